@@ -1,0 +1,111 @@
+"""The parameters of a flat w0waCDM cosmology, and the presets that the field uses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from zeldo.errors import InputError, nearest
+
+# Allowed ranges: wide enough for every published suite of simulations, narrow enough to catch a slip of units.
+RANGES = {
+    "omega_m": (0.01, 1.0),
+    "omega_b": (0.0001, 0.5),
+    "h": (0.2, 2.0),
+    "n_s": (0.3, 2.0),
+    "sigma_8": (0.05, 3.0),
+    "w0": (-3.0, -0.3),
+    "wa": (-3.0, 3.0),
+}
+
+
+@dataclass(frozen=True)
+class Cosmology:
+    """A flat universe of matter and dark energy with w(a) = w0 + wa (1 - a), without radiation.
+
+    sigma_8 is the primary amplitude: the linear rms density contrast today in spheres of 8 Mpc/h.
+    Raises `InputError` for a value that is not finite or out of `RANGES`, or omega_b >= omega_m.
+    """
+
+    omega_m: float
+    omega_b: float
+    h: float
+    n_s: float
+    sigma_8: float
+    w0: float = -1.0
+    wa: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            low, high = RANGES[field.name]
+            if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+                raise InputError(
+                    f"{field.name} = {value!r} is not allowed: give a number from {low:g} to {high:g}"
+                )
+            object.__setattr__(self, field.name, float(value))
+        if self.omega_b >= self.omega_m:
+            raise InputError(
+                f"omega_b = {self.omega_b:g} is not below omega_m = {self.omega_m:g}: "
+                "omega_m counts all matter, baryons included"
+            )
+        if self.w0 + self.wa > -0.1:
+            raise InputError(
+                f"w0 + wa = {self.w0 + self.wa:g} is above -0.1: dark energy would fill the early universe; "
+                "give a smaller wa"
+            )
+
+    @property
+    def omega_de(self) -> float:
+        """Dark energy density today in units of the critical density."""
+        return 1.0 - self.omega_m
+
+    @classmethod
+    def preset(cls, name: str) -> Cosmology:
+        """A cosmology by name, one of `PRESETS`."""
+        if name not in PRESETS:
+            raise InputError(
+                f"cosmology {name!r} is not known: choose one of {', '.join(PRESETS)}{nearest(name, PRESETS)}"
+            )
+        return PRESETS[name]
+
+    @classmethod
+    def from_astropy(cls, cosmology: Any, *, sigma_8: float | None = None, n_s: float | None = None) -> Cosmology:
+        """From a flat astropy FLRW object (LambdaCDM, wCDM, w0waCDM families).
+
+        sigma_8 and n_s are taken from its metadata where they are not given. Raises `InputError` for curved
+        models, for other dark energy, and where omega_b, sigma_8 or n_s is nowhere to be found. Radiation and
+        neutrinos are counted as dark energy today, as `Cosmology` has none.
+        """
+        meta = dict(getattr(cosmology, "meta", None) or {})
+        if abs(float(getattr(cosmology, "Ok0", 0.0))) > 1e-6:
+            raise InputError(f"{cosmology.name or 'the astropy cosmology'} is curved: zeldo takes flat models only")
+        known = {"FlatLambdaCDM", "LambdaCDM", "FlatwCDM", "wCDM", "Flatw0waCDM", "w0waCDM"}
+        kind = type(cosmology).__name__
+        if kind not in known:
+            raise InputError(f"astropy's {kind} is not supported: give one of {', '.join(sorted(known))}")
+        sigma_8 = sigma_8 if sigma_8 is not None else meta.get("sigma8")
+        n_s = n_s if n_s is not None else meta.get("n")
+        missing = [name for name, value in (("sigma_8", sigma_8), ("n_s", n_s)) if value is None]
+        if cosmology.Ob0 is None:
+            missing.append("Ob0")
+        if missing:
+            raise InputError(f"the astropy cosmology does not say {', '.join(missing)}: pass what is missing")
+        return cls(
+            omega_m=float(cosmology.Om0),
+            omega_b=float(cosmology.Ob0),
+            h=float(cosmology.h),
+            n_s=float(n_s),  # type: ignore[arg-type]
+            sigma_8=float(sigma_8),  # type: ignore[arg-type]
+            w0=float(getattr(cosmology, "w0", -1.0)),
+            wa=float(getattr(cosmology, "wa", 0.0)),
+        )
+
+
+PRESETS = {
+    # Villaescusa-Navarro et al. 2020 (arXiv:1909.05273), the fiducial model
+    "quijote": Cosmology(omega_m=0.3175, omega_b=0.049, h=0.6711, n_s=0.9624, sigma_8=0.834),
+    # Planck 2018 (arXiv:1807.06209), table 2, TT,TE,EE+lowE+lensing+BAO
+    "planck2018": Cosmology(omega_m=0.3111, omega_b=0.04897, h=0.6766, n_s=0.9665, sigma_8=0.8102),
+}

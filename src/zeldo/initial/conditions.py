@@ -1,0 +1,54 @@
+"""Initial conditions: what every engine starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
+
+MAX_N = 4096
+
+
+def check_grid(box: float, n: int) -> tuple[float, int]:
+    """`(box, n)` where both are allowed, else `InputError`. box in Mpc/h, n particles per side."""
+    if not isinstance(n, int | np.integer) or n < 4 or n > MAX_N or n % 2:
+        raise InputError(f"n = {n!r} is not allowed: give an even number of particles per side, 4 to {MAX_N}")
+    if not isinstance(box, int | float | np.floating) or not np.isfinite(box) or not 0.1 <= box <= 1e5:
+        raise InputError(f"box = {box!r} is not allowed: give the side in Mpc/h, 0.1 to 100000")
+    return float(box), int(n)
+
+
+@dataclass(frozen=True, eq=False)
+class InitialConditions:
+    """A linear density field today on a periodic lattice, with the cosmology that grew it.
+
+    box: side in Mpc/h. n: lattice points per side. delta_lin: (n, n, n) float32, linear density contrast at
+    a = 1 (D1 = 1), zero mean, nothing on Nyquist planes. seed: of the white noise, None where the field came
+    from outside.
+    """
+
+    box: float
+    n: int
+    cosmology: Cosmology
+    delta_lin: np.ndarray
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        box, n = check_grid(self.box, self.n)
+        object.__setattr__(self, "box", box)
+        object.__setattr__(self, "n", n)
+        shape = np.shape(self.delta_lin)
+        if shape != (n, n, n):
+            raise InputError(f"delta_lin has shape {shape}: with n = {n} it must have {(n, n, n)}")
+        field = np.ascontiguousarray(self.delta_lin, dtype=np.float32)
+        if not np.isfinite(field).all():
+            raise InputError("delta_lin holds values that are not finite: check the file or field it came from")
+        object.__setattr__(self, "delta_lin", field)
+
+    @property
+    def spacing(self) -> float:
+        """Lattice spacing, Mpc/h."""
+        return self.box / self.n

@@ -1,0 +1,76 @@
+"""The Snapshot: particles of a lattice at one redshift, and all that is needed to know what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from zeldo._version import __version__
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
+from zeldo.initial.conditions import check_grid
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """n^3 particles of equal mass in a periodic box at one redshift, in Lagrangian order.
+
+    psi: (3, n, n, n) float32, displacement from the lattice point q = (i, j, k) box / n, Mpc/h.
+    vel: (3, n, n, n) float32, peculiar velocity, km/s; None where the source has none.
+    box in Mpc/h. seed: of the initial conditions. engine: the name of what made it, settings its options.
+    """
+
+    psi: np.ndarray
+    vel: np.ndarray | None
+    box: float
+    cosmology: Cosmology
+    redshift: float
+    engine: str
+    seed: int | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    version: str = __version__
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.psi)
+        if len(shape) != 4 or shape[0] != 3 or len(set(shape[1:])) != 1:
+            raise InputError(f"psi has shape {shape}: it must be (3, n, n, n)")
+        check_grid(self.box, shape[1])
+        object.__setattr__(self, "psi", np.ascontiguousarray(self.psi, dtype=np.float32))
+        if self.vel is not None:
+            if np.shape(self.vel) != shape:
+                raise InputError(f"vel has shape {np.shape(self.vel)}: psi has {shape} and both must agree")
+            object.__setattr__(self, "vel", np.ascontiguousarray(self.vel, dtype=np.float32))
+
+    @property
+    def n(self) -> int:
+        """Particles per side."""
+        return self.psi.shape[1]
+
+    @property
+    def scale_factor(self) -> float:
+        return 1.0 / (1.0 + self.redshift)
+
+    @property
+    def particle_mass(self) -> float:
+        """Mass of one particle, 10^10 Msun/h."""
+        # critical density today: 27.7536627 10^10 Msun/h / (Mpc/h)^3
+        return 27.7536627 * self.cosmology.omega_m * (self.box / self.n) ** 3
+
+    def positions(self) -> np.ndarray:
+        """(n^3, 3) float64, comoving Mpc/h in [0, box), row (i n + j) n + k."""
+        axis = np.arange(self.n) * (self.box / self.n)
+        x = np.empty((self.n, self.n, self.n, 3))
+        x[..., 0] = axis[:, None, None] + self.psi[0]
+        x[..., 1] = axis[None, :, None] + self.psi[1]
+        x[..., 2] = axis[None, None, :] + self.psi[2]
+        np.mod(x, self.box, out=x)
+        x[x >= self.box] = 0.0  # mod rounds up to the box for tiny negative numbers
+        return x.reshape(-1, 3)
+
+    def velocities(self) -> np.ndarray:
+        """(n^3, 3) float32, peculiar km/s, in the order of `positions`. `InputError` where there are none."""
+        if self.vel is None:
+            raise InputError(f"this snapshot ({self.engine}, z = {self.redshift:g}) holds no velocities")
+        return np.ascontiguousarray(self.vel.reshape(3, -1).T)
