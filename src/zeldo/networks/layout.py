@@ -1,0 +1,165 @@
+"""What a V-Net is made of, as a list of layers, and the geometry that follows from it.
+
+Halo, stride, crops and legal sides are derived here, by one walk over the list, and typed in nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from zeldo.errors import InputError
+
+MARGIN = 2  # cells that a block of two 3^3 convolutions without padding takes from each side
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One stage of a V-Net.
+
+    kind: "block" (two 3^3 convolutions beside a 1^3 one), "down" (2^3, stride 2) or "up" (transposed 2^3).
+    keep: the output goes also to the block of the same level that joins. join: reads that output first, the
+    upsampled one second; inputs counts both. last: no activation at the end.
+    """
+
+    kind: str
+    name: str
+    inputs: int
+    outputs: int
+    keep: bool = False
+    join: bool = False
+    last: bool = False
+
+    @property
+    def middle(self) -> int:
+        """Channels between the two convolutions of a block."""
+        return max(self.inputs, self.outputs)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The layers of a network in order of application, and what follows from them.
+
+    Lengths are in cells of the input lattice unless said otherwise.
+    """
+
+    layers: tuple[Layer, ...]
+
+    @cached_property
+    def _offsets(self) -> tuple[dict[str, int], int, int]:
+        """Crop of each joined output in cells of its level, the halo, and the stride."""
+        offset, spacing, stride = 0, 1, 1  # where the first output cell begins, how wide it is
+        kept: list[int] = []
+        crops: dict[str, int] = {}
+        for layer in self.layers:
+            if layer.kind == "down":
+                spacing *= 2
+            elif layer.kind == "up":
+                spacing //= 2
+            else:
+                if layer.join:
+                    crops[layer.name] = (offset - kept.pop()) // spacing
+                offset += MARGIN * spacing
+                if layer.keep:
+                    kept.append(offset)
+            stride = max(stride, spacing)
+        return crops, offset, stride
+
+    @property
+    def crops(self) -> dict[str, int]:
+        """Cells of its own level to crop from each side of the kept output, by the block that joins it."""
+        return self._offsets[0]
+
+    @property
+    def halo(self) -> int:
+        """Cells that the network without padding takes from each side."""
+        return self._offsets[1]
+
+    @property
+    def stride(self) -> int:
+        """The network commutes with translations by multiples of this many cells only."""
+        return self._offsets[2]
+
+    @cached_property
+    def wraps(self) -> dict[str, tuple[int, int]]:
+        """Cells to wrap around (before, after) for each block when the whole periodic box is computed.
+
+        They differ where the coarse cells of the network without padding, which begin at minus the halo, do
+        not begin at a multiple of their own width: then a block before a "down" shifts its output by one cell
+        and the block that joins it shifts it back.
+        """
+        offset, spacing, frame = -self.halo, 1, 0
+        shifts: list[int] = []
+        wraps: dict[str, tuple[int, int]] = {}
+        for layer in self.layers:
+            if layer.kind == "down":
+                spacing *= 2
+            elif layer.kind == "up":
+                spacing //= 2
+            else:
+                offset += MARGIN * spacing
+                shift = 0
+                if layer.keep:
+                    shift = (offset - frame) // spacing % 2
+                    shifts.append(shift)
+                elif layer.join:
+                    shift = -shifts.pop()
+                frame += shift * spacing
+                wraps[layer.name] = (MARGIN - shift, MARGIN + shift)
+        return wraps
+
+    def _walk(self, side: int, periodic: bool) -> list[int] | None:
+        """Side after every layer, None where a layer cannot take what it is given."""
+        lost = 0 if periodic else 2 * MARGIN
+        sides = []
+        for layer in self.layers:
+            if layer.kind == "down" and side % 2:
+                return None
+            side = {"block": side - lost, "down": side // 2, "up": side * 2}[layer.kind]
+            if side < 1:
+                return None
+            sides.append(side)
+        return sides
+
+    def sides(self, side: int, *, periodic: bool = False) -> list[int]:
+        """Side after every layer for an input of this side. Raises `InputError` for an illegal one."""
+        sides = self._walk(side, periodic)
+        if sides is not None:
+            return sides
+        if periodic:
+            raise InputError(
+                f"a periodic box of {side} cells a side is not allowed: give a multiple of {self.stride}"
+            )
+        raise InputError(
+            f"a crop of {side} cells a side is not allowed: give {self.smallest}, with a halo of {self.halo} "
+            f"on each side, or a multiple of {self.stride} more"
+        )
+
+    @cached_property
+    def smallest(self) -> int:
+        """The smallest legal side of a crop; legal sides are `stride` apart."""
+        return next(side for side in range(2 * self.halo + 1, 9**9) if self._walk(side, False) is not None)
+
+    def check(self, shape: Sequence[int], channels: int, *, periodic: bool = False) -> None:
+        """Raise `InputError` unless shape is (batch, channels, x, y, z) with legal sides."""
+        if len(shape) != 5 or shape[1] != channels:
+            raise InputError(
+                f"the network's input has shape {tuple(shape)}: give (batch, {channels}, x, y, z)"
+            )
+        for side in shape[2:]:
+            self.sides(side, periodic=periodic)
+
+    def flops(self, side: int, *, periodic: bool = False) -> float:
+        """Floating point operations of the convolutions for one input of this side, two per multiply-add."""
+        total = 0.0
+        before = side
+        for layer, after in zip(self.layers, self.sides(side, periodic=periodic), strict=True):
+            a, b, m = layer.inputs, layer.outputs, layer.middle
+            if layer.kind == "block":
+                between = before if periodic else before - MARGIN
+                total += 54 * a * m * between**3 + (54 * m * b + 2 * a * b) * after**3
+            else:  # each cell of the finer lattice meets one voxel of the kernel
+                total += 2 * a * b * max(before, after) ** 3
+            before = after
+        return total

@@ -1,0 +1,163 @@
+"""The V-Net of de Oliveira et al. 2020 (arXiv:2012.00240), from the linear to the non-linear displacement.
+
+Convolutions have no padding inside. A crop loses the halo on each side; a whole periodic box is computed with
+each block's margin wrapped around, so that no halo is computed twice.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zeldo.errors import InputError
+from zeldo.networks.layout import MARGIN, Layer, Layout
+from zeldo.networks.wrap import crop, wrap
+
+SLOPE = 0.01  # of the leaky ReLU
+
+
+def activation() -> nn.Module:
+    return nn.LeakyReLU(SLOPE, inplace=True)
+
+
+def vnet_layout(channels: int, levels: int, in_channels: int = 3, out_channels: int = 3) -> Layout:
+    """The layers of the V-Net with `levels` resolutions, `channels` wide."""
+    check_width(channels, levels, in_channels, out_channels)
+    c = channels
+    encoder, decoder = [], []
+    for i in range(levels - 1):
+        encoder += [
+            Layer("block", f"conv_l{i}", c if i else in_channels, c, keep=True),
+            Layer("down", f"down_l{i}", c, c),
+        ]
+        decoder = [
+            Layer("up", f"up_r{i}", c, c),
+            Layer("block", f"conv_r{i}", 2 * c, c if i else out_channels, join=True, last=not i),
+            *decoder,
+        ]
+    return Layout((*encoder, Layer("block", "conv_c", c, c), *decoder))
+
+
+def check_width(channels: int, levels: int, in_channels: int, out_channels: int) -> None:
+    """Raise `InputError` unless a network of this shape can be made."""
+    if channels < 1:
+        raise InputError(
+            f"channels = {channels} is not allowed: give 1 or more, the published networks have 64"
+        )
+    if not 2 <= levels <= 8:
+        raise InputError(f"levels = {levels} is not allowed: give 2 to 8 resolutions, the paper has 3")
+    if not 1 <= out_channels <= in_channels:
+        raise InputError(
+            f"out_channels = {out_channels} is not allowed: the input is added to the output, give 1 to "
+            f"in_channels = {in_channels}"
+        )
+
+
+class Block(nn.Module):
+    """Two 3^3 convolutions beside a 1^3 one, summed, then activated: (.., side) -> (.., side - 4).
+
+    norms: whether batch normalisation follows the first and the second convolution.
+    """
+
+    def __init__(self, layer: Layer, norms: tuple[bool, bool]) -> None:
+        super().__init__()
+        a, m, b = layer.inputs, layer.middle, layer.outputs
+        convs: list[nn.Module] = [nn.Conv3d(a, m, 3)]
+        convs += [nn.BatchNorm3d(m)] * norms[0]
+        convs += [activation(), nn.Conv3d(m, b, 3)]
+        convs += [nn.BatchNorm3d(b)] * norms[1]
+        self.convs = nn.Sequential(*convs)
+        self.skip = nn.Conv3d(a, b, 1)
+        self.end = nn.Identity() if layer.last else activation()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.end(self.convs(x).add_(self.skip(crop(x, MARGIN))))
+
+
+class Resampling(nn.Module):
+    """A 2^3 convolution of stride 2, or its transpose, then batch normalisation and activation."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        kind = nn.Conv3d if layer.kind == "down" else nn.ConvTranspose3d
+        self.convs = nn.Sequential(
+            kind(layer.inputs, layer.outputs, 2, stride=2), nn.BatchNorm3d(layer.outputs), activation()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convs(x)
+
+
+class LayeredNet(nn.Module):
+    """A network that follows a `Layout`: one child module for every layer, by its name."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.layout = layout
+
+    @property
+    def in_channels(self) -> int:
+        return self.layout.layers[0].inputs
+
+    @property
+    def out_channels(self) -> int:
+        return self.layout.layers[-1].outputs
+
+    @property
+    def halo(self) -> int:
+        """Cells that a crop loses on each side."""
+        return self.layout.halo
+
+    @property
+    def stride(self) -> int:
+        """Origins of crops must differ by multiples of this many cells."""
+        return self.layout.stride
+
+    def follow(self, x: Tensor, periodic: bool, *args: Tensor) -> Tensor:
+        """Apply all layers, each with args, to (batch, channel, x, y, z), and add the input."""
+        layout = self.layout
+        layout.check(x.shape, self.in_channels, periodic=periodic)
+        kept: list[Tensor] = []
+        y = x
+        for layer in layout.layers:
+            if layer.kind == "block":
+                parts = (y,)
+                if layer.join:
+                    kept_crop = 0 if periodic else layout.crops[layer.name]
+                    parts = (crop(kept.pop(), kept_crop), y)
+                del y  # or the fields of the finest level stay in memory beside their copy
+                if periodic:
+                    y = wrap(parts, *layout.wraps[layer.name])
+                else:
+                    y = torch.cat(parts, dim=1) if layer.join else parts[0]
+                del parts
+            y = self.get_submodule(layer.name)(y, *args)
+            if layer.keep:
+                kept.append(y)
+        return y + crop(x[:, : self.out_channels], 0 if periodic else layout.halo)
+
+
+class VNet(LayeredNet):
+    """The V-Net: `net(x)` takes (batch, in_channels, x, y, z) in units of the network's normalisation.
+
+    channels: width. levels: resolutions. A crop of side L gives L - 2 halo; with `periodic=True` x is a whole
+    periodic box and the output has its side, equal to a crop of the box padded by the halo. The first
+    out_channels channels of the input are added to the output. Raises `InputError` for an illegal side.
+    State-dict names are those of the public checkpoints.
+    """
+
+    def __init__(
+        self, channels: int = 64, levels: int = 3, in_channels: int = 3, out_channels: int = 3
+    ) -> None:
+        super().__init__(vnet_layout(channels, levels, in_channels, out_channels))
+        layers = self.layout.layers
+        for layer in layers:
+            # batch normalisation after every convolution but the first and the last two
+            if layer.kind == "block":
+                norms = (layer is not layers[0] and not layer.last, not layer.last)
+                self.add_module(layer.name, Block(layer, norms))
+            else:
+                self.add_module(layer.name, Resampling(layer))
+
+    def forward(self, x: Tensor, periodic: bool = False) -> Tensor:
+        return self.follow(x, periodic)

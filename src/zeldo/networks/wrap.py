@@ -1,0 +1,80 @@
+"""Join fields channel by channel and continue them periodically, in one copy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def _format(x: Tensor) -> torch.memory_format:
+    """The memory format of x or of the field that x is a view of."""
+    last = x.stride(1) == 1 and x.stride(4) == x.shape[1] > 1
+    return torch.channels_last_3d if last else torch.contiguous_format
+
+
+def _forward(parts: tuple[Tensor, ...], before: int, after: int) -> Tensor:
+    batch, sides = parts[0].shape[0], parts[0].shape[2:]
+    shape = (batch, sum(part.shape[1] for part in parts), *(side + before + after for side in sides))
+    first = parts[0]
+    out = torch.empty(shape, dtype=first.dtype, device=first.device, memory_format=_format(first))
+    inner = out[:, :, before : before + sides[0], before : before + sides[1], before : before + sides[2]]
+    channel = 0
+    for part in parts:
+        inner[:, channel : channel + part.shape[1]] = part
+        channel += part.shape[1]
+    for axis, side in zip((2, 3, 4), sides, strict=True):
+        # plane by plane, so that a box narrower than the margin is continued more than once
+        for plane in range(before - 1, -1, -1):
+            out.select(axis, plane).copy_(out.select(axis, plane + side))
+        for plane in range(before + side, before + side + after):
+            out.select(axis, plane).copy_(out.select(axis, plane - side))
+    return out
+
+
+class _Wrap(torch.autograd.Function):
+    """The linear map of `wrap` with its adjoint and its forward derivative (itself)."""
+
+    @staticmethod
+    def forward(before, after, *parts):  # type: ignore[override]
+        return _forward(parts, before, after)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.before, ctx.after = inputs[:2]
+        ctx.channels = [part.shape[1] for part in inputs[2:]]
+        ctx.sides = inputs[2].shape[2:]
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[override]
+        before, after, sides = ctx.before, ctx.after, ctx.sides
+        grad = grad.clone(memory_format=_format(grad))
+        for axis, side in zip((4, 3, 2), reversed(sides), strict=True):
+            for plane in range(before + side + after - 1, before + side - 1, -1):
+                grad.select(axis, plane - side).add_(grad.select(axis, plane))
+            for plane in range(before):
+                grad.select(axis, plane + side).add_(grad.select(axis, plane))
+        inner = grad[:, :, before : before + sides[0], before : before + sides[1], before : before + sides[2]]
+        return None, None, *inner.split(ctx.channels, dim=1)
+
+    @staticmethod
+    def jvp(ctx, *tangents):  # type: ignore[override]
+        return _forward(tangents[2:], ctx.before, ctx.after)
+
+
+def wrap(parts: tuple[Tensor, ...], before: int, after: int) -> Tensor:
+    """Concatenate (batch, channel, x, y, z) fields along channels and continue them periodically.
+
+    before, after: cells added at the beginning and the end of each of the three axes. Keeps channels-last
+    memory format; differentiable in reverse and forward mode.
+    """
+    if torch.is_grad_enabled():
+        return _Wrap.apply(before, after, *parts)
+    return _forward(parts, before, after)
+
+
+def crop(x: Tensor, cells: int) -> Tensor:
+    """A view of (batch, channel, x, y, z) without `cells` cells at each end of the three axes."""
+    if not cells:
+        return x
+    inside = slice(cells, -cells)
+    return x[:, :, inside, inside, inside]
