@@ -1,0 +1,56 @@
+"""Linear power by CAMB (Lewis, Challinor & Lasenby 2000, astro-ph/9911177)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
+
+KMAX = 50.0  # 1/Mpc: beyond the corner of the lattice wherever CAMB's linear power means anything
+# CAMB's table of big-bang nucleosynthesis ends here; the helium fraction moves by 1e-2 beyond, P(k) by less than 1e-3
+HELIUM_RANGE = (0.0055, 0.0395)
+
+
+def camb_table(cosmology: Cosmology) -> tuple[np.ndarray, np.ndarray]:
+    """`(k, p)`: k in h/Mpc, P at z = 0 in (Mpc/h)^3 with an arbitrary amplitude.
+
+    Massless neutrinos, cold dark matter and baryons, dark energy by PPF where it is not a constant.
+    Raises `InputError` where CAMB refuses the cosmology.
+    """
+    import camb
+    from camb.baseconfig import CAMBError
+    from camb.bbn import get_predictor
+
+    h, ombh2 = cosmology.h, cosmology.omega_b * cosmology.h**2
+    try:
+        pars = camb.CAMBparams()
+        pars.set_cosmology(
+            H0=100 * h,
+            ombh2=ombh2,
+            omch2=cosmology.omega_m * h**2 - ombh2,
+            omk=0.0,
+            mnu=0.0,
+            YHe=float(get_predictor().Y_p(np.clip(ombh2, *HELIUM_RANGE))),
+        )
+        if (cosmology.w0, cosmology.wa) != (-1.0, 0.0):
+            pars.set_dark_energy(w=cosmology.w0, wa=cosmology.wa, dark_energy_model="ppf")
+        pars.InitPower.set_params(As=2.1e-9, ns=cosmology.n_s)
+        pars.WantCls = False
+        pars.WantTensors = False
+        pars.NonLinear = camb.model.NonLinear_none
+        pars.set_matter_power(redshifts=[0.0], kmax=KMAX)
+        pars.Transfer.high_precision = True  # without it P(k) is good to 1 % only
+        results = camb.get_results(pars)
+        k, _, p = results.get_linear_matter_power_spectrum(hubble_units=True, k_hunit=True)
+    except (CAMBError, ValueError, ArithmeticError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"CAMB refuses {cosmology}: {reason}; change the cosmology or take the model 'eisenstein-hu'"
+        ) from error
+    k, p = np.asarray(k, dtype=np.float64), np.asarray(p[0], dtype=np.float64)
+    if not (np.isfinite(p).all() and (p > 0).all()):
+        raise InputError(
+            f"CAMB gives no valid power for {cosmology}: change the cosmology or take the model 'eisenstein-hu'"
+        )
+    return k, p

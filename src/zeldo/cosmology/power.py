@@ -1,0 +1,119 @@
+"""The linear matter power spectrum today, normalised to sigma_8, from any of three sources."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError, nearest
+
+MODELS = ("camb", "eisenstein-hu")
+
+
+class LinearPower:
+    """P(k) today as a function: k in h/Mpc of any shape (numbers or array) -> (Mpc/h)^3, float64.
+
+    Between the points of its table: cubic spline of ln P over ln k; beyond both ends: the power law of the last
+    two points; zero at k = 0. `k`, `p`: the table. `model`: where it came from.
+    Raises `InputError` for negative k or k that is not finite.
+    """
+
+    def __init__(self, k: np.ndarray, p: np.ndarray, model: str) -> None:
+        from scipy.interpolate import CubicSpline
+
+        self.k = np.array(k, dtype=np.float64)
+        self.p = np.array(p, dtype=np.float64)
+        self.k.flags.writeable = self.p.flags.writeable = False
+        self.model = model
+        self._lnk, self._lnp = np.log(self.k), np.log(self.p)
+        self._spline = CubicSpline(self._lnk, self._lnp)
+        ends = np.diff(self._lnp) / np.diff(self._lnk)
+        self._slopes = ends[0], ends[-1]
+
+    def __call__(self, k: float | np.ndarray) -> np.ndarray:
+        k = np.asarray(k, dtype=np.float64)
+        if not (np.isfinite(k).all() and (k >= 0).all()):
+            raise InputError("P(k) was asked at a k that is negative or not finite: give k >= 0 in h/Mpc")
+        with np.errstate(divide="ignore"):
+            x = np.log(k)
+        inside = np.clip(x, self._lnk[0], self._lnk[-1])
+        lnp = self._spline(inside)
+        # the clip left nothing of -inf, the logarithm of k = 0: it comes back here and exp makes it 0
+        with np.errstate(invalid="ignore"):
+            lnp += np.where(x < self._lnk[0], self._slopes[0] * (x - inside), 0.0)
+            lnp += np.where(x > self._lnk[-1], self._slopes[1] * (x - inside), 0.0)
+        return np.where(k > 0, np.exp(np.minimum(lnp, 700.0)), 0.0)
+
+    def __repr__(self) -> str:
+        return f"LinearPower({self.model!r}, k from {self.k[0]:.3g} to {self.k[-1]:.3g} h/Mpc)"
+
+
+def sigma_r(power: Callable[[np.ndarray], np.ndarray], radius: float = 8.0) -> float:
+    """Linear rms density contrast in spheres of `radius` Mpc/h: the integral of k^3 P W^2 / (2 pi^2) over ln k."""
+    if not radius > 0 or not np.isfinite(radius):
+        raise InputError(f"radius = {radius!r} is not allowed: give a positive radius in Mpc/h")
+    # The integrand falls off as k^4 and k^-3 or faster: on this range the trapezoid sum is good to 1e-6
+    # for every radius from 0.1 to 1000 Mpc/h.
+    lnk = np.linspace(np.log(1e-6), np.log(1e3 / min(radius, 8.0)), 20001)
+    k = np.exp(lnk)
+    integrand = k**3 * power(k) * top_hat(k * radius) ** 2 / (2 * np.pi**2)
+    return float(np.sqrt(np.trapezoid(integrand, lnk)))
+
+
+def top_hat(x: np.ndarray) -> np.ndarray:
+    """Fourier transform of a sphere of radius R at x = k R, 1 at x = 0."""
+    safe = np.where(x < 1e-2, 1.0, x)
+    return np.where(x < 1e-2, 1 - x**2 / 10, 3 * (np.sin(safe) - safe * np.cos(safe)) / safe**3)
+
+
+def linear_power(cosmology: Cosmology, model: str | os.PathLike = "camb") -> LinearPower:
+    """The linear power spectrum of matter today, normalised to the cosmology's sigma_8.
+
+    model: "camb" (Lewis, Challinor & Lasenby 2000; about a second, kept for the next call), "eisenstein-hu"
+    (Eisenstein & Hu 1998, a few per cent, instant), or the path of a text file with the columns k in h/Mpc and P in any
+    unit. Radiation counts in the transfer function only; the neutrinos have no mass, so that all of omega_m is cold
+    dark matter and baryons.
+    Raises `InputError` for an unknown model, a table that will not do, and a cosmology that CAMB refuses.
+    """
+    if isinstance(model, str) and model in MODELS:
+        return _computed(cosmology, model)
+    path = Path(model)
+    if not path.is_file():
+        hint = nearest(str(model), MODELS)
+        raise InputError(
+            f"power model {str(model)!r} is neither {' nor '.join(MODELS)} nor a file: "
+            f"give one of these or the path of a table of k (h/Mpc) and P{hint}"
+        )
+    status = path.stat()
+    return _tabulated(cosmology, str(path.resolve()), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _computed(cosmology: Cosmology, model: str) -> LinearPower:
+    if model == "camb":
+        from zeldo.cosmology.camb_power import camb_table
+
+        return normalised(*camb_table(cosmology), cosmology.sigma_8, model)
+    from zeldo.cosmology.eisenstein_hu import eisenstein_hu_table
+
+    return normalised(*eisenstein_hu_table(cosmology), cosmology.sigma_8, model)
+
+
+@lru_cache(maxsize=64)
+def _tabulated(cosmology: Cosmology, path: str, modified: int, size: int) -> LinearPower:
+    from zeldo.cosmology.table_power import read_table
+
+    return normalised(*read_table(path), cosmology.sigma_8, path)
+
+
+def normalised(k: np.ndarray, p: np.ndarray, sigma_8: float, model: str) -> LinearPower:
+    """`LinearPower` of a table (k in h/Mpc) with the amplitude that gives sigma_8."""
+    now = sigma_r(LinearPower(k, p, model), 8.0)
+    if not np.isfinite(now) or now <= 0:
+        raise InputError(f"the power spectrum of {model} has no finite sigma_8: check its values")
+    return LinearPower(k, p * (sigma_8 / now) ** 2, model)
