@@ -1,0 +1,114 @@
+"""What table, pictures and page share: the name of each engine, values at chosen k, which value is best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from zeldo.statistics.comparison import K_SHOWN, Comparison, FieldComparison
+
+__all__ = ["FIELDS", "K_SHOWN", "NOT_KNOWN", "at_k", "best", "by_redshift", "fields_of", "labels"]
+
+FIELDS = ("density", "displacement", "velocity")
+NOT_KNOWN = "-"
+
+
+def show(value: object) -> str:
+    """A setting as a person would write it: 10, 0.5, off."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def settings_text(settings: Mapping[str, object], names: Sequence[str] | None = None) -> str:
+    """`"steps 10, mesh_factor 2"`; of all settings, or of `names`."""
+    names = list(settings) if names is None else [name for name in names if name in settings]
+    return ", ".join(f"{name} {show(settings[name])}" for name in names)
+
+
+def labels(comparisons: Sequence[Comparison]) -> list[str]:
+    """A name each, all different: the engine, with the settings that tell two of a kind apart."""
+    names = []
+    for one in comparisons:
+        kin = [other.settings for other in comparisons if other.engine == one.engine]
+        keys = list(dict.fromkeys(key for settings in kin for key in settings))
+        differing = [key for key in keys if len({show(settings.get(key)) for settings in kin}) > 1]
+        text = settings_text(one.settings, differing)
+        names.append(f"{one.engine} ({text})" if text else one.engine)
+    seen: dict[str, int] = {}
+    for i, name in enumerate(names):
+        seen[name] = seen.get(name, 0) + 1
+        if names.count(name) > 1 and seen[name] > 1:
+            names[i] = f"{name} #{seen[name]}"
+    return names
+
+
+def by_redshift(comparisons: Sequence[Comparison]) -> dict[float, list[int]]:
+    """Indices of the comparisons at each redshift, today first."""
+    groups: dict[float, list[int]] = {}
+    for i, one in enumerate(comparisons):
+        groups.setdefault(float(one.redshift), []).append(i)
+    return dict(sorted(groups.items()))
+
+
+def fields_of(comparisons: Sequence[Comparison]) -> list[str]:
+    """The fields that at least one comparison has, in the order of `FIELDS`."""
+    return [name for name in FIELDS if any(name in one.fields for one in comparisons)]
+
+
+def at_k(comparison: Comparison, field: str, quantity: str, k: float) -> float:
+    """The value in the bin nearest to k (h/Mpc); nan where the field is absent or its bins end before k."""
+    spectrum: FieldComparison | None = comparison.fields.get(field)
+    if spectrum is None:
+        return math.nan
+    bins = np.asarray(spectrum.k, dtype=float)
+    width = 2 * math.pi / comparison.box
+    distance = np.where(np.isfinite(bins), np.abs(bins - k), np.inf)
+    if distance.size == 0 or distance.min() > width:
+        return math.nan
+    return float(np.asarray(getattr(spectrum, quantity))[distance.argmin()])
+
+
+def transfer_text(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else NOT_KNOWN
+
+
+def decorrelation_text(value: float) -> str:
+    """1 - r^2 in at most 7 characters: decimals, or powers of ten where decimals would show zeros."""
+    if not math.isfinite(value):
+        return NOT_KNOWN
+    if value < 1e-6:  # below the rounding of float32 fields
+        return "< 1e-6"
+    return f"{value:.5f}" if value >= 1e-4 else f"{value:.1e}"
+
+
+def seconds_text(value: float | None) -> str:
+    """Wall time, three digits: 0.012, 4.56, 123."""
+    return _three_digits(value)
+
+
+def memory_text(value: float | None) -> str:
+    """Peak memory, GB."""
+    return _three_digits(value)
+
+
+def _three_digits(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return NOT_KNOWN
+    if value <= 0:
+        return "0"
+    decimals = min(max(2 - math.floor(math.log10(value)), 0), 3)
+    return f"{value:.{decimals}f}"
+
+
+def best(values: Sequence[float | None], texts: Sequence[str], target: float = 0.0) -> list[bool]:
+    """Which values come nearest to `target`; those that read the same share the honour. Nobody wins alone."""
+    distances = [abs(v - target) if v is not None and math.isfinite(v) else math.inf for v in values]
+    known = sum(math.isfinite(d) for d in distances)
+    if known < 2:
+        return [False] * len(values)
+    winner = texts[distances.index(min(distances))]
+    marks = [text == winner for text in texts]
+    return marks if sum(marks) < known else [False] * len(values)

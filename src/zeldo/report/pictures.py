@@ -1,0 +1,259 @@
+"""Pictures of a comparison: spectra against k, cost against accuracy. The slices are in `slices`.
+
+Every function returns a matplotlib Figure that belongs to no window system; `figure.savefig(path)` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zeldo.report.labels import at_k, fields_of, labels
+from zeldo.statistics.comparison import Comparison
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SIZE = (4.6, 4.5)  # inches; a third of a page's width
+QUANTITIES = ("power", "transfer", "one_minus_r2")
+# Okabe & Ito (2008), told apart with any colour vision; dashes and markers for prints without colour
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.2, 1.2)),
+    (0, (5, 1.5, 1.2, 1.5)),
+    (0, (9, 2)),
+    (0, (3, 1)),
+)
+MARKERS = ("o", "s", "^", "D", "v", "P")
+STYLE = {
+    "font.size": 10.5,
+    "axes.labelsize": 11,
+    "axes.titlesize": 11.5,
+    "legend.fontsize": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "lines.linewidth": 1.8,
+    "mathtext.fontset": "dejavusans",
+    "svg.hashsalt": "zeldo",  # same content, same bytes
+}
+UNITS = {
+    "density": r"$({\rm Mpc}/h)^3$",
+    "displacement": r"$({\rm Mpc}/h)^5$",
+    "velocity": r"$({\rm km/s})^2\,({\rm Mpc}/h)^3$",
+}
+
+
+def spectrum_figure(comparisons: Sequence[Comparison], field: str, quantity: str) -> Figure:
+    """One quantity of `QUANTITIES` of one field against k, a line an engine."""
+    with style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=SIZE, layout="constrained")
+        ax = figure.subplots()
+        _draw_spectrum(ax, comparisons, field, quantity)
+        _legend(figure, [ax], 2)
+    return figure
+
+
+def spectra_figure(comparisons: Sequence[Comparison]) -> Figure:
+    """All quantities (columns) of all fields (rows) in one figure, for a page or a talk."""
+    fields = fields_of(comparisons)
+    with style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(13.8, 3.7 * len(fields) + 0.5), layout="constrained")
+        axes = figure.subplots(len(fields), 3, squeeze=False)
+        for row, field in zip(axes, fields, strict=True):
+            for ax, quantity in zip(row, QUANTITIES, strict=True):
+                _draw_spectrum(ax, comparisons, field, quantity)
+        _legend(figure, list(axes.flat), 6)
+    return figure
+
+
+def _draw_spectrum(ax: Axes, comparisons: Sequence[Comparison], field: str, quantity: str) -> None:
+    names = labels(comparisons)
+    first = comparisons[0]
+    shown = [(i, one.fields[field]) for i, one in enumerate(comparisons) if field in one.fields]
+    nyquist = np.pi * first.n / first.box
+    ax.set_xscale("log")
+    if quantity == "power" and shown:
+        spectrum = shown[0][1]
+        keep = _positive(spectrum.k, spectrum.power_reference)
+        ax.plot(
+            spectrum.k[keep], spectrum.power_reference[keep], color="black", lw=2.6, label=first.reference
+        )
+    for i, spectrum in shown:
+        values = np.asarray(getattr(spectrum, quantity), dtype=float)
+        if quantity == "transfer":
+            values = 100 * (values - 1)
+        if quantity == "one_minus_r2":
+            values = np.maximum(values, 1e-6)  # the rounding of float32; keeps nan
+        keep = _positive(spectrum.k, values) if quantity == "power" else _finite(spectrum.k, values)
+        ax.plot(
+            spectrum.k[keep],
+            values[keep],
+            color=COLOURS[i % len(COLOURS)],
+            linestyle=DASHES[(i + i // len(COLOURS)) % len(DASHES)],
+            label=names[i],
+        )
+    {"power": _power_axis, "transfer": _transfer_axis, "one_minus_r2": _decorrelation_axis}[quantity](
+        ax, field
+    )
+    largest = max((float(np.nanmax(s.k)) for _, s in shown), default=nyquist)
+    ax.set_xlim(2 * np.pi / first.box, max(largest, nyquist) * 1.02)
+    if largest > 1.1 * nyquist:
+        ax.axvline(nyquist, color="0.6", lw=0.8, ls=":", zorder=0)
+        low = quantity == "one_minus_r2"  # where the curves are not
+        ax.annotate(
+            "lattice Nyquist",
+            (nyquist, 0.02 if low else 0.98),
+            xycoords=("data", "axes fraction"),
+            rotation=90,
+            ha="right",
+            va="bottom" if low else "top",
+            fontsize=8,
+            color="0.45",
+        )
+    ax.set_xlabel(r"$k$ [$h$/Mpc]")
+    _plain_k(ax)
+
+
+def _legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
+    """One legend under the axes, where it hides no curve; what reads the same stands in it once."""
+    entries: dict[str, Any] = {}
+    for ax in axes:
+        for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
+            entries.setdefault(name, handle)
+    if not entries:
+        return
+    longest = max(len(name) for name in entries)
+    figure.legend(
+        entries.values(),
+        entries.keys(),
+        loc="outside lower center",
+        ncols=1 if columns == 2 and longest > 26 else columns,
+        frameon=False,
+        handlelength=2.8,
+        labelspacing=0.35,
+        columnspacing=1.4,
+    )
+
+
+def _power_axis(ax: Axes, field: str) -> None:
+    ax.set_yscale("log")
+    ax.set_title(f"{field}: power spectrum")
+    ax.set_ylabel(rf"$P(k)$ [{UNITS[field]}]" if field in UNITS else "$P(k)$")
+
+
+def _transfer_axis(ax: Axes, field: str) -> None:
+    # linear where a per cent matters, logarithmic where an engine fails: both stay on one picture
+    ax.set_yscale("asinh", linear_width=2.0)
+    low, high = (min(ax.get_ylim()[0], -5.0), max(ax.get_ylim()[1], 5.0))
+    ticks = [t for t in (-90, -50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50, 100, 200, 500) if low <= t <= high]
+    ax.set_yticks(ticks, [f"{t:+d}" if t else "0" for t in ticks])
+    ax.set_yticks([], minor=True)
+    ax.set_ylim(low, high)
+    ax.axhspan(-1, 1, color="0.5", alpha=0.22, lw=0, zorder=0, label="within 1 %")
+    ax.axhline(0, color="black", lw=0.8, zorder=0)
+    ax.set_title(f"{field}: transfer function")
+    ax.set_ylabel(r"$T - 1$ [per cent]")
+
+
+def _decorrelation_axis(ax: Axes, field: str) -> None:
+    ax.set_yscale("log")
+    ax.set_ylim(max(min(ax.get_ylim()[0], 3e-3), 5e-7), 1.6)
+    ax.axhline(0.01, color="0.45", lw=1.0, ls=(0, (2, 2)), zorder=0, label="1 %")
+    ax.set_title(f"{field}: decorrelation")
+    ax.set_ylabel(r"$1 - r^2$")
+
+
+def _plain_k(ax: Axes) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+    low, high = ax.get_xlim()
+    ticks = [t for t in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100) if low <= t <= high]
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def cost_figure(comparisons: Sequence[Comparison], k: float = 0.5, field: str = "density") -> Figure | None:
+    """Wall time against 1 - r^2 of a field at k (h/Mpc). None where fewer than one engine has both."""
+    names = labels(comparisons)
+    points = [
+        (i, one.wall_seconds, max(at_k(one, field, "one_minus_r2", k), 1e-6))
+        for i, one in enumerate(comparisons)
+        if one.wall_seconds and np.isfinite(at_k(one, field, "one_minus_r2", k))
+    ]
+    if not points:
+        return None
+    with style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=SIZE, layout="constrained")
+        ax = figure.subplots()
+        for i, seconds, value in points:
+            marker, colour = MARKERS[i % len(MARKERS)], COLOURS[i % len(COLOURS)]
+            ax.plot(
+                seconds, value, marker, color=colour, markersize=11, label=names[i], markeredgecolor="white"
+            )
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        for axis, values in ((ax.set_xlim, [p[1] for p in points]), (ax.set_ylim, [p[2] for p in points])):
+            axis(min(values) / 3, max(values) * 3)
+        ax.set_xlabel("wall time [s]")
+        ax.set_ylabel(rf"$1 - r^2$ of the {field} at $k = {k:g}$ $h$/Mpc")
+        ax.set_title("time and accuracy")
+        ax.grid(color="0.9", lw=0.6)
+        ax.set_axisbelow(True)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(lambda value, _: f"{value:g}")
+        _legend(figure, [ax], 2)
+    return figure
+
+
+def memory_figure(comparisons: Sequence[Comparison]) -> Figure | None:
+    """A bar for the peak memory of each engine, GB. None where nobody measured."""
+    names = labels(comparisons)
+    bars = [(i, one.peak_memory) for i, one in enumerate(comparisons) if one.peak_memory]
+    if not bars:
+        return None
+    with style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=SIZE, layout="constrained")
+        ax = figure.subplots()
+        where = np.arange(len(bars))[::-1]
+        drawn = ax.barh(
+            where, [gb for _, gb in bars], height=0.6, color=[COLOURS[i % len(COLOURS)] for i, _ in bars]
+        )
+        ax.bar_label(drawn, [f"{gb:.3g}" for _, gb in bars], padding=4)
+        ax.set_yticks(where, [names[i].replace(" (", "\n(") for i, _ in bars])
+        ax.tick_params(axis="y", length=0)
+        ax.set_xlim(0, 1.15 * max(gb for _, gb in bars))
+        ax.set_ylim(-0.7, max(len(bars), 3) - 0.3)
+        ax.set_xlabel("peak memory [GB]")
+        ax.set_title("memory")
+    return figure
+
+
+def _finite(*arrays: np.ndarray) -> np.ndarray:
+    return np.isfinite(arrays).all(axis=0) & (arrays[0] > 0)
+
+
+def _positive(*arrays: np.ndarray) -> np.ndarray:
+    return _finite(*arrays) & (np.asarray(arrays) > 0).all(axis=0)
+
+
+def style() -> AbstractContextManager[None]:
+    """The fonts, lines and axes of every picture, while the context lasts."""
+    import matplotlib
+
+    return matplotlib.rc_context(STYLE)

@@ -1,0 +1,131 @@
+"""Slices of the density: the same slab of every snapshot on one colour scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zeldo.errors import InputError
+from zeldo.report.pictures import style
+from zeldo.snapshot.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SLAB = 15.0  # Mpc/h: thin enough to see filaments, thick enough to see where they join
+EMPTIEST = 0.1  # the lower end of the colours, 1 + delta
+
+
+def slice_figure(
+    snapshots: Sequence[Snapshot],
+    names: Sequence[str],
+    *,
+    thickness: float = SLAB,
+    mesh: int | None = None,
+) -> Figure:
+    """The same slab of every snapshot, log10(1 + delta) on one colour scale; the first one is the reference.
+
+    snapshots: of one box. thickness: Mpc/h, along the third axis, at the densest slab of the reference. mesh:
+    cells a side, twice the lattice's where not given. Raises `InputError` where there is nothing to show.
+    """
+    if not snapshots or len(snapshots) != len(names):
+        raise InputError(f"{len(snapshots)} snapshots, {len(names)} names: give one or more, and a name each")
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    box = snapshots[0].box
+    thickness = min(thickness, box)
+    start = densest_slab(snapshots[0], thickness)
+    maps = [projected_density(one, mesh or min(2 * one.n, 512), start, thickness) for one in snapshots]
+    # the reference alone sets the scale, so that an engine does not change how the others look
+    high = max(float(np.quantile(maps[0], 0.9995)), 2.0)
+    norm = Normalize(np.log10(EMPTIEST), np.log10(high))
+    columns = 2 if len(maps) in (2, 4) else min(len(maps), 3)
+    rows = -(-len(maps) // columns)
+    with style():
+        figure = Figure(figsize=(3.3 * columns + 0.9, 3.25 * rows + 0.55), layout="constrained")
+        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for ax in axes.flat[len(maps) :]:
+            ax.set_visible(False)
+        for i, (ax, density, name) in enumerate(zip(axes.flat, maps, names, strict=False)):
+            image = ax.imshow(
+                np.log10(np.maximum(density, EMPTIEST)).T,
+                origin="lower",
+                extent=(0, box, 0, box),
+                cmap="inferno",
+                norm=norm,
+                interpolation="bilinear",
+            )
+            lowest = i + columns >= len(maps)
+            ax.set_title(name, fontweight="bold" if i == 0 else "normal")
+            ax.spines[:].set_visible(False)
+            ax.tick_params(labelbottom=lowest, length=3)
+            for axis in (ax.xaxis, ax.yaxis):  # no number at the far end, where the next picture begins
+                axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], prune="upper"))
+            if lowest:
+                ax.set_xlabel(r"$x$ [Mpc/$h$]")
+            if i % columns == 0:
+                ax.set_ylabel(r"$y$ [Mpc/$h$]")
+        bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=15 * rows + 10, pad=0.02, extend="both")
+        bar.set_label(rf"$\log_{{10}}(1 + \delta)$, {thickness:.3g} Mpc/$h$ deep")
+    return figure
+
+
+def projected_density(snapshot: Snapshot, mesh: int, start: float, thickness: float) -> np.ndarray:
+    """1 + delta averaged along the third axis over [start, start + thickness), (mesh, mesh), by cloud-in-cell.
+
+    Cell (i, j) is centred on (i + 1/2, j + 1/2) box / mesh; the mean over all slabs of the box is 1. The
+    particles are joined by seven more in each lattice cell, interpolated between its corners (the dark matter
+    sheet of Abel, Hahn & Kaehler 2012, arXiv:1111.3944), so that voids do not show the lattice.
+    """
+    n, box = snapshot.n, snapshot.box
+    near = np.float32(box)
+    psi = snapshot.psi - near * np.round(
+        snapshot.psi / near
+    )  # nearest image, for psi made of wrapped positions
+    axis = np.arange(n, dtype=np.float32) * np.float32(box / n)
+    half = np.float32(0.5 * box / n)
+    density = np.zeros(mesh * mesh)
+    for shift in product((0, 1), repeat=3):
+        between = _between(psi[2], shift)
+        z = between + (axis + shift[2] * half - np.float32(start))
+        inside = np.mod(z, near) < thickness
+        i, j, _ = np.nonzero(inside)
+        x = (_between(psi[0], shift)[inside] + axis[i] + shift[0] * half) * (mesh / box) - 0.5
+        y = (_between(psi[1], shift)[inside] + axis[j] + shift[1] * half) * (mesh / box) - 0.5
+        density += _deposit(x, y, mesh)
+    return density.reshape(mesh, mesh) * (mesh * mesh / (8 * n**3 * thickness / box))
+
+
+def _between(field: np.ndarray, shift: tuple[int, ...]) -> np.ndarray:
+    """A periodic field half a lattice spacing further along the axes where `shift` is 1."""
+    for axis, step in enumerate(shift):
+        if step:
+            field = 0.5 * (field + np.roll(field, -1, axis))
+    return field
+
+
+def _deposit(x: np.ndarray, y: np.ndarray, mesh: int) -> np.ndarray:
+    """Cloud-in-cell weights of points at (x, y), in cells, on a periodic mesh, flat (mesh * mesh,)."""
+    left, below = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    x, y = x - left, y - below
+    total = np.zeros(mesh * mesh)
+    for di, wx in ((0, 1 - x), (1, x)):
+        for dj, wy in ((0, 1 - y), (1, y)):
+            cell = (left + di) % mesh * mesh + (below + dj) % mesh
+            total += np.bincount(cell, weights=wx * wy, minlength=mesh * mesh)
+    return total
+
+
+def densest_slab(snapshot: Snapshot, thickness: float) -> float:
+    """Where the slab of the third axis begins that holds most mass, Mpc/h; slabs side by side from 0."""
+    n, box = snapshot.n, snapshot.box
+    slabs = max(int(box // thickness), 1)
+    axis = np.arange(n, dtype=np.float32) * np.float32(box / n)
+    z = np.mod(snapshot.psi[2] + axis, np.float32(box))
+    counts = np.bincount((z.ravel() / np.float32(thickness)).astype(np.int64), minlength=slabs)
+    return float(counts[:slabs].argmax() * thickness)

@@ -1,0 +1,114 @@
+"""The table of a comparison in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from zeldo.report.labels import (
+    K_SHOWN,
+    NOT_KNOWN,
+    at_k,
+    best,
+    by_redshift,
+    decorrelation_text,
+    fields_of,
+    labels,
+    memory_text,
+    seconds_text,
+    transfer_text,
+)
+from zeldo.statistics.comparison import Comparison
+
+WIDTH_OF_FILES = 100  # where there is no terminal to ask
+VALUE = 7  # characters in a column of numbers; one more stands between columns
+NAME = 22  # holds "displacement, 1 - r^2"
+LEGEND = (
+    "T = sqrt(P / P_reference) compares amplitudes, 1 is perfect; 1 - r^2 is the share of the "
+    "variance that the reference does not explain, 0 is perfect."
+)
+
+
+def print_table(comparisons: Sequence[Comparison], console: Console | None = None) -> None:
+    """Print accuracy (T and 1 - r^2 of each field at `K_SHOWN`), wall time and peak memory of every engine.
+
+    console: a rich console; else standard output, 100 columns wide where that is no terminal. Where the
+    width does not hold all columns, some k are left out.
+    """
+    if console is None:
+        console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+    for redshift, members in by_redshift(comparisons).items():
+        group = [comparisons[i] for i in members]
+        first = group[0]
+        console.print()
+        console.print(
+            Text(
+                f"Against {first.reference} at z = {redshift:g}: "
+                f"{first.n}^3 particles in a box of {first.box:g} Mpc/h",
+                style="bold",
+            )
+        )
+        console.print(_table(group, console.width))
+    if comparisons:
+        console.print(Text(LEGEND + (" Bold: best." if console.is_terminal else ""), style="dim"))
+
+
+def columns_that_fit(width: int, name_width: int) -> tuple[float, ...]:
+    """The values of `K_SHOWN` for which `width` characters have room, both ends kept as long as possible."""
+    room = max((width - name_width) // (VALUE + 1) - 2, 1)  # two columns are time and memory
+    shown = list(K_SHOWN)
+    for dropped in (0.7, 0.3, 0.2, 1.5, 0.1, 1.0):
+        if len(shown) <= room:
+            break
+        shown.remove(dropped)
+    return tuple(shown)
+
+
+def _table(group: Sequence[Comparison], width: int) -> Table:
+    names = labels(group)
+    name_width = max(NAME, min(max(len(name) + 2 for name in names), width // 3))
+    wanted = columns_that_fit(width, name_width)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0), collapse_padding=True)
+    table.add_column(Text("k [h/Mpc]"), width=name_width, no_wrap=True, overflow="ellipsis")
+    for k in wanted:
+        table.add_column(f"{k:g}", width=VALUE, justify="right", no_wrap=True)
+    table.add_column("time s", width=VALUE, justify="right", no_wrap=True)
+    table.add_column("GB", width=VALUE, justify="right", no_wrap=True)
+    costs = _costs(group)
+    for field in fields_of(group):
+        for heading, quantity, write, target in (
+            ("T", "transfer", transfer_text, 1.0),
+            ("1 - r^2", "one_minus_r2", decorrelation_text, 0.0),
+        ):
+            table.add_row(Text(f"{field}, {heading}", style="bold cyan"))
+            columns = []
+            for k in wanted:
+                values = [at_k(one, field, quantity, k) for one in group]
+                columns.append(_marked(values, [write(value) for value in values], target))
+            for row, name in enumerate(names):
+                table.add_row(Text(f"  {name}"), *(column[row] for column in columns), *costs[row])
+            costs = [()] * len(group)  # time and memory stand once, beside the first block
+        table.add_section()
+    return table
+
+
+def _costs(group: Sequence[Comparison]) -> list[tuple[Text, ...]]:
+    times = [one.wall_seconds for one in group]
+    memories = [one.peak_memory for one in group]
+    columns = (
+        _marked(times, [seconds_text(value) for value in times], 0.0),
+        _marked(memories, [memory_text(value) for value in memories], 0.0),
+    )
+    return list(zip(*columns, strict=True))
+
+
+def _marked(values: Sequence[float | None], texts: Sequence[str], target: float) -> list[Text]:
+    marks = best(values, texts, target)
+    pairs = zip(marks, texts, strict=True)
+    styles = ["bold green" if mark else "dim" if text == NOT_KNOWN else "" for mark, text in pairs]
+    return [Text(text, style=style) for text, style in zip(texts, styles, strict=True)]
