@@ -1,7 +1,7 @@
 """The symmetries of a periodic box: 48 rotations and reflections, and shifts by any number of cells.
 
 An element acts on positions and on vector components alike: (g psi)(q) = R psi(R^-1 q), with R a signed
-permutation of the axes. Lattice points are q = (i, j, k) box / n, so that in a periodic box a reflection takes
+permutation of the axes. Lattice points are q = (i, j, k) box / n: in a periodic box a reflection takes
 index i to (-i) mod n: lattice points go to lattice points and the corner q = 0 stays. In a crop, which has no
 corner of its own, it takes i to side - 1 - i.
 """
