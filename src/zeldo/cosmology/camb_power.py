@@ -8,7 +8,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 
 KMAX = 50.0  # 1/Mpc: beyond the corner of the lattice wherever CAMB's linear power means anything
-# CAMB's table of big-bang nucleosynthesis ends here; the helium fraction moves by 1e-2 beyond, P(k) by less than 1e-3
+# the range of CAMB's table of big-bang nucleosynthesis; beyond it the helium fraction changes P(k) by < 1e-3
 HELIUM_RANGE = (0.0055, 0.0395)
 
 
@@ -51,6 +51,6 @@ def camb_table(cosmology: Cosmology) -> tuple[np.ndarray, np.ndarray]:
     k, p = np.asarray(k, dtype=np.float64), np.asarray(p[0], dtype=np.float64)
     if not (np.isfinite(p).all() and (p > 0).all()):
         raise InputError(
-            f"CAMB gives no valid power for {cosmology}: change the cosmology or take the model 'eisenstein-hu'"
+            f"CAMB finds no power for {cosmology}: change the cosmology or take the model 'eisenstein-hu'"
         )
     return k, p

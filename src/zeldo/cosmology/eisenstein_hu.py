@@ -19,7 +19,7 @@ Value = float | torch.Tensor
 
 
 def eisenstein_hu_transfer(k: torch.Tensor, omega_m: Value, omega_b: Value, h: Value) -> torch.Tensor:
-    """T(k) of matter, 1 at k -> 0; k > 0 in h/Mpc of any shape; differentiable with respect to every argument.
+    """T(k) of matter, 1 at k -> 0; k > 0 in h/Mpc of any shape; differentiable in every argument.
 
     Equation numbers are those of the paper; the computation has the dtype and device of k.
     """
@@ -80,7 +80,7 @@ def eisenstein_hu_transfer(k: torch.Tensor, omega_m: Value, omega_b: Value, h: V
 def eisenstein_hu_power(
     k: torch.Tensor, omega_m: Value, omega_b: Value, h: Value, n_s: Value, sigma_8: Value
 ) -> torch.Tensor:
-    """Linear P(k) today in (Mpc/h)^3, normalised to sigma_8; k > 0 in h/Mpc; differentiable in every argument.
+    """Linear P(k) today in (Mpc/h)^3, normalised to sigma_8; k > 0 in h/Mpc; all differentiable.
 
     Dark energy changes the growth but, on the scales of simulations, not the shape.
     """

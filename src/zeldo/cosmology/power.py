@@ -18,8 +18,8 @@ MODELS = ("camb", "eisenstein-hu")
 class LinearPower:
     """P(k) today as a function: k in h/Mpc of any shape (numbers or array) -> (Mpc/h)^3, float64.
 
-    Between the points of its table: cubic spline of ln P over ln k; beyond both ends: the power law of the last
-    two points; zero at k = 0. `k`, `p`: the table. `model`: where it came from.
+    Between the points of its table: cubic spline of ln P over ln k; beyond both ends: the power law of the
+    last two points; zero at k = 0. `k`, `p`: the table. `model`: where it came from.
     Raises `InputError` for negative k or k that is not finite.
     """
 
@@ -54,7 +54,7 @@ class LinearPower:
 
 
 def sigma_r(power: Callable[[np.ndarray], np.ndarray], radius: float = 8.0) -> float:
-    """Linear rms density contrast in spheres of `radius` Mpc/h: the integral of k^3 P W^2 / (2 pi^2) over ln k."""
+    """Linear rms density contrast in spheres of `radius` Mpc/h (integral of k^3 P W^2 / 2 pi^2 over ln k)."""
     if not radius > 0 or not np.isfinite(radius):
         raise InputError(f"radius = {radius!r} is not allowed: give a positive radius in Mpc/h")
     # The integrand falls off as k^4 and k^-3 or faster: on this range the trapezoid sum is good to 1e-6
@@ -75,9 +75,9 @@ def linear_power(cosmology: Cosmology, model: str | os.PathLike = "camb") -> Lin
     """The linear power spectrum of matter today, normalised to the cosmology's sigma_8.
 
     model: "camb" (Lewis, Challinor & Lasenby 2000; about a second, kept for the next call), "eisenstein-hu"
-    (Eisenstein & Hu 1998, a few per cent, instant), or the path of a text file with the columns k in h/Mpc and P in any
-    unit. Radiation counts in the transfer function only; the neutrinos have no mass, so that all of omega_m is cold
-    dark matter and baryons.
+    (Eisenstein & Hu 1998, a few per cent, instant), or the path of a text file with the columns k in h/Mpc
+    and P in any unit. Radiation counts in the transfer function only; the neutrinos have no mass, so that all of
+    omega_m is cold dark matter and baryons.
     Raises `InputError` for an unknown model, a table that will not do, and a cosmology that CAMB refuses.
     """
     if isinstance(model, str) and model in MODELS:

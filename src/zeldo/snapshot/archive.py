@@ -1,0 +1,96 @@
+"""Reading npz archives of arrays without trust: no pickle, every fault one line."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import DamagedFileError, InputError
+
+AGAIN = "copy or make it again"
+
+
+def existing(path: str | os.PathLike) -> Path:
+    """The path where a file stands there, else `InputError`."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a directory: give the path of a file")
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: check the path")
+    return path
+
+
+def names_in(path: Path) -> list[str]:
+    """The names of the arrays in an npz file. `DamagedFileError` where it is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except (OSError, zipfile.BadZipFile, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The named arrays of an npz file. `DamagedFileError` where one is missing, truncated or of Python objects."""
+    found = names_in(path)
+    names = list(names)
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise DamagedFileError(
+            f"{path} lacks {', '.join(missing)}: it has {', '.join(found) or 'nothing'}; give a complete file"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in names}
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+    ) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DamagedFileError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return DamagedFileError(
+        f"{path} is not a readable npz file ({reason}): it is damaged or incomplete, {AGAIN}"
+    )
+
+
+def number(values: Mapping[str, Any], name: str, where: str | Path) -> float:
+    """One finite number by its name, else `DamagedFileError`."""
+    try:
+        value = float(np.asarray(values[name]).reshape(()))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedFileError(f"{where}: {name} is missing or not a number; {AGAIN}") from error
+    if not np.isfinite(value):
+        raise DamagedFileError(f"{where}: {name} = {value:g} is not finite; {AGAIN}")
+    return value
+
+
+def integer(values: Mapping[str, Any], name: str, where: str | Path) -> int:
+    """One whole number by its name, else `DamagedFileError`."""
+    value = number(values, name, where)
+    if value != int(value):
+        raise DamagedFileError(f"{where}: {name} = {value:g} is not a whole number; {AGAIN}")
+    return int(np.asarray(values[name]).reshape(()))
+
+
+def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
+    """The cosmology under its own names (w0 and wa may be absent). `DamagedFileError` for one that is not allowed."""
+    names = ["omega_m", "omega_b", "h", "n_s", "sigma_8", *(name for name in ("w0", "wa") if name in values)]
+    parameters = {name: number(values, name, where) for name in names}
+    try:
+        return Cosmology(**parameters)
+    except InputError as error:
+        raise DamagedFileError(f"{where}: {error}") from error

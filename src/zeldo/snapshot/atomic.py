@@ -1,0 +1,82 @@
+"""Files that are either whole under their name or not there at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from zeldo.errors import InputError, ZeldoError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def check_writable(path: str | os.PathLike) -> Path:
+    """The path where a file can be written there, else `InputError`. Call it before the work, not after."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a directory: give the name of a file")
+    directory = path.parent
+    if not directory.is_dir():
+        raise InputError(f"directory {directory} does not exist: make it first or write elsewhere")
+    # by trying: access() is wrong on read-only and network mounts
+    try:
+        with tempfile.TemporaryFile(dir=directory, prefix=f".{path.name[:64]}."):
+            pass
+    except OSError as error:
+        if error.errno in FULL:
+            raise _full(path, 0, error) from error
+        raise InputError(
+            f"directory {directory} is not writable ({error.strerror}): change its permissions or write elsewhere"
+        ) from error
+    return path
+
+
+@contextmanager
+def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
+    """A temporary name beside `path`, put in its place where the block ends well and removed where it does not.
+
+    size: bytes that the block will write, if known: too little space is then found before the work.
+    Raises `InputError` where the directory is missing or not writable, and `ZeldoError`, one line, where the disk fills
+    up or the write fails otherwise; a KeyboardInterrupt passes through.
+    """
+    path = check_writable(path)
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise _full(path, size, None, free)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.", suffix=".part")
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that nobody else may read
+        with open(temporary, "rb") as stream:
+            os.fsync(stream.fileno())  # some file systems report a full disk only here
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in FULL or "No space left" in str(error) or shutil.disk_usage(path.parent).free < 4096:
+            raise _full(path, size, error) from error
+        raise ZeldoError(f"{path} could not be written ({error}): check the disk and try again") from error
+    finally:
+        # also after KeyboardInterrupt; gone already where the name was changed
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _full(path: Path, size: int, error: OSError | None, free: int | None = None) -> ZeldoError:
+    needed = f": {max(1, round(size / 1e6))} MB needed" if size else ""
+    left = f", {free / 1e6:.0f} MB free" if free is not None else ""
+    reason = f" ({error.strerror})" if error is not None and error.errno == errno.EDQUOT else ""
+    return ZeldoError(
+        f"no space left in {path.parent} for {path.name}{reason}{needed}{left}; free space or write elsewhere"
+    )
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
