@@ -76,9 +76,9 @@ def linear_power(cosmology: Cosmology, model: str | os.PathLike = "camb") -> Lin
 
     model: "camb" (Lewis, Challinor & Lasenby 2000; about a second, kept for the next call), "eisenstein-hu"
     (Eisenstein & Hu 1998, a few per cent, instant), or the path of a text file with the columns k in h/Mpc
-    and P in any unit. Radiation counts in the transfer function only; the neutrinos have no mass, so that all of
-    omega_m is cold dark matter and baryons.
-    Raises `InputError` for an unknown model, a table that will not do, and a cosmology that CAMB refuses.
+    and P in any unit. Radiation counts in the transfer function only; the neutrinos have no mass, so that
+    all of omega_m is cold dark matter and baryons. Raises `InputError` for an unknown model, a table that
+    will not do, and a cosmology that CAMB refuses.
     """
     if isinstance(model, str) and model in MODELS:
         return _computed(cosmology, model)

@@ -37,7 +37,7 @@ def names_in(path: Path) -> list[str]:
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """The named arrays of an npz file. `DamagedFileError` where one is missing, truncated or of Python objects."""
+    """The named arrays of an npz file. `DamagedFileError` where one is missing, truncated or pickled."""
     found = names_in(path)
     names = list(names)
     missing = [name for name in names if name not in found]
@@ -87,10 +87,9 @@ def integer(values: Mapping[str, Any], name: str, where: str | Path) -> int:
 
 
 def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
-    """The cosmology under its own names (w0 and wa may be absent). `DamagedFileError` for one that is not allowed."""
-    names = ["omega_m", "omega_b", "h", "n_s", "sigma_8", *(name for name in ("w0", "wa") if name in values)]
-    parameters = {name: number(values, name, where) for name in names}
-    try:
+    """The cosmology under its own names, w0 and wa if there. `DamagedFileError` for one not allowed."""
+    names = ["omega_m", "omega_b", "h", "n_s", "sigma_8", *(name for name in ("w0", "wa") if name in
+    values)] parameters = {name: number(values, name, where) for name in names} try:
         return Cosmology(**parameters)
     except InputError as error:
         raise DamagedFileError(f"{where}: {error}") from error

@@ -31,18 +31,18 @@ def check_writable(path: str | os.PathLike) -> Path:
         if error.errno in FULL:
             raise _full(path, 0, error) from error
         raise InputError(
-            f"directory {directory} is not writable ({error.strerror}): change its permissions or write elsewhere"
+            f"directory {directory} is not writable ({error.strerror}): mend that or write elsewhere"
         ) from error
     return path
 
 
 @contextmanager
 def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
-    """A temporary name beside `path`, put in its place where the block ends well and removed where it does not.
+    """A temporary name beside `path`, put in its place if the block ends well and removed if it does not.
 
-    size: bytes that the block will write, if known: too little space is then found before the work.
-    Raises `InputError` where the directory is missing or not writable, and `ZeldoError`, one line, where the disk fills
-    up or the write fails otherwise; a KeyboardInterrupt passes through.
+    size: bytes that the block will write, if known: too little space is then found before the work. Raises
+    `InputError` where the directory is missing or not writable, and `ZeldoError`, one line, where the disk
+    fills up or the write fails otherwise; a KeyboardInterrupt passes through.
     """
     path = check_writable(path)
     free = shutil.disk_usage(path.parent).free
@@ -58,7 +58,8 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
             os.fsync(stream.fileno())  # some file systems report a full disk only here
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in FULL or "No space left" in str(error) or shutil.disk_usage(path.parent).free < 4096:
+        if error.errno in FULL or "No space left" in str(error) or shutil.disk_usage(path.parent).free <
+        4096:
             raise _full(path, size, error) from error
         raise ZeldoError(f"{path} could not be written ({error}): check the disk and try again") from error
     finally:

@@ -1,7 +1,8 @@
 """Reference runs by MP-Gadget, rounded to int16, and initial conditions on disk.
 
-A reference file is an npz of `n`, `box`, `seed`, the cosmology, `meta` (JSON), and as int16 times a step: `delta_lin`
-(n, n, n) x `delta_step`, `psi_z0` (3, n, n, n) x `psi_step` in Mpc/h, `vel_z0` x `vel_step` in km/s, `psi_z1` and so on.
+A reference file is an npz of `n`, `box`, `seed`, the cosmology, `meta` (JSON), and as int16 times a step:
+`delta_lin` (n, n, n) x `delta_step`, `psi_z0` (3, n, n, n) x `psi_step` in Mpc/h, `vel_z0` x `vel_step` in
+km/s, `psi_z1` and so on.
 """
 
 from __future__ import annotations
