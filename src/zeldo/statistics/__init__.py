@@ -1,4 +1,4 @@
-"""What a universe looks like in numbers: spectra, comparison with a reference, bispectrum, redshift space, halos.
+"""A universe in numbers: spectra, comparison with a reference, bispectrum, redshift space, halos.
 
 Names load their module, and torch with it, when first used.
 """
