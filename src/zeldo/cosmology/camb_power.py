@@ -7,8 +7,8 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 
-KMAX = 50.0  # 1/Mpc: beyond the corner of the lattice wherever CAMB's linear power means anything # the
-range of CAMB's table of big-bang nucleosynthesis; beyond it the helium fraction changes P(k) by < 1e-3
+KMAX = 50.0  # 1/Mpc: beyond the corner of the lattice wherever CAMB's linear power means anything
+# the range of CAMB's table of big-bang nucleosynthesis; beyond, helium changes P(k) by less than 1e-3
 HELIUM_RANGE = (0.0055, 0.0395)
 
 

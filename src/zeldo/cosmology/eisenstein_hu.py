@@ -23,9 +23,12 @@ def eisenstein_hu_transfer(k: torch.Tensor, omega_m: Value, omega_b: Value, h: V
 
     Equation numbers are those of the paper; the computation has the dtype and device of k.
     """
-    omega_m, omega_b, h = (torch.as_tensor(x, dtype=k.dtype, device=k.device) for x in (omega_m, omega_b,
-    h)) theta2 = (T_CMB / 2.7) ** 2 m, b = omega_m * h**2, omega_b * h**2 f_b = omega_b / omega_m f_c = 1 -
-    f_b k = k * h  # 1/Mpc from here on
+    omega_m, omega_b, h = (torch.as_tensor(x, dtype=k.dtype, device=k.device) for x in (omega_m, omega_b, h))
+    theta2 = (T_CMB / 2.7) ** 2
+    m, b = omega_m * h**2, omega_b * h**2
+    f_b = omega_b / omega_m
+    f_c = 1 - f_b
+    k = k * h  # 1/Mpc from here on
 
     z_eq = 2.50e4 * m / theta2**2  # (2)
     k_eq = 7.46e-2 * m / theta2  # (3)

@@ -88,8 +88,9 @@ def integer(values: Mapping[str, Any], name: str, where: str | Path) -> int:
 
 def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
     """The cosmology under its own names, w0 and wa if there. `DamagedFileError` for one not allowed."""
-    names = ["omega_m", "omega_b", "h", "n_s", "sigma_8", *(name for name in ("w0", "wa") if name in
-    values)] parameters = {name: number(values, name, where) for name in names} try:
+    names = ["omega_m", "omega_b", "h", "n_s", "sigma_8", *(name for name in ("w0", "wa") if name in values)]
+    parameters = {name: number(values, name, where) for name in names}
+    try:
         return Cosmology(**parameters)
     except InputError as error:
         raise DamagedFileError(f"{where}: {error}") from error

@@ -58,8 +58,7 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
             os.fsync(stream.fileno())  # some file systems report a full disk only here
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in FULL or "No space left" in str(error) or shutil.disk_usage(path.parent).free <
-        4096:
+        if error.errno in FULL or "No space left" in str(error) or shutil.disk_usage(path.parent).free < 4096:
             raise _full(path, size, error) from error
         raise ZeldoError(f"{path} could not be written ({error}): check the disk and try again") from error
     finally:
