@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SIZE = (4.6, 4.5)  # inches; a third of a page's width
+WIDTH, HEIGHT = 4.6, 3.7  # inches of one picture without its legend; a third of a page
 QUANTITIES = ("power", "transfer", "one_minus_r2")
 # Okabe & Ito (2008), told apart with any colour vision; dashes and markers for prints without colour
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -31,7 +31,7 @@ DASHES: tuple[Any, ...] = (
     (0, (3, 1)),
 )
 MARKERS = ("o", "s", "^", "D", "v", "P")
-STYLE = {
+STYLE: Any = {
     "font.size": 10.5,
     "axes.labelsize": 11,
     "axes.titlesize": 11.5,
@@ -42,6 +42,13 @@ STYLE = {
     "lines.linewidth": 1.8,
     "mathtext.fontset": "dejavusans",
     "svg.hashsalt": "zeldo",  # same content, same bytes
+}
+LEGEND: dict[str, Any] = {
+    "frameon": False,
+    "handlelength": 2.8,
+    "labelspacing": 0.35,
+    "columnspacing": 1.4,
+    "borderaxespad": 0.2,
 }
 UNITS = {
     "density": r"$({\rm Mpc}/h)^3$",
@@ -55,10 +62,10 @@ def spectrum_figure(comparisons: Sequence[Comparison], field: str, quantity: str
     with style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=(WIDTH, HEIGHT))
         ax = figure.subplots()
         _draw_spectrum(ax, comparisons, field, quantity)
-        _legend(figure, [ax], 2)
+        _fit(figure, ax)
     return figure
 
 
@@ -73,7 +80,8 @@ def spectra_figure(comparisons: Sequence[Comparison]) -> Figure:
         for row, field in zip(axes, fields, strict=True):
             for ax, quantity in zip(row, QUANTITIES, strict=True):
                 _draw_spectrum(ax, comparisons, field, quantity)
-        _legend(figure, list(axes.flat), 6)
+        handles, names_of_handles = _entries(list(axes.flat))
+        figure.legend(handles, names_of_handles, loc="outside lower center", ncols=6, **LEGEND)
     return figure
 
 
@@ -110,40 +118,44 @@ def _draw_spectrum(ax: Axes, comparisons: Sequence[Comparison], field: str, quan
     ax.set_xlim(2 * np.pi / first.box, max(largest, nyquist) * 1.02)
     if largest > 1.1 * nyquist:
         ax.axvline(nyquist, color="0.6", lw=0.8, ls=":", zorder=0)
-        low = quantity == "one_minus_r2"  # where the curves are not
-        ax.annotate(
-            "lattice Nyquist",
-            (nyquist, 0.02 if low else 0.98),
-            xycoords=("data", "axes fraction"),
-            rotation=90,
-            ha="right",
-            va="bottom" if low else "top",
-            fontsize=8,
-            color="0.45",
-        )
+        if quantity != "transfer":  # there the curves leave no room for words
+            low = quantity == "one_minus_r2"
+            ax.annotate(
+                "lattice Nyquist",
+                (nyquist, 0.02 if low else 0.98),
+                xycoords=("data", "axes fraction"),
+                rotation=90,
+                ha="right",
+                va="bottom" if low else "top",
+                fontsize=8,
+                color="0.45",
+            )
     ax.set_xlabel(r"$k$ [$h$/Mpc]")
     _plain_k(ax)
 
 
-def _legend(figure: Figure, axes: Sequence[Axes], columns: int) -> None:
-    """One legend under the axes, where it hides no curve; what reads the same stands in it once."""
+def _entries(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
+    """Handles and names for one legend of all axes; what reads the same stands in it once."""
     entries: dict[str, Any] = {}
     for ax in axes:
         for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(name, handle)
-    if not entries:
-        return
-    longest = max(len(name) for name in entries)
-    figure.legend(
-        entries.values(),
-        entries.keys(),
-        loc="outside lower center",
-        ncols=1 if columns == 2 and longest > 26 else columns,
-        frameon=False,
-        handlelength=2.8,
-        labelspacing=0.35,
-        columnspacing=1.4,
-    )
+    return list(entries.values()), list(entries)
+
+
+def _fit(figure: Figure, ax: Axes, left: float = 0.85) -> None:
+    """Margins in inches, and a legend under the axes, where it hides no curve.
+
+    By hand, as matplotlib's own layout draws everything twice.
+    """
+    handles, names = _entries([ax])
+    columns = 2 if max(map(len, names), default=0) <= 26 else 1
+    legend = 0.2 * -(-len(names) // columns) + 0.06
+    height = HEIGHT + legend
+    figure.set_size_inches(WIDTH, height)
+    figure.subplots_adjust(left / WIDTH, (0.52 + legend) / height, 1 - 0.12 / WIDTH, 1 - 0.32 / height)
+    if names:
+        figure.legend(handles, names, loc="lower center", ncols=columns, **LEGEND)
 
 
 def _power_axis(ax: Axes, field: str) -> None:
@@ -157,7 +169,7 @@ def _transfer_axis(ax: Axes, field: str) -> None:
     ax.set_yscale("asinh", linear_width=2.0)
     low, high = (min(ax.get_ylim()[0], -5.0), max(ax.get_ylim()[1], 5.0))
     ticks = [t for t in (-90, -50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50, 100, 200, 500) if low <= t <= high]
-    ax.set_yticks(ticks, [f"{t:+d}" if t else "0" for t in ticks])
+    ax.set_yticks(ticks, [f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
     ax.set_yticks([], minor=True)
     ax.set_ylim(low, high)
     ax.axhspan(-1, 1, color="0.5", alpha=0.22, lw=0, zorder=0, label="within 1 %")
@@ -197,7 +209,7 @@ def cost_figure(comparisons: Sequence[Comparison], k: float = 0.5, field: str = 
     with style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=(WIDTH, HEIGHT))
         ax = figure.subplots()
         for i, seconds, value in points:
             marker, colour = MARKERS[i % len(MARKERS)], COLOURS[i % len(COLOURS)]
@@ -213,9 +225,9 @@ def cost_figure(comparisons: Sequence[Comparison], k: float = 0.5, field: str = 
         ax.set_title("time and accuracy")
         ax.grid(color="0.9", lw=0.6)
         ax.set_axisbelow(True)
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_formatter(lambda value, _: f"{value:g}")
-        _legend(figure, [ax], 2)
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        _fit(figure, ax)
     return figure
 
 
@@ -228,7 +240,7 @@ def memory_figure(comparisons: Sequence[Comparison]) -> Figure | None:
     with style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = Figure(figsize=(WIDTH, HEIGHT))
         ax = figure.subplots()
         where = np.arange(len(bars))[::-1]
         drawn = ax.barh(
@@ -241,6 +253,7 @@ def memory_figure(comparisons: Sequence[Comparison]) -> Figure | None:
         ax.set_ylim(-0.7, max(len(bars), 3) - 0.3)
         ax.set_xlabel("peak memory [GB]")
         ax.set_title("memory")
+        figure.subplots_adjust(1.55 / WIDTH, 0.55 / HEIGHT, 1 - 0.12 / WIDTH, 1 - 0.32 / HEIGHT)
     return figure
 
 

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 PATIENCE = 2.0  # seconds without a word: most runs are over by then
 LOG_EVERY = 30.0  # seconds between lines where there is no terminal
@@ -36,7 +36,7 @@ class Progress:
         self._patience, self._log_every = patience, log_every
         self._stream = sys.stderr if stream is None else stream
         self._lock = threading.Lock()
-        self._bar = None
+        self._bar: Any = None  # rich's, imported only where it is shown
         self._timer: threading.Timer | None = None
 
     def __enter__(self) -> Progress:
@@ -101,7 +101,8 @@ class Progress:
             if self._over:
                 return
             started = self._start
-            self._task = bar.add_task(self.title, total=self.total, completed=self.done, text=self.text)
+            self._task = bar.add_task(self.title, total=self.total, text=self.text)
+            bar.update(self._task, completed=self.done)
             # the clock of the bar starts with the work, not with the bar: else its ETA is too short
             bar.tasks[0].start_time = bar.get_time() - (time.monotonic() - started)
             try:

@@ -1,0 +1,251 @@
+"""The report as one HTML page that needs nothing else: numbers, pictures, and how they were made."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import platform
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zeldo._version import __version__
+from zeldo.errors import InputError
+from zeldo.report.files import make_directory, write_json, write_text
+from zeldo.report.labels import (
+    K_SHOWN,
+    at_k,
+    best,
+    by_redshift,
+    decorrelation_text,
+    fields_of,
+    labels,
+    memory_text,
+    seconds_text,
+    settings_text,
+    transfer_text,
+)
+from zeldo.snapshot.snapshot import Snapshot
+from zeldo.statistics.comparison import Comparison
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+HEADLINE = (("density", 0.5), ("displacement", 0.5))  # what the first table shows of accuracy
+MANY = 8  # engines in one picture: more cannot be told apart
+
+
+def write_report(
+    comparisons: Sequence[Comparison],
+    snapshots: Sequence[Snapshot],
+    reference: Snapshot | Sequence[Snapshot],
+    directory: str | os.PathLike[str],
+    *,
+    title: str,
+    command: str,
+) -> Path:
+    """Write `index.html` and `comparison.json` into `directory`, made where absent; returns the page's path.
+
+    comparisons: in the order to show. snapshots: the prediction of each comparison, in the same order (the
+    reference among them is passed over); may be empty, then there are no slices. reference: what they are
+    compared with, one for each redshift. command: what reproduces the report, shown as it is. Either file
+    appears whole or not at all. Raises `InputError` where these do not belong together, `OSError` where the
+    disk does.
+    """
+    references = [reference] if isinstance(reference, Snapshot) else list(reference)
+    predictions = [one for one in snapshots if not any(one is other for other in references)]
+    _check(comparisons, predictions, references)
+    path = make_directory(directory)
+    facts, machine = run_facts(comparisons, references), machine_line()
+    sections = []
+    for redshift, members in by_redshift(comparisons).items():
+        group = [comparisons[i] for i in members]
+        shown = [predictions[i] for i in members] if predictions else []
+        sections.append(_section(group, shown, _at_redshift(references, redshift)))
+    content = _template().render(
+        title=title,
+        facts=facts,
+        sections=sections,
+        k_shown=[f"{k:g}" for k in K_SHOWN],
+        machine=machine,
+        command=command,
+        version=__version__,
+    )
+    page = write_text(path / "index.html", content)
+    write_json(comparisons, path / "comparison.json", title=title, command=command, machine=machine)
+    return page
+
+
+def _check(
+    comparisons: Sequence[Comparison], predictions: Sequence[Snapshot], references: Sequence[Snapshot]
+) -> None:
+    if not comparisons:
+        raise InputError("no comparisons were given: a report needs at least one engine and a reference")
+    if predictions and len(predictions) != len(comparisons):
+        raise InputError(
+            f"{len(predictions)} snapshots for {len(comparisons)} comparisons: give one each, in one order"
+        )
+    for redshift in by_redshift(comparisons):
+        _at_redshift(references, redshift)
+
+
+def _at_redshift(references: Sequence[Snapshot], redshift: float) -> Snapshot:
+    for one in references:
+        if abs(one.redshift - redshift) <= 1e-3 * (1 + redshift):
+            return one
+    raise InputError(f"no reference was given at z = {redshift:g}: pass its snapshot too")
+
+
+def run_facts(comparisons: Sequence[Comparison], references: Sequence[Snapshot]) -> list[tuple[str, str]]:
+    """What was run, as pairs of name and text."""
+    one, first = references[0], comparisons[0]
+    c = one.cosmology
+    cosmology = f"Ω_m = {c.omega_m:g}, Ω_b = {c.omega_b:g}, h = {c.h:g}"
+    cosmology += f", n_s = {c.n_s:g}, σ_8 = {c.sigma_8:g}"
+    if (c.w0, c.wa) != (-1.0, 0.0):
+        cosmology += f", w_0 = {c.w0:g}, w_a = {c.wa:g}"
+    return [
+        ("cosmology", cosmology),
+        ("box", f"{one.box:g} Mpc/h"),
+        ("particles", f"{one.n}³"),
+        ("seed", "of a field given" if one.seed is None else str(one.seed)),
+        ("redshift", ", ".join(f"{z:g}" for z in by_redshift(comparisons))),
+        ("reference", first.reference),
+    ]
+
+
+def _section(
+    group: Sequence[Comparison], predictions: Sequence[Snapshot], reference: Snapshot
+) -> dict[str, Any]:
+    """All that the template shows of one redshift."""
+    from zeldo.report.pictures import QUANTITIES, cost_figure, memory_figure, spectrum_figure
+
+    names = labels(group)
+    fields = fields_of(group)
+    pictured = group[:MANY]
+    costs = [figure for figure in (cost_figure(pictured), memory_figure(pictured)) if figure is not None]
+    slices = None
+    if predictions:
+        from zeldo.report.slices import SLAB, slice_figure
+
+        figure = slice_figure([reference, *predictions[:MANY]], [group[0].reference, *names[:MANY]])
+        slices = {"image": _png(figure), "thickness": f"{min(SLAB, reference.box):g}"}
+    return {
+        "redshift": f"{group[0].redshift:g}",
+        "reference": group[0].reference,
+        "names": names,
+        "overview": _overview(group, names),
+        "headline": [(field, f"{k:g}") for field, k in HEADLINE],
+        "fields": [
+            {
+                "name": field,
+                "transfer": _rows(group, names, field, "transfer"),
+                "decorrelation": _rows(group, names, field, "one_minus_r2"),
+                "images": [_svg(spectrum_figure(pictured, field, quantity)) for quantity in QUANTITIES],
+                "absent": [n for n, one in zip(names, group, strict=True) if field not in one.fields],
+            }
+            for field in fields
+        ],
+        "costs": [_svg(figure) for figure in costs],
+        "slices": slices,
+        "left_out": names[MANY:],
+    }
+
+
+def _column(values: Sequence[float | None], texts: Sequence[str], target: float) -> list[dict[str, Any]]:
+    marks = best(values, texts, target)
+    return [{"text": text.replace("-", "−"), "best": mark} for text, mark in zip(texts, marks, strict=True)]
+
+
+def _rows(
+    group: Sequence[Comparison], names: Sequence[str], field: str, quantity: str
+) -> list[dict[str, Any]]:
+    write, target = (transfer_text, 1.0) if quantity == "transfer" else (decorrelation_text, 0.0)
+    columns = []
+    for k in K_SHOWN:
+        values = [at_k(one, field, quantity, k) for one in group]
+        columns.append(_column(values, [write(value) for value in values], target))
+    return [
+        {"name": name, "cells": cells} for name, cells in zip(names, zip(*columns, strict=True), strict=True)
+    ]
+
+
+def _overview(group: Sequence[Comparison], names: Sequence[str]) -> list[dict[str, Any]]:
+    times, memories = [one.wall_seconds for one in group], [one.peak_memory for one in group]
+    columns = [
+        _column(times, [seconds_text(value) for value in times], 0.0),
+        _column(memories, [memory_text(value) for value in memories], 0.0),
+    ]
+    for field, k in HEADLINE:
+        values = [at_k(one, field, "one_minus_r2", k) for one in group]
+        columns.append(_column(values, [decorrelation_text(value) for value in values], 0.0))
+    settings = [settings_text(one.settings) for one in group]
+    return [
+        {"name": one.engine, "settings": text, "cells": cells}
+        for one, text, cells in zip(group, settings, zip(*columns, strict=True), strict=True)
+    ]
+
+
+def machine_line() -> str:
+    """Processor, system and the versions that decide a run's speed and bits, in one line."""
+    parts = [f"zeldo {__version__}", f"{_processor()}, {os.cpu_count()} cores", platform.system()]
+    parts.append(f"Python {platform.python_version()}")
+    for package in ("numpy", "numba", "torch"):
+        try:
+            parts.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return " · ".join([*parts, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")])
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return " ".join(line.partition(":")[2].split())
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _png(figure: Figure) -> str:
+    return _data_uri(figure, "png", "image/png", dpi=130)
+
+
+def _svg(figure: Figure) -> str:
+    # no metadata: the time of day would make two equal reports differ
+    return _data_uri(figure, "svg", "image/svg+xml", metadata={"Date": None, "Creator": None})
+
+
+def _data_uri(figure: Figure, kind: str, mime: str, **options: Any) -> str:
+    from zeldo.report.pictures import style
+
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format=kind, **options)
+    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["symbols"] = _symbols
+    return environment.get_template("report.html")
+
+
+def _symbols(text: str) -> Any:
+    """`"n_s = 1"` with the letter below the line; everything else escaped."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"_(\w)", r"<sub>\1</sub>", str(escape(text))))
