@@ -116,18 +116,18 @@ def density_modes(
 ) -> torch.Tensor:
     """delta_k of particles on a mesh, cloud-in-cell window divided out: (mesh, mesh, mesh//2 + 1).
 
-    particles: a snapshot, or positions (N, 3) in Mpc/h together with box. interlace: average with a mesh that
-    is half a cell aside, which cancels half of the aliases.
+    particles: a snapshot; or displacements (3, n, n, n) from the lattice or positions (N, 3), Mpc/h, together
+    with box. interlace: average with a mesh that is half a cell aside, which cancels half of the aliases.
     """
     mesh = check_mesh(mesh)
     if isinstance(particles, Snapshot):
         box = particles.box
         x = as_tensor(particles.psi, device)
     elif box is None:
-        raise InputError("positions come without a box: give box, its side in Mpc/h")
+        raise InputError("particles come without a box: give box, its side in Mpc/h")
     else:
         x = as_tensor(particles, device)
-    kernel = paint if isinstance(particles, Snapshot) else paint_positions
+    kernel = paint if x.ndim == 4 else paint_positions
     modes = field_modes(kernel(x, mesh, box), CLOUD_IN_CELL)
     if interlace:
         aside = field_modes(kernel(x + 0.5 * box / mesh, mesh, box), CLOUD_IN_CELL)

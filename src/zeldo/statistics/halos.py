@@ -1,0 +1,175 @@
+"""Halos by friends-of-friends, and how many there are of each mass.
+
+Two particles closer than the linking length are friends, and so are friends of friends (Davis et al. 1985).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+
+from zeldo.errors import InputError
+from zeldo.snapshot.snapshot import Snapshot
+
+_PAIRS_AT_ONCE = 4_000_000  # some 100 MB in SciPy's list of pairs
+
+
+@dataclass(frozen=True, eq=False)
+class Halos:
+    """Groups of friends, the largest first.
+
+    count: (H,) particles. mass: (H,) 10^10 Msun/h. centre: (H, 3) centre of mass, Mpc/h in [0, box).
+    velocity: (H, 3) mean peculiar velocity, km/s, None without velocities. group: (n^3,) the halo of each
+    particle in Lagrangian order, -1 for none. box in Mpc/h. minimum: fewest particles that count as a halo.
+    """
+
+    count: np.ndarray
+    mass: np.ndarray
+    centre: np.ndarray
+    velocity: np.ndarray | None
+    group: np.ndarray
+    box: float
+    redshift: float
+    particle_mass: float
+    minimum: int
+
+
+@dataclass(frozen=True, eq=False)
+class MassFunction:
+    """Comoving number of halos a volume and logarithm of mass.
+
+    edges: (B + 1,) and mass: (B,) geometric centres, 10^10 Msun/h. dn_dlnm and error (Poisson): (Mpc/h)^-3.
+    count: halos in each bin.
+    """
+
+    edges: np.ndarray
+    mass: np.ndarray
+    dn_dlnm: np.ndarray
+    error: np.ndarray
+    count: np.ndarray
+
+
+def friends_of_friends(
+    snapshot: Snapshot, linking_length: float = 0.2, minimum: int = 20, backend: str | None = None
+) -> Halos:
+    """Halos of a snapshot.
+
+    linking_length: in units of the mean particle spacing. minimum: fewest particles of a halo. backend:
+    "kdcount" or
+    "scipy"; None takes kdcount where it is installed. Both give the same groups. Raises `InputError` for
+    values out of range.
+    """
+    if not 0 < linking_length < 1:
+        raise InputError(
+            f"linking_length = {linking_length!r} is not allowed: give a number between 0 and 1, in spacings"
+        )
+    if minimum != int(minimum) or minimum < 1:
+        raise InputError(f"minimum = {minimum!r} is not allowed: give a whole number of particles from 1 on")
+    positions = snapshot.positions()
+    labels = groups(positions, snapshot.box, linking_length * snapshot.box / snapshot.n, backend)
+    size = np.bincount(labels)
+    # labels go by first member: a stable sort breaks ties between halos of one size the same way everywhere
+    chosen = np.argsort(-size, kind="stable")
+    chosen = chosen[: np.count_nonzero(size >= minimum)]
+    rename = np.full(size.size, -1, dtype=np.int64)
+    rename[chosen] = np.arange(chosen.size)
+    group = rename[labels]
+    member = np.flatnonzero(group >= 0)
+    halo, count = group[member], size[chosen]
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        columns = [np.bincount(halo, weights=values[:, i], minlength=count.size) for i in range(3)]
+        return np.stack(columns, axis=1) / count[:, None]
+
+    first = member[np.unique(halo, return_index=True)[1]]
+    around = positions[member] - positions[first][halo]
+    around -= snapshot.box * np.round(around / snapshot.box)
+    centre = np.mod(positions[first] + mean(around), snapshot.box)
+    centre[centre >= snapshot.box] = 0.0
+    return Halos(
+        count=count,
+        mass=count * snapshot.particle_mass,
+        centre=centre,
+        velocity=None if snapshot.vel is None else mean(snapshot.vel.reshape(3, -1)[:, member].T),
+        group=group,
+        box=snapshot.box,
+        redshift=snapshot.redshift,
+        particle_mass=snapshot.particle_mass,
+        minimum=int(minimum),
+    )
+
+
+def groups(positions: np.ndarray, box: float, link: float, backend: str | None = None) -> np.ndarray:
+    """(N,) int64: the group of each of (N, 3) positions in [0, box), numbered by first member; link in
+    Mpc/h."""
+    if backend is None:
+        backend = "kdcount" if find_spec("kdcount") else "scipy"
+    if backend not in ("kdcount", "scipy"):
+        raise InputError(f"backend = {backend!r} is not known: choose kdcount or scipy")
+    found = _kdcount(positions, box, link) if backend == "kdcount" else _scipy(positions, box, link)
+    _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
+    rank = np.empty(first.size, dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(first.size)
+    return rank[inverse]
+
+
+def _kdcount(positions: np.ndarray, box: float, link: float) -> np.ndarray:
+    try:
+        from kdcount import KDTree
+    except ImportError as error:
+        raise InputError(
+            "backend = 'kdcount' needs the package kdcount: install it, or choose scipy"
+        ) from error
+    tree = KDTree(np.ascontiguousarray(positions, dtype=np.float64), boxsize=np.full(3, float(box)))
+    head = np.empty(len(positions), dtype=np.intp)
+    tree.root.fof(link, head)
+    return head
+
+
+def _scipy(positions: np.ndarray, box: float, link: float) -> np.ndarray:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(positions, boxsize=box)
+    order = tree.indices  # neighbours in space stand together
+    friends = tree.query_ball_point(positions[order], link, return_length=True, workers=-1)
+    ends = np.cumsum(friends)
+    labels = np.arange(len(positions))
+    start = 0
+    while start < len(order):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _PAIRS_AT_ONCE, side="right")))
+        part = order[start:stop]
+        pairs = cKDTree(positions[part], boxsize=box).sparse_distance_matrix(
+            tree, link, output_type="ndarray"
+        )
+        a, b = labels[part[pairs["i"]]], labels[pairs["j"]]
+        size = int(labels.max()) + 1
+        graph = coo_array((np.ones(a.size, dtype=np.int8), (a, b)), shape=(size, size))
+        labels = connected_components(graph, directed=False)[1][labels]
+        start = stop
+    return labels
+
+
+def mass_function(halos: Halos, bins: int | np.ndarray = 10) -> MassFunction:
+    """dn/dlnM of halos with Poisson errors.
+
+    bins: the number of logarithmic bins from the smallest allowed halo to past the largest, or their edges in
+    10^10 Msun/h. Raises `InputError` for edges that do not rise or are not positive.
+    """
+    if isinstance(bins, int | np.integer):
+        if bins < 1:
+            raise InputError(f"bins = {bins!r} is not allowed: give a number from 1 on, or the edges")
+        low = halos.minimum - 0.5  # edges between whole numbers of particles
+        high = max(float(halos.count.max(initial=0)), 2 * low) + 0.5
+        edges = np.geomspace(low, high, int(bins) + 1) * halos.particle_mass
+    else:
+        edges = np.asarray(bins, dtype=float)
+        if edges.ndim != 1 or edges.size < 2 or not (edges[0] > 0 and (np.diff(edges) > 0).all()):
+            raise InputError("the edges of mass bins must be positive and rise: give masses in 10^10 Msun/h")
+    count = np.histogram(halos.mass, edges)[0]
+    per = 1 / (halos.box**3 * np.log(edges[1:] / edges[:-1]))
+    return MassFunction(edges, np.sqrt(edges[1:] * edges[:-1]), count * per, np.sqrt(count) * per, count)

@@ -1,0 +1,98 @@
+"""Redshift space: where galaxies appear when distance is read off a redshift, along one axis of the box.
+
+Plane-parallel: s = x + v_los (1 + z) / H in comoving Mpc/h (Kaiser 1987; Hamilton 1998, astro-ph/9708102).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from zeldo.cosmology.background import expansion
+from zeldo.errors import InputError
+from zeldo.snapshot.snapshot import Snapshot
+from zeldo.statistics.spectra import (
+    as_tensor,
+    bins,
+    check_mesh,
+    density_modes,
+    mode_numbers,
+    shot_noise_shape,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Multipoles:
+    """P_l(k) = (2l + 1) <P(k) L_l(mu)> over the modes of a bin; arrays of one length, float64.
+
+    k: h/Mpc. monopole, quadrupole, hexadecapole: (Mpc/h)^3. modes: how many modes each bin averages. In the
+    lowest bins the few directions of a box leak some of the monopole into the hexadecapole.
+    """
+
+    k: np.ndarray
+    monopole: np.ndarray
+    quadrupole: np.ndarray
+    hexadecapole: np.ndarray
+    modes: np.ndarray
+
+
+def redshift_space_displacement(snapshot: Snapshot, axis: int = 2) -> np.ndarray:
+    """(3, n, n, n) float32, Mpc/h: the displacement from the lattice as an observer far away along axis sees
+    it.
+
+    Raises `InputError` for a snapshot without velocities or an axis other than 0, 1, 2.
+    """
+    if axis not in (0, 1, 2):
+        raise InputError(f"axis = {axis!r} is not allowed: give 0, 1 or 2, the line of sight")
+    if snapshot.vel is None:
+        raise InputError(
+            f"this snapshot ({snapshot.engine}, z = {snapshot.redshift:g}) holds no velocities: "
+            "redshift space needs them"
+        )
+    hubble = 100.0 * float(expansion(snapshot.cosmology, snapshot.scale_factor))  # km/s per Mpc/h
+    psi = snapshot.psi.copy()
+    psi[axis] += snapshot.vel[axis] * np.float32((1.0 + snapshot.redshift) / hubble)
+    return psi
+
+
+def redshift_space_multipoles(
+    snapshot: Snapshot,
+    axis: int = 2,
+    mesh: int | None = None,
+    interlace: bool = False,
+    subtract_shot_noise: bool = False,
+    *,
+    device: str | torch.device = "cpu",
+) -> Multipoles:
+    """Monopole, quadrupole and hexadecapole of the matter in redshift space, the line of sight along axis.
+
+    mesh: points per side, twice the lattice unless told otherwise. interlace, subtract_shot_noise: as in
+    `power_spectrum`; shot noise enters the monopole alone. Raises `InputError` as
+    `redshift_space_displacement`.
+    """
+    mesh = check_mesh(2 * snapshot.n if mesh is None else mesh)
+    psi = as_tensor(redshift_space_displacement(snapshot, axis), device)
+    modes = density_modes(psi, mesh, snapshot.box, interlace=interlace)
+    found = multipoles(modes, snapshot.box, axis)
+    if subtract_shot_noise:
+        noise = (snapshot.box / snapshot.n) ** 3 * shot_noise_shape(mesh, interlace, device)
+        found = Multipoles(found.k, found.monopole - noise, found.quadrupole, found.hexadecapole, found.modes)
+    return found
+
+
+def multipoles(modes: torch.Tensor, box: float, axis: int = 2) -> Multipoles:
+    """`Multipoles` of the modes (m, m, m//2 + 1) of one field about an axis; box in Mpc/h."""
+    m = modes.shape[0]
+    group = bins(m, str(modes.device))
+    full, last = mode_numbers(m, modes.device)
+    squares = [x.to(modes.real.dtype) ** 2 for x in (full[:, None, None], full[:, None], last)]
+    size = squares[0] + squares[1] + squares[2]
+    size[0, 0, 0] = 1
+    mu2 = squares[axis] / size
+    power = (modes.real**2 + modes.imag**2) * box**3
+    second = group.means(power * (1.5 * mu2 - 0.5))
+    fourth = group.means(power * ((35 * mu2 - 30) * mu2 + 3) / 8)
+    k = group.k * (2 * np.pi / box)
+    return Multipoles(k, group.means(power), 5 * second, 9 * fourth, group.modes.copy())
