@@ -1,0 +1,102 @@
+"""Claims about the bispectrum."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
+from zeldo.snapshot.snapshot import Snapshot
+from zeldo.statistics.bispectrum import bispectrum_of_shells, equilateral_bispectrum, squeezed_bispectrum
+from zeldo.statistics.spectra import density_modes, field_modes
+
+BOX = 100.0
+
+
+def gaussian(n, seed, top=None):
+    """White noise, cut at |k| < top fundamentals."""
+    field = np.random.default_rng(seed).standard_normal((n, n, n))
+    if top is None:
+        return field
+    k = np.fft.fftfreq(n, 1 / n)
+    length = np.sqrt(k[:, None, None] ** 2 + k[None, :, None] ** 2 + k[: n // 2 + 1] ** 2)
+    return np.fft.irfftn(np.fft.rfftn(field) * (length < top), s=3 * (n,), axes=(0, 1, 2))
+
+
+@pytest.mark.parametrize(
+    "triangle", [3 * [(1.0, 2.5)], [(1.0, 1.5), (2.0, 3.2), (2.0, 3.2)], [(1, 2), (2, 3), (3, 4)]]
+)
+def test_triangles_and_their_products_equal_those_of_a_triple_sum(triangle):
+    n = 8
+    field = gaussian(n, 1) ** 2
+    found = bispectrum_of_shells(field_modes(field), BOX, [tuple(tuple(shell) for shell in triangle)])
+    modes = np.fft.fftn(field) / n**3
+    waves = list(itertools.product(range(-n // 2 + 1, n // 2), repeat=3))
+    first, second, third = (
+        [k for k in waves if shell[0] <= np.sqrt(np.dot(k, k)) < shell[1]] for shell in triangle
+    )
+    third = set(third)
+    count, total = 0, 0.0
+    for p, q in itertools.product(first, second):
+        r = tuple(-a - b for a, b in zip(p, q, strict=True))
+        if r in third:
+            count += 1
+            total += (modes[p] * modes[q] * modes[r]).real
+    assert found.triangles[0] == count > 0
+    assert found.bispectrum[0] == pytest.approx(BOX**6 * total / count, rel=1e-9)
+
+
+def test_a_gaussian_field_has_none_within_the_errors_given():
+    shells = [(1.0, 3.0), (3.0, 5.0), (5.0, 7.0)]
+    triangles = [3 * (s,) for s in shells] + [((1.0, 3.0), s, s) for s in [(5.0, 7.0), (7.0, 9.0)]]
+    sigmas = []
+    for seed in range(12):
+        found = bispectrum_of_shells(field_modes(gaussian(24, seed)), BOX, triangles)
+        sigmas.append(found.bispectrum / found.error)
+    sigmas = np.array(sigmas)
+    assert np.abs(sigmas.mean(0) * np.sqrt(12)).max() < 4
+    assert sigmas.std() == pytest.approx(1, abs=0.25)
+
+
+def test_a_quadratic_field_has_the_tree_level_bispectrum():
+    n, c, seeds = 48, 0.02, 6
+    equal, squeezed = 3 * ((6.0, 10.0),), ((1.0, 3.0), (6.0, 8.0), (6.0, 8.0))
+    reduced = []
+    for seed in range(seeds):
+        g = gaussian(n, seed, top=13)
+        g /= g.std()
+        both = []
+        for sign in (1, -1):  # the field and its negative: their Gaussian noise cancels
+            field = sign * g + c * (g**2 - (g**2).mean())
+            both.append(bispectrum_of_shells(field_modes(field), BOX, [equal, squeezed]).reduced)
+        reduced.append(np.mean(both, 0) / (2 * c))
+    scatter = np.std(reduced, 0, ddof=1) / np.sqrt(seeds)
+    assert (scatter < [0.05, 0.12]).all()
+    assert (np.abs(np.mean(reduced, 0) - 1) < 4 * scatter).all()
+
+
+def test_snapshots_give_the_shells_asked_for():
+    n = 16
+    psi = 3 * np.random.default_rng(2).standard_normal((3, n, n, n))
+    snapshot = Snapshot(psi, None, BOX, Cosmology.preset("quijote"), 0.0, "test")
+    fundamental = 2 * np.pi / BOX
+    equal = equilateral_bispectrum(snapshot, width=2.0)
+    assert equal.k.shape == (3, 3) and np.ptp(equal.k, axis=1).max() == 0
+    assert (np.abs(equal.k[:, 0] / fundamental - [2, 4, 6]) < 0.5).all()
+    again = bispectrum_of_shells(density_modes(snapshot, 2 * n), BOX, [3 * ((3.0, 5.0),)])
+    assert again.bispectrum[0] == pytest.approx(equal.bispectrum[1])
+    squeezed = squeezed_bispectrum(snapshot, width=1.0, long=(1.0, 2.0), k_max=6 * fundamental)
+    assert squeezed.k.shape == (2, 3)
+    assert (squeezed.k[:, 0] < 2 * fundamental).all() and (squeezed.k[:, 1] > 4 * fundamental).all()
+
+
+def test_shells_that_hold_nothing_are_refused():
+    snapshot = Snapshot(np.zeros((3, 8, 8, 8)), None, BOX, Cosmology.preset("quijote"), 0.0, "test")
+    for options in ({"k_max": 0.01}, {"width": 0.0}, {"k_max": -1.0}, {"width": 50.0}):
+        with pytest.raises(InputError):
+            equilateral_bispectrum(snapshot, **options)
+    with pytest.raises(InputError, match="shell"):
+        squeezed_bispectrum(snapshot, long=(3.0, 2.0), width=0.1)
+    with pytest.raises(InputError, match="shell"):
+        bispectrum_of_shells(field_modes(np.zeros((8, 8, 8))), BOX, [3 * ((3.0, 5.0),)])

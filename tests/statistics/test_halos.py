@@ -1,0 +1,131 @@
+"""Claims about halos."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
+from zeldo.snapshot.snapshot import Snapshot
+from zeldo.statistics import halos as module
+from zeldo.statistics.halos import Halos, friends_of_friends, groups, mass_function
+
+BOX = 100.0
+BACKENDS = [
+    pytest.param(
+        "kdcount",
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec("kdcount") is None, reason="kdcount is not installed"
+        ),
+    ),
+    "scipy",
+]
+
+
+def snapshot_of(positions, velocities=None):
+    """A snapshot whose particles stand at given places (n^3, 3)."""
+    n = round(len(positions) ** (1 / 3))
+    q = np.stack(np.meshgrid(*3 * [np.arange(n) * BOX / n], indexing="ij"), -1).reshape(-1, 3)
+    psi = (positions - q).T.reshape(3, n, n, n)
+    vel = None if velocities is None else velocities.T.reshape(3, n, n, n)
+    return Snapshot(psi, vel, BOX, Cosmology.preset("quijote"), 0.0, "test")
+
+
+def clumps(rng, number, size, spread):
+    centres = rng.uniform(0, BOX, (number, 1, 3))
+    return np.mod(centres + spread * rng.standard_normal((number, size, 3)), BOX).reshape(-1, 3)
+
+
+def brute_force(positions, link):
+    labels = np.arange(len(positions))
+    separation = np.abs(positions[:, None] - positions[None])
+    separation = np.minimum(separation, BOX - separation)
+    friends = (separation**2).sum(-1) <= link**2
+    while True:
+        lowest = np.where(friends, labels[None], len(labels)).min(1)
+        if np.array_equal(lowest, labels):
+            return np.unique(labels, return_inverse=True)[1]
+        labels = lowest
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("link", [0.3, 1.0, 3.0])
+def test_groups_are_those_of_brute_force(backend, link, monkeypatch):
+    monkeypatch.setattr(module, "_PAIRS_AT_ONCE", 500)  # several rounds of the k-d tree
+    rng = np.random.default_rng(1)
+    positions = np.concatenate([clumps(rng, 20, 20, 1.0), rng.uniform(0, BOX, (200, 3))])
+    rng.shuffle(positions)
+    assert np.array_equal(groups(positions, BOX, link, backend), brute_force(positions, link))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_two_clumps_are_two_halos_with_their_mass_centre_and_velocity(backend):
+    rng = np.random.default_rng(2)
+    n = 8
+    q = np.stack(np.meshgrid(*3 * [np.arange(n) * BOX / n], indexing="ij"), -1).reshape(-1, 3)
+    positions, velocities = q + 6.0, np.zeros_like(q)
+    chosen = rng.permutation(n**3)
+    large, small = chosen[:40], chosen[40:65]
+    # one lies across a corner of the box
+    positions[large] = np.mod([0.1, 99.9, 0.0] + rng.uniform(-0.5, 0.5, (40, 3)), BOX)
+    positions[small] = [25.0, 62.0, 62.0] + rng.uniform(-0.5, 0.5, (25, 3))
+    velocities[large], velocities[small] = [300.0, 0.0, -20.0], [0.0, 50.0, 0.0]
+    velocities[large[:20]] += 10.0
+    velocities[large[20:]] -= 10.0
+    snapshot = snapshot_of(positions, velocities)
+    found = friends_of_friends(snapshot, backend=backend)
+    assert found.count.tolist() == [40, 25]
+    assert np.allclose(found.mass, [40 * snapshot.particle_mass, 25 * snapshot.particle_mass])
+    away = found.centre - [[0.1, 99.9, 0.0], [25.0, 62.0, 62.0]]
+    assert np.abs(away - BOX * np.round(away / BOX)).max() < 0.3
+    assert (found.centre >= 0).all() and (found.centre < BOX).all()
+    assert np.allclose(found.velocity, [[300.0, 0.0, -20.0], [0.0, 50.0, 0.0]], atol=1e-3)
+    assert set(np.flatnonzero(found.group == 0)) == set(large)
+    assert np.count_nonzero(found.group == -1) == n**3 - 65
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_lattice_at_rest_has_no_halo(backend):
+    rest = Snapshot(np.zeros((3, 8, 8, 8)), None, BOX, Cosmology.preset("quijote"), 0.0, "rest")
+    found = friends_of_friends(rest, minimum=2, backend=backend)
+    assert found.count.size == 0 and found.velocity is None and (found.group == -1).all()
+    assert mass_function(found).count.sum() == 0
+
+
+def test_both_backends_give_the_same_halos():
+    pytest.importorskip("kdcount")
+    snapshot = snapshot_of(clumps(np.random.default_rng(3), 27, 64, 2.0))
+    a, b = (friends_of_friends(snapshot, minimum=5, backend=name) for name in ("kdcount", "scipy"))
+    assert a.count.size > 10
+    for name in ("count", "mass", "centre", "group"):
+        assert np.array_equal(getattr(a, name), getattr(b, name))
+
+
+def halos_of(counts):
+    counts = np.asarray(counts)
+    nothing = np.zeros((len(counts), 3))
+    return Halos(counts, counts * 2.0, nothing, None, np.empty(0), BOX, 0.0, 2.0, 20)
+
+
+def test_mass_function_counts_each_halo_once_with_poisson_errors():
+    counts = np.random.default_rng(4).integers(20, 3000, 500)
+    found = mass_function(halos_of(counts), 8)
+    assert found.count.sum() == 500
+    width = np.log(found.edges[1:] / found.edges[:-1])
+    assert np.allclose(found.dn_dlnm * width * BOX**3, found.count)
+    filled = found.count > 0
+    assert np.allclose((found.dn_dlnm / found.error)[filled], np.sqrt(found.count[filled]))
+    chosen = mass_function(halos_of([20, 30, 100]), np.array([50.0, 100.0, 400.0]))
+    assert chosen.count.tolist() == [1, 1]
+    assert chosen.dn_dlnm[0] == pytest.approx(1 / BOX**3 / np.log(2))
+
+
+def test_absurd_options_are_refused():
+    snapshot = snapshot_of(np.zeros((64, 3)))
+    for options in ({"linking_length": 0.0}, {"linking_length": 2.0}, {"minimum": 0}, {"backend": "magic"}):
+        with pytest.raises(InputError):
+            friends_of_friends(snapshot, **options)
+    for edges in (0, [2.0, 1.0], [-1.0, 1.0], [1.0]):
+        with pytest.raises(InputError):
+            mass_function(halos_of([20]), edges)

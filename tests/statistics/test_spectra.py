@@ -1,0 +1,170 @@
+"""Claims about power and cross power."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
+from zeldo.snapshot.snapshot import Snapshot
+from zeldo.statistics.spectra import (
+    bins,
+    cross_power,
+    density_modes,
+    field_modes,
+    power_spectrum,
+    shot_noise_shape,
+    spectrum,
+)
+
+BOX = 100.0
+COSMOLOGY = Cosmology.preset("quijote")
+
+
+def snapshot(psi, vel=None, redshift=0.0):
+    return Snapshot(psi, vel, BOX, COSMOLOGY, redshift, "test")
+
+
+def wave(n, mode, amplitude):
+    """psi of a plane wave along (1, 0, 0), with delta = amplitude cos(k x) to first order."""
+    k = 2 * np.pi * mode / BOX
+    psi = np.zeros((3, n, n, n))
+    psi[0] = -amplitude / k * np.sin(k * np.arange(n) * BOX / n)[:, None, None]
+    return psi
+
+
+def poisson(number, seed=1):
+    return torch.rand(number, 3, generator=torch.Generator().manual_seed(seed)) * BOX
+
+
+def test_power_of_a_cosine_is_a_quarter_of_its_square_in_one_of_six_modes():
+    n, amplitude = 16, 0.3
+    x = np.arange(n) * BOX / n
+    field = amplitude * np.cos(2 * np.pi * x / BOX)[:, None, None] * np.ones((n, n, n))
+    found = spectrum(field_modes(field), BOX)
+    # the bin of the fundamental has 6 modes of length 1 and 12 of sqrt 2 (rounds to 1): 2 are excited
+    assert found.modes[0] == 18
+    assert found.power[0] == pytest.approx(2 * amplitude**2 / 4 * BOX**3 / 18, rel=1e-12)
+    assert np.abs(found.power[1:]).max() < 1e-20
+
+
+def test_power_of_white_noise_is_its_variance_times_the_cell_volume():
+    n, sigma = 32, 2.0
+    field = sigma * np.random.default_rng(1).standard_normal((n, n, n))
+    found = spectrum(field_modes(field), BOX)
+    ratio = found.power / (sigma**2 * (BOX / n) ** 3)
+    assert np.abs((ratio - 1) * np.sqrt(found.modes / 2)).max() < 4
+
+
+def test_modes_count_every_wave_once():
+    m = 12
+    k = np.fft.fftfreq(m, 1 / m)
+    length = np.sqrt(k[:, None, None] ** 2 + k[None, :, None] ** 2 + k**2)
+    group = bins(m)
+    for i in range(1, m // 2):
+        inside = np.round(length) == i
+        assert group.modes[i - 1] == inside.sum()
+        assert group.k[i - 1] == pytest.approx(length[inside].mean())
+
+
+def test_cross_power_of_independent_fields_vanishes_and_of_a_shifted_one_follows_its_phase():
+    n = 16
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((2, n, n, n))
+    group = bins(n)
+    x, y = field_modes(a), field_modes(b)
+    r = cross_power(x, y, BOX) / np.sqrt(cross_power(x, x, BOX) * cross_power(y, y, BOX))
+    assert np.abs(r * np.sqrt(group.modes / 2)).max() < 4
+    assert np.allclose(cross_power(x, field_modes(-2 * a), BOX), -2 * cross_power(x, x, BOX))
+    both = cross_power(torch.stack([x, y]), torch.stack([x, y]), BOX)
+    assert np.allclose(both, cross_power(x, x, BOX) + cross_power(y, y, BOX))
+
+
+@pytest.mark.parametrize(("interlace", "tolerance"), [(False, 0.02), (True, 0.005)])
+def test_window_is_divided_out_of_a_plane_wave(interlace, tolerance):
+    n, mode, amplitude = 16, 3, 1e-3
+    found = power_spectrum(snapshot(wave(n, mode, amplitude)), mesh=4 * n, interlace=interlace)
+    expected = 2 * amplitude**2 / 4 * BOX**3 / found.modes[mode - 1]
+    assert found.power[mode - 1] == pytest.approx(expected, rel=tolerance)
+    # the window lowers it by 1 - sinc^4(3 / 64) = 1.4 %, the first alias by as much unless interlaced
+
+
+def test_interlacing_lowers_the_aliases():
+    n, mode, amplitude = 16, 7, 1e-3
+
+    def error(interlace):
+        found = power_spectrum(snapshot(wave(n, mode, amplitude)), interlace=interlace)
+        return abs(found.power[mode - 1] / (amplitude**2 / 2 * BOX**3 / found.modes[mode - 1]) - 1)
+
+    assert error(True) < error(False) / 3
+
+
+@pytest.mark.parametrize("interlace", [False, True])
+def test_shot_noise_of_random_particles_has_the_predicted_shape(interlace):
+    m, number = 32, 20000
+    power = np.zeros(m // 2 - 1)
+    for seed in range(6):
+        power += spectrum(density_modes(poisson(number, seed), m, BOX, interlace=interlace), BOX).power / 6
+    ratio = power / (BOX**3 / number)
+    shape = shot_noise_shape(m, interlace)
+    assert np.abs((ratio / shape - 1) * np.sqrt(6 * bins(m).modes / 2)).max() < 4.5
+    assert shape[-1] > (1.005 if interlace else 1.25)  # there are aliases to be missed
+    assert abs((ratio / shape)[-8:].mean() - 1) < 0.01
+
+
+@pytest.mark.parametrize("interlace", [False, True])
+def test_shot_noise_shape_is_the_sum_over_aliases(interlace):
+    m, images = 8, np.arange(-30, 31)
+    k = np.fft.fftfreq(m, 1 / m)
+    along = np.sinc((k[:, None] + m * images) / m) ** 4
+    sums = [along.sum(1), (along * (-1.0) ** images).sum(1)]
+    cube = [np.einsum("i,j,k->ijk", s, s, s) for s in sums]
+    window = np.einsum("i,j,k->ijk", *3 * [np.sinc(k / m) ** 4])
+    expected = (cube[0] + cube[1]) / 2 / window if interlace else cube[0] / window
+    length = np.round(np.sqrt(k[:, None, None] ** 2 + k[None, :, None] ** 2 + k**2))
+    for i in range(1, m // 2):
+        assert shot_noise_shape(m, interlace)[i - 1] == pytest.approx(expected[length == i].mean(), rel=1e-5)
+
+
+def test_shot_noise_is_subtracted_on_demand():
+    n = 16
+    psi = np.random.default_rng(3).uniform(-BOX / 2, BOX / 2, (3, n, n, n))
+    with_noise = power_spectrum(snapshot(psi))
+    without = power_spectrum(snapshot(psi), subtract_shot_noise=True)
+    noise = (BOX / n) ** 3
+    assert np.allclose(with_noise.power - without.power, noise * shot_noise_shape(2 * n))
+    assert abs(np.average(without.power, weights=without.modes)) < 0.05 * noise
+
+
+def test_positions_and_displacements_have_the_same_modes():
+    psi = 3 * np.random.default_rng(4).standard_normal((3, 8, 8, 8))
+    snap = snapshot(psi)
+    a = density_modes(snap, 12)
+    b = density_modes(torch.from_numpy(snap.positions()), 12, BOX)
+    assert torch.allclose(a, b.to(a.dtype), atol=1e-5)
+
+
+def test_spectra_follow_autograd():
+    psi = torch.zeros(3, 4, 4, 4, dtype=torch.float64)
+    psi += 0.3 * torch.randn(psi.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    psi.requires_grad_()
+    (density_modes(psi, 4, BOX)[1, 0, 0].abs() ** 2).backward()
+    assert torch.isfinite(psi.grad).all() and psi.grad[0].abs().max() > 0
+
+
+@pytest.mark.parametrize("mesh", [7, 2, 0, -4, 8.0])
+def test_an_odd_or_absurd_mesh_is_refused(mesh):
+    with pytest.raises(InputError, match="mesh"):
+        power_spectrum(snapshot(np.zeros((3, 4, 4, 4))), mesh=mesh)
+
+
+def test_statistics_load_torch_only_when_used():
+    code = (
+        "import sys, zeldo.statistics as s; assert 'torch' not in sys.modules; "
+        "assert all(hasattr(s, x) for x in s.__all__); assert 'torch' in sys.modules; "
+        "assert not hasattr(s, 'nothing')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
