@@ -1,0 +1,124 @@
+"""Expansion and growth of a flat universe of matter and dark energy.
+
+Time is the scale factor a; H0 = 1 and lengths are comoving, so that the equations of motion of a particle with
+momentum p = a^2 dx/dt read dx/da = p / (a^3 E) and dp/da = (3/2) Omega_m / (a^2 E) F, F = -grad lap^-1 delta.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import ConvergenceError, InputError
+
+A_EARLY, A_LATE = 1e-4, 20.0  # the range of the growth tables; earlier than A_EARLY it is Einstein-de Sitter
+
+
+def expansion(cosmology: Cosmology, a: ArrayLike) -> np.ndarray:
+    """E(a) = H(a) / H0, any shape. Linder 2003 (arXiv:astro-ph/0208512) for w(a) = w0 + wa (1 - a)."""
+    a = np.asarray(a, dtype=float)
+    return np.sqrt(cosmology.omega_m * a**-3 + cosmology.omega_de * _dark_energy(cosmology, a))
+
+
+def omega_m_at(cosmology: Cosmology, a: ArrayLike) -> np.ndarray:
+    """Omega_m(a), matter over critical density at that time."""
+    a = np.asarray(a, dtype=float)
+    return cosmology.omega_m * a**-3 / expansion(cosmology, a) ** 2
+
+
+def _dark_energy(cosmology: Cosmology, a: np.ndarray) -> np.ndarray:
+    """Dark energy density in units of today's."""
+    w0, wa = cosmology.w0, cosmology.wa
+    return a ** (-3 * (1 + w0 + wa)) * np.exp(-3 * wa * (1 - a))
+
+
+def _dlne_dlna(cosmology: Cosmology, a: np.ndarray) -> np.ndarray:
+    matter = cosmology.omega_m * a**-3
+    dark = cosmology.omega_de * _dark_energy(cosmology, a)
+    w = cosmology.w0 + cosmology.wa * (1 - a)
+    return -1.5 * (matter + (1 + w) * dark) / (matter + dark)
+
+
+class Growth:
+    """Growth factors of one cosmology to second order; all methods take a > 0 of any shape, up to a = 20.
+
+    With ' = d/dln a: D1'' + (2 + dlnE/dlna) D1' = (3/2) Omega_m(a) D1 and
+    D2'' + (2 + dlnE/dlna) D2' = (3/2) Omega_m(a) (D2 - D1^2)   (Bouchet et al. 1995, arXiv:astro-ph/9406013),
+    normalised to D1(1) = 1; D2 = -3/7 D1^2 in Einstein-de Sitter.
+    """
+
+    def __init__(self, cosmology: Cosmology):
+        from scipy.integrate import solve_ivp
+        from scipy.interpolate import CubicHermiteSpline
+
+        def rhs(lna: float, y: np.ndarray) -> list[float]:
+            a = np.exp(lna)
+            friction = 2 + _dlne_dlna(cosmology, a)
+            source = 1.5 * omega_m_at(cosmology, a)
+            return [y[1], source * y[0] - friction * y[1], y[3], source * (y[2] - y[0] ** 2) - friction * y[3]]
+
+        span = np.log([A_EARLY, A_LATE])
+        a0 = A_EARLY
+        start = [a0, a0, -3 / 7 * a0**2, -6 / 7 * a0**2]
+        nodes = np.linspace(*span, 1500)
+        scale = np.abs(start)
+        solution = solve_ivp(rhs, span, start, method="DOP853", t_eval=nodes, rtol=1e-10, atol=1e-10 * scale)
+        if not solution.success:
+            raise ConvergenceError(f"the growth equation of {cosmology} did not converge: {solution.message}")
+        d1, dd1, d2, dd2 = solution.y
+        # ln D is smooth enough for a cubic spline to 1e-9; its slope f is tabulated beside it
+        self._ln1 = CubicHermiteSpline(nodes, np.log(d1), dd1 / d1)
+        self._ln2 = CubicHermiteSpline(nodes, np.log(-d2), dd2 / d2)
+        slope1 = [rhs(t, y)[1] for t, y in zip(nodes, solution.y.T, strict=True)]
+        slope2 = [rhs(t, y)[3] for t, y in zip(nodes, solution.y.T, strict=True)]
+        self._f1 = CubicHermiteSpline(nodes, dd1 / d1, np.array(slope1) / d1 - (dd1 / d1) ** 2)
+        self._f2 = CubicHermiteSpline(nodes, dd2 / d2, np.array(slope2) / d2 - (dd2 / d2) ** 2)
+        self._norm = float(self._ln1(0.0))
+        self._nodes = (nodes, np.log(d1) - self._norm)
+
+    def _lna(self, a: ArrayLike) -> np.ndarray:
+        a = np.asarray(a, dtype=float)
+        if not np.all((a > 0) & (a <= A_LATE)):
+            raise InputError(f"scale factor {a} is not allowed: growth is known for 0 < a <= {A_LATE:g}")
+        return np.log(a)
+
+    def d1(self, a: ArrayLike) -> np.ndarray:
+        """Linear growth factor, D1(1) = 1."""
+        lna = self._lna(a)
+        early = np.log(A_EARLY)
+        return np.exp(self._ln1(np.maximum(lna, early)) - self._norm + np.minimum(lna - early, 0))
+
+    def d2(self, a: ArrayLike) -> np.ndarray:
+        """Second-order growth factor, negative."""
+        lna = self._lna(a)
+        early = np.log(A_EARLY)
+        return -np.exp(self._ln2(np.maximum(lna, early)) - 2 * self._norm + 2 * np.minimum(lna - early, 0))
+
+    def f1(self, a: ArrayLike) -> np.ndarray:
+        """dln D1 / dln a."""
+        return self._f1(np.maximum(self._lna(a), np.log(A_EARLY)))
+
+    def f2(self, a: ArrayLike) -> np.ndarray:
+        """dln |D2| / dln a."""
+        return self._f2(np.maximum(self._lna(a), np.log(A_EARLY)))
+
+    def a_of_d1(self, d: ArrayLike) -> np.ndarray:
+        """The scale factor at which the linear growth factor is d (scalar or array)."""
+        from scipy.interpolate import CubicHermiteSpline
+
+        d = np.asarray(d, dtype=float)
+        nodes, lnd = self._nodes
+        if not np.all((d > 0) & (np.log(d) <= lnd[-1])):
+            raise InputError(f"growth factor {d} is not allowed: give 0 < D1 <= {np.exp(lnd[-1]):.3g}")
+        inverse = CubicHermiteSpline(lnd, nodes, 1 / self._f1(nodes))
+        early = np.minimum(np.log(d) - lnd[0], 0)
+        return np.exp(inverse(np.maximum(np.log(d), lnd[0])) + early)
+
+
+@lru_cache(maxsize=64)
+def growth(cosmology: Cosmology) -> Growth:
+    """The growth factors of a cosmology, solved once."""
+    return Growth(cosmology)

@@ -1,0 +1,286 @@
+"""Mesh kernels for the CPU: parallel, float32, the same bits for any number of threads.
+
+Particles are those of an n^3 lattice displaced by psi (3, n, n, n) in Mpc/h; a mesh has m^3 points at (i, j, k) box / m, m even.
+The interpolation is cloud-in-cell (Hockney & Eastwood 1988). torch_kernels holds the same functions for any device.
+
+The paint is a scattered add. Particles are listed by stripes of mesh planes first (a stable counting sort of indices); a stripe
+writes its own planes and the next one's first, so all even stripes run in parallel, then all odd ones.
+
+Indices are int32 in flat arrays and cast to unsigned at the access: signed ones would be tested for Python's negative indices.
+Positions go through small buffers so that their arithmetic is vectorised; the accesses cannot be.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+
+from zeldo.errors import InputError
+
+STRIPES = 64
+BUFFER = 256
+MAX_MESH = 1290  # flat int32 indices
+
+_parallel: dict[str, Any] = {"parallel": True, "fastmath": True, "cache": True, "nogil": True}
+_u = np.uint32
+
+
+def check_mesh(m: int) -> int:
+    """m where a mesh of m^3 is possible, else `InputError`."""
+    if m < 4 or m % 2 or m > MAX_MESH:
+        raise InputError(f"a mesh of {m} points per side is not possible: give an even number from 4 to {MAX_MESH}")
+    return m
+
+
+def paint(psi: np.ndarray, m: int, box: float, out: np.ndarray | None = None) -> np.ndarray:
+    """Density of the particles in units of its mean, (m, m, m) float32; delta = paint - 1."""
+    n = psi.shape[1]
+    out = np.empty((m, m, m), np.float32) if out is None else out
+    stripes = min(STRIPES, check_mesh(m))
+    order = np.empty(n**3, np.int32)
+    starts = np.empty((n, stripes), np.int64)
+    _list_by_stripes(psi[0], m, np.float32(m / box), order, starts, np.empty((n, n, n), np.uint8))
+    _paint(psi, np.float32(m / box), np.float32((m / n) ** 3), order, starts, out)
+    return out
+
+
+def read(field: np.ndarray, psi: np.ndarray, box: float) -> np.ndarray:
+    """The field (m, m, m) at the particles, (n, n, n) float32."""
+    out = np.empty(psi.shape[1:], np.float32)
+    _read(field, psi, np.float32(check_mesh(field.shape[0]) / box), out)
+    return out
+
+
+def read_gradient(
+    phi: np.ndarray,
+    psi: np.ndarray,
+    box: float,
+    out: np.ndarray | None = None,
+    work: np.ndarray | None = None,
+) -> np.ndarray:
+    """-grad phi at the particles, (3, n, n, n) float32: the fourth-order centred difference, then cloud-in-cell.
+
+    work: (m, m, m, 4) float32, room for the gradient on the mesh.
+    """
+    m = check_mesh(phi.shape[0])
+    out = np.empty_like(psi) if out is None else out
+    work = np.empty((m, m, m, 4), np.float32) if work is None else work
+    _minus_gradient(phi, np.float32(m / box / 12), work)
+    _read_vector(work, psi, np.float32(m / box), out)
+    return out
+
+
+def apply_green(modes: np.ndarray, laplacian: np.ndarray, filter_1d: np.ndarray) -> None:
+    """modes *= -f(kx) f(ky) f(kz) / (l(kx) + l(ky) + l(kz)) in place; the mean mode becomes zero.
+
+    modes (m, m, m // 2 + 1) complex64; laplacian and filter_1d (m,) float32 in the order of fftfreq, even in k.
+    """
+    _apply_green(modes, laplacian, filter_1d)
+
+
+def combine(out: np.ndarray, *terms: tuple[float, np.ndarray]) -> None:
+    """out = sum of factor x array over up to four terms, in one pass; out may be one of the arrays. All float32, contiguous."""
+    factors = [np.float32(factor) for factor, _ in terms]
+    arrays = [array.reshape(-1) for _, array in terms]
+    _COMBINE[len(terms)](out.reshape(-1), *factors, *arrays)
+
+
+@njit(inline="always")
+def _cell(base, displacement, scale, fm, inverse):  # type: ignore[no-untyped-def]
+    """Position in cells, [0, m), without a branch so that loops over it become vector code."""
+    x = base + displacement * scale
+    x -= fm * np.floor(x * inverse)
+    return x if x < fm else np.float32(0)
+
+
+@njit(inline="always")
+def _next(i, m):  # type: ignore[no-untyped-def]
+    return i + np.int32(1) if i + np.int32(1) < m else np.int32(0)
+
+
+@njit(**_parallel)
+def _list_by_stripes(psi_x, m, scale, order, starts, label):  # type: ignore[no-untyped-def]
+    n, stripes = starts.shape
+    fm = np.float32(m)
+    cell, inverse, per_plane = fm / np.float32(n), np.float32(1) / fm, np.float32(stripes) / fm
+    for i in prange(n):
+        base = np.float32(i) * cell
+        for j in range(n):
+            for k in range(n):
+                plane = np.int32(_cell(base, psi_x[i, j, k], scale, fm, inverse))
+                label[i, j, k] = np.uint8(np.float32(plane) * per_plane)
+        for s in range(stripes):
+            starts[i, s] = 0
+        for j in range(n):
+            for k in range(n):
+                starts[i, np.int64(label[i, j, k])] += 1
+    total = 0
+    for s in range(stripes):
+        for i in range(n):
+            count = starts[i, s]
+            starts[i, s] = total
+            total += count
+    for i in prange(n):
+        at = starts[i].copy()
+        for j in range(n):
+            for k in range(n):
+                s = np.int64(label[i, j, k])
+                order[at[s]] = (i * n + j) * n + k
+                at[s] += 1
+
+
+@njit(**_parallel)
+def _paint(psi, scale, weight, order, starts, out):  # type: ignore[no-untyped-def]
+    stripes = starts.shape[1]
+    n, m = np.int32(starts.shape[0]), np.int32(out.shape[0])
+    one, fm = np.float32(1), np.float32(m)
+    cell, inverse = fm / np.float32(n), one / fm
+    px, py, pz = psi[0].reshape(-1), psi[1].reshape(-1), psi[2].reshape(-1)
+    rho = out.reshape(-1)
+    for i in prange(m):
+        out[i] = 0
+    for parity in range(2):
+        for half in prange(stripes // 2):
+            s = 2 * half + parity
+            end = starts[0, s + 1] if s + 1 < stripes else order.size
+            xs, ys, zs = np.empty(BUFFER, np.float32), np.empty(BUFFER, np.float32), np.empty(BUFFER, np.float32)
+            for first in range(starts[0, s], end, BUFFER):
+                count = min(BUFFER, end - first)
+                for c in range(count):
+                    q = np.int32(order[first + c])
+                    row = q // n
+                    i = row // n
+                    xs[c] = _cell(np.float32(i) * cell, px[_u(q)], scale, fm, inverse)
+                    ys[c] = _cell(np.float32(row - i * n) * cell, py[_u(q)], scale, fm, inverse)
+                    zs[c] = _cell(np.float32(q - row * n) * cell, pz[_u(q)], scale, fm, inverse)
+                for c in range(count):
+                    i0, j0, k0 = np.int32(xs[c]), np.int32(ys[c]), np.int32(zs[c])
+                    fx, fy, fz = xs[c] - np.float32(i0), ys[c] - np.float32(j0), zs[c] - np.float32(k0)
+                    i1, j1, k1 = _next(i0, m), _next(j0, m), _next(k0, m)
+                    gx, gy, gz = (one - fx) * weight, one - fy, one - fz
+                    fx *= weight
+                    r00, r01, r10, r11 = (i0 * m + j0) * m, (i0 * m + j1) * m, (i1 * m + j0) * m, (i1 * m + j1) * m
+                    rho[_u(r00 + k0)] += gx * gy * gz
+                    rho[_u(r00 + k1)] += gx * gy * fz
+                    rho[_u(r01 + k0)] += gx * fy * gz
+                    rho[_u(r01 + k1)] += gx * fy * fz
+                    rho[_u(r10 + k0)] += fx * gy * gz
+                    rho[_u(r10 + k1)] += fx * gy * fz
+                    rho[_u(r11 + k0)] += fx * fy * gz
+                    rho[_u(r11 + k1)] += fx * fy * fz
+
+
+@njit(**_parallel)
+def _read(field, psi, scale, out):  # type: ignore[no-untyped-def]
+    n, m = out.shape[0], np.int32(field.shape[0])
+    one, fm = np.float32(1), np.float32(m)
+    cell, inverse = fm / np.float32(n), one / fm
+    f = field.reshape(-1)
+    for i in prange(n):
+        for j in range(n):
+            for k in range(n):
+                x = _cell(np.float32(i) * cell, psi[0, i, j, k], scale, fm, inverse)
+                y = _cell(np.float32(j) * cell, psi[1, i, j, k], scale, fm, inverse)
+                z = _cell(np.float32(k) * cell, psi[2, i, j, k], scale, fm, inverse)
+                i0, j0, k0 = np.int32(x), np.int32(y), np.int32(z)
+                fx, fy, fz = x - np.float32(i0), y - np.float32(j0), z - np.float32(k0)
+                i1, j1, k1 = _next(i0, m), _next(j0, m), _next(k0, m)
+                gx, gy, gz = one - fx, one - fy, one - fz
+                r00, r01, r10, r11 = (i0 * m + j0) * m, (i0 * m + j1) * m, (i1 * m + j0) * m, (i1 * m + j1) * m
+                low = gy * (gz * f[_u(r00 + k0)] + fz * f[_u(r00 + k1)])
+                low += fy * (gz * f[_u(r01 + k0)] + fz * f[_u(r01 + k1)])
+                high = gy * (gz * f[_u(r10 + k0)] + fz * f[_u(r10 + k1)])
+                high += fy * (gz * f[_u(r11 + k0)] + fz * f[_u(r11 + k1)])
+                out[i, j, k] = gx * low + fx * high
+
+
+@njit(**_parallel)
+def _minus_gradient(phi, norm, out):  # type: ignore[no-untyped-def]
+    m = phi.shape[0]
+    eight, zero = np.float32(8), np.float32(0)
+    for i in prange(m):
+        for j in range(m):
+            x1, x2, xa, xb = phi[(i + 1) % m, j], phi[(i + 2) % m, j], phi[(i - 1) % m, j], phi[(i - 2) % m, j]
+            y1, y2, ya, yb = phi[i, (j + 1) % m], phi[i, (j + 2) % m], phi[i, (j - 1) % m], phi[i, (j - 2) % m]
+            z, o = phi[i, j], out[i, j]
+            for k in range(m):
+                o[k, 0] = norm * ((x2[k] - xb[k]) - eight * (x1[k] - xa[k]))
+                o[k, 1] = norm * ((y2[k] - yb[k]) - eight * (y1[k] - ya[k]))
+                o[k, 3] = zero
+            for k in range(2, m - 2):
+                o[k, 2] = norm * ((z[k + 2] - z[k - 2]) - eight * (z[k + 1] - z[k - 1]))
+            for k in (0, 1, m - 2, m - 1):
+                o[k, 2] = norm * ((z[(k + 2) % m] - z[(k - 2) % m]) - eight * (z[(k + 1) % m] - z[(k - 1) % m]))
+
+
+@njit(inline="always")
+def _add(s, w, g, b):  # type: ignore[no-untyped-def]
+    """s + w times vector b of g; g comes in fours so that a corner never straddles more cache lines than it must."""
+    at = np.uint64(4) * np.uint64(b)
+    return s[0] + w * g[at], s[1] + w * g[at + np.uint64(1)], s[2] + w * g[at + np.uint64(2)]
+
+
+@njit(**_parallel)
+def _read_vector(field, psi, scale, out):  # type: ignore[no-untyped-def]
+    n, m = out.shape[1], np.int32(field.shape[0])
+    one, zero, fm = np.float32(1), np.float32(0), np.float32(m)
+    cell, inverse = fm / np.float32(n), one / fm
+    g = field.reshape(-1)
+    for i in prange(n):
+        xs, ys, zs = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
+        for j in range(n):
+            for k in range(n):
+                xs[k] = _cell(np.float32(i) * cell, psi[0, i, j, k], scale, fm, inverse)
+                ys[k] = _cell(np.float32(j) * cell, psi[1, i, j, k], scale, fm, inverse)
+                zs[k] = _cell(np.float32(k) * cell, psi[2, i, j, k], scale, fm, inverse)
+            for k in range(n):
+                i0, j0, k0 = np.int32(xs[k]), np.int32(ys[k]), np.int32(zs[k])
+                fx, fy, fz = xs[k] - np.float32(i0), ys[k] - np.float32(j0), zs[k] - np.float32(k0)
+                i1, j1, k1 = _next(i0, m), _next(j0, m), _next(k0, m)
+                gx, gy, gz = one - fx, one - fy, one - fz
+                r00, r01, r10, r11 = (i0 * m + j0) * m, (i0 * m + j1) * m, (i1 * m + j0) * m, (i1 * m + j1) * m
+                s = _add((zero, zero, zero), gx * gy * gz, g, r00 + k0)
+                s = _add(s, gx * gy * fz, g, r00 + k1)
+                s = _add(s, gx * fy * gz, g, r01 + k0)
+                s = _add(s, gx * fy * fz, g, r01 + k1)
+                s = _add(s, fx * gy * gz, g, r10 + k0)
+                s = _add(s, fx * gy * fz, g, r10 + k1)
+                s = _add(s, fx * fy * gz, g, r11 + k0)
+                s = _add(s, fx * fy * fz, g, r11 + k1)
+                out[0, i, j, k], out[1, i, j, k], out[2, i, j, k] = s
+
+
+@njit(**_parallel)
+def _apply_green(modes, laplacian, filter_1d):  # type: ignore[no-untyped-def]
+    m = modes.shape[0]
+    for i in prange(m):
+        for j in range(m):
+            transverse = laplacian[i] + laplacian[j]
+            factor = -filter_1d[i] * filter_1d[j]
+            for k in range(modes.shape[2]):
+                total = transverse + laplacian[k]
+                # zero at the mean mode, and at Nyquist where a finite difference sees no gradient
+                modes[i, j, k] *= factor * filter_1d[k] / total if total > 0 else np.float32(0)
+
+
+@njit(**_parallel)
+def _combine2(out, a, b, x, y):  # type: ignore[no-untyped-def]
+    for p in prange(out.size):
+        out[p] = a * x[p] + b * y[p]
+
+
+@njit(**_parallel)
+def _combine3(out, a, b, c, x, y, z):  # type: ignore[no-untyped-def]
+    for p in prange(out.size):
+        out[p] = a * x[p] + b * y[p] + c * z[p]
+
+
+@njit(**_parallel)
+def _combine4(out, a, b, c, d, x, y, z, w):  # type: ignore[no-untyped-def]
+    for p in prange(out.size):
+        out[p] = a * x[p] + b * y[p] + c * z[p] + d * w[p]
+
+
+_COMBINE = {2: _combine2, 3: _combine3, 4: _combine4}
