@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -43,6 +44,14 @@ def labels(comparisons: Sequence[Comparison]) -> list[str]:
         if names.count(name) > 1 and seen[name] > 1:
             names[i] = f"{name} #{seen[name]}"
     return names
+
+
+def wrapped(name: str, width: int) -> str:
+    """The name, where it is longer than `width`, in lines of that length: the settings below the engine."""
+    if len(name) <= width:
+        return name
+    parts = name.replace(" (", "\n(", 1).splitlines()
+    return "\n".join(line for part in parts for line in textwrap.wrap(part, width))
 
 
 def by_redshift(comparisons: Sequence[Comparison]) -> dict[float, list[int]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeldo.report.labels import at_k, fields_of, labels
+from zeldo.report.labels import at_k, fields_of, labels, wrapped
 from zeldo.statistics.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ DASHES: tuple[Any, ...] = (
     (0, (9, 2)),
     (0, (3, 1)),
 )
-MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # one more than colours: the seventh engine looks new
 STYLE: Any = {
     "font.size": 10.5,
     "axes.labelsize": 11,
@@ -240,20 +240,22 @@ def memory_figure(comparisons: Sequence[Comparison]) -> Figure | None:
     with style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(WIDTH, HEIGHT))
+        written = [wrapped(names[i], 22) for i, _ in bars]
+        lines = max(text.count("\n") + 1 for text in written)
+        height = max(HEIGHT, len(bars) * max(0.45, 0.19 * lines) + 0.9)
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         ax = figure.subplots()
         where = np.arange(len(bars))[::-1]
         drawn = ax.barh(
             where, [gb for _, gb in bars], height=0.6, color=[COLOURS[i % len(COLOURS)] for i, _ in bars]
         )
         ax.bar_label(drawn, [f"{gb:.3g}" for _, gb in bars], padding=4)
-        ax.set_yticks(where, [names[i].replace(" (", "\n(") for i, _ in bars])
+        ax.set_yticks(where, written, fontsize=9.5)
         ax.tick_params(axis="y", length=0)
         ax.set_xlim(0, 1.15 * max(gb for _, gb in bars))
         ax.set_ylim(-0.7, max(len(bars), 3) - 0.3)
         ax.set_xlabel("peak memory [GB]")
         ax.set_title("memory")
-        figure.subplots_adjust(1.55 / WIDTH, 0.55 / HEIGHT, 1 - 0.12 / WIDTH, 1 - 0.32 / HEIGHT)
     return figure
 
 
@@ -267,6 +269,6 @@ def _positive(*arrays: np.ndarray) -> np.ndarray:
 
 def style() -> AbstractContextManager[None]:
     """The fonts, lines and axes of every picture, while the context lasts."""
-    import matplotlib
+    import matplotlib  # 0.5 s, for those who draw
 
     return matplotlib.rc_context(STYLE)

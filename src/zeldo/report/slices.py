@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zeldo.errors import InputError
+from zeldo.report.labels import wrapped
 from zeldo.report.pictures import style
 from zeldo.snapshot.snapshot import Snapshot
 
@@ -46,12 +47,15 @@ def slice_figure(
     norm = Normalize(np.log10(EMPTIEST), np.log10(high))
     columns = 2 if len(maps) in (2, 4) else min(len(maps), 3)
     rows = -(-len(maps) // columns)
+    titles = [wrapped(name, 36) for name in names]
+    title_lines = max(title.count("\n") for title in titles)
     with style():
-        figure = Figure(figsize=(3.3 * columns + 0.9, 3.25 * rows + 0.55), layout="constrained")
+        size = (3.3 * columns + 0.9, (3.25 + 0.18 * title_lines) * rows + 0.55)
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for ax in axes.flat[len(maps) :]:
             ax.set_visible(False)
-        for i, (ax, density, name) in enumerate(zip(axes.flat, maps, names, strict=False)):
+        for i, (ax, density, title) in enumerate(zip(axes.flat, maps, titles, strict=False)):
             image = ax.imshow(
                 np.log10(np.maximum(density, EMPTIEST)).T,
                 origin="lower",
@@ -61,7 +65,7 @@ def slice_figure(
                 interpolation="bilinear",
             )
             lowest = i + columns >= len(maps)
-            ax.set_title(name, fontweight="bold" if i == 0 else "normal")
+            ax.set_title(title, fontsize=11, fontweight="bold" if i == 0 else "normal")
             ax.spines[:].set_visible(False)
             ax.tick_params(labelbottom=lowest, length=3)
             for axis in (ax.xaxis, ax.yaxis):  # no number at the far end, where the next picture begins

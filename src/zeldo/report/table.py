@@ -74,7 +74,7 @@ def _table(group: Sequence[Comparison], width: int) -> Table:
     name_width = max(NAME, min(max(len(name) + 2 for name in names), width // 3))
     wanted = columns_that_fit(width, name_width)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0), collapse_padding=True)
-    table.add_column(Text("k [h/Mpc]"), width=name_width, no_wrap=True, overflow="ellipsis")
+    table.add_column(Text("k [h/Mpc]"), width=name_width, overflow="fold")
     for k in wanted:
         table.add_column(f"{k:g}", width=VALUE, justify="right", no_wrap=True)
     table.add_column("time s", width=VALUE, justify="right", no_wrap=True)

@@ -1,0 +1,119 @@
+import dataclasses
+import io
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from zeldo.report.labels import K_SHOWN, at_k, best, decorrelation_text, labels, seconds_text, wrapped
+from zeldo.report.table import columns_that_fit, print_table
+
+
+def printed(comparisons, width=100, **options) -> str:
+    console = Console(file=io.StringIO(), width=width, **options)
+    print_table(comparisons, console)
+    return console.file.getvalue()
+
+
+def rows_of(text: str, heading: str) -> dict[str, list[str]]:
+    lines = iter(text.splitlines())
+    next(line for line in lines if line.strip() == heading)
+    rows = {}
+    for line in lines:
+        if not line.startswith("  ") or not line.strip():
+            break
+        name, *values = re.split(r"\s{2,}|(?<=[\d)]) (?=\d)", line.strip())
+        rows[name] = values
+    return rows
+
+
+def test_the_table_holds_the_numbers_given(comparisons):
+    text = printed(comparisons)
+    for heading, quantity, digits in (("T", "transfer", 4), ("1 - r^2", "one_minus_r2", 5)):
+        for field in ("density", "displacement"):
+            rows = rows_of(text, f"{field}, {heading}")
+            for name, one in (("zeldovich", comparisons[0]), ("cola (mesh_factor 1)", comparisons[1])):
+                found = [float(value) for value in rows[name][: len(K_SHOWN)]]
+                wanted = [at_k(one, field, quantity, k) for k in K_SHOWN]
+                np.testing.assert_allclose(found, wanted, atol=0.51 * 10**-digits)
+    density = rows_of(text, "density, T")
+    assert density["zeldovich"][-2:] == ["0.012", "0.250"]
+    assert density["cola (mesh_factor 1)"][-2:] == ["1.50", "-"]
+
+
+def test_title_names_reference_redshift_and_size(comparisons):
+    other = [dataclasses.replace(one, redshift=1.0, reference="MP-Gadget") for one in comparisons]
+    text = printed([*other, *comparisons])
+    assert "Against N-body at z = 0: 16^3 particles in a box of 100 Mpc/h" in text
+    assert "Against MP-Gadget at z = 1" in text
+    assert text.index("z = 0") < text.index("z = 1")
+    assert "T = sqrt(P / P_reference)" in text and "k [h/Mpc]" in text
+
+
+def test_an_engine_without_velocity_gets_dashes(comparisons):
+    rows = rows_of(printed(comparisons), "velocity, T")
+    assert rows["net"] == ["-"] * len(K_SHOWN)
+    assert rows["zeldovich"][0].startswith("0.75")
+    only = [comparisons[3]]
+    assert "velocity" not in printed(only)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_lines_keep_within_the_width(comparisons, width):
+    lines = printed(comparisons, width).splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= width
+    assert all(name in "".join(lines) for name in ("zeldovich", "cola", "net"))
+
+
+def test_a_pipe_gets_a_hundred_plain_columns(comparisons, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    print_table(comparisons)
+    text = capsys.readouterr().out
+    assert "\x1b" not in text
+    assert 80 < max(len(line) for line in text.splitlines()) <= 100
+    assert "Bold" not in text
+
+
+def test_the_best_is_bold_in_a_terminal(comparisons):
+    text = printed(comparisons, force_terminal=True, color_system="standard")
+    bold = re.findall(r"\x1b\[1;32m\s*([\d.e-]+)", text)
+    assert f"{at_k(comparisons[2], 'density', 'transfer', 0.1):.4f}" in bold
+    assert f"{at_k(comparisons[0], 'density', 'transfer', 0.1):.4f}" not in bold
+    assert "Bold: best." in text
+
+
+def test_fewer_columns_where_there_is_less_room():
+    assert columns_that_fit(100, 22) == K_SHOWN
+    assert 0.5 in columns_that_fit(30, 22)
+    sizes = [len(columns_that_fit(width, 22)) for width in range(30, 120)]
+    assert sizes == sorted(sizes)
+
+
+def test_labels_tell_engines_apart_by_the_settings_that_differ(comparisons):
+    names = labels(comparisons)
+    assert names == ["zeldovich", "cola (mesh_factor 1)", "cola (mesh_factor 2)", "net"]
+    assert len(set(labels([comparisons[1]] * 3))) == 3
+
+
+def test_no_value_is_shown_for_a_k_beyond_the_bins(comparisons):
+    one = comparisons[0]
+    last = one.fields["density"].k[-1]
+    assert np.isfinite(at_k(one, "density", "transfer", last))
+    assert np.isnan(at_k(one, "density", "transfer", 2 * last))
+    assert np.isnan(at_k(one, "momentum", "transfer", 0.1))
+
+
+def test_best_is_the_nearest_to_the_target_and_ties_share():
+    assert best([0.9, 1.05, np.nan], ["0.9", "1.05", "-"], 1.0) == [False, True, False]
+    assert best([1.001, 0.999, 0.5], ["1.0", "1.0", "0.5"], 1.0) == [True, True, False]
+    assert best([1.0, None], ["1.0", "-"]) == [False, False]
+    assert best([1.0, 1.0], ["1.0", "1.0"]) == [False, False]
+
+
+def test_small_numbers_stay_readable():
+    assert decorrelation_text(3.21e-5) == "3.2e-05"
+    assert decorrelation_text(-1e-8) == "< 1e-6"
+    assert decorrelation_text(float("nan")) == "-"
+    assert [seconds_text(t) for t in (0.0123, 4.4, 123.4, None)] == ["0.012", "4.40", "123", "-"]
+    assert wrapped("cola (steps 10, mesh_factor 2)", 16) == "cola\n(steps 10,\nmesh_factor 2)"
