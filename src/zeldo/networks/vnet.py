@@ -71,7 +71,7 @@ class Block(nn.Module):
         self.end = nn.Identity() if layer.last else activation()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.end(self.convs(x).add_(self.skip(crop(x, MARGIN))))
+        return self.end(self.convs(x).add_(crop(self.skip(x), MARGIN)))
 
 
 class Resampling(nn.Module):

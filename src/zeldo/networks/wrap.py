@@ -23,6 +23,10 @@ def _forward(parts: tuple[Tensor, ...], before: int, after: int) -> Tensor:
         inner[:, channel : channel + part.shape[1]] = part
         channel += part.shape[1]
     for axis, side in zip((2, 3, 4), sides, strict=True):
+        if side >= max(before, after):
+            out.narrow(axis, 0, before).copy_(out.narrow(axis, side, before))
+            out.narrow(axis, before + side, after).copy_(out.narrow(axis, before, after))
+            continue
         # plane by plane, so that a box narrower than the margin is continued more than once
         for plane in range(before - 1, -1, -1):
             out.select(axis, plane).copy_(out.select(axis, plane + side))
@@ -67,9 +71,7 @@ def wrap(parts: tuple[Tensor, ...], before: int, after: int) -> Tensor:
     before, after: cells added at the beginning and the end of each of the three axes. Keeps channels-last
     memory format; differentiable in reverse and forward mode.
     """
-    if torch.is_grad_enabled():
-        return _Wrap.apply(before, after, *parts)
-    return _forward(parts, before, after)
+    return _Wrap.apply(before, after, *parts)
 
 
 def crop(x: Tensor, cells: int) -> Tensor:
