@@ -45,7 +45,7 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
     fills up or the write fails otherwise; a KeyboardInterrupt passes through.
     """
     path = check_writable(path)
-    free = shutil.disk_usage(path.parent).free
+    free = free_space(path.parent)
     if size > free:
         raise _full(path, size, None, free)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.", suffix=".part")
@@ -58,13 +58,18 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
             os.fsync(stream.fileno())  # some file systems report a full disk only here
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in FULL or "No space left" in str(error) or shutil.disk_usage(path.parent).free < 4096:
+        if error.errno in FULL or "No space left" in str(error) or free_space(path.parent) < 4096:
             raise _full(path, size, error) from error
         raise ZeldoError(f"{path} could not be written ({error}): check the disk and try again") from error
     finally:
         # also after KeyboardInterrupt; gone already where the name was changed
         with suppress(OSError):
             temporary.unlink()
+
+
+def free_space(directory: Path) -> int:
+    """Bytes left for this user."""
+    return shutil.disk_usage(directory).free
 
 
 def _full(path: Path, size: int, error: OSError | None, free: int | None = None) -> ZeldoError:

@@ -131,7 +131,7 @@ def read_hdf5(path: str | os.PathLike, cosmology: Cosmology | None = None) -> Sn
     """Read a Gadget-style HDF5 snapshot of one lattice of dark matter, its rows in any order, ids from 1.
 
     cosmology: needed where the file, of another code, does not say sigma_8 and n_s.
-    Raises `InputError` for a missing file and for what zeldo does not read (several files, other particle types),
+    Raises `InputError` for a missing file and for what zeldo does not read (many files, other particles),
     `DamagedFileError` for a file that is truncated or contradicts itself.
     """
     path = existing(path)
