@@ -71,7 +71,8 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         convolve = functional.conv_transpose3d if self.transposed else functional.conv3d
-        return convolve(x, self.kernel(style), self.bias, stride=self.stride)
+        kernel, bias = self.kernel(style).to(x.dtype), self.bias.to(x.dtype)
+        return convolve(x, kernel, bias, stride=self.stride)
 
 
 class StyledBlock(nn.Module):
@@ -129,8 +130,8 @@ class StyledVNet(LayeredNet):
         style = torch.as_tensor(style, dtype=x.dtype, device=x.device)
         if style.shape not in ((self.styles,), (len(x), self.styles)):
             raise InputError(
-                f"the style has shape {tuple(style.shape)}: give {self.styles} number(s), or as many for each "
-                f"of the {len(x)} fields of the batch"
+                f"the style has shape {tuple(style.shape)}: give {self.styles} number(s), or so many "
+                f"for each of the {len(x)} fields of the batch"
             )
         if style.ndim == 1:
             return self.follow(x, periodic, style)
@@ -158,4 +159,5 @@ def displacement_and_rate(
 
     d = torch.tensor(growth, dtype=psi.dtype, device=psi.device)
     with torch.no_grad():  # forward mode needs no graph
-        return torch.func.jvp(displacement, (d,), (torch.ones_like(d),))
+        value, rate = torch.func.jvp(displacement, (d,), (torch.ones_like(d),))[:2]
+    return value, rate

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zeldo.errors import InputError
+from zeldo.networks.card import ModelCard
 from zeldo.networks.layout import MARGIN, Layer, Layout
 from zeldo.networks.wrap import crop, wrap
 
@@ -24,7 +25,8 @@ def vnet_layout(channels: int, levels: int, in_channels: int = 3, out_channels: 
     """The layers of the V-Net with `levels` resolutions, `channels` wide."""
     check_width(channels, levels, in_channels, out_channels)
     c = channels
-    encoder, decoder = [], []
+    encoder: list[Layer] = []
+    decoder: list[Layer] = []
     for i in range(levels - 1):
         encoder += [
             Layer("block", f"conv_l{i}", c if i else in_channels, c, keep=True),
@@ -91,6 +93,9 @@ class Resampling(nn.Module):
 class LayeredNet(nn.Module):
     """A network that follows a `Layout`: one child module for every layer, by its name."""
 
+    card: ModelCard | None = None
+    compute_dtype: torch.dtype | None = None  # of the layers; None: that of the input
+
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.layout = layout
@@ -118,10 +123,10 @@ class LayeredNet(nn.Module):
         layout = self.layout
         layout.check(x.shape, self.in_channels, periodic=periodic)
         kept: list[Tensor] = []
-        y = x
+        y = x.to(self.compute_dtype or x.dtype)
         for layer in layout.layers:
             if layer.kind == "block":
-                parts = (y,)
+                parts: tuple[Tensor, ...] = (y,)
                 if layer.join:
                     kept_crop = 0 if periodic else layout.crops[layer.name]
                     parts = (crop(kept.pop(), kept_crop), y)
@@ -134,7 +139,8 @@ class LayeredNet(nn.Module):
             y = self.get_submodule(layer.name)(y, *args)
             if layer.keep:
                 kept.append(y)
-        return y + crop(x[:, : self.out_channels], 0 if periodic else layout.halo)
+        # the sum in the precision of the input, which the layers need not have
+        return y.to(x.dtype) + crop(x[:, : self.out_channels], 0 if periodic else layout.halo)
 
 
 class VNet(LayeredNet):

@@ -1,0 +1,190 @@
+"""Apply a network to a whole periodic box, in one piece where it fits in memory, else in tiles."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from zeldo.errors import InputError
+from zeldo.networks.layout import MARGIN, Layout
+from zeldo.networks.vnet import LayeredNet
+
+# A call of the network: (network, field (1, channel, x, y, z), periodic) -> one or several fields
+Call = Callable[[LayeredNet, Tensor, bool], "Tensor | tuple[Tensor, ...]"]
+
+SHARE = 0.7  # of the free memory that a forward pass may take
+
+
+def native_bfloat16(device: torch.device | str = "cpu") -> bool:
+    """Whether the device multiplies bfloat16 in hardware; emulation is far slower than float32."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, probe, bool)() for probe in probes)
+
+
+def optimise(
+    net: LayeredNet, device: torch.device | str = "cpu", *, dtype: torch.dtype | None = None
+) -> LayeredNet:
+    """A copy of net for inference on a device: batch norm folded into convolutions, channels last.
+
+    dtype: of the layers; None: bfloat16 where `native_bfloat16`, else float32. The input is added in float32.
+    """
+    if dtype is None:
+        dtype = torch.bfloat16 if native_bfloat16(device) else torch.float32
+    folded = copy.deepcopy(net).eval().requires_grad_(False)
+    for stage in folded.modules():
+        if not isinstance(stage, nn.Sequential):
+            continue
+        for i, layer in enumerate(stage):
+            if isinstance(layer, nn.BatchNorm3d):
+                transposed = isinstance(stage[i - 1], nn.ConvTranspose3d)
+                convolution: Any = stage[i - 1]
+                stage[i - 1] = fuse_conv_bn_eval(convolution, layer, transpose=transposed)
+                stage[i] = nn.Identity()
+    for layer in folded.modules():  # styled kernels are made in float32 and rounded when used
+        if isinstance(layer, nn.Conv3d | nn.ConvTranspose3d):
+            layer.to(dtype)
+    folded.compute_dtype = dtype
+    folded = folded.requires_grad_(False).to(device)
+    return folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+
+def memory_estimate(layout: Layout, side: int, *, periodic: bool, item_bytes: int = 4) -> float:
+    """Bytes that the fields of one forward pass take at their peak, for an input of this side."""
+    peak, kept, before = 0.0, [0.0], side
+    for layer, after in zip(layout.layers, layout.sides(side, periodic=periodic), strict=True):
+        incoming, outgoing = layer.inputs * before**3, layer.outputs * after**3
+        if layer.kind == "block":
+            wrapped = layer.inputs * (before + (2 * MARGIN if periodic else 0)) ** 3
+            between = layer.middle * (before if periodic else before - MARGIN) ** 3
+            if layer.join:
+                kept.pop()  # it is counted in the incoming channels
+            peak = max(peak, sum(kept) + wrapped + max(incoming, between + 2 * outgoing))
+            if layer.keep:
+                kept.append(outgoing)
+        else:
+            peak = max(peak, sum(kept) + incoming + 2 * outgoing)
+        before = after
+    return peak * item_bytes
+
+
+def free_memory(device: torch.device | str) -> float:
+    """Bytes free on the device."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        with open("/proc/meminfo") as file:
+            return next(1024.0 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return 0.5 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def crop_side(layout: Layout, out_side: int) -> int:
+    """The side of the smallest legal crop that yields at least out_side cells."""
+    least = max(out_side + 2 * layout.halo, layout.smallest)
+    return least + (layout.smallest - least) % layout.stride
+
+
+def choose_tiles(layout: Layout, n: int, free: float, *, item_bytes: int = 4, passes: int = 1) -> int:
+    """The number of tiles per side for a box of n cells a side: 1 where the whole box fits in `free` bytes.
+
+    passes: fields that travel together (2 with a forward derivative). Raises `InputError` where nothing fits.
+    """
+    if passes * memory_estimate(layout, n, periodic=True, item_bytes=item_bytes) <= free:
+        return 1
+    for tiles in range(2, n // layout.stride + 1):
+        side = crop_side(layout, _tile_side(layout, n, tiles))
+        if passes * memory_estimate(layout, side, periodic=False, item_bytes=item_bytes) <= free:
+            return tiles
+    raise InputError(
+        f"{free / 1e9:.2g} GB of free memory are not enough for the smallest tile of this network: "
+        "free some, or use a narrower network"
+    )
+
+
+def _tile_side(layout: Layout, n: int, tiles: int) -> int:
+    return layout.stride * -(-n // (tiles * layout.stride))
+
+
+def _origins(layout: Layout, n: int, tiles: int) -> Iterator[tuple[int, ...]]:
+    return product(range(0, n, _tile_side(layout, n, tiles)), repeat=3)
+
+
+def plain(net: LayeredNet, x: Tensor, periodic: bool) -> Tensor:
+    """The call of a network without style."""
+    return net(x, periodic=periodic)
+
+
+def apply(
+    net: LayeredNet,
+    field: np.ndarray,
+    *,
+    call: Call = plain,
+    passes: int = 1,
+    tiles: int | None = None,
+    device: torch.device | str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[np.ndarray, ...]:
+    """The network's outputs for a whole periodic box, each (channel, n, n, n) float32.
+
+    net: as `optimise` makes it, on `device` (None: where it is). field: (channel, n, n, n) in the network's
+    units, n a multiple of the stride. call: how to call the network; passes: fields that it carries along.
+    tiles: pieces per side; 1: the whole box at once; None: as few as fit in memory. Tiles start at multiples
+    of the stride and bring their halo from across the box, so all choices agree to rounding.
+    progress: called with (tiles done, tiles in all). Raises `InputError` for an illegal shape or number.
+    """
+    n = field.shape[-1]
+    layout = net.layout
+    if field.ndim != 4 or len(set(field.shape[1:])) != 1:
+        raise InputError(f"the field has shape {field.shape}: give ({net.in_channels}, n, n, n)")
+    layout.check((1, *field.shape), net.in_channels, periodic=True)
+    parameter = next(net.parameters())
+    if device is not None and torch.device(device) != parameter.device:
+        net = optimise(net, device)
+        parameter = next(net.parameters())
+    if tiles is None:
+        item_bytes = (net.compute_dtype or parameter.dtype).itemsize
+        free = SHARE * free_memory(parameter.device)
+        tiles = choose_tiles(layout, n, free, item_bytes=item_bytes, passes=passes)
+    if not 1 <= tiles <= n // layout.stride:
+        raise InputError(f"tiles = {tiles} is not allowed: give 1 to {n // layout.stride} pieces per side")
+    field = np.ascontiguousarray(field, dtype=np.float32)
+
+    def run(piece: np.ndarray, periodic: bool) -> list[np.ndarray]:
+        x = torch.from_numpy(piece)[None].to(parameter.device, memory_format=torch.channels_last_3d)
+        with torch.no_grad():
+            outputs = call(net, x, periodic)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return [output[0].float().contiguous().cpu().numpy() for output in outputs]
+
+    if tiles == 1:
+        whole = run(field, True)
+        if progress is not None:
+            progress(1, 1)
+        return tuple(whole)
+    side = _tile_side(layout, n, tiles)
+    window = np.arange(crop_side(layout, side)) - layout.halo
+    results: list[np.ndarray] = []
+    origins = list(_origins(layout, n, tiles))
+    for done, (i, j, k) in enumerate(origins, 1):
+        axes = [(origin + window) % n for origin in (i, j, k)]
+        outputs = run(np.ascontiguousarray(field[(slice(None), *np.ix_(*axes))]), False)
+        if not results:
+            results = [np.empty((len(output), n, n, n), dtype=np.float32) for output in outputs]
+        for result, output in zip(results, outputs, strict=True):
+            target = result[:, i : i + side, j : j + side, k : k + side]  # narrower at the end of the box
+            target[...] = output[:, : target.shape[1], : target.shape[2], : target.shape[3]]
+        if progress is not None:
+            progress(done, len(origins))
+    return tuple(results)
