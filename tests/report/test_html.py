@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from zeldo.errors import InputError
-from zeldo.report import html
+from zeldo.errors import InputError, ZeldoError
+from zeldo.report import html, slices
 from zeldo.report.files import write_json, write_text
 from zeldo.report.html import machine_line, write_report
 from zeldo.report.labels import K_SHOWN, at_k, labels
@@ -112,7 +112,14 @@ def test_each_redshift_has_its_section_and_reference(comparisons, snapshot, tmp_
     later = comparisons[:2]
     earlier = [dataclasses.replace(one, redshift=1.0) for one in later]
     references = [snapshot(), snapshot(redshift=1.0)]
-    page = write_report([*earlier, *later], [], references, tmp_path, title="t", command="c")
+    predictions = [snapshot(one.engine, redshift=one.redshift) for one in (*earlier, *later)]
+    sliced = []
+    monkeypatch.setattr(slices, "slice_figure", lambda shown, names: sliced.append((shown, names)))
+    page = write_report([*earlier, *later], predictions, references, tmp_path, title="t", command="c")
+    assert sliced == [
+        ([references[0], *predictions[2:]], ["N-body", "zeldovich", "cola"]),
+        ([references[1], *predictions[:2]], ["N-body", "zeldovich", "cola"]),
+    ]
     said = " ".join(Page(page.read_text(encoding="utf-8")).said)
     assert said.index("Against N-body at z = 0") < said.index("Against N-body at z = 1")
     with pytest.raises(InputError, match="no reference was given at z = 1"):
@@ -147,9 +154,9 @@ def test_a_failing_write_leaves_no_file_and_the_old_one_whole(tmp_path, monkeypa
     write_text(tmp_path / "old.html", "whole")
     monkeypatch.setattr(os, failing, fail)
     for name in ("old.html", "new.html"):
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(ZeldoError, match="no space left"):
             write_text(tmp_path / name, "half")
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(ZeldoError, match="no space left"):
         write_json(comparisons, tmp_path / "comparison.json")
     assert [path.name for path in tmp_path.iterdir()] == ["old.html"]
     assert (tmp_path / "old.html").read_text() == "whole"

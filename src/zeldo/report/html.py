@@ -53,8 +53,8 @@ def write_report(
     comparisons: in the order to show. snapshots: the prediction of each comparison, in the same order (the
     reference among them is passed over); may be empty, then there are no slices. reference: what they are
     compared with, one for each redshift. command: what reproduces the report, shown as it is. Either file
-    appears whole or not at all. Raises `InputError` where these do not belong together, `OSError` where the
-    disk does.
+    appears whole or not at all. Raises `InputError` where these do not belong together or nothing can be
+    written there, `ZeldoError` where the disk fills up.
     """
     references = [reference] if isinstance(reference, Snapshot) else list(reference)
     predictions = [one for one in snapshots if not any(one is other for other in references)]

@@ -88,9 +88,8 @@ def projected_density(snapshot: Snapshot, mesh: int, start: float, thickness: fl
     """
     n, box = snapshot.n, snapshot.box
     near = np.float32(box)
-    psi = snapshot.psi - near * np.round(
-        snapshot.psi / near
-    )  # nearest image, for psi made of wrapped positions
+    images = np.round(snapshot.psi / near)  # the nearest one, for psi made of wrapped positions
+    psi = snapshot.psi - near * images
     axis = np.arange(n, dtype=np.float32) * np.float32(box / n)
     finer = min(max(256 // n, 2), 4)
     density = np.zeros(mesh * mesh)
