@@ -129,13 +129,15 @@ class RunStore:
         *,
         regenerate: Mapping[str, Any] | None = None,
         part: str = "train",
+        late: Mapping[str, object] | None = None,
         **extra: object,
     ) -> dict[str, Any]:
         """Store a run and return its row; snapshots are taken as the engine yields them.
 
         regenerate: further arguments of `initial_conditions` (fixed, flip, power) that give delta_lin back
-        from the seed; None stores delta_lin itself. extra: more entries of the row, such as wall_seconds.
-        Raises `InputError` for a run that is there already or does not belong to ics.
+        from the seed; None stores delta_lin itself. extra: more entries of the row; late: the same, looked at
+        when all snapshots are there (wall_seconds). Raises `InputError` for a run that is there already or
+        does not belong to ics.
         """
         import zarr
 
@@ -150,7 +152,14 @@ class RunStore:
             group = zarr.open_group(partial, mode="w")
             row = self._write(group, ics, snapshots, regenerate)
             size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
-            row |= {"run_id": run_id, "part": part, "status": "complete", "bytes": size, **extra}
+            row |= {
+                "run_id": run_id,
+                "part": part,
+                "status": "complete",
+                "bytes": size,
+                **extra,
+                **(late or {}),
+            }
             group.attrs.update(row)
             os.replace(partial, self.path / run_id)
         except BaseException:
@@ -239,7 +248,8 @@ class RunStore:
             delta = _get(self._group(run_id), "delta_lin")
             return InitialConditions(row["box"], row["n"], cosmology, delta, row["seed"])
         arguments = dict(row["initial"]["arguments"])
-        arguments["power"] = LinearPower(*_get(self._group(run_id), "linear_power"), "stored")
+        k, p = _get(self._group(run_id), "linear_power")
+        arguments["power"] = LinearPower(k, p, "stored")
         ics = initial_conditions(cosmology, row["box"], row["n"], row["seed"], **arguments)
         made, kept = np.array(_fingerprint(ics.delta_lin)), np.array(row["initial"]["fingerprint"])
         if np.abs(made - kept).max() > 1e-3 * kept[0]:

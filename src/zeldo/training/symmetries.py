@@ -125,7 +125,7 @@ def _transpose(field, element: Element):
 
 
 def _flip(field, axes: list[int]):
-    return np.flip(field, axes) if isinstance(field, np.ndarray) else field.flip(axes)
+    return np.flip(field, tuple(axes)) if isinstance(field, np.ndarray) else field.flip(axes)
 
 
 def _roll(field, cells: list[int], axes: list[int]):

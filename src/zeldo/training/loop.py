@@ -1,0 +1,164 @@
+"""`train(config)`: gather the data, train on the devices there are, leave weights with a model card."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zeldo.errors import InputError, ZeldoError
+from zeldo.training.config import DatasetConfig, Given, TrainConfig, load
+from zeldo.training.dataset import make_dataset
+from zeldo.training.export import weights_path
+from zeldo.training.store import RunStore
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Progress = Callable[[float, float, str], None]
+POLL = 1.0  # seconds between looks at a store that fills
+
+
+@dataclass
+class TrainResult:
+    """status: "finished", or "stopped" with where and why. best: lowest validation loss, in `best_epoch`
+    (from 1).
+
+    weights: the exported network with the lowest loss, None before the first epoch's end. history: an entry
+    an epoch.
+    """
+
+    status: str
+    where: str
+    epochs: int
+    steps: int
+    best: float
+    best_epoch: int
+    checkpoint: Path
+    weights: Path | None
+    history: list[dict]
+
+
+def train(
+    config: Given,
+    *,
+    override: Mapping[str, Any] | None = None,
+    resume: bool = True,
+    stop_after: int | None = None,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train a network as a configuration says, going on from the last checkpoint in its output directory.
+
+    config: a TOML file, mapping or `TrainConfig`; override: dotted keys. resume: False starts again and
+    overwrites. stop_after: optimizer steps of this call. progress(done, total, text) is told of steps. Ctrl-C
+    and SIGTERM save and return. Raises `InputError` for a bad configuration or data that do not fit, and
+    `ConvergenceError` where the loss is not finite.
+    """
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:
+        raise InputError("training needs lightning-fabric: pip install 'zeldo[train]'") from None
+    import torch
+
+    config = load(config, TrainConfig, override)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    try:
+        config.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{config.output} cannot be made a directory: {error.strerror}") from None
+    with _data(config, progress) as config:
+        count = _device_count(config)
+        fabric = Fabric(
+            accelerator=config.accelerator,
+            devices=config.devices,
+            precision=config.precision,
+            strategy="ddp_spawn" if count > 1 else "auto",
+        )
+        if count > 1:
+            return fabric.launch(_on_each, config, resume, stop_after, None)  # type: ignore[arg-type]
+        return _on_each(fabric, config, resume, stop_after, progress)
+
+
+def _on_each(
+    fabric: Fabric, config: TrainConfig, resume: bool, stop_after: int | None, progress: Progress | None
+) -> TrainResult:
+    """What every device does."""
+    from zeldo.training.trainer import Trainer
+
+    trainer = Trainer(fabric, config, progress)
+    if resume and trainer.last.exists():
+        trainer.restore()
+    done = trainer.run(stop_after)
+    state = trainer.state
+    where = f"epoch {min(state.epoch + 1, config.epochs)} of {config.epochs}, step {state.step}"
+    weights = weights_path(config)
+    return TrainResult(
+        status="finished" if done else "stopped",
+        where=f"{where}, {trainer.stopped}" if trainer.stopped and not done else where,
+        epochs=state.epoch,
+        steps=state.steps,
+        best=state.best,
+        best_epoch=state.best_epoch + 1,
+        checkpoint=trainer.last,
+        weights=weights if weights.exists() else None,
+        history=state.history,
+    )
+
+
+def _device_count(config: TrainConfig) -> int:
+    import torch
+
+    if config.devices != "auto":
+        return config.devices
+    return torch.cuda.device_count() if config.accelerator != "cpu" and torch.cuda.is_available() else 1
+
+
+@contextmanager
+def _data(config: TrainConfig, progress: Progress | None) -> Iterator[TrainConfig]:
+    """The configuration with a store that holds runs; a data set that it names is made first, or beside."""
+    data = config.data
+    if data.dataset is None:
+        yield config
+        return
+    design = load(data.dataset, DatasetConfig, {} if data.store is None else {"store": data.store})
+    config = config.model_copy(update={"data": data.model_copy(update={"store": design.store})})
+    if not data.background:
+        made = make_dataset(design, progress=progress)
+        if made.failed:
+            run_id, problem = next(iter(made.failed.items()))
+            raise ZeldoError(f"{len(made.failed)} runs of the data set failed, {run_id} first: {problem}")
+        yield config
+        return
+    queue = multiprocessing.get_context("spawn").Process(target=partial(make_dataset, design))
+    queue.start()
+    try:
+        _wait(design, data.start_with, queue, progress)
+        yield config
+    finally:
+        queue.terminate()  # what is half done goes on with the next call
+        queue.join()
+
+
+def _wait(design: DatasetConfig, start_with: int, queue: Any, progress: Progress | None) -> None:
+    """Until the store holds all validation runs and `start_with` runs to train on."""
+    wanted = {"validation": design.validation.runs, "train": min(start_with, design.train.runs)}
+    while True:
+        alive = queue.is_alive()
+        parts = [row["part"] for row in RunStore(design.store).runs()]
+        there = {part: parts.count(part) for part in wanted}
+        if all(there[part] >= count for part, count in wanted.items()):
+            return
+        if not alive:
+            raise ZeldoError(
+                f"the data set ended with {there} runs, {wanted} are needed: run `zeldo dataset` to see why"
+            )
+        if progress is not None:
+            done = sum(min(there[part], count) for part, count in wanted.items())
+            progress(done, sum(wanted.values()), "waiting for the first runs of the data set")
+        time.sleep(POLL)

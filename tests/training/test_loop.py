@@ -1,0 +1,225 @@
+"""A training lowers the loss, stops when asked, and goes on to the same bits."""
+
+import json
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from zeldo.errors import DamagedFileError, InputError
+from zeldo.snapshot import write
+from zeldo.training.checkpoint import load_checkpoint
+from zeldo.training.loop import train
+
+
+def weights(result):
+    return load_checkpoint(result.checkpoint)
+
+
+def same(a, b):
+    """Whether two checkpoints hold the same bits."""
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a if k not in ("seconds", "history"))
+    if isinstance(a, list):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return a == b
+
+
+def test_a_training_lowers_loss_and_error_on_boxes_it_has_not_seen(config):
+    config |= {"epochs": 8, "optimizer": {"rate": 1e-2, "schedule": "cosine"}}
+    result = train(config)
+    assert result.status == "finished"
+    first, last = result.history[0]["validation"], result.history[-1]["validation"]
+    assert last["loss"] < first["loss"] - 0.5
+    assert last["density one_minus_r2"]["0.3"] < first["density one_minus_r2"]["0.3"]
+
+
+@pytest.mark.parametrize("stop", [3, 4, 5], ids=["inside an epoch", "at its end", "in the next"])
+def test_a_resumed_training_equals_the_uninterrupted_one_to_the_bit(config, tmp_path, stop):
+    config["optimizer"] = {"rate": 1e-3, "ema": 0.9, "accumulate": 1, "clip": 1.0}
+    whole = train(config | {"output": tmp_path / "whole"})
+    part = train(config, stop_after=stop)
+    assert (part.status, part.steps) == ("stopped", stop)
+    rest = train(config)
+    assert (rest.status, rest.steps) == ("finished", whole.steps)
+    assert same(weights(rest), weights(whole))
+    assert rest.history[-1]["validation"] == whole.history[-1]["validation"]
+
+
+def test_another_seed_gives_another_network(config, tmp_path):
+    one, other = train(config), train(config | {"output": tmp_path / "other", "seed": 2})
+    assert not same(weights(one)["model"], weights(other)["model"])
+
+
+def test_a_signal_saves_and_says_where_it_stopped(config):
+    def interrupt(done, total, text):
+        if done == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    result = train(config | {"epochs": 50}, progress=interrupt)
+    assert result.status == "stopped"
+    assert result.where == "epoch 1 of 50, step 2, by SIGTERM"
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert train(config | {"epochs": 50}, stop_after=1).steps == 3
+
+
+def test_a_training_runs_outside_the_main_thread(config):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(train(config, stop_after=1)))
+    thread.start()
+    thread.join()
+    assert found[0].steps == 1
+
+
+def test_progress_tells_loss_validation_rate_and_speed(config):
+    told = []
+    train(config, progress=lambda *a: told.append(a))
+    assert [done for done, _, _ in told] == list(range(1, 9))
+    assert all(total == 8 for _, total, _ in told)
+    for word in ("epoch 2 of 2", "loss ", "validation ", "rate 0.001", "boxes/s"):
+        assert word in told[-1][2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": {"crop": 8, "samples_per_run": 2}},
+        {"data": {"augment": False}},
+        {"optimizer": {"batch": 2, "accumulate": 2}},
+        {"precision": "bf16-mixed"},
+        {"network": {"channels": 2, "levels": 3}},
+        {"memory_format": "channels_last"},
+    ],
+    ids=lambda c: str(c),
+)
+def test_every_way_of_training_runs(config, change):
+    for name, value in change.items():
+        config[name] = {**config[name], **value} if isinstance(value, dict) else value
+    result = train(config, stop_after=2)
+    assert result.steps == min(2, result.steps) > 0
+    assert np.isfinite(load_checkpoint(result.checkpoint)["state"]["sums"]).all()
+
+
+def test_batches_and_accumulation_take_as_many_steps(config, tmp_path):
+    config["epochs"] = 1
+    for name, option in (("batch", {"batch": 2}), ("accumulate", {"accumulate": 2})):
+        result = train(config | {"output": tmp_path / name, "optimizer": option})
+        assert (result.steps, load_checkpoint(result.checkpoint)["state"]["samples"]) == (2, 4)
+
+
+def test_the_rate_is_halved_after_epochs_without_improvement(config):
+    config["optimizer"] = {"rate": 1e-12, "patience": 1}  # too small to improve by 1e-4
+    result = train(config | {"epochs": 5})
+    rates = [entry["rate"] for entry in result.history]
+    assert rates[0] == 1e-12
+    assert rates[-1] == pytest.approx(0.5e-12) or rates[-1] == pytest.approx(0.25e-12)
+
+
+def test_a_time_limit_stops_the_call(config):
+    result = train(config | {"hours": 1e-6})
+    assert result.where.endswith("after 1e-06 hours")
+
+
+def test_tensorboard_gets_curves_and_pictures(config):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(config | {"tensorboard": True})
+    events = EventAccumulator(str(config["output"] / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert len(events.Scalars("train/loss")) == 8
+    assert [e.step for e in events.Scalars("validation/loss")] == [4, 8]
+    assert "density transfer/k=0.3" in tags["scalars"]
+    assert "density: linear, network, N-body" in tags["images"]
+
+
+def test_snapshot_files_give_the_same_pairs_as_the_store(config, store, tmp_path):
+    from zeldo.training.config import DataConfig
+    from zeldo.training.pairs import Pairs
+
+    snap = store.snapshot("s100")
+    write(snap, tmp_path / "s100.npz")
+    linear = Pairs(DataConfig(store=store.path)).get("s100").linear
+    from dataclasses import replace
+
+    from zeldo.cosmology.background import growth
+
+    d1 = float(growth(snap.cosmology).d1(0.25))
+    write(replace(snap, psi=linear * d1, redshift=3.0), tmp_path / "linear.npz")
+    files = DataConfig(snapshots=[{"path": tmp_path / "s100.npz", "linear": tmp_path / "linear.npz"}])
+    pairs = Pairs(files)
+    got = pairs.get(pairs.names("train")[0])
+    np.testing.assert_allclose(got.linear, linear, atol=2e-5)
+    np.testing.assert_array_equal(got.target, snap.psi)
+
+
+def test_the_best_network_is_left_with_its_card(config):
+    from zeldo.networks.weights import load
+
+    result = train(config | {"notes": "A trial.", "range_omega_m": (0.2, 0.4)})
+    net = load(result.weights)
+    best = load_checkpoint(config["output"] / "best.pt")["model"]
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(value, best[name], rtol=1e-3, atol=1e-6)  # kernels in half precision
+    card = net.card
+    assert (card.normalisation, card.spacing, card.redshift) == ("growth", (4.0, 4.0), (0.0, 0.0))
+    assert card.omega_m == (0.2, 0.4)
+    for words in (
+        "4 runs by second order",
+        "16^3 particles in 64 Mpc/h",
+        "seeds 100-103",
+        "validated on seeds 104-105",
+    ):
+        assert words in card.training
+    assert card.training.endswith("A trial.")
+    assert card.accuracy["loss"] == result.best
+    assert json.loads(result.weights.with_suffix(".json").read_text())["data"]["seeds"] == [
+        100,
+        101,
+        102,
+        103,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"network": {"channels": 5, "levels": 2}}, "network.channels = 4"),
+        ({"data": {"crop": 9}}, "crop|side"),
+        ({"data": {"crop": 32}}, "crop = 32 is larger"),
+        ({"data": {"samples_per_epoch": 1}, "optimizer": {"batch": 2}}, "shorter than a step"),
+        ({"data": {"redshift": 2.0}}, "redshift"),
+    ],
+)
+def test_what_does_not_fit_is_refused(config, change, words):
+    train(config, stop_after=1)
+    for name, value in change.items():
+        config[name] = {**config[name], **value} if isinstance(value, dict) else value
+    with pytest.raises(InputError, match=words):
+        train(config)
+
+
+def test_a_broken_checkpoint_is_named_and_runs_no_code(config):
+    config["output"].mkdir()
+    torch.save({"format": os.system}, config["output"] / "last.pt")
+    with pytest.raises(DamagedFileError, match=r"last\.pt is no checkpoint"):
+        train(config)
+    assert train(config, resume=False, stop_after=1).steps == 1
+
+
+def test_a_target_of_another_seed_is_found_out(store, tmp_path):
+    from zeldo.training.config import DataConfig
+    from zeldo.training.pairs import Pairs
+
+    for run in ("s100", "s101"):
+        write(store.snapshot(run), tmp_path / f"{run}.npz")
+    mixed = DataConfig(snapshots=[{"path": tmp_path / "s100.npz", "linear": tmp_path / "s101.npz"}])
+    with pytest.raises(InputError, match="correlate by"):
+        Pairs(mixed).get(str(tmp_path / "s100.npz"))
