@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,26 +90,30 @@ def projected_density(snapshot: Snapshot, mesh: int, start: float, thickness: fl
     images = np.round(snapshot.psi / near)  # the nearest one, for psi made of wrapped positions
     psi = snapshot.psi - near * images
     axis = np.arange(n, dtype=np.float32) * np.float32(box / n)
-    finer = min(max(256 // n, 2), 4)
+    finer = min(max(192 // n, 2), 4)
+    parts = np.arange(finer, dtype=np.float32) / np.float32(finer)
+    step = np.float32(box / n)
     density = np.zeros(mesh * mesh)
-    for part in product(np.arange(finer, dtype=np.float32) / np.float32(finer), repeat=3):
-        shift = [fraction * np.float32(box / n) for fraction in part]
-        z = _between(psi[2], part) + (axis + shift[2] - np.float32(start))
-        inside = np.mod(z, near) < thickness
-        i, j, _ = np.nonzero(inside)
-        x = (_between(psi[0], part)[inside] + axis[i] + shift[0]) * (mesh / box) - 0.5
-        y = (_between(psi[1], part)[inside] + axis[j] + shift[1]) * (mesh / box) - 0.5
-        density += _deposit(x, y, mesh)
+    for a in parts:
+        face = _between(psi, a, 1)
+        for b in parts:
+            edge = _between(face, b, 2)
+            ahead = np.roll(edge, -1, 3)
+            for c in parts:
+                z = edge[2] + c * (ahead[2] - edge[2]) + (axis + c * step - np.float32(start))
+                inside = np.mod(z, near) < thickness
+                i, j, _ = np.nonzero(inside)
+                x, y = (1 - c) * edge[:2, inside] + c * ahead[:2, inside]
+                x += axis[i] + a * step
+                y += axis[j] + b * step
+                density += _deposit(x * (mesh / box) - 0.5, y * (mesh / box) - 0.5, mesh)
     particles = (finer * n) ** 3
     return density.reshape(mesh, mesh) * (mesh * mesh / (particles * thickness / box))
 
 
-def _between(field: np.ndarray, part: Sequence[np.float32]) -> np.ndarray:
-    """A periodic field, linearly interpolated `part` of a lattice spacing further along each axis."""
-    for axis, fraction in enumerate(part):
-        if fraction:
-            field = field + fraction * (np.roll(field, -1, axis) - field)
-    return field
+def _between(field: np.ndarray, part: np.float32, axis: int) -> np.ndarray:
+    """A periodic field, linearly interpolated `part` of a lattice spacing further along an axis."""
+    return field + part * (np.roll(field, -1, axis) - field) if part else field
 
 
 def _deposit(x: np.ndarray, y: np.ndarray, mesh: int) -> np.ndarray:
