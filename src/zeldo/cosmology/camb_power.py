@@ -8,8 +8,6 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 
 KMAX = 20.0  # 1/Mpc: half the time of 50, and the tail continues it to better than 0.5 % up to 70 h/Mpc
-# the range of CAMB's table of big-bang nucleosynthesis; beyond, helium changes P(k) by less than 1e-3
-HELIUM_RANGE = (0.0055, 0.0395)
 
 
 def camb_table(cosmology: Cosmology) -> tuple[np.ndarray, np.ndarray]:
@@ -20,7 +18,6 @@ def camb_table(cosmology: Cosmology) -> tuple[np.ndarray, np.ndarray]:
     """
     import camb
     from camb.baseconfig import CAMBError
-    from camb.bbn import get_predictor
 
     h, ombh2 = cosmology.h, cosmology.omega_b * cosmology.h**2
     try:
@@ -31,7 +28,6 @@ def camb_table(cosmology: Cosmology) -> tuple[np.ndarray, np.ndarray]:
             omch2=cosmology.omega_m * h**2 - ombh2,
             omk=0.0,
             mnu=0.0,
-            YHe=float(get_predictor().Y_p(np.clip(ombh2, *HELIUM_RANGE))),
         )
         if (cosmology.w0, cosmology.wa) != (-1.0, 0.0):
             pars.set_dark_energy(w=cosmology.w0, wa=cosmology.wa, dark_energy_model="ppf")
