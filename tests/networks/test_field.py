@@ -1,0 +1,144 @@
+"""From psi_lin to the prediction: normalisations, styles, growth and the range of the card."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from plain_networks import draw, shapes_a, shapes_b
+from scipy.integrate import quad
+
+from zeldo.cosmology.background import growth
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
+from zeldo.networks import field
+from zeldo.networks.card import public_card
+from zeldo.networks.styled import StyledVNet
+from zeldo.networks.vnet import VNet
+
+COSMOLOGY = Cosmology(omega_m=0.25, omega_b=0.04, h=0.7, n_s=0.96, sigma_8=0.8)
+SPACING = 1000 / 512
+ARGUMENTS = {"channels": 2, "levels": 3, "in_channels": 3, "out_channels": 3}
+
+
+def psi_lin(n=8):
+    return 5 * np.random.default_rng(1).normal(size=(3, n, n, n)).astype(np.float32)
+
+
+def identity(styles=0, quantity=None):
+    """A network whose last block adds nothing: what goes in comes out."""
+    net = VNet(2) if not styles else StyledVNet(2, styles=styles)
+    net.load_state_dict(draw(shapes_a(2) if not styles else shapes_b(2, styles)))
+    with torch.no_grad():
+        for parameter in net.get_submodule(net.layout.layers[-1].name).parameters():
+            parameter.zero_()
+    architecture = "styled vnet" if styles else "vnet"
+    net.card = public_card(architecture, {"styles": styles} if styles else ARGUMENTS, quantity)
+    return net.eval()
+
+
+def predict(net, redshift=0.0, **options):
+    return field.predict(net, psi_lin(), COSMOLOGY, redshift, spacing=SPACING, **options)
+
+
+def test_growth_is_that_of_matter_and_lambda():
+    """Heath's integral, and f against a difference of ln D."""
+    for omega_m in (0.1, 0.31, 0.5):
+        hubble = lambda a, om=omega_m: np.sqrt(om / a**3 + 1 - om)  # noqa: E731
+        grown = lambda a, h=hubble: h(a) * quad(lambda b: (b * h(b)) ** -3, 0, a)[0]  # noqa: E731
+        for z in (0.0, 0.5, 3.0):
+            assert field.growth_lcdm(omega_m, z) == pytest.approx(grown(1 / (1 + z)) / grown(1), rel=1e-6)
+            h, a = 1e-4, 1 / (1 + z)
+            up, down = (np.log(field.growth_lcdm(omega_m, 1 / (a * np.exp(s)) - 1)) for s in (h, -h))
+            assert field.growth_rate_lcdm(omega_m, z) == pytest.approx((up - down) / (2 * h), rel=1e-6)
+    assert 600 * field.growth_rate_lcdm(0.31, 0) == pytest.approx(313.4221, abs=1e-4)
+
+
+@pytest.mark.parametrize("z", [0.0, 1.0])
+@pytest.mark.parametrize("styles", [0, 1, 2])
+def test_a_network_that_adds_nothing_gives_linear_theory(styles, z):
+    """Displacement and velocity grow as D1 and D1 f H / (1 + z), whatever units the network has inside."""
+    if styles == 1 and z:
+        return  # this network knows today only
+    a = 1 / (1 + z)
+    grown = growth(COSMOLOGY)
+    d1 = float(grown.d1(a))
+    rate = d1 * float(grown.f1(a)) * field.hubble_lcdm(COSMOLOGY.omega_m, z) * a
+    for quantity in ("displacement", "velocity"):
+        net = identity(styles, quantity)
+        out = predict(net, z, extrapolate=styles == 0)
+        expected = psi_lin() * (d1 if quantity == "displacement" else rate)
+        got, other = (out.psi, out.vel) if quantity == "displacement" else (out.vel, out.psi)
+        assert other is None
+        assert np.abs(got - expected).max() < 2e-4 * np.abs(expected).max()
+    if styles == 2:
+        both = predict(identity(2), z)
+        assert np.allclose(both.psi, d1 * psi_lin(), rtol=2e-4, atol=1e-3)
+        assert np.allclose(both.vel, rate * psi_lin(), rtol=2e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize(("styles", "z"), [(0, 0.0), (1, 0.0), (2, 1.5)])
+def test_the_network_is_called_in_its_units(styles, z):
+    """Against the published page, by hand."""
+    torch.manual_seed(0)
+    om = COSMOLOGY.omega_m
+    net = VNet(2).eval() if not styles else StyledVNet(2, styles=styles).eval()
+    net.load_state_dict(draw(shapes_a(2) if not styles else shapes_b(2, styles)))
+    net.card = public_card(
+        "styled vnet" if styles else "vnet", {"styles": styles} if styles else ARGUMENTS, None
+    )
+    x = torch.from_numpy(psi_lin())[None]
+    d = field.growth_lcdm(om, z)
+    with torch.no_grad():
+        if styles == 0:
+            expected = 6 * net(x / 6, periodic=True)[0]
+        elif styles == 1:
+            expected = 6 * net(x / 6, torch.tensor([5 * (om - 0.3)]), periodic=True)[0]
+        else:
+            expected = 6 * net(x * d / 6, torch.tensor([5 * (om - 0.3), d - 1]), periodic=True)[0]
+    out = predict(net, z)
+    assert np.abs(out.psi - expected.numpy()).max() < 1e-4 * expected.abs().max()
+    assert (out.vel is None) == (styles < 2)
+
+
+def test_tiles_and_one_piece_agree():
+    net = identity(1)
+    one, two = (
+        predict(net, tiles=1),
+        field.predict(net, np.tile(psi_lin(), (1, 2, 2, 2)), COSMOLOGY, 0.0, spacing=SPACING, tiles=2),
+    )
+    assert np.allclose(two.psi, np.tile(one.psi, (1, 2, 2, 2)), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"spacing": 1.0}, "spacing = 1 Mpc/h is outside the network's training range 1.95312 to 1.95312"),
+        ({"redshift": 0.5}, "redshift = 0.5 is outside"),
+        ({"omega_m": 0.6}, "omega_m = 0.6 is outside .* 0.1 to 0.5"),
+    ],
+)
+def test_outside_the_range_is_refused_unless_asked_for(change, said):
+    net = identity()
+    given = {"redshift": 0.0, "spacing": SPACING, "omega_m": 0.3, **change}
+    with pytest.raises(InputError, match=said + r".*extrapolate=True|" + said):
+        field.evolve(net, net.card, psi_lin(), d1=1.0, **given)
+    assert field.evolve(net, net.card, psi_lin(), d1=1.0, extrapolate=True, **given).psi.shape == (3, 8, 8, 8)
+
+
+def test_fields_with_nan_and_networks_without_card_are_refused():
+    net = identity()
+    bad = psi_lin()
+    bad[0, 0, 0, 0] = np.nan
+    with pytest.raises(InputError, match="not finite"):
+        field.predict(net, bad, COSMOLOGY, 0.0, spacing=SPACING)
+    net.card = None
+    with pytest.raises(InputError, match="no model card"):
+        predict(net)
+
+
+def test_the_card_survives_its_dictionary():
+    card = identity().card
+    assert type(card).from_dict(card.to_dict()) == card
+    with pytest.raises(InputError, match="did you mean 'growth'"):
+        dataclasses.replace(card, normalisation="grwth")

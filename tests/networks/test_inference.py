@@ -1,0 +1,152 @@
+"""Whole boxes: folded, tiled and in one piece, the same field comes out."""
+
+import numpy as np
+import pytest
+import torch
+from plain_networks import draw, shapes_b
+
+from zeldo.errors import InputError
+from zeldo.networks import inference
+from zeldo.networks.styled import StyledVNet, displacement_and_rate
+from zeldo.networks.vnet import VNet
+
+
+def vnet(channels=3, levels=3):
+    net = VNet(channels, levels).eval()
+    net.load_state_dict(draw({name: tuple(v.shape) for name, v in net.state_dict().items()}))
+    return net
+
+
+def styled(styles=1):
+    net = StyledVNet(2, styles=styles).eval()
+    net.load_state_dict(draw(shapes_b(2, styles)))
+    return net
+
+
+def box(n, seed=3):
+    return np.random.default_rng(seed).normal(size=(3, n, n, n)).astype(np.float32)
+
+
+def close(a, b, tolerance=1e-5):
+    return np.abs(a - b).max() < tolerance * np.abs(b).max()
+
+
+def test_the_folded_network_is_the_network_and_leaves_it_alone():
+    net = vnet()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    folded = inference.optimise(net, dtype=torch.float32)
+    x = torch.randn(1, 3, 8, 8, 8)
+    with torch.no_grad():
+        expected, out = net(x, periodic=True), folded(x, periodic=True)
+    assert not any(isinstance(module, torch.nn.BatchNorm3d) for module in folded.modules())
+    assert (out - expected).abs().max() < 1e-5 * expected.abs().max()
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("make", [vnet, styled])
+def test_layers_in_bfloat16_stay_near_and_the_input_is_added_in_float32(make):
+    net = make()
+    style = () if make is vnet else (torch.tensor([0.3]),)
+    x = 100 + torch.randn(1, 3, 8, 8, 8)
+    half = inference.optimise(net, dtype=torch.bfloat16)
+    with torch.no_grad():
+        expected = net(x, *style, periodic=True) - x
+        out = half(x, *style, periodic=True) - x
+    assert 0 < (out - expected).abs().max() < 0.05 * expected.abs().max()
+    last = half.get_submodule(half.layout.layers[-1].name)
+    for parameter in [*last.skip.parameters(), *last.convs.parameters()]:
+        parameter.zero_()
+    with torch.no_grad():
+        assert torch.equal(half(x, *style, periodic=True), x)
+
+
+@pytest.mark.parametrize(("levels", "n"), [(3, 12), (4, 16)])
+def test_tiles_and_the_whole_box_agree(levels, n):
+    net = inference.optimise(vnet(levels=levels), dtype=torch.float32)
+    field = box(n)
+    (whole,) = inference.apply(net, field, tiles=1)
+    with torch.no_grad():
+        direct = net(torch.from_numpy(field)[None], periodic=True)[0]
+    assert close(whole, direct.numpy())
+    seen = []
+    (tiled,) = inference.apply(net, field, tiles=2, progress=lambda *at: seen.append(at))
+    assert seen == [(i, 8) for i in range(1, 9)]
+    assert close(tiled, whole)
+    assert tiled.dtype == whole.dtype == np.float32
+
+
+def test_a_translation_by_the_stride_is_a_translation_of_the_result():
+    net = inference.optimise(vnet(), dtype=torch.float32)
+    field = box(12)
+    (out,) = inference.apply(net, field, tiles=2)
+    (moved,) = inference.apply(net, np.roll(field, 4, axis=2), tiles=1)
+    assert close(np.roll(moved, -4, axis=2), out)
+
+
+def test_tiles_carry_style_and_rate():
+    net = StyledVNet(2, levels=2, styles=2).eval()
+    net.load_state_dict(draw({name: tuple(v.shape) for name, v in net.state_dict().items()}))
+    net = inference.optimise(net, dtype=torch.float32)
+
+    def call(net, x, periodic):
+        return displacement_and_rate(net, x, 0.2, 0.7, periodic=periodic)
+
+    field = box(8)
+    whole = inference.apply(net, field, call=call, passes=2, tiles=1)
+    tiled = inference.apply(net, field, call=call, passes=2, tiles=2)
+    assert len(whole) == len(tiled) == 2
+    assert all(close(a, b) for a, b in zip(tiled, whole, strict=True))
+
+
+def test_the_number_of_tiles_follows_from_memory():
+    layout = VNet(64).layout
+    whole = inference.memory_estimate(layout, 128, periodic=True)
+    # the block that joins on the finest level holds its wrapped input and the field between its convolutions
+    assert whole == pytest.approx(4 * (2 * 64 * 132**3 + 2 * 64 * 130**3), rel=0.05)
+    assert inference.choose_tiles(layout, 128, whole) == 1
+    assert inference.choose_tiles(layout, 128, 0.99 * whole) > 1
+    assert inference.choose_tiles(layout, 128, whole, passes=2) > 1
+    few = inference.choose_tiles(layout, 128, 0.5 * whole)
+    assert inference.choose_tiles(layout, 128, 0.25 * whole) > few
+    with pytest.raises(InputError, match="not enough for the smallest tile"):
+        inference.choose_tiles(layout, 128, 1e6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "said"),
+    [
+        ((3, 10, 10, 10), {}, "10 cells a side is not allowed: give a multiple of 4"),
+        ((3, 8, 8, 4), {}, r"has shape \(3, 8, 8, 4\)"),
+        ((2, 8, 8, 8), {}, r"give \(batch, 3, x, y, z\)"),
+        ((3, 8, 8, 8), {"tiles": 3}, "tiles = 3 is not allowed: give 1 to 2"),
+        ((3, 8, 8, 8), {"tiles": 0}, "tiles = 0 is not allowed"),
+    ],
+)
+def test_an_illegal_box_is_refused(shape, options, said):
+    with pytest.raises(InputError, match=said):
+        inference.apply(vnet(), np.zeros(shape, np.float32), **options)
+
+
+def test_bfloat16_is_chosen_only_where_it_is_native(monkeypatch):
+    for native, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda native=native: native)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+        net = inference.optimise(vnet())
+        assert net.compute_dtype == net.conv_c.skip.weight.dtype == dtype
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("make", [vnet, styled])
+def test_a_gpu_gives_the_same_field(make):
+    net, field = make(), box(16)
+    style = None if make is vnet else torch.tensor([0.3])
+
+    def call(net, x, periodic):
+        return net(x, periodic=periodic) if style is None else net(x, style, periodic=periodic)
+
+    (expected,) = inference.apply(inference.optimise(net, dtype=torch.float32), field, call=call)
+    for dtype, tolerance in ((torch.float32, 5e-3), (torch.bfloat16, 0.05)):  # float32 may run as TF32
+        for tiles in (1, 2):
+            on_gpu = inference.optimise(net, "cuda", dtype=dtype)
+            (out,) = inference.apply(on_gpu, field, call=call, tiles=tiles)
+            assert close(out, expected, tolerance)

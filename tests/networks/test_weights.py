@@ -1,0 +1,342 @@
+"""Files of weights: every layout comes back as it went in, and nothing in a file is ever run."""
+
+import dataclasses
+import io
+import json
+import pickle
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from plain_networks import draw, getter_c, nested_c, plain_a, plain_styled, shapes_a, shapes_b
+from safetensors import safe_open
+
+from zeldo.errors import DamagedFileError, InputError
+from zeldo.networks.card import ModelCard
+from zeldo.networks.styled import StyledVNet
+from zeldo.networks.vnet import VNet
+from zeldo.networks.weights import import_model, load, save
+
+
+def same(net, state):
+    ours = net.state_dict()
+    assert set(ours) == set(state)
+    return all(torch.equal(ours[name], state[name]) for name in state)
+
+
+def card(**changes):
+    arguments = {"channels": 2, "levels": 3, "in_channels": 3, "out_channels": 3}
+    first = ModelCard("vnet", arguments, "growth", "displacement", (0, 0), (1.9, 2.0), (0.1, 0.5), "a note")
+    return dataclasses.replace(first, **changes)
+
+
+def write_npz_pickle(path, content, name="params", dump=None):
+    """An npz with one object array, as numpy writes it; dump: bytes of another pickle."""
+    if dump is None:
+        np.savez(path, **{name: np.array(content, dtype=object)})
+        return
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|O", "fortran_order": False, "shape": ()})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name}.npy", buffer.getvalue() + dump)
+
+
+# ---- layouts
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("whole_state", [True, False])
+def test_a_vnet_of_map2map_loads_unchanged(tmp_path, prefix, whole_state):
+    state = draw(shapes_a(3))
+    content = {prefix + name: value for name, value in state.items()}
+    if whole_state:
+        rng = torch.get_rng_state()
+        content = {
+            "epoch": 7,
+            "model": content,
+            "optimizer": {"state": {}},
+            "scheduler": {},
+            "rng": rng,
+            "min_loss": 0.1,
+        }
+    torch.save(content, tmp_path / "state_7.pt")
+    net = load(tmp_path / "state_7.pt")
+    assert isinstance(net, VNet)
+    assert not net.training
+    assert same(net, state)
+    assert net.card.normalisation == "growth"
+    x = torch.randn(1, 3, 44, 44, 44)
+    with torch.no_grad():
+        assert torch.allclose(net(x), plain_a(state, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("quantity", [None, "velocity"])
+def test_a_styled_network_loads_unchanged(tmp_path, quantity):
+    state = draw(shapes_b(3))
+    torch.save({"model": state, "epoch": 1}, tmp_path / "params.pt")
+    net = load(tmp_path / "params.pt", quantity=quantity)
+    assert isinstance(net, StyledVNet)
+    assert same(net, state)
+    assert (net.card.normalisation, net.card.quantity) == ("style", quantity or "displacement")
+
+
+def test_a_plain_npz_of_names_and_arrays_loads(tmp_path):
+    state = draw(shapes_a(2))
+    np.savez(tmp_path / "net.npz", **{name: value.numpy() for name, value in state.items()})
+    assert same(load(tmp_path / "net.npz"), state)
+
+
+class FakeJaxArray:
+    """Pickles as a JAX array does, without JAX."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __reduce__(self):
+        construct, args, state = self.array.__reduce__()
+        return sys.modules["jax._src.array"]._reconstruct_array, (
+            construct,
+            args,
+            state,
+            {"weak_type": False},
+        )
+
+
+@pytest.fixture
+def fake_jax(monkeypatch):
+    """A module of JAX's name while pickles are written; gone when they are read."""
+    import types
+
+    def _reconstruct_array(*args):
+        raise AssertionError("the reader called into JAX")
+
+    module = types.ModuleType("jax._src.array")
+    _reconstruct_array.__module__, _reconstruct_array.__qualname__ = "jax._src.array", "_reconstruct_array"
+    module._reconstruct_array = _reconstruct_array
+    for name in ("jax", "jax._src"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, "jax._src.array", module)
+
+
+@pytest.mark.parametrize("leaves", ["numpy", "jax", "mixed"])
+def test_the_emulator_with_redshift_loads_from_its_pickle(tmp_path, fake_jax, leaves):
+    nested = nested_c(2)
+    wrapped = {
+        block: {
+            layer: {
+                name: FakeJaxArray(value)
+                if leaves == "jax" or (leaves == "mixed" and name == "weight")
+                else value
+                for name, value in arrays.items()
+            }
+            for layer, arrays in layers.items()
+        }
+        for block, layers in reversed(nested.items())
+    }
+    path = tmp_path / "params.npz"
+    write_npz_pickle(path, wrapped)
+    net = load(path)
+    assert isinstance(net, StyledVNet)
+    assert net.styles == 2
+    assert net.card.normalisation == "style and growth"
+    if leaves != "jax":
+        return
+    x, style = torch.randn(1, 3, 104, 104, 104), torch.tensor([0.2, -0.4])
+    with torch.no_grad():
+        out, expected = net(x, style), plain_styled(getter_c(nested), x, style, "interleaved")
+    assert (out - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_numpy_arrays_of_any_pickle_protocol_are_read_or_refused(tmp_path, protocol):
+    nested = nested_c(2)
+    write_npz_pickle(tmp_path / "p.npz", None, dump=pickle.dumps(nested, protocol=protocol))
+    if protocol == 2:  # needs _codecs.encode, which arrays written by numpy do not
+        with pytest.raises(DamagedFileError, match=r"_codecs\.encode"):
+            load(tmp_path / "p.npz")
+    else:
+        got = load(tmp_path / "p.npz").state_dict()["conv_r1.skip.weight"]
+        assert np.array_equal(got, nested["conv_r1"]["skip"]["weight"])
+
+
+# ---- what does not fit
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: s.pop("conv_l1.convs.4.running_mean"), r"misses conv_l1\.convs\.4\.running_mean"),
+        (lambda s: s.pop("conv_c.convs.0.weight"), r"misses conv_c\.convs\.0\.weight"),
+        (
+            lambda s: s.update({"conv_l1.convs.9.weight": torch.zeros(3)}),
+            r"unknown conv_l1\.convs\.9\.weight",
+        ),
+        (
+            lambda s: s.update({"up_r1.convs.0.bias": torch.zeros(4)}),
+            r"up_r1\.convs\.0\.bias has shape \(4,\)",
+        ),
+        (
+            lambda s: s.update({"up_r1.convs.0.bias": torch.full((2,), np.nan)}),
+            r"up_r1\.convs\.0\.bias .*not finite",
+        ),
+    ],
+)
+def test_a_state_that_does_not_fit_is_named(tmp_path, change, said):
+    state = draw(shapes_a(2))
+    change(state)
+    torch.save(state, tmp_path / "net.pt")
+    with pytest.raises(InputError, match=said):
+        load(tmp_path / "net.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.pt", None, "cannot be read"),
+        ("text.pt", b"not weights at all", "no file of weights alone"),
+        ("empty.pt", b"", "no file of weights alone"),
+        ("cut.npz", b"PK\x03\x04 and no more", "damaged"),
+        ("cut.safetensors", (10**6).to_bytes(8, "little") + b"{", "no intact safetensors"),
+    ],
+)
+def test_files_that_are_no_weights_are_refused(tmp_path, name, content, said):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        load(tmp_path / name)
+
+
+def test_another_network_is_refused(tmp_path):
+    torch.save(torch.nn.Linear(3, 4).state_dict(), tmp_path / "linear.pt")
+    with pytest.raises(InputError, match=r"no network that zeldo knows .*'weight'"):
+        load(tmp_path / "linear.pt")
+
+
+# ---- code in files
+
+
+class Evil:
+    def __init__(self, call, *args):
+        self.call, self.args = call, args
+
+    def __reduce__(self):
+        return self.call, self.args
+
+
+@pytest.mark.parametrize(
+    ("call", "args", "named"),
+    [
+        (eval, ("open('{mark}', 'w')",), "builtins.eval"),
+        (np.load, ("{mark}",), "load"),
+        (getattr, (np, "save"), "builtins.getattr"),
+        (__import__, ("os",), "builtins.__import__"),
+    ],
+)
+def test_malicious_pickles_are_refused_by_name_and_not_run(tmp_path, call, args, named):
+    mark = tmp_path / "mark"
+    evil = Evil(call, *(a.format(mark=mark) if isinstance(a, str) else a for a in args))
+    if call is getattr:
+        evil = Evil(call, "text", "upper")
+    write_npz_pickle(tmp_path / "evil.npz", {"conv_c": {"conv_0": evil}})
+    with pytest.raises(DamagedFileError, match=named):
+        load(tmp_path / "evil.npz")
+    torch.save({"model": {"weight": evil}}, tmp_path / "evil.pt")
+    with pytest.raises(DamagedFileError, match="no file of weights alone"):
+        load(tmp_path / "evil.pt")
+    assert not mark.exists()
+
+
+def test_a_pickle_cannot_alter_the_reader(tmp_path):
+    # BUILD on a function: would set attributes of the reader's own
+    dump = b"\x80\x04cjax._src.array\n_reconstruct_array\nN}\x8c\x05_callK\x01s\x86b."
+    write_npz_pickle(tmp_path / "evil.npz", None, dump=dump)
+    with pytest.raises(DamagedFileError, match="_call"):
+        load(tmp_path / "evil.npz")
+
+
+def test_objects_that_are_no_arrays_are_refused(tmp_path):
+    write_npz_pickle(tmp_path / "list.npz", {"conv_c": {"conv_0": [1, 2]}})
+    with pytest.raises(DamagedFileError, match=r"conv_c\.conv_0 is a list"):
+        load(tmp_path / "list.npz")
+    write_npz_pickle(tmp_path / "inner.npz", {"conv_c": np.array([None, {}], dtype=object)})
+    with pytest.raises(DamagedFileError, match="conv_c is a ndarray, not an array"):
+        load(tmp_path / "inner.npz")
+
+
+# ---- zeldo's own files
+
+
+def test_a_saved_network_comes_back_with_its_card(tmp_path):
+    net = VNet(2).eval()
+    net.load_state_dict(draw(shapes_a(2)))
+    path = tmp_path / "net.safetensors"
+    save(net, path, card(accuracy={"T": [1.0, 0.99]}), half=False)
+    back = load(path)
+    assert same(back, net.state_dict())
+    assert back.card == card(accuracy={"T": [1.0, 0.99]})
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    save(net, path, card())
+    half = load(path).state_dict()
+    kernel = "conv_c.convs.0.weight"
+    assert half[kernel].dtype == torch.float32
+    assert torch.equal(half[kernel], net.state_dict()[kernel].half().float())
+    assert torch.equal(half["conv_c.skip.bias"], net.state_dict()["conv_c.skip.bias"])
+
+
+def test_an_imported_network_is_the_same_network(tmp_path):
+    state = draw(shapes_b(2))
+    torch.save({"model": state}, tmp_path / "v2v_params.pt")
+    net = import_model(tmp_path / "v2v_params.pt", tmp_path / "net.safetensors", quantity="velocity")
+    back = load(tmp_path / "net.safetensors")
+    assert same(back, state)
+    assert back.card == net.card
+    assert back.card.quantity == "velocity"
+    with pytest.raises(InputError, match="gives velocity by its model card"):
+        load(tmp_path / "net.safetensors", quantity="displacement")
+
+
+def test_a_failed_save_leaves_nothing_and_keeps_what_was(tmp_path):
+    net = VNet(2)
+    path = tmp_path / "net.safetensors"
+    save(net, path, card())
+    before = path.read_bytes()
+    with torch.no_grad():
+        net.conv_c.skip.weight.fill_(1e6)
+    with pytest.raises(InputError, match=r"conv_c\.skip\.weight is not finite"):
+        save(net, path, card())
+    with pytest.raises(InputError, match="describes another network"):
+        save(net, path, card(arguments={"channels": 3}))
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def rewrite(path, change):
+    from safetensors.torch import load_file, save_file
+
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["zeldo"])
+    change(header)
+    save_file(load_file(path), path, metadata={"zeldo": json.dumps(header)})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda h: h.update(format_version=99), "format version 99"),
+        (lambda h: h.pop("card"), "no JSON with a model card"),
+        (lambda h: h["card"].pop("spacing"), "misses spacing"),
+        (lambda h: h["card"].update(colour="red"), "unknown entry 'colour'"),
+        (lambda h: h["card"].update(architecture="u-net"), "'u-net' is not known: choose one of vnet"),
+        (lambda h: h["card"].update(omega_m=[0.5, 0.1]), "omega_m = .* is no range"),
+        (lambda h: h["card"]["arguments"].update(depth=3), "arguments do not fit"),
+        (lambda h: h["card"]["arguments"].update(channels=4), "has shape"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_refused(tmp_path, change, said):
+    path = tmp_path / "net.safetensors"
+    save(VNet(2), path, card())
+    rewrite(path, change)
+    with pytest.raises(InputError, match=said):
+        load(path)
