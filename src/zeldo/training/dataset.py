@@ -100,7 +100,7 @@ def make_run(config: DatasetConfig, run: Run, store: RunStore, progress: Progres
     resumed = checkpoint.exists()
     teacher = _teacher(config, checkpoint)
     started = time.monotonic()
-    clock: dict[str, object] = {"resumed": resumed}
+    clock: dict[str, object] = {"teacher": config.engine, "resumed": resumed}
 
     def snapshots() -> Iterator[Snapshot]:
         for one in teacher.run(ics, list(config.redshifts), progress=progress):

@@ -81,13 +81,14 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
             left.append(run)
             continue
         row = store.row(run.run_id)
+        row.setdefault("teacher", row["engine"])
         wanted = {
             "part": run.part,
             "cosmology": asdict(run.cosmology),
             "box": config.box,
             "n": config.n,
             "redshifts": list(config.redshifts),
-            "engine": config.engine,
+            "teacher": config.engine,
         }
         wanted |= {f"option {name}": value for name, value in config.options.items()}
         for name, value in wanted.items():

@@ -55,23 +55,29 @@ class RunStore:
         vel_step: float = VEL_STEP,
         create: bool = True,
     ) -> None:
-        import zarr
-
         self.path = Path(path)
         for name, step in (("psi_step", psi_step), ("vel_step", vel_step)):
             if not 0 <= step < np.inf:
                 raise InputError(f"{name} = {step!r} is not allowed: give a step above 0, or 0 for float32")
         self.psi_step, self.vel_step = psi_step, vel_step
         if not (self.path / "zarr.json").exists():
-            if self.path.exists() and (self.path.is_file() or any(self.path.iterdir())):
+            if self.path.is_file() or any(not p.name.startswith(".") for p in self.path.glob("*")):
                 raise InputError(f"{self.path} is no store of runs: give a new path or that of a store")
             if not create:
                 raise InputError(f"no store of runs at {self.path}: make one by `zeldo dataset`")
-            self.path.mkdir(parents=True, exist_ok=True)
-            zarr.open_group(self.path, mode="a", attributes={"format": FORMAT})
+            self._create()
         found = _attributes(self.path).get("format")
         if found != FORMAT:
             raise InputError(f"{self.path} is no store of runs ({FORMAT}) but {found!r}")
+
+    def _create(self) -> None:
+        """An empty group; several processes may do so at once."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            group = {"zarr_format": 3, "node_type": "group", "attributes": {"format": FORMAT}}
+            _write_text(self.path / "zarr.json", json.dumps(group))
+        except OSError as error:
+            raise InputError(f"no store can be made at {self.path}: {error.strerror}") from None
 
     def __contains__(self, run_id: str) -> bool:
         return (self.path / run_id / "zarr.json").exists()
@@ -104,9 +110,7 @@ class RunStore:
     def write_manifest(self, path: str | os.PathLike[str]) -> None:
         """The manifest as JSON lines, one run a line."""
         text = "".join(json.dumps(row) + "\n" for row in self.runs())
-        partial = Path(path).with_name(f".{Path(path).name}.{os.getpid()}")
-        partial.write_text(text)
-        os.replace(partial, path)
+        _write_text(Path(path), text)
 
     @contextmanager
     def claim(self, run_id: str) -> Iterator[bool]:
@@ -296,6 +300,16 @@ def _get(group: zarr.Group, name: str) -> np.ndarray:
         ) from error
     step = float(array.attrs["step"])  # type: ignore[arg-type]
     return data.astype(np.float32) * np.float32(step) if step else data
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    try:
+        partial.write_text(text)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _attributes(directory: Path) -> dict[str, Any]:

@@ -1,0 +1,134 @@
+"""What a configuration file says is what is done, and a slip is named with the way out."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from zeldo.cosmology.parameters import PRESETS
+from zeldo.errors import InputError
+from zeldo.training.config import DatasetConfig, TrainConfig, load
+from zeldo.training.design import make_design, read_hypercube
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+FILES = sorted(CONFIGS.glob("*.toml"))
+DATASET = {"store": "s.zarr", "train": {"runs": 2, "first_seed": 5}}
+TRAIN = {"output": "o", "data": {"store": "s.zarr"}}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_the_configurations_of_the_repository_are_valid(path):
+    kind = DatasetConfig if path.stem.startswith("dataset") else TrainConfig
+    config = load(path, kind)
+    if isinstance(config, DatasetConfig):
+        runs = make_design(config)
+        assert len(runs) == config.train.runs + config.validation.runs + config.test.runs
+    elif config.data.dataset is not None:
+        assert (CONFIGS.parent / config.data.dataset).is_file()
+
+
+def test_the_paper_s_recipe_is_in_its_file():
+    config = load(CONFIGS / "vnet_paper.toml", TrainConfig)
+    option = config.optimizer
+    assert (config.network.channels, config.network.levels, config.loss_weight) == (64, 3, 3.0)
+    assert (option.rate, option.betas, option.schedule) == (1e-4, (0.9, 0.999), "plateau")
+    assert (option.factor, option.patience, config.data.crop) == (0.5, 3, 128)
+
+
+def test_overrides_reach_into_tables():
+    override = {"data.store": "b.zarr", "optimizer.rate": 1e-2}
+    config = load(TRAIN, TrainConfig, override)
+    assert (str(config.data.store), config.optimizer.rate) == ("b.zarr", 1e-2)
+    assert load(config, TrainConfig, {"epochs": 3}).optimizer.rate == 1e-2
+    assert TRAIN["data"] == {"store": "s.zarr"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "words"),
+    [
+        (DatasetConfig, {"redshift": [0]}, r"unknown key 'redshift'; did you mean 'redshifts'\?"),
+        (DatasetConfig, {"train": {"run": 1, "first_seed": 0}}, r"\[train\]; did you mean 'runs'"),
+        (DatasetConfig, {"train": {"runs": -1, "first_seed": 0}}, "train.runs = -1 is not allowed"),
+        (DatasetConfig, {"redshifts": [-1.0]}, "redshifts must be 0 or more"),
+        (DatasetConfig, {"workers": 0}, "workers = 0"),
+        (TrainConfig, {"optimizer": {"learning_rate": 1}}, r"in \[optimizer\].*known are rate"),
+        (TrainConfig, {"data": {}}, "give one of store, dataset or snapshots"),
+        (TrainConfig, {"data": {"snapshots": [{"pth": "a"}]}}, "did you mean 'path'"),
+        (TrainConfig, {"data": {"store": "a", "background": True}}, "background needs dataset"),
+        (TrainConfig, {"optimizer": {"schedule": "linear"}}, "'plateau' or 'cosine'"),
+        (TrainConfig, {"output": None}, "output"),
+    ],
+)
+def test_a_slip_is_one_line_that_names_the_way_out(kind, change, words):
+    given = (DATASET if kind is DatasetConfig else TRAIN) | change
+    with pytest.raises(InputError, match=words) as error:
+        load(given, kind)
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_are_none_are_named(tmp_path):
+    with pytest.raises(InputError, match="there is no configuration file"):
+        load(tmp_path / "none.toml", TrainConfig)
+    (tmp_path / "bad.toml").write_text("a = [")
+    with pytest.raises(InputError, match="is not TOML"):
+        load(tmp_path / "bad.toml", TrainConfig)
+    with pytest.raises(InputError, match="cannot be read"):
+        load(tmp_path, TrainConfig)
+
+
+def test_redshifts_come_from_high_to_low_without_doubles():
+    assert load(DATASET | {"redshifts": [0, 2, 1, 0]}, DatasetConfig).redshifts == (2.0, 1.0, 0.0)
+
+
+def hypercube(tmp_path, rows=5):
+    lines = ["#Omega_m Omega_b h n_s sigma_8"]
+    lines += [f"{0.2 + 0.01 * i} 0.05 0.7 0.96 {0.7 + 0.01 * i}" for i in range(rows)]
+    path = tmp_path / "lh.txt"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_fiducial_designs_repeat_one_cosmology_with_disjoint_seeds():
+    given = DATASET | {"validation": {"runs": 1, "first_seed": 0}, "test": {"runs": 1, "first_seed": 9}}
+    runs = make_design(load(given, DatasetConfig))
+    assert [(r.part, r.seed) for r in runs] == [("validation", 0), ("train", 5), ("train", 6), ("test", 9)]
+    assert {r.cosmology for r in runs} == {PRESETS["quijote"]}
+
+
+def test_hypercube_designs_take_rows_of_the_file(tmp_path):
+    path = hypercube(tmp_path)
+    given = DATASET | {
+        "latin_hypercube": path,
+        "train": {"runs": 2, "first_seed": 5, "first_row": 1},
+        "validation": {"runs": 1, "first_seed": 0, "first_row": 4},
+    }
+    runs = make_design(load(given, DatasetConfig))
+    assert [r.cosmology.omega_m for r in runs] == pytest.approx([0.24, 0.21, 0.22])
+    assert read_hypercube(path)[4] == runs[0].cosmology
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"validation": {"runs": 2, "first_seed": 4}}, "seed 5 is in validation and in train"),
+        ({"lh": True, "validation": {"runs": 1, "first_seed": 0}}, "row 0 of the hypercube"),
+        ({"lh": True, "train": {"runs": 6, "first_seed": 5}}, "rows are 0 to 4"),
+        ({"latin_hypercube": "none.txt"}, "cannot be read"),
+        ({"cosmology": "quixote"}, "did you mean 'quijote'"),
+        ({"cosmology": {"omega_m": 0.3}}, "lacks"),
+        ({"cosmology": {"omega_x": 0.3}}, "no parameter 'omega_x'"),
+        ({"n": 17}, "n = 17"),
+    ],
+)
+def test_designs_that_will_not_do_are_refused(tmp_path, change, words):
+    change = dict(change)
+    if change.pop("lh", False):
+        change["latin_hypercube"] = hypercube(tmp_path)
+    with pytest.raises(InputError, match=words):
+        make_design(load(DATASET | change, DatasetConfig))
+
+
+def test_files_are_read_as_toml(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text('store = "x"\n[train]\nruns = 1\nfirst_seed = 3\n')
+    assert load(path, DatasetConfig) == load(tomllib.loads(path.read_text()), DatasetConfig)
