@@ -1,51 +1,129 @@
-"""Time steppers of the mesh engines: drift half a step, kick, drift half a step, in the linear growth factor D.
+"""Leapfrog steps of the mesh engines: kick half, drift, kick half, with time told by the linear growth factor D.
 
-State: psi, the displacement, and v = d psi / d D. The force F = -grad lap^-1 delta is D psi_lin at first order, so that
-psi_lin = v = F / D is exact under Zel'dovich. A kick from D0 to D1 with the force at Dh, in between, reads
-
-    v <- alpha v + (1 - alpha) F / Dh
-
-which keeps first-order growth exact whatever alpha is; the steppers differ in alpha.
+psi is the displacement and v = d psi / d D, so that v = psi_lin = F / D is Zel'dovich's motion. A kick reads
+v <- alpha v + beta F, with the force F = -grad lap^-1 delta at one end of the step; the velocity between two kicks
+belongs to the step's inside. Steppers differ in alpha, beta and the drift alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from zeldo.cosmology.background import Growth, expansion
+from zeldo.cosmology.background import Growth, expansion, growth
 from zeldo.cosmology.parameters import Cosmology
+
+Kick = tuple[float, float]  # alpha, beta
+
+
+class Stepper(Protocol):
+    """The three parts of a step from scale factor a0 to a1."""
+
+    def __init__(self, cosmology: Cosmology) -> None: ...
+
+    def open(self, a0: float, a1: float) -> Kick:
+        """The kick at a0 that makes the velocity at a0 the one inside the step."""
+
+    def drift(self, a0: float, a1: float) -> float:
+        """psi(a1) - psi(a0) over the velocity inside the step."""
+
+    def close(self, a0: float, a1: float) -> Kick:
+        """The kick at a1 that makes the velocity inside the step the one at a1."""
+
+
+class FastPM:
+    """First-order growth is exact: momentum changes by the force alone, F growing with D (Feng et al. 2016, arXiv:1603.00476)."""
+
+    def __init__(self, cosmology: Cosmology):
+        self.cosmology, self.growth = cosmology, growth(cosmology)
+
+    def open(self, a0: float, a1: float) -> Kick:
+        return self._kick(a0, 0.5 * (a0 + a1), a0)
+
+    def close(self, a0: float, a1: float) -> Kick:
+        return self._kick(0.5 * (a0 + a1), a1, a1)
+
+    def drift(self, a0: float, a1: float) -> float:
+        return float(self.growth.d1(a1) - self.growth.d1(a0))
+
+    def _kick(self, start: float, end: float, force: float) -> Kick:
+        w0, w1 = momentum_per_velocity(self.cosmology, self.growth, np.array([start, end]))
+        alpha = float(w0 / w1)
+        return alpha, (1 - alpha) / float(self.growth.d1(force))
+
+
+class BullFrog:
+    """First- and second-order growth are exact (Rampf, List & Hahn 2024, arXiv:2409.19049, here with kicks outside).
+
+    On a 2LPT trajectory v = psi_lin + s grad phi2 and F / D = psi_lin + (D2 - D^2) / D grad phi2. The velocity inside a
+    step has s = (D2(a1) - D2(a0)) / (D(a1) - D(a0)), so that the drift is exact; alpha follows, and beta = (1 - alpha) / D.
+    """
+
+    def __init__(self, cosmology: Cosmology):
+        self.growth = growth(cosmology)
+
+    def open(self, a0: float, a1: float) -> Kick:
+        return self._kick(second_slope(self.growth, a0), self._inside(a0, a1), a0)
+
+    def close(self, a0: float, a1: float) -> Kick:
+        return self._kick(self._inside(a0, a1), second_slope(self.growth, a1), a1)
+
+    def drift(self, a0: float, a1: float) -> float:
+        return float(self.growth.d1(a1) - self.growth.d1(a0))
+
+    def _inside(self, a0: float, a1: float) -> float:
+        return float((self.growth.d2(a1) - self.growth.d2(a0)) / (self.growth.d1(a1) - self.growth.d1(a0)))
+
+    def _kick(self, start: float, end: float, a: float) -> Kick:
+        d = float(self.growth.d1(a))
+        force = float(self.growth.d2(a)) / d - d
+        alpha = (end - force) / (start - force)
+        return alpha, (1 - alpha) / d
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step from growth factor d0 to d1: force at dh, weight alpha of the old velocity."""
+class Cola:
+    """Residual momenta that change like a^exponent (Tassev et al. 2013, arXiv:1301.0322, appendix A.3; exponent -2.5)."""
 
-    d0: float
-    dh: float
-    d1: float
-    alpha: float
+    cosmology: Cosmology
+    exponent: float = -2.5
+
+    @property
+    def growth(self) -> Growth:
+        return growth(self.cosmology)
+
+    def open(self, a0: float, a1: float) -> Kick:
+        return self._kick(a0, 0.5 * (a0 + a1), a0)
+
+    def close(self, a0: float, a1: float) -> Kick:
+        return self._kick(0.5 * (a0 + a1), a1, a1)
+
+    def drift(self, a0: float, a1: float) -> float:
+        middle = 0.5 * (a0 + a1)
+
+        def rate(a: np.ndarray) -> np.ndarray:
+            return (a / middle) ** self.exponent / (a**3 * expansion(self.cosmology, a))
+
+        # d psi = p da / (a^3 E), p = W v
+        return float(momentum_per_velocity(self.cosmology, self.growth, middle)) * _integral(rate, a0, a1)
+
+    def _kick(self, start: float, end: float, force: float) -> Kick:
+        # d p = 3/2 Omega_m / (a^2 E) F da
+        n = self.exponent
+        rate = 1.5 * self.cosmology.omega_m / (force**2 * float(expansion(self.cosmology, force)))
+        w0, w1 = momentum_per_velocity(self.cosmology, self.growth, np.array([start, end]))
+        return float(w0 / w1), float(rate * (end**n - start**n) / (n * force ** (n - 1)) / w1)
 
 
-def momentum_per_velocity(cosmology: Cosmology, growth: Growth, a: np.ndarray) -> np.ndarray:
+STEPPERS: dict[str, Callable[[Cosmology], Stepper]] = {"bullfrog": BullFrog, "fastpm": FastPM}
+
+
+def momentum_per_velocity(cosmology: Cosmology, growth: Growth, a: float | np.ndarray) -> np.ndarray:
     """W(a) = a^3 E dD/da: the momentum p = a^2 dx/dt is W v, in Mpc/h times H0."""
-    return a**2 * expansion(cosmology, a) * growth.f1(a) * growth.d1(a)
-
-
-def fastpm(cosmology: Cosmology, growth: Growth, d0: float, d1: float) -> float:
-    """alpha of FastPM (Feng et al. 2016, arXiv:1603.00476): momentum is kept but for the force, W(a0) / W(a1)."""
-    w0, w1 = momentum_per_velocity(cosmology, growth, growth.a_of_d1(np.array([d0, d1])))
-    return float(w0 / w1)
-
-
-def bullfrog(cosmology: Cosmology, growth: Growth, d0: float, d1: float) -> float:
-    """alpha of BullFrog (Rampf, List & Hahn 2024, arXiv:2409.19049, eqs. 2.14-2.15): second-order growth is exact."""
-    a0, a1 = growth.a_of_d1(np.array([d0, d1]))
-    e0, slope0 = growth.d2(a0), second_slope(growth, a0)
-    dh = 0.5 * (d0 + d1)
-    middle = (e0 + slope0 * 0.5 * (d1 - d0)) / dh - dh
-    return float((second_slope(growth, a1) - middle) / (slope0 - middle))
+    return np.square(a) * expansion(cosmology, a) * growth.f1(a) * growth.d1(a)
 
 
 def second_slope(growth: Growth, a: float) -> float:
@@ -53,18 +131,8 @@ def second_slope(growth: Growth, a: float) -> float:
     return float(growth.f2(a) * growth.d2(a) / (growth.f1(a) * growth.d1(a)))
 
 
-STEPPERS = {"bullfrog": bullfrog, "fastpm": fastpm}
-
-
-def make_step(stepper: str, cosmology: Cosmology, growth: Growth, d0: float, d1: float) -> Step:
-    """The step of a stepper of `STEPPERS` between two growth factors."""
-    return Step(d0, 0.5 * (d0 + d1), d1, STEPPERS[stepper](cosmology, growth, d0, d1))
-
-
-def schedule(growth: Growth, start_redshift: float, end_redshift: float, steps: int, spacing: str) -> np.ndarray:
-    """Growth factors of the steps' ends, (steps + 1,), uniform in "a", "log a" or "growth" (D)."""
-    a0, a1 = 1 / (1 + start_redshift), 1 / (1 + end_redshift)
-    if spacing == "growth":
-        return np.linspace(growth.d1(a0), growth.d1(a1), steps + 1)
-    a = np.geomspace(a0, a1, steps + 1) if spacing == "log a" else np.linspace(a0, a1, steps + 1)
-    return growth.d1(a)
+def _integral(function: Callable[[np.ndarray], np.ndarray], a0: float, a1: float) -> float:
+    """Gauss-Legendre with 24 points: exact to rounding for the smooth rates here."""
+    x, w = np.polynomial.legendre.leggauss(24)
+    half = 0.5 * (a1 - a0)
+    return float(half * np.sum(w * function(a0 + half * (x + 1))))

@@ -28,7 +28,13 @@ def inverse(modes: np.ndarray, m: int, out: np.ndarray | None = None, *, scratch
     import ducc0
 
     return ducc0.fft.c2r(
-        modes, lastsize=m, forward=False, inorm=2, nthreads=threads(), out=out, allow_overwriting_input=scratch
+        modes,
+        lastsize=m,
+        forward=False,
+        inorm=2,
+        nthreads=threads(),
+        out=out,
+        allow_overwriting_input=scratch,
     )
 
 

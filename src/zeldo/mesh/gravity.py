@@ -1,10 +1,12 @@
 """The force of a particle mesh on its particles: paint, Poisson solve, gradient, read; on the CPU or any torch device.
 
-F = -grad lap^-1 delta in Mpc/h, the displacement that linear theory gives for the same density.
+F = -grad lap^-1 delta in Mpc/h, the displacement that linear theory gives for the same density. Two gradients:
 
-The gradient is the centred difference of fourth order, sin-like: (8 sin(kh) - sin(2kh)) / 6h in place of k, h the cell. The
-Laplacian that is inverted is sum_i k_i times that, so that the force of a plane wave along an axis of the mesh has the right
-amplitude at every k; the two cloud-in-cell windows are divided out to the power `deconvolution` (0: none, 1: one, 2: both).
+difference  the potential goes back to the mesh once; the centred difference of fourth order is taken there.
+            Soft at the mesh's own scale, quiet where particles still sit near their lattice, two transforms.
+spectral    ik for each component; exact up to Nyquist, four transforms.
+
+One cloud-in-cell window is divided out to the power `deconvolution` (0: none, 1: one, 2: both).
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ Array = Any  # a NumPy array or a torch tensor, (3, n, n, n) float32
 
 
 class Gravity(Protocol):
-    """What steppers need of a device: the force, and arithmetic on fields that lives where the force does."""
+    """What steppers need of a device: the force, and arithmetic on fields that live where the force does."""
 
-    def __call__(self, psi: Array, out: Array | None = None) -> Array:
-        """F at the particles of psi; both (3, n, n, n) float32, Mpc/h."""
+    def __call__(self, psi: Array, offset: float = 0.0) -> Array:
+        """F at the particles of psi; both (3, n, n, n) float32, Mpc/h. offset: of the mesh, in its cells."""
 
     def array(self, field: np.ndarray) -> Array:
         """A copy of the field on the device."""
@@ -34,47 +36,63 @@ class Gravity(Protocol):
         """out = sum of factor x field; out may be one of the fields."""
 
 
-def gravity(n: int, box: float, m: int, *, deconvolution: float = 1.0, device: str = "cpu") -> Gravity:
+def gravity(
+    n: int,
+    box: float,
+    m: int,
+    *,
+    gradient: str = "difference",
+    deconvolution: float = 0.0,
+    device: str = "cpu",
+) -> Gravity:
     """The force of n^3 particles on a mesh of m^3 points: Numba for "cpu", torch for any device torch knows.
 
     "torch" is torch on the CPU, the twin of the Numba kernels.
     """
     if device == "cpu":
-        return NumbaGravity(n, box, m, deconvolution)
-    return TorchGravity(n, box, m, deconvolution, "cpu" if device == "torch" else device)
+        return NumbaGravity(n, box, m, gradient, deconvolution)
+    return TorchGravity(box, m, gradient, deconvolution, "cpu" if device == "torch" else device)
 
 
-def green_factors(m: int, box: float, deconvolution: float) -> tuple[np.ndarray, np.ndarray]:
-    """laplacian, filter: (m,) float32 each, of one axis in the order of fftfreq; h^2/Mpc^2 and a pure number."""
+def mode_factors(m: int, box: float, deconvolution: float) -> tuple[np.ndarray, np.ndarray]:
+    """k (h/Mpc) and the factor of the window along one axis, (m,) float32 each, in the order of fftfreq.
+
+    The factor clears Nyquist, where a derivative has no sign.
+    """
     nu = np.fft.fftfreq(m)
-    theta = 2 * np.pi * nu
-    k = theta * (m / box)
-    k_difference = (8 * np.sin(theta) - np.sin(2 * theta)) / 6 * (m / box)
-    laplacian, window = k * k_difference, np.sinc(nu) ** (-2 * deconvolution)
-    laplacian[m // 2] = window[m // 2] = 0  # the difference sees no gradient at Nyquist
-    return laplacian.astype(np.float32), window.astype(np.float32)
+    window = np.sinc(nu) ** (-2 * deconvolution)
+    window[m // 2] = 0
+    return (nu * (2 * np.pi * m / box)).astype(np.float32), window.astype(np.float32)
 
 
 class NumbaGravity:
-    """The CPU's: every mesh is allocated once."""
+    """The CPU's: every mesh is allocated once, and the force it returns is overwritten by the next."""
 
-    def __init__(self, n: int, box: float, m: int, deconvolution: float):
+    def __init__(self, n: int, box: float, m: int, gradient: str, deconvolution: float):
         from zeldo.mesh import numba_kernels
 
         self.kernels = numba_kernels
-        self.box, self.m = box, numba_kernels.check_mesh(m)
-        self.laplacian, self.filter = green_factors(m, box, deconvolution)
+        self.box, self.m, self.spectral = box, numba_kernels.check_mesh(m), gradient == "spectral"
+        self.k, self.window = mode_factors(m, box, deconvolution)
         self.field = np.empty((m, m, m), np.float32)
         self.modes = np.empty((m, m, m // 2 + 1), np.complex64)
-        self.work = np.empty((m, m, m, 4), np.float32)
+        self.work = np.empty_like(self.modes) if self.spectral else np.empty((m, m, m, 4), np.float32)
+        self.force = np.empty((3, n, n, n), np.float32)
         self.combine = numba_kernels.combine
 
-    def __call__(self, psi: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        self.kernels.paint(psi, self.m, self.box, self.field)
+    def __call__(self, psi: np.ndarray, offset: float = 0.0) -> np.ndarray:
+        kernels, m = self.kernels, self.m
+        kernels.paint(psi, m, self.box, self.field, offset)
         fft.forward(self.field, self.modes)
-        self.kernels.apply_green(self.modes, self.laplacian, self.filter)
-        fft.inverse(self.modes, self.m, self.field, scratch=True)
-        return self.kernels.read_gradient(self.field, psi, self.box, out, self.work)
+        kernels.apply_green(self.modes, self.k, self.window)
+        if not self.spectral:
+            fft.inverse(self.modes, m, self.field, scratch=True)
+            return kernels.read_gradient(self.field, psi, self.box, self.force, self.work, offset)
+        for axis in range(3):
+            kernels.derive(self.modes, self.k, axis, self.work)
+            fft.inverse(self.work, m, self.field, scratch=True)
+            kernels.read(self.field, psi, self.box, self.force[axis], offset)
+        return self.force
 
     def array(self, field: np.ndarray) -> np.ndarray:
         return np.array(field, np.float32)
@@ -85,25 +103,31 @@ class NumbaGravity:
 class TorchGravity:
     """Any torch device's: the same steps, nothing kept but the Green's function."""
 
-    def __init__(self, n: int, box: float, m: int, deconvolution: float, device: str):
+    def __init__(self, box: float, m: int, gradient: str, deconvolution: float, device: str):
         import torch
 
         from zeldo.mesh import torch_kernels
 
         self.torch, self.kernels = torch, torch_kernels
-        self.box, self.m, self.device = box, m, device
-        laplacian, window = green_factors(m, box, deconvolution)
-        axes = np.ix_(np.arange(m), np.arange(m), np.arange(m // 2 + 1))
-        total = sum(laplacian[axis] for axis in axes)
-        green = -np.divide(1, total, out=np.zeros_like(total), where=total > 0)
-        for axis in axes:
-            green *= window[axis]
-        self.green = torch.from_numpy(green).to(device)
+        self.box, self.m, self.device, self.spectral = box, m, device, gradient == "spectral"
+        k, window = mode_factors(m, box, deconvolution)
+        half = m // 2 + 1
+        self.k = [torch.from_numpy(axis).to(device) for axis in np.ix_(k, k, k[:half])]
+        square = sum(axis * axis for axis in self.k)
+        square[0, 0, 0] = torch.inf
+        self.green = -1 / square
+        for axis in np.ix_(window, window, window[:half]):
+            self.green *= torch.from_numpy(axis).to(device)
 
-    def __call__(self, psi: Array, out: Array | None = None) -> Array:
+    def __call__(self, psi: Array, offset: float = 0.0) -> Array:
+        if offset:
+            psi = psi + offset * self.box / self.m
         delta = self.kernels.paint(psi, self.m, self.box)
-        phi = self.torch.fft.irfftn(self.torch.fft.rfftn(delta) * self.green, s=delta.shape)
-        return self.kernels.read_gradient(phi, psi, self.box)
+        modes = self.torch.fft.rfftn(delta) * self.green
+        if not self.spectral:
+            return self.kernels.read_gradient(self.torch.fft.irfftn(modes, s=delta.shape), psi, self.box)
+        components = (self.torch.fft.irfftn(-1j * k * modes, s=delta.shape) for k in self.k)
+        return self.torch.stack([self.kernels.read(component, psi, self.box) for component in components])
 
     def array(self, field: np.ndarray) -> Array:
         return self.torch.tensor(field, dtype=self.torch.float32, device=self.device)

@@ -8,6 +8,8 @@ writes its own planes and the next one's first, so all even stripes run in paral
 
 Indices are int32 in flat arrays and cast to unsigned at the access: signed ones would be tested for Python's negative indices.
 Positions go through small buffers so that their arithmetic is vectorised; the accesses cannot be.
+
+`offset` moves the particles by a fraction of a mesh cell along the diagonal, the same as moving the mesh the other way.
 """
 
 from __future__ import annotations
@@ -30,26 +32,33 @@ _u = np.uint32
 def check_mesh(m: int) -> int:
     """m where a mesh of m^3 is possible, else `InputError`."""
     if m < 4 or m % 2 or m > MAX_MESH:
-        raise InputError(f"a mesh of {m} points per side is not possible: give an even number from 4 to {MAX_MESH}")
+        raise InputError(
+            f"a mesh of {m} points per side is not possible: give an even number from 4 to {MAX_MESH}"
+        )
     return m
 
 
-def paint(psi: np.ndarray, m: int, box: float, out: np.ndarray | None = None) -> np.ndarray:
+def paint(
+    psi: np.ndarray, m: int, box: float, out: np.ndarray | None = None, offset: float = 0.0
+) -> np.ndarray:
     """Density of the particles in units of its mean, (m, m, m) float32; delta = paint - 1."""
     n = psi.shape[1]
     out = np.empty((m, m, m), np.float32) if out is None else out
     stripes = min(STRIPES, check_mesh(m))
     order = np.empty(n**3, np.int32)
     starts = np.empty((n, stripes), np.int64)
-    _list_by_stripes(psi[0], m, np.float32(m / box), order, starts, np.empty((n, n, n), np.uint8))
-    _paint(psi, np.float32(m / box), np.float32((m / n) ** 3), order, starts, out)
+    scale, offset = np.float32(m / box), np.float32(offset)
+    _list_by_stripes(psi[0], m, scale, offset, order, starts, np.empty((n, n, n), np.uint8))
+    _paint(psi, scale, offset, np.float32((m / n) ** 3), order, starts, out)
     return out
 
 
-def read(field: np.ndarray, psi: np.ndarray, box: float) -> np.ndarray:
+def read(
+    field: np.ndarray, psi: np.ndarray, box: float, out: np.ndarray | None = None, offset: float = 0.0
+) -> np.ndarray:
     """The field (m, m, m) at the particles, (n, n, n) float32."""
-    out = np.empty(psi.shape[1:], np.float32)
-    _read(field, psi, np.float32(check_mesh(field.shape[0]) / box), out)
+    out = np.empty(psi.shape[1:], np.float32) if out is None else out
+    _read(field, psi, np.float32(check_mesh(field.shape[0]) / box), np.float32(offset), out)
     return out
 
 
@@ -59,6 +68,7 @@ def read_gradient(
     box: float,
     out: np.ndarray | None = None,
     work: np.ndarray | None = None,
+    offset: float = 0.0,
 ) -> np.ndarray:
     """-grad phi at the particles, (3, n, n, n) float32: the fourth-order centred difference, then cloud-in-cell.
 
@@ -68,16 +78,24 @@ def read_gradient(
     out = np.empty_like(psi) if out is None else out
     work = np.empty((m, m, m, 4), np.float32) if work is None else work
     _minus_gradient(phi, np.float32(m / box / 12), work)
-    _read_vector(work, psi, np.float32(m / box), out)
+    _read_vector(work, psi, np.float32(m / box), np.float32(offset), out)
     return out
 
 
-def apply_green(modes: np.ndarray, laplacian: np.ndarray, filter_1d: np.ndarray) -> None:
-    """modes *= -f(kx) f(ky) f(kz) / (l(kx) + l(ky) + l(kz)) in place; the mean mode becomes zero.
+def apply_green(modes: np.ndarray, k: np.ndarray, window: np.ndarray) -> None:
+    """modes *= -w(kx) w(ky) w(kz) / |k|^2 in place; the mean mode becomes zero.
 
-    modes (m, m, m // 2 + 1) complex64; laplacian and filter_1d (m,) float32 in the order of fftfreq, even in k.
+    modes (m, m, m // 2 + 1) complex64; k and window (m,) float32 of one axis, in the order of fftfreq.
     """
-    _apply_green(modes, laplacian, filter_1d)
+    _apply_green(modes, np.square(k), window)
+
+
+def derive(modes: np.ndarray, k: np.ndarray, axis: int, out: np.ndarray) -> None:
+    """out = -i k modes along an axis: the modes of minus the derivative."""
+    shape = [1, 1, 1]
+    shape[axis] = -1
+    along = np.broadcast_to(k[: modes.shape[axis]].reshape(shape), modes.shape)
+    _derive(modes, along, out)
 
 
 def combine(out: np.ndarray, *terms: tuple[float, np.ndarray]) -> None:
@@ -101,12 +119,12 @@ def _next(i, m):  # type: ignore[no-untyped-def]
 
 
 @njit(**_parallel)
-def _list_by_stripes(psi_x, m, scale, order, starts, label):  # type: ignore[no-untyped-def]
+def _list_by_stripes(psi_x, m, scale, offset, order, starts, label):  # type: ignore[no-untyped-def]
     n, stripes = starts.shape
     fm = np.float32(m)
     cell, inverse, per_plane = fm / np.float32(n), np.float32(1) / fm, np.float32(stripes) / fm
     for i in prange(n):
-        base = np.float32(i) * cell
+        base = np.float32(i) * cell + offset
         for j in range(n):
             for k in range(n):
                 plane = np.int32(_cell(base, psi_x[i, j, k], scale, fm, inverse))
@@ -132,7 +150,7 @@ def _list_by_stripes(psi_x, m, scale, order, starts, label):  # type: ignore[no-
 
 
 @njit(**_parallel)
-def _paint(psi, scale, weight, order, starts, out):  # type: ignore[no-untyped-def]
+def _paint(psi, scale, offset, weight, order, starts, out):  # type: ignore[no-untyped-def]
     stripes = starts.shape[1]
     n, m = np.int32(starts.shape[0]), np.int32(out.shape[0])
     one, fm = np.float32(1), np.float32(m)
@@ -145,23 +163,32 @@ def _paint(psi, scale, weight, order, starts, out):  # type: ignore[no-untyped-d
         for half in prange(stripes // 2):
             s = 2 * half + parity
             end = starts[0, s + 1] if s + 1 < stripes else order.size
-            xs, ys, zs = np.empty(BUFFER, np.float32), np.empty(BUFFER, np.float32), np.empty(BUFFER, np.float32)
+            xs, ys, zs = (
+                np.empty(BUFFER, np.float32),
+                np.empty(BUFFER, np.float32),
+                np.empty(BUFFER, np.float32),
+            )
             for first in range(starts[0, s], end, BUFFER):
                 count = min(BUFFER, end - first)
                 for c in range(count):
                     q = np.int32(order[first + c])
                     row = q // n
                     i = row // n
-                    xs[c] = _cell(np.float32(i) * cell, px[_u(q)], scale, fm, inverse)
-                    ys[c] = _cell(np.float32(row - i * n) * cell, py[_u(q)], scale, fm, inverse)
-                    zs[c] = _cell(np.float32(q - row * n) * cell, pz[_u(q)], scale, fm, inverse)
+                    xs[c] = _cell(np.float32(i) * cell + offset, px[_u(q)], scale, fm, inverse)
+                    ys[c] = _cell(np.float32(row - i * n) * cell + offset, py[_u(q)], scale, fm, inverse)
+                    zs[c] = _cell(np.float32(q - row * n) * cell + offset, pz[_u(q)], scale, fm, inverse)
                 for c in range(count):
                     i0, j0, k0 = np.int32(xs[c]), np.int32(ys[c]), np.int32(zs[c])
                     fx, fy, fz = xs[c] - np.float32(i0), ys[c] - np.float32(j0), zs[c] - np.float32(k0)
                     i1, j1, k1 = _next(i0, m), _next(j0, m), _next(k0, m)
                     gx, gy, gz = (one - fx) * weight, one - fy, one - fz
                     fx *= weight
-                    r00, r01, r10, r11 = (i0 * m + j0) * m, (i0 * m + j1) * m, (i1 * m + j0) * m, (i1 * m + j1) * m
+                    r00, r01, r10, r11 = (
+                        (i0 * m + j0) * m,
+                        (i0 * m + j1) * m,
+                        (i1 * m + j0) * m,
+                        (i1 * m + j1) * m,
+                    )
                     rho[_u(r00 + k0)] += gx * gy * gz
                     rho[_u(r00 + k1)] += gx * gy * fz
                     rho[_u(r01 + k0)] += gx * fy * gz
@@ -173,7 +200,7 @@ def _paint(psi, scale, weight, order, starts, out):  # type: ignore[no-untyped-d
 
 
 @njit(**_parallel)
-def _read(field, psi, scale, out):  # type: ignore[no-untyped-def]
+def _read(field, psi, scale, offset, out):  # type: ignore[no-untyped-def]
     n, m = out.shape[0], np.int32(field.shape[0])
     one, fm = np.float32(1), np.float32(m)
     cell, inverse = fm / np.float32(n), one / fm
@@ -181,14 +208,19 @@ def _read(field, psi, scale, out):  # type: ignore[no-untyped-def]
     for i in prange(n):
         for j in range(n):
             for k in range(n):
-                x = _cell(np.float32(i) * cell, psi[0, i, j, k], scale, fm, inverse)
-                y = _cell(np.float32(j) * cell, psi[1, i, j, k], scale, fm, inverse)
-                z = _cell(np.float32(k) * cell, psi[2, i, j, k], scale, fm, inverse)
+                x = _cell(np.float32(i) * cell + offset, psi[0, i, j, k], scale, fm, inverse)
+                y = _cell(np.float32(j) * cell + offset, psi[1, i, j, k], scale, fm, inverse)
+                z = _cell(np.float32(k) * cell + offset, psi[2, i, j, k], scale, fm, inverse)
                 i0, j0, k0 = np.int32(x), np.int32(y), np.int32(z)
                 fx, fy, fz = x - np.float32(i0), y - np.float32(j0), z - np.float32(k0)
                 i1, j1, k1 = _next(i0, m), _next(j0, m), _next(k0, m)
                 gx, gy, gz = one - fx, one - fy, one - fz
-                r00, r01, r10, r11 = (i0 * m + j0) * m, (i0 * m + j1) * m, (i1 * m + j0) * m, (i1 * m + j1) * m
+                r00, r01, r10, r11 = (
+                    (i0 * m + j0) * m,
+                    (i0 * m + j1) * m,
+                    (i1 * m + j0) * m,
+                    (i1 * m + j1) * m,
+                )
                 low = gy * (gz * f[_u(r00 + k0)] + fz * f[_u(r00 + k1)])
                 low += fy * (gz * f[_u(r01 + k0)] + fz * f[_u(r01 + k1)])
                 high = gy * (gz * f[_u(r10 + k0)] + fz * f[_u(r10 + k1)])
@@ -202,8 +234,18 @@ def _minus_gradient(phi, norm, out):  # type: ignore[no-untyped-def]
     eight, zero = np.float32(8), np.float32(0)
     for i in prange(m):
         for j in range(m):
-            x1, x2, xa, xb = phi[(i + 1) % m, j], phi[(i + 2) % m, j], phi[(i - 1) % m, j], phi[(i - 2) % m, j]
-            y1, y2, ya, yb = phi[i, (j + 1) % m], phi[i, (j + 2) % m], phi[i, (j - 1) % m], phi[i, (j - 2) % m]
+            x1, x2, xa, xb = (
+                phi[(i + 1) % m, j],
+                phi[(i + 2) % m, j],
+                phi[(i - 1) % m, j],
+                phi[(i - 2) % m, j],
+            )
+            y1, y2, ya, yb = (
+                phi[i, (j + 1) % m],
+                phi[i, (j + 2) % m],
+                phi[i, (j - 1) % m],
+                phi[i, (j - 2) % m],
+            )
             z, o = phi[i, j], out[i, j]
             for k in range(m):
                 o[k, 0] = norm * ((x2[k] - xb[k]) - eight * (x1[k] - xa[k]))
@@ -212,7 +254,9 @@ def _minus_gradient(phi, norm, out):  # type: ignore[no-untyped-def]
             for k in range(2, m - 2):
                 o[k, 2] = norm * ((z[k + 2] - z[k - 2]) - eight * (z[k + 1] - z[k - 1]))
             for k in (0, 1, m - 2, m - 1):
-                o[k, 2] = norm * ((z[(k + 2) % m] - z[(k - 2) % m]) - eight * (z[(k + 1) % m] - z[(k - 1) % m]))
+                o[k, 2] = norm * (
+                    (z[(k + 2) % m] - z[(k - 2) % m]) - eight * (z[(k + 1) % m] - z[(k - 1) % m])
+                )
 
 
 @njit(inline="always")
@@ -223,7 +267,7 @@ def _add(s, w, g, b):  # type: ignore[no-untyped-def]
 
 
 @njit(**_parallel)
-def _read_vector(field, psi, scale, out):  # type: ignore[no-untyped-def]
+def _read_vector(field, psi, scale, offset, out):  # type: ignore[no-untyped-def]
     n, m = out.shape[1], np.int32(field.shape[0])
     one, zero, fm = np.float32(1), np.float32(0), np.float32(m)
     cell, inverse = fm / np.float32(n), one / fm
@@ -232,15 +276,20 @@ def _read_vector(field, psi, scale, out):  # type: ignore[no-untyped-def]
         xs, ys, zs = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
         for j in range(n):
             for k in range(n):
-                xs[k] = _cell(np.float32(i) * cell, psi[0, i, j, k], scale, fm, inverse)
-                ys[k] = _cell(np.float32(j) * cell, psi[1, i, j, k], scale, fm, inverse)
-                zs[k] = _cell(np.float32(k) * cell, psi[2, i, j, k], scale, fm, inverse)
+                xs[k] = _cell(np.float32(i) * cell + offset, psi[0, i, j, k], scale, fm, inverse)
+                ys[k] = _cell(np.float32(j) * cell + offset, psi[1, i, j, k], scale, fm, inverse)
+                zs[k] = _cell(np.float32(k) * cell + offset, psi[2, i, j, k], scale, fm, inverse)
             for k in range(n):
                 i0, j0, k0 = np.int32(xs[k]), np.int32(ys[k]), np.int32(zs[k])
                 fx, fy, fz = xs[k] - np.float32(i0), ys[k] - np.float32(j0), zs[k] - np.float32(k0)
                 i1, j1, k1 = _next(i0, m), _next(j0, m), _next(k0, m)
                 gx, gy, gz = one - fx, one - fy, one - fz
-                r00, r01, r10, r11 = (i0 * m + j0) * m, (i0 * m + j1) * m, (i1 * m + j0) * m, (i1 * m + j1) * m
+                r00, r01, r10, r11 = (
+                    (i0 * m + j0) * m,
+                    (i0 * m + j1) * m,
+                    (i1 * m + j0) * m,
+                    (i1 * m + j1) * m,
+                )
                 s = _add((zero, zero, zero), gx * gy * gz, g, r00 + k0)
                 s = _add(s, gx * gy * fz, g, r00 + k1)
                 s = _add(s, gx * fy * gz, g, r01 + k0)
@@ -253,16 +302,24 @@ def _read_vector(field, psi, scale, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**_parallel)
-def _apply_green(modes, laplacian, filter_1d):  # type: ignore[no-untyped-def]
+def _apply_green(modes, k2, window):  # type: ignore[no-untyped-def]
     m = modes.shape[0]
     for i in prange(m):
         for j in range(m):
-            transverse = laplacian[i] + laplacian[j]
-            factor = -filter_1d[i] * filter_1d[j]
+            transverse = k2[i] + k2[j]
+            factor = -window[i] * window[j]
             for k in range(modes.shape[2]):
-                total = transverse + laplacian[k]
-                # zero at the mean mode, and at Nyquist where a finite difference sees no gradient
-                modes[i, j, k] *= factor * filter_1d[k] / total if total > 0 else np.float32(0)
+                total = transverse + k2[k]
+                modes[i, j, k] *= factor * window[k] / total if total > 0 else np.float32(0)
+
+
+@njit(**_parallel)
+def _derive(modes, k, out):  # type: ignore[no-untyped-def]
+    for i in prange(modes.shape[0]):
+        for j in range(modes.shape[1]):
+            for l in range(modes.shape[2]):
+                z = modes[i, j, l]
+                out[i, j, l] = complex(k[i, j, l] * z.imag, -k[i, j, l] * z.real)
 
 
 @njit(**_parallel)
