@@ -1,3 +1,58 @@
-"""zeldo: from a cosmology and a seed to the evolved universe."""
+"""zeldo: from a cosmology and a seed to the evolved universe.
+
+    import zeldo
+
+    snapshot, = zeldo.run(cosmology="quijote", box=250, n=128, seed=7, engine="cola", redshift=0)
+    spectrum = zeldo.power_spectrum(snapshot)
+
+Names load their module when first used.
+"""
+
+from importlib import import_module
+from typing import Any
+
 from zeldo._version import __version__
-__all__ = ["__version__"]
+from zeldo.errors import ConvergenceError, DamagedFileError, InputError, ZeldoError
+
+_HOMES = {
+    "Cosmology": "zeldo.cosmology.parameters",
+    "growth": "zeldo.cosmology.background",
+    "expansion": "zeldo.cosmology.background",
+    "linear_power": "zeldo.cosmology.power",
+    "InitialConditions": "zeldo.initial.conditions",
+    "Snapshot": "zeldo.snapshot.snapshot",
+    "read": "zeldo.snapshot",
+    "write": "zeldo.snapshot",
+    "read_reference": "zeldo.snapshot.reference",
+    "reference_path": "zeldo.snapshot.reference",
+    "engine": "zeldo.engines.registry",
+    "compare_snapshots": "zeldo.statistics",
+    "power_spectrum": "zeldo.statistics",
+    "redshift_space_multipoles": "zeldo.statistics",
+    "equilateral_bispectrum": "zeldo.statistics",
+    "squeezed_bispectrum": "zeldo.statistics",
+    "friends_of_friends": "zeldo.statistics",
+    "mass_function": "zeldo.statistics",
+    "initial_conditions": "zeldo.api",
+    "run": "zeldo.api",
+    "compare": "zeldo.comparing",
+}
+
+__all__ = [
+    "ConvergenceError",
+    "DamagedFileError",
+    "InputError",
+    "ZeldoError",
+    "__version__",
+    *sorted(_HOMES),
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'zeldo' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

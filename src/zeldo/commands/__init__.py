@@ -1,1 +1,62 @@
+"""The command line: parses, calls one public function, prints. One file a subcommand.
 
+Exit status: 0; 2 for bad input; 1 for a failure; 130 when interrupted. Errors are one line on standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+def app() -> Any:
+    """The cyclopts application."""
+    from cyclopts import App
+
+    from zeldo._version import __version__
+    from zeldo.commands.compare import compare
+    from zeldo.commands.run import run
+
+    cli = App(
+        name="zeldo",
+        version=__version__,
+        help="From a cosmology and a seed to the evolved universe.",
+        default_parameter=None,
+    )
+    cli.command(run)
+    cli.command(compare)
+    return cli
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit status."""
+    from cyclopts import CycloptsError
+
+    from zeldo.errors import InputError, ZeldoError
+
+    try:
+        app()(
+            sys.argv[1:] if arguments is None else list(arguments),
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+        return 0
+    except InputError as error:
+        return _say(error, 2)
+    except CycloptsError as error:
+        return _say(f"{error}; see zeldo --help", 2)
+    except ZeldoError as error:
+        return _say(error, 1)
+    except MemoryError as error:
+        return _say(f"not enough memory ({error}): give a smaller n or mesh_factor", 1)
+    except OSError as error:
+        return _say(error, 1)
+    except KeyboardInterrupt:
+        return _say("interrupted; nothing unfinished was written", 130)
+
+
+def _say(message: object, status: int) -> int:
+    print("zeldo: " + " ".join(str(message).split()), file=sys.stderr)
+    return status

@@ -1,0 +1,167 @@
+"""What the commands call: one function each, with the same names for the same things."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines.registry import Engine, Progress, check_redshifts, engine_class
+from zeldo.engines.registry import engine as make_engine
+from zeldo.errors import InputError
+from zeldo.initial.conditions import InitialConditions
+from zeldo.snapshot import check_writable, write
+from zeldo.snapshot.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    pass
+
+PathLike = str | os.PathLike[str]
+COSMOLOGY_FIELDS = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
+DEFAULTS = {"box": 250.0, "n": 128, "seed": 7}
+
+
+def initial_conditions(
+    *,
+    cosmology: str | Cosmology | Any | None = None,
+    omega_m: float | None = None,
+    omega_b: float | None = None,
+    h: float | None = None,
+    n_s: float | None = None,
+    sigma_8: float | None = None,
+    w0: float | None = None,
+    wa: float | None = None,
+    box: float | None = None,
+    n: int | None = None,
+    seed: int | None = None,
+    fixed: bool = False,
+    flip: bool = False,
+    power: str | None = None,
+    ics: PathLike | InitialConditions | None = None,
+) -> InitialConditions:
+    """The linear field of a cosmology and a seed, or of a file.
+
+    cosmology: a preset's name (default "quijote"), a `Cosmology`, or an astropy cosmology; parameters given beside
+    it replace its own. box: Mpc/h (250). n: particles per side (128). seed: of the phases (7). fixed, flip: unit
+    amplitudes, inverted phases. power: "camb" (default), "eisenstein-hu", or a table's path.
+    ics: a reference run or a file of initial conditions, which fixes everything else.
+    """
+    changes = dict(zip(COSMOLOGY_FIELDS, (omega_m, omega_b, h, n_s, sigma_8, w0, wa), strict=True))
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if ics is not None:
+        given = {"cosmology": cosmology, "box": box, "n": n, "seed": seed, "power": power, **changes}
+        given |= {"fixed": fixed or None, "flip": flip or None}
+        clash = [name for name, value in given.items() if value is not None]
+        if clash:
+            raise InputError(
+                f"ics fixes the universe, so {', '.join(clash)} cannot be given too: leave out one or the other"
+            )
+        if isinstance(ics, InitialConditions):
+            return ics
+        from zeldo.snapshot.reference import read_initial_conditions
+
+        return read_initial_conditions(ics)
+
+    from zeldo.initial import linear
+
+    base = _cosmology(cosmology)
+    return linear.initial_conditions(
+        replace(base, **changes) if changes else base,
+        DEFAULTS["box"] if box is None else box,
+        DEFAULTS["n"] if n is None else n,  # type: ignore[arg-type]
+        DEFAULTS["seed"] if seed is None else seed,  # type: ignore[arg-type]
+        fixed=fixed,
+        flip=flip,
+        power=power or "camb",
+    )
+
+
+def _cosmology(cosmology: Any) -> Cosmology:
+    if cosmology is None:
+        return Cosmology.preset("quijote")
+    if isinstance(cosmology, Cosmology):
+        return cosmology
+    return Cosmology.preset(cosmology) if isinstance(cosmology, str) else Cosmology.from_astropy(cosmology)
+
+
+def run(
+    *,
+    engine: str = "cola",
+    redshift: float | Sequence[float] = 0.0,
+    steps: int | None = None,
+    mesh_factor: float | None = None,
+    output: PathLike | None = None,
+    progress: Progress | None = None,
+    **universe: Any,
+) -> list[Snapshot]:
+    """Evolve a universe; snapshots from high redshift to low, written to `output` where it is given.
+
+    engine: a name, with further options as "cola:start_redshift=19". redshift: one or several. steps, mesh_factor: of
+    the engine, its own defaults where None. output: .hdf5 or .npz; with several redshifts each file gets _z1 and so on
+    before the suffix. universe: the arguments of `initial_conditions`. Raises `InputError` before any work.
+    """
+    chosen = parse_engine(engine, steps=steps, mesh_factor=mesh_factor)
+    redshifts = redshift_list(redshift)
+    paths = output_paths(output, redshifts) if output is not None else {}
+    for path in paths.values():
+        check_writable(path)
+    check_start(chosen, redshifts)
+    snapshots = []
+    for snapshot in chosen.run(initial_conditions(**universe), redshifts, progress):
+        if paths:
+            write(snapshot, paths[snapshot.redshift])
+        snapshots.append(snapshot)
+    return snapshots
+
+
+def parse_engine(text: str, *, optional: bool = False, **options: Any) -> Engine:
+    """An engine from "name" or "name:option=value,...". `options` apply too; with `optional` only where it has them."""
+    name, _, tail = text.partition(":")
+    options = {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in options.items()}
+    given: dict[str, Any] = {}
+    for part in filter(None, tail.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise InputError(
+                f"engine {text!r}: {part!r} is not an option; write {name}:option=value,option=value"
+            )
+        given[key.strip().replace("-", "_")] = _number(value.strip())
+    if optional:
+        known = {one.name for one in fields(engine_class(name))}
+        options = {key: value for key, value in options.items() if key in known}
+    clash = [key for key in options if key in given and options[key] is not None]
+    if clash and not optional:
+        raise InputError(f"{clash[0]} is given twice for engine {name}: once is enough")
+    return make_engine(name, **{**options, **given})
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def redshift_list(redshift: float | Sequence[float]) -> list[float]:
+    values = [redshift] if isinstance(redshift, int | float) else list(redshift)
+    return check_redshifts(values)
+
+
+def check_start(one: Engine, redshifts: list[float]) -> None:
+    """Before any work: engines that start somewhere refuse what lies before."""
+    start = getattr(one, "start", None) or getattr(one, "start_redshift", None)
+    if start is not None:
+        check_redshifts(redshifts, start)
+
+
+def output_paths(output: PathLike, redshifts: Sequence[float]) -> dict[float, Path]:
+    """Where `run` writes each redshift: `output` itself where there is one, else with _z1 and so on before the suffix."""
+    path = Path(output)
+    if len(redshifts) == 1:
+        return {redshifts[0]: path}
+    return {z: path.with_name(f"{path.stem}_z{z:g}{path.suffix}") for z in redshifts}

@@ -1,0 +1,59 @@
+"""zeldo compare"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from zeldo.commands.universe import Universe
+
+
+def compare(
+    *,
+    universe: Universe | None = None,
+    engine: Annotated[list[str], Parameter(negative="")],
+    reference: str | None = None,
+    redshift: Annotated[list[float] | None, Parameter(negative="")] = None,
+    steps: int | None = None,
+    mesh_factor: float | None = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+) -> None:
+    """Compare engines with a reference on the same initial conditions: accuracy, time and memory.
+
+    Parameters
+    ----------
+    engine:
+        zeldovich, 2lpt, cola, pm or p3m, given once for each; options as cola:mesh_factor=2,steps=20.
+    reference:
+        A reference run, a snapshot, or an engine; by default the particles of --ics where it has them, else p3m.
+    redshift:
+        Where to compare, 0 by default; may be given several times.
+    steps:
+        Steps of every engine that has them.
+    mesh_factor:
+        Mesh points per particle and dimension, of every engine that has them.
+    output:
+        A directory for the report, index.html and comparison.json.
+    """
+    from zeldo import comparing
+    from zeldo.report.progress import Progress
+    from zeldo.report.table import print_table
+
+    result = comparing.compare(
+        engine=engine,
+        reference=reference,
+        redshift=redshift,
+        steps=steps,
+        mesh_factor=mesh_factor,
+        output=output,
+        command=" ".join(["zeldo", *sys.argv[1:]]),
+        watch=Progress,
+        **asdict(universe or Universe()),
+    )
+    print_table(result.comparisons)
+    if result.page:
+        print(f"report: {result.page}")

@@ -1,0 +1,58 @@
+"""zeldo run"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from zeldo.commands.universe import Universe
+
+
+def run(
+    *,
+    universe: Universe | None = None,
+    engine: str = "cola",
+    steps: int | None = None,
+    mesh_factor: float | None = None,
+    redshift: Annotated[list[float] | None, Parameter(negative="")] = None,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("zeldo.hdf5"),
+) -> None:
+    """Evolve a universe and write its particles.
+
+    Parameters
+    ----------
+    engine:
+        zeldovich, 2lpt, cola, pm or p3m; further options as cola:start_redshift=19.
+    steps:
+        Steps of the engine, its default where absent.
+    mesh_factor:
+        Mesh points per particle and dimension, the engine's default where absent.
+    redshift:
+        When to write, 0 by default; may be given several times.
+    output:
+        .hdf5 (Gadget-4 style) or .npz; with several redshifts _z1 and so on comes before the suffix.
+    """
+    from zeldo import api
+    from zeldo.report.progress import Progress
+
+    start = time.perf_counter()
+    with Progress(engine) as progress:
+        snapshots = api.run(
+            engine=engine,
+            steps=steps,
+            mesh_factor=mesh_factor,
+            redshift=redshift or [0.0],
+            output=output,
+            progress=progress,
+            **asdict(universe or Universe()),
+        )
+    paths = api.output_paths(output, [one.redshift for one in snapshots])
+    for one in snapshots:
+        print(
+            f"{paths[one.redshift]}: {one.n}^3 particles in {one.box:g} Mpc/h at z = {one.redshift:g} by {one.engine}"
+        )
+    print(f"{time.perf_counter() - start:.1f} s")

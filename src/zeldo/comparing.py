@@ -1,0 +1,225 @@
+"""Engines against a reference on the same initial conditions: accuracy, time and memory of each."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zeldo.api import PathLike, check_start, initial_conditions, parse_engine, redshift_list
+from zeldo.engines.registry import MODULES, Engine
+from zeldo.errors import InputError
+from zeldo.initial.conditions import InitialConditions
+from zeldo.snapshot.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from zeldo.statistics.comparison import Comparison
+
+
+@dataclass
+class CompareResult:
+    """What `compare` found: one comparison and one prediction for each engine and redshift, and the references."""
+
+    comparisons: list[Comparison] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    references: list[Snapshot] = field(default_factory=list)
+    page: Path | None = None
+
+
+def compare(
+    *,
+    engine: Sequence[str],
+    reference: str | PathLike | Snapshot | None = None,
+    redshift: float | Sequence[float] | None = None,
+    steps: int | None = None,
+    mesh_factor: float | None = None,
+    output: PathLike | None = None,
+    command: str = "",
+    watch: Callable[[str], Any] | None = None,
+    **universe: Any,
+) -> CompareResult:
+    """Engines against a reference on the same initial conditions: accuracy, time and memory of each.
+
+    engine: names, with options as "cola:mesh_factor=2". reference: a file of a reference run, a snapshot (file), or an
+    engine; by default the particles of the reference file given as `ics`, else `p3m`. redshift: by default 0, or that of
+    the reference snapshot. steps, mesh_factor: for every engine that has them. output: a directory for index.html and
+    comparison.json. watch: makes a context manager that gives a progress callback, called with the engine's name.
+    universe: the arguments of `initial_conditions`; by default those of the reference file.
+    """
+    chosen = [parse_engine(text, optional=True, steps=steps, mesh_factor=mesh_factor) for text in engine]
+    if not chosen:
+        raise InputError("no engine was given: name at least one, such as cola")
+    if output is not None:
+        from zeldo.report.files import make_directory
+
+        make_directory(output)
+    ics, truth, name = _truth(reference, redshift, universe)
+    if redshift is None:
+        redshift = _default(truth) if isinstance(truth, dict) else 0.0
+    redshifts = redshift_list(redshift)
+    for one in chosen:
+        check_start(one, redshifts)
+    watch = watch or _unwatched
+    if not isinstance(truth, dict):
+        check_start(truth, redshifts)
+        with watch(f"reference {truth.name}") as progress:
+            truth = {one.redshift: one for one in truth.run(ics, redshifts, progress)}
+    missing = [z for z in redshifts if z not in truth]
+    if missing:
+        raise InputError(
+            f"the reference has no redshift {missing[0]:g}: choose among {', '.join(f'{z:g}' for z in truth)}"
+        )
+    return _compare(chosen, ics, {z: truth[z] for z in redshifts}, name, output, command, watch)
+
+
+def _compare(
+    chosen: list[Engine],
+    ics: InitialConditions,
+    truth: dict[float, Snapshot],
+    name: str,
+    output: PathLike | None,
+    command: str,
+    watch: Callable[[str], Any],
+) -> CompareResult:
+    from zeldo.statistics.comparison import Reference
+
+    for one in chosen:
+        warm_up(one, ics)
+    result = CompareResult(references=list(truth.values()))
+    runs = []
+    for one in chosen:
+        with watch(one.name) as progress, measured() as cost:
+            runs.append((list(one.run(ics, list(truth), progress)), cost))
+    for z, snapshot in truth.items():
+        against = Reference(snapshot, name)
+        for snapshots, cost in runs:
+            prediction = next(one for one in snapshots if one.redshift == z)
+            result.snapshots.append(prediction)
+            result.comparisons.append(
+                against.compare(prediction, wall_seconds=cost.seconds, peak_memory=cost.peak_memory)
+            )
+    if output is not None:
+        from zeldo.report.html import write_report
+
+        result.page = write_report(
+            result.comparisons,
+            result.snapshots,
+            result.references,
+            output,
+            title=f"{ics.n}³ particles in {ics.box:g} Mpc/h",
+            command=command,
+        )
+    return result
+
+
+def warm_up(one: Engine, ics: InitialConditions) -> None:
+    """Runs the engine on a few particles, so that what is timed afterwards compiles and imports nothing."""
+    import numpy as np
+
+    n = 8
+    tiny = InitialConditions(ics.spacing * n, n, ics.cosmology, np.zeros((n, n, n), np.float32))
+    list(one.run(tiny, [0.0]))
+
+
+@dataclass
+class Cost:
+    """seconds of wall time, and the most memory (GB, 10^9 bytes) that the process held meanwhile."""
+
+    seconds: float = 0.0
+    peak_memory: float | None = None
+
+
+@contextmanager
+def measured() -> Iterator[Cost]:
+    """Measures its block; memory is sampled every 10 ms, where the system tells it."""
+    cost, over = Cost(), threading.Event()
+
+    def sample() -> None:
+        while not over.wait(0.01):
+            now = _resident()
+            if now is not None:
+                cost.peak_memory = max(cost.peak_memory or 0.0, now)
+
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
+    start = time.perf_counter()
+    try:
+        yield cost
+    finally:
+        cost.seconds = time.perf_counter() - start
+        over.set()
+        sampler.join()
+
+
+def _resident() -> float | None:
+    """Memory of this process now, GB; None where /proc does not tell."""
+    try:
+        with open("/proc/self/statm") as stream:
+            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def _unwatched(title: str) -> Iterator[None]:
+    yield None
+
+
+def _default(truth: dict[float, Snapshot]) -> float:
+    """Today where the reference has it, else its lowest redshift."""
+    return 0.0 if 0.0 in truth else min(truth)
+
+
+def _truth(
+    reference: str | PathLike | Snapshot | None, redshift: Any, universe: dict[str, Any]
+) -> tuple[InitialConditions, dict[float, Snapshot] | Engine, str]:
+    """Initial conditions, and the reference: snapshots by redshift or an engine; and its name."""
+    from zeldo.snapshot import read
+    from zeldo.snapshot.reference import SHIPPED, is_reference, read_reference, reference_path
+
+    ics_file = universe.get("ics")
+    if reference is None and isinstance(ics_file, str | os.PathLike) and is_reference(ics_file):
+        reference = ics_file
+    if isinstance(reference, Snapshot):
+        ics = initial_conditions(**universe)
+        return ics, {reference.redshift: _same_universe(reference, ics)}, reference.engine
+    name = "p3m" if reference is None else os.fspath(reference)
+    if name.partition(":")[0] in MODULES:
+        return initial_conditions(**universe), parse_engine(name), name
+    if name in SHIPPED and not Path(name).exists():
+        name = str(reference_path(name))
+    if not Path(name).is_file():
+        raise InputError(
+            f"reference {name!r} is neither a file nor an engine nor {', '.join(SHIPPED)}: engines are {', '.join(MODULES)}"
+        )
+    if Path(name).suffix == ".npz" and is_reference(name):
+        own, snapshots = read_reference(name)
+        given = {key: value for key, value in universe.items() if value not in (None, False)}
+        ics = own if not given else initial_conditions(**universe)
+        for snapshot in snapshots.values():
+            _same_universe(snapshot, ics)
+        return ics, snapshots, next(iter(snapshots.values())).engine
+    snapshot = read(name)
+    ics = initial_conditions(**universe)
+    return ics, {snapshot.redshift: _same_universe(snapshot, ics)}, f"{snapshot.engine} ({Path(name).name})"
+
+
+def _same_universe(snapshot: Snapshot, ics: InitialConditions) -> Snapshot:
+    for name in ("n", "box", "cosmology"):
+        mine, other = getattr(ics, name), getattr(snapshot, name)
+        if mine != other:
+            raise InputError(
+                f"the reference has {name} = {other} and the initial conditions have {mine}: both must be one universe; "
+                "give the reference's own initial conditions by --ics, or its parameters and seed"
+            )
+    if None not in (snapshot.seed, ics.seed) and snapshot.seed != ics.seed:
+        raise InputError(
+            f"the reference has seed = {snapshot.seed} and the initial conditions have {ics.seed}: "
+            "mode by mode they have nothing in common; give the same seed"
+        )
+    return snapshot
