@@ -58,12 +58,17 @@ class Growth:
             a = np.exp(lna)
             friction = 2 + _dlne_dlna(cosmology, a)
             source = 1.5 * omega_m_at(cosmology, a)
-            return [y[1], source * y[0] - friction * y[1], y[3], source * (y[2] - y[0] ** 2) - friction * y[3]]
+            return [
+                y[1],
+                source * y[0] - friction * y[1],
+                y[3],
+                source * (y[2] - y[0] ** 2) - friction * y[3],
+            ]
 
         span = np.log([A_EARLY, A_LATE])
         a0 = A_EARLY
         start = [a0, a0, -3 / 7 * a0**2, -6 / 7 * a0**2]
-        nodes = np.linspace(*span, 1500)
+        nodes = np.linspace(span[0], span[1], 1500)
         scale = np.abs(start)
         solution = solve_ivp(rhs, span, start, method="DOP853", t_eval=nodes, rtol=1e-10, atol=1e-10 * scale)
         if not solution.success:
@@ -111,7 +116,7 @@ class Growth:
 
         d = np.asarray(d, dtype=float)
         nodes, lnd = self._nodes
-        if not np.all((d > 0) & (np.log(d) <= lnd[-1])):
+        if not np.all((d > 0) & (d <= np.exp(lnd[-1]))):
             raise InputError(f"growth factor {d} is not allowed: give 0 < D1 <= {np.exp(lnd[-1]):.3g}")
         inverse = CubicHermiteSpline(lnd, nodes, 1 / self._f1(nodes))
         early = np.minimum(np.log(d) - lnd[0], 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 from zeldo.errors import InputError, nearest
@@ -40,7 +41,7 @@ class Cosmology:
         for field in fields(self):
             value = getattr(self, field.name)
             low, high = RANGES[field.name]
-            if not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+            if not isinstance(value, Real) or not math.isfinite(value) or not low <= float(value) <= high:
                 raise InputError(
                     f"{field.name} = {value!r} is not allowed: give a number from {low:g} to {high:g}"
                 )
@@ -50,7 +51,7 @@ class Cosmology:
                 f"omega_b = {self.omega_b:g} is not below omega_m = {self.omega_m:g}: "
                 "omega_m counts all matter, baryons included"
             )
-        if self.w0 + self.wa > -0.1:
+        if self.w0 + self.wa > -0.1 + 1e-9:  # -0.3 + 0.2 rounds above -0.1
             raise InputError(
                 f"w0 + wa = {self.w0 + self.wa:g} is above -0.1: dark energy would fill the early universe; "
                 "give a smaller wa"
@@ -71,7 +72,9 @@ class Cosmology:
         return PRESETS[name]
 
     @classmethod
-    def from_astropy(cls, cosmology: Any, *, sigma_8: float | None = None, n_s: float | None = None) -> Cosmology:
+    def from_astropy(
+        cls, cosmology: Any, *, sigma_8: float | None = None, n_s: float | None = None
+    ) -> Cosmology:
         """From a flat astropy FLRW object (LambdaCDM, wCDM, w0waCDM families).
 
         sigma_8 and n_s are taken from its metadata where they are not given. Raises `InputError` for curved
@@ -80,7 +83,9 @@ class Cosmology:
         """
         meta = dict(getattr(cosmology, "meta", None) or {})
         if abs(float(getattr(cosmology, "Ok0", 0.0))) > 1e-6:
-            raise InputError(f"{cosmology.name or 'the astropy cosmology'} is curved: zeldo takes flat models only")
+            raise InputError(
+                f"{cosmology.name or 'the astropy cosmology'} is curved: zeldo takes flat models only"
+            )
         known = {"FlatLambdaCDM", "LambdaCDM", "FlatwCDM", "wCDM", "Flatw0waCDM", "w0waCDM"}
         kind = type(cosmology).__name__
         if kind not in known:
@@ -88,7 +93,7 @@ class Cosmology:
         sigma_8 = sigma_8 if sigma_8 is not None else meta.get("sigma8")
         n_s = n_s if n_s is not None else meta.get("n")
         missing = [name for name, value in (("sigma_8", sigma_8), ("n_s", n_s)) if value is None]
-        if cosmology.Ob0 is None:
+        if not cosmology.Ob0:  # None or 0 where it was not given, as astropy's version has it
             missing.append("Ob0")
         if missing:
             raise InputError(f"the astropy cosmology does not say {', '.join(missing)}: pass what is missing")
