@@ -5,6 +5,7 @@ Exit status: 0; 2 for bad input; 1 for a failure; 130 when interrupted. Errors a
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +23,7 @@ def app() -> Any:
         name="zeldo",
         version=__version__,
         help="From a cosmology and a seed to the evolved universe.",
-        default_parameter=None,
+        suppress_keyboard_interrupt=False,
     )
     cli.command(run)
     cli.command(compare)
@@ -31,30 +32,31 @@ def app() -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
+    # a polite kill ends like Ctrl-C: temporary files are removed on the way out
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _run(sys.argv[1:] if arguments is None else list(arguments))
+    except KeyboardInterrupt as error:
+        where = f" {error}" if str(error) else ""
+        return _say(f"interrupted{where}; nothing unfinished was written", 130)
+
+
+def _run(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
     from zeldo.errors import InputError, ZeldoError
 
     try:
-        app()(
-            sys.argv[1:] if arguments is None else list(arguments),
-            exit_on_error=False,
-            print_error=False,
-            result_action="return_value",
-        )
-        return 0
+        app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except InputError as error:
         return _say(error, 2)
     except CycloptsError as error:
         return _say(f"{error}; see zeldo --help", 2)
-    except ZeldoError as error:
+    except (ZeldoError, OSError) as error:
         return _say(error, 1)
     except MemoryError as error:
         return _say(f"not enough memory ({error}): give a smaller n or mesh_factor", 1)
-    except OSError as error:
-        return _say(error, 1)
-    except KeyboardInterrupt:
-        return _say("interrupted; nothing unfinished was written", 130)
+    return 0
 
 
 def _say(message: object, status: int) -> int:

@@ -70,5 +70,6 @@ class Cola:
             relative_to_lpt=True,
             progress=progress,
         )
+        settings = {**asdict(self), "start_redshift": self.start}
         for z, psi, vel in states:
-            yield Snapshot(psi, vel, ics.box, ics.cosmology, z, self.name, ics.seed, asdict(self))
+            yield Snapshot(psi, vel, ics.box, ics.cosmology, z, self.name, ics.seed, settings)

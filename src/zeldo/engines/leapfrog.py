@@ -111,6 +111,8 @@ def evolve(
         return z, out, gravity.numpy(work)
 
     done = 0.0
+    if progress:
+        progress(0, total, "preparing (the first run on a machine compiles for a minute)")
 
     def report(text: str) -> None:
         nonlocal done

@@ -33,8 +33,10 @@ class _Perturbation:
         for count, z in enumerate(redshifts, 1):
             a = 1 / (1 + z)
             unit = 100 * a * float(expansion(ics.cosmology, a))
-            psi = sum(np.float32(d(a)) * field for d, _, field in terms)
-            vel = sum(np.float32(unit * f(a) * d(a)) * field for d, f, field in terms)
+            psi, vel = np.zeros_like(terms[0][2]), np.zeros_like(terms[0][2])
+            for d, f, field in terms:
+                psi += np.float32(d(a)) * field
+                vel += np.float32(unit * f(a) * d(a)) * field
             yield Snapshot(psi, vel, ics.box, ics.cosmology, z, self.name, ics.seed)
             if progress:
                 progress(count, len(redshifts), f"z = {z:g}")

@@ -69,6 +69,8 @@ class Progress:
             bar, self._bar = self._bar, None
         if bar is not None:
             bar.stop()
+        if kind is KeyboardInterrupt and self.text:
+            raise KeyboardInterrupt(f"in {self.title} at {self.text}") from None
 
     def line(self) -> str:
         """`"cola: 30 %, step 3 of 10, 31 s, 1 min 12 s left"`, as written to logs."""

@@ -1,0 +1,156 @@
+"""The command line: what other people's scripts rely on."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zeldo import read, read_reference, reference_path
+from zeldo.commands import main
+from zeldo.snapshot.reference import write_initial_conditions
+
+TINY = ["--n", "16", "--box", "40", "--power", "eisenstein-hu"]
+
+
+def fails(capsys, arguments, *words) -> None:
+    """Exit status 2, and one line on standard error that holds the words."""
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("zeldo: ") and err.count("\n") == 1
+    for word in words:
+        assert word in err
+
+
+def test_run_writes_what_it_was_asked_for(tmp_path, capsys):
+    path = tmp_path / "out.npz"
+    assert main(["run", *TINY, "--engine", "2lpt", "--seed", "3", "-o", str(path)]) == 0
+    snapshot = read(path)
+    assert (snapshot.n, snapshot.box, snapshot.seed, snapshot.engine) == (16, 40.0, 3, "2lpt")
+    assert snapshot.redshift == 0 and snapshot.vel is not None
+    with np.load(path) as raw:
+        assert raw["pos"].shape == raw["vel"].shape == (16**3, 3)
+    assert str(path) in capsys.readouterr().out
+
+
+def test_several_redshifts_write_a_file_each(tmp_path):
+    path = tmp_path / "out.hdf5"
+    arguments = ["run", *TINY, "--engine", "zeldovich", "--redshift", "0", "--redshift", "1", "--redshift", "0.5"]
+    assert main([*arguments, "-o", str(path)]) == 0
+    assert sorted(os.listdir(tmp_path)) == ["out_z0.5.hdf5", "out_z0.hdf5", "out_z1.hdf5"]
+    assert read(tmp_path / "out_z0.5.hdf5").redshift == 0.5
+
+
+def test_initial_conditions_from_a_file_fix_the_universe(tmp_path, small, capsys):
+    ics, _ = small
+    path = tmp_path / "ics.npz"
+    write_initial_conditions(ics, path)
+    assert main(["run", "--ics", str(path), "--engine", "zeldovich", "-o", str(tmp_path / "out.npz")]) == 0
+    made = read(tmp_path / "out.npz")
+    assert (made.n, made.box, made.cosmology) == (ics.n, ics.box, ics.cosmology)
+    capsys.readouterr()
+    fails(capsys, ["run", "--ics", str(path), "--seed", "1", "-o", str(tmp_path / "o.npz")], "seed", "ics")
+
+
+def test_compare_prints_the_table_and_writes_the_report(tmp_path, capsys):
+    out = tmp_path / "report"
+    arguments = ["compare", "--reference", "small", "--engine", "zeldovich", "--engine", "2lpt", "-o", str(out)]
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "zeldovich" in text and "mp-gadget" in text and "density" in text
+    assert (out / "index.html").stat().st_size > 10_000
+    with open(out / "comparison.json") as stream:
+        record = json.load(stream)
+    assert [one["engine"] for one in record["comparisons"]] == ["zeldovich", "2lpt"]
+
+
+def test_zeldovich_against_mp_gadget_by_two_codes(tmp_path, shared):
+    """The referee, which shares no code with zeldo, prints what `zeldo compare` finds."""
+    prediction, ours, theirs = tmp_path / "z.npz", tmp_path / "report", tmp_path / "referee.json"
+    reference = str(reference_path("small"))
+    assert main(["run", "--ics", reference, "--engine", "zeldovich", "-o", str(prediction)]) == 0
+    assert main(["compare", "--ics", reference, "--engine", "zeldovich", "-o", str(ours)]) == 0
+    script = [sys.executable, str(shared / "tools" / "referee.py"), reference, str(prediction)]
+    subprocess.run([*script, "--json", str(theirs)], check=True, capture_output=True)
+    table = json.loads(theirs.read_text())
+    one = json.loads((ours / "comparison.json").read_text())["comparisons"][0]
+    for name in ("density", "displacement", "velocity"):
+        field = one["fields"][name]
+        nearest = [int(np.argmin(np.abs(np.array(field["k"]) - k))) for k in table["k"]]
+        assert np.allclose(np.array(field["transfer"])[nearest], table[name]["T"], atol=1e-4)
+        assert np.allclose(np.array(field["one_minus_r2"])[nearest], table[name]["one_minus_r2"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--omega-m", "-0.3"], ["omega_m", "-0.3"]),
+        (["run", "--omega-m", "0.04"], ["omega_b", "omega_m"]),
+        (["run", "--sigma-8", "nan"], ["sigma_8"]),
+        (["run", "--box", "0"], ["box"]),
+        (["run", "--n", "17"], ["n = 17", "even"]),
+        (["run", "--n", "1"], ["n = 1"]),
+        (["run", "--n", "many"], ["--n"]),
+        (["run", "--seed", "-1"], ["seed"]),
+        (["run", "--redshift", "-0.5"], ["redshift", "-0.5"]),
+        (["run", "--redshift", "30"], ["redshift", "30", "start at 9"]),
+        (["run", "--engine", "colla"], ["colla", "did you mean 'cola'"]),
+        (["run", "--engine", "cola:stepz=3"], ["stepz", "did you mean 'steps'"]),
+        (["run", "--engine", "zeldovich", "--steps", "3"], ["zeldovich", "no options"]),
+        (["run", "--steps", "0"], ["steps = 0"]),
+        (["run", "--mesh-factor", "9"], ["mesh_factor = 9"]),
+        (["run", "--cosmology", "planck2019"], ["planck2019", "planck2018"]),
+        (["run", "--sed", "3"], ["--sed"]),
+        (["run", "--ics", "/nowhere.npz"], ["/nowhere.npz"]),
+        (["run", "-o", "/nowhere/out.npz"], ["/nowhere"]),
+        (["run", "-o", "out.fits"], [".fits", ".hdf5"]),
+        (["fly"], ["fly"]),
+        (["compare", "--reference", "small"], ["engine"]),
+        (["compare", "--reference", "smal", "--engine", "2lpt"], ["smal"]),
+        (["compare", "--reference", "small", "--engine", "2lpt", "--redshift", "2"], ["redshift 2"]),
+        (["compare", "--reference", "small", "--engine", "2lpt", "--n", "64", "--box", "99"], ["box"]),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_status_2(tmp_path, capsys, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    fails(capsys, arguments, *words)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc to see when the run is at work")
+def test_an_interrupted_run_ends_with_130_and_leaves_no_file(tmp_path):
+    script = [sys.executable, "-m", "zeldo", "run", "--n", "64", "--power", "eisenstein-hu", "--steps", "5000"]
+    running = subprocess.Popen([*script, "-o", "out.npz"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):  # until it is at work: the library of its Fourier transforms is loaded
+        time.sleep(0.1)
+        if "ducc0" in Path(f"/proc/{running.pid}/maps").read_text():
+            break
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert err.strip().splitlines()[-1].startswith("zeldo: interrupted")
+    assert os.listdir(tmp_path) == []
+
+
+def test_import_zeldo_loads_nothing_heavy():
+    code = "import sys, zeldo; print([m for m in ('torch', 'numba', 'matplotlib', 'camb', 'scipy') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
+
+
+def test_every_public_name_exists():
+    import zeldo
+
+    for name in zeldo.__all__:
+        assert getattr(zeldo, name) is not None
+    assert importlib.util.find_spec("zeldo.__main__")
+    assert set(read_reference(reference_path("small"))[1]) == {0.0, 1.0}

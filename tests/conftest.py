@@ -1,0 +1,24 @@
+"""What the tests share: the references of MP-Gadget, shipped or beside the checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with references and the referee that share no code with zeldo."""
+    path = Path(__file__).parents[1].parent / "shared"
+    if not path.is_dir():
+        pytest.skip("no folder `shared` with references and the referee beside the checkout")
+    return path
+
+
+@pytest.fixture(scope="session")
+def small():
+    """The shipped 64^3 reference: (initial conditions, {redshift: snapshot})."""
+    from zeldo.snapshot.reference import read_reference, reference_path
+
+    return read_reference(reference_path("small"))
