@@ -340,3 +340,13 @@ def test_a_header_that_does_not_fit_is_refused(tmp_path, change, said):
     rewrite(path, change)
     with pytest.raises(InputError, match=said):
         load(path)
+
+
+def test_the_package_gives_its_names_without_loading_torch():
+    import subprocess
+
+    code = (
+        "import sys, zeldo.networks as n; assert 'torch' not in sys.modules; assert n.load and n.VNet; "
+        "assert all(getattr(n, name) for name in n.__all__)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

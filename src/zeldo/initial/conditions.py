@@ -45,7 +45,9 @@ class InitialConditions:
             raise InputError(f"delta_lin has shape {shape}: with n = {n} it must have {(n, n, n)}")
         field = np.ascontiguousarray(self.delta_lin, dtype=np.float32)
         if not np.isfinite(field).all():
-            raise InputError("delta_lin holds values that are not finite: check the file or field it came from")
+            raise InputError(
+                "delta_lin holds values that are not finite: check the file or field it came from"
+            )
         object.__setattr__(self, "delta_lin", field)
 
     @property

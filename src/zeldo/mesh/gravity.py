@@ -113,7 +113,7 @@ class TorchGravity:
         k, window = mode_factors(m, box, deconvolution)
         half = m // 2 + 1
         self.k = [torch.from_numpy(axis).to(device) for axis in np.ix_(k, k, k[:half])]
-        square = sum(axis * axis for axis in self.k)
+        square = self.k[0] ** 2 + self.k[1] ** 2 + self.k[2] ** 2
         square[0, 0, 0] = torch.inf
         self.green = -1 / square
         for axis in np.ix_(window, window, window[:half]):

@@ -63,11 +63,8 @@ def train(
         from lightning_fabric import Fabric
     except ImportError:
         raise InputError("training needs lightning-fabric: pip install 'zeldo[train]'") from None
-    import torch
 
     config = load(config, TrainConfig, override)
-    if config.threads:
-        torch.set_num_threads(config.threads)
     try:
         config.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -89,8 +86,12 @@ def _on_each(
     fabric: Fabric, config: TrainConfig, resume: bool, stop_after: int | None, progress: Progress | None
 ) -> TrainResult:
     """What every device does."""
+    import torch
+
     from zeldo.training.trainer import Trainer
 
+    if config.threads:
+        torch.set_num_threads(config.threads)
     trainer = Trainer(fabric, config, progress)
     if resume and trainer.last.exists():
         trainer.restore()
