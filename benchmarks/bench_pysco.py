@@ -1,0 +1,167 @@
+"""One step of a particle mesh, zeldo's beside PySCo's (pip install pysco-nbody), in turn, on the same particles."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import statistics
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.inputs import realisation
+from benchmarks.machine import COLUMNS, Timing, cells, run_once, threads
+from benchmarks.output import bar, heading, options, save, start, table
+from zeldo.engines.registry import engine
+from zeldo.mesh.gravity import gravity
+from zeldo.snapshot.snapshot import Snapshot
+
+TINY = 1e-12  # of a step: the particles stay where they are, the work is done
+
+# title, PySCo's solver, zeldo's gradient
+PAIRS = (
+    ("potential on the mesh, fourth-order difference", "fft", "difference"),
+    ("gradient in Fourier space", "full_fft", "spectral"),
+)
+SCHEMES = ("CIC", "TSC")
+
+
+@dataclass
+class Peer:
+    """PySCo's leapfrog step on the particles of a snapshot: kick, drift, wrap, force, kick; float32, in its own order."""
+
+    snapshot: Snapshot
+    m: int
+    solver: str
+    scheme: str
+
+    def __post_init__(self) -> None:
+        import pandas as pd
+
+        utils = importlib.import_module("pysco.utils")
+        self.leapfrog: Any = importlib.import_module("pysco.integration").leapfrog
+        _mend_full_fft()
+        box, n = self.snapshot.box, self.snapshot.n
+        # its mesh points are cell centres
+        x = np.mod(self.snapshot.positions() / box + 0.5 / self.m, 1.0).astype(np.float32)
+        x[x >= 1] = 0
+        self.x, self.v, self.ids = x, np.zeros_like(x), np.arange(len(x))
+        # particles along a space-filling curve, as PySCo keeps its own
+        key = importlib.import_module("pysco.morton").positions_to_keys(self.x)
+        self.ids = np.argsort(key)
+        self.x = np.ascontiguousarray(self.x[self.ids])
+        self.a = np.zeros_like(self.x)
+        self.parameters = pd.Series(
+            {
+                "H0": 67.11, "boxlen": box, "Om_m": 0.3175, "Om_lambda": 0.6825, "npart": n**3, "t": 0.0,
+                "aexp": 1.0, "aexp_old": 1.0, "theory": "newton", "mass_scheme": self.scheme,
+                "linear_newton_solver": self.solver, "gradient_stencil_order": 5, "ncoarse": int(np.log2(self.m)),
+                "nthreads": threads(), "save_power_spectrum": "no", "write_snapshot": False,
+            }
+        )  # fmt: skip
+        utils.set_units(self.parameters)
+
+    def __call__(self) -> None:
+        tables = [lambda t: 0.0]
+        empty = np.empty(0, np.float32)
+        self.x, self.v, self.a, _, _ = self.leapfrog(
+            self.x, self.v, self.a, empty, empty, np.float32(TINY), tables, self.parameters
+        )
+
+    def force(self) -> np.ndarray:
+        """In the order and the units of zeldo's: F = -grad lap^-1 delta, (3, n, n, n), Mpc/h."""
+        out = np.empty_like(self.a)
+        out[self.ids] = -self.a * np.float32(self.snapshot.box / (1.5 * 0.3175))
+        return out.T.reshape(self.snapshot.psi.shape)
+
+
+def _mend_full_fft() -> None:
+    """PySCo 1.0.9 gives its own fft_force one argument more than that takes; the solver it calls is named as `import solver`."""
+    solver = importlib.import_module("solver")
+    if not hasattr(solver, "given_fft_force"):
+        solver.given_fft_force = solver.fft_force
+        solver.fft_force = lambda rhs, param, *more: solver.given_fft_force(rhs, param)
+
+
+class Ours:
+    """zeldo's step with the same arithmetic: kick, drift, force, kick."""
+
+    def __init__(self, snapshot: Snapshot, m: int, gradient: str):
+        # PySCo divides out both windows
+        self.gravity = gravity(snapshot.n, snapshot.box, m, gradient=gradient, deconvolution=2.0)
+        self.psi, self.v = snapshot.psi.copy(), np.zeros_like(snapshot.psi)
+        self.f = np.zeros_like(self.psi)
+
+    def __call__(self) -> None:
+        self.gravity.combine(self.v, (1.0, self.v), (TINY, self.f))
+        self.gravity.combine(self.psi, (1.0, self.psi), (TINY, self.v))
+        self.f = self.gravity(self.psi)
+        self.gravity.combine(self.v, (1.0, self.v), (TINY, self.f))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = options(__doc__, "bench_pysco")
+    parser.add_argument("--n", type=int, help="particles per side, a power of two")
+    parser.add_argument("--runs", type=int, help="pairs")
+    given = parser.parse_args(arguments)
+    n, runs = given.n or (32 if given.quick else 128), given.runs or (3 if given.quick else 11)
+    m = 2 * n
+    result = start(f"One PM step: {n}^3 particles, mesh {m}^3, beside PySCo's")
+    try:
+        print("importing PySCo: the first time it compiles for a minute or more", flush=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("pysco")
+            from importlib.metadata import version
+        result["pysco"] = version("pysco-nbody")
+    except ImportError as error:
+        print(f"PySCo is not here ({error}): skipped; `pip install pysco-nbody` brings it")
+        result["skipped"] = str(error)
+        save(result, given.json)
+        return
+    logging.disable(logging.INFO)
+    particles = next(iter(engine("cola").run(realisation(n), [0.0])))
+    result["pairs"] = {}
+    worst = 0.0
+    for title, solver, gradient in PAIRS:
+        # the fairest opponent is the faster of its two mass assignments
+        peers = [Peer(particles, m, solver, scheme) for scheme in SCHEMES]
+        result["pairs"][solver] = found = _pair(title, Ours(particles, m, gradient), peers, runs, result)
+        worst = max(worst, found["ratio_to_fastest"])
+    bar(result, f"zeldo's step over PySCo's fastest, pair by pair, mesh {m}^3", worst, 1.0, "times")
+    save(result, given.json)
+
+
+def _pair(title: str, ours: Ours, peers: list[Peer], runs: int, result: dict) -> dict:
+    heading(f"{title}: {runs} times zeldo and PySCo in turn, compiled before")
+    steps: dict[str, Callable[[], None]] = {"zeldo, CIC": ours}
+    steps |= {f"PySCo {result['pysco']}, {peer.scheme}": peer for peer in peers}
+    for step in steps.values():
+        step()
+    timings = {label: Timing() for label in steps}
+    for _ in range(runs):
+        for label, step in steps.items():
+            run_once(step, timings[label])
+    first = timings["zeldo, CIC"]
+    found: dict = {label: timing.to_dict() for label, timing in timings.items()}
+    rows = []
+    for label, timing in timings.items():
+        ratio = statistics.median(a / b for a, b in zip(first.wall, timing.wall, strict=True))
+        found[label]["zeldo_over_it"] = ratio
+        rows.append([label, *cells(timing), f"{ratio:.2f}"])
+    table(["one step", *COLUMNS, "zeldo / it"], rows)
+    found["ratio_to_fastest"] = max(found[label]["zeldo_over_it"] for label in list(steps)[1:])
+    for peer in peers:
+        a, b = ours.f.ravel().astype(float), peer.force().ravel().astype(float)
+        slope, r = float(a @ b / (a @ a)), float(np.corrcoef(a, b)[0, 1])
+        found[f"agreement, {peer.scheme}"] = {"slope": slope, "correlation": r}
+        print(f"same force: PySCo's ({peer.scheme}) = {slope:.4f} times zeldo's, correlation {r:.5f}")
+    print(flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    main()

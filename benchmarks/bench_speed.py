@@ -1,0 +1,155 @@
+"""How long the mesh engines take, warm and without output, and where one step of them spends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FunctionType, ModuleType
+
+import numpy as np
+
+from benchmarks.inputs import realisation, reference_directory
+from benchmarks.machine import COLUMNS, Timing, cells, measure, run_once, threads
+from benchmarks.output import bar, heading, options, save, start, table
+from zeldo.engines.registry import engine
+from zeldo.initial.conditions import InitialConditions
+
+L_PICOLA = {1: 2.0, 2: 9.8}  # seconds with output, 128^3, two quiet cores
+LIMIT, AIM = {1: 1.0, 2: 5.0}, {1: 0.5, 2: 3.0}
+STEPS = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = options(__doc__, "bench_speed")
+    parser.add_argument("--n", type=int, help="particles per side")
+    parser.add_argument("--runs", type=int, help="timed runs of each engine")
+    parser.add_argument("--steps-only", action="store_true", help="the stages of a step alone")
+    given = parser.parse_args(arguments)
+    n, runs = given.n or (32 if given.quick else 128), given.runs or (3 if given.quick else 7)
+    result = start(f"Speed: {n}^3 particles, {STEPS} steps")
+    ics = _conditions(n, given.reference)
+    if not given.steps_only:
+        result["engines"] = _engines(ics, runs, result)
+    result["stages"] = _stages(ics, runs)
+    save(result, given.json)
+
+
+def _conditions(n: int, reference: str | None) -> InitialConditions:
+    directory = reference_directory(reference)
+    if n == 128 and directory and (directory / "fiducial.npz").exists():
+        from zeldo.snapshot.reference import read_initial_conditions
+
+        print("initial conditions: fiducial.npz")
+        return read_initial_conditions(directory / "fiducial.npz")
+    print("initial conditions: a realisation of our own")
+    return realisation(n)
+
+
+def _engines(ics: InitialConditions, runs: int, result: dict) -> dict:
+    heading("Engines: positions and velocities at z = 0, warm, without output")
+    timings: dict[str, Timing] = {}
+    for name, factor in (("cola", 1), ("cola", 2), ("pm", 1), ("pm", 2)):
+        run = engine(name, steps=STEPS, mesh_factor=factor).run
+        timings[f"{name}, mesh {_mesh(factor)}"] = measure(lambda run=run: list(run(ics, [0.0])), runs)  # type: ignore[misc]
+    peer = [f"{L_PICOLA[factor]:g}" for factor in (1, 2)] * 2
+    rows = [
+        [label, *cells(timing), other] for (label, timing), other in zip(timings.items(), peer, strict=True)
+    ]
+    table([f"of {runs} runs", *COLUMNS, "L-PICOLA s"], rows)
+    print(
+        "cpu/thr: seconds of this process over its threads; others: what other processes took of the machine meanwhile."
+    )
+    print("L-PICOLA: 128^3, with output, on two quiet cores.\n")
+    for factor in (1, 2) if ics.n == 128 else ():
+        timing = timings[f"cola, mesh {_mesh(factor)}"]
+        what = f"cola, {STEPS} steps, mesh {_mesh(factor)}, {ics.n}^3"
+        bar(result, what + ", wall", timing.median, LIMIT[factor], aim=AIM[factor])
+        print(f"          of it work: {timing.cpu_median:.3f} s on each of {threads()} threads")
+    return {label: timing.to_dict() for label, timing in timings.items()}
+
+
+def _stages(ics: InitialConditions, runs: int) -> dict:
+    from zeldo.mesh.gravity import gravity
+
+    psi = next(iter(engine("cola", steps=STEPS).run(ics, [0.0]))).psi
+    found = {}
+    for factor, gradient in ((1, "difference"), (2, "difference"), (2, "spectral")):
+        m = factor * ics.n
+        force = gravity(ics.n, ics.box, m, gradient=gradient)
+        heading(f"One force: {ics.n}^3 particles at z = 0, mesh {m}^3, gradient {gradient}")
+        force(psi)
+        whole, stages = Timing(), {}
+        for _ in range(runs):
+            with stage_times() as times:
+                run_once(lambda force=force: force(psi), whole)  # type: ignore[misc]
+            for stage, (wall, cpu) in times.items():
+                stages.setdefault(stage, Timing())
+                stages[stage].wall.append(wall)
+                stages[stage].cpu.append(cpu / threads())
+                stages[stage].others.append(np.nan)
+        rest = whole.median - sum(timing.median for timing in stages.values())
+        rows = [
+            [stage, f"{1e3 * t.median:.1f}", f"{1e3 * min(t.wall):.1f}", f"{1e3 * t.cpu_median:.1f}"]
+            for stage, t in stages.items()
+        ]
+        rows.append(["rest", f"{1e3 * rest:.1f}", "", ""])
+        rows.append(["whole", *[f"{1e3 * x:.1f}" for x in (whole.median, min(whole.wall), whole.cpu_median)]])
+        table(["stage", "median ms", "min ms", "cpu/thr ms"], rows)
+        print(f"others took {100 * whole.others_median:.0f} % of the machine\n")
+        found[f"mesh {m}, {gradient}"] = {stage: t.to_dict() for stage, t in stages.items()} | {
+            "whole": whole.to_dict()
+        }
+    return found
+
+
+@contextmanager
+def stage_times() -> Iterator[dict[str, tuple[float, float]]]:
+    """Wall and CPU seconds in each public function of the mesh's kernels and transforms that is called inside."""
+    from zeldo.mesh import fft, numba_kernels
+
+    times: dict[str, tuple[float, float]] = {}
+    depth = 0
+
+    def timed(name: str, function: Callable) -> Callable:
+        def call(*args: object, **kwargs: object) -> object:
+            nonlocal depth
+            depth += 1
+            wall, cpu = time.perf_counter(), time.process_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                depth -= 1
+                if depth == 0:
+                    before = times.get(name, (0.0, 0.0))
+                    times[name] = (
+                        before[0] + time.perf_counter() - wall,
+                        before[1] + time.process_time() - cpu,
+                    )
+
+        return call
+
+    saved: list[tuple[ModuleType, str, FunctionType]] = []
+    for module in (numba_kernels, fft):
+        for name, function in list(vars(module).items()):
+            if (
+                isinstance(function, FunctionType)
+                and function.__module__ == module.__name__
+                and name[0] != "_"
+                and name not in ("threads", "check_mesh", "combine")
+            ):
+                saved.append((module, name, function))
+                setattr(module, name, timed(name, function))
+    try:
+        yield times
+    finally:
+        for module, name, function in saved:
+            setattr(module, name, function)
+
+
+def _mesh(factor: int) -> str:
+    return "N" if factor == 1 else f"{factor}N"
+
+
+if __name__ == "__main__":
+    main()

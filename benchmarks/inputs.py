@@ -1,0 +1,47 @@
+"""What the benchmarks run on: references by a code that nobody here wrote, or a realisation of our own."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from zeldo.initial.conditions import InitialConditions
+
+BESIDE = Path(__file__).parents[2] / "shared" / "reference"
+
+
+def reference_directory(given: str | None) -> Path | None:
+    """Where the reference files are, None where they are not."""
+    for place in (given, os.environ.get("ZELDO_REFERENCE"), BESIDE):
+        if place and Path(place).is_dir():
+            return Path(place)
+        if place and place is not BESIDE:
+            raise SystemExit(f"{place} is not a directory: give the one that holds fiducial.npz")
+    return None
+
+
+def references(given: str | None, names: tuple[str, ...]) -> dict[str, Path]:
+    """Those of the reference files that are there, by name; the shipped 64^3 one where no other is."""
+    directory = reference_directory(given)
+    found = {name: directory / name for name in names if (directory / name).exists()} if directory else {}
+    if not found:
+        from zeldo.snapshot.reference import reference_path
+
+        found = {"small.npz": reference_path("small")}
+    return {name: path for name, path in found.items() if path.exists()}
+
+
+def peers(given: str | None) -> dict:
+    """Figures of other codes on the same phases, by file and code; empty where the table is not there."""
+    directory = reference_directory(given)
+    path = directory / "peers.json" if directory else None
+    return json.loads(path.read_text()) if path and path.exists() else {}
+
+
+def realisation(n: int, box: float | None = None, seed: int = 7) -> InitialConditions:
+    """Initial conditions at the lattice spacing of the fiducial reference, 250 / 128 Mpc/h; fast to make."""
+    from zeldo.cosmology.parameters import PRESETS
+    from zeldo.initial.linear import initial_conditions
+
+    return initial_conditions(PRESETS["quijote"], box or 250.0 * n / 128, n, seed, power="eisenstein-hu")

@@ -1,0 +1,130 @@
+"""Where a figure was measured, and how quiet it was there."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("numpy", "numba", "torch", "ducc0", "zeldo")
+
+
+def machine() -> dict:
+    """CPU, cores, memory, threads in use and versions: what a time means nothing without."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": threads(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+    }
+
+
+def machine_line(found: dict) -> str:
+    """The same in one line."""
+    versions = ", ".join(f"{name} {found[name]}" for name in ("python", *PACKAGES))
+    cores = f"{found['cores']} cores, {found['threads']} threads, {found['memory_gb']:g} GB"
+    return f"{found['cpu']}, {cores}; {versions}"
+
+
+def threads() -> int:
+    """Threads that kernels and transforms use."""
+    from zeldo.mesh import fft
+
+    return fft.threads()
+
+
+@dataclass
+class Timing:
+    """Runs of one thing. cpu: seconds of this process over its threads, what the wall would be on quiet cores at the least;
+    others: the share of the machine that other processes took meanwhile (nan where the system does not tell)."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.wall)
+
+    @property
+    def cpu_median(self) -> float:
+        return statistics.median(self.cpu)
+
+    @property
+    def others_median(self) -> float:
+        return statistics.median(self.others)
+
+    def to_dict(self) -> dict:
+        return {
+            "median_s": self.median,
+            "min_s": min(self.wall),
+            "max_s": max(self.wall),
+            "cpu_per_thread_s": self.cpu_median,
+            "others_share": self.others_median,
+            "runs": len(self.wall),
+        }
+
+
+COLUMNS = ["median s", "min s", "max s", "cpu/thr s", "others %"]
+
+
+def cells(timing: Timing) -> list[str]:
+    """The values of `COLUMNS`."""
+    numbers = (timing.median, min(timing.wall), max(timing.wall), timing.cpu_median)
+    return [f"{x:.3f}" for x in numbers] + [f"{100 * timing.others_median:.0f}"]
+
+
+def run_once(function: Callable[[], object], timing: Timing) -> object:
+    """Run it, note what it took."""
+    busy0, cpu0, wall0 = _busy(), time.process_time(), time.perf_counter()
+    result = function()
+    wall, cpu, busy = time.perf_counter() - wall0, time.process_time() - cpu0, _busy() - busy0
+    timing.wall.append(wall)
+    timing.cpu.append(cpu / threads())
+    timing.others.append(max(busy - cpu, 0.0) / (wall * (os.cpu_count() or 1)) if busy == busy else busy)
+    return result
+
+
+def measure(function: Callable[[], object], repeats: int = 7, warm: int = 1) -> Timing:
+    """Time of `repeats` runs after `warm` that do not count: they compile and touch memory."""
+    for _ in range(warm):
+        function()
+    timing = Timing()
+    for _ in range(repeats):
+        run_once(function, timing)
+    return timing
+
+
+def _busy() -> float:
+    """Seconds that all cores together have worked, for anybody, stolen ones included; nan where nobody counts."""
+    try:
+        line = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    except OSError:
+        return float("nan")
+    user, nice, system, _idle, _wait, irq, soft, steal = (int(x) for x in line[1:9])
+    return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "-"
