@@ -1,0 +1,85 @@
+"""Particles of a displaced lattice, listed by the cubic cells of a periodic box: what both halves of P3M work on.
+
+Coordinates are float32 relative to the particle's own cell, so their rounding does not depend on the size of the box.
+The list is a stable counting sort: within a cell the particles stand in Lagrangian order for any number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import get_num_threads, njit, prange
+
+from zeldo.errors import InputError
+
+_parallel = {"parallel": True, "fastmath": True, "error_model": "numpy", "cache": True, "nogil": True}
+
+
+class CellList:
+    """n^3 particles in a box (Mpc/h), by cells of at least `radius` (Mpc/h).
+
+    count: cells per side. side: their length in units of radius. start: (count^3 + 1,) first particle of each cell,
+    z fastest. order: (n^3,) Lagrangian row of each. position: (3, n^3 + 8) float32 in units of radius, relative to the
+    cell's corner (eight more, so that whole vectors may be read past the end).
+    Raises `InputError` where fewer than three cells fit.
+    """
+
+    def __init__(self, n: int, box: float, radius: float):
+        self.n, self.box, self.radius = n, box, radius
+        self.count = int(box / radius * (1 + 1e-6))
+        if self.count < 3:
+            raise InputError(
+                f"the pair force reaches {radius:.3g} Mpc/h, more than a third of the box of {box:g}: "
+                "give more particles, a finer mesh or a shorter reach"
+            )
+        self.side = box / radius / self.count
+        self.start = np.zeros(self.count**3 + 1, np.int64)
+        self.order = np.empty(n**3, np.int32 if n < 1290 else np.int64)
+        self.position = np.zeros((3, n**3 + 8), np.float32)
+        self._key = np.empty(n**3, np.int32)
+
+    def sort(self, psi: np.ndarray) -> None:
+        """Lists the particles displaced by psi, (3, n, n, n) float32, Mpc/h."""
+        counts = np.zeros((get_num_threads(), self.count**3), np.int32)
+        _sort(psi.reshape(3, -1), self.n, self.n / self.box, self.count, self.side,
+              counts, self._key, self.order, self.start, self.position)  # fmt: skip
+
+
+@njit(inline="always")
+def _cell_coordinate(psi, axis, p, n, per_box, to_cells, cells):  # type: ignore[no-untyped-def]
+    """The particle's coordinate in cells, in [0, cells]."""
+    q = p // (n * n) if axis == 0 else (p // n) % n if axis == 1 else p % n
+    x = (q + np.float64(psi[axis, p]) * per_box) * to_cells
+    return x - cells * np.floor(x / cells)
+
+
+@njit(**_parallel)
+def _sort(psi, n, per_box, cells, side, counts, key, order, start, position):  # type: ignore[no-untyped-def]
+    threads, total = counts.shape
+    particles = psi.shape[1]
+    to_cells = cells / n
+    bounds = np.arange(threads + 1) * particles // threads
+    for t in prange(threads):
+        for p in range(bounds[t], bounds[t + 1]):
+            c = 0
+            for axis in range(3):
+                x = _cell_coordinate(psi, axis, p, n, per_box, to_cells, cells)
+                c = c * cells + min(int(x), cells - 1)
+            key[p] = c
+            counts[t, c] += 1
+    at = 0
+    for c in range(total):
+        start[c] = at
+        for t in range(threads):
+            here = counts[t, c]
+            counts[t, c] = at
+            at += here
+    start[total] = at
+    for t in prange(threads):
+        for p in range(bounds[t], bounds[t + 1]):
+            c = key[p]
+            s = counts[t, c]
+            counts[t, c] += 1
+            order[s] = p
+            for axis in range(3):
+                x = _cell_coordinate(psi, axis, p, n, per_box, to_cells, cells)
+                position[axis, s] = (x - min(int(x), cells - 1)) * side

@@ -1,0 +1,197 @@
+"""P3M as an integrator: growth, energy, momentum, resumption, and what it refuses."""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+from zeldo.cosmology.background import growth
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines.p3m import P3M, Simulation
+from zeldo.engines.p3m_energy import energies
+from zeldo.engines.p3m_steps import Weights, schedule
+from zeldo.engines.registry import engine
+from zeldo.errors import InputError
+from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.linear import initial_conditions
+
+QUIJOTE = Cosmology.preset("quijote")
+QUICK = P3M(mesh_factor=2.0, reach=2.393, mesh_step=0.3, pair_step=0.15)
+
+
+def start(n: int = 8, spacing: float = 2.0, cosmology: Cosmology = QUIJOTE) -> InitialConditions:
+    return initial_conditions(cosmology, n * spacing, n, 3, power="eisenstein-hu")
+
+
+def cut(ics: InitialConditions, fraction: float) -> InitialConditions:
+    """Only the modes below a fraction of the Nyquist frequency."""
+    k = np.fft.fftfreq(ics.n, 1 / ics.n)
+    square = k[:, None, None] ** 2 + k[:, None] ** 2 + k**2
+    modes = np.where(square <= (fraction * ics.n / 2) ** 2, np.fft.fftn(ics.delta_lin), 0)
+    return replace(ics, delta_lin=np.fft.ifftn(modes).real.astype(np.float32))
+
+
+class KilledError(Exception):
+    pass
+
+
+def kill_after(share: float):
+    def progress(done: float, total: float, text: str) -> None:
+        if done > share * total:
+            raise KilledError
+
+    return progress
+
+
+def test_linear_waves_grow_by_the_growth_factor() -> None:
+    # a field too weak for anything else; waves of at least eight lattice spacings, below the lattice's own discreteness
+    weak = replace(QUIJOTE, sigma_8=0.05)
+    ics = cut(start(16, 20.0, weak), 0.25)
+    final, earlier = None, None
+    for snapshot in P3M(mesh_step=0.1, pair_step=0.1).run(ics, [0.0, 3.0]):
+        earlier, final = final, snapshot
+    assert earlier is not None and earlier.redshift == 3
+    from zeldo.initial.lpt import linear_displacement, second_order_displacement
+
+    g = growth(weak)
+    for snapshot in (earlier, final):
+        a = snapshot.scale_factor
+        lpt = g.d1(a) * linear_displacement(ics) + g.d2(a) * second_order_displacement(ics)
+        rate = 100 * a * Weights(weak).momentum(a) / a**2
+        for field, truth in ((snapshot.psi, lpt), (snapshot.vel, rate * linear_displacement(ics))):
+            amplitude = np.sum(field * truth) / np.sum(truth**2)
+            assert amplitude == pytest.approx(1, abs=0.01)
+            assert np.std(field - amplitude * truth) < 0.05 * np.std(truth)
+
+
+def test_energy_follows_layzer_and_irvine() -> None:
+    ics = start(16, 1.5)
+    engine = P3M()
+    simulation = Simulation(engine, ics)
+    simulation.start()
+    steps = schedule(49.0, [0.0], engine.mesh_step, engine.pair_step)
+    records = [(steps[0].start, *energies(simulation, steps[0].start))]
+    for step in steps:
+        simulation.step(step)
+        records.append((step.end, *energies(simulation, step.end)))
+    a, kinetic, potential = np.array(records).T
+    work = np.sum(0.5 * (kinetic[1:] + kinetic[:-1]) * np.diff(a))
+    total = a * (kinetic + potential)
+    change = a * potential - a[0] * potential[0]
+    assert kinetic[-1] > 0 > change[-1]
+    assert abs(total[-1] - total[0] + work) < 0.01 * abs(change[-1])
+
+
+def test_momentum_stays_where_it_began() -> None:
+    ics = start(16, 1.0)
+    snapshot = list(P3M(mesh_step=0.1, pair_step=0.02).run(ics, [0.0]))[-1]
+    p = snapshot.velocities().astype(np.float64)
+    assert np.std(p) > 50  # km/s: it is no test where nothing moves
+    assert np.abs(p.mean(0)).max() < 1e-5 * np.sqrt((p**2).sum(1)).mean()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.7, 0.999])
+def test_killed_run_resumes_to_the_same_bits(tmp_path: Path, share: float) -> None:
+    ics, redshifts = start(), [9.0, 1.0, 0.0]
+    whole = list(QUICK.run(ics, redshifts))
+    engine = replace(QUICK, checkpoint=tmp_path / "state.npz", checkpoint_minutes=0)
+    with pytest.raises(KilledError):
+        list(engine.run(ics, redshifts, kill_after(share)))
+    assert list(tmp_path.iterdir())
+    again = []
+    done: list[float] = []
+    for snapshot in engine.run(ics, redshifts, lambda d, t, x: done.append(d / t)):
+        again.append(snapshot)
+    assert done[0] > share - 0.35  # it did not start afresh
+    for first, second in zip(whole, again, strict=True):
+        assert first.redshift == second.redshift
+        assert np.array_equal(first.psi, second.psi) and np.array_equal(first.vel, second.vel)
+    assert not list(tmp_path.iterdir())
+
+
+def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    engine = replace(QUICK, checkpoint=tmp_path / "state.npz", checkpoint_minutes=0)
+    with pytest.raises(KilledError):
+        list(engine.run(start(), [0.0], kill_after(0.5)))
+    for other, redshifts in ((replace(engine, pair_step=0.1), [0.0]), (engine, [0.5])):
+        with pytest.raises(InputError, match="other options or initial conditions"):
+            list(other.run(start(), redshifts))
+    with pytest.raises(InputError, match="other options or initial conditions"):
+        list(engine.run(start(spacing=2.5), [0.0]))
+
+
+def test_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    engine = replace(QUICK, checkpoint=path, checkpoint_minutes=0)
+    with pytest.raises(KilledError):
+        list(engine.run(start(), [0.0], kill_after(0.5)))
+    path.write_bytes(path.read_bytes()[:-4000])
+    with pytest.raises(InputError) as error:
+        list(engine.run(start(), [0.0]))
+    assert "\n" not in str(error.value)
+
+
+def test_bits_do_not_depend_on_threads() -> None:
+    threads = numba.get_num_threads()
+    many = list(QUICK.run(start(16), [0.0]))[-1]
+    try:
+        numba.set_num_threads(1)
+        one = list(QUICK.run(start(16), [0.0]))[-1]
+    finally:
+        numba.set_num_threads(threads)
+    assert np.array_equal(many.psi, one.psi) and np.array_equal(many.vel, one.vel)
+
+
+def test_progress_ends_at_the_total_and_never_falls() -> None:
+    calls: list[tuple[float, float, str]] = []
+    list(QUICK.run(start(), [2.0, 0.0], lambda *call: calls.append(call)))
+    done = [call[0] for call in calls]
+    assert done == sorted(done) and done[-1] == pytest.approx(calls[-1][1])
+    assert calls[-1][2] == "z = 0.00"
+
+
+def test_steps_end_exactly_at_outputs_and_are_no_longer_than_asked() -> None:
+    steps = schedule(49.0, [3.0, 0.5, 0.0], 0.05, 0.004)
+    assert [step.end for step in steps if step.is_output] == [1 / 4, 1 / 1.5, 1.0]
+    assert all(a.end == b.start for a, b in pairwise(steps))
+    assert max(np.log(s.end / s.start) for s in steps) < 0.05 + 1e-9
+    assert all(np.log(s.end / s.start) / s.pairs < 0.004 / s.end**0.5 + 1e-9 for s in steps)
+
+
+def test_short_weights_are_the_integrals_of_the_equations_of_motion() -> None:
+    from zeldo.cosmology.background import expansion
+
+    w, a, b = Weights(QUIJOTE), 0.5, 0.5001
+    e = float(expansion(QUIJOTE, a))
+    assert w.kick(a, b, a) == pytest.approx(1.5 * QUIJOTE.omega_m / (a**2 * e) * (b - a), rel=1e-3)
+    assert w.drift(a, b, a) == pytest.approx((b - a) / (a**3 * e), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mesh_factor", 0.5),
+        ("reach", float("nan")),
+        ("shape", 2.5),
+        ("softening", 0),
+        ("pair_step", "small"),
+        ("mesh_step", True),
+    ],
+)
+def test_options_out_of_range_are_refused(name: str, value: object) -> None:
+    with pytest.raises(InputError, match=name):
+        engine("p3m", **{name: value})
+
+
+def test_redshifts_before_the_start_are_refused_before_work() -> None:
+    with pytest.raises(InputError, match="redshift"):
+        next(QUICK.run(start(), [60.0]))
+
+
+def test_checkpoint_name_is_checked(tmp_path: Path) -> None:
+    for path in (tmp_path / "state.txt", tmp_path / "nowhere" / "state.npz"):
+        with pytest.raises(InputError):
+            next(replace(QUICK, checkpoint=path).run(start(), [0.0]))

@@ -1,0 +1,204 @@
+"""The force of P3M: split, softening, pairs and mesh against sums in double precision."""
+
+from functools import cache
+
+import numba
+import numpy as np
+import pytest
+from scipy.special import erfc
+
+from zeldo.engines.cells import CellList
+from zeldo.engines.force_split import ForceSplit
+from zeldo.engines.mesh_force import MeshForce
+from zeldo.engines.pair_force import PairForce
+from zeldo.errors import InputError
+
+N, BOX = 8, 100.0
+SPACING = BOX / N
+SOFTENING = SPACING / 40
+
+
+def lattice() -> np.ndarray:
+    return np.stack(np.meshgrid(*3 * [np.arange(N) * SPACING], indexing="ij"))
+
+
+def scattered(kind: str) -> np.ndarray:
+    """Displacements (3, N, N, N) that make a random, a clustered or a nearly regular distribution."""
+    rng = np.random.default_rng(5)
+    if kind == "random":
+        return (rng.uniform(-2 * BOX, 2 * BOX, (3, N, N, N)) - lattice()).astype(np.float32)
+    if kind == "clustered":
+        centres = rng.uniform(0, BOX, (3, 6))
+        x = centres[:, rng.integers(0, 6, N**3)] + rng.normal(0, 0.3 * SPACING, (3, N**3))
+        return (x.reshape(3, N, N, N) - lattice()).astype(np.float32)
+    return rng.normal(0, 0.3 * SPACING, (3, N, N, N)).astype(np.float32)
+
+
+def separations(psi: np.ndarray) -> np.ndarray:
+    """d[i, j] = x_j - x_i, minimal image, float64."""
+    x = (lattice() + psi.astype(np.float64)).reshape(3, -1).T
+    d = x[None] - x[:, None]
+    return d - BOX * np.round(d / BOX)
+
+
+@cache
+def ewald(kind: str) -> np.ndarray:
+    """Newton's force in the periodic box by Ewald's sums, float64 (N^3, 3): F = -grad lap^-1 delta."""
+    psi = scattered(kind)
+    d = separations(psi)
+    alpha = 5.6 / BOX
+    force = np.zeros((N**3, 3))
+    for image in np.ndindex(3, 3, 3):
+        e = d + (np.array(image) - 1) * BOX
+        r = np.sqrt((e**2).sum(-1))
+        r[r == 0] = 1e9
+        f = (erfc(alpha * r) + 2 * alpha * r / np.sqrt(np.pi) * np.exp(-((alpha * r) ** 2))) / r**3
+        force += (f[..., None] * e).sum(1)
+    whole = np.stack(np.meshgrid(*3 * [np.arange(-8, 9)], indexing="ij"), -1).reshape(-1, 3)
+    square = (whole**2).sum(1)
+    k = whole[(square > 0) & (square <= 64)] * 2 * np.pi / BOX
+    k2 = (k**2).sum(1)
+    weight = 4 * np.pi / BOX**3 * np.exp(-k2 / (4 * alpha**2)) / k2
+    wave = np.exp(1j * (lattice() + psi.astype(np.float64)).reshape(3, -1).T @ k.T)
+    force += ((wave * wave.conj().sum(0) * weight) @ (1j * k)).real
+    return force * SPACING**3 / (4 * np.pi)
+
+
+def total_force(psi: np.ndarray, split: ForceSplit, mesh_factor: int) -> np.ndarray:
+    cells = CellList(N, BOX, split.radius)
+    cells.sort(psi)
+    near, far = np.empty_like(psi), np.empty_like(psi)
+    PairForce(split, cells)(near)
+    MeshForce(split, mesh_factor * N, cells)(far)
+    return (near + far).reshape(3, -1).T
+
+
+def by_hand(psi: np.ndarray, factor) -> np.ndarray:
+    """The sum over minimal images of r times factor(r), float64."""
+    d = separations(psi)
+    r = np.sqrt((d**2).sum(-1))
+    np.fill_diagonal(r, 1e9)
+    return (factor(r)[..., None] * d).sum(1) * SPACING**3 / (4 * np.pi)
+
+
+def rms(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.asarray(x, np.float64) ** 2)))
+
+
+@pytest.mark.parametrize("kind", ["random", "clustered", "regular"])
+@pytest.mark.parametrize(("mesh_factor", "reach", "shape"), [(3, 1.863, 3), (2, 2.393, 3)])
+def test_force_is_newtons_in_a_periodic_box(kind: str, mesh_factor: int, reach: float, shape: int) -> None:
+    psi = scattered(kind)
+    split = ForceSplit(reach * SPACING, shape, SOFTENING)
+    hard = ForceSplit(reach * SPACING, shape, 1e-6 * SOFTENING)
+    # the reference is softened where close pairs are
+    truth = ewald(kind) + by_hand(psi, lambda r: split.pair_factor(r) - hard.pair_factor(r))
+    error = rms(total_force(psi, split, mesh_factor) - truth) / rms(truth)
+    assert error < (3e-3 if kind == "regular" else 1e-3)  # on a near-lattice most of the force cancels
+
+
+@pytest.mark.parametrize("kind", ["random", "clustered"])
+@pytest.mark.parametrize("shape", [1, 2, 3, 4])
+def test_kernel_sums_every_pair_within_reach_once(kind: str, shape: int) -> None:
+    psi = scattered(kind)
+    split = ForceSplit(BOX / 3.2, shape, SOFTENING)  # crowded cells: several parts each
+    cells = CellList(N, BOX, split.radius)
+    cells.sort(psi)
+    force = PairForce(split, cells)(np.empty_like(psi)).reshape(3, -1).T
+    truth = by_hand(psi, split.pair_factor)
+    assert rms(force - truth) / rms(truth) < 2e-5
+
+
+def test_a_thousand_particles_in_one_cell_are_not_lost() -> None:
+    rng = np.random.default_rng(1)
+    psi = (rng.normal(50, 3, (3, N, N, N)) - lattice()).astype(np.float32)
+    split = ForceSplit(BOX / 4, 3, SOFTENING)
+    cells = CellList(N, BOX, split.radius)
+    cells.sort(psi)
+    assert np.diff(cells.start).max() > 60
+    force = PairForce(split, cells)(np.empty_like(psi)).reshape(3, -1).T
+    truth = by_hand(psi, split.pair_factor)
+    assert rms(force - truth) / rms(truth) < 2e-5
+
+
+def test_bits_do_not_depend_on_threads() -> None:
+    psi = scattered("clustered")
+    split = ForceSplit(1.863 * SPACING, 3, SOFTENING)
+    threads = numba.get_num_threads()
+    many = total_force(psi, split, 3)
+    try:
+        numba.set_num_threads(1)
+        one = total_force(psi, split, 3)
+    finally:
+        numba.set_num_threads(threads)
+    assert np.array_equal(many, one)
+
+
+def test_forces_add_up_to_nothing() -> None:
+    force = total_force(scattered("clustered"), ForceSplit(1.863 * SPACING, 3, SOFTENING), 3).astype(
+        np.float64
+    )
+    assert np.abs(force.sum(0)).max() < 2e-5 * np.abs(force).sum()
+
+
+def test_cells_keep_particles_and_places() -> None:
+    psi = scattered("random")
+    cells = CellList(N, BOX, BOX / 5.5)
+    cells.sort(psi)
+    assert cells.count == 5
+    assert np.array_equal(np.sort(cells.order), np.arange(N**3))
+    cell = np.repeat(np.arange(cells.count**3), np.diff(cells.start))
+    corner = np.stack(np.unravel_index(cell, 3 * (cells.count,))) * (BOX / cells.count)
+    x = corner + cells.position[:, : N**3] * cells.radius
+    truth = (lattice() + psi.astype(np.float64)).reshape(3, -1)[:, cells.order] % BOX
+    assert np.abs(x - truth).max() < 1e-5 * BOX / 5
+
+
+@pytest.mark.parametrize("shape", [1, 2, 3, 4])
+def test_mesh_filter_is_the_transform_of_the_ball(shape: int) -> None:
+    split = ForceSplit(2.0, shape, 0.05)
+    r = (np.arange(20_000) + 0.5) / 20_000 * split.radius
+    density = (1 - (r / split.radius) ** 2) ** shape
+    k = np.array([0.0, 0.05, 0.1, 1.0, 3.0, 9.0])
+    kr = k[:, None] * r
+    transform = (np.sinc(kr / np.pi) * density * r**2).sum(1) / (density * r**2).sum()
+    assert split.mesh_filter(k) == pytest.approx(transform, abs=1e-7)
+
+
+@pytest.mark.parametrize("shape", [1, 2, 3, 4])
+def test_pair_force_is_newton_minus_the_mass_of_the_ball_within_r(shape: int) -> None:
+    split = ForceSplit(2.0, shape, 1e-6)
+    edges = np.linspace(0, split.radius, 20_001)
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    shells = (1 - (middle / split.radius) ** 2) ** shape * middle**2
+    mass = np.concatenate([[0], np.cumsum(shells)]) / shells.sum()
+    r = edges[2000:]
+    assert split.pair_factor(r) == pytest.approx((1 - mass[2000:]) / r**3, abs=1e-6)
+    assert np.all(split.pair_factor(np.array([2.0, 2.5, 1e3])) == 0)
+
+
+def test_softening_follows_gadgets_spline() -> None:
+    eps = 0.05
+    split = ForceSplit(4.0, 3, eps)
+    u = np.linspace(0.01, 1.2, 200)
+    h = 2.8 * eps
+    inner = 32 / 3 + u**2 * (32 * u - 38.4)
+    outer = 64 / 3 - 48 * u + 38.4 * u**2 - 32 / 3 * u**3 - 1 / (15 * u**3)
+    spline = np.where(u < 0.5, inner, np.where(u < 1, outer, u**-3)) / h**3
+    ball = np.polynomial.polynomial.polyval((u * h / 4) ** 2, split.polynomial()) / 4**3
+    assert (split.pair_factor(u * h) + ball) / spline == pytest.approx(1, abs=0.015)
+
+
+def test_pair_potential_is_the_integral_of_the_force() -> None:
+    split = ForceSplit(2.0, 3, 0.05)
+    r = np.linspace(0.02, 1.99, 400)
+    step = 1e-3
+    slope = (split.pair_potential(r + step) - split.pair_potential(r - step)) / (2 * step)
+    force = r * split.pair_factor(r)
+    assert np.abs(slope - force).max() < 2e-3 * force.max()
+
+
+def test_too_small_a_box_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match="more than a third of the box") as error:
+        CellList(4, 10.0, 4.0)
+    assert "\n" not in str(error.value)
