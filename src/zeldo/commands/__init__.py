@@ -17,7 +17,10 @@ def app() -> Any:
 
     from zeldo._version import __version__
     from zeldo.commands.compare import compare
+    from zeldo.commands.dataset import dataset
+    from zeldo.commands.models import models
     from zeldo.commands.run import run
+    from zeldo.commands.train import train
 
     cli = App(
         name="zeldo",
@@ -25,8 +28,8 @@ def app() -> Any:
         help="From a cosmology and a seed to the evolved universe.",
         suppress_keyboard_interrupt=False,
     )
-    cli.command(run)
-    cli.command(compare)
+    for command in (run, compare, dataset, train, models):
+        cli.command(command)
     return cli
 
 

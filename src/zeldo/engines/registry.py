@@ -39,7 +39,9 @@ MODULES = {
     "cola": "zeldo.engines.cola",
     "pm": "zeldo.engines.pm",
     "p3m": "zeldo.engines.p3m",
+    "vnet": "zeldo.engines.network",
 }
+WEIGHTS = (".safetensors", ".pt", ".npz")  # a file of a network is an engine too
 _classes: dict[str, Any] = {}
 
 
@@ -50,7 +52,9 @@ def register(cls: E) -> E:
 
 
 def engine_class(name: str) -> Any:
-    """The class of an engine, `InputError` for an unknown name."""
+    """The class of an engine by its name, or by a file of a network's weights; `InputError` for another."""
+    if name.endswith(WEIGHTS):
+        name = "vnet"
     if name not in MODULES:
         raise InputError(
             f"engine {name!r} is not known: choose one of {', '.join(MODULES)}{nearest(name, MODULES)}"
@@ -62,6 +66,8 @@ def engine_class(name: str) -> Any:
 def engine(name: str, **options: Any) -> Engine:
     """An engine by name with its options; an option that is None keeps the engine's default."""
     cls = engine_class(name)
+    if name not in MODULES:
+        options["weights"] = name
     allowed = [field.name for field in dataclasses.fields(cls)]
     given = {key: value for key, value in options.items() if value is not None}
     for key in given:

@@ -1,0 +1,36 @@
+"""zeldo dataset"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def dataset(
+    config: Path,
+    *,
+    override: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+) -> None:
+    """Make the runs of a training set that its store does not hold yet; after a kill the same command goes on.
+
+    Parameters
+    ----------
+    config:
+        A TOML file, such as configs/dataset_fiducial.toml.
+    override:
+        A value of the configuration, as --set train.runs=4; may be given several times.
+    """
+    from zeldo.commands.override import parsed
+    from zeldo.errors import ZeldoError
+    from zeldo.report.progress import Progress
+    from zeldo.training.dataset import make_dataset
+
+    with Progress(f"dataset {config.name}") as progress:
+        result = make_dataset(config, override=parsed(override), progress=progress)
+    print(f"{result.store.path}: {result.found} runs were there, {len(result.made)} made")
+    for name, problem in result.failed.items():
+        print(f"  {name} failed: {problem}")
+    if result.failed:
+        raise ZeldoError(f"{len(result.failed)} runs failed: the same command tries them again")

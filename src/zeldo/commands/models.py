@@ -1,0 +1,57 @@
+"""zeldo models"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+models = App(name="models", help="Weights of networks.")
+
+
+@models.command(name="import")
+def import_(
+    file: Path,
+    *,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    quantity: Literal["displacement", "velocity", "displacement and velocity"] | None = None,
+) -> None:
+    """Read a public checkpoint and write it as zeldo's safetensors, with a model card. Nothing in the file is run.
+
+    Parameters
+    ----------
+    file:
+        The map2map V-Net (.pt), the styled networks of Jamieson et al. 2022 (.pt) and 2024 (.npz).
+    output:
+        The file to write, by default the same name with .safetensors.
+    quantity:
+        What the network predicts, where the file cannot tell: displacement by default.
+    """
+    from zeldo.networks.weights import import_model
+
+    out = output or file.with_suffix(".safetensors")
+    net = import_model(file, out, quantity=quantity)
+    count = sum(parameter.numel() for parameter in net.parameters())
+    card = net.card
+    assert card is not None
+    print(f"{out}: {card.architecture}, {count} parameters, {card.quantity}")
+    print(f"use it: zeldo run --engine {out}")
+
+
+@models.command
+def show(file: Path) -> None:
+    """Print the model card of a file of weights.
+
+    Parameters
+    ----------
+    file:
+        Weights that `zeldo.networks.load` reads.
+    """
+    import json
+
+    from zeldo.networks.weights import load
+
+    card = load(file).card
+    assert card is not None
+    print(json.dumps(card.to_dict(), indent=1))

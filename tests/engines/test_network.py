@@ -1,0 +1,62 @@
+"""Networks as engines."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines.registry import engine
+from zeldo.errors import InputError
+from zeldo.initial.linear import initial_conditions
+from zeldo.initial.lpt import linear_displacement
+from zeldo.networks.card import ModelCard
+from zeldo.networks.vnet import VNet
+from zeldo.networks.weights import save
+
+CARD = ModelCard("vnet", {"channels": 4, "levels": 3}, "growth", "displacement", (0, 0), (1.9, 2.0), (0.1, 0.5))
+
+
+@pytest.fixture(scope="module")
+def ics():
+    return initial_conditions(Cosmology.preset("quijote"), box=31.25, n=16, seed=5, power="eisenstein-hu")
+
+
+def weights(path, zero: bool = False):
+    torch.manual_seed(0)
+    net = VNet(channels=4, levels=3).eval()
+    if zero:
+        for parameter in net.parameters():
+            torch.nn.init.zeros_(parameter)
+    save(net, path, CARD)
+    return str(path)
+
+
+def test_a_network_of_zeros_returns_the_linear_displacement(ics, tmp_path):
+    (out,) = engine(weights(tmp_path / "net.safetensors", zero=True)).run(ics, [0.0])
+    assert np.allclose(out.psi, linear_displacement(ics), atol=1e-5)
+    assert out.engine == "vnet" and out.settings["weights"] == "net.safetensors" and out.vel is None
+
+
+def test_a_network_changes_the_displacement_and_leaves_its_input(ics, tmp_path):
+    before = ics.delta_lin.copy()
+    (out,) = engine(weights(tmp_path / "net.safetensors")).run(ics, [0.0])
+    assert np.isfinite(out.psi).all()
+    assert np.abs(out.psi - linear_displacement(ics)).max() > 1e-3
+    assert np.array_equal(before, ics.delta_lin)
+
+
+def test_outside_the_range_of_the_card_is_refused_unless_extrapolated_and_recorded(ics, tmp_path):
+    path = weights(tmp_path / "net.safetensors")
+    with pytest.raises(InputError, match="redshift"):
+        list(engine(path).run(ics, [1.0]))
+    (out,) = engine(path, extrapolate=True).run(ics, [1.0])
+    assert out.settings["extrapolate"] is True
+
+
+def test_a_file_that_is_no_network_is_refused(ics, tmp_path):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(b"not a network at all")
+    with pytest.raises(InputError):
+        list(engine(str(path)).run(ics, [0.0]))
