@@ -118,9 +118,9 @@ def _teacher(config: DatasetConfig, checkpoint: os.PathLike | None) -> Any:
     if "checkpoint" in config.options:
         raise InputError("the option checkpoint is chosen for each run: leave it out of [options]")
     made = engine(config.engine, **config.options)
-    fields = {f.name for f in dataclasses.fields(made)} if dataclasses.is_dataclass(made) else set()
-    if checkpoint is not None and "checkpoint" in fields:
-        made = dataclasses.replace(made, checkpoint=checkpoint)
+    names = [f.name for f in dataclasses.fields(made)]  # type: ignore[arg-type]
+    if checkpoint is not None and "checkpoint" in names:
+        made = dataclasses.replace(made, checkpoint=checkpoint)  # type: ignore[type-var]
     return made
 
 

@@ -30,13 +30,13 @@ from zeldo.errors import DamagedFileError, InputError, nearest
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 from zeldo.snapshot.snapshot import Snapshot
+from zeldo.training.fields import LARGEST, attributes, fingerprint, get, put, write_text
 
 if TYPE_CHECKING:
     import zarr
 
 FORMAT = "zeldo runs 1"
 PSI_STEP, VEL_STEP = 0.005, 1.0  # Mpc/h, km/s
-LARGEST = np.iinfo(np.int16).max
 
 
 class RunStore:
@@ -66,7 +66,7 @@ class RunStore:
             if not create:
                 raise InputError(f"no store of runs at {self.path}: make one by `zeldo dataset`")
             self._create()
-        found = _attributes(self.path).get("format")
+        found = attributes(self.path).get("format")
         if found != FORMAT:
             raise InputError(f"{self.path} is no store of runs ({FORMAT}) but {found!r}")
 
@@ -75,7 +75,7 @@ class RunStore:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             group = {"zarr_format": 3, "node_type": "group", "attributes": {"format": FORMAT}}
-            _write_text(self.path / "zarr.json", json.dumps(group))
+            write_text(self.path / "zarr.json", json.dumps(group))
         except OSError as error:
             raise InputError(f"no store can be made at {self.path}: {error.strerror}") from None
 
@@ -105,12 +105,12 @@ class RunStore:
             raise InputError(
                 f"{self.path} holds no run {run_id!r}, only {len(ids)} others{nearest(run_id, ids)}"
             )
-        return _attributes(self.path / run_id)
+        return attributes(self.path / run_id)
 
     def write_manifest(self, path: str | os.PathLike[str]) -> None:
         """The manifest as JSON lines, one run a line."""
         text = "".join(json.dumps(row) + "\n" for row in self.runs())
-        _write_text(Path(path), text)
+        write_text(Path(path), text)
 
     @contextmanager
     def claim(self, run_id: str) -> Iterator[bool]:
@@ -184,7 +184,7 @@ class RunStore:
             "steps": {"psi": self.psi_step, "vel": self.vel_step},
         }
         if regenerate is None:
-            _put(group, "delta_lin", ics.delta_lin, float(np.abs(ics.delta_lin).max()) / LARGEST)
+            put(group, "delta_lin", ics.delta_lin, float(np.abs(ics.delta_lin).max()) / LARGEST)
             row["initial"] = {"kind": "stored"}
         else:
             power = linear_power(ics.cosmology, regenerate.get("power", "camb"))
@@ -193,7 +193,7 @@ class RunStore:
             row["initial"] = {
                 "kind": "seed",
                 "arguments": dict(regenerate),
-                "fingerprint": _fingerprint(ics.delta_lin),
+                "fingerprint": fingerprint(ics.delta_lin),
             }
         for one in snapshots:
             if (one.box, one.n, one.cosmology) != (ics.box, ics.n, ics.cosmology):
@@ -203,9 +203,9 @@ class RunStore:
                     f"(n = {ics.n}, box = {ics.box:g})"
                 )
             here = group.create_group(_name(one.redshift), attributes={"redshift": one.redshift})
-            _put(here, "psi", one.psi, self.psi_step)
+            put(here, "psi", one.psi, self.psi_step)
             if one.vel is not None:
-                _put(here, "vel", one.vel, self.vel_step)
+                put(here, "vel", one.vel, self.vel_step)
             row["redshifts"].append(one.redshift)
             row["engine"], row["settings"] = (
                 one.engine,
@@ -233,8 +233,8 @@ class RunStore:
         name = _name(near[0])
         has_vel = velocity and f"{name}/vel" in group
         return Snapshot(
-            psi=_get(group, f"{name}/psi"),
-            vel=_get(group, f"{name}/vel") if has_vel else None,
+            psi=get(group, f"{name}/psi"),
+            vel=get(group, f"{name}/vel") if has_vel else None,
             box=row["box"],
             cosmology=Cosmology(**row["cosmology"]),
             redshift=near[0],
@@ -249,13 +249,13 @@ class RunStore:
         row = self.row(run_id)
         cosmology = Cosmology(**row["cosmology"])
         if row["initial"]["kind"] == "stored":
-            delta = _get(self._group(run_id), "delta_lin")
+            delta = get(self._group(run_id), "delta_lin")
             return InitialConditions(row["box"], row["n"], cosmology, delta, row["seed"])
         arguments = dict(row["initial"]["arguments"])
-        k, p = _get(self._group(run_id), "linear_power")
+        k, p = get(self._group(run_id), "linear_power")
         arguments["power"] = LinearPower(k, p, "stored")
         ics = initial_conditions(cosmology, row["box"], row["n"], row["seed"], **arguments)
-        made, kept = np.array(_fingerprint(ics.delta_lin)), np.array(row["initial"]["fingerprint"])
+        made, kept = np.array(fingerprint(ics.delta_lin)), np.array(row["initial"]["fingerprint"])
         if np.abs(made - kept).max() > 1e-3 * kept[0]:
             raise DamagedFileError(
                 f"{self.path}: seed {row['seed']} gives another linear field than when run {run_id!r} was "
@@ -267,63 +267,6 @@ class RunStore:
         import zarr
 
         return zarr.open_group(self.path / run_id, mode="r")
-
-
-def _put(group: zarr.Group, name: str, field: np.ndarray, step: float) -> None:
-    """A field, rounded to steps where step is not 0; one chunk a component."""
-    from zarr.codecs import BloscCodec
-
-    largest = float(np.abs(field).max())
-    if not np.isfinite(largest) or (step and largest > LARGEST * step):
-        raise InputError(
-            f"{name} reaches {largest:g}: steps of {step:g} hold up to {LARGEST * step:g}; check the run, or "
-            "choose larger steps"
-        )
-    data = np.rint(field / np.float32(step)).astype(np.int16) if step else np.asarray(field, np.float32)
-    group.create_array(
-        name,
-        data=data,
-        chunks=(1, *data.shape[1:]) if data.ndim == 4 else data.shape,
-        # bytes of one significance together: 6 % smaller here than bits together, and fast enough
-        compressors=BloscCodec(cname="zstd", clevel=5, shuffle="shuffle"),
-        attributes={"step": step},
-    )
-
-
-def _get(group: zarr.Group, name: str) -> np.ndarray:
-    try:
-        array = group[name]
-        data = np.asarray(array[...])  # type: ignore[index]
-    except Exception as error:
-        raise DamagedFileError(
-            f"{group.store}: {name} cannot be read ({error}): remove that run, make it again"
-        ) from error
-    step = float(array.attrs["step"])  # type: ignore[arg-type]
-    return data.astype(np.float32) * np.float32(step) if step else data
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
-    try:
-        partial.write_text(text)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def _attributes(directory: Path) -> dict[str, Any]:
-    try:
-        return json.loads((directory / "zarr.json").read_text())["attributes"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DamagedFileError(f"{directory} is damaged ({error}): remove it and make it again") from error
-
-
-def _fingerprint(delta: np.ndarray) -> list[float]:
-    """Standard deviation and eight values: enough to know a Gaussian field again."""
-    flat = delta.reshape(-1)
-    picked = flat[:: max(1, flat.size // 8)][:8]
-    return [float(flat.std()), *map(float, picked)]
 
 
 def _name(redshift: float) -> str:

@@ -15,6 +15,7 @@ import torch
 
 from zeldo.errors import ConvergenceError, InputError
 from zeldo.networks.vnet import VNet
+from zeldo.training.batches import Batches
 from zeldo.training.checkpoint import (
     Average,
     load_checkpoint,
@@ -23,10 +24,11 @@ from zeldo.training.checkpoint import (
     save_checkpoint,
 )
 from zeldo.training.config import TrainConfig
+from zeldo.training.devices import device_name, memory_format
 from zeldo.training.export import export, scale
 from zeldo.training.losses import paper_loss
 from zeldo.training.pairs import Pairs, prefetch
-from zeldo.training.schedule import cosine, epoch_order
+from zeldo.training.schedule import cosine
 from zeldo.training.signals import stop_signals
 from zeldo.training.validation import Monitor, Score, mean, score
 
@@ -108,40 +110,27 @@ class Trainer:
         return self.state.epoch >= self.config.epochs
 
     def _begin_epoch(self) -> None:
-        state, data = self.state, self.config.data
+        state, config = self.state, self.config
         if not state.names:
             names = self.pairs.names("train")
             if not names:
                 raise InputError("there are no runs to train on: make them by `zeldo dataset`")
             state.names = names
-        samples = data.samples_per_epoch or len(state.names) * data.samples_per_run
-        steps = samples // self._samples_per_step
-        if not steps:
-            raise InputError(
-                f"an epoch of {samples} samples is shorter than a step of {self._samples_per_step} (batch, "
-                "accumulate and devices): make it longer by samples_per_run or samples_per_epoch"
-            )
-        state.per_epoch = state.per_epoch or steps
-        self.order = epoch_order(
-            len(state.names), steps * self._samples_per_step, self.config.seed, state.epoch
+        self.batches = Batches(
+            config, self.fabric, self.pairs, state.names, state.epoch, self.format, self.halo
         )
-        self.steps = steps
-
-    @property
-    def _samples_per_step(self) -> int:
-        option = self.config.optimizer
-        return option.batch * option.accumulate * self.fabric.world_size
+        state.per_epoch = state.per_epoch or self.batches.steps
 
     def _train_epoch(self) -> bool:
         """Train to the end of the epoch; False where it was stopped before."""
         state, option = self.state, self.config.optimizer
-        if state.step >= self.steps:
+        if state.step >= self.batches.steps:
             return True
         self.net.train()
-        per_step = option.accumulate
-        batches = prefetch(self._batch, state.step * per_step, self.steps * per_step)
+        count = option.accumulate
+        batches = prefetch(self.batches.make, state.step * count, self.batches.steps * count)
         clock = time.monotonic()
-        for _ in range(state.step, self.steps):
+        for _ in range(state.step, self.batches.steps):
             self._set_rate()
             parts = np.zeros(3)
             for i in range(option.accumulate):
@@ -155,7 +144,7 @@ class Trainer:
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
             state.step, state.steps = state.step + 1, state.steps + 1
-            state.samples += self._samples_per_step
+            state.samples += self.batches.per_step
             state.sums = [s + float(p) for s, p in zip(state.sums, parts, strict=True)]
             if self.average:
                 self.average.update(self.net.module, state.steps)
@@ -182,29 +171,6 @@ class Trainer:
                 f"resume from {self.last}"
             )
         return parts
-
-    def _batch(self, index: int) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """Batch number `index` of this epoch on this device: input in units of scale, target in Mpc/h."""
-        config, state, fabric = self.config, self.state, self.fabric
-        batch = config.optimizer.batch
-        first = (index * fabric.world_size + fabric.global_rank) * batch
-        xs, ys, spacing = [], [], 0.0
-        for position in range(first, first + batch):
-            name = state.names[self.order[position]]
-            rng = np.random.default_rng([config.seed, state.epoch, position])
-            x, y = self.pairs.sample(name, rng, self.halo)
-            spacing = self.pairs.get(name).spacing
-            xs.append(torch.from_numpy(x))
-            ys.append(torch.from_numpy(y))
-        given = (torch.stack(xs) / self.scale).contiguous(memory_format=self.format)
-        target = torch.stack(ys)
-        if fabric.device.type == "cuda":
-            given, target = given.pin_memory(), target.pin_memory()
-        return (
-            given.to(fabric.device, non_blocking=True),
-            target.to(fabric.device, non_blocking=True),
-            spacing,
-        )
 
     def _set_rate(self) -> None:
         option = self.config.optimizer
@@ -271,7 +237,7 @@ class Trainer:
             "hours": round(state.seconds / 3600, 3),
             "device": device_name(self.fabric.device),
             "devices": self.fabric.world_size,
-            "batch": self._samples_per_step,
+            "batch": self.batches.per_step,
             "data": self.pairs.described(names),
             "validation_data": self.pairs.described(self.validation_names),
             "validation": None if found is None else found.to_dict(),
@@ -284,7 +250,7 @@ class Trainer:
         self.monitor.train(state.steps, float(loss), float(delta), float(psi), self.rate)
         if self.progress is None or not self.fabric.is_global_zero:
             return
-        speed = (state.steps - self.first_step) * self._samples_per_step / (time.monotonic() - self.started)
+        speed = (state.steps - self.first_step) * self.batches.per_step / (time.monotonic() - self.started)
         text = f"epoch {state.epoch + 1} of {self.config.epochs}, loss {state.sums[0] / state.step:.3f}"
         if state.history:
             last = state.history[-1].get("validation")
@@ -353,18 +319,3 @@ class Trainer:
             "optimizer.ema": config.optimizer.ema,
             "seed": config.seed,
         }
-
-
-def memory_format(config: TrainConfig, fabric: Fabric) -> torch.memory_format:
-    """channels_last where it is faster: on GPUs and in bfloat16, not for float32 convolutions on a CPU."""
-    choice = config.memory_format
-    if choice == "auto":
-        last = fabric.device.type == "cuda" or config.precision != "32-true"
-        choice = "channels_last" if last else "contiguous"
-    return torch.channels_last_3d if choice == "channels_last" else torch.contiguous_format
-
-
-def device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"

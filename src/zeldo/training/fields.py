@@ -1,0 +1,75 @@
+"""Fields in zarr arrays, rounded to steps, and the small files beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zeldo.errors import DamagedFileError, InputError
+
+if TYPE_CHECKING:
+    import zarr
+
+LARGEST = np.iinfo(np.int16).max
+
+
+def put(group: zarr.Group, name: str, field: np.ndarray, step: float) -> None:
+    """A field, rounded to steps where step is not 0; one chunk a component."""
+    from zarr.codecs import BloscCodec
+
+    largest = float(np.abs(field).max())
+    if not np.isfinite(largest) or (step and largest > LARGEST * step):
+        raise InputError(
+            f"{name} reaches {largest:g}: steps of {step:g} hold up to {LARGEST * step:g}; check the run, or "
+            "choose larger steps"
+        )
+    data = np.rint(field / np.float32(step)).astype(np.int16) if step else np.asarray(field, np.float32)
+    group.create_array(
+        name,
+        data=data,
+        chunks=(1, *data.shape[1:]) if data.ndim == 4 else data.shape,
+        # bytes of one significance together: 6 % smaller here than bits together, and fast enough
+        compressors=BloscCodec(cname="zstd", clevel=5, shuffle="shuffle"),
+        attributes={"step": step},
+    )
+
+
+def get(group: zarr.Group, name: str) -> np.ndarray:
+    try:
+        array = group[name]
+        data = np.asarray(array[...])  # type: ignore[index]
+    except Exception as error:
+        raise DamagedFileError(
+            f"{group.store}: {name} cannot be read ({error}): remove that run, make it again"
+        ) from error
+    step = float(array.attrs["step"])  # type: ignore[arg-type]
+    return data.astype(np.float32) * np.float32(step) if step else data
+
+
+def write_text(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    try:
+        partial.write_text(text)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def attributes(directory: Path) -> dict[str, Any]:
+    try:
+        return json.loads((directory / "zarr.json").read_text())["attributes"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DamagedFileError(f"{directory} is damaged ({error}): remove it and make it again") from error
+
+
+def fingerprint(delta: np.ndarray) -> list[float]:
+    """Standard deviation and eight values: enough to know a Gaussian field again."""
+    flat = delta.reshape(-1)
+    picked = flat[:: max(1, flat.size // 8)][:8]
+    return [float(flat.std()), *map(float, picked)]
