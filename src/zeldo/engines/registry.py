@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from numbers import Real
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from zeldo.errors import InputError, nearest
@@ -80,11 +81,11 @@ def engine(name: str, **options: Any) -> Engine:
 def check_redshifts(redshifts: Sequence[float], start: float = MAX_REDSHIFT) -> list[float]:
     """The redshifts from high to low, each once; `InputError` where one is below 0 or not below the start."""
     for z in redshifts:
-        if isinstance(z, bool) or not isinstance(z, int | float) or not 0 <= z < start:
+        if isinstance(z, bool) or not isinstance(z, Real) or not 0 <= float(z) < start:
             raise InputError(
                 f"redshift {z!r} is not allowed: give numbers from 0 to below the start at {start:g}"
             )
-    if not redshifts:
+    if len(redshifts) == 0:
         raise InputError("no redshift was asked for: give at least one, such as 0")
     return sorted({float(z) for z in redshifts}, reverse=True)
 

@@ -1,0 +1,102 @@
+"""Engines by name, their options, and what is refused."""
+
+import numpy as np
+import pytest
+from waves import universe
+
+from zeldo.engines.registry import MODULES, check_redshifts, check_whole, engine, engine_class
+from zeldo.errors import InputError
+
+
+def refusal(call) -> str:
+    """The one line of an InputError."""
+    with pytest.raises(InputError) as caught:
+        call()
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize("name", ["zeldovich", "2lpt", "cola", "pm"])
+def test_an_engine_knows_its_name_and_says_what_it_is(name):
+    cls = engine_class(name)
+    assert cls.name == name == engine(name).name
+    assert len(cls.__doc__.splitlines()[0]) > 20
+    assert engine(name) == cls()
+
+
+def test_every_name_has_its_class():
+    for name in MODULES:
+        assert engine_class(name).name == name
+
+
+def test_an_unknown_engine_is_refused_with_the_nearest():
+    line = refusal(lambda: engine("colla"))
+    assert line.startswith("engine 'colla' is not known: choose one of zeldovich, 2lpt, cola, pm")
+    assert "did you mean 'cola'?" in line
+
+
+def test_an_unknown_option_is_refused_with_those_there_are():
+    line = refusal(lambda: engine("pm", step=3))
+    assert "has no option 'step'" in line and "steps, mesh_factor, stepper" in line
+    assert "did you mean 'steps'?" in line
+    assert "takes no options" in refusal(lambda: engine("2lpt", steps=3))
+
+
+def test_an_option_that_is_none_keeps_the_default():
+    assert engine("pm", steps=None, mesh_factor=1) == engine("pm", mesh_factor=1)
+    assert engine("zeldovich", steps=None) == engine("zeldovich")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("pm", {"steps": 0}, "steps = 0 is not allowed: give a whole number from 1"),
+        ("pm", {"steps": 2.5}, "steps = 2.5"),
+        ("pm", {"steps": True}, "steps = True"),
+        ("cola", {"steps": -3}, "steps = -3"),
+        ("cola", {"mesh_factor": 5}, "mesh_factor = 5 is not allowed: give a whole number from 1 to 4"),
+        ("pm", {"mesh_factor": 0}, "mesh_factor = 0"),
+        ("pm", {"stepper": "bulfrog"}, "choose one of bullfrog, fastpm; did you mean 'bullfrog'?"),
+        ("pm", {"stepper": 3}, "stepper 3 is not known"),
+        ("pm", {"start_redshift": 0.0}, "start_redshift = 0 is not allowed: give 0.5 to 200"),
+        ("cola", {"start_redshift": float("nan")}, "start_redshift = nan"),
+        ("cola", {"start_redshift": 1e4}, "give 0.5 to 200"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(name, options, words):
+    assert words in refusal(lambda: engine(name, **options))
+
+
+def test_redshifts_come_from_high_to_low_and_once():
+    assert check_redshifts([0, 2, 1.0, 2.0]) == [2.0, 1.0, 0.0]
+    assert check_redshifts((0.5,)) == [0.5]
+    assert check_redshifts(np.arange(2)) == check_redshifts(np.array([0, 1], np.float32)) == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("z", [-0.1, float("nan"), float("inf"), "0", None, True, 1000.0])
+def test_redshifts_that_make_no_sense_are_refused(z):
+    line = refusal(lambda: check_redshifts([0.0, z]))
+    assert line.startswith(f"redshift {z!r} is not allowed") and "0 to below the start at 1000" in line
+
+
+@pytest.mark.parametrize("name", ["zeldovich", "2lpt", "cola", "pm"])
+def test_every_engine_refuses_bad_redshifts_before_it_works(name):
+    ics = universe(4)
+    assert "no redshift" in refusal(lambda: next(engine(name).run(ics, [])))
+    assert "redshift -1 " in refusal(lambda: next(engine(name).run(ics, [0, -1])))
+
+
+@pytest.mark.parametrize(("name", "start"), [("cola", 9.0), ("pm", 9.0)])
+def test_redshifts_at_or_above_the_start_are_refused(name, start):
+    ics = universe(4)
+    for z in (start, start + 1):
+        assert "to below the start at 9" in refusal(lambda z=z: next(engine(name).run(ics, [0, z])))
+    higher = engine(name, start_redshift=30.0, steps=1)
+    assert [s.redshift for s in higher.run(ics, [start])] == [start]
+
+
+def test_whole_numbers_are_checked():
+    check_whole("steps", 3, 1, 5)
+    for bad in (0, 6, 2.0, "3", None, True):
+        assert "steps = " in refusal(lambda bad=bad: check_whole("steps", bad, 1, 5))
