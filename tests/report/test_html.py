@@ -103,8 +103,8 @@ def test_json_gives_back_the_numbers(comparisons, tmp_path):
 
 
 def stub_pictures(monkeypatch):
-    monkeypatch.setattr(html, "_svg", lambda figure: "data:image/svg+xml;base64,")
-    monkeypatch.setattr(html, "_png", lambda figure: "data:image/png;base64,")
+    monkeypatch.setattr(html, "svg_uri", lambda figure: "data:image/svg+xml;base64,")
+    monkeypatch.setattr(html, "png_uri", lambda figure: "data:image/png;base64,")
 
 
 def test_each_redshift_has_its_section_and_reference(comparisons, snapshot, tmp_path, monkeypatch):

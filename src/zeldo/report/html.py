@@ -66,7 +66,7 @@ def write_report(
         group = [comparisons[i] for i in members]
         shown = [predictions[i] for i in members] if predictions else []
         sections.append(_section(group, shown, _at_redshift(references, redshift)))
-    content = _template().render(
+    content = template("report.html").render(
         title=title,
         facts=facts,
         sections=sections,
@@ -133,7 +133,7 @@ def _section(
         from zeldo.report.slices import SLAB, slice_figure
 
         figure = slice_figure([reference, *predictions[:MANY]], [group[0].reference, *names[:MANY]])
-        slices = {"image": _png(figure), "thickness": f"{min(SLAB, reference.box):g}"}
+        slices = {"image": png_uri(figure), "thickness": f"{min(SLAB, reference.box):g}"}
     return {
         "redshift": f"{group[0].redshift:g}",
         "reference": group[0].reference,
@@ -143,14 +143,14 @@ def _section(
         "fields": [
             {
                 "name": field,
-                "transfer": _rows(group, names, field, "transfer"),
-                "decorrelation": _rows(group, names, field, "one_minus_r2"),
-                "images": [_svg(spectrum_figure(pictured, field, quantity)) for quantity in QUANTITIES],
+                "transfer": accuracy_rows(group, names, field, "transfer"),
+                "decorrelation": accuracy_rows(group, names, field, "one_minus_r2"),
+                "images": [svg_uri(spectrum_figure(pictured, field, quantity)) for quantity in QUANTITIES],
                 "absent": [n for n, one in zip(names, group, strict=True) if field not in one.fields],
             }
             for field in fields
         ],
-        "costs": [_svg(figure) for figure in costs],
+        "costs": [svg_uri(figure) for figure in costs],
         "slices": slices,
         "left_out": names[MANY:],
     }
@@ -161,9 +161,10 @@ def _column(values: Sequence[float | None], texts: Sequence[str], target: float)
     return [{"text": text.replace("-", "−"), "best": mark} for text, mark in zip(texts, marks, strict=True)]
 
 
-def _rows(
+def accuracy_rows(
     group: Sequence[Comparison], names: Sequence[str], field: str, quantity: str
 ) -> list[dict[str, Any]]:
+    """Rows of a table: T ("transfer") or 1 - r^2 ("one_minus_r2") of a field at `K_SHOWN`, the best ones marked."""
     write, target = (transfer_text, 1.0) if quantity == "transfer" else (decorrelation_text, 0.0)
     columns = []
     for k in K_SHOWN:
@@ -192,7 +193,7 @@ def _overview(group: Sequence[Comparison], names: Sequence[str]) -> list[dict[st
 
 def machine_line() -> str:
     """Processor, system and the versions that decide a run's speed and bits, in one line."""
-    parts = [f"zeldo {__version__}", f"{_processor()}, {os.cpu_count()} cores", platform.system()]
+    parts = [f"zeldo {__version__}", f"{processor()}, {os.cpu_count()} cores", platform.system()]
     parts.append(f"Python {platform.python_version()}")
     for package in ("numpy", "numba", "torch"):
         try:
@@ -202,7 +203,8 @@ def machine_line() -> str:
     return " · ".join([*parts, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")])
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -212,11 +214,13 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _png(figure: Figure) -> str:
+def png_uri(figure: Figure) -> str:
+    """The figure as a PNG that stands in the page itself."""
     return _data_uri(figure, "png", "image/png", dpi=130)
 
 
-def _svg(figure: Figure) -> str:
+def svg_uri(figure: Figure) -> str:
+    """The figure as an SVG that stands in the page itself."""
     # no metadata: the time of day would make two equal reports differ
     return _data_uri(figure, "svg", "image/svg+xml", metadata={"Date": None, "Creator": None})
 
@@ -230,18 +234,19 @@ def _data_uri(figure: Figure, kind: str, mime: str, **options: Any) -> str:
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
-def _template() -> Any:
+def template(name: str, *folders: Path) -> Any:
+    """A jinja2 template of the report, or of another folder; all may include the report's `head.html`."""
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader([*folders, Path(__file__).parent / "templates"]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["symbols"] = _symbols
-    return environment.get_template("report.html")
+    return environment.get_template(name)
 
 
 def _symbols(text: str) -> Any:

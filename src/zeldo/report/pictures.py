@@ -64,7 +64,7 @@ def spectrum_figure(comparisons: Sequence[Comparison], field: str, quantity: str
 
         figure = Figure(figsize=(WIDTH, HEIGHT))
         ax = figure.subplots()
-        _draw_spectrum(ax, comparisons, field, quantity)
+        draw_spectrum(ax, comparisons, field, quantity)
         _fit(figure, ax)
     return figure
 
@@ -79,13 +79,14 @@ def spectra_figure(comparisons: Sequence[Comparison]) -> Figure:
         axes = figure.subplots(len(fields), 3, squeeze=False)
         for row, field in zip(axes, fields, strict=True):
             for ax, quantity in zip(row, QUANTITIES, strict=True):
-                _draw_spectrum(ax, comparisons, field, quantity)
-        handles, names_of_handles = _entries(list(axes.flat))
+                draw_spectrum(ax, comparisons, field, quantity)
+        handles, names_of_handles = legend_entries(list(axes.flat))
         figure.legend(handles, names_of_handles, loc="outside lower center", ncols=6, **LEGEND)
     return figure
 
 
-def _draw_spectrum(ax: Axes, comparisons: Sequence[Comparison], field: str, quantity: str) -> None:
+def draw_spectrum(ax: Axes, comparisons: Sequence[Comparison], field: str, quantity: str) -> None:
+    """What `spectrum_figure` shows, without a legend, on axes of any figure; call it within `style()`."""
     names = labels(comparisons)
     first = comparisons[0]
     shown = [(i, one.fields[field]) for i, one in enumerate(comparisons) if field in one.fields]
@@ -134,7 +135,7 @@ def _draw_spectrum(ax: Axes, comparisons: Sequence[Comparison], field: str, quan
     _plain_k(ax)
 
 
-def _entries(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
+def legend_entries(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
     """Handles and names for one legend of all axes; what reads the same stands in it once."""
     entries: dict[str, Any] = {}
     for ax in axes:
@@ -148,7 +149,7 @@ def _fit(figure: Figure, ax: Axes, left: float = 0.85) -> None:
 
     By hand, as matplotlib's own layout draws everything twice.
     """
-    handles, names = _entries([ax])
+    handles, names = legend_entries([ax])
     columns = 2 if max(map(len, names), default=0) <= 26 else 1
     legend = 0.2 * -(-len(names) // columns) + 0.06
     height = HEIGHT + legend

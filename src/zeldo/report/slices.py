@@ -13,7 +13,10 @@ from zeldo.report.pictures import style
 from zeldo.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 SLAB = 15.0  # Mpc/h: thin enough to see filaments, thick enough to see where they join
 EMPTIEST = 0.1  # the lower end of the colours, 1 + delta
@@ -33,17 +36,13 @@ def slice_figure(
     """
     if not snapshots or len(snapshots) != len(names):
         raise InputError(f"{len(snapshots)} snapshots, {len(names)} names: give one or more, and a name each")
-    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
     box = snapshots[0].box
     thickness = min(thickness, box)
     start = densest_slab(snapshots[0], thickness)
     maps = [projected_density(one, mesh or min(2 * one.n, 512), start, thickness) for one in snapshots]
-    # the reference alone sets the scale, so that an engine does not change how the others look
-    high = max(float(np.quantile(maps[0], 0.9995)), 2.0)
-    norm = Normalize(np.log10(EMPTIEST), np.log10(high))
+    norm = colours(maps[0])
     columns = 2 if len(maps) in (2, 4) else min(len(maps), 3)
     rows = -(-len(maps) // columns)
     titles = [wrapped(name, 36) for name in names]
@@ -55,20 +54,10 @@ def slice_figure(
         for ax in axes.flat[len(maps) :]:
             ax.set_visible(False)
         for i, (ax, density, title) in enumerate(zip(axes.flat, maps, titles, strict=False)):
-            image = ax.imshow(
-                np.log10(np.maximum(density, EMPTIEST)).T,
-                origin="lower",
-                extent=(0, box, 0, box),
-                cmap="inferno",
-                norm=norm,
-                interpolation="bilinear",
-            )
             lowest = i + columns >= len(maps)
+            image = draw_slice(ax, density, box, norm)
             ax.set_title(title, fontsize=11, fontweight="bold" if i == 0 else "normal")
-            ax.spines[:].set_visible(False)
             ax.tick_params(labelbottom=lowest, length=3)
-            for axis in (ax.xaxis, ax.yaxis):  # no number at the far end, where the next picture begins
-                axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], prune="upper"))
             if lowest:
                 ax.set_xlabel(r"$x$ [Mpc/$h$]")
             if i % columns == 0:
@@ -76,6 +65,30 @@ def slice_figure(
         bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=15 * rows + 10, pad=0.02, extend="both")
         bar.set_label(rf"$\log_{{10}}(1 + \delta)$, {thickness:.3g} Mpc/$h$ deep")
     return figure
+
+
+def colours(density: np.ndarray) -> Normalize:
+    """The colour scale of a reference's map: it alone sets it, so that an engine does not change how others look."""
+    from matplotlib.colors import Normalize
+
+    return Normalize(np.log10(EMPTIEST), np.log10(max(float(np.quantile(density, 0.9995)), 2.0)))
+
+
+def draw_slice(ax: Axes, density: np.ndarray, box: float, norm: Normalize) -> AxesImage:
+    """A map of `projected_density` on axes of any figure, log10(1 + delta) in the colours of `norm`."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.spines[:].set_visible(False)
+    for axis in (ax.xaxis, ax.yaxis):  # no number at the far end, where the next picture begins
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], prune="upper"))
+    return ax.imshow(
+        np.log10(np.maximum(density, EMPTIEST)).T,
+        origin="lower",
+        extent=(0, box, 0, box),
+        cmap="inferno",
+        norm=norm,
+        interpolation="bilinear",
+    )
 
 
 def projected_density(snapshot: Snapshot, mesh: int, start: float, thickness: float) -> np.ndarray:

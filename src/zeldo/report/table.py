@@ -34,14 +34,15 @@ LEGEND = (
 )
 
 
-def print_table(comparisons: Sequence[Comparison], console: Console | None = None) -> None:
+def print_table(
+    comparisons: Sequence[Comparison], console: Console | None = None, *, legend: bool = True
+) -> None:
     """Print accuracy (T and 1 - r^2 of each field at `K_SHOWN`), wall time and peak memory of every engine.
 
     console: a rich console; else standard output, 100 columns wide where that is no terminal. Where the
-    width does not hold all columns, some k are left out.
+    width does not hold all columns, some k are left out. legend: a line below that says what T and r are.
     """
-    if console is None:
-        console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+    console = console or terminal()
     for redshift, members in by_redshift(comparisons).items():
         group = [comparisons[i] for i in members]
         first = group[0]
@@ -54,8 +55,13 @@ def print_table(comparisons: Sequence[Comparison], console: Console | None = Non
             )
         )
         console.print(_table(group, console.width))
-    if comparisons:
+    if comparisons and legend:
         console.print(Text(LEGEND + (" Bold: best." if console.is_terminal else ""), style="dim"))
+
+
+def terminal() -> Console:
+    """Standard output; 100 columns wide where it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
 
 
 def columns_that_fit(width: int, name_width: int) -> tuple[float, ...]:
