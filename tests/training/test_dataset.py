@@ -87,7 +87,7 @@ def test_a_run_that_fails_does_not_stop_the_others_and_is_resumed(teacher, given
     result = make_dataset(given)
     assert result.failed == {"s00000002": "RuntimeError: killed"}
     assert len(result.made) == 3
-    checkpoint = given["store"] / ".checkpoints" / "s00000002"
+    checkpoint = given["store"] / ".checkpoints" / "s00000002.npz"
     assert checkpoint.exists()
     teacher.broken.clear()
     assert make_dataset(given).made == ["s00000002"]

@@ -51,6 +51,17 @@ def test_a_resumed_training_equals_the_uninterrupted_one_to_the_bit(config, tmp_
     assert rest.history[-1]["validation"] == whole.history[-1]["validation"]
 
 
+def test_a_network_begins_as_linear_theory(config):
+    from zeldo.networks.vnet import VNet
+    from zeldo.training.trainer import start_linear
+
+    net = VNet(4, 2)
+    x = torch.randn(1, 3, 8, 8, 8)
+    assert not torch.equal(net(x, periodic=True), x)
+    start_linear(net)
+    torch.testing.assert_close(net(x, periodic=True), x)
+
+
 def test_another_seed_gives_another_network(config, tmp_path):
     one, other = train(config), train(config | {"output": tmp_path / "other", "seed": 2})
     assert not same(weights(one)["model"], weights(other)["model"])

@@ -73,6 +73,7 @@ class NetworkConfig(Section):
     name: Literal["vnet"] = "vnet"
     channels: int = Field(default=64, ge=1)
     levels: int = Field(default=3, ge=2)
+    start_linear: bool = True  # the last convolutions begin at zero: the network begins as linear theory
 
 
 class SnapshotPair(Section):

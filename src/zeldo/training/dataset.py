@@ -96,7 +96,7 @@ def make_run(config: DatasetConfig, run: Run, store: RunStore, progress: Progres
     ics = initial_conditions(run.cosmology, config.box, config.n, run.seed, **arguments)  # type: ignore[arg-type]
     checkpoints = store.path / ".checkpoints"
     checkpoints.mkdir(exist_ok=True)
-    checkpoint = checkpoints / run.run_id
+    checkpoint = checkpoints / f"{run.run_id}.npz"
     resumed = checkpoint.exists()
     teacher = _teacher(config, checkpoint)
     started = time.monotonic()

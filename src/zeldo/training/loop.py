@@ -97,11 +97,11 @@ def _on_each(
         trainer.restore()
     done = trainer.run(stop_after)
     state = trainer.state
-    where = f"epoch {min(state.epoch + 1, config.epochs)} of {config.epochs}, step {state.step}"
+    where = f"epoch {state.epoch + 1} of {config.epochs}, step {state.step}"
     weights = weights_path(config)
     return TrainResult(
         status="finished" if done else "stopped",
-        where=f"{where}, {trainer.stopped}" if trainer.stopped and not done else where,
+        where=f"after epoch {state.epoch} of {config.epochs}" if done else f"{where}, {trainer.stopped}",
         epochs=state.epoch,
         steps=state.steps,
         best=state.best,

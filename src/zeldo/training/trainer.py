@@ -66,6 +66,8 @@ class Trainer:
         self.validation_names = self.pairs.names("validation")
         torch.manual_seed(config.seed)
         module = VNet(config.network.channels, config.network.levels)
+        if config.network.start_linear:
+            start_linear(module)
         self.format = memory_format(config, fabric)
         module = module.to(memory_format=self.format)  # type: ignore[call-overload]
         self.halo = module.halo
@@ -319,3 +321,13 @@ class Trainer:
             "optimizer.ema": config.optimizer.ema,
             "seed": config.seed,
         }
+
+
+@torch.no_grad()
+def start_linear(net: VNet) -> None:
+    """Set the last block's last convolution and its residual one to zero: the output is the input."""
+    block = net.get_submodule(net.layout.layers[-1].name)
+    convolutions = [m for m in block.convs if isinstance(m, torch.nn.Conv3d)]  # type: ignore[union-attr]
+    for layer in (convolutions[-1], block.skip):
+        for parameter in layer.parameters():  # type: ignore[union-attr]
+            parameter.zero_()
