@@ -79,7 +79,7 @@ class Peer:
 
 
 def _mend_full_fft() -> None:
-    """PySCo 1.0.9 gives its own fft_force one argument more than that takes; the solver it calls is named as `import solver`."""
+    """PySCo 1.0.9 gives its own fft_force one argument more than that takes. It imports its modules by bare names."""
     solver = importlib.import_module("solver")
     if not hasattr(solver, "given_fft_force"):
         solver.given_fft_force = solver.fft_force

@@ -13,11 +13,11 @@ BESIDE = Path(__file__).parents[2] / "shared" / "reference"
 
 def reference_directory(given: str | None) -> Path | None:
     """Where the reference files are, None where they are not."""
+    if given and not Path(given).is_dir():
+        raise SystemExit(f"{given} is not a directory: give the one that holds fiducial.npz")
     for place in (given, os.environ.get("ZELDO_REFERENCE"), BESIDE):
         if place and Path(place).is_dir():
             return Path(place)
-        if place and place is not BESIDE:
-            raise SystemExit(f"{place} is not a directory: give the one that holds fiducial.npz")
     return None
 
 

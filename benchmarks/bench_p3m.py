@@ -1,0 +1,282 @@
+"""P3M, the N-body teacher: the tables that chose its parameters, its speed, and its accuracy against MP-Gadget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from benchmarks.inputs import realisation, references
+from benchmarks.machine import COLUMNS, cells, measure
+from benchmarks.output import bar, heading, options, save, start, table
+from zeldo.cosmology.background import growth
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines.cells import CellList
+from zeldo.engines.force_split import ForceSplit
+from zeldo.engines.mesh_force import MeshForce
+from zeldo.engines.p3m import P3M, Simulation
+from zeldo.engines.p3m_energy import energies
+from zeldo.engines.p3m_steps import schedule
+from zeldo.engines.pair_force import PairForce
+from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.linear import initial_conditions
+from zeldo.initial.lpt import linear_displacement, second_order_displacement
+from zeldo.snapshot.reference import read_reference
+from zeldo.snapshot.snapshot import Snapshot
+from zeldo.statistics import K_SHOWN, Comparison, Reference, friends_of_friends
+
+FILES = ("small.npz", "figure2b_small.npz", "fiducial.npz")
+FIVE = (3.0, 2.0, 1.0, 0.5, 0.0)
+# mesh factor, reach in lattice spacings, order of the split; the first is the default
+SPLITS = (
+    (3, 1.863, 3), (3, 2.0, 3), (3, 1.658, 2), (3, 1.5, 2), (2, 2.393, 3), (2, 2.5, 3), (2, 2.18, 2), (2, 2.0, 2),
+    (4, 1.658, 2),
+)  # fmt: skip
+STEPS = (
+    {}, {"mesh_step": 0.1}, {"mesh_step": 0.025}, {"pair_step": 0.01}, {"pair_step": 0.0025},
+    {"start_redshift": 99.0}, {"start_redshift": 24.0},
+)  # fmt: skip
+FINE = {"mesh_step": 0.02, "pair_step": 0.002}
+FAR = (
+    Cosmology(omega_m=0.1, omega_b=0.03, h=0.7, n_s=0.96, sigma_8=0.6),
+    Cosmology(omega_m=0.1, omega_b=0.03, h=0.7, n_s=0.96, sigma_8=1.0),
+    Cosmology(omega_m=0.5, omega_b=0.05, h=0.6, n_s=0.96, sigma_8=0.6),
+    Cosmology(omega_m=0.5, omega_b=0.05, h=0.6, n_s=0.96, sigma_8=1.0),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = options(__doc__, "bench_p3m")
+    parts = ("forces", "speed", "steps", "energy", "reference")
+    parser.add_argument("--part", nargs="+", choices=parts, default=parts)
+    given = parser.parse_args(arguments)
+    result = start("P3M")
+    if "forces" in given.part:
+        forces(result, 16 if given.quick else 32)
+    if "speed" in given.part:
+        speed(result, 32 if given.quick else 128)
+    if "steps" in given.part:
+        steps(result, 16 if given.quick else 64)
+    if "energy" in given.part:
+        energy(result, 16 if given.quick else 32)
+    if "reference" in given.part:
+        files = references(given.reference, FILES[:1] if given.quick else FILES)
+        for name, path in files.items():
+            against_reference(result, name, *read_reference(path))
+    save(result, given.json)
+
+
+def force(psi: np.ndarray, box: float, factor: float, reach: float, order: int) -> np.ndarray:
+    n = psi.shape[1]
+    split = ForceSplit(reach * box / n, order, box / n / 40)
+    listed = CellList(n, box, split.radius)
+    listed.sort(psi)
+    near, far = np.empty_like(psi), np.empty_like(psi)
+    return PairForce(split, listed)(near) + MeshForce(split, int(factor * n), listed)(far)
+
+
+def forces(result: dict, n: int) -> None:
+    """Splits on a 2LPT displacement field: the forces' transfer function and error over the finest force."""
+    heading(f"The force on 2LPT particles near their lattice, {n}^3: error against mesh 4N, reach 3")
+    ics = realisation(n)
+    first, second, g = linear_displacement(ics), second_order_displacement(ics), growth(ics.cosmology)
+    shares = (0.25, 0.5, 0.75)
+    k = np.fft.fftfreq(n, 1 / n)
+    index = np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k[: n // 2 + 1] ** 2).round().astype(int)
+
+    def power(field: np.ndarray) -> np.ndarray:
+        total = sum(np.abs(np.fft.rfftn(x)) ** 2 for x in field)
+        return np.bincount(index.ravel(), total.ravel())
+
+    result["forces"] = []
+    for z in (49, 9, 3):
+        a = 1 / (1 + z)
+        psi = (g.d1(a) * first + g.d2(a) * second).astype(np.float32)
+        truth = force(psi, ics.box, 4, 3.0, 4)
+        rows = []
+        for factor, reach, order in SPLITS:
+            found = force(psi, ics.box, factor, reach, order)
+            at = [round(share * n / 2) for share in shares]
+            transfer = np.sqrt(power(found) / power(truth))[at]
+            error = np.sqrt(power(found - truth) / power(truth))[at]
+            rows.append(
+                [
+                    f"z = {z}, mesh {factor}N, reach {reach}, order {order}",
+                    *[f"{x:.5f}" for x in (*transfer, *error)],
+                ]
+            )
+            result["forces"].append(
+                {
+                    "z": z,
+                    "split": [factor, reach, order],
+                    "transfer": transfer.tolist(),
+                    "error": error.tolist(),
+                }
+            )
+        header = [f"{what} at {share:g} Nyquist" for what in ("T", "error") for share in shares]
+        table(["", *header], rows)
+
+
+def speed(result: dict, n: int) -> None:
+    """Parts of a step on a distribution as clustered as today's."""
+    heading(f"Parts of a step, {n}^3 particles")
+    ics = realisation(n)
+    engine = P3M()
+    simulation = Simulation(engine, ics)
+    simulation.start()
+    result["speed"] = {}
+    rows = []
+    coarse = P3M(mesh_step=0.15, pair_step=0.05)
+    states = {"z = 49": simulation.psi.copy(), "z = 0, coarse steps": last(coarse, ics).psi}
+    for state, psi in states.items():
+        simulation.cells.sort(psi)
+        timings = {
+            "sort": measure(lambda psi=psi: simulation.cells.sort(psi)),
+            "pair force": measure(lambda: simulation.pairs(simulation.near)),
+            "mesh force": measure(lambda: simulation.mesh(simulation.far)),
+        }
+        for part, timing in timings.items():
+            rows.append([f"{state}: {part}", *cells(timing)])
+            result["speed"][f"{state}: {part}"] = timing.to_dict()
+    table(["", *COLUMNS], rows)
+
+
+def last(engine: P3M, ics: InitialConditions) -> Snapshot:
+    return list(engine.run(ics, [0.0]))[-1]
+
+
+def figures(one: Comparison, field: str) -> list[float]:
+    found = one.fields[field]
+    at = [found.nearest(k) for k in K_SHOWN]
+    return [float(found.transfer[i]) for i in at] + [float(found.one_minus_r2[i]) for i in at]
+
+
+def print_comparisons(title: str, comparisons: dict[str, Comparison]) -> None:
+    for field in ("density", "displacement", "velocity"):
+        for what, part in (("T", slice(0, len(K_SHOWN))), ("1 - r^2", slice(len(K_SHOWN), None))):
+            rows = [
+                [label, *[f"{x:.4f}" if what == "T" else f"{x:.5f}" for x in figures(one, field)[part]]]
+                for label, one in comparisons.items()
+                if field in one.fields
+            ]
+            if rows:
+                table([f"{title}, {field}, {what}", *[f"k = {k:g}" for k in K_SHOWN]], rows)
+
+
+def steps(result: dict, n: int) -> None:
+    """Steps and starts against much finer steps, then the default in far cosmologies."""
+    heading(f"Steps, {n}^3 particles at z = 0, against {FINE}")
+    ics = realisation(n)
+    against = Reference(last(P3M(**FINE), ics), name="fine steps")
+    found = {}
+    for chosen in STEPS:
+        began = time.perf_counter()
+        label = ", ".join(f"{key} {value:g}" for key, value in chosen.items()) or "default"
+        one = against.compare(last(P3M(**chosen), ics))
+        found[f"{label} ({time.perf_counter() - began:.0f} s)"] = one
+    print_comparisons("z = 0", found)
+    result["steps"] = {label: figures(one, "density") for label, one in found.items()}
+    heading(f"The default in far cosmologies, {n}^3, against the same fine steps")
+    far = {}
+    for cosmology in FAR:
+        ics = initial_conditions(cosmology, 250.0 * n / 128, n, 5, power="eisenstein-hu")
+        against = Reference(last(P3M(**FINE), ics), name="fine steps")
+        label = f"Omega_m {cosmology.omega_m:g}, sigma_8 {cosmology.sigma_8:g}"
+        far[label] = against.compare(last(P3M(), ics))
+        found_density = far[label].fields["density"]
+        held = found_density.k <= 1.5
+        off = float(np.max(np.abs(found_density.transfer[held] ** 2 - 1)))
+        bar(result, f"{label}: P(k) off fine steps for k <= 1.5", off, 0.01, "", 0.005)
+    print_comparisons("z = 0", far)
+    result["far"] = {label: figures(one, "density") for label, one in far.items()}
+
+
+def energy(result: dict, n: int) -> None:
+    """d(a (T + U)) = - T da, and the sum of momenta."""
+    heading(f"Energy and momentum, {n}^3 particles to z = 0")
+    simulation = Simulation(P3M(), realisation(n))
+    simulation.start()
+    plan = schedule(49.0, [0.0], P3M.mesh_step, P3M.pair_step)
+    records = [(plan[0].start, *energies(simulation, plan[0].start))]
+    for step in plan:
+        simulation.step(step)
+        records.append((step.end, *energies(simulation, step.end)))
+    a, kinetic, potential = np.array(records).T
+    work = np.concatenate([[0], np.cumsum(0.5 * (kinetic[1:] + kinetic[:-1]) * np.diff(a))])
+    change = a * potential - a[0] * potential[0]
+    residual = (a * (kinetic + potential) - a[0] * (kinetic + potential)[0] + work) / np.abs(change[-1])
+    bar(result, "Layzer-Irvine residual over the change of a U", float(np.abs(residual).max()), 0.01, "")
+    p = simulation.p.reshape(3, -1).astype(np.float64)
+    drift = float(np.abs(p.mean(1)).max() / np.sqrt((p**2).sum(0)).mean())
+    bar(result, "mean momentum over the mean of its size", drift, 1e-5, "")
+
+
+def against_reference(result: dict, name: str, ics: InitialConditions, truth: dict[float, Snapshot]) -> None:
+    heading(f"{name}: {ics.n}^3 particles in {ics.box:g} Mpc/h against MP-Gadget")
+    redshifts = sorted({*FIVE, *truth}, reverse=True) if name == "fiducial.npz" else list(truth)
+    list(replace(P3M(), mesh_step=1.0, pair_step=1.0).run(ics, [0.0]))  # compile
+    began, made = time.perf_counter(), {}
+    for snapshot in P3M().run(ics, redshifts):
+        made[snapshot.redshift] = snapshot
+    wall = time.perf_counter() - began
+    print(f"{wall:.0f} s to {len(redshifts)} redshifts\n")
+    if name == "fiducial.npz":
+        bar(result, f"{name}: five redshifts of 128^3", wall, 360.0, "s", 180.0)
+    found = {
+        f"z = {z:g}": Reference(one, name="MP-Gadget").compare(made[z])
+        for z, one in truth.items()  # the made ones hold more redshifts
+    }
+    print_comparisons("P3M", found)
+    result[name] = {
+        label: {field: figures(one, field) for field in one.fields} for label, one in found.items()
+    }
+    for label, one in found.items():
+        density = one.fields["density"]
+        off = float(np.max(np.abs(density.transfer[density.k <= 1.5] ** 2 - 1)))
+        bar(result, f"{name}, {label}: P(k) for k <= 1.5 off by", off, 0.01, "", 0.005)
+        if label == "z = 0":
+            for k, limit in ((0.5, 2e-4), (1.0, 1e-3)):
+                value = float(density.one_minus_r2[density.nearest(k)])
+                bar(result, f"{name}, {label}: 1 - r^2 of density at k = {k:g}", value, limit, "")
+        if "velocity" in one.fields:
+            velocity = one.fields["velocity"]
+            for k, limit in ((0.5, 0.02), (1.0, 0.05)):
+                off = _binned_power_off(velocity.k, velocity.power, velocity.power_reference, k)
+                bar(result, f"{name}, {label}: velocity power for k <= {k:g} off by", off, limit, "")
+    for z, one in truth.items():
+        halos(result, f"{name}, z = {z:g}", made[z], one)
+
+
+def _binned_power_off(k: np.ndarray, power: np.ndarray, reference: np.ndarray, limit: float) -> float:
+    """The largest deviation in bins of 0.1 h/Mpc: single shells of the lattice scatter by a few per cent."""
+    index = np.digitize(k, np.arange(0, limit + 0.05, 0.1))
+    kept = (k > 0) & (k <= limit)
+    weight = np.where(kept, k**2, 0.0)
+    ours, theirs = (np.bincount(index, weight * x) for x in (power, reference))
+    return float(np.max(np.abs(ours[theirs > 0] / theirs[theirs > 0] - 1)))
+
+
+def halos(result: dict, label: str, made: Snapshot, truth: Snapshot) -> None:
+    """Numbers of halos of at least 50 particles in bins of at least 100 of the reference's."""
+    ours, theirs = (friends_of_friends(one, minimum=50).count for one in (made, truth))
+    edges = [50]
+    while (theirs >= edges[-1]).sum() >= 200:
+        reach = np.sort(theirs[theirs >= edges[-1]])[max(100, len(theirs) // 6)]
+        edges.append(max(int(reach), edges[-1] + 1))
+    bins = [*edges, np.inf]
+    counts = [np.histogram(x, bins)[0] for x in (ours, theirs)]
+    rows = [
+        [f"{label}: halos of {low} particles on", str(a), str(b), f"{a / b - 1:+.3f}"]
+        for low, a, b in zip(edges, *counts, strict=True)
+        if b >= 100
+    ]
+    if rows:
+        table(["", "P3M", "MP-Gadget", "off"], rows)
+        off = max(abs(float(row[3])) for row in rows)
+        bar(result, f"{label}: halo counts off by", off, 0.05, "", 0.03)
+
+
+if __name__ == "__main__":
+    main()
