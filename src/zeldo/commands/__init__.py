@@ -19,6 +19,7 @@ def app() -> Any:
     from zeldo.commands.compare import compare
     from zeldo.commands.dataset import dataset
     from zeldo.commands.models import models
+    from zeldo.commands.reproduce import reproduce
     from zeldo.commands.run import run
     from zeldo.commands.train import train
 
@@ -28,7 +29,7 @@ def app() -> Any:
         help="From a cosmology and a seed to the evolved universe.",
         suppress_keyboard_interrupt=False,
     )
-    for command in (run, compare, dataset, train, models):
+    for command in (run, compare, dataset, train, models, reproduce):
         cli.command(command)
     return cli
 

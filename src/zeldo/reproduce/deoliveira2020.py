@@ -1,0 +1,268 @@
+"""Figures 1 and 2 and Table 1 of de Oliveira et al. 2020 (arXiv:2012.00240), by this project's own runs.
+
+A network, 10-step COLA and Zel'dovich against N-body at z = 0, on phases that no network of this project was trained on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeldo.api import DEFAULTS, initial_conditions, parse_engine
+from zeldo.comparing import measured, warm_up
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines.registry import Engine, check_whole
+from zeldo.errors import InputError
+from zeldo.initial.conditions import InitialConditions, check_grid
+from zeldo.report.files import make_directory, write_json
+from zeldo.reproduce.energy import Meter
+from zeldo.reproduce.timing import Entry, TimingTable, paired_run, table_key
+from zeldo.reproduce.truth import NBody, ReferenceFile, Truth, nearest_file, reference_files
+from zeldo.snapshot.snapshot import Snapshot
+from zeldo.statistics.comparison import Comparison, FieldComparison, Reference
+
+FIDUCIAL = Cosmology.preset("quijote")
+FIGURE2 = (
+    Cosmology(0.1755, 0.0668, 0.7737, 0.8849, 0.6641),
+    Cosmology(0.3889, 0.0363, 0.6275, 0.9513, 0.9137),
+    Cosmology(0.4291, 0.0337, 0.5511, 1.1687, 0.6619),
+)
+SPACING = DEFAULTS["box"] / DEFAULTS["n"]  # of the paper's lattice, 1000 Mpc/h / 512
+SEEDS = (40001,)  # in no data set of configs/
+QUICK_N = 32
+FIELDS = ("density", "displacement")
+COLA = "10-step COLA"
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Engines against N-body in one cosmology. comparisons: averaged over the seeds."""
+
+    cosmology: Cosmology
+    comparisons: Sequence[Comparison]
+    seeds: Sequence[int | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Reproduction:
+    """What `reproduce` found. slices: N-body and the network's density of Figure 1, with their names."""
+
+    figure1: Panel
+    figure2: Sequence[Panel]
+    table1: TimingTable | None
+    slices: Sequence[tuple[str, Snapshot]]
+    network: str
+    output: Path
+    page: Path
+
+
+def reproduce(
+    *,
+    engine: str = "vnet",
+    nbody: str = "p3m",
+    n: int | None = None,
+    box: float | None = None,
+    seeds: Sequence[int] = SEEDS,
+    reference: str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] = "deoliveira2020",
+    quick: bool = False,
+    table: bool = True,
+    power: str | None = None,
+    country: str | None = None,
+    command: str = "",
+    watch: Callable[[str], Any] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Reproduction:
+    """Run all that the paper shows and write its figures, table and a page into a directory.
+
+    engine: the network, or a file of weights, or any engine in its place. nbody: the truth. n: particles per side (128;
+    32 with `quick`). box: Mpc/h, by default at the paper's lattice spacing. seeds: of Figure 1, averaged over; Figure 2
+    and Table 1 use the first. reference: a directory of reference runs that stand for N-body where one has the
+    cosmology and the spacing, the nearest in size. output: the directory for figure1.png, figure2.png, table1.json,
+    comparison.json and index.html; N-body runs and the table are kept there and made again where version, settings or
+    machine changed. table: whether to time at all. power: the linear power, as in `initial_conditions`. country: three
+    letters, for the CO2 of its electricity. watch: makes a context manager that gives a progress callback. say: is told
+    what else happens. Raises `InputError` before any work.
+    """
+    n = n if n is not None else QUICK_N if quick else int(DEFAULTS["n"])
+    box, n = check_grid(box if box is not None else SPACING * n, n)
+    _check_seeds(seeds)
+    network, cola, zeldovich = parse_engine(engine), parse_engine("cola"), parse_engine("zeldovich")
+    truth = parse_engine(nbody)
+    folder = make_directory(output)
+    kept = NBody(truth, nbody, make_directory(folder / "nbody"), say)
+    files = reference_files(Path(reference)) if reference is not None else []
+    found = [nearest_file(files, one, n, box / n) for one in (FIDUCIAL, *FIGURE2)]
+    if files and not any(found):
+        raise InputError(
+            f"{reference} holds none of the paper's four cosmologies with a lattice spacing of {box / n:.4g} Mpc/h: "
+            "give another directory, --n and --box, or none"
+        )
+    watch = watch or _unwatched
+    # a network that does not fit is refused here, by a few particles, and not after N-body
+    for one in (network, cola, zeldovich):
+        warm_up(one, _tiny(box / n, FIDUCIAL))
+    meter = Meter(country) if table else None
+
+    def phases(cosmology: Cosmology, seed: int) -> InitialConditions:
+        return initial_conditions(cosmology=cosmology, n=n, box=box, seed=seed, power=power)
+
+    def truths(
+        name: str, cosmology: Cosmology, file: ReferenceFile | None, used: Sequence[int]
+    ) -> Iterator[Truth]:
+        if file is not None:
+            yield file.read()
+            return
+        for seed in used:
+            yield kept.run(f"{name}_{seed}", phases(cosmology, seed), watch)
+
+    timed = None
+    if meter is not None:
+        first = found[0].read().ics if found[0] is not None else phases(FIDUCIAL, seeds[0])
+        timed = _table(first, network, cola, kept, f"fiducial_{first.seed}", folder, meter, watch, command)
+    engines = (network, cola, zeldovich)
+    figure1, slices = _panel(engines, FIDUCIAL, truths("fiducial", FIDUCIAL, found[0], seeds), FIELDS, watch)
+    abroad = (_anywhere(network), cola)
+    figure2 = []
+    for letter, cosmology, file in zip("abc", FIGURE2, found[1:], strict=True):
+        runs = truths(f"figure2{letter}", cosmology, file, seeds[:1])
+        figure2.append(_panel(abroad, cosmology, runs, FIELDS[:1], watch)[0])
+    result = Reproduction(figure1, figure2, timed, slices, network.name, folder, folder / "index.html")
+    _write(result, command)
+    return result
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
+    if not seeds:
+        raise InputError("no seed was given: give at least one, such as 40001")
+    for seed in seeds:
+        check_whole("seed", seed, 0, 2**63 - 1)
+    if len(set(seeds)) != len(seeds):
+        raise InputError(f"seeds {', '.join(map(str, seeds))}: one is given twice, and once is enough")
+
+
+def _tiny(spacing: float, cosmology: Cosmology) -> InitialConditions:
+    return InitialConditions(4 * spacing, 4, cosmology, np.zeros((4, 4, 4), np.float32))
+
+
+def _anywhere(engine: Engine) -> Engine:
+    """The engine, allowed outside the cosmologies it was trained in: Figure 2 asks how far it carries."""
+    if any(field.name == "extrapolate" for field in fields(engine)):  # type: ignore[arg-type]
+        return replace(engine, extrapolate=True)  # type: ignore[type-var]
+    return engine
+
+
+def _table(
+    ics: InitialConditions,
+    network: Engine,
+    cola: Engine,
+    kept: NBody,
+    name: str,
+    folder: Path,
+    meter: Meter,
+    watch: Callable[[str], Any],
+    command: str,
+) -> TimingTable:
+    """Table 1, measured now or, where all that decides it is the same, read from the last time."""
+    path = folder / "table1.json"
+    place = "network" if network.name == "vnet" else f"{network.name}, in the network's place"
+    entries = [Entry("N-body", kept.engine, repeats=1), Entry(COLA, cola), Entry(place, network)]
+    key = table_key(entries, ics, meter.how)
+    table = TimingTable.read(path, key)
+    if table is None:
+        table, last = paired_run(entries, ics, meter, key, watch)
+        kept.keep(name, ics, last["N-body"])
+        table.write(path, command=command, paper=PAPER_TABLE1)
+    return table
+
+
+PAPER_TABLE1 = {
+    "N-body": "1e5 s: Quijote (Gadget-III), 512^3, scaled to 20 cores",
+    COLA: "112 s: L-PICOLA, 512^3, 20 cores of Intel Xeon E5-2640 v4",
+    "network": "59 s: PyTorch, 64 crops of 128^3, one NVIDIA Tesla P100",
+}
+
+
+def _panel(
+    engines: Sequence[Engine],
+    cosmology: Cosmology,
+    truths: Iterator[Truth],
+    shown: Sequence[str],
+    watch: Callable[[str], Any],
+) -> tuple[Panel, list[tuple[str, Snapshot]]]:
+    """Engines against every truth; and the first truth with the first engine's prediction."""
+    found: list[list[Comparison]] = [[] for _ in engines]
+    seeds: list[int | None] = []
+    slices: list[tuple[str, Snapshot]] = []
+    for truth in truths:
+        against = Reference(truth.snapshot, truth.name)
+        seeds.append(truth.ics.seed)
+        for several, one in zip(found, engines, strict=True):
+            with watch(one.name) as progress, measured() as cost:
+                (prediction,) = one.run(truth.ics, [0.0], progress)
+            made = against.compare(prediction, wall_seconds=cost.seconds, peak_memory=cost.peak_memory)
+            several.append(replace(made, fields={name: made.fields[name] for name in shown}))
+            if not slices:
+                slices = [(f"N-body: {truth.name}", truth.snapshot), (one.name, prediction)]
+    return Panel(cosmology, [averaged(several) for several in found], seeds), slices
+
+
+def averaged(several: Sequence[Comparison]) -> Comparison:
+    """The mean of comparisons of one engine on several phases, bin by bin; a single one as it is."""
+    first = several[0]
+    if len(several) == 1:
+        return first
+    names = ("power", "power_reference", "transfer", "one_minus_r2")
+    means = {}
+    for label, spectrum in first.fields.items():
+        values = {
+            name: np.mean([getattr(one.fields[label], name) for one in several], axis=0) for name in names
+        }
+        means[label] = FieldComparison(k=spectrum.k, **values)
+    seconds = [one.wall_seconds for one in several if one.wall_seconds is not None]
+    memory = [one.peak_memory for one in several if one.peak_memory is not None]
+    return replace(
+        first,
+        fields=means,
+        wall_seconds=float(np.mean(seconds)) if seconds else None,
+        peak_memory=max(memory) if memory else None,
+    )
+
+
+def _write(result: Reproduction, command: str) -> None:
+    """Pictures, numbers and the page."""
+    from zeldo.reproduce import figures
+    from zeldo.reproduce.page import write_page
+    from zeldo.reproduce.tables import title_of
+
+    folder = result.output
+    figures.save(figures.figure1(result.slices, result.figure1.comparisons), folder / "figure1.png")
+    groups = [(title_of(panel.cosmology, split=True), panel.comparisons) for panel in result.figure2]
+    figures.save(figures.figure2(groups), folder / "figure2.png")
+    panels = {
+        "figure 1": result.figure1,
+        **{f"figure 2{x}": p for x, p in zip("abc", result.figure2, strict=True)},
+    }
+    comparisons = [one for panel in panels.values() for one in panel.comparisons]
+    universes = [
+        {
+            "figure": name,
+            "cosmology": vars(panel.cosmology),
+            "seeds": list(panel.seeds),
+            "engines": len(panel.comparisons),
+        }
+        for name, panel in panels.items()
+    ]
+    write_json(comparisons, folder / "comparison.json", command=command, panels=universes)
+    write_page(result, command)
+
+
+@contextmanager
+def _unwatched(title: str) -> Iterator[None]:
+    yield None

@@ -1,0 +1,96 @@
+"""The pictures of de Oliveira et al. 2020, Figures 1 and 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zeldo.report.labels import wrapped
+from zeldo.report.pictures import LEGEND, QUANTITIES, draw_spectrum, legend_entries, style
+from zeldo.report.slices import SLAB, colours, densest_slab, draw_slice, projected_density
+from zeldo.snapshot.atomic import writing
+from zeldo.snapshot.snapshot import Snapshot
+from zeldo.statistics.comparison import Comparison
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 130
+
+
+def figure1(slices: Sequence[tuple[str, Snapshot]], comparisons: Sequence[Comparison]) -> Figure:
+    """The density of N-body above that of the network, and P, T, 1 - r^2 of displacement and density.
+
+    slices: two names and snapshots of one box.
+    """
+    with style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(14.2, 10.2), layout="constrained")
+        grid = figure.add_gridspec(1, 2, width_ratios=[1.02, 2])
+        _slices(figure, grid[0].subgridspec(2, 1), slices)
+        panels = grid[1].subgridspec(3, 2)
+        axes = []
+        for column, field in enumerate(("displacement", "density")):
+            for row, quantity in enumerate(QUANTITIES):
+                axes.append(figure.add_subplot(panels[row, column]))
+                draw_spectrum(axes[-1], comparisons, field, quantity)
+        figure.legend(*legend_entries(axes), loc="outside lower center", ncols=6, **LEGEND)
+    return figure
+
+
+def _slices(figure: Figure, grid, slices: Sequence[tuple[str, Snapshot]]) -> None:  # type: ignore[no-untyped-def]
+    first = slices[0][1]
+    thickness = min(SLAB, first.box)
+    start = densest_slab(first, thickness)
+    maps = [projected_density(one, min(2 * one.n, 512), start, thickness) for _, one in slices]
+    norm = colours(maps[0])
+    axes = []
+    for row, ((name, _), density) in enumerate(zip(slices, maps, strict=True)):
+        axes.append(figure.add_subplot(grid[row]))
+        image = draw_slice(axes[-1], density, first.box, norm)
+        axes[-1].set_title(wrapped(name, 40))
+        axes[-1].set_ylabel(r"$y$ [Mpc/$h$]")
+        axes[-1].set_xlabel(r"$x$ [Mpc/$h$]")
+    bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.9, aspect=32, pad=0.02, extend="both")
+    bar.set_label(rf"$\log_{{10}}(1 + \delta)$, {thickness:.3g} Mpc/$h$ deep")
+
+
+def figure2(groups: Sequence[tuple[str, Sequence[Comparison]]]) -> Figure:
+    """P, T, 1 - r^2 of the density (rows), for each cosmology a column with its title."""
+    with style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(4.75 * len(groups), 10.0), layout="constrained")
+        axes = figure.subplots(len(QUANTITIES), len(groups), squeeze=False)
+        for column, (title, comparisons) in zip(axes.T, groups, strict=True):
+            for ax, quantity in zip(column, QUANTITIES, strict=True):
+                draw_spectrum(ax, comparisons, "density", quantity)
+                ax.set_title("")
+            column[0].set_title(title, fontsize=10.5)
+        for row in axes:
+            _one_scale(row)
+        figure.legend(*legend_entries(list(axes.flat)), loc="outside lower center", ncols=6, **LEGEND)
+    return figure
+
+
+def _one_scale(axes: Sequence[Axes]) -> None:
+    """One vertical scale and its ticks for pictures side by side: the eye compares heights."""
+    low, high = min(ax.get_ylim()[0] for ax in axes), max(ax.get_ylim()[1] for ax in axes)
+    busiest = max(axes, key=lambda ax: len(ax.get_yticks()))
+    ticks, names = busiest.get_yticks(), [text.get_text() for text in busiest.get_yticklabels()]
+    for ax in axes:
+        if ax.get_yscale() == "asinh":
+            ax.set_yticks(ticks, names)
+        ax.set_ylim(low, high)
+        if ax is not axes[0]:
+            ax.set_ylabel("")
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write the figure as PNG: whole or not at all."""
+    with writing(path) as temporary, style():
+        figure.savefig(temporary, format="png", dpi=DPI)
+    return path

@@ -1,0 +1,63 @@
+"""The page of a reproduction: figures, tables, and how they were made, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zeldo._version import __version__
+from zeldo.report.files import write_text
+from zeldo.report.html import accuracy_rows, machine_line, template
+from zeldo.report.labels import K_SHOWN, labels
+from zeldo.reproduce.tables import HEADINGS, conditions, findings, timing_rows, title_of
+
+if TYPE_CHECKING:
+    from zeldo.reproduce.deoliveira2020 import Panel, Reproduction
+
+TITLE = "Fast and Accurate Non-Linear Predictions of Universes with Deep Learning, by zeldo's own runs"
+
+
+def write_page(result: Reproduction, command: str) -> Path:
+    """Write the page of figure1.png and figure2.png, which are in its directory already."""
+    table = result.table1
+    content = template("deoliveira2020.html", Path(__file__).parent / "templates").render(
+        title=TITLE,
+        version=__version__,
+        network=result.network,
+        figure1=_embedded(result.output / "figure1.png"),
+        figure2=_embedded(result.output / "figure2.png"),
+        panels=[_panel("Figure 1", result.figure1)]
+        + [_panel(f"Figure 2{x}", panel) for x, panel in zip("abc", result.figure2, strict=True)],
+        k_shown=[f"{k:g}" for k in K_SHOWN],
+        findings=findings(result),
+        headings=HEADINGS,
+        timings=timing_rows(table) if table else [],
+        conditions=conditions(table) if table else [],
+        command=command,
+        machine=machine_line(),
+    )
+    return write_text(result.page, content)
+
+
+def _panel(name: str, panel: Panel) -> dict[str, Any]:
+    group = panel.comparisons
+    names, first = labels(group), group[0]
+    seeds = ", ".join("given field" if seed is None else str(seed) for seed in panel.seeds)
+    return {
+        "name": name,
+        "cosmology": title_of(panel.cosmology),
+        "facts": f"{first.n}³ particles in {first.box:g} Mpc/h, phases {seeds}, against {first.reference}",
+        "fields": [
+            {
+                "name": field,
+                "transfer": accuracy_rows(group, names, field, "transfer"),
+                "decorrelation": accuracy_rows(group, names, field, "one_minus_r2"),
+            }
+            for field in first.fields
+        ],
+    }
+
+
+def _embedded(path: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

@@ -1,0 +1,168 @@
+"""What is said in words and numbers: Table 1, what the paper claims and what was found; in the terminal and on the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.report.labels import labels, memory_text, seconds_text
+from zeldo.reproduce.timing import TimingTable
+from zeldo.statistics.comparison import Comparison
+
+if TYPE_CHECKING:
+    from zeldo.reproduce.deoliveira2020 import Reproduction
+
+HEADINGS = ("wall time s", "times the network's", "energy Wh", "CO2 g", "peak GB")
+SMALLEST = 1.0  # h/Mpc: the smallest scales that the paper speaks of
+
+
+def title_of(cosmology: Cosmology, *, split: bool = False) -> str:
+    """`"Ω_m = 0.3, ..."`; in two lines where `split`, for a narrow column, with mathematical letters."""
+    c = cosmology
+    if split:
+        return (
+            rf"$\Omega_m={c.omega_m:g}$, $\Omega_b={c.omega_b:g}$, $h={c.h:g}$"
+            "\n"
+            rf"$n_s={c.n_s:g}$, $\sigma_8={c.sigma_8:g}$"
+        )
+    return f"Ω_m = {c.omega_m:g}, Ω_b = {c.omega_b:g}, h = {c.h:g}, n_s = {c.n_s:g}, σ_8 = {c.sigma_8:g}"
+
+
+def timing_rows(table: TimingTable) -> list[tuple[str, list[str]]]:
+    """For each row of Table 1 its name and the texts under `HEADINGS`."""
+    last = table.timings[-1].what
+    return [
+        (
+            f"{one.what} ({one.engine})" if one.engine not in one.what else one.what,
+            [
+                seconds_text(one.seconds),
+                f"{table.ratio(one.what, last):.3g}",
+                seconds_text(one.energy),
+                seconds_text(one.co2),
+                memory_text(one.peak_memory),
+            ],
+        )
+        for one in table.timings
+    ]
+
+
+def conditions(table: TimingTable) -> list[str]:
+    """On what Table 1 was measured, a sentence each."""
+    m = table.machine
+    threads = ", ".join(f"{name} {count}" for name, count in m["threads"].items())
+    versions = ", ".join(f"{name} {text}" for name, text in m["versions"].items())
+    gpu = f", {m['gpu']}" if m.get("gpu") else ""
+    lines = [
+        f"{table.n}^3 particles in {table.box:g} Mpc/h, seed {table.seed}; measured {table.measured}",
+        f"{m['processor']}, {m['cores']} cores{gpu}, {m['system']}; threads: {threads}",
+        f"versions: {versions}",
+    ]
+    for one in table.timings:
+        if len(one.runs) > 1:
+            lines.append(
+                f"{one.what}: median of {', '.join(seconds_text(s) for s in one.runs)} s, in turns, warm"
+            )
+    if table.load_before is not None and table.load_before > 0.3 * (m["cores"] or 1):
+        lines.append(
+            f"other work ran on the machine before (load {table.load_before:.1f}): times may be too long"
+        )
+    return [*lines, f"energy: {table.energy}"]
+
+
+def largest_error(one: Comparison, field: str = "density", upto: float = SMALLEST) -> float:
+    """The largest |T - 1| of the bins with k <= upto (h/Mpc)."""
+    spectrum = one.fields[field]
+    inside = (spectrum.k > 0) & (spectrum.k <= upto)
+    return float(np.nanmax(np.abs(spectrum.transfer[inside] - 1)))
+
+
+def share_better(one: Comparison, other: Comparison, quantity: str) -> tuple[int, int]:
+    """In how many bins with k <= 1, of all fields, `one` is nearer to N-body than `other`; and how many there are."""
+    better = total = 0
+    for name, ours in one.fields.items():
+        theirs = other.fields[name]
+        inside = (ours.k > 0) & (ours.k <= SMALLEST)
+        target = 1.0 if quantity == "transfer" else 0.0
+        nearer = np.abs(getattr(ours, quantity) - target) < np.abs(getattr(theirs, quantity) - target)
+        better, total = better + int(nearer[inside].sum()), total + int(inside.sum())
+    return better, total
+
+
+def findings(result: Reproduction) -> list[tuple[str, str]]:
+    """What the paper claims, and what was found."""
+    network, cola, *_ = result.figure1.comparisons
+    name, other, *_ = labels(result.figure1.comparisons)
+    t, total = share_better(network, cola, "transfer")
+    r, _ = share_better(network, cola, "one_minus_r2")
+    found = [
+        (
+            "Per-cent accurate down to k = 1 h/Mpc",
+            f"T of the density is within {_percent(network)} for k <= 1 ({name}; {other}: {_percent(cola)})",
+        ),
+        (
+            "More accurate than COLA on all scales and in all quantities",
+            f"{name} is nearer to N-body in {t} of {total} bins of T and in {r} of {total} of 1 - r^2, k <= 1",
+        ),
+        (
+            "Generalises to very different universes",
+            "T of the density for k <= 1 within "
+            + "; ".join(
+                f"{_percent(panel.comparisons[0])} ({other}: {_percent(panel.comparisons[1])})"
+                for panel in result.figure2
+            )
+            + " in the three of Figure 2",
+        ),
+    ]
+    if result.table1 is not None:
+        slow, middle, fast = (one.what for one in result.table1.timings)
+        table = result.table1
+        found.append(
+            (
+                "2 times faster than COLA (a P100 against 20 cores), 1000 times faster than N-body",
+                f"{table.ratio(middle, fast):.2g} times, and {table.ratio(slow, fast):.3g} times "
+                f"the speed of this project's N-body ({table.timings[0].engine}), on one machine",
+            )
+        )
+    return found
+
+
+def _percent(one: Comparison) -> str:
+    return f"{100 * largest_error(one):.2g} %"
+
+
+def print_reproduction(result: Reproduction) -> None:
+    """All of it in the terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from zeldo.report.table import print_table, terminal
+
+    console = terminal()
+
+    def heading(text: str) -> None:
+        console.print()
+        console.rule(Text(text, style="bold"), align="left")
+
+    heading(f"Figure 1: {title_of(result.figure1.cosmology)}")
+    print_table(result.figure1.comparisons, console)
+    for letter, panel in zip("abc", result.figure2, strict=True):
+        heading(f"Figure 2{letter}: {title_of(panel.cosmology)}")
+        print_table(panel.comparisons, console, legend=False)
+    if result.table1 is not None:
+        heading("Table 1")
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        table.add_column("")
+        for text in HEADINGS:
+            table.add_column(text, justify="right")
+        for name, texts in timing_rows(result.table1):
+            table.add_row(Text(name), *texts)
+        console.print(table)
+        for line in conditions(result.table1):
+            console.print(Text(line, style="dim"))
+    heading("What the paper claims, and what was found")
+    for claim, text in findings(result):
+        console.print(Text(f"{claim}:", style="bold"))
+        console.print(Text(f"  {text}"))

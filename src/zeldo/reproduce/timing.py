@@ -1,0 +1,197 @@
+"""Wall time and energy of several engines in one paired run: warm, on the same initial conditions, in turns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from zeldo._version import __version__
+from zeldo.comparing import measured, warm_up
+from zeldo.engines.checkpoint import run_key
+from zeldo.engines.registry import Engine
+from zeldo.initial.conditions import InitialConditions
+from zeldo.report.files import write_text
+from zeldo.report.html import processor
+from zeldo.reproduce.energy import Meter
+from zeldo.reproduce.truth import options
+from zeldo.snapshot.snapshot import Snapshot
+
+REPEATS = 3  # of what takes seconds; N-body runs once
+PACKAGES = ("numpy", "numba", "torch", "ducc0")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The runs of one engine. what: its place in the table. runs: s. energy: Wh, co2: g, peak_memory: GB, of a run."""
+
+    what: str
+    engine: str
+    settings: Mapping[str, object]
+    runs: Sequence[float]
+    energy: float | None
+    co2: float | None
+    peak_memory: float | None
+
+    @property
+    def seconds(self) -> float:
+        """The median."""
+        return statistics.median(self.runs)
+
+
+@dataclass(frozen=True)
+class TimingTable:
+    """One paired run. machine: what decides speed. key: a hash of all that makes two tables comparable."""
+
+    timings: Sequence[Timing]
+    n: int
+    box: float
+    seed: int | None
+    machine: Mapping[str, Any]
+    energy: str
+    load_before: float | None
+    measured: str
+    key: str
+
+    def ratio(self, slow: str, fast: str) -> float:
+        """How many times longer one takes than another."""
+        seconds = {one.what: one.seconds for one in self.timings}
+        return seconds[slow] / seconds[fast]
+
+    def write(self, path: Path, **extra: object) -> None:
+        """As JSON, `extra` entries beside its own."""
+        content: dict[str, Any] = {"zeldo": __version__, **extra, **asdict(self)}
+        for row, one in zip(content["timings"], self.timings, strict=True):
+            row["seconds"] = one.seconds
+        slowest, *others = self.timings
+        content["ratios"] = {
+            f"{a.what} / {b.what}": self.ratio(a.what, b.what)
+            for a, b in [*((slowest, one) for one in others), *pairwise(others)]
+        }
+        write_text(path, json.dumps(content, indent=1, default=str) + "\n")
+
+    @classmethod
+    def read(cls, path: Path, key: str) -> TimingTable | None:
+        """The table of a file where it has that key, else None."""
+        try:
+            content = json.loads(path.read_text())
+            if content["key"] != key:
+                return None
+            rows = [{name: row[name] for name in Timing.__annotations__} for row in content["timings"]]
+            values = {name: content[name] for name in cls.__annotations__}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return cls(**{**values, "timings": [Timing(**row) for row in rows]})
+
+
+@dataclass
+class Entry:
+    """What stands in a table: its place, the engine, and how often it runs."""
+
+    what: str
+    engine: Engine
+    repeats: int = REPEATS
+    runs: list[float] = field(default_factory=list)
+    energy: list[float] = field(default_factory=list)
+    co2: list[float] = field(default_factory=list)
+    peak_memory: float | None = None
+
+    def timing(self) -> Timing:
+        return Timing(
+            self.what,
+            self.engine.name,
+            options(self.engine),
+            self.runs,
+            statistics.median(self.energy) if self.energy else None,
+            statistics.median(self.co2) if self.co2 else None,
+            self.peak_memory,
+        )
+
+
+def paired_run(
+    entries: Sequence[Entry],
+    ics: InitialConditions,
+    meter: Meter,
+    key: str,
+    watch: Callable[[str], Any],
+) -> tuple[TimingTable, dict[str, Snapshot]]:
+    """Runs the engines in turns, each as often as it asks for, and the last snapshot of each."""
+    load = _load()
+    for one in entries:
+        warm_up(one.engine, ics)
+    last = {}
+    for turn in range(max(one.repeats for one in entries)):
+        for one in entries:
+            if turn >= one.repeats:
+                continue
+            title = f"Table 1: {one.what}, run {turn + 1} of {one.repeats}"
+            with watch(title) as progress, meter.measured() as used, measured() as cost:
+                (last[one.what],) = one.engine.run(ics, [0.0], progress)
+            one.runs.append(cost.seconds)
+            one.peak_memory = max(one.peak_memory or 0.0, cost.peak_memory or 0.0) or None
+            if used.energy is not None and used.co2 is not None:
+                one.energy.append(used.energy)
+                one.co2.append(used.co2)
+    table = TimingTable(
+        timings=[one.timing() for one in entries],
+        n=ics.n,
+        box=ics.box,
+        seed=ics.seed,
+        machine=machine(),
+        energy=meter.how,
+        load_before=load,
+        measured=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        key=key,
+    )
+    return table, last
+
+
+def table_key(entries: Sequence[Entry], ics: InitialConditions, how: str) -> str:
+    """A hash of engines, weights, phases, machine, versions, and how energy is measured."""
+    parts: list[object] = [how, machine()]
+    for one in entries:
+        settings = options(one.engine)
+        parts += [one.what, one.engine.name, run_key(ics, settings, [0.0]), one.repeats]
+        if "weights" in settings:
+            parts.append(hashlib.sha256(_weights(settings["weights"]).read_bytes()).hexdigest())
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+
+
+def _weights(given: object) -> Path:
+    from zeldo.engines.network import shipped_weights
+
+    return Path(str(given)) if given else shipped_weights()
+
+
+def machine() -> dict[str, Any]:
+    """Processor, threads and versions: what decides the speed of a run."""
+    import numba
+    import torch
+
+    found: dict[str, Any] = {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()}
+    found["threads"] = {"numba": numba.get_num_threads(), "torch": torch.get_num_threads()}
+    found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    versions = {"python": platform.python_version(), "zeldo": __version__}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {**found, "versions": versions}
+
+
+def _load() -> float | None:
+    """Processes that ran at once in the last minute; None where the system does not tell."""
+    try:
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return None

@@ -1,0 +1,142 @@
+"""What predictions are held against: N-body runs, each made once and kept, or reference files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines.checkpoint import run_key
+from zeldo.engines.registry import Engine
+from zeldo.errors import DamagedFileError, InputError
+from zeldo.initial.conditions import InitialConditions
+from zeldo.report.files import make_directory
+from zeldo.snapshot import read, write
+from zeldo.snapshot.snapshot import Snapshot
+
+KEY = "run"  # the entry of a kept snapshot's settings that says what made it
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Initial conditions, and where N-body takes them today. name: of what made it."""
+
+    ics: InitialConditions
+    snapshot: Snapshot
+    name: str
+
+
+@dataclass(frozen=True)
+class NBody:
+    """An N-body engine whose runs are kept in a directory, one file a name.
+
+    text: the engine as the user wrote it. say: told in one line why a file that is there is not used.
+    """
+
+    engine: Engine
+    text: str
+    directory: Path
+    say: Callable[[str], None] = lambda line: None
+
+    def path(self, name: str) -> Path:
+        return self.directory / f"{name}.npz"
+
+    def kept(self, name: str, ics: InitialConditions) -> Truth | None:
+        """The run of that name where it was made by this engine, version and settings from these phases, else None."""
+        path = self.path(name)
+        if not path.exists():
+            return None
+        try:
+            snapshot = read(path)
+        except DamagedFileError as error:
+            self.say(f"{error}: made again")
+            return None
+        settings = dict(snapshot.settings)
+        if settings.pop(KEY, None) != self._key(ics):
+            self.say(f"{path} is of another version, engine, setting or universe: made again")
+            return None
+        return Truth(ics, replace(snapshot, settings=settings), self.text)
+
+    def keep(self, name: str, ics: InitialConditions, snapshot: Snapshot) -> Truth:
+        make_directory(self.directory)
+        write(replace(snapshot, settings={**snapshot.settings, KEY: self._key(ics)}), self.path(name))
+        return Truth(ics, snapshot, self.text)
+
+    def run(self, name: str, ics: InitialConditions, watch: Callable[[str], Any]) -> Truth:
+        """The run that was kept, or a new one, kept now."""
+        truth = self.kept(name, ics)
+        if truth is None:
+            with watch(f"N-body {name}") as progress:
+                (snapshot,) = self.engine.run(ics, [0.0], progress)
+            truth = self.keep(name, ics, snapshot)
+        return truth
+
+    def _key(self, ics: InitialConditions) -> str:
+        return f"{self.engine.name} {run_key(ics, options(self.engine), [0.0])}"
+
+
+def options(engine: Engine) -> dict[str, object]:
+    """The options of an engine that decide what it makes."""
+    values = asdict(engine)  # type: ignore[call-overload]
+    return {key: value for key, value in values.items() if not key.startswith("checkpoint")}
+
+
+@dataclass(frozen=True)
+class ReferenceFile:
+    """What a reference run is of, without its fields."""
+
+    path: Path
+    cosmology: Cosmology
+    n: int
+    box: float
+
+    def read(self) -> Truth:
+        """Raises `InputError` where it does not reach today."""
+        from zeldo.snapshot.reference import read_reference
+
+        ics, snapshots = read_reference(self.path)
+        if 0.0 not in snapshots:
+            raise InputError(f"{self.path} has no redshift 0: give runs that reach today")
+        return Truth(ics, snapshots[0.0], f"{snapshots[0.0].engine} ({self.path.name})")
+
+
+def reference_files(directory: Path) -> list[ReferenceFile]:
+    """The reference runs in a directory. Raises `InputError` where it is none, or holds none."""
+    from zeldo.snapshot.archive import cosmology_of, integer, number, read_arrays
+    from zeldo.snapshot.reference import COSMOLOGY, is_reference
+
+    if not directory.is_dir():
+        raise InputError(
+            f"reference {directory} is not a directory: give one that holds files of reference runs"
+        )
+    found = []
+    for path in sorted(directory.glob("*.npz")):
+        if is_reference(path):
+            values = read_arrays(path, ["n", "box", *COSMOLOGY])
+            n, box = integer(values, "n", path), number(values, "box", path)
+            found.append(ReferenceFile(path, cosmology_of(values, path), n, box))
+    if not found:
+        raise InputError(
+            f"{directory} holds no reference runs (.npz with delta_lin and psi_z0): give another"
+        )
+    return found
+
+
+def nearest_file(
+    files: list[ReferenceFile], cosmology: Cosmology, n: int, spacing: float
+) -> ReferenceFile | None:
+    """The run of this cosmology and lattice spacing (Mpc/h) whose size is nearest to n; None where there is none."""
+    fitting = [
+        one
+        for one in files
+        if _same(one.cosmology, cosmology) and math.isclose(one.box / one.n, spacing, rel_tol=1e-3)
+    ]
+    return min(fitting, key=lambda one: (abs(math.log(one.n / n)), -one.n), default=None)
+
+
+def _same(one: Cosmology, other: Cosmology) -> bool:
+    ours, theirs = asdict(one), asdict(other)
+    return all(math.isclose(ours[name], theirs[name], rel_tol=1e-6, abs_tol=1e-9) for name in ours)
