@@ -158,7 +158,7 @@ def test_steps_end_exactly_at_outputs_and_are_no_longer_than_asked() -> None:
     assert [step.end for step in steps if step.is_output] == [1 / 4, 1 / 1.5, 1.0]
     assert all(a.end == b.start for a, b in pairwise(steps))
     assert max(np.log(s.end / s.start) for s in steps) < 0.05 + 1e-9
-    assert all(np.log(s.end / s.start) / s.pairs < 0.004 / s.end**0.5 + 1e-9 for s in steps)
+    assert all(np.log(s.end / s.start) / s.pairs < 0.004 / s.end**0.75 + 1e-9 for s in steps)
 
 
 def test_short_weights_are_the_integrals_of_the_equations_of_motion() -> None:

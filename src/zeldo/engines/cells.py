@@ -11,6 +11,8 @@ from numba import get_num_threads, njit, prange
 
 from zeldo.errors import InputError
 
+BLOCKS = 64  # of cells, when places are counted
+
 _parallel = {"parallel": True, "fastmath": True, "error_model": "numpy", "cache": True, "nogil": True}
 
 
@@ -36,12 +38,15 @@ class CellList:
         self.order = np.empty(n**3, np.int32 if n < 1290 else np.int64)
         self.position = np.zeros((3, n**3 + 8), np.float32)
         self._key = np.empty(n**3, np.int32)
+        self._counts = np.empty((0, 0), np.int32)
 
     def sort(self, psi: np.ndarray) -> None:
         """Lists the particles displaced by psi, (3, n, n, n) float32, Mpc/h."""
-        counts = np.zeros((get_num_threads(), self.count**3), np.int32)
+        threads = get_num_threads()
+        if len(self._counts) != threads:
+            self._counts = np.empty((threads, self.count**3), np.int32)
         _sort(psi.reshape(3, -1), self.n, self.n / self.box, self.count, self.side,
-              counts, self._key, self.order, self.start, self.position)  # fmt: skip
+              self._counts, self._key, self.order, self.start, self.position)  # fmt: skip
 
 
 @njit(inline="always")
@@ -59,6 +64,7 @@ def _sort(psi, n, per_box, cells, side, counts, key, order, start, position):  #
     to_cells = cells / n
     bounds = np.arange(threads + 1) * particles // threads
     for t in prange(threads):
+        counts[t] = 0
         for p in range(bounds[t], bounds[t + 1]):
             c = 0
             for axis in range(3):
@@ -66,14 +72,24 @@ def _sort(psi, n, per_box, cells, side, counts, key, order, start, position):  #
                 c = c * cells + min(int(x), cells - 1)
             key[p] = c
             counts[t, c] += 1
-    at = 0
-    for c in range(total):
-        start[c] = at
+    # counts become places: cell by cell, within a cell thread by thread; blocks of cells run in parallel
+    blocks = np.arange(BLOCKS + 1) * total // BLOCKS
+    before = np.zeros(BLOCKS + 1, np.int64)
+    for b in prange(BLOCKS):
         for t in range(threads):
-            here = counts[t, c]
-            counts[t, c] = at
-            at += here
-    start[total] = at
+            for c in range(blocks[b], blocks[b + 1]):
+                before[b + 1] += counts[t, c]
+    for b in range(BLOCKS):
+        before[b + 1] += before[b]
+    for b in prange(BLOCKS):
+        at = before[b]
+        for c in range(blocks[b], blocks[b + 1]):
+            start[c] = at
+            for t in range(threads):
+                here = counts[t, c]
+                counts[t, c] = at
+                at += here
+    start[total] = particles
     for t in prange(threads):
         for p in range(bounds[t], bounds[t + 1]):
             c = key[p]

@@ -40,8 +40,8 @@ class P3M:
 
     mesh_factor: mesh points per particle and dimension. reach: where the pair force ends, in lattice spacings.
     shape: order of the force split (1 to 4). softening: Plummer-equivalent, in lattice spacings.
-    start_redshift: of the 2LPT start. mesh_step, pair_step: longest steps in ln a (today; pair steps grow as
-    1 / sqrt(a) towards the past). checkpoint: a .npz file from which a killed run resumes to the same bits; it is
+    start_redshift: of the 2LPT start. mesh_step, pair_step: longest steps in ln a (today; pair steps grow
+    towards the past, see `p3m_steps`). checkpoint: a .npz file from which a killed run resumes to the same bits; it is
     removed when the run is done. checkpoint_minutes: how often it is written.
     """
 
@@ -51,8 +51,8 @@ class P3M:
     shape: int = 3
     softening: float = 1 / 40
     start_redshift: float = 49.0
-    mesh_step: float = 0.05
-    pair_step: float = 0.005
+    mesh_step: float = 0.04
+    pair_step: float = 0.004
     checkpoint: str | os.PathLike | None = None
     checkpoint_minutes: float = 2.0
 

@@ -19,7 +19,7 @@ import numpy as np
 from zeldo.cosmology.background import expansion, growth
 from zeldo.cosmology.parameters import Cosmology
 
-PAIR_POWER = 0.5  # chosen in docs/p3m.md
+PAIR_POWER = 0.75  # chosen in docs/p3m.md
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class MeshStep:
 def schedule(start: float, redshifts: list[float], mesh_step: float, pair_step: float) -> list[MeshStep]:
     """Mesh steps from redshift `start` through all `redshifts` (falling), at most these lengths in ln a.
 
-    Pair steps are at most pair_step / a^PAIR_POWER: what moves fast, the inside of halos, is rare in the past.
+    Pair steps are at most pair_step / a^PAIR_POWER: the inside of halos, which moves fast, is rare in the past.
     """
     steps = []
     here = 1 / (1 + start)

@@ -6,13 +6,20 @@ threads, and the periodic box needs no minimum image.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import pairwise
+from queue import Empty, SimpleQueue
+
 import numpy as np
 from numba import get_num_threads, njit, prange
 
 from zeldo.engines.cells import CellList
 from zeldo.engines.force_split import SPLINE, ForceSplit
 
-CHUNKS = 16  # pieces of equal work a thread, so that a busy core delays little
+PIECES = 16  # of equal work a thread, so that a busy core delays little
+SMALL = 1e6  # pairs, a millisecond: pieces are no smaller
 LEVELS = 16  # cells of a column that are worked together
 CROWD = 16  # particles in a cell from which on its parts look for the neighbours that they can reach
 PAD = 16  # neighbours are worked in multiples of this: no remainder loop
@@ -41,14 +48,38 @@ class PairForce:
         """F at the particles, into out (3, n, n, n) float32, Mpc/h."""
         cells = self.cells
         largest = count_work(cells.start, cells.count, self.work)
-        targets = np.linspace(0, self.work[-1], CHUNKS * get_num_threads() + 1)
-        bounds = np.searchsorted(self.work, targets)
+        pieces = min(PIECES * get_num_threads(), 1 + int(self.work[-1] / SMALL))
+        bounds = np.searchsorted(self.work, np.linspace(0, self.work[-1], pieces + 1))
         bounds[0], bounds[-1] = 0, self.work.size - 1
-        _pair_force(
-            cells.position, cells.order, cells.start, bounds, cells.count, np.float32(cells.side), largest,
-            self.coefficients, *self.softening, self.scale, out.reshape(3, -1),
-        )  # fmt: skip
+
+        def attract(first: int, last: int) -> None:
+            _pair_force(
+                cells.position, cells.order, cells.start, first, last, cells.count, np.float32(cells.side), largest,
+                self.coefficients, *self.softening, self.scale, out.reshape(3, -1),
+            )  # fmt: skip
+
+        share(attract, pairwise(bounds.tolist()))
         return out
+
+
+def share(function: Callable[[int, int], None], pieces: Iterable[tuple[int, int]]) -> None:
+    """Calls the function for each piece, on as many threads as Numba has; who is done first takes the next.
+
+    Numba's own parallel loops deal their pieces out beforehand and wait for the slowest core.
+    """
+    waiting: SimpleQueue[tuple[int, int]] = SimpleQueue()
+    for piece in pieces:
+        waiting.put(piece)
+
+    def work() -> None:
+        with suppress(Empty):
+            while True:
+                function(*waiting.get_nowait())
+
+    threads = min(get_num_threads(), waiting.qsize())
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work) for _ in range(threads)]:
+            done.result()
 
 
 @njit(**_serial)
@@ -203,51 +234,52 @@ def _bounding_box(position, members, z):  # type: ignore[no-untyped-def]
     return x0, x1, y0, y1, z0 + z, z1 + z
 
 
-@njit(**_parallel)
-def _pair_force(position, order, start, bounds, cells, side, largest, poly, core, slope, scale, out):  # type: ignore[no-untyped-def]
-    for piece in prange(bounds.size - 1):
-        near = np.empty((3, largest + 2 * PAD), np.float32)
-        chosen = np.empty((3, largest + 2 * PAD), np.float32)
-        distance = np.empty(largest + PAD, np.float32)
-        index = np.empty(largest, np.int64)
-        begin, parts = np.empty(LEVELS + 3, np.int64), np.empty(8**3 + 1, np.int64)
-        for segment in range(bounds[piece], bounds[piece + 1]):
-            i, j, low, high = _segment(segment, cells)
-            _gather(position, start, i, j, low, high, cells, side, near, begin)
-            for level in range(low, high):
-                c = (i * cells + j) * cells + level
-                first, last = start[c], start[c + 1]
-                z = np.float32((level - low) * side)
-                # the level after next follows in the array: it is out of reach and serves as padding
-                at = begin[level - low]
-                m = begin[level - low + 3] - at
-                if last - first < CROWD:
-                    for p in range(first, last):
-                        fx, fy, fz = _attract(
-                            position[0, p], position[1, p], position[2, p] + z, near, at, m, poly, core, slope
-                        )
-                        q = order[p]
-                        out[0, q], out[1, q], out[2, q] = fx * scale, fy * scale, fz * scale
-                    continue
-                split = 2 if last - first < 8 * CROWD else 4 if last - first < 64 * CROWD else 8
-                _by_part(position, first, last, side, split, index, parts)
-                for part in range(split**3):
-                    members = index[parts[part] : parts[part + 1]]
-                    use, begins, size = near, at, m
-                    if members.size > 2:
-                        box = _bounding_box(position, members, z)
-                        use, begins, size = chosen, 0, _within_reach(near, at, m, box, distance, chosen)
-                    for p in members:
-                        fx, fy, fz = _attract(
-                            position[0, p],
-                            position[1, p],
-                            position[2, p] + z,
-                            use,
-                            begins,
-                            size,
-                            poly,
-                            core,
-                            slope,
-                        )
-                        q = order[p]
-                        out[0, q], out[1, q], out[2, q] = fx * scale, fy * scale, fz * scale
+@njit(**_serial)
+def _pair_force(
+    position, order, start, start_at, stop_at, cells, side, largest, poly, core, slope, scale, out
+):  # type: ignore[no-untyped-def]
+    near = np.empty((3, largest + 2 * PAD), np.float32)
+    chosen = np.empty((3, largest + 2 * PAD), np.float32)
+    distance = np.empty(largest + PAD, np.float32)
+    index = np.empty(largest, np.int64)
+    begin, parts = np.empty(LEVELS + 3, np.int64), np.empty(8**3 + 1, np.int64)
+    for segment in range(start_at, stop_at):
+        i, j, low, high = _segment(segment, cells)
+        _gather(position, start, i, j, low, high, cells, side, near, begin)
+        for level in range(low, high):
+            c = (i * cells + j) * cells + level
+            first, last = start[c], start[c + 1]
+            z = np.float32((level - low) * side)
+            # the level after next follows in the array: it is out of reach and serves as padding
+            at = begin[level - low]
+            m = begin[level - low + 3] - at
+            if last - first < CROWD:
+                for p in range(first, last):
+                    fx, fy, fz = _attract(
+                        position[0, p], position[1, p], position[2, p] + z, near, at, m, poly, core, slope
+                    )
+                    q = order[p]
+                    out[0, q], out[1, q], out[2, q] = fx * scale, fy * scale, fz * scale
+                continue
+            split = 2 if last - first < 8 * CROWD else 4 if last - first < 64 * CROWD else 8
+            _by_part(position, first, last, side, split, index, parts)
+            for part in range(split**3):
+                members = index[parts[part] : parts[part + 1]]
+                use, begins, size = near, at, m
+                if members.size > 2:
+                    box = _bounding_box(position, members, z)
+                    use, begins, size = chosen, 0, _within_reach(near, at, m, box, distance, chosen)
+                for p in members:
+                    fx, fy, fz = _attract(
+                        position[0, p],
+                        position[1, p],
+                        position[2, p] + z,
+                        use,
+                        begins,
+                        size,
+                        poly,
+                        core,
+                        slope,
+                    )
+                    q = order[p]
+                    out[0, q], out[1, q], out[2, q] = fx * scale, fy * scale, fz * scale
