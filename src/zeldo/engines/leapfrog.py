@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from copy import copy
 
 import numpy as np
 
@@ -16,48 +16,67 @@ from zeldo.mesh.gravity import Array, Gravity
 Progress = Callable[[float, float, str], None]  # done, total, what is being done
 
 
-@dataclass
 class Motion:
-    """What is integrated: the particles themselves, or what 2LPT leaves of them (COLA). All arrays on gravity's device.
+    """What is integrated: the particles themselves, or what 2LPT leaves of them (COLA). Fields live on gravity's device.
 
-    psi, v: displacement (Mpc/h) and its derivative with respect to D1. base: the weights of LPT in the trajectory that
-    psi and v are relative to, 1 for COLA and 0 for the whole motion.
+    psi: displacement, Mpc/h; v = d psi / d D1. With `relative` both are relative to the 2LPT trajectory.
     """
 
-    gravity: Gravity
-    lpt1: Array
-    lpt2: Array
-    psi: Array
-    v: Array
-    base: float
-    d1: Callable[[float], float]
-    d2: Callable[[float], float]
-    offset: float = 0.5
+    def __init__(self, ics: InitialConditions, gravity: Gravity, start: float, relative: bool):
+        self.cosmology, self.growth = ics.cosmology, growth(ics.cosmology)
+        self.gravity, self.relative = gravity, relative
+        self.lpt1 = gravity.array(linear_displacement(ics))
+        self.lpt2 = gravity.array(second_order_displacement(ics))
+        self.psi, self.v, self.work = 0 * self.lpt1, 0 * self.lpt1, 0 * self.lpt1
+        self.offset = 0.5
+        if not relative:
+            d, e, slope = self.factors(start)
+            gravity.combine(self.psi, (d, self.lpt1), (e, self.lpt2))
+            gravity.combine(self.v, (1.0, self.lpt1), (slope, self.lpt2))
 
-    def displacement(self, a: float, out: Array) -> Array:
-        """The whole displacement at a."""
-        if not self.base:
+    def factors(self, a: float) -> tuple[float, float, float]:
+        """D1, D2 and d D2 / d D1."""
+        return float(self.growth.d1(a)), float(self.growth.d2(a)), second_slope(self.growth, a)
+
+    def displacement(self, a: float) -> Array:
+        """The whole displacement at a, valid until the next call."""
+        if not self.relative:
             return self.psi
-        self.gravity.combine(out, (1.0, self.psi), (self.d1(a), self.lpt1), (self.d2(a), self.lpt2))
-        return out
+        d, e, _ = self.factors(a)
+        self.gravity.combine(self.work, (1.0, self.psi), (d, self.lpt1), (e, self.lpt2))
+        return self.work
 
-    def force(self, a: float, work: Array) -> Array:
+    def velocity(self, a: float) -> Array:
+        """Peculiar velocity at a, km/s: a dx/dt, dx/dt = v dD/dt. Valid until the next call."""
+        d, _, slope = self.factors(a)
+        unit = 100 * a * float(expansion(self.cosmology, a) * self.growth.f1(a)) * d
+        base = unit if self.relative else 0.0
+        self.gravity.combine(self.work, (unit, self.v), (base, self.lpt1), (base * slope, self.lpt2))
+        return self.work
+
+    def force(self, a: float) -> Array:
         """F at a. The mesh moves by half a cell from force to force, so that what aliases cancels in the sum."""
-        force = self.gravity(self.displacement(a, work), self.offset)
+        force = self.gravity(self.displacement(a), self.offset)
         self.offset = 0.5 - self.offset
         return force
 
     def kick(self, a: float, force: Array, kick: Kick) -> None:
+        """v <- alpha v + beta F, F without what 2LPT has of it where the motion is relative to that."""
         alpha, beta = kick
-        if not self.base:
-            self.gravity.combine(self.v, (alpha, self.v), (beta, force))
-            return
-        d, e = self.d1(a), self.d2(a)
-        lpt = (-beta * d, self.lpt1), (-beta * (e - d * d), self.lpt2)
+        lpt: tuple[tuple[float, Array], ...] = ()
+        if self.relative:
+            d, e, _ = self.factors(a)
+            lpt = (-beta * d, self.lpt1), (-beta * (e - d * d), self.lpt2)
         self.gravity.combine(self.v, (alpha, self.v), (beta, force), *lpt)
 
     def drift(self, factor: float) -> None:
         self.gravity.combine(self.psi, (1.0, self.psi), (factor, self.v))
+
+    def aside(self) -> Motion:
+        """A copy that goes its own way; room to work in and LPT are shared."""
+        other = copy(self)
+        other.psi, other.v = self.psi + 0, self.v + 0
+        return other
 
 
 def evolve(
@@ -76,43 +95,10 @@ def evolve(
     From 2LPT at start_redshift in `steps` steps uniform in a to the lowest redshift. An output between two steps is a
     step of its own off the main path, one force more, so that the others do not depend on it.
     """
-    grow = growth(ics.cosmology)
     times = np.linspace(1 / (1 + start_redshift), 1 / (1 + min(redshifts)), steps + 1)
     outputs = sorted((1 / (1 + z), z) for z in redshifts)
-    extra = sum(not np.isclose(a, times, rtol=1e-12).any() for a, _ in outputs)
-    total = float(steps + 1 + extra)
-
-    lpt1, lpt2 = gravity.array(linear_displacement(ics)), gravity.array(second_order_displacement(ics))
-    psi, v, work = 0 * lpt1, 0 * lpt1, 0 * lpt1
-    motion = Motion(
-        gravity,
-        lpt1,
-        lpt2,
-        psi,
-        v,
-        float(relative_to_lpt),
-        lambda a: float(grow.d1(a)),
-        lambda a: float(grow.d2(a)),
-    )
-    if not relative_to_lpt:
-        gravity.combine(psi, (motion.d1(times[0]), lpt1), (motion.d2(times[0]), lpt2))
-        gravity.combine(v, (1.0, lpt1), (second_slope(grow, times[0]), lpt2))
-
-    def result(motion: Motion, a: float, z: float) -> tuple[float, np.ndarray, np.ndarray]:
-        # dx/dt = v dD/dt; peculiar velocity is a times that
-        unit = 100 * a * float(expansion(ics.cosmology, a) * grow.f1(a) * grow.d1(a))
-        out = gravity.numpy(motion.displacement(a, work))
-        gravity.combine(
-            work,
-            (unit, motion.v),
-            (unit * motion.base, lpt1),
-            (unit * motion.base * second_slope(grow, a), lpt2),
-        )
-        return z, out, gravity.numpy(work)
-
+    total = float(steps + 1 + sum(not _same(a, times).any() for a, _ in outputs))
     done = 0.0
-    if progress:
-        progress(0, total, "preparing (the first run on a machine compiles for a minute)")
 
     def report(text: str) -> None:
         nonlocal done
@@ -120,32 +106,35 @@ def evolve(
         if progress:
             progress(done, total, text)
 
-    inside: Kick | None = None  # the kick that closes the step before
+    if progress:
+        progress(0, total, "preparing (the first run on a machine compiles for a minute)")
+    motion = Motion(ics, gravity, times[0], relative_to_lpt)
+    closing: Kick | None = None  # what ends the step before
     for i, a0 in enumerate(times):
         a1 = times[min(i + 1, steps)]
-        # COLA starts on the trajectory that it is relative to: the first force would be third-order noise of the lattice
-        force = None if i == 0 and relative_to_lpt else motion.force(a0, work)
-        if inside and force is not None:
-            motion.kick(a0, force, inside)
+        # COLA starts on the trajectory that it is relative to: the first force would be noise of the lattice
+        force = None if i == 0 and relative_to_lpt else motion.force(a0)
+        if closing and force is not None:
+            motion.kick(a0, force, closing)
         report(f"z = {1 / a0 - 1:.2f}")
         while outputs and (outputs[0][0] < a1 or i == steps):
             a, z = outputs.pop(0)
-            if np.isclose(a, a0, rtol=1e-12):
-                yield result(motion, a, z)
-                continue
-            aside = Motion(
-                gravity, lpt1, lpt2, motion.psi + 0, motion.v + 0, motion.base, motion.d1, motion.d2
-            )
-            saved = gravity.array(gravity.numpy(force)) if force is not None else None
-            if saved is not None:
-                aside.kick(a0, saved, stepper.open(a0, a))
-            aside.drift(stepper.drift(a0, a))
-            aside.kick(a, aside.force(a, work), stepper.close(a0, a))
-            yield result(aside, a, z)
-            force = saved
-            report(f"z = {z:g}, written")
+            here = motion
+            if not _same(a, a0):
+                here = motion.aside()
+                if force is not None:
+                    force = gravity.array(force)  # the next force overwrites this one
+                    here.kick(a0, force, stepper.open(a0, a))
+                here.drift(stepper.drift(a0, a))
+                here.kick(a, here.force(a), stepper.close(a0, a))
+                report(f"z = {z:g}, written")
+            yield z, gravity.numpy(here.displacement(a)), gravity.numpy(here.velocity(a))
         if i < steps:
             if force is not None:
                 motion.kick(a0, force, stepper.open(a0, a1))
             motion.drift(stepper.drift(a0, a1))
-            inside = stepper.close(a0, a1)
+            closing = stepper.close(a0, a1)
+
+
+def _same(a: float, other: float | np.ndarray) -> np.ndarray:
+    return np.isclose(a, other, rtol=1e-12, atol=0)

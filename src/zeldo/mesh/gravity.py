@@ -26,8 +26,8 @@ class Gravity(Protocol):
     def __call__(self, psi: Array, offset: float = 0.0) -> Array:
         """F at the particles of psi; both (3, n, n, n) float32, Mpc/h. offset: of the mesh, in its cells."""
 
-    def array(self, field: np.ndarray) -> Array:
-        """A copy of the field on the device."""
+    def array(self, field: Array) -> Array:
+        """A copy of a field, in main memory or on the device, on the device."""
 
     def numpy(self, field: Array) -> np.ndarray:
         """A copy of the field in main memory."""
@@ -130,7 +130,7 @@ class TorchGravity:
         return self.torch.stack([self.kernels.read(component, psi, self.box) for component in components])
 
     def array(self, field: np.ndarray) -> Array:
-        return self.torch.tensor(field, dtype=self.torch.float32, device=self.device)
+        return self.torch.as_tensor(field, dtype=self.torch.float32, device=self.device).clone()
 
     def numpy(self, field: Array) -> np.ndarray:
         return field.detach().cpu().numpy().copy()
