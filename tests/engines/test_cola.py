@@ -1,0 +1,90 @@
+"""COLA as an engine; test_pm holds what it shares with the particle mesh."""
+
+import numpy as np
+import pytest
+from waves import QUIJOTE, difference, plane_wave, rms, smooth, universe
+
+from zeldo.engines.leapfrog import evolve
+from zeldo.engines.registry import engine
+from zeldo.engines.steppers import BullFrog
+from zeldo.engines.steppers import Cola as ColaStepper
+from zeldo.mesh.gravity import gravity
+
+
+def last(name, ics, z=0.0, **options):
+    """The snapshot at one redshift."""
+    (snapshot,) = engine(name, **options).run(ics, [z])
+    return snapshot
+
+
+# the exact gradient on twice the mesh pushes a wave of sixteen spacings by 1.06 while its amplitude is a part of a cell
+@pytest.mark.parametrize(("mesh_factor", "tolerance"), [(1, 0.04), (2, 0.13)])
+@pytest.mark.parametrize(("amplitude", "axis"), [(0.3, 0), (0.7, 2)])
+def test_a_plane_wave_before_shell_crossing_moves_as_zeldovich_says(mesh_factor, tolerance, amplitude, axis):
+    ics = plane_wave(amplitude, axis=axis)
+    ours, exact = last("cola", ics, mesh_factor=mesh_factor), last("zeldovich", ics)
+    assert difference(ours.psi, exact.psi) < tolerance
+    assert difference(ours.vel, exact.vel) < 1.5 * tolerance
+    others = [a for a in range(3) if a != axis]
+    assert np.abs(ours.psi[others]).max() < 1e-4 * rms(exact.psi)
+
+
+@pytest.mark.parametrize("z", [8.5, 6.0])
+def test_early_times_are_those_of_second_order(z):
+    ics = smooth()
+    ours, lpt = last("cola", ics, z, steps=2), last("2lpt", ics, z)
+    assert difference(ours.psi, lpt.psi) < 5e-3
+    assert difference(ours.vel, lpt.vel) < 0.03
+
+
+def test_the_start_is_second_order_itself():
+    """Before the first force acts there is nothing but 2LPT."""
+    ics = universe()
+    ours = next(engine("cola", steps=3, start_redshift=9.0).run(ics, [8.9999, 0.0]))
+    assert difference(ours.psi, last("2lpt", ics, 8.9999).psi) < 1e-5
+
+
+@pytest.mark.parametrize("make", [smooth, universe])
+def test_many_steps_converge_to_the_particle_mesh(make):
+    """The same force on the same mesh: what is integrated is the same motion, written relative to 2LPT or not."""
+    ics = make()
+
+    def run(stepper, steps, relative):
+        force = gravity(ics.n, ics.box, 2 * ics.n)
+        options = {"steps": steps, "start_redshift": 9.0, "relative_to_lpt": relative, "progress": None}
+        return next(evolve(ics, [0.0], stepper=stepper(QUIJOTE), gravity=force, **options))[1:]
+
+    best = run(BullFrog, 64, False)
+    errors = [
+        [difference(x, y) for x, y in zip(run(ColaStepper, k, True), best, strict=True)] for k in (16, 64)
+    ]
+    for few, many in zip(*errors, strict=True):
+        assert many < few / 2.5
+        assert many < 6e-3
+    assert errors[-1][0] < 3e-3
+
+
+def test_steps_converge():
+    ics = smooth()
+    best = last("cola", ics, steps=96)
+    runs = [last("cola", ics, steps=k) for k in (4, 8, 16)]
+    for field in ("psi", "vel"):
+        errors = np.array([difference(getattr(run, field), getattr(best, field)) for run in runs])
+        # by at least the first order: the kick that is left out at the start is an error of the size of a step
+        assert np.all(errors[:-1] / errors[1:] > 1.6)
+        assert errors[-1] < 0.03
+
+
+def test_ten_steps_are_nearer_to_many_than_second_order_is():
+    """What COLA is for."""
+    ics = universe()
+    many = last("pm", ics, steps=48)
+    ours, lpt = last("cola", ics, mesh_factor=2), last("2lpt", ics)
+    assert difference(ours.psi, many.psi) < difference(lpt.psi, many.psi) / 3
+    assert difference(ours.vel, many.vel) < difference(lpt.vel, many.vel) / 2
+
+
+@pytest.mark.parametrize(("mesh_factor", "start"), [(1, 9.0), (2, 12.0), (3, 12.0)])
+def test_the_start_goes_with_the_mesh(mesh_factor, start):
+    assert engine("cola", mesh_factor=mesh_factor).start == start
+    assert engine("cola", mesh_factor=mesh_factor, start_redshift=19.0).start == 19.0
