@@ -176,6 +176,8 @@ def _table(
     key = table_key(entries, ics, meter.how)
     table = TimingTable.read(path, key)
     if table is None:
+        if path.exists():
+            kept.say(f"{path} is of other engines, settings or another machine: measured again")
         table, last = paired_run(entries, ics, meter, key, watch)
         kept.keep(name, ics, last["N-body"])
         table.write(path, command=command, paper=PAPER_TABLE1)

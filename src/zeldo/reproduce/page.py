@@ -30,10 +30,10 @@ def write_page(result: Reproduction, command: str) -> Path:
         panels=[_panel("Figure 1", result.figure1)]
         + [_panel(f"Figure 2{x}", panel) for x, panel in zip("abc", result.figure2, strict=True)],
         k_shown=[f"{k:g}" for k in K_SHOWN],
-        findings=findings(result),
+        findings=[(claim, _set(text)) for claim, text in findings(result)],
         headings=HEADINGS,
         timings=timing_rows(table) if table else [],
-        conditions=conditions(table) if table else [],
+        conditions=[_set(line) for line in conditions(table)] if table else [],
         command=command,
         machine=machine_line(),
     )
@@ -57,6 +57,11 @@ def _panel(name: str, panel: Panel) -> dict[str, Any]:
             for field in first.fields
         ],
     }
+
+
+def _set(text: str) -> str:
+    """As printers set it: 128³, k ≤ 1."""
+    return text.replace("<=", "≤").replace("^2", "²").replace("^3", "³").replace(" - ", " − ")
 
 
 def _embedded(path: Path) -> str:

@@ -121,8 +121,8 @@ def findings(result: Reproduction) -> list[tuple[str, str]]:
         found.append(
             (
                 "2 times faster than COLA (a P100 against 20 cores), 1000 times faster than N-body",
-                f"{table.ratio(middle, fast):.2g} times, and {table.ratio(slow, fast):.3g} times "
-                f"the speed of this project's N-body ({table.timings[0].engine}), on one machine",
+                f"{table.ratio(middle, fast):.3g} times COLA's speed and {table.ratio(slow, fast):.3g} times that of "
+                f"this project's N-body ({table.timings[0].engine}), on one machine",
             )
         )
     return found
