@@ -158,11 +158,11 @@ def test_snapshots_stay_what_they_were_when_the_run_goes_on(name):
 
 
 @MESHES
-@pytest.mark.parametrize("redshifts", [[0.0], [1.0, 0.0], [0.0, 0.3, 1.0, 2.0, 8.0], [4.0]])
+@pytest.mark.parametrize("redshifts", [[0.0], [1 / 0.19 - 1, 0.0], [0.0, 0.3, 1.0, 2.0, 8.0], [4.0]])
 def test_progress_ends_at_its_total(name, redshifts):
-    """Nine steps from z = 9 to 0 end at round scale factors, z = 1 among them, up to rounding."""
+    """On the steps, between them, and where rounding puts an output just before its step (a = 0.19)."""
     seen = []
-    chosen = engine(name, steps=9, start_redshift=9.0)
+    chosen = engine(name, steps=10, start_redshift=9.0)
     list(chosen.run(universe(4), redshifts, lambda *x: seen.append(x)))
     done, total, text = zip(*seen, strict=True)
     assert done == tuple(range(len(seen)))

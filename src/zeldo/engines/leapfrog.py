@@ -117,7 +117,7 @@ def evolve(
         if closing and force is not None:
             motion.kick(a0, force, closing)
         report(f"z = {1 / a0 - 1:.2f}")
-        while outputs and (outputs[0][0] < a1 or i == steps):
+        while outputs and (i == steps or (outputs[0][0] < a1 and not _same(outputs[0][0], a1))):
             a, z = outputs.pop(0)
             here = motion
             if not _same(a, a0):
