@@ -86,7 +86,7 @@ def rms(x: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("kind", ["random", "clustered", "regular"])
-@pytest.mark.parametrize(("mesh_factor", "reach", "shape"), [(3, 1.863, 3), (2, 2.393, 3)])
+@pytest.mark.parametrize(("mesh_factor", "reach", "shape"), [(3, 1.915, 3), (2, 2.393, 3)])
 def test_force_is_newtons_in_a_periodic_box(kind: str, mesh_factor: int, reach: float, shape: int) -> None:
     psi = scattered(kind)
     split = ForceSplit(reach * SPACING, shape, SOFTENING)
@@ -123,7 +123,7 @@ def test_a_thousand_particles_in_one_cell_are_not_lost() -> None:
 
 def test_bits_do_not_depend_on_threads() -> None:
     psi = scattered("clustered")
-    split = ForceSplit(1.863 * SPACING, 3, SOFTENING)
+    split = ForceSplit(1.915 * SPACING, 3, SOFTENING)
     threads = numba.get_num_threads()
     many = total_force(psi, split, 3)
     try:
@@ -135,7 +135,7 @@ def test_bits_do_not_depend_on_threads() -> None:
 
 
 def test_forces_add_up_to_nothing() -> None:
-    force = total_force(scattered("clustered"), ForceSplit(1.863 * SPACING, 3, SOFTENING), 3).astype(
+    force = total_force(scattered("clustered"), ForceSplit(1.915 * SPACING, 3, SOFTENING), 3).astype(
         np.float64
     )
     assert np.abs(force.sum(0)).max() < 2e-5 * np.abs(force).sum()

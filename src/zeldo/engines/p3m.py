@@ -47,7 +47,7 @@ class P3M:
 
     name: ClassVar[str] = "p3m"
     mesh_factor: float = 3.0
-    reach: float = 1.863
+    reach: float = 1.915
     shape: int = 3
     softening: float = 1 / 40
     start_redshift: float = 49.0
