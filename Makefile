@@ -31,7 +31,7 @@ demo: $(VENV)/.runtime
 	@echo "open demo/report/index.html in a browser"
 
 test: $(VENV)/.developer
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.developer
 	@$(BIN)/ruff check .
