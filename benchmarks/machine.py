@@ -22,6 +22,8 @@ def machine() -> dict:
         "threads": threads(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": platform.system(),
+        # threads that spin while they wait make every time on a busy machine longer, CPU time included
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
     }
@@ -31,6 +33,7 @@ def machine_line(found: dict) -> str:
     """The same in one line."""
     versions = ", ".join(f"{name} {found[name]}" for name in ("python", *PACKAGES))
     cores = f"{found['cores']} cores, {found['threads']} threads, {found['memory_gb']:g} GB"
+    cores += f", OMP_WAIT_POLICY {found['omp_wait_policy']}"
     return f"{found['cpu']}, {cores}; {versions}"
 
 
