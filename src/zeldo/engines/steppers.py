@@ -35,7 +35,7 @@ class Stepper(Protocol):
 
 
 class FastPM:
-    """First-order growth is exact: momentum changes by the force alone, F growing with D (Feng et al. 2016, arXiv:1603.00476)."""
+    """First-order growth is exact: momentum changes by the force alone, which grows with D (Feng et al. 2016)."""
 
     def __init__(self, cosmology: Cosmology):
         self.cosmology, self.growth = cosmology, growth(cosmology)

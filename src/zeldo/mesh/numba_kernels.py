@@ -1,12 +1,15 @@
 """Mesh kernels for the CPU: parallel, float32, the same bits for any number of threads.
 
-Particles are those of an n^3 lattice displaced by psi (3, n, n, n) in Mpc/h; a mesh has m^3 points at (i, j, k) box / m, m even.
+Particles are those of an n^3 lattice displaced by psi (3, n, n, n) in Mpc/h; a mesh has m^3 points at
+(i, j, k) box / m, m even.
 The interpolation is cloud-in-cell (Hockney & Eastwood 1988). torch_kernels holds the same functions for any device.
 
-The paint is a scattered add. Particles are listed by stripes of mesh planes first (a stable counting sort of indices); a stripe
-writes its own planes and the next one's first, so all even stripes run in parallel, then all odd ones.
+The paint is a scattered add. Particles are listed by stripes of mesh planes first (a stable counting sort of
+indices); a stripe writes its own planes and the next one's first, so all even stripes run in parallel, then all
+odd ones.
 
-Indices are int32 in flat arrays and cast to unsigned at the access: signed ones would be tested for Python's negative indices.
+Indices are int32 in flat arrays and cast to unsigned at the access: signed ones would be tested for Python's
+negative indices.
 Positions go through small buffers so that their arithmetic is vectorised; the accesses cannot be.
 
 `offset` moves the particles by a fraction of a mesh cell along the diagonal, the same as moving the mesh the other way.
@@ -99,7 +102,10 @@ def derive(modes: np.ndarray, k: np.ndarray, axis: int, out: np.ndarray) -> None
 
 
 def combine(out: np.ndarray, *terms: tuple[float, np.ndarray]) -> None:
-    """out = sum of factor x array over up to four terms, in one pass; out may be one of the arrays. All float32, contiguous."""
+    """out = sum of factor x array over two to four terms, in one pass; out may be one of the arrays.
+
+    All float32 and contiguous.
+    """
     factors = [np.float32(factor) for factor, _ in terms]
     arrays = [array.reshape(-1) for _, array in terms]
     _COMBINE[len(terms)](out.reshape(-1), *factors, *arrays)
