@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.integrate import solve_ivp
+from scipy.integrate import quad, solve_ivp
 from waves import QUIJOTE
 
 from zeldo.cosmology.background import expansion, growth
@@ -170,6 +170,27 @@ def test_half_steps_tend_to_the_equations_of_motion(stepper, cosmology):
     for alpha, beta in (method.open(a0, a1), method.close(a0, a1)):
         assert 1 - alpha == pytest.approx(fall / 2, rel=1e-3)
         assert beta * d == pytest.approx(fall / 2, rel=1e-3)
+
+
+@COSMOLOGIES
+def test_a_momentum_that_falls_as_a_to_minus_2_5_is_exact_in_colas_steps(cosmology):
+    """What COLA takes for what 2LPT leaves: p = a^-2.5, one large step."""
+    grow, a0, a1 = growth(cosmology), 0.2, 0.6
+
+    def velocity(a):
+        return a**-2.5 / float(momentum_per_velocity(cosmology, grow, a))
+
+    def force(a):  # dp/da = 3/2 Omega_m / (a^2 E) F
+        return -2.5 * a**-3.5 * a**2 * float(expansion(cosmology, a)) / (1.5 * cosmology.omega_m)
+
+    method = Cola(cosmology)
+    alpha, beta = method.open(a0, a1)
+    inside = alpha * velocity(a0) + beta * force(a0)
+    assert inside == pytest.approx(velocity(0.5 * (a0 + a1)), rel=1e-12)
+    way, _ = quad(lambda a: a**-2.5 / (a**3 * float(expansion(cosmology, a))), a0, a1, epsrel=1e-11)
+    assert method.drift(a0, a1) * inside == pytest.approx(way, rel=1e-9)
+    alpha, beta = method.close(a0, a1)
+    assert alpha * inside + beta * force(a1) == pytest.approx(velocity(a1), rel=1e-12)
 
 
 @COSMOLOGIES
