@@ -19,7 +19,7 @@ from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 
 QUIJOTE = Cosmology.preset("quijote")
-QUICK = P3M(mesh_factor=2.0, reach=2.393, mesh_step=0.3, pair_step=0.15)
+QUICK = P3M(mesh_factor=2.0, reach=2.393, mesh_step=0.3, pair_accuracy=10.0)
 
 
 def start(n: int = 8, spacing: float = 2.0, cosmology: Cosmology = QUIJOTE) -> InitialConditions:
@@ -47,11 +47,11 @@ def kill_after(share: float):
 
 
 def test_linear_waves_grow_by_the_growth_factor() -> None:
-    # a field too weak for anything else; waves of at least eight lattice spacings, below the lattice's own discreteness
+    # a field too weak for anything else; waves of 24 lattice spacings: shorter ones grow slower on a lattice
     weak = replace(QUIJOTE, sigma_8=0.05)
-    ics = cut(start(16, 20.0, weak), 0.25)
+    ics = cut(start(24, 20.0, weak), 0.1)
     final, earlier = None, None
-    for snapshot in P3M(mesh_step=0.1, pair_step=0.1).run(ics, [0.0, 3.0]):
+    for snapshot in P3M(mesh_step=0.1).run(ics, [0.0, 3.0]):
         earlier, final = final, snapshot
     assert earlier is not None and earlier.redshift == 3
     from zeldo.initial.lpt import linear_displacement, second_order_displacement
@@ -72,7 +72,7 @@ def test_energy_follows_layzer_and_irvine() -> None:
     engine = P3M()
     simulation = Simulation(engine, ics)
     simulation.start()
-    steps = schedule(49.0, [0.0], engine.mesh_step, engine.pair_step)
+    steps = schedule(49.0, [0.0], engine.mesh_step)
     records = [(steps[0].start, *energies(simulation, steps[0].start))]
     for step in steps:
         simulation.step(step)
@@ -82,12 +82,12 @@ def test_energy_follows_layzer_and_irvine() -> None:
     total = a * (kinetic + potential)
     change = a * potential - a[0] * potential[0]
     assert kinetic[-1] > 0 > change[-1]
-    assert abs(total[-1] - total[0] + work) < 0.01 * abs(change[-1])
+    assert abs(total[-1] - total[0] + work) < 0.003 * abs(change[-1])
 
 
 def test_momentum_stays_where_it_began() -> None:
     ics = start(16, 1.0)
-    snapshot = list(P3M(mesh_step=0.1, pair_step=0.02).run(ics, [0.0]))[-1]
+    snapshot = list(P3M(mesh_step=0.1, pair_accuracy=0.05).run(ics, [0.0]))[-1]
     p = snapshot.velocities().astype(np.float64)
     assert np.std(p) > 50  # km/s: it is no test where nothing moves
     assert np.abs(p.mean(0)).max() < 1e-5 * np.sqrt((p**2).sum(1)).mean()
@@ -116,7 +116,7 @@ def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     engine = replace(QUICK, checkpoint=tmp_path / "state.npz", checkpoint_minutes=0)
     with pytest.raises(KilledError):
         list(engine.run(start(), [0.0], kill_after(0.5)))
-    for other, redshifts in ((replace(engine, pair_step=0.1), [0.0]), (engine, [0.5])):
+    for other, redshifts in ((replace(engine, pair_accuracy=5.0), [0.0]), (engine, [0.5])):
         with pytest.raises(InputError, match="other options or initial conditions"):
             list(other.run(start(), redshifts))
     with pytest.raises(InputError, match="other options or initial conditions"):
@@ -154,11 +154,14 @@ def test_progress_ends_at_the_total_and_never_falls() -> None:
 
 
 def test_steps_end_exactly_at_outputs_and_are_no_longer_than_asked() -> None:
-    steps = schedule(49.0, [3.0, 0.5, 0.0], 0.05, 0.004)
+    steps = schedule(49.0, [3.0, 0.5, 0.0], 0.05)
     assert [step.end for step in steps if step.is_output] == [1 / 4, 1 / 1.5, 1.0]
     assert all(a.end == b.start for a, b in pairwise(steps))
     assert max(np.log(s.end / s.start) for s in steps) < 0.05 + 1e-9
-    assert all(np.log(s.end / s.start) / s.pairs < 0.004 / s.end**0.75 + 1e-9 for s in steps)
+    for longest in (0.004, 0.05, 1.0):
+        times = steps[0].times(longest)
+        assert times[0] == steps[0].start and times[-1] == steps[0].end
+        assert np.diff(np.log(times)).max() <= longest * (1 + 1e-9)
 
 
 def test_short_weights_are_the_integrals_of_the_equations_of_motion() -> None:
@@ -177,7 +180,7 @@ def test_short_weights_are_the_integrals_of_the_equations_of_motion() -> None:
         ("reach", float("nan")),
         ("shape", 2.5),
         ("softening", 0),
-        ("pair_step", "small"),
+        ("pair_accuracy", "small"),
         ("mesh_step", True),
     ],
 )

@@ -9,12 +9,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from math import log
 from typing import ClassVar
 
 import numpy as np
 
 from zeldo.engines.checkpoint import Checkpoint, run_key
-from zeldo.engines.p3m_steps import MeshStep, Weights, schedule
+from zeldo.engines.p3m_steps import MeshStep, Weights, expected_pair_steps, pair_length, schedule
 from zeldo.engines.registry import Progress, check_redshifts, register
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
@@ -27,7 +28,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "softening": (1e-4, 0.5),
     "start_redshift": (1, 1000),
     "mesh_step": (1e-3, 1),
-    "pair_step": (1e-4, 1),
+    "pair_accuracy": (1e-5, 100),
     "checkpoint_minutes": (0, 1e6),
 }
 MESH_WORK = 1.5  # the time of a mesh force in units of a pair force, for the progress bar
@@ -40,9 +41,9 @@ class P3M:
 
     mesh_factor: mesh points per particle and dimension. reach: where the pair force ends, in lattice spacings.
     shape: order of the force split (1 to 4). softening: Plummer-equivalent, in lattice spacings.
-    start_redshift: of the 2LPT start. mesh_step, pair_step: longest steps in ln a (today; pair steps grow
-    towards the past, see `p3m_steps`). checkpoint: a .npz file from which a killed run resumes to the same bits; it is
-    removed when the run is done. checkpoint_minutes: how often it is written.
+    start_redshift: of the 2LPT start. mesh_step: longest step of the mesh force in ln a. pair_accuracy: decides the
+    steps of the pair force, see `p3m_steps.pair_length`; they go as its square root. checkpoint: a .npz file from which a
+    killed run resumes to the same bits; it is removed when the run is done. checkpoint_minutes: how often it is written.
     """
 
     name: ClassVar[str] = "p3m"
@@ -52,7 +53,7 @@ class P3M:
     softening: float = 1 / 40
     start_redshift: float = 49.0
     mesh_step: float = 0.04
-    pair_step: float = 0.004
+    pair_accuracy: float = 0.013
     checkpoint: str | os.PathLike | None = None
     checkpoint_minutes: float = 2.0
 
@@ -71,7 +72,7 @@ class P3M:
         wanted = check_redshifts(redshifts, self.start_redshift)
         settings = {key: value for key, value in asdict(self).items() if not key.startswith("checkpoint")}
         simulation = Simulation(self, ics)
-        steps = schedule(self.start_redshift, wanted, self.mesh_step, self.pair_step)
+        steps = schedule(self.start_redshift, wanted, self.mesh_step)
         store = None
         if self.checkpoint is not None:
             key = run_key(ics, settings, wanted)
@@ -88,15 +89,13 @@ def _outputs(
     """psi and velocity at the end of each step that is an output; the first of them from `store` where it has them."""
     saved = store.load() if store is not None else None
     first = saved[0] if saved is not None else 0
-    total = sum(step.pairs + MESH_WORK for step in steps)
-    done = sum(step.pairs + MESH_WORK for step in steps[:first])
+    work = [expected_pair_steps(step) + MESH_WORK for step in steps]
+    total, done = sum(work), sum(work[:first])
     number = 0
 
-    def report(work: float, a: float) -> None:
-        nonlocal done
-        done += work
+    def report(share: float, a: float) -> None:
         if progress is not None:
-            progress(done, total, f"z = {1 / a - 1:.2f}")
+            progress(done + share * work[k - 1], total, f"z = {1 / a - 1:.2f}")
 
     if store is not None:
         for number, _ in enumerate([step for step in steps[:first] if step.is_output], start=1):
@@ -107,6 +106,7 @@ def _outputs(
         simulation.start()
     for k, step in enumerate(steps[first:], start=first + 1):
         simulation.step(step, report)
+        done += work[k - 1]
         output = simulation.state(step.end) if step.is_output else None
         if store is not None:
             if output is not None:
@@ -128,7 +128,7 @@ class Simulation:
 
         self.mesh_points = 2 * round(engine.mesh_factor * ics.n / 2)
         split = ForceSplit(engine.reach * ics.spacing, int(engine.shape), engine.softening * ics.spacing)
-        self.ics, self.start_redshift = ics, engine.start_redshift
+        self.ics, self.engine, self.softening = ics, engine, split.softening
         self.weights = Weights(ics.cosmology)
         self.cells = CellList(ics.n, ics.box, split.radius)
         self.pairs = PairForce(split, self.cells)
@@ -138,7 +138,7 @@ class Simulation:
         """2LPT at the start redshift."""
         from zeldo.initial.lpt import linear_displacement, second_order_displacement
 
-        a = 1 / (1 + self.start_redshift)
+        a = 1 / (1 + self.engine.start_redshift)
         w = self.weights
         first, second = linear_displacement(self.ics), second_order_displacement(self.ics)
         psi = np.float32(w.growth.d1(a)) * first + np.float32(w.growth.d2(a)) * second
@@ -152,12 +152,12 @@ class Simulation:
         self.pairs(self.near)
         self.mesh(self.far)
 
-    def step(self, step: MeshStep, report: Callable[[float, float], None] = lambda work, a: None) -> None:
-        """One mesh step with its pair steps, both kick-drift-kick; report(work done, a) follows each part."""
+    def step(self, step: MeshStep, report: Callable[[float, float], None] = lambda share, a: None) -> None:
+        """One mesh step with its pair steps, both kick-drift-kick; report(share done, a) follows each part."""
         from zeldo.engines.p3m_kernels import advance
 
         w, psi, p, near, far = self.weights, self.psi, self.p, self.near, self.far
-        times = [float(a) for a in step.times()]
+        times = step.times(self.pair_length(step.start))
         middle = (step.start * step.end) ** 0.5
         kick_far = w.kick(step.start, middle, step.start)
         for a, b in pairwise(times):
@@ -167,10 +167,16 @@ class Simulation:
             self.pairs(near)
             advance(p, psi, near, far, w.kick(m, b, b), 0.0, 0.0)
             kick_far = 0.0
-            report(1.0, b)
+            report(log(b / step.start) / log(step.end / step.start) * 0.9, b)
         self.mesh(far)
         advance(p, psi, near, far, 0.0, w.kick(middle, step.end, step.end), 0.0)
-        report(MESH_WORK, step.end)
+        report(1.0, step.end)
+
+    def pair_length(self, a: float) -> float:
+        """The longest pair step in ln a from here."""
+        # NumPy sums in one order whatever the number of threads
+        force = float(np.sqrt(3 * np.mean(np.square(self.near), dtype=np.float64)))
+        return pair_length(self.ics.cosmology, a, force, self.softening, self.engine.pair_accuracy)
 
     def state(self, a: float) -> tuple[np.ndarray, np.ndarray]:
         """Displacement (Mpc/h) and peculiar velocity (km/s) at scale factor a, as copies."""

@@ -12,6 +12,7 @@ linear theory is exact in steps of any length; for short steps they tend to the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, log
 
 import numpy as np
@@ -19,42 +20,50 @@ import numpy as np
 from zeldo.cosmology.background import expansion, growth
 from zeldo.cosmology.parameters import Cosmology
 
-PAIR_POWER = 0.75  # chosen in docs/p3m.md
+MOST_PAIR_STEPS = 1000  # in one mesh step
 
 
 @dataclass(frozen=True)
 class MeshStep:
-    """From scale factor `start` to `end`, in `pairs` pair steps; `is_output` where a snapshot is wanted there."""
+    """From scale factor `start` to `end`; `is_output` where a snapshot is wanted there."""
 
     start: float
     end: float
-    pairs: int
     is_output: bool = False
 
-    def times(self) -> np.ndarray:
-        """The bounds of the pair steps, equal in ln a."""
-        return np.geomspace(self.start, self.end, self.pairs + 1)
+    def times(self, longest: float) -> list[float]:
+        """Bounds of pair steps, equal in ln a and at most `longest` there."""
+        count = ceil(log(self.end / self.start) / longest - 1e-9)
+        bounds = np.geomspace(self.start, self.end, min(max(count, 1), MOST_PAIR_STEPS) + 1)
+        return [self.start, *map(float, bounds[1:-1]), self.end]
 
 
-def schedule(start: float, redshifts: list[float], mesh_step: float, pair_step: float) -> list[MeshStep]:
-    """Mesh steps from redshift `start` through all `redshifts` (falling), at most these lengths in ln a.
-
-    Pair steps are at most pair_step / a^PAIR_POWER: the inside of halos, which moves fast, is rare in the past.
-    """
+def schedule(start: float, redshifts: list[float], mesh_step: float) -> list[MeshStep]:
+    """Mesh steps from redshift `start` through all `redshifts` (falling), at most `mesh_step` long in ln a."""
     steps = []
     here = 1 / (1 + start)
     for z in redshifts:
         there = 1 / (1 + z)
-        count = max(1, ceil(log(there / here) / mesh_step - 1e-9)) if there > here else 0
-        bounds = np.geomspace(here, there, count + 1)
-        for k in range(count):
-            a, b = float(bounds[k]), float(bounds[k + 1])
-            if k == count - 1:
-                b = there
-            pairs = ceil(log(b / a) / pair_step * b**PAIR_POWER - 1e-9)
-            steps.append(MeshStep(a, b, pairs, k == count - 1))
+        count = max(1, ceil(log(there / here) / mesh_step - 1e-9))
+        bounds = [here, *map(float, np.geomspace(here, there, count + 1)[1:-1]), there]
+        steps += [MeshStep(a, b, b == there) for a, b in pairwise(bounds)]
         here = there
     return steps
+
+
+def pair_length(cosmology: Cosmology, a: float, force: float, softening: float, accuracy: float) -> float:
+    """The longest pair step in ln a, for particles whose rms pair force is `force` (Mpc/h, as F); softening in Mpc/h.
+
+    It is sqrt(2 accuracy softening / acceleration): Gadget's criterion for each particle (Springel 2005,
+    arXiv:astro-ph/0505010, equation 34), here for all of them.
+    """
+    acceleration = 1.5 * cosmology.omega_m * max(force, 1e-12) / a**3  # of the comoving place, H0 = 1
+    return float(expansion(cosmology, a)) * (2 * accuracy * softening / acceleration) ** 0.5
+
+
+def expected_pair_steps(step: MeshStep) -> float:
+    """Pair steps of the default options in a usual cosmology: for the progress bar."""
+    return max(1.0, log(step.end / step.start) * step.end**0.75 / 0.004)
 
 
 class Weights:
