@@ -32,9 +32,9 @@ class Meter:
         self.how = "codecarbon is not installed: energy was not measured"
         if importlib.util.find_spec("codecarbon") is None:
             return
-        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # it speaks before it reads its log_level
         from codecarbon import OfflineEmissionsTracker
 
+        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # it speaks before it reads its log_level
         if country is not None:
             _check(country)
         self._tracker = OfflineEmissionsTracker(
