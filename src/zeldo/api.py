@@ -49,7 +49,9 @@ def initial_conditions(
     amplitudes, inverted phases. power: "camb" (default), "eisenstein-hu", or a table's path.
     ics: a reference run or a file of initial conditions, which fixes everything else.
     """
-    changes: dict[str, Any] = dict(zip(COSMOLOGY_FIELDS, (omega_m, omega_b, h, n_s, sigma_8, w0, wa), strict=True))
+    changes: dict[str, Any] = dict(
+        zip(COSMOLOGY_FIELDS, (omega_m, omega_b, h, n_s, sigma_8, w0, wa), strict=True)
+    )
     changes = {name: value for name, value in changes.items() if value is not None}
     if ics is not None:
         given = {"cosmology": cosmology, "box": box, "n": n, "seed": seed, "power": power, **changes}

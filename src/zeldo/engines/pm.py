@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from zeldo.engines.leapfrog import evolve
-from zeldo.engines.registry import Progress, check_redshifts, check_whole, register
+from zeldo.engines.registry import Progress, check_redshifts, check_start, check_whole, register
 from zeldo.engines.steppers import STEPPERS
 from zeldo.errors import InputError, nearest
 from zeldo.initial.conditions import InitialConditions
@@ -42,8 +42,7 @@ class ParticleMesh:
             raise InputError(
                 f"stepper {self.stepper!r} is not known: choose one of {', '.join(STEPPERS)}{hint}"
             )
-        if not 0.5 <= self.start_redshift <= 200:
-            raise InputError(f"start_redshift = {self.start_redshift:g} is not allowed: give 0.5 to 200")
+        check_start(self.start_redshift)
 
     def run(
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress | None = None

@@ -94,3 +94,9 @@ def check_whole(name: str, value: object, low: int, high: int) -> None:
     """`InputError` unless value is a whole number from low to high."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputError(f"{name} = {value!r} is not allowed: give a whole number from {low} to {high}")
+
+
+def check_start(value: object) -> None:
+    """`InputError` unless value is a redshift from which a mesh engine can start."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.5 <= value <= 200:
+        raise InputError(f"start_redshift = {value!r} is not allowed: give a number from 0.5 to 200")

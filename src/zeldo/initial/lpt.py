@@ -10,13 +10,14 @@ import numpy as np
 
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh import fft
+from zeldo.mesh.gravity import mode_factors
 
 MIXED = ((0, 1), (0, 2), (1, 2))
 
 
 def linear_displacement(ics: InitialConditions) -> np.ndarray:
     """psi_lin today, (3, n, n, n) float32, Mpc/h."""
-    return _gradient(_potential(ics.delta_lin, ics.box), ics.box, -1)
+    return _minus_gradient(_potential(ics.delta_lin, ics.box), ics.box)
 
 
 def second_order_displacement(ics: InitialConditions) -> np.ndarray:
@@ -24,40 +25,47 @@ def second_order_displacement(ics: InitialConditions) -> np.ndarray:
 
     The products are taken on the lattice itself, as 2LPT codes of the field do.
     """
-    n = ics.n
-    phi = _potential(ics.delta_lin, ics.box)
-    k = fft.wavenumbers(n, ics.box)
+    from zeldo.mesh.numba_kernels import derive
 
-    def hessian(pair: tuple[int, int], out: np.ndarray) -> np.ndarray:
-        return fft.inverse(phi * (-k[pair[0]] * k[pair[1]]).astype(np.float32), n, out=out, scratch=True)
+    n = ics.n
+    k, _ = mode_factors(n, ics.box, 0)
+    phi = _potential(ics.delta_lin, ics.box)
+    first, second = np.empty_like(phi), np.empty_like(phi)
+
+    def hessian(i: int, j: int, out: np.ndarray) -> np.ndarray:
+        derive(phi, k, i, first)
+        derive(first, k, j, second)
+        return fft.inverse(second, n, out=out, scratch=True)
 
     xx, yy, other = (np.empty((n, n, n), np.float32) for _ in range(3))
-    hessian((0, 0), xx)
-    hessian((1, 1), yy)
+    hessian(0, 0, xx)
+    hessian(1, 1, yy)
     source = xx * yy
     xx += yy
-    source += xx * hessian((2, 2), other)
-    for pair in MIXED:
-        hessian(pair, other)
+    source += xx * hessian(2, 2, other)
+    for i, j in MIXED:
+        hessian(i, j, other)
         source -= np.square(other, out=other)
-    return _gradient(_potential(source, ics.box), ics.box, +1)
+    return _minus_gradient(-_potential(source, ics.box), ics.box)
 
 
 def _potential(field: np.ndarray, box: float) -> np.ndarray:
     """Modes of lap^-1 field, Nyquist planes cleared."""
-    n = field.shape[0]
-    modes = fft.zero_nyquist(fft.forward(field))
-    kx, ky, kz = fft.wavenumbers(n, box)
-    k2 = (kx**2 + ky**2 + kz**2).astype(np.float32)
-    k2[0, 0, 0] = np.inf
-    modes /= -k2
+    from zeldo.mesh.numba_kernels import apply_green
+
+    modes = fft.forward(field)
+    apply_green(modes, *mode_factors(field.shape[0], box, 0))
     return modes
 
 
-def _gradient(phi: np.ndarray, box: float, sign: int) -> np.ndarray:
-    """sign * grad phi on the lattice, (3, n, n, n)."""
+def _minus_gradient(phi: np.ndarray, box: float) -> np.ndarray:
+    """-grad phi on the lattice, (3, n, n, n)."""
+    from zeldo.mesh.numba_kernels import derive
+
     n = phi.shape[0]
-    out = np.empty((3, n, n, n), np.float32)
-    for axis, k in enumerate(fft.wavenumbers(n, box)):
-        fft.inverse(phi * (sign * 1j * k).astype(np.complex64), n, out=out[axis], scratch=True)
+    k, _ = mode_factors(n, box, 0)
+    out, work = np.empty((3, n, n, n), np.float32), np.empty_like(phi)
+    for axis in range(3):
+        derive(phi, k, axis, work)
+        fft.inverse(work, n, out=out[axis], scratch=True)
     return out

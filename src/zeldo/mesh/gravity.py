@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from zeldo.errors import InputError
 from zeldo.mesh import fft
 
 Array = Any  # a NumPy array or a torch tensor, (3, n, n, n) float32
@@ -51,7 +52,21 @@ def gravity(
     """
     if device == "cpu":
         return NumbaGravity(n, box, m, gradient, deconvolution)
-    return TorchGravity(box, m, gradient, deconvolution, "cpu" if device == "torch" else device)
+    return TorchGravity(box, m, gradient, deconvolution, check_device("cpu" if device == "torch" else device))
+
+
+def check_device(device: str) -> str:
+    """The device where torch can use it, else `InputError`."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"device {device!r} cannot be used ({reason}): give cpu, torch, or a device such as cuda"
+        ) from None
+    return device
 
 
 def mode_factors(m: int, box: float, deconvolution: float) -> tuple[np.ndarray, np.ndarray]:

@@ -51,8 +51,9 @@ def paint(
     order = np.empty(n**3, np.int32)
     starts = np.empty((n, stripes), np.int64)
     scale, offset = np.float32(m / box), np.float32(offset)
-    _list_by_stripes(psi[0], m, scale, offset, order, starts, np.empty((n, n, n), np.uint8))
-    _paint(psi, scale, offset, np.float32((m / n) ** 3), order, starts, out)
+    stripe_of = (np.arange(m) * stripes // m).astype(np.uint8)
+    _list_by_stripes(psi[0], m, scale, offset, order, starts, stripe_of, np.empty((n, n, n), np.uint8))
+    _paint(psi, scale, offset, np.float32((m / n) ** 3), order, starts, stripe_of, out)
     return out
 
 
@@ -125,16 +126,16 @@ def _next(i, m):  # type: ignore[no-untyped-def]
 
 
 @njit(**_parallel)
-def _list_by_stripes(psi_x, m, scale, offset, order, starts, label):  # type: ignore[no-untyped-def]
+def _list_by_stripes(psi_x, m, scale, offset, order, starts, stripe_of, label):  # type: ignore[no-untyped-def]
     n, stripes = starts.shape
     fm = np.float32(m)
-    cell, inverse, per_plane = fm / np.float32(n), np.float32(1) / fm, np.float32(stripes) / fm
+    cell, inverse = fm / np.float32(n), np.float32(1) / fm
     for i in prange(n):
         base = np.float32(i) * cell + offset
         for j in range(n):
             for k in range(n):
                 plane = np.int32(_cell(base, psi_x[i, j, k], scale, fm, inverse))
-                label[i, j, k] = np.uint8(np.float32(plane) * per_plane)
+                label[i, j, k] = stripe_of[plane]
         for s in range(stripes):
             starts[i, s] = 0
         for j in range(n):
@@ -156,7 +157,7 @@ def _list_by_stripes(psi_x, m, scale, offset, order, starts, label):  # type: ig
 
 
 @njit(**_parallel)
-def _paint(psi, scale, offset, weight, order, starts, out):  # type: ignore[no-untyped-def]
+def _paint(psi, scale, offset, weight, order, starts, stripe_of, out):  # type: ignore[no-untyped-def]
     stripes = starts.shape[1]
     n, m = np.int32(starts.shape[0]), np.int32(out.shape[0])
     one, fm = np.float32(1), np.float32(m)
@@ -168,6 +169,8 @@ def _paint(psi, scale, offset, weight, order, starts, out):  # type: ignore[no-u
     for parity in range(2):
         for half in prange(stripes // 2):
             s = 2 * half + parity
+            low = np.int32(np.searchsorted(stripe_of, s, side="left"))
+            high = np.int32(np.searchsorted(stripe_of, s, side="right")) - np.int32(1)
             end = starts[0, s + 1] if s + 1 < stripes else order.size
             xs, ys, zs = (
                 np.empty(BUFFER, np.float32),
@@ -184,7 +187,9 @@ def _paint(psi, scale, offset, weight, order, starts, out):  # type: ignore[no-u
                     ys[c] = _cell(np.float32(row - i * n) * cell + offset, py[_u(q)], scale, fm, inverse)
                     zs[c] = _cell(np.float32(q - row * n) * cell + offset, pz[_u(q)], scale, fm, inverse)
                 for c in range(count):
-                    i0, j0, k0 = np.int32(xs[c]), np.int32(ys[c]), np.int32(zs[c])
+                    # what the compiler rounds otherwise here than in the list must not leave the stripe
+                    i0 = min(max(np.int32(xs[c]), low), high)
+                    j0, k0 = np.int32(ys[c]), np.int32(zs[c])
                     fx, fy, fz = xs[c] - np.float32(i0), ys[c] - np.float32(j0), zs[c] - np.float32(k0)
                     i1, j1, k1 = _next(i0, m), _next(j0, m), _next(k0, m)
                     gx, gy, gz = (one - fx) * weight, one - fy, one - fz
@@ -212,26 +217,28 @@ def _read(field, psi, scale, offset, out):  # type: ignore[no-untyped-def]
     cell, inverse = fm / np.float32(n), one / fm
     f = field.reshape(-1)
     for i in prange(n):
+        xs, ys, zs = np.empty(n, np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
         for j in range(n):
             for k in range(n):
-                x = _cell(np.float32(i) * cell + offset, psi[0, i, j, k], scale, fm, inverse)
-                y = _cell(np.float32(j) * cell + offset, psi[1, i, j, k], scale, fm, inverse)
-                z = _cell(np.float32(k) * cell + offset, psi[2, i, j, k], scale, fm, inverse)
-                i0, j0, k0 = np.int32(x), np.int32(y), np.int32(z)
-                fx, fy, fz = x - np.float32(i0), y - np.float32(j0), z - np.float32(k0)
+                xs[k] = _cell(np.float32(i) * cell + offset, psi[0, i, j, k], scale, fm, inverse)
+                ys[k] = _cell(np.float32(j) * cell + offset, psi[1, i, j, k], scale, fm, inverse)
+                zs[k] = _cell(np.float32(k) * cell + offset, psi[2, i, j, k], scale, fm, inverse)
+            for k in range(n):
+                i0, j0, k0 = np.int32(xs[k]), np.int32(ys[k]), np.int32(zs[k])
+                fx, fy, fz = xs[k] - np.float32(i0), ys[k] - np.float32(j0), zs[k] - np.float32(k0)
                 i1, j1, k1 = _next(i0, m), _next(j0, m), _next(k0, m)
-                gx, gy, gz = one - fx, one - fy, one - fz
+                gx, gy = one - fx, one - fy
                 r00, r01, r10, r11 = (
                     (i0 * m + j0) * m,
                     (i0 * m + j1) * m,
                     (i1 * m + j0) * m,
                     (i1 * m + j1) * m,
                 )
-                low = gy * (gz * f[_u(r00 + k0)] + fz * f[_u(r00 + k1)])
-                low += fy * (gz * f[_u(r01 + k0)] + fz * f[_u(r01 + k1)])
-                high = gy * (gz * f[_u(r10 + k0)] + fz * f[_u(r10 + k1)])
-                high += fy * (gz * f[_u(r11 + k0)] + fz * f[_u(r11 + k1)])
-                out[i, j, k] = gx * low + fx * high
+                low = gx * (gy * f[_u(r00 + k0)] + fy * f[_u(r01 + k0)])
+                low += fx * (gy * f[_u(r10 + k0)] + fy * f[_u(r11 + k0)])
+                high = gx * (gy * f[_u(r00 + k1)] + fy * f[_u(r01 + k1)])
+                high += fx * (gy * f[_u(r10 + k1)] + fy * f[_u(r11 + k1)])
+                out[i, j, k] = (one - fz) * low + fz * high
 
 
 @njit(**_parallel)
