@@ -95,7 +95,7 @@ def _print(title: str, comparisons: dict[str, Comparison], field: str, attribute
         theirs = _peer(others, peer, field, attribute)
         # Zel'dovich and 2LPT are the same models there: they tell whether the two measure alike
         mark = theirs is not None and "l-picola" in str(peer)
-        worse = _worse(values, theirs, attribute) if mark else [False] * len(values)
+        worse = _worse(values, theirs or [], attribute) if mark else [False] * len(values)
         rows.append([f"zeldo {label}", *[_text(v, attribute, w) for v, w in zip(values, worse, strict=True)]])
     for label, other in others.items():
         if "l-picola" in label and label not in printed:

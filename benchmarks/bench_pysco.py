@@ -80,7 +80,7 @@ class Peer:
 
 def _mend_full_fft() -> None:
     """PySCo 1.0.9 gives its own fft_force one argument more than that takes. It imports its modules by bare names."""
-    solver = importlib.import_module("solver")
+    solver: Any = importlib.import_module("solver")
     if not hasattr(solver, "given_fft_force"):
         solver.given_fft_force = solver.fft_force
         solver.fft_force = lambda rhs, param, *more: solver.given_fft_force(rhs, param)

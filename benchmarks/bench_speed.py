@@ -79,7 +79,8 @@ def _stages(ics: InitialConditions, runs: int) -> dict:
         force = gravity(ics.n, ics.box, m, gradient=gradient)
         heading(f"One force: {ics.n}^3 particles at z = 0, mesh {m}^3, gradient {gradient}")
         force(psi)
-        whole, stages = Timing(), {}
+        whole = Timing()
+        stages: dict[str, Timing] = {}
         for _ in range(runs):
             with stage_times() as times:
                 run_once(lambda force=force: force(psi), whole)  # type: ignore[misc]
