@@ -8,11 +8,16 @@
 Names load their module when first used.
 """
 
+import os
 from importlib import import_module
 from typing import Any
 
 from zeldo._version import __version__
 from zeldo.errors import ConvergenceError, DamagedFileError, InputError, ZeldoError
+
+# Threads of Numba's kernels sleep while they wait: spinning, they keep the Fourier transforms' threads from the cores.
+# It counts where it is set before OpenMP starts, and a user's own setting wins.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _HOMES = {
     "Cosmology": "zeldo.cosmology.parameters",

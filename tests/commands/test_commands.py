@@ -44,7 +44,18 @@ def test_run_writes_what_it_was_asked_for(tmp_path, capsys):
 
 def test_several_redshifts_write_a_file_each(tmp_path):
     path = tmp_path / "out.hdf5"
-    arguments = ["run", *TINY, "--engine", "zeldovich", "--redshift", "0", "--redshift", "1", "--redshift", "0.5"]
+    arguments = [
+        "run",
+        *TINY,
+        "--engine",
+        "zeldovich",
+        "--redshift",
+        "0",
+        "--redshift",
+        "1",
+        "--redshift",
+        "0.5",
+    ]
     assert main([*arguments, "-o", str(path)]) == 0
     assert sorted(os.listdir(tmp_path)) == ["out_z0.5.hdf5", "out_z0.hdf5", "out_z1.hdf5"]
     assert read(tmp_path / "out_z0.5.hdf5").redshift == 0.5
@@ -63,7 +74,17 @@ def test_initial_conditions_from_a_file_fix_the_universe(tmp_path, small, capsys
 
 def test_compare_prints_the_table_and_writes_the_report(tmp_path, capsys):
     out = tmp_path / "report"
-    arguments = ["compare", "--reference", "small", "--engine", "zeldovich", "--engine", "2lpt", "-o", str(out)]
+    arguments = [
+        "compare",
+        "--reference",
+        "small",
+        "--engine",
+        "zeldovich",
+        "--engine",
+        "2lpt",
+        "-o",
+        str(out),
+    ]
     assert main(arguments) == 0
     text = capsys.readouterr().out
     assert "zeldovich" in text and "mp-gadget" in text and "density" in text
@@ -128,7 +149,18 @@ def test_bad_input_is_one_line_and_exit_status_2(tmp_path, capsys, monkeypatch, 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc to see when the run is at work")
 def test_an_interrupted_run_ends_with_130_and_leaves_no_file(tmp_path):
-    script = [sys.executable, "-m", "zeldo", "run", "--n", "64", "--power", "eisenstein-hu", "--steps", "5000"]
+    script = [
+        sys.executable,
+        "-m",
+        "zeldo",
+        "run",
+        "--n",
+        "64",
+        "--power",
+        "eisenstein-hu",
+        "--steps",
+        "5000",
+    ]
     running = subprocess.Popen([*script, "-o", "out.npz"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     for _ in range(600):  # until it is at work: the library of its Fourier transforms is loaded
         time.sleep(0.1)

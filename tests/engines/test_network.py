@@ -15,7 +15,9 @@ from zeldo.networks.card import ModelCard
 from zeldo.networks.vnet import VNet
 from zeldo.networks.weights import save
 
-CARD = ModelCard("vnet", {"channels": 4, "levels": 3}, "growth", "displacement", (0, 0), (1.9, 2.0), (0.1, 0.5))
+CARD = ModelCard(
+    "vnet", {"channels": 4, "levels": 3}, "growth", "displacement", (0, 0), (1.9, 2.0), (0.1, 0.5)
+)
 
 
 @pytest.fixture(scope="module")

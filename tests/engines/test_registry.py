@@ -59,7 +59,7 @@ def test_an_option_that_is_none_keeps_the_default():
         ("pm", {"mesh_factor": 0}, "mesh_factor = 0"),
         ("pm", {"stepper": "bulfrog"}, "choose one of bullfrog, fastpm; did you mean 'bullfrog'?"),
         ("pm", {"stepper": 3}, "stepper 3 is not known"),
-        ("pm", {"start_redshift": 0.0}, "start_redshift = 0 is not allowed: give a number from 0.5 to 200"),
+        ("pm", {"start_redshift": 0.0}, "start_redshift = 0.0 is not allowed: give a number from 0.5 to 200"),
         ("cola", {"start_redshift": float("nan")}, "start_redshift = nan"),
         ("cola", {"start_redshift": 1e4}, "give a number from 0.5 to 200"),
     ],
