@@ -1,6 +1,6 @@
 """Ten mock universes and the mean and scatter of their power spectra.
 
-    python examples/mocks.py
+python examples/mocks.py
 """
 
 import numpy as np

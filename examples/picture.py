@@ -1,6 +1,6 @@
 """The picture of README: one slab of the shipped N-body reference and of each engine, on one colour scale.
 
-    python examples/picture.py docs/images/slices.png
+python examples/picture.py docs/images/slices.png
 """
 
 import sys
