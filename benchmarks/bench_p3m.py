@@ -36,10 +36,10 @@ SPLITS = (
     (4, 1.658, 2),
 )  # fmt: skip
 STEPS = (
-    {}, {"mesh_step": 0.08}, {"mesh_step": 0.02}, {"pair_accuracy": 0.04}, {"pair_accuracy": 0.004},
+    {}, {"mesh_step": 0.08}, {"mesh_step": 0.02}, {"pair_accuracy": 0.12}, {"pair_accuracy": 0.013},
     {"start_redshift": 99.0}, {"start_redshift": 24.0},
 )  # fmt: skip
-FINE = {"mesh_step": 0.02, "pair_accuracy": 0.002}
+FINE = {"mesh_step": 0.02, "pair_accuracy": 0.008}
 FAR = (
     Cosmology(omega_m=0.1, omega_b=0.03, h=0.7, n_s=0.96, sigma_8=0.6),
     Cosmology(omega_m=0.1, omega_b=0.03, h=0.7, n_s=0.96, sigma_8=1.0),

@@ -12,7 +12,7 @@ from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.p3m import P3M, Simulation
 from zeldo.engines.p3m_energy import energies
-from zeldo.engines.p3m_steps import Weights, schedule
+from zeldo.engines.p3m_steps import Weights, pair_length, schedule
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
@@ -162,6 +162,29 @@ def test_steps_end_exactly_at_outputs_and_are_no_longer_than_asked() -> None:
         times = steps[0].times(longest)
         assert times[0] == steps[0].start and times[-1] == steps[0].end
         assert np.diff(np.log(times)).max() <= longest * (1 + 1e-9)
+
+
+def test_pair_steps_follow_the_acceleration() -> None:
+    def length(**changed: float) -> float:
+        return pair_length(
+            QUIJOTE, **{"a": 1.0, "force": 100.0, "softening": 0.05, "accuracy": 0.01, **changed}
+        )
+
+    # a particle at rest falls accuracy * softening in this time: 3/2 Omega_m F dt^2 / 2, H0 = 1 = E today
+    assert 0.5 * 1.5 * QUIJOTE.omega_m * 100 * length() ** 2 == pytest.approx(0.01 * 0.05)
+    assert length(force=400.0) == pytest.approx(0.5 * length())
+    assert length(accuracy=0.04) == pytest.approx(2 * length())
+    assert length(a=0.01) == pytest.approx(
+        length() * 0.01**1.5 * (QUIJOTE.omega_m / 0.01**3) ** 0.5, rel=1e-4
+    )
+    simulation = Simulation(P3M(), start(8, 1.0))
+    simulation.start()
+    force = (simulation.near.astype(np.float64) ** 2).sum(0)
+    simulation.near *= 1e4
+    expected = pair_length(QUIJOTE, 0.02, 1e4 * np.mean(force**2) ** 0.25, 1 / 40, P3M.pair_accuracy)
+    assert simulation.pair_length(0.02) == pytest.approx(expected, rel=1e-5)
+    simulation.near *= 0
+    assert simulation.pair_length(0.02) == P3M.mesh_step / 2
 
 
 def test_short_weights_are_the_integrals_of_the_equations_of_motion() -> None:

@@ -97,6 +97,17 @@ def test_force_is_newtons_in_a_periodic_box(kind: str, mesh_factor: int, reach: 
     assert error < 5e-4
 
 
+@pytest.mark.parametrize("kind", ["random", "clustered", "regular"])
+def test_mesh_carries_what_pairs_leave(kind: str) -> None:
+    psi = scattered(kind)
+    split = ForceSplit(1.915 * SPACING, 3, 1e-6 * SOFTENING)
+    cells = CellList(N, BOX, split.radius)
+    cells.sort(psi)
+    far = MeshForce(split, 3 * N, cells)(np.empty_like(psi)).reshape(3, -1).T
+    truth = ewald(kind) - by_hand(psi, split.pair_factor)
+    assert rms(far - truth) / rms(truth) < 4e-3
+
+
 @pytest.mark.parametrize("kind", ["random", "clustered"])
 @pytest.mark.parametrize("shape", [1, 2, 3, 4])
 def test_kernel_sums_every_pair_within_reach_once(kind: str, shape: int) -> None:

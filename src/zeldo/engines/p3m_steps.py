@@ -52,7 +52,7 @@ def schedule(start: float, redshifts: list[float], mesh_step: float) -> list[Mes
 
 
 def pair_length(cosmology: Cosmology, a: float, force: float, softening: float, accuracy: float) -> float:
-    """The longest pair step in ln a, for particles whose rms pair force is `force` (Mpc/h, as F); softening in Mpc/h.
+    """The longest pair step in ln a, for particles whose mean pair force is `force` (Mpc/h, as F); softening in Mpc/h.
 
     It is sqrt(2 accuracy softening / acceleration): Gadget's criterion for each particle (Springel 2005,
     arXiv:astro-ph/0505010, equation 34), here for all of them.
