@@ -157,14 +157,13 @@ def _in_parallel(
         for worker in workers:
             worker.start()
     try:
-        while any(worker.is_alive() for worker in workers):
+        # what is wrong with the input of one run is wrong with all: "" ends the others too
+        while any(worker.is_alive() for worker in workers) and "" not in result.failed:
             time.sleep(POLL)
             _drain(answers, result)
             if progress is not None:
                 done = result.found + len(result.made) + len(result.failed)
                 progress(done, total, f"{done} of {total} runs, {count} workers of {threads} threads")
-        for worker in workers:
-            worker.join()
         _drain(answers, result)
     finally:
         for worker in workers:

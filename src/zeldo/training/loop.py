@@ -88,8 +88,10 @@ def _on_each(
     """What every device does."""
     import torch
 
+    from zeldo.networks.memory import keep_freed_memory
     from zeldo.training.trainer import Trainer
 
+    keep_freed_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
     trainer = Trainer(fabric, config, progress)
