@@ -12,7 +12,7 @@ from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.networks import field
-from zeldo.networks.card import public_card
+from zeldo.networks.card import ModelCard, public_card
 from zeldo.networks.styled import StyledVNet
 from zeldo.networks.vnet import VNet
 
@@ -139,3 +139,12 @@ def test_the_card_survives_its_dictionary():
     assert type(card).from_dict(card.to_dict()) == card
     with pytest.raises(InputError, match="did you mean 'growth'"):
         dataclasses.replace(card, normalisation="grwth")
+
+
+@pytest.mark.parametrize("wrong", ["style", "style and growth"])
+def test_a_card_whose_normalisation_needs_other_styles_is_refused(wrong):
+    ranges = {"redshift": (0, 0), "spacing": (1.9, 2.0), "omega_m": (0.1, 0.5)}
+    with pytest.raises(InputError, match="a vnet of 0 styles .* give 'growth'"):
+        ModelCard("vnet", {"channels": 4}, wrong, "displacement", **ranges)
+    with pytest.raises(InputError, match="of 2 styles .* give 'style and growth'"):
+        ModelCard("styled vnet", {"channels": 4, "styles": 2}, "growth", "displacement", **ranges)

@@ -9,7 +9,8 @@ from typing import Any
 
 from zeldo.errors import InputError, nearest
 
-# How fields are normalised, and what the network is told (`networks.field` carries each of them out).
+# How fields are normalised, and what the network is told (`networks.field` carries each of them out), by the
+# number of styles that it is told.
 NORMALISATIONS = (
     "growth",  # fields over 6 D(z) Mpc/h (velocity: times H f / (1 + z)) of flat LCDM with omega_m = 0.31
     "style",  # today; fields over 6 Mpc/h (velocity: times 100 f(0.31)); style 5 (omega_m - 0.3)
@@ -60,6 +61,12 @@ class ModelCard:
                 raise InputError(f"{name} = {getattr(self, name)!r} is no range: give (lowest, highest)")
             object.__setattr__(self, name, (low, high))
         object.__setattr__(self, "arguments", {str(k): int(v) for k, v in self.arguments.items()})
+        styles = self.arguments.get("styles", 1) if self.architecture == "styled vnet" else 0
+        if styles < len(NORMALISATIONS) and self.normalisation != NORMALISATIONS[styles]:
+            raise InputError(
+                f"a {self.architecture} of {styles} styles cannot have the normalisation {self.normalisation!r}: "
+                f"give {NORMALISATIONS[styles]!r}"
+            )
         object.__setattr__(self, "accuracy", dict(self.accuracy))
 
     def check_range(self, *, redshift: float, spacing: float, omega_m: float) -> None:
