@@ -144,7 +144,7 @@ def test_the_card_survives_its_dictionary():
 @pytest.mark.parametrize("wrong", ["style", "style and growth"])
 def test_a_card_whose_normalisation_needs_other_styles_is_refused(wrong):
     ranges = {"redshift": (0, 0), "spacing": (1.9, 2.0), "omega_m": (0.1, 0.5)}
-    with pytest.raises(InputError, match="a vnet of 0 styles .* give 'growth'"):
+    with pytest.raises(InputError, match=r"a vnet of 0 styles .* give 'growth'"):
         ModelCard("vnet", {"channels": 4}, wrong, "displacement", **ranges)
-    with pytest.raises(InputError, match="of 2 styles .* give 'style and growth'"):
+    with pytest.raises(InputError, match=r"of 2 styles .* give 'style and growth'"):
         ModelCard("styled vnet", {"channels": 4, "styles": 2}, "growth", "displacement", **ranges)
