@@ -8,6 +8,7 @@ from zeldo.engines.leapfrog import evolve
 from zeldo.engines.registry import engine
 from zeldo.engines.steppers import BullFrog
 from zeldo.engines.steppers import Cola as ColaStepper
+from zeldo.errors import InputError
 from zeldo.mesh.gravity import gravity
 
 
@@ -84,7 +85,20 @@ def test_ten_steps_are_nearer_to_many_than_second_order_is():
     assert difference(ours.vel, many.vel) < difference(lpt.vel, many.vel) / 2
 
 
-@pytest.mark.parametrize(("mesh_factor", "start"), [(1, 9.0), (2, 12.0), (3, 12.0)])
-def test_the_start_goes_with_the_mesh(mesh_factor, start):
-    assert engine("cola", mesh_factor=mesh_factor).start == start
-    assert engine("cola", mesh_factor=mesh_factor, start_redshift=19.0).start == 19.0
+@pytest.mark.parametrize(
+    ("mesh_factor", "start", "exponent"), [(1, 9.0, -2.5), (2, 10.0, -3.0), (3, 10.0, -3.0)]
+)
+def test_start_and_exponent_go_with_the_mesh(mesh_factor, start, exponent):
+    usual = engine("cola", mesh_factor=mesh_factor)
+    assert (usual.start, usual.n_lpt) == (start, exponent)
+    own = engine("cola", mesh_factor=mesh_factor, start_redshift=19.0, exponent=-2.0)
+    assert (own.start, own.n_lpt) == (19.0, -2.0)
+    ics = universe(8, 16.0)
+    settings = last("cola", ics, mesh_factor=mesh_factor, steps=2).settings
+    assert (settings["start_redshift"], settings["exponent"]) == (start, exponent)
+
+
+@pytest.mark.parametrize("exponent", [0, 1.0, -20, float("nan"), "-2.5"])
+def test_an_exponent_that_no_decay_has_is_refused(exponent):
+    with pytest.raises(InputError, match=r"exponent .* give a number from -10 to -0.5"):
+        engine("cola", exponent=exponent)

@@ -9,6 +9,7 @@ from typing import ClassVar
 from zeldo.engines.leapfrog import evolve
 from zeldo.engines.registry import Progress, check_redshifts, check_start, check_whole, register
 from zeldo.engines.steppers import Cola as ColaStepper
+from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh.gravity import gravity
 from zeldo.snapshot.snapshot import Snapshot
@@ -23,7 +24,8 @@ class Cola:
 
     steps: forces from the start to the last redshift, uniform in the scale factor.
     mesh_factor: mesh points per particle and dimension, 1 to 4.
-    start_redshift: where the steps begin; None is 9 on a mesh as coarse as the lattice and 12 on a finer one.
+    start_redshift: where the steps begin; None is 9 on a mesh as coarse as the lattice and 10 on a finer one.
+    exponent: n_LPT, how momenta relative to 2LPT change with a; None is -2.5 on the coarse mesh and -3 on a finer one.
     device: "cpu" (Numba), or a device of torch such as "cuda"; "torch" is torch on the CPU.
     """
 
@@ -31,19 +33,31 @@ class Cola:
     steps: int = 10
     mesh_factor: int = 1
     start_redshift: float | None = None
+    exponent: float | None = None
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         check_whole("steps", self.steps, 1, 10_000)
         check_whole("mesh_factor", self.mesh_factor, 1, 4)
         check_start(self.start)
+        if not (isinstance(self.n_lpt, int | float) and -10 <= self.n_lpt <= -0.5):
+            raise InputError(
+                f"exponent = {self.exponent!r} is not allowed: give a number from -10 to -0.5, such as -2.5"
+            )
 
     @property
     def start(self) -> float:
         """The redshift of the start."""
         if self.start_redshift is not None:
             return self.start_redshift
-        return 9.0 if self.mesh_factor == 1 else 12.0
+        return 9.0 if self.mesh_factor == 1 else 10.0
+
+    @property
+    def n_lpt(self) -> float:
+        """The exponent of the stepper."""
+        if self.exponent is not None:
+            return self.exponent
+        return -2.5 if self.mesh_factor == 1 else -3.0
 
     def run(
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress | None = None
@@ -65,13 +79,13 @@ class Cola:
         states = evolve(
             ics,
             redshifts,
-            stepper=ColaStepper(ics.cosmology),
+            stepper=ColaStepper(ics.cosmology, self.n_lpt),
             gravity=force,
             steps=self.steps,
             start_redshift=self.start,
             relative_to_lpt=True,
             progress=progress,
         )
-        settings = {**asdict(self), "start_redshift": self.start}
+        settings = {**asdict(self), "start_redshift": self.start, "exponent": self.n_lpt}
         for z, psi, vel in states:
             yield Snapshot(psi, vel, ics.box, ics.cosmology, z, self.name, ics.seed, settings)
