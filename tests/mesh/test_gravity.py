@@ -142,17 +142,32 @@ def test_the_axes_are_equal(device, gradient):
 
 
 @BOTH
-def test_arrays_are_copies(device):
+@pytest.mark.parametrize("terms", [2, 3, 4])
+def test_combine_makes_a_new_field_or_fills_the_one_given(device, terms):
+    g, fields = gravity(8, BOX, 8, device=device), [wild(8, seed) for seed in range(4)]
+    before = [field.copy() for field in fields]
+    weighted = list(zip([0.5, -2.0, 3.0, 0.25], map(g.array, fields), strict=True))[:terms]
+    expected = sum(factor * g.numpy(field).astype(float) for factor, field in weighted)
+    np.testing.assert_allclose(g.numpy(g.combine(None, *weighted)), expected, atol=1e-5)
+    np.testing.assert_array_equal(fields, before)
+    out = g.array(fields[0])
+    assert g.combine(out, *weighted) is out
+    np.testing.assert_allclose(g.numpy(out), expected, atol=1e-5)
+
+
+@BOTH
+@pytest.mark.parametrize("terms", [0, 2])
+def test_advance_is_a_kick_and_then_a_drift(device, terms):
     g = gravity(8, BOX, 8, device=device)
-    psi = wild(8)
-    before = psi.copy()
-    field = g.array(psi)
-    g.combine(field, (2.0, field), (1.0, field))
-    np.testing.assert_array_equal(psi, before)
-    np.testing.assert_allclose(g.numpy(field), 3 * before, rtol=1e-6)
-    out = g.numpy(field)
-    g.combine(field, (0.0, field), (0.0, field))
-    np.testing.assert_allclose(out, 3 * before, rtol=1e-6)
+    psi, v, force, *fields = (wild(8, seed).astype(float) for seed in range(3 + terms))
+    more = [(0.3, -1.5, fields[0]), (-0.2, 0.4, fields[1])] if terms else []
+    kicked = 0.7 * v + 1.4 * force + sum(k * field for k, _, field in more)
+    moved = psi + 0.6 * kicked + sum(d * field for _, d, field in more)
+    psi, v, force, *fields = (g.array(field.astype(np.float32)) for field in (psi, v, force, *fields))
+    more = [(k, d, field) for (k, d, _), field in zip(more, fields, strict=True)]
+    g.advance(psi, v, force, (0.7, 1.4), 0.6, *more)
+    np.testing.assert_allclose(g.numpy(v), kicked, atol=2e-5)
+    np.testing.assert_allclose(g.numpy(psi), moved, atol=4e-5)
 
 
 @BOTH
@@ -160,7 +175,7 @@ def test_arrays_are_copies(device):
 def test_the_displacements_are_left_alone_and_the_next_force_is_the_same(device, gradient):
     g, psi = gravity(8, BOX, 16, gradient=gradient, device=device), wild(8)
     field = g.array(psi)
-    first = g.numpy(g(field, 0.5))
+    first = g.numpy(g(field, 0.5)).copy()
     g(g.array(-psi), 0.0)
     np.testing.assert_array_equal(g.numpy(g(field, 0.5)), first)
     np.testing.assert_array_equal(g.numpy(field), psi)

@@ -17,6 +17,7 @@ from zeldo.cosmology.background import Growth, expansion, growth
 from zeldo.cosmology.parameters import Cosmology
 
 Kick = tuple[float, float]  # alpha, beta
+STILL: Kick = (1.0, 0.0)
 
 
 class Stepper(Protocol):
@@ -119,6 +120,11 @@ class Cola:
 
 
 STEPPERS: dict[str, Callable[[Cosmology], Stepper]] = {"bullfrog": BullFrog, "fastpm": FastPM}
+
+
+def merged(first: Kick, second: Kick) -> Kick:
+    """The one kick that does the same as two by the same force."""
+    return second[0] * first[0], second[0] * first[1] + second[1]
 
 
 def momentum_per_velocity(cosmology: Cosmology, growth: Growth, a: float | np.ndarray) -> np.ndarray:

@@ -27,14 +27,28 @@ class Gravity(Protocol):
     def __call__(self, psi: Array, offset: float = 0.0) -> Array:
         """F at the particles of psi; both (3, n, n, n) float32, Mpc/h. offset: of the mesh, in its cells."""
 
-    def array(self, field: Array) -> Array:
-        """A copy of a field, in main memory or on the device, on the device."""
+    def array(self, field: np.ndarray) -> Array:
+        """The field on the device, float32; itself where it is there already."""
 
     def numpy(self, field: Array) -> np.ndarray:
-        """A copy of the field in main memory."""
+        """The field in main memory; itself where it is there already."""
 
-    def combine(self, out: Array, *terms: tuple[float, Array]) -> None:
-        """out = sum of factor x field; out may be one of the fields."""
+    def combine(self, out: Array | None, *terms: tuple[float, Array]) -> Array:
+        """out = sum of factor x field over two to four terms; out may be one of the fields, None makes a new one."""
+
+    def advance(
+        self,
+        psi: Array,
+        v: Array,
+        force: Array,
+        kick: tuple[float, float],
+        drift: float,
+        *terms: tuple[float, float, Array],
+    ) -> None:
+        """v = alpha v + beta force + sum of k x field, then psi += drift v + sum of d x field.
+
+        kick: alpha and beta. terms: none, or two (k, d, field).
+        """
 
 
 def gravity(
@@ -91,9 +105,9 @@ class NumbaGravity:
         self.k, self.window = mode_factors(m, box, deconvolution)
         self.field = np.empty((m, m, m), np.float32)
         self.modes = np.empty((m, m, m // 2 + 1), np.complex64)
-        self.work = np.empty_like(self.modes) if self.spectral else np.empty((m, m, m, 4), np.float32)
+        self.work = np.empty_like(self.modes) if self.spectral else np.empty((m, m, m + 1, 4), np.float32)
         self.force = np.empty((3, n, n, n), np.float32)
-        self.combine = numba_kernels.combine
+        self.combine, self.advance = numba_kernels.combine, numba_kernels.advance
 
     def __call__(self, psi: np.ndarray, offset: float = 0.0) -> np.ndarray:
         kernels, m = self.kernels, self.m
@@ -110,9 +124,10 @@ class NumbaGravity:
         return self.force
 
     def array(self, field: np.ndarray) -> np.ndarray:
-        return np.array(field, np.float32)
+        return np.asarray(field, np.float32)
 
-    numpy = array
+    def numpy(self, field: np.ndarray) -> np.ndarray:
+        return field
 
 
 class TorchGravity:
@@ -145,10 +160,23 @@ class TorchGravity:
         return self.torch.stack([self.kernels.read(component, psi, self.box) for component in components])
 
     def array(self, field: np.ndarray) -> Array:
-        return self.torch.as_tensor(field, dtype=self.torch.float32, device=self.device).clone()
+        return self.torch.as_tensor(field, dtype=self.torch.float32, device=self.device)
 
     def numpy(self, field: Array) -> np.ndarray:
-        return field.detach().cpu().numpy().copy()
+        return field.detach().cpu().numpy()
 
-    def combine(self, out: Array, *terms: tuple[float, Array]) -> None:
-        out.copy_(sum(factor * field for factor, field in terms))
+    def combine(self, out: Array | None, *terms: tuple[float, Array]) -> Array:
+        total = sum(factor * field for factor, field in terms)
+        return total if out is None else out.copy_(total)
+
+    def advance(
+        self,
+        psi: Array,
+        v: Array,
+        force: Array,
+        kick: tuple[float, float],
+        drift: float,
+        *terms: tuple[float, float, Array],
+    ) -> None:
+        self.combine(v, (kick[0], v), (kick[1], force), *((k, field) for k, _, field in terms))
+        self.combine(psi, (1.0, psi), (drift, v), *((d, field) for _, d, field in terms))

@@ -18,7 +18,7 @@ from zeldo.mesh.painting import paint_into
 from zeldo.mesh.reading import minus_gradient, read_scalar, read_vector
 from zeldo.mesh.rows import PARALLEL
 
-MAX_MESH = 1290  # flat int32 indices
+MAX_MESH = 1288  # flat int32 indices, of padded columns too
 
 
 def check_mesh(m: int) -> int:
@@ -58,11 +58,11 @@ def read_gradient(
 ) -> np.ndarray:
     """-grad phi at the particles, (3, n, n, n) float32: the fourth-order centred difference, then cloud-in-cell.
 
-    work: (m, m, m, 4) float32, room for the gradient on the mesh.
+    work: (m, m, m + 1, 4) float32, room for the gradient on the mesh.
     """
     m = check_mesh(phi.shape[0])
     out = np.empty_like(psi) if out is None else out
-    work = np.empty((m, m, m, 4), np.float32) if work is None else work
+    work = np.empty((m, m, m + 1, 4), np.float32) if work is None else work
     minus_gradient(phi, np.float32(m / box / 12), work)
     read_vector(work, psi, np.float32(m / box), np.float32(offset), out)
     return out
@@ -78,20 +78,59 @@ def apply_green(modes: np.ndarray, k: np.ndarray, window: np.ndarray) -> None:
 
 def derive(modes: np.ndarray, k: np.ndarray, axis: int, out: np.ndarray) -> None:
     """out = -i k modes along an axis: the modes of minus the derivative."""
-    shape = [1, 1, 1]
-    shape[axis] = -1
-    along = np.broadcast_to(k[: modes.shape[axis]].reshape(shape), modes.shape)
-    _derive(modes, along, out)
+    _times_minus_i(modes, *_factors(k, axis), out)
 
 
-def combine(out: np.ndarray, *terms: tuple[float, np.ndarray]) -> None:
-    """out = sum of factor x array over two to four terms, in one pass; out may be one of the arrays.
+def derive_twice(modes: np.ndarray, k: np.ndarray, first: int, second: int, out: np.ndarray) -> None:
+    """out = -k_first k_second modes: the modes of the second derivative."""
+    a, b, c = (x * y for x, y in zip(_factors(k, first), _factors(k, second), strict=True))
+    _times(modes, -a, b, c, out)
+
+
+def _factors(k: np.ndarray, axis: int) -> list[np.ndarray]:
+    """k along an axis and 1 along the others, to be multiplied."""
+    return [k if axis == other else np.ones_like(k) for other in range(3)]
+
+
+def minus_minors(diagonal: np.ndarray, out: np.ndarray) -> None:
+    """out = -(xx yy + xx zz + yy zz); diagonal (3, n, n, n), out (n, n, n)."""
+    _minus_minors(*diagonal.reshape(3, -1), out.reshape(-1))
+
+
+def add_squares(fields: np.ndarray, out: np.ndarray) -> None:
+    """out += the sum of three fields' squares; fields (3, n, n, n), out (n, n, n)."""
+    _add_squares(*fields.reshape(3, -1), out.reshape(-1))
+
+
+def combine(out: np.ndarray | None, *terms: tuple[float, np.ndarray]) -> np.ndarray:
+    """out = sum of factor x array over two to four terms, in one pass; out may be one of the arrays, None makes a new one.
 
     All float32 and contiguous.
     """
     factors = [np.float32(factor) for factor, _ in terms]
     arrays = [array.reshape(-1) for _, array in terms]
+    out = np.empty_like(terms[0][1]) if out is None else out
     _COMBINE[len(terms)](out.reshape(-1), *factors, *arrays)
+    return out
+
+
+def advance(
+    psi: np.ndarray,
+    v: np.ndarray,
+    force: np.ndarray,
+    kick: tuple[float, float],
+    drift: float,
+    *terms: tuple[float, float, np.ndarray],
+) -> None:
+    """v = alpha v + beta force + sum of k x field, then psi += drift v + sum of d x field, in one pass and in place.
+
+    kick: alpha and beta. terms: none, or two (k, d, field). All float32 and contiguous.
+    """
+    numbers = [
+        np.float32(x) for x in (*kick, drift, *(term[0] for term in terms), *(term[1] for term in terms))
+    ]
+    fields = [field.reshape(-1) for field in (psi, v, force, *(term[2] for term in terms))]
+    (_advance_with_two if terms else _advance)(*fields, *numbers)
 
 
 @njit(**PARALLEL)
@@ -107,12 +146,46 @@ def _apply_green(modes, k2, window):  # type: ignore[no-untyped-def]
 
 
 @njit(**PARALLEL)
-def _derive(modes, k, out):  # type: ignore[no-untyped-def]
+def _times_minus_i(modes, a, b, c, out):  # type: ignore[no-untyped-def]
     for i in prange(modes.shape[0]):
         for j in range(modes.shape[1]):
             for l in range(modes.shape[2]):
-                z = modes[i, j, l]
-                out[i, j, l] = complex(k[i, j, l] * z.imag, -k[i, j, l] * z.real)
+                z, factor = modes[i, j, l], a[i] * b[j] * c[l]
+                out[i, j, l] = complex(factor * z.imag, -factor * z.real)
+
+
+@njit(**PARALLEL)
+def _times(modes, a, b, c, out):  # type: ignore[no-untyped-def]
+    for i in prange(modes.shape[0]):
+        for j in range(modes.shape[1]):
+            for l in range(modes.shape[2]):
+                out[i, j, l] = a[i] * b[j] * c[l] * modes[i, j, l]
+
+
+@njit(**PARALLEL)
+def _minus_minors(x, y, z, out):  # type: ignore[no-untyped-def]
+    for p in prange(out.size):
+        out[p] = -(x[p] * y[p] + (x[p] + y[p]) * z[p])
+
+
+@njit(**PARALLEL)
+def _add_squares(x, y, z, out):  # type: ignore[no-untyped-def]
+    for p in prange(out.size):
+        out[p] += x[p] * x[p] + y[p] * y[p] + z[p] * z[p]
+
+
+@njit(**PARALLEL)
+def _advance(psi, v, force, alpha, beta, drift):  # type: ignore[no-untyped-def]
+    for p in prange(psi.size):
+        v[p] = alpha * v[p] + beta * force[p]
+        psi[p] += drift * v[p]
+
+
+@njit(**PARALLEL)
+def _advance_with_two(psi, v, force, x, y, alpha, beta, drift, kx, ky, dx, dy):  # type: ignore[no-untyped-def]
+    for p in prange(psi.size):
+        v[p] = alpha * v[p] + beta * force[p] + kx * x[p] + ky * y[p]
+        psi[p] += drift * v[p] + dx * x[p] + dy * y[p]
 
 
 @njit(**PARALLEL)

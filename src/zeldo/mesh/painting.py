@@ -6,7 +6,7 @@ the four colours one after the other. Particles that have left these columns are
 mesh planes, all even ones in parallel, then all odd ones. The order of sums depends on the particles alone, so that the
 bits are the same for any number of threads.
 
-Particles in the order of the lattice are near each other on the mesh, too: most of the mesh is in the cache when it is needed.
+Particles in the order of the lattice are near each other on the mesh, too, so that caches serve them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from numba import njit, prange
 
 from zeldo.mesh.rows import PARALLEL, locate, u64, wrapped
 
-PENCILS = 8, 4  # along an axis: the more, the better they fit caches and cores, the fewer, the farther particles may go
+PENCILS = (
+    8,
+    4,
+)  # along an axis: the more, the better they fit caches and cores, the fewer, the farther particles may go
 REACH = 2.5  # half a pencil over the rms displacement that asks for fewer pencils
 SLABS = 16
 
@@ -88,13 +91,23 @@ def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignor
             missed = 0
             for i in range(a * n // pencils, (a + 1) * n // pencils):
                 for j in range(b * n // pencils, (b + 1) * n // pencils):
-                    locate(psi, i, j, scale, offset, m, own, part, at)
+                    locate(psi, i, j, scale, offset, m, m, own, part, at)
                     for k in range(n):
                         if at[0, k] < 0:
                             left[start + missed] = (i * n + j) * n + k
                             missed += 1
                         else:
-                            _add(rho, at[0, k], at[1, k], at[2, k], at[3, k], part[0, k], part[1, k], part[2, k], weight)
+                            _add(
+                                rho,
+                                at[0, k],
+                                at[1, k],
+                                at[2, k],
+                                at[3, k],
+                                part[0, k],
+                                part[1, k],
+                                part[2, k],
+                                weight,
+                            )
             count[a, b] = missed
 
 

@@ -20,7 +20,9 @@ PARALLEL: dict[str, Any] = {
     "cache": True,
     "nogil": True,
 }
-u64 = np.uint64  # indices are cast to unsigned at the access: signed ones would be tested for Python's negative indices
+u64 = (
+    np.uint64
+)  # indices are cast to unsigned at the access: signed ones would be tested for Python's negative indices
 
 
 @njit(inline="always")
@@ -31,18 +33,19 @@ def wrapped(x, fm, inverse):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def locate(psi, i, j, scale, offset, m, own, part, at):  # type: ignore[no-untyped-def]
-    """The particles (i, j, :) of the lattice.
+def locate(psi, i, j, scale, offset, m, length, own, part, at):  # type: ignore[no-untyped-def]
+    """The particles (i, j, :) of the lattice on an m^3 mesh whose columns are `length` numbers long, m or padded.
 
-    own: (first plane, planes, first column, columns) of the mesh that the caller takes care of, int32, the firsts in (-m, m).
-    part: (3, n) float32 becomes the positions inside their cells. at: (4, n) int32 becomes the flat index of each cell, -1 if
-    it is not the caller's, and what is to be added to it for the next cell along each axis.
+    own: (first plane, planes, first column, columns) of the mesh that the caller takes care of, int32, the firsts
+    in (-m, m).
+    part: (3, n) float32 becomes the positions inside their cells. at: (4, n) int32 becomes the flat index of each
+    cell, -1 if it is not the caller's, and what is to be added to it for the next cell along each axis.
     """
     n = psi.shape[3]
     zero, top, fm = np.int32(0), m - np.int32(1), np.float32(m)
     cell, inverse = fm / np.float32(n), np.float32(1) / fm
-    plane, column = m * m, m
-    plane_back, column_back = -top * m * m, -top * m
+    plane, column = m * length, length
+    plane_back, column_back = -top * plane, -top * column
     base_x, base_y = np.float32(i) * cell + offset, np.float32(j) * cell + offset
     for k in range(n):
         x = wrapped(base_x + psi[0, i, j, k] * scale, fm, inverse)
@@ -56,7 +59,7 @@ def locate(psi, i, j, scale, offset, m, own, part, at):  # type: ignore[no-untyp
         di = di - m if di >= m else di
         dj = dj - m if dj >= m else dj
         mine = (di < own[1]) & (dj < own[3])
-        at[0, k] = (i0 * m + j0) * m + k0 if mine else np.int32(-1)
+        at[0, k] = i0 * plane + j0 * column + k0 if mine else np.int32(-1)
         at[1, k] = plane_back if i0 == top else plane
         at[2, k] = column_back if j0 == top else column
         at[3, k] = -top if k0 == top else np.int32(1)
