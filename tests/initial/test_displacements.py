@@ -6,7 +6,7 @@ import pytest
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
-from zeldo.initial.lpt import linear_displacement, second_order_displacement
+from zeldo.initial.lpt import displacements, linear_displacement, second_order_displacement
 
 QUIJOTE = PRESETS["quijote"]
 BOX = 100.0
@@ -128,3 +128,9 @@ def test_the_field_itself_is_left_alone(random):
     before = random.delta_lin.copy()
     linear_displacement(random), second_order_displacement(random)
     np.testing.assert_array_equal(random.delta_lin, before)
+
+
+def test_both_orders_together_are_the_two_alone(random):
+    first, second = displacements(random)
+    np.testing.assert_array_equal(first, linear_displacement(random))
+    np.testing.assert_array_equal(second, second_order_displacement(random))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from zeldo.errors import InputError
 from zeldo.mesh import numba_kernels as kernels
+from zeldo.mesh import painting
 from zeldo.mesh.numba_kernels import combine, paint, read, read_gradient
 
 BOX = 50.0
@@ -143,13 +144,68 @@ def threads():
     numba.set_num_threads(before)
 
 
+def lattice_to(points, n, box=BOX):
+    """psi that brings the particles of the lattice to points (3, n, n, n)."""
+    q = np.arange(n) * box / n
+    return (points - np.array(np.meshgrid(q, q, q, indexing="ij"))).astype(np.float32)
+
+
+def clusters(n, seed=4):
+    """Everything in three tight clumps, one across the corner of the box, and many boxes away from home."""
+    rng = np.random.default_rng(seed)
+    centres = np.array([[0.1, 0.2, -0.1], [20.0, 33.0, 49.9], [21.0, 33.0, 1.0]])
+    points = centres[rng.integers(0, 3, n**3)].T + rng.standard_normal((3, n**3))
+    return lattice_to(points.reshape(3, n, n, n), n) + np.float32(BOX) * rng.integers(
+        -2, 3, (3, n, n, n)
+    ).astype("f4")
+
+
+def pancake(n):
+    """All particles on one plane x = 12.3."""
+    points = np.array(np.meshgrid(*3 * [np.arange(n) * BOX / n], indexing="ij"))
+    points[0] = 12.3
+    return lattice_to(points, n)
+
+
+def streaming(n):
+    """One half of the lattice at rest, the other moved by half the box: each particle far outside its pencil or in it."""
+    psi = displacement(n, spread=0.1)
+    psi[:, n // 2 :] += np.float32(BOX / 2)
+    return psi
+
+
+@pytest.mark.parametrize("make", [clusters, pancake, streaming])
+@pytest.mark.parametrize(("n", "m"), [(2, 4), (4, 6), (6, 30), (16, 16), (16, 34), (32, 8)])
+def test_paint_is_the_sum_over_particles_wherever_they_are(make, n, m):
+    psi = make(n)
+    mesh, expected = paint(psi, m, BOX, offset=0.5), plain.paint(psi, m, BOX, 0.5)
+    np.testing.assert_allclose(mesh, expected, rtol=0, atol=1e-4 * expected.max())
+    assert mesh.mean(dtype=float) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("pencils", [2, 4, 6, 8, 16])
+@pytest.mark.parametrize(("n", "m"), [(6, 4), (10, 14), (16, 16), (16, 50)])
+def test_paint_is_the_same_for_any_pencils(monkeypatch, pencils, n, m):
+    """Their number is a matter of speed, whether it divides lattice and mesh or not."""
+    monkeypatch.setattr(painting, "pencils_for", lambda psi, box: pencils)
+    for spread in (0.3, 3.0, 30.0):
+        psi = displacement(n, spread=spread)
+        close(paint(psi, m, BOX, offset=0.5), plain.paint(psi, m, BOX, 0.5))
+
+
+def test_fewer_pencils_where_particles_go_far():
+    calm, wild = displacement(32, spread=0.5), displacement(32, spread=5.0)
+    assert painting.pencils_for(calm, BOX) > painting.pencils_for(wild, BOX) >= 4
+
+
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two cores")
 @pytest.mark.parametrize("m", [16, 32, 66])
 def test_results_do_not_depend_on_the_number_of_threads(m, threads):
     """The same bits, time after time: nothing races, no order of sums changes."""
     n = 32
-    # dense stripes side by side, so that a race would be seen, and more particles in a stripe than a buffer holds
+    # calm particles in the columns of their pencils, wild ones among them that are painted last
     psi, field = displacement(n, spread=1.0), mesh_field(m)
+    psi[:, ::5] = displacement(n, spread=30.0)[:, ::5]
     modes, k = np.fft.rfftn(field).astype(np.complex64), np.fft.fftfreq(m).astype(np.float32)
     results = []
     for count in (1, *6 * [2]):
@@ -207,6 +263,16 @@ def test_derive_is_minus_ik(axis):
     kernels.derive(modes, k, axis, out)
     along = [k, k, k[: m // 2 + 1]][axis].reshape([-1 if a == axis else 1 for a in range(3)])
     np.testing.assert_allclose(out, -1j * along * modes, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)])
+def test_derive_twice_is_minus_k_k(first, second):
+    m = 6
+    modes, k = np.fft.rfftn(mesh_field(m)).astype(np.complex64), np.fft.fftfreq(m, 1 / m).astype(np.float32)
+    out = np.empty_like(modes)
+    kernels.derive_twice(modes, k, first, second, out)
+    along = np.ix_(k, k, k[: m // 2 + 1])
+    np.testing.assert_allclose(out, -along[first] * along[second] * modes, rtol=1e-5)
 
 
 @pytest.mark.parametrize("terms", [2, 3, 4])

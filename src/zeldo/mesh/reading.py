@@ -91,8 +91,8 @@ def read_vector(field, psi, scale, offset, out):  # type: ignore[no-untyped-def]
                 r01, r10 = r00 + at[2, k], r00 + at[1, k]
                 starts = four * r00, four * r01, four * r10, four * (r10 + at[2, k])
                 weights = gx * gy, gx * fy, fx * gy, fx * fy
-                s = _corners(g, starts, weights, one - fz, fz)  # type: ignore[call-arg]
-                out[0, i, j, k], out[1, i, j, k], out[2, i, j, k] = s
+                x, y, z = _corners(g, starts, weights, one - fz, fz)  # type: ignore
+                out[0, i, j, k], out[1, i, j, k], out[2, i, j, k] = x, y, z
 
 
 @njit(**PARALLEL)
