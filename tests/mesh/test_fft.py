@@ -29,6 +29,13 @@ def test_transforms_fill_the_arrays_given():
     np.testing.assert_array_equal(fft.inverse(modes, 8, scratch=True), back)
 
 
+def test_the_first_axis_can_be_transformed_before_the_others():
+    modes = fft.forward(RANDOM.standard_normal((6, 6, 6)).astype(np.float32))
+    whole = fft.inverse(modes, 6)
+    assert fft.inverse_first(modes) is modes
+    np.testing.assert_allclose(fft.inverse(modes, 6, axes=(1, 2)), whole, atol=1e-6)
+
+
 def test_wavenumbers_are_those_of_the_modes():
     m, box = 8, 50.0
     x = np.arange(m) * box / m

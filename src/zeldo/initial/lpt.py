@@ -10,7 +10,7 @@ import numpy as np
 
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh import fft
-from zeldo.mesh.gravity import mode_factors
+from zeldo.mesh.gravity import mode_factors, spectral_gradient
 
 DIAGONAL, MIXED = ((0, 0), (1, 1), (2, 2)), ((0, 1), (0, 2), (1, 2))
 
@@ -31,7 +31,8 @@ def second_order_displacement(ics: InitialConditions) -> np.ndarray:
 def displacements(ics: InitialConditions) -> tuple[np.ndarray, np.ndarray]:
     """Both, in less time than one after the other."""
     phi = _potential(ics.delta_lin, ics.box)
-    return _minus_gradient(phi, ics.box), _second_order(phi, ics.box)
+    second = _second_order(phi, ics.box)
+    return _minus_gradient(phi, ics.box), second
 
 
 def _potential(field: np.ndarray, box: float) -> np.ndarray:
@@ -44,16 +45,11 @@ def _potential(field: np.ndarray, box: float) -> np.ndarray:
 
 
 def _minus_gradient(phi: np.ndarray, box: float, out: np.ndarray | None = None) -> np.ndarray:
-    """-grad phi on the lattice, (3, n, n, n)."""
-    from zeldo.mesh.numba_kernels import derive
-
+    """-grad phi on the lattice, (3, n, n, n); the modes of phi are destroyed."""
     n = phi.shape[0]
-    k, _ = mode_factors(n, box, 0)
     out = np.empty((3, n, n, n), np.float32) if out is None else out
-    work = np.empty_like(phi)
-    for axis in range(3):
-        derive(phi, k, axis, work)
-        fft.inverse(work, n, out=out[axis], scratch=True)
+    for _ in spectral_gradient(phi, mode_factors(n, box, 0)[0], np.empty_like(phi), out):
+        pass
     return out
 
 

@@ -23,12 +23,23 @@ def forward(field: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     return ducc0.fft.r2c(field, nthreads=threads(), out=out)
 
 
-def inverse(modes: np.ndarray, m: int, out: np.ndarray | None = None, *, scratch: bool = False) -> np.ndarray:
-    """Modes to a real (m, m, m). With `scratch` the modes may be destroyed, which is twice as fast."""
+def inverse(
+    modes: np.ndarray,
+    m: int,
+    out: np.ndarray | None = None,
+    *,
+    scratch: bool = False,
+    axes: tuple[int, ...] = (0, 1, 2),
+) -> np.ndarray:
+    """Modes to a real (m, m, m). With `scratch` the modes may be destroyed, which is twice as fast.
+
+    axes: (1, 2) for modes that `inverse_first` has been applied to.
+    """
     import ducc0
 
     return ducc0.fft.c2r(
         modes,
+        axes=axes,
         lastsize=m,
         forward=False,
         inorm=2,
@@ -36,6 +47,13 @@ def inverse(modes: np.ndarray, m: int, out: np.ndarray | None = None, *, scratch
         out=out,
         allow_overwriting_input=scratch,
     )
+
+
+def inverse_first(modes: np.ndarray) -> np.ndarray:
+    """The transform of `inverse` along the first axis alone, in place: what several fields have in common is done once."""
+    import ducc0
+
+    return ducc0.fft.c2c(modes, axes=(0,), forward=False, inorm=2, nthreads=threads(), out=modes)
 
 
 def wavenumbers(m: int, box: float = 2 * np.pi) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

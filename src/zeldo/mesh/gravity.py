@@ -11,6 +11,7 @@ One cloud-in-cell window is divided out to the power `deconvolution` (0: none, 1
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -94,6 +95,23 @@ def mode_factors(m: int, box: float, deconvolution: float) -> tuple[np.ndarray, 
     return (nu * (2 * np.pi * m / box)).astype(np.float32), window.astype(np.float32)
 
 
+def spectral_gradient(
+    modes: np.ndarray, k: np.ndarray, work: np.ndarray, fields: Iterable[np.ndarray]
+) -> Iterator[np.ndarray]:
+    """The three components of minus the gradient on the mesh, one after the other in `fields` (one array will do).
+
+    modes: of the field, destroyed; k of one axis; work: room for as many modes.
+    """
+    from zeldo.mesh.numba_kernels import derive
+
+    m = modes.shape[0]
+    for axis, field in enumerate(fields):
+        if axis == 1:
+            fft.inverse_first(modes)  # the first axis is the same for the second and the third component
+        derive(modes, k, axis, work)
+        yield fft.inverse(work, m, field, scratch=True, axes=(1, 2) if axis else (0, 1, 2))
+
+
 class NumbaGravity:
     """The CPU's: every mesh is allocated once, and the force it returns is overwritten by the next."""
 
@@ -117,10 +135,9 @@ class NumbaGravity:
         if not self.spectral:
             fft.inverse(self.modes, m, self.field, scratch=True)
             return kernels.read_gradient(self.field, psi, self.box, self.force, self.work, offset)
-        for axis in range(3):
-            kernels.derive(self.modes, self.k, axis, self.work)
-            fft.inverse(self.work, m, self.field, scratch=True)
-            kernels.read(self.field, psi, self.box, self.force[axis], offset)
+        fields = spectral_gradient(self.modes, self.k, self.work, 3 * [self.field])
+        for axis, field in enumerate(fields):
+            kernels.read(field, psi, self.box, self.force[axis], offset)
         return self.force
 
     def array(self, field: np.ndarray) -> np.ndarray:
