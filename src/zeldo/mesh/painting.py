@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from zeldo.mesh.rows import PARALLEL, locate, u64, wrapped
+from zeldo.mesh.rows import AHEAD, PARALLEL, locate, prefetch, u64, wrapped
 
 PENCILS = (
     8,
@@ -93,6 +93,7 @@ def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignor
                 for j in range(b * n // pencils, (b + 1) * n // pencils):
                     locate(psi, i, j, scale, offset, m, m, own, part, at)
                     for k in range(n):
+                        prefetch(rho, at, k + AHEAD)
                         if at[0, k] < 0:
                             left[start + missed] = (i * n + j) * n + k
                             missed += 1

@@ -11,7 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 PARALLEL: dict[str, Any] = {
     "parallel": True,
@@ -23,6 +26,34 @@ PARALLEL: dict[str, Any] = {
 u64 = (
     np.uint64
 )  # indices are cast to unsigned at the access: signed ones would be tested for Python's negative indices
+
+
+AHEAD = 16  # particles whose mesh points are asked for before it is their turn: caches cannot guess them
+
+
+@intrinsic
+def _prefetch(_, array, index):  # type: ignore[no-untyped-def]
+    """Asks for the cache line of array[index]; no index is wrong."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        form = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        call = cgutils.get_or_insert_function(builder.module, form, "llvm.prefetch.p0i8")
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+        builder.call(call, [place, number(0), number(3), number(1)])  # to read, keep, data
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
+@njit(inline="always")
+def prefetch(mesh, at, k):  # type: ignore[no-untyped-def]
+    """Asks for the four columns around particle k of a row that `locate` has seen, or around its last."""
+    k = min(k, at.shape[1] - 1)
+    r = np.int64(at[0, k])
+    for index in (r, r + at[2, k], r + at[1, k], r + at[1, k] + at[2, k]):
+        _prefetch(mesh, index)  # type: ignore
 
 
 @njit(inline="always")
