@@ -67,6 +67,28 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
             temporary.unlink()
 
 
+@contextmanager
+def directory(path: str | os.PathLike) -> Iterator[Path]:
+    """A directory, made where absent, and gone again after a block that leaves nothing in it.
+
+    Raises `InputError` where it cannot be made, or where a file has its name.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file, not a directory: give another name")
+    made = [one for one in (path, *path.parents) if not one.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be made a directory ({error.strerror}): write elsewhere") from error
+    try:
+        yield path
+    finally:
+        with suppress(OSError):  # of one that holds something
+            for one in made:
+                one.rmdir()
+
+
 def free_space(directory: Path) -> int:
     """Bytes left for this user."""
     return shutil.disk_usage(directory).free

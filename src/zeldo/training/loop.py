@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeldo.errors import InputError, ZeldoError
+from zeldo.snapshot.atomic import directory
 from zeldo.training.config import DatasetConfig, Given, TrainConfig, load
 from zeldo.training.dataset import make_dataset
 from zeldo.training.export import weights_path
@@ -65,15 +67,11 @@ def train(
         raise InputError("training needs lightning-fabric: pip install 'zeldo[train]'") from None
 
     config = load(config, TrainConfig, override)
-    try:
-        config.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{config.output} cannot be made a directory: {error.strerror}") from None
-    with _data(config, progress) as config:
-        count = _device_count(config)
+    count = _device_count(config)
+    with directory(config.output), _data(config, progress) as config:
         fabric = Fabric(
             accelerator=config.accelerator,
-            devices=config.devices,
+            devices=count,
             precision=config.precision,
             strategy="ddp_spawn" if count > 1 else "auto",
         )
@@ -115,11 +113,21 @@ def _on_each(
 
 
 def _device_count(config: TrainConfig) -> int:
+    """How many devices train. Raises `InputError` for those that are not there."""
     import torch
 
-    if config.devices != "auto":
-        return config.devices
-    return torch.cuda.device_count() if config.accelerator != "cpu" and torch.cuda.is_available() else 1
+    gpus = torch.cuda.device_count() if config.accelerator != "cpu" and torch.cuda.is_available() else 0
+    if config.accelerator == "cuda" and not gpus:
+        raise InputError("accelerator = 'cuda' but torch finds no CUDA device: set it to 'auto' or 'cpu'")
+    if config.devices == "auto":
+        return gpus or 1
+    there = gpus or os.cpu_count() or 1
+    if not 1 <= config.devices <= there:
+        kind = "CUDA devices" if gpus else "processor cores"
+        raise InputError(
+            f"devices = {config.devices} is not allowed: give 1 to {there}, the {kind} there are, or 'auto'"
+        )
+    return config.devices
 
 
 @contextmanager
