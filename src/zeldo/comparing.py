@@ -6,8 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from zeldo.api import PathLike, check_start, initial_conditions, parse_engine, r
 from zeldo.engines.registry import MODULES, Engine
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
+from zeldo.snapshot.atomic import directory
 from zeldo.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -33,11 +34,12 @@ class CompareResult:
 
 def compare(
     *,
-    engine: Sequence[str],
+    engine: PathLike | Sequence[PathLike],
     reference: str | PathLike | Snapshot | None = None,
     redshift: float | Sequence[float] | None = None,
     steps: int | None = None,
     mesh_factor: float | None = None,
+    extrapolate: bool = False,
     output: PathLike | None = None,
     command: str = "",
     watch: Callable[[str], Any] | None = None,
@@ -45,36 +47,43 @@ def compare(
 ) -> CompareResult:
     """Engines against a reference on the same initial conditions: accuracy, time and memory of each.
 
-    engine: names, with options as "cola:mesh_factor=2". reference: a file of a reference run, a snapshot (file), or an
-    engine; by default the particles of the reference file given as `ics`, else `p3m`. redshift: by default 0, or that of
-    the reference snapshot. steps, mesh_factor: for every engine that has them. output: a directory for index.html and
-    comparison.json. watch: makes a context manager that gives a progress callback, called with the engine's name.
-    universe: the arguments of `initial_conditions`; by default those of the reference file.
+    engine: one or several names, with options as "cola:mesh_factor=2". reference: a file of a reference run, a snapshot
+    (file), or an engine; by default the particles of the reference file given as `ics`, else `p3m`. redshift: by default
+    0, or that of the reference snapshot. steps, mesh_factor, extrapolate: for every engine that has them. output: a
+    directory for index.html and comparison.json. watch: makes a context manager that gives a progress callback, called
+    with the engine's name. universe: the arguments of `initial_conditions`; by default those of the reference file.
     """
-    chosen = [parse_engine(text, optional=True, steps=steps, mesh_factor=mesh_factor) for text in engine]
-    if not chosen:
-        raise InputError("no engine was given: name at least one, such as cola")
-    if output is not None:
-        from zeldo.report.files import make_directory
+    names = [engine] if isinstance(engine, str | os.PathLike) else list(engine)
+    chosen = _engines(names, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
+    with nullcontext() if output is None else directory(output):
+        ics, truth, name = _truth(reference, redshift, universe)
+        if redshift is None:
+            redshift = _default(truth) if isinstance(truth, dict) else 0.0
+        redshifts = redshift_list(redshift)
+        for one in chosen:
+            check_start(one, redshifts)
+        watch = watch or _unwatched
+        if not isinstance(truth, dict):
+            check_start(truth, redshifts)
+            with watch(f"reference {truth.name}") as progress:
+                truth = {one.redshift: one for one in truth.run(ics, redshifts, progress)}
+        missing = [z for z in redshifts if z not in truth]
+        if missing:
+            raise InputError(
+                f"the reference has no redshift {missing[0]:g}: choose among {', '.join(f'{z:g}' for z in truth)}"
+            )
+        return _compare(chosen, ics, {z: truth[z] for z in redshifts}, name, output, command, watch)
 
-        make_directory(output)
-    ics, truth, name = _truth(reference, redshift, universe)
-    if redshift is None:
-        redshift = _default(truth) if isinstance(truth, dict) else 0.0
-    redshifts = redshift_list(redshift)
-    for one in chosen:
-        check_start(one, redshifts)
-    watch = watch or _unwatched
-    if not isinstance(truth, dict):
-        check_start(truth, redshifts)
-        with watch(f"reference {truth.name}") as progress:
-            truth = {one.redshift: one for one in truth.run(ics, redshifts, progress)}
-    missing = [z for z in redshifts if z not in truth]
-    if missing:
-        raise InputError(
-            f"the reference has no redshift {missing[0]:g}: choose among {', '.join(f'{z:g}' for z in truth)}"
-        )
-    return _compare(chosen, ics, {z: truth[z] for z in redshifts}, name, output, command, watch)
+
+def _engines(names: Sequence[PathLike], **options: Any) -> list[Engine]:
+    """Each with the options that it has; one that none of them has is refused."""
+    if not names:
+        raise InputError("no engine was given: name at least one, such as cola")
+    chosen = [parse_engine(name, optional=True, **options) for name in names]
+    for key, value in options.items():
+        if value is not None and not any(hasattr(one, key) for one in chosen):
+            parse_engine(names[0], **{key: value})
+    return chosen
 
 
 def _compare(
@@ -89,7 +98,7 @@ def _compare(
     from zeldo.statistics.comparison import Reference
 
     for one in chosen:
-        warm_up(one, ics)
+        warm_up(one, ics, list(truth))
     result = CompareResult(references=list(truth.values()))
     runs = []
     for one in chosen:
@@ -117,13 +126,15 @@ def _compare(
     return result
 
 
-def warm_up(one: Engine, ics: InitialConditions) -> None:
+def warm_up(one: Engine, ics: InitialConditions, redshifts: Sequence[float] = (0.0,)) -> None:
     """Runs the engine on a few particles, so that what is timed afterwards compiles and imports nothing."""
     import numpy as np
 
-    n = 8
+    n = getattr(one, "least_n", 8)
     tiny = InitialConditions(ics.spacing * n, n, ics.cosmology, np.zeros((n, n, n), np.float32))
-    list(one.run(tiny, [0.0]))
+    # of the run itself: a file that it resumes from, and pieces that this box may be too small for
+    own = {each.name: None for each in fields(one) if each.name in ("checkpoint", "tiles")}  # type: ignore[arg-type]
+    list(replace(one, **own).run(tiny, redshifts))  # type: ignore[type-var]
 
 
 @dataclass

@@ -147,6 +147,14 @@ def test_bad_input_is_one_line_and_exit_status_2(tmp_path, capsys, monkeypatch, 
     assert os.listdir(tmp_path) == []
 
 
+def test_a_comparison_with_a_damaged_reference_leaves_no_directory(tmp_path, capsys):
+    reference = tmp_path / "reference.npz"
+    reference.write_bytes(reference_path("small").read_bytes()[:5000])
+    out = tmp_path / "report"
+    fails(capsys, ["compare", "--reference", str(reference), "--engine", "2lpt", "-o", str(out)], "damaged")
+    assert not out.exists()
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc to see when the run is at work")
 def test_an_interrupted_run_ends_with_130_and_leaves_no_file(tmp_path):
     script = [

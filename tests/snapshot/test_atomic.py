@@ -9,7 +9,7 @@ import pytest
 
 from zeldo.errors import InputError, ZeldoError
 from zeldo.snapshot import atomic
-from zeldo.snapshot.atomic import check_writable, writing
+from zeldo.snapshot.atomic import check_writable, directory, writing
 
 
 def test_a_file_appears_when_it_is_whole_and_replaces_the_old_one(tmp_path):
@@ -110,3 +110,18 @@ def test_a_directory_without_permission_is_bad_input(tmp_path, monkeypatch):
     monkeypatch.setattr(atomic.tempfile, "TemporaryFile", refuse)  # root may write anywhere
     with pytest.raises(InputError, match="is not writable"):
         check_writable(tmp_path / "out.npz")
+
+
+def test_a_directory_that_stays_empty_is_not_left(tmp_path):
+    new = tmp_path / "a" / "b"
+    with pytest.raises(KeyboardInterrupt), directory(new):
+        assert new.is_dir()
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    with directory(new):
+        (new / "file").touch()
+    with directory(new.parent):
+        pass
+    assert (new / "file").exists()
+    with pytest.raises(InputError, match="is a file"), directory(new / "file"):
+        pass

@@ -43,13 +43,20 @@ def test_overrides_reach_into_tables():
     assert TRAIN["data"] == {"store": "s.zarr"}
 
 
+@pytest.mark.parametrize("dotted", ["output.x", "output.x.y", "loss_weight.x"])
+def test_a_value_is_no_table_to_reach_into(dotted):
+    with pytest.raises(InputError, match=f"{dotted} cannot be set: {dotted.split('.')[0]} = .* is no table"):
+        load(TRAIN | {"loss_weight": 2.0}, TrainConfig, {dotted: 3})
+
+
 @pytest.mark.parametrize(
     ("kind", "change", "words"),
     [
         (DatasetConfig, {"redshift": [0]}, r"unknown key 'redshift'; did you mean 'redshifts'\?"),
         (DatasetConfig, {"train": {"run": 1, "first_seed": 0}}, r"\[train\]; did you mean 'runs'"),
         (DatasetConfig, {"train": {"runs": -1, "first_seed": 0}}, "train.runs = -1 is not allowed"),
-        (DatasetConfig, {"redshifts": [-1.0]}, "redshifts must be 0 or more"),
+        (DatasetConfig, {"redshifts": [-1.0]}, "redshifts must be numbers, 0 or more"),
+        (DatasetConfig, {"redshifts": [float("nan")]}, "redshifts must be numbers, 0 or more"),
         (DatasetConfig, {"workers": 0}, "workers = 0"),
         (TrainConfig, {"optimizer": {"learning_rate": 1}}, r"in \[optimizer\].*known are rate"),
         (TrainConfig, {"data": {}}, "give one of store, dataset or snapshots"),
@@ -57,6 +64,8 @@ def test_overrides_reach_into_tables():
         (TrainConfig, {"data": {"store": "a", "background": True}}, "background needs dataset"),
         (TrainConfig, {"optimizer": {"schedule": "linear"}}, "'plateau' or 'cosine'"),
         (TrainConfig, {"output": None}, "output"),
+        (TrainConfig, {"network": {"levels": 9}}, "network.levels = 9 is not allowed"),
+        (TrainConfig, {"range_omega_m": [0.5, 0.1]}, "range_omega_m = .*the lowest and the highest"),
     ],
 )
 def test_a_slip_is_one_line_that_names_the_way_out(kind, change, words):

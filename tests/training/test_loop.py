@@ -219,6 +219,41 @@ def test_what_does_not_fit_is_refused(config, change, words):
         train(config)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"accelerator": "cuda"}, "no CUDA device"),
+        ({"devices": 0}, "devices = 0 .*or 'auto'"),
+        ({"devices": -1}, "devices = -1"),
+        ({"devices": (os.cpu_count() or 1) + 1}, "the processor cores there are"),
+    ],
+)
+def test_devices_that_are_not_there_are_refused(config, monkeypatch, change, words):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(InputError, match=words):
+        train(config | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"snapshots": [{"path": "nowhere.npz"}]}, "nowhere.npz does not exist"),
+        (
+            {"snapshots": [{"path": __file__, "part": "validation", "linear": "gone.npz"}]},
+            "gone.npz does not",
+        ),
+        ({"snapshots": [{"path": __file__}]}, "suffix"),
+        ({"crop": 9}, "crop of|side"),
+        ({"redshift": 2.0}, "redshift"),
+    ],
+)
+def test_bad_input_leaves_no_output(config, store, change, words):
+    config["data"] = change if "snapshots" in change else {"store": store.path, **change}
+    with pytest.raises(InputError, match=words):
+        train(config | {"tensorboard": True, "output": config["output"] / "deep"})
+    assert not config["output"].exists()
+
+
 def test_a_broken_checkpoint_is_named_and_runs_no_code(config):
     config["output"].mkdir()
     torch.save({"format": os.system}, config["output"] / "last.pt")

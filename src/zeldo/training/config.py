@@ -5,6 +5,7 @@ Relative paths are taken from the directory the command runs in.
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -64,15 +65,15 @@ class DatasetConfig(Section):
     @field_validator("redshifts")
     @classmethod
     def _high_to_low(cls, redshifts: tuple[float, ...]) -> tuple[float, ...]:
-        if min(redshifts) < 0:
-            raise ValueError("redshifts must be 0 or more")
+        if not all(0 <= z < math.inf for z in redshifts):
+            raise ValueError("redshifts must be numbers, 0 or more")
         return tuple(sorted(set(redshifts), reverse=True))
 
 
 class NetworkConfig(Section):
     name: Literal["vnet"] = "vnet"
     channels: int = Field(default=64, ge=1)
-    levels: int = Field(default=3, ge=2)
+    levels: int = Field(default=3, ge=2, le=8)
     start_linear: bool = True  # the last convolutions begin at zero: the network begins as linear theory
 
 
@@ -150,6 +151,13 @@ class TrainConfig(Section):
     range_omega_m: tuple[float, float] | None = None  # of the card; None: that of the training runs
     notes: str = ""  # for the card
 
+    @field_validator("range_omega_m")
+    @classmethod
+    def _lowest_first(cls, given: tuple[float, float] | None) -> tuple[float, float] | None:
+        if given is not None and not 0 < given[0] <= given[1] <= 1:
+            raise ValueError("give the lowest and the highest omega_m, above 0 and up to 1")
+        return given
+
 
 Config = TypeVar("Config", bound=Section)
 Given = str | os.PathLike[str] | Mapping[str, Any] | Section
@@ -176,6 +184,10 @@ def load(given: Given, kind: type[Config], override: Mapping[str, Any] | None = 
         here = tree
         for parent in parents:
             here = here.setdefault(parent, {})
+            if not isinstance(here, dict):
+                raise InputError(
+                    f"{dotted} cannot be set: {parent} = {here!r} is no table, set {parent} itself"
+                )
         here[last] = value
     try:
         return kind.model_validate(tree)

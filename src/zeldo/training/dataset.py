@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from zeldo.api import check_start, redshift_list
+from zeldo.cosmology.power import MODELS, linear_power
 from zeldo.errors import InputError, ZeldoError
 from zeldo.initial.linear import initial_conditions
 from zeldo.snapshot.snapshot import Snapshot
@@ -55,7 +57,7 @@ def make_dataset(
     """
     config = load(config, DatasetConfig, override)
     runs = make_design(config)
-    _teacher(config, None)  # an unknown engine or option is told before anything is made
+    _check(config, runs)
     store = open_store(config)
     left = unfinished(config, runs, store)
     result = DatasetResult(store, found=len(runs) - len(left))
@@ -65,6 +67,13 @@ def make_dataset(
     elif left:
         _in_parallel(config, left, result, progress, len(runs))
     return result
+
+
+def _check(config: DatasetConfig, runs: list[Run]) -> None:
+    """`InputError` for an engine, a redshift or a power spectrum that will not do, before anything is made."""
+    check_start(_teacher(config, None), redshift_list(config.redshifts))
+    if runs and config.power not in MODELS:
+        linear_power(runs[0].cosmology, config.power)
 
 
 def open_store(config: DatasetConfig) -> RunStore:

@@ -17,6 +17,7 @@ from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import linear_displacement
+from zeldo.snapshot.archive import existing
 from zeldo.snapshot.snapshot import Snapshot
 from zeldo.training.config import DataConfig, SnapshotPair
 from zeldo.training.store import RunStore
@@ -51,6 +52,9 @@ class Pairs:
     def __init__(self, config: DataConfig) -> None:
         self.config = config
         self._store = None if config.store is None else RunStore(config.store, create=False)
+        for one in config.snapshots:  # now, not at the end of the first epoch
+            for path in filter(None, (one.path, one.initial, one.linear)):
+                existing(path)
         self._kept: OrderedDict[str, Pair] = OrderedDict()
         self._lock = threading.Lock()
         self._spacing: tuple[str, float] | None = None

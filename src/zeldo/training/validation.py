@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +115,18 @@ class Monitor:
     """TensorBoard, where it is installed and wanted; else nothing."""
 
     def __init__(self, directory: Path, wanted: bool, purge_step: int | None = None) -> None:
-        self._writer: Any = None
-        if not wanted:
-            return
+        self._directory, self._wanted, self._purge_step = directory, wanted, purge_step
+
+    @cached_property
+    def _writer(self) -> Any:
+        """Made when there is something to write, so that bad input leaves no file."""
+        if not self._wanted:
+            return None
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            return
-        self._writer = SummaryWriter(str(directory), purge_step=purge_step)
+            return None
+        return SummaryWriter(str(self._directory), purge_step=self._purge_step)
 
     def train(self, step: int, loss: float, delta: float, psi: float, rate: float) -> None:
         if self._writer is not None:
@@ -156,5 +161,5 @@ class Monitor:
         self._writer.add_image("error of displacement: linear, network", image.clamp(0, 1)[None], epoch)
 
     def close(self) -> None:
-        if self._writer is not None:
+        if "_writer" in vars(self) and self._writer is not None:
             self._writer.close()
