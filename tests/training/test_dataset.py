@@ -123,6 +123,11 @@ def test_velocities_can_be_left_out(teacher, given):
     [
         ({"options": {"strength": 2.0}}, "option strength = 1.0, the configuration says 2.0"),
         ({"n": 10}, "n = 8"),
+        ({"power": "camb"}, "power = eisenstein-hu, the configuration says camb"),
+        ({"fixed": True}, "fixed = False"),
+        ({"psi_step": 0.01}, "psi_step = 0.005"),
+        ({"vel_step": 2.0}, "vel_step = 1.0"),
+        ({"velocity": False}, "velocity = True"),
         ({"redshifts": [0.0]}, "redshifts"),
         (
             {"validation": {"runs": 0, "first_seed": 0}, "test": {"runs": 1, "first_seed": 11}},
@@ -136,6 +141,21 @@ def test_a_store_of_other_runs_is_not_added_to(teacher, given, change, words):
     make_dataset(given)
     with pytest.raises(InputError, match=words):
         make_dataset(given | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"redshifts": [60.0], "engine": "p3m"}, "redshift 60"),
+        ({"redshifts": [3000.0]}, "redshift 3000"),
+        ({"power": "cambb"}, "did you mean 'camb'"),
+        ({"box": -1.0}, "box"),
+    ],
+)
+def test_bad_input_leaves_no_empty_store(given, change, words):
+    with pytest.raises(InputError, match=words):
+        make_dataset(given | {"engine": "zeldovich"} | change)
+    assert not given["store"].exists()
 
 
 def test_a_training_makes_the_runs_that_it_misses(teacher, given, config):

@@ -81,7 +81,14 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
             left.append(run)
             continue
         row = store.row(run.run_id)
-        row.setdefault("teacher", row["engine"])
+        there = {
+            **row,
+            "teacher": row.get("teacher", row["engine"]),
+            **row["initial"].get("arguments", {}),
+            **{f"{name}_step": step for name, step in row["steps"].items()},
+            "velocity": store.has_velocity(run.run_id),
+            **{f"option {name}": value for name, value in row["settings"].items()},
+        }
         wanted = {
             "part": run.part,
             "cosmology": asdict(run.cosmology),
@@ -89,13 +96,17 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
             "n": config.n,
             "redshifts": list(config.redshifts),
             "teacher": config.engine,
+            "fixed": config.fixed,
+            "power": config.power,
+            "psi_step": config.psi_step,
+            "vel_step": config.vel_step,
+            "velocity": config.velocity,
         }
         wanted |= {f"option {name}": value for name, value in config.options.items()}
         for name, value in wanted.items():
-            there = row["settings"].get(name[7:], value) if name.startswith("option ") else row[name]
-            if there != value:
+            if there.get(name, value) != value:
                 raise InputError(
-                    f"{store.path} holds run {run.run_id!r} with {name} = {there}, the configuration says "
+                    f"{store.path} holds run {run.run_id!r} with {name} = {there[name]}, the configuration says "
                     f"{value}: use another store or other seeds"
                 )
     return left

@@ -107,6 +107,10 @@ class RunStore:
             )
         return attributes(self.path / run_id)
 
+    def has_velocity(self, run_id: str) -> bool:
+        """Whether a run was stored with velocities."""
+        return (self.path / run_id / _name(self.row(run_id)["redshifts"][0]) / "vel").exists()
+
     def write_manifest(self, path: str | os.PathLike[str]) -> None:
         """The manifest as JSON lines, one run a line."""
         text = "".join(json.dumps(row) + "\n" for row in self.runs())
