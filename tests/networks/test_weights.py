@@ -3,7 +3,10 @@
 import dataclasses
 import io
 import json
+import os
 import pickle
+import re
+import signal
 import sys
 import zipfile
 
@@ -13,7 +16,7 @@ import torch
 from plain_networks import draw, getter_c, nested_c, plain_a, plain_styled, shapes_a, shapes_b
 from safetensors import safe_open
 
-from zeldo.errors import DamagedFileError, InputError
+from zeldo.errors import DamagedFileError, InputError, ZeldoError
 from zeldo.networks.card import ModelCard
 from zeldo.networks.styled import StyledVNet
 from zeldo.networks.vnet import VNet
@@ -191,6 +194,110 @@ def test_a_state_that_does_not_fit_is_named(tmp_path, change, said):
         load(tmp_path / "net.pt")
 
 
+def flat_c(c):
+    return {
+        f"{block}.{layer}.{name}": value
+        for block, layers in nested_c(c).items()
+        for layer, values in layers.items()
+        for name, value in values.items()
+    }
+
+
+LAYOUTS = {
+    "A": lambda: draw(shapes_a(4)),
+    "A, module": lambda: {f"module.{name}": value for name, value in draw(shapes_a(2)).items()},
+    "B": lambda: draw(shapes_b(4)),
+    "C": lambda: flat_c(3),
+    "C, params": lambda: {f"params.{name}": value for name, value in flat_c(2).items()},
+}
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """`load` of arrays in memory, networks built once: hundreds of files in seconds."""
+    from zeldo.networks import weights
+
+    built = {}
+    construct = weights._construct
+
+    def once(card, path):
+        key = (card.architecture, *sorted(card.arguments.items()))
+        if key not in built:
+            built[key] = construct(card, path)
+        return built[key]
+
+    monkeypatch.setattr(weights, "_construct", once)
+
+    def loaded(arrays):
+        monkeypatch.setattr(weights, "read_arrays", lambda path: (dict(arrays), {}))
+        return load("a file")
+
+    return loaded
+
+
+def wrong_shapes(value):
+    """The array with each of its axes one longer, and with one axis more."""
+    for axis in range(value.ndim):
+        yield np.pad(value, [(0, int(each == axis)) for each in range(value.ndim)], mode="wrap")
+    yield value[None]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_key_that_is_wrong_is_named_whichever_it_is(loaded, layout):
+    """No single tensor decides what the network is."""
+    arrays = {name: np.asarray(value) for name, value in LAYOUTS[layout]().items()}
+    for name, value in arrays.items():
+        left = {other: each for other, each in arrays.items() if other != name}
+        with pytest.raises(InputError, match=f"misses {re.escape(name)}: it does not fit"):
+            loaded(left)
+        with pytest.raises(InputError, match=f"unknown {re.escape(name)}x"):
+            loaded(arrays | {f"{name}x": value})
+        for wrong in wrong_shapes(value):
+            with pytest.raises(InputError, match=f"a file: {re.escape(name)} has shape"):
+                loaded(arrays | {name: wrong})
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "conv_l0.convs.0.style_weight",
+        "down_l2.convs.0.weight2",
+        "down_l3.convs.0.weight",
+        "conv_l1.conv_0.weightx",
+        "conv_l1.conv_9.weight",
+        "conv_l1.convs.9.weight",
+        "module.params.conv_c.skip.bias",
+        "epoch",
+    ],
+)
+def test_an_extra_key_is_named(loaded, layout, extra):
+    with pytest.raises(InputError, match=f"unknown {re.escape(extra)}"):
+        loaded({name: np.asarray(value) for name, value in LAYOUTS[layout]().items()} | {extra: np.zeros(3)})
+
+
+@pytest.mark.parametrize(
+    ("layout", "extra"),
+    [
+        ("A", "conv_l0.conv_0.weight"),
+        ("A, module", "conv_l0.convs.0.weight"),
+        ("C", "conv_l00.convs.0.weight"),
+        ("C, params", "conv_l00.conv_0.weight"),
+    ],
+)
+def test_no_name_takes_the_place_of_another_by_renaming(loaded, layout, extra):
+    arrays = {name: np.asarray(value) for name, value in LAYOUTS[layout]().items()}
+    with pytest.raises(InputError, match=f"unknown {re.escape(extra)}"):
+        loaded(arrays | {extra: np.zeros((4, 3, 3, 3, 3))})
+
+
+def test_what_is_left_of_a_network_is_refused(loaded):
+    arrays = {name: np.asarray(value) for name, value in draw(shapes_b(2)).items()}
+    for kept in ("conv_l00.", "conv_r01.", "up_r1.", "conv_c.skip.bias"):
+        with pytest.raises(InputError, match=r"misses|no network that zeldo knows"):
+            loaded({name: value for name, value in arrays.items() if name.startswith(kept)})
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -212,6 +319,30 @@ def test_another_network_is_refused(tmp_path):
     torch.save(torch.nn.Linear(3, 4).state_dict(), tmp_path / "linear.pt")
     with pytest.raises(InputError, match=r"no network that zeldo knows .*'weight'"):
         load(tmp_path / "linear.pt")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".npz"])
+def test_a_flipped_byte_in_a_tensor_is_damage(tmp_path, suffix):
+    state, path = draw(shapes_a(2)), tmp_path / f"net{suffix}"
+    if suffix == ".pt":
+        torch.save(state, path)
+    else:
+        np.savez(path, **{name: value.numpy() for name, value in state.items()})
+    content = bytearray(path.read_bytes())
+    content[content.index(state["conv_c.convs.0.weight"].numpy().tobytes()) + 5] ^= 16
+    path.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=r"net\.(pt|npz).*damaged"):
+        load(path)
+
+
+def test_a_file_that_torch_wrote_without_check_sums_loads(tmp_path):
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(draw(shapes_a(2)), tmp_path / "net.pt")
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert isinstance(load(tmp_path / "net.pt"), VNet)
 
 
 # ---- code in files
@@ -312,6 +443,24 @@ def test_a_failed_save_leaves_nothing_and_keeps_what_was(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a limit on the size of files")
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    """A limit on the size of files stands for a full disk: both come from the operating system."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(ZeldoError, match=r"net\.safetensors") as error:
+            save(VNet(2), tmp_path / "net.safetensors", card())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
 def rewrite(path, change):
     from safetensors.torch import load_file, save_file
 
@@ -332,6 +481,9 @@ def rewrite(path, change):
         (lambda h: h["card"].update(omega_m=[0.5, 0.1]), "omega_m = .* is no range"),
         (lambda h: h["card"]["arguments"].update(depth=3), "arguments do not fit"),
         (lambda h: h["card"]["arguments"].update(channels=4), "has shape"),
+        (lambda h: h["card"]["arguments"].update(channels=10**9), "arguments do not fit"),
+        (lambda h: h["card"]["arguments"].update(channels=10**5), "has shape"),
+        (lambda h: h["card"]["arguments"].update(levels=9), "net.safetensors: levels = 9"),
     ],
 )
 def test_a_header_that_does_not_fit_is_refused(tmp_path, change, said):

@@ -6,25 +6,29 @@ Layouts are recognised from names and shapes, never from the name of the file.
 from __future__ import annotations
 
 import json
-import os
-import re
-import tempfile
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from zeldo.errors import DamagedFileError, InputError, nearest
+from zeldo.errors import DamagedFileError, InputError
 from zeldo.networks.arrays import Arrays, read_arrays
 from zeldo.networks.card import ModelCard, public_card
 from zeldo.networks.styled import StyledVNet
 from zeldo.networks.vnet import LayeredNet, VNet
+from zeldo.snapshot.atomic import writing
 
 FORMAT_VERSION = 1
 CLASSES: dict[str, Callable[..., LayeredNet]] = {"vnet": VNet, "styled vnet": StyledVNet}
+PREFIXES = ("module.", "params.")
+# sizes that tell in a tensor's shape which argument an axis follows; no one divides another
+MARKS = {"channels": 1009, "in_channels": 13, "out_channels": 11, "styles": 7}
+LEVELS = range(2, 9)
 
 
 def load(path: str | Path, *, quantity: str | None = None) -> LayeredNet:
@@ -35,6 +39,7 @@ def load(path: str | Path, *, quantity: str | None = None) -> LayeredNet:
     Raises `InputError` naming a missing or extra key or a wrong shape, `DamagedFileError` for broken files.
     """
     arrays, metadata = read_arrays(path)
+    spelled: dict[str, str] = {}
     if "zeldo" in metadata:
         card = _read_card(metadata["zeldo"], path)
         if quantity is not None and quantity != card.quantity:
@@ -42,12 +47,12 @@ def load(path: str | Path, *, quantity: str | None = None) -> LayeredNet:
                 f"{path} gives {card.quantity} by its model card, not {quantity}: leave quantity out"
             )
     else:
-        arrays = _public_names(arrays)
+        arrays, spelled = _public_names(arrays, path)
         card = public_card(*_recognise(arrays, path), quantity)
     # torch.device("meta"): shapes are compared before memory is taken
     with torch.device("meta"):
         net = _construct(card, path)
-    state = _match(arrays, net, path)
+    state = _match(arrays, net, path, spelled)
     net.load_state_dict(state, assign=True)
     net.requires_grad_(True).eval()
     net.card = card
@@ -85,7 +90,12 @@ def import_model(
     quantity: str | None = None,
     card: ModelCard | None = None,
 ) -> LayeredNet:
-    """Read any known file and, where `out` is given, write it as zeldo's safetensors in full precision."""
+    """Read any known file and, where `out` is given, write it as zeldo's safetensors in full precision.
+
+    Raises `InputError` also where `out` does not end in .safetensors.
+    """
+    if out is not None and Path(out).suffix.lower() != ".safetensors":
+        raise InputError(f"{out} is not allowed as output: give a name that ends in .safetensors")
     net = load(path, quantity=quantity)
     read = net.card
     assert read is not None  # every loaded network has one
@@ -97,19 +107,14 @@ def import_model(
 
 
 def _write(path: Path, state: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent} is no directory: make it first, or write elsewhere")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    try:
-        save_file(dict(state), temporary, metadata=metadata)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with writing(path, sum(value.nbytes for value in state.values())) as temporary:
+        try:
+            save_file(dict(state), temporary, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def _read_card(header: str, path: str | Path) -> ModelCard:
@@ -134,75 +139,117 @@ def _read_card(header: str, path: str | Path) -> ModelCard:
 def _construct(card: ModelCard, path: str | Path) -> LayeredNet:
     try:
         return CLASSES[card.architecture](**card.arguments)
-    except TypeError as error:
-        raise DamagedFileError(f"{path}: the model card's arguments do not fit ({error})") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # torch: too large for any memory
+        reason = str(error).splitlines()[0]
+        raise DamagedFileError(f"{path}: the model card's arguments do not fit ({reason})") from None
 
 
-def _public_names(arrays: Arrays) -> Arrays:
-    """Names and axes as in the torch state dicts, from those with `module.` or of the JAX emulator."""
-    if arrays and all(name.startswith("module.") for name in arrays):
-        arrays = {name.removeprefix("module."): value for name, value in arrays.items()}
-    if not any(".conv_0." in name for name in arrays):
-        return arrays
-    renamed: Arrays = {}
+def _public_names(arrays: Arrays, path: str | Path) -> tuple[Arrays, dict[str, str]]:
+    """Arrays by names and in axes of the torch state dicts, and the file's own spelling of every known name.
+
+    Some files have `module.` or `params.` before each name, the JAX emulator its own names of layers. What most
+    names have all must have. Raises `InputError` naming one that has not.
+    """
+    prefix = next((one for one in PREFIXES if _most(name.startswith(one) for name in arrays)), "")
+    emulator = sum(".conv_0." in name for name in arrays) > sum(".convs.0." in name for name in arrays)
+    found: Arrays = {}
+    spelled: dict[str, str] = {}
     for name, value in arrays.items():
-        if name.startswith("up_") and name.endswith(".weight") and value.ndim == 5:
-            # there a correlation with the zero-interleaved field: the transposed kernel, mirrored
-            value = np.flip(value.swapaxes(0, 1), axis=(2, 3, 4))
-        name = name.replace(".conv_0.", ".convs.0.").replace(".conv_1.", ".convs.2.")
-        renamed[name.removeprefix("params.")] = value
-    return renamed
+        public = name.removeprefix(prefix)
+        if not name.startswith(prefix) or (emulator and ".convs." in name):
+            raise InputError(
+                f"{path} has the unknown {name} among names such as {next(n for n in arrays if n != name)}"
+            )
+        if emulator:
+            if public.startswith("up_") and public.endswith(".weight") and value.ndim == 5:
+                # there a correlation with the zero-interleaved field: the transposed kernel, mirrored
+                value = np.flip(value.swapaxes(0, 1), axis=(2, 3, 4))
+            public = public.replace(".conv_0.", ".convs.0.").replace(".conv_1.", ".convs.2.")
+        found[public] = value
+        spelled[public] = name
+    for name in (name for shapes in _all_shapes().values() for name in shapes if name not in spelled):
+        theirs = name.replace(".convs.0.", ".conv_0.").replace(".convs.2.", ".conv_1.") if emulator else name
+        spelled[name] = prefix + theirs
+    return found, spelled
+
+
+def _most(of: Iterable[bool]) -> bool:
+    values = list(of)
+    return 2 * sum(values) > len(values)
+
+
+@lru_cache(maxsize=1)
+def _all_shapes() -> dict[tuple[str, int], dict[str, tuple[int, ...]]]:
+    """Names and shapes of every network that zeldo knows, by architecture and levels; sizes are those of `MARKS`."""
+    found = {}
+    with torch.device("meta"):
+        for architecture, make in CLASSES.items():
+            marks = {k: v for k, v in MARKS.items() if k != "styles" or architecture == "styled vnet"}
+            for levels in LEVELS:
+                net = make(levels=levels, **marks)
+                found[architecture, levels] = {k: tuple(v.shape) for k, v in net.state_dict().items()}
+    return found
 
 
 def _recognise(arrays: Arrays, path: str | Path) -> tuple[str, dict[str, int]]:
-    """Architecture and constructor arguments from names and shapes."""
-    styled = any(name.endswith("style_weight") for name in arrays)
-    first, last = ("conv_l00", "conv_r01") if styled else ("conv_l0", "conv_r0")
-    if not any(name.startswith(("conv_", "down_", "up_")) for name in arrays):
+    """Architecture and constructor arguments: those that most names and shapes fit, for any one may be wrong."""
+    known = _all_shapes()
+    architecture, levels = min(known, key=lambda each: len(known[each].keys() ^ arrays.keys()))
+    shapes = known[architecture, levels]
+    if not shapes.keys() & arrays.keys():
         example = next(iter(arrays), "nothing")
         raise InputError(f"{path} holds no network that zeldo knows (it begins with {example!r})")
+    votes: dict[str, Counter[int]] = {name: Counter() for name in MARKS}
+    for name, shape in shapes.items():
+        if name in arrays and arrays[name].ndim == len(shape):
+            for mark, size in zip(shape, arrays[name].shape, strict=True):
+                for argument, value in MARKS.items():
+                    if mark % value == 0:  # twice as many channels where an output joins
+                        votes[argument][size // (mark // value)] += 1
+    arguments = {"levels": levels}
+    for name, cast in votes.items():
+        if cast:
+            arguments[name] = cast.most_common(1)[0][0]
+    # two tensors alone know in_channels: where they differ, the one that is right has out_channels, as published
+    inputs, out = votes["in_channels"], arguments.get("out_channels", 0)
+    if inputs and inputs[out] == max(inputs.values()):
+        arguments["in_channels"] = out
+    needed = [name for name in MARKS if name != "styles" or architecture == "styled vnet"]
+    missing = [name for name in needed if name not in arguments]
+    if missing:
+        raise InputError(f"{path} does not tell {missing[0]}: it misses too much of a {architecture}")
+    return architecture, arguments
 
-    def size(name: str, axis: int) -> int:
-        if name not in arrays:
-            raise InputError(f"{path} misses {name}{nearest(name, arrays)}: no V-Net that zeldo knows")
-        shape = arrays[name].shape
-        if axis >= len(shape):
-            raise InputError(f"{path}: {name} has shape {shape}, which no V-Net has")
-        return shape[axis]
 
-    downs = {match[1] for name in arrays if (match := re.match(r"down_l(\d+)\.", name))}
-    arguments = {
-        "channels": size("conv_c.convs.0.weight", 0),
-        "levels": len(downs) + 1,
-        "in_channels": size(f"{first}.skip.weight", 1),
-        "out_channels": size(f"{last}.skip.weight", 0),
-    }
-    if styled:
-        arguments["styles"] = size("conv_c.skip.style_weight", 1)
-    return ("styled vnet" if styled else "vnet"), arguments
-
-
-def _match(arrays: Arrays, net: LayeredNet, path: str | Path) -> dict[str, torch.Tensor]:
-    """The arrays as a state dict of net. Raises `InputError` naming the first key that does not fit."""
+def _match(
+    arrays: Arrays, net: LayeredNet, path: str | Path, spelled: Mapping[str, str]
+) -> dict[str, torch.Tensor]:
+    """The arrays as a state dict of net. Raises `InputError` naming, as spelled, the first key that does not fit."""
     expected = net.state_dict()
     missing = [name for name in expected if name not in arrays]
     extra = [name for name in arrays if name not in expected]
     if missing or extra:
         parts = [
-            f"{verb} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+            f"{verb} {_listed([spelled.get(name, name) for name in names])}"
             for verb, names in (("misses", missing), ("has the unknown", extra))
             if names
         ]
         raise InputError(f"{path} {' and '.join(parts)}: it does not fit {type(net).__name__}")
     state: dict[str, Any] = {}
     for name, like in expected.items():
-        value = arrays[name]
+        value, own = arrays[name], spelled.get(name, name)
         if value.shape != tuple(like.shape):
             raise InputError(
-                f"{path}: {name} has shape {value.shape}, {type(net).__name__} has {tuple(like.shape)}"
+                f"{path}: {own} has shape {value.shape}, {type(net).__name__} has {tuple(like.shape)}"
             )
         if value.dtype.kind not in "fiu" or (like.is_floating_point() and not np.isfinite(value).all()):
-            raise DamagedFileError(f"{path}: {name} holds values that are not finite numbers")
+            raise DamagedFileError(f"{path}: {own} holds values that are not finite numbers")
         kind = np.float32 if like.is_floating_point() else np.int64
         state[name] = torch.from_numpy(np.array(value, dtype=kind, order="C"))
     return state
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
