@@ -189,6 +189,10 @@ def test_values_that_are_not_finite_are_damage(path, name):
     ("attributes", "error", "message"),
     [
         ({"BoxSize": 25.0}, DamagedFileError, "BoxSize is 25 in /Header and 20 in /Parameters"),
+        ({"Omega0": 0.5}, DamagedFileError, r"Omega0 is 0\.5 in /Header and 0\.31 in /Parameters"),
+        ({"HubbleParam": 0.7}, DamagedFileError, r"HubbleParam is 0\.7 in /Header and 0\.68 in /Parameters"),
+        ({"OmegaLambda": 0.6}, DamagedFileError, r"OmegaLambda is 0\.6 in /Header and 0\.69 in"),
+        ({"UnitLength_in_cm": 3.0e21}, DamagedFileError, r"UnitLength_in_cm is 3e\+21 in /Header"),
         ({"BoxSize": np.nan}, DamagedFileError, "BoxSize = nan is not finite"),
         ({"MassTable": np.array([0, 1.0, 0, 0, 0, 0])}, DamagedFileError, "particle mass of 1 "),
         ({"NumPart_ThisFile": np.array([0, 511, 0, 0, 0, 0])}, DamagedFileError, "says 511 particles"),
@@ -216,6 +220,14 @@ def test_positions_of_another_box_are_refused(snapshot, path, factor, message):
     with h5py.File(path, "r+") as file:
         file["Parameters"].attrs["BoxSize"] = 20 * factor
     with pytest.raises(DamagedFileError, match=message):
+        read(path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("Sigma8", 0.9), ("PrimordialIndex", 0.9)])
+def test_parameters_that_contradict_the_rest_are_refused(path, name, value):
+    with h5py.File(path, "r+") as file:
+        file["Parameters"].attrs[name] = value
+    with pytest.raises(DamagedFileError, match=rf"{name} = 0\.9 in the header contradicts"):
         read(path)
 
 

@@ -35,6 +35,13 @@ MASS = 1.98841e43  # g, 10^10 Msun
 KM = 1e5  # cm
 UNITS = {"UnitLength_in_cm": MPC, "UnitMass_in_g": MASS, "UnitVelocity_in_cm_per_s": KM}
 GROUP = "PartType1"
+SAID = {
+    "omega_m": "Omega0",
+    "omega_b": "OmegaBaryon",
+    "h": "HubbleParam",
+    "sigma_8": "Sigma8",
+    "n_s": "PrimordialIndex",
+}
 
 
 def write_hdf5(snapshot: Snapshot, path: str | os.PathLike) -> Path:
@@ -155,12 +162,12 @@ def _read(file: h5py.File, path: Path, given: Cosmology | None) -> Snapshot:
     for name in ("BoxSize", "MassTable", "NumPart_ThisFile", "NumPart_Total", "Redshift"):
         if name not in header:
             raise DamagedFileError(f"{path} lacks {name} in /Header: it must say it; {AGAIN}")
-    parameters = {**header, **(dict(file["Parameters"].attrs) if "Parameters" in file else {})}
+    parameters = {**header, **_parameters(header, file, path)}
     own: dict[str, Any] = dict(file["Zeldo"].attrs) if "Zeldo" in file else {}
     group = file[GROUP]
     count = _count(header, group, path)
     cosmology = _cosmology(own, parameters, given, path)
-    box, scale = _box(header, parameters, path), 1.0
+    box, scale = _box(header, path), 1.0
     mass = _mass(header, group, path)
     if "UnitLength_in_cm" in parameters:
         scale = number(parameters, "UnitLength_in_cm", path) / MPC
@@ -233,38 +240,42 @@ def _mass(header: Mapping[str, Any], group: h5py.Group, path: Path) -> float:
     return mass
 
 
-def _box(header: Mapping[str, Any], parameters: Mapping[str, Any], path: Path) -> float:
+def _parameters(header: Mapping[str, Any], file: h5py.File, path: Path) -> dict[str, Any]:
+    """What stands in /Parameters; where /Header says it too, both must agree."""
+    parameters: dict[str, Any] = dict(file["Parameters"].attrs) if "Parameters" in file else {}
+    for name in ("BoxSize", *SAID.values(), "OmegaLambda", *UNITS):
+        if name in header and name in parameters:
+            one, other = number(header, name, path), number(parameters, name, path)
+            if abs(one - other) > 1e-6 * abs(one):
+                raise DamagedFileError(
+                    f"{path}: {name} is {one:g} in /Header and {other:g} in /Parameters: they must agree; {AGAIN}"
+                )
+    return parameters
+
+
+def _box(header: Mapping[str, Any], path: Path) -> float:
     """The side in the file's unit."""
-    box, again = number(header, "BoxSize", path), number(parameters, "BoxSize", path)
-    if box <= 0 or abs(again / box - 1) > 1e-6:
-        raise DamagedFileError(
-            f"{path}: BoxSize is {box:g} in /Header and {again:g} in /Parameters: "
-            f"it must be one positive number; {AGAIN}"
-        )
+    box = number(header, "BoxSize", path)
+    if box <= 0:
+        raise DamagedFileError(f"{path}: BoxSize = {box:g} is not positive; {AGAIN}")
     return box
 
 
 def _cosmology(
     own: Mapping[str, Any], parameters: Mapping[str, Any], given: Cosmology | None, path: Path
 ) -> Cosmology:
-    said = {
-        "omega_m": "Omega0",
-        "omega_b": "OmegaBaryon",
-        "h": "HubbleParam",
-        "sigma_8": "Sigma8",
-        "n_s": "PrimordialIndex",
-    }
-    values = {name: parameters[key] for name, key in said.items() if key in parameters}
+    values = {name: parameters[key] for name, key in SAID.items() if key in parameters}
     cosmology = cosmology_of(own, path) if "omega_m" in own else given
     if cosmology is None:
-        missing = [name for name in said if name not in values]
+        missing = [name for name in SAID if name not in values]
         if missing:
             raise InputError(f"{path} does not say {', '.join(missing)}: pass the cosmology of the run")
         cosmology = cosmology_of(values, path)
-    for name in ("omega_m", "h"):
+    # Gadget's Sigma8 and so on are of the initial conditions that it makes itself, and may be of no others
+    for name in SAID if "omega_m" in own else ("omega_m", "h"):
         if name in values and abs(number(values, name, path) / getattr(cosmology, name) - 1) > 1e-4:
             raise DamagedFileError(
-                f"{path}: {said[name]} = {values[name]:g} in the header contradicts {name} = "
+                f"{path}: {SAID[name]} = {values[name]:g} in the header contradicts {name} = "
                 f"{getattr(cosmology, name):g}; {AGAIN}, or pass its cosmology"
             )
     if "OmegaLambda" in parameters:
