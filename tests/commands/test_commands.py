@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -122,6 +123,17 @@ def test_zeldovich_against_mp_gadget_by_two_codes(tmp_path, shared):
         (["run", "--n", "1"], ["n = 1"]),
         (["run", "--n", "many"], ["--n"]),
         (["run", "--seed", "-1"], ["seed"]),
+        (["run", "--n", "8.5"], ["--n", "8.5 is no whole number"]),
+        (["run", "--seed", "1.5"], ["--seed", "1.5"]),
+        (["run", "--steps", "2.5"], ["--steps", "2.5"]),
+        (["run", "--steps", "inf"], ["--steps", "inf"]),
+        (["compare", "--engine", "cola", "--steps", "2.5"], ["--steps", "2.5"]),
+        (["reproduce", "deoliveira2020", "--n", "8.5"], ["--n", "8.5"]),
+        (["reproduce", "deoliveira2020", "--seeds", "1.5"], ["--seeds", "1.5"]),
+        (["run", "--engine", "cola", "--extrapolate"], ["cola has no option 'extrapolate'"]),
+        (["run", "--engine", "a.pt:weights=b.pt"], ["weights = 'b.pt'", "leave out"]),
+        (["compare", "--engine", "zeldovich", "--steps", "0"], ["zeldovich", "no options"]),
+        (["models", "import", "a.pt", "-o", "x.txt"], ["x.txt", ".safetensors"]),
         (["run", "--redshift", "-0.5"], ["redshift", "-0.5"]),
         (["run", "--redshift", "30"], ["redshift", "30", "start at 9"]),
         (["run", "--engine", "colla"], ["colla", "did you mean 'cola'"]),
@@ -181,6 +193,20 @@ def test_an_interrupted_run_ends_with_130_and_leaves_no_file(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_whole_numbers_may_be_written_as_others_are(tmp_path):
+    path = tmp_path / "out.npz"
+    assert main(["run", *TINY, "--engine", "2lpt", "--seed", "3.0", "-o", str(path)]) == 0
+    assert read(path).seed == 3
+
+
+@pytest.mark.parametrize("command", ["run", "compare"])
+def test_the_help_names_networks(command, capsys):
+    with contextlib.suppress(SystemExit):
+        main([command, "--help"])
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "vnet, or a file of a network's weights" in text
+
+
 def test_import_zeldo_loads_nothing_heavy():
     code = "import sys, zeldo; print([m for m in ('torch', 'numba', 'matplotlib', 'camb', 'scipy') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -194,3 +220,18 @@ def test_every_public_name_exists():
         assert getattr(zeldo, name) is not None
     assert importlib.util.find_spec("zeldo.__main__")
     assert set(read_reference(reference_path("small"))[1]) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_an_error_that_nobody_foresaw_is_one_line_with_the_way_to_more(capsys, monkeypatch, asked):
+    def broken(**options):
+        raise AttributeError("no such\nthing")
+
+    monkeypatch.setattr("zeldo.api.run", broken)
+    monkeypatch.setenv("ZELDO_TRACEBACK", "1" if asked else "")
+    assert main(["run"]) == 1
+    err = capsys.readouterr().err
+    last = err.splitlines()[-1]
+    assert last.startswith("zeldo: internal error: AttributeError: no such thing; please report")
+    assert "ZELDO_TRACEBACK=1" in last
+    assert ("Traceback" in err) == asked and (err.count("\n") == 1) == (not asked)

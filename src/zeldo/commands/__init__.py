@@ -5,8 +5,10 @@ Exit status: 0; 2 for bad input; 1 for a failure; 130 when interrupted. Errors a
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,6 +62,11 @@ def _run(arguments: list[str]) -> int:
         return _say(error, 1)
     except MemoryError as error:
         return _say(f"not enough memory ({error}): give a smaller n or mesh_factor", 1)
+    except Exception as error:
+        if os.environ.get("ZELDO_TRACEBACK"):
+            traceback.print_exc()
+        what = f"{type(error).__name__}: {error}"
+        return _say(f"internal error: {what}; please report it; ZELDO_TRACEBACK=1 shows where", 1)
     return 0
 
 
