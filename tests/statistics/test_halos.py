@@ -129,3 +129,9 @@ def test_absurd_options_are_refused():
     for edges in (0, [2.0, 1.0], [-1.0, 1.0], [1.0]):
         with pytest.raises(InputError):
             mass_function(halos_of([20]), edges)
+
+
+def test_a_mass_function_of_particles_says_what_it_wants():
+    snapshot = snapshot_of(np.random.default_rng(0).uniform(0, BOX, (64, 3)))
+    with pytest.raises(InputError, match=r"given a Snapshot: give the halos that friends_of_friends"):
+        mass_function(snapshot)

@@ -160,6 +160,10 @@ def mass_function(halos: Halos, bins: int | np.ndarray = 10) -> MassFunction:
     bins: the number of logarithmic bins from the smallest allowed halo to past the largest, or their edges in
     10^10 Msun/h. Raises `InputError` for edges that do not rise or are not positive.
     """
+    if not isinstance(halos, Halos):
+        raise InputError(
+            f"mass_function was given a {type(halos).__name__}: give the halos that friends_of_friends(snapshot) finds"
+        )
     if isinstance(bins, int | np.integer):
         if bins < 1:
             raise InputError(f"bins = {bins!r} is not allowed: give a number from 1 on, or the edges")
