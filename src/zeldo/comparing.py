@@ -16,7 +16,7 @@ from zeldo.engines.registry import MODULES, Engine
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.snapshot.atomic import directory
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.snapshot.snapshot import DRAWN, Snapshot
 
 if TYPE_CHECKING:
     from zeldo.statistics.comparison import Comparison
@@ -228,9 +228,11 @@ def _same_universe(snapshot: Snapshot, ics: InitialConditions) -> Snapshot:
                 f"the reference has {name} = {other} and the initial conditions have {mine}: both must be one universe; "
                 "give the reference's own initial conditions by --ics, or its parameters and seed"
             )
-    if None not in (snapshot.seed, ics.seed) and snapshot.seed != ics.seed:
-        raise InputError(
-            f"the reference has seed = {snapshot.seed} and the initial conditions have {ics.seed}: "
-            "mode by mode they have nothing in common; give the same seed"
-        )
+    for name in ("seed", *DRAWN):
+        mine, other = getattr(ics, name), getattr(snapshot, name)
+        if None not in (mine, other) and mine != other:
+            raise InputError(
+                f"the reference has {name} = {other} and the initial conditions have {mine}: "
+                f"mode by mode they are not one universe; give the same {name}"
+            )
     return snapshot

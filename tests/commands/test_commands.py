@@ -159,6 +159,18 @@ def test_bad_input_is_one_line_and_exit_status_2(tmp_path, capsys, monkeypatch, 
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
+def test_phases_and_power_of_the_reference_must_be_those_of_the_comparison(tmp_path, capsys, suffix):
+    reference = tmp_path / f"reference{suffix}"
+    assert main(["run", *TINY, "--engine", "2lpt", "--flip", "-o", str(reference)]) == 0
+    capsys.readouterr()
+    compare = ["compare", "--reference", str(reference), "--engine", "2lpt", *TINY]
+    fails(capsys, compare, "flip = True", "have False")
+    fails(capsys, [*compare, "--flip", "--fixed"], "fixed = False", "have True")
+    fails(capsys, [*compare[:-1], "camb", "--flip"], "power = eisenstein-hu", "have camb")
+    assert main([*compare, "--flip"]) == 0
+
+
 def test_a_comparison_with_a_damaged_reference_leaves_no_directory(tmp_path, capsys):
     reference = tmp_path / "reference.npz"
     reference.write_bytes(reference_path("small").read_bytes()[:5000])

@@ -217,6 +217,11 @@ def test_redshifts_before_the_start_are_refused_before_work() -> None:
         next(QUICK.run(start(), [60.0]))
 
 
+def test_a_checkpoint_that_is_no_path_is_refused() -> None:
+    with pytest.raises(InputError, match="checkpoint = 5 is not allowed"):
+        P3M(checkpoint=5)  # type: ignore[arg-type]
+
+
 def test_checkpoint_name_is_checked(tmp_path: Path) -> None:
     for path in (tmp_path / "state.txt", tmp_path / "nowhere" / "state.npz"):
         with pytest.raises(InputError):

@@ -109,6 +109,19 @@ def test_camb_is_the_default():
     assert ics.seed == 7
 
 
+def test_conditions_say_how_they_were_drawn(tmp_path):
+    table = tmp_path / "table.txt"
+    np.savetxt(table, np.stack([POWER.k, POWER.p], axis=1))
+    for power, name in (
+        (POWER, "eisenstein-hu"),
+        ("camb", "camb"),
+        (table, "table.txt"),
+        (lambda k: 0 * k, None),
+    ):
+        one = make(n=8, power=power, fixed=True)
+        assert (one.fixed, one.flip, one.power) == (True, False, name)
+
+
 def test_conditions_say_what_they_are():
     ics = make(16, box=100, seed=11)
     assert (ics.box, ics.n, ics.seed, ics.cosmology) == (100.0, 16, 11, QUIJOTE)

@@ -23,4 +23,7 @@ def snapshot():
         seed=7,
         settings={"steps": 10, "mesh_factor": 2, "spacing": "a"},
         version="0.1.0",
+        fixed=True,
+        flip=False,
+        power="camb",
     )

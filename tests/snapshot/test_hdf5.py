@@ -44,12 +44,14 @@ def test_what_is_written_is_read_back(snapshot, path):
     np.testing.assert_allclose(again.vel, snapshot.vel, rtol=3e-7)  # the factor sqrt(a) rounds
     for name in ("box", "cosmology", "redshift", "engine", "seed", "settings", "version"):
         assert getattr(again, name) == getattr(snapshot, name)
+    assert (again.fixed, again.flip, again.power) == (True, False, "camb")
 
 
 def test_a_snapshot_without_velocities_and_seed_stays_so(snapshot, tmp_path):
-    again = read(write(dataclasses.replace(snapshot, vel=None, seed=None), tmp_path / "out.h5"))
+    unsaid = dict.fromkeys(("vel", "seed", "fixed", "flip", "power"))
+    again = read(write(dataclasses.replace(snapshot, **unsaid), tmp_path / "out.h5"))
     assert again.vel is None
-    assert again.seed is None
+    assert again.seed is again.fixed is again.flip is again.power is None
 
 
 def test_pynbody_finds_box_masses_and_velocities(snapshot, path):

@@ -29,12 +29,14 @@ def test_what_is_written_is_read_back_exactly(snapshot, tmp_path):
     np.testing.assert_array_equal(again.vel, snapshot.vel)
     for name in ("box", "cosmology", "redshift", "engine", "seed", "settings", "version"):
         assert getattr(again, name) == getattr(snapshot, name)
+    assert (again.fixed, again.flip, again.power) == (True, False, "camb")
 
 
 def test_a_snapshot_without_velocities_and_seed_stays_so(snapshot, tmp_path):
-    again = read(write(dataclasses.replace(snapshot, vel=None, seed=None), tmp_path / "out.npz"))
+    unsaid = dict.fromkeys(("vel", "seed", "fixed", "flip", "power"))
+    again = read(write(dataclasses.replace(snapshot, **unsaid), tmp_path / "out.npz"))
     assert again.vel is None
-    assert again.seed is None
+    assert again.seed is again.fixed is again.flip is again.power is None
 
 
 def test_rows_are_positions_and_velocities_in_lattice_order(snapshot, tmp_path):

@@ -1,5 +1,6 @@
 """Reference runs and initial conditions on disk."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,14 @@ from zeldo.snapshot.reference import (
 )
 
 REFERENCES = Path(__file__).parents[2].parent / "shared" / "reference"
+
+
+def test_how_the_field_was_drawn_is_kept(ics, tmp_path):
+    path = tmp_path / "ics.npz"
+    assert read_initial_conditions(write_initial_conditions(ics, path)).fixed is None
+    given = replace(ics, fixed=False, flip=True, power="table.txt")
+    again = read_initial_conditions(write_initial_conditions(given, path))
+    assert (again.fixed, again.flip, again.power) == (False, True, "table.txt")
 
 
 @pytest.fixture

@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from zeldo.cosmology.background import growth
+from zeldo.cosmology.parameters import PRESETS
+from zeldo.engines.lpt import Zeldovich
 from zeldo.errors import DamagedFileError, InputError
+from zeldo.initial.linear import initial_conditions
 from zeldo.snapshot import write
 from zeldo.training.checkpoint import load_checkpoint
 from zeldo.training.config import DataConfig
@@ -260,6 +263,19 @@ def test_a_broken_checkpoint_is_named_and_runs_no_code(config):
     with pytest.raises(DamagedFileError, match=r"last\.pt is no checkpoint"):
         train(config)
     assert train(config, resume=False, stop_after=1).steps == 1
+
+
+def test_a_snapshot_of_flipped_phases_is_paired_with_its_own_linear_field(tmp_path):
+    ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, fixed=True, flip=True, power="eisenstein-hu")
+    (snap,) = Zeldovich().run(ics, [0.0])
+    write(snap, tmp_path / "flipped.npz")
+    pair = Pairs(DataConfig(snapshots=[{"path": tmp_path / "flipped.npz"}])).get(
+        str(tmp_path / "flipped.npz")
+    )
+    np.testing.assert_allclose(pair.linear, pair.target, atol=1e-4)
+    write(replace(snap, power="table.txt"), tmp_path / "table.npz")
+    with pytest.raises(InputError, match=r"power spectrum of table\.txt: give its initial conditions"):
+        Pairs(DataConfig(snapshots=[{"path": tmp_path / "table.npz"}])).get(str(tmp_path / "table.npz"))
 
 
 def test_a_target_of_another_seed_is_found_out(store, tmp_path):

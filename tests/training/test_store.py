@@ -60,6 +60,16 @@ def test_the_linear_field_is_regenerated_to_the_bit(tmp_path, ics):
     assert (again.seed, again.box, again.cosmology) == (11, 32.0, QUIJOTE)
 
 
+def test_runs_say_how_their_field_was_drawn(tmp_path, ics):
+    store = RunStore(tmp_path / "s.zarr")
+    store.add("a", ics, [snapshot()], regenerate=EH)
+    store.add("b", ics, [snapshot()])
+    for one in (store.snapshot("a"), store.initial("a")):
+        assert (one.fixed, one.flip, one.power) == (False, False, "eisenstein-hu")
+    for one in (store.snapshot("b"), store.initial("b")):
+        assert one.fixed is one.flip is one.power is None
+
+
 def test_a_linear_field_without_a_seed_is_stored(tmp_path, ics):
     foreign = InitialConditions(ics.box, ics.n, QUIJOTE, ics.delta_lin)
     store = RunStore(tmp_path / "s.zarr")

@@ -37,7 +37,7 @@ class _Perturbation:
             for d, f, field in terms:
                 psi += np.float32(d(a)) * field
                 vel += np.float32(unit * f(a) * d(a)) * field
-            yield Snapshot(psi, vel, ics.box, ics.cosmology, z, self.name, ics.seed)
+            yield Snapshot.of(ics, psi, vel, z, self.name)
             if progress:
                 progress(count, len(redshifts), f"z = {z:g}")
 

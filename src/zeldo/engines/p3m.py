@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from math import log
+from math import ceil, log
 from typing import ClassVar
 
 import numpy as np
 
 from zeldo.engines.checkpoint import Checkpoint, run_key
+from zeldo.engines.lpt import SecondOrder
 from zeldo.engines.p3m_steps import MeshStep, Weights, expected_pair_steps, pair_length, schedule
 from zeldo.engines.registry import Progress, check_redshifts, register
 from zeldo.errors import InputError
@@ -64,6 +65,13 @@ class P3M:
                 raise InputError(f"{name} = {value!r} is not allowed: give a number from {low:g} to {high:g}")
         if self.shape != int(self.shape):
             raise InputError(f"shape = {self.shape!r} is not allowed: give a whole number from 1 to 4")
+        if not isinstance(self.checkpoint, str | os.PathLike | None):
+            raise InputError(f"checkpoint = {self.checkpoint!r} is not allowed: give the name of a .npz file")
+
+    @property
+    def least_n(self) -> int:
+        """The pair force must fit into the box three times."""
+        return max(8, 2 * ceil(1.5 * self.reach))
 
     def run(
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress | None = None
@@ -71,6 +79,12 @@ class P3M:
         """Snapshots at the redshifts, from high to low. `InputError` for bad input before any work."""
         wanted = check_redshifts(redshifts, self.start_redshift)
         settings = {key: value for key, value in asdict(self).items() if not key.startswith("checkpoint")}
+        if wanted[0] == self.start_redshift:
+            (first,) = SecondOrder().run(ics, wanted[:1])
+            yield replace(first, engine=self.name, settings=settings)
+            del wanted[0]
+        if not wanted:
+            return
         simulation = Simulation(self, ics)
         steps = schedule(self.start_redshift, wanted, self.mesh_step)
         store = None
@@ -78,7 +92,7 @@ class P3M:
             key = run_key(ics, settings, wanted)
             store = Checkpoint(self.checkpoint, key, self.checkpoint_minutes)  # type: ignore[arg-type]
         for z, (psi, vel) in zip(wanted, _outputs(simulation, steps, store, progress), strict=True):
-            yield Snapshot(psi, vel, ics.box, ics.cosmology, z, self.name, ics.seed, settings)
+            yield Snapshot.of(ics, psi, vel, z, self.name, settings)
         if store is not None:
             store.remove(len(wanted))
 

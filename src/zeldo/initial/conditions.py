@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -14,9 +15,9 @@ MAX_N = 4096
 
 def check_grid(box: float, n: int) -> tuple[float, int]:
     """`(box, n)` where both are allowed, else `InputError`. box in Mpc/h, n particles per side."""
-    if not isinstance(n, int | np.integer) or n < 4 or n > MAX_N or n % 2:
+    if not isinstance(n, Integral) or n < 4 or n > MAX_N or n % 2:
         raise InputError(f"n = {n!r} is not allowed: give an even number of particles per side, 4 to {MAX_N}")
-    if not isinstance(box, int | float | np.floating) or not np.isfinite(box) or not 0.1 <= box <= 1e5:
+    if isinstance(box, bool) or not isinstance(box, Real) or not 0.1 <= box <= 1e5:
         raise InputError(f"box = {box!r} is not allowed: give the side in Mpc/h, 0.1 to 100000")
     return float(box), int(n)
 
@@ -26,8 +27,9 @@ class InitialConditions:
     """A linear density field today on a periodic lattice, with the cosmology that grew it.
 
     box: side in Mpc/h. n: lattice points per side. delta_lin: (n, n, n) float32, linear density contrast at
-    a = 1 (D1 = 1), zero mean, nothing on Nyquist planes. seed: of the white noise, None where the field came
-    from outside.
+    a = 1 (D1 = 1), zero mean, nothing on Nyquist planes. seed: of the white noise; fixed, flip, power: how the
+    field was drawn with it (power by the name of its model or table); each is None where nobody said it, as for
+    a field from outside.
     """
 
     box: float
@@ -35,6 +37,9 @@ class InitialConditions:
     cosmology: Cosmology
     delta_lin: np.ndarray
     seed: int | None = None
+    fixed: bool | None = None
+    flip: bool | None = None
+    power: str | None = None
 
     def __post_init__(self) -> None:
         box, n = check_grid(self.box, self.n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 
@@ -36,7 +37,9 @@ def initial_conditions(
         power = linear_power(cosmology, power)
     modes = white_noise(n, seed, fixed=fixed, flip=flip)
     modes *= amplitude(power, box, n)
-    return InitialConditions(box, n, cosmology, fft.inverse(modes, n, scratch=True), seed)
+    model = getattr(power, "model", None)  # a table's path, of which the name says enough
+    name = Path(model).name if model else None
+    return InitialConditions(box, n, cosmology, fft.inverse(modes, n, scratch=True), seed, fixed, flip, name)
 
 
 def amplitude(power: Callable[[np.ndarray], np.ndarray], box: float, n: int) -> np.ndarray:

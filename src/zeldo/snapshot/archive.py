@@ -86,6 +86,14 @@ def integer(values: Mapping[str, Any], name: str, where: str | Path) -> int:
     return int(np.asarray(values[name]).reshape(()))
 
 
+def drawn(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
+    """How the linear field was drawn, as far as the file says it: fixed, flip, power."""
+    found: dict[str, Any] = {
+        name: bool(integer(values, name, where)) for name in ("fixed", "flip") if name in values
+    }
+    return found | ({"power": str(values["power"])} if "power" in values else {})
+
+
 def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
     """The cosmology under its own names, w0 and wa if there. `DamagedFileError` for one not allowed."""
     names = ["omega_m", "omega_b", "h", "n_s", "sigma_8", *(name for name in ("w0", "wa") if name in values)]

@@ -17,7 +17,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError, ZeldoError
-from zeldo.snapshot.archive import AGAIN, cosmology_of, existing, integer, number
+from zeldo.snapshot.archive import AGAIN, cosmology_of, drawn, existing, integer, number
 from zeldo.snapshot.atomic import writing
 from zeldo.snapshot.lattice import (
     CRITICAL_DENSITY,
@@ -28,7 +28,7 @@ from zeldo.snapshot.lattice import (
     rows_by_id,
 )
 from zeldo.snapshot.npz import COSMOLOGY, redshift_of
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.snapshot.snapshot import DRAWN, Snapshot
 
 MPC = 3.085678e24  # cm
 MASS = 1.98841e43  # g, 10^10 Msun
@@ -104,8 +104,8 @@ def _write_attributes(snapshot: Snapshot, file: h5py.File) -> None:
         {"format": np.int32(1), "n": snapshot.n, "engine": snapshot.engine, "version": snapshot.version}
     )
     own["settings"] = json.dumps(dict(snapshot.settings), default=str)
-    if snapshot.seed is not None:
-        own["seed"] = snapshot.seed
+    said = {name: getattr(snapshot, name) for name in ("seed", *DRAWN)}
+    own.update({name: value for name, value in said.items() if value is not None})
 
 
 def _write(
@@ -206,6 +206,7 @@ def _read(file: h5py.File, path: Path, given: Cosmology | None) -> Snapshot:
         seed=integer(own, "seed", path) if "seed" in own else None,
         settings=_settings(own, path),
         version=str(own.get("version", "")),
+        **drawn(own, path),
     )
 
 

@@ -9,10 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from zeldo.errors import DamagedFileError, InputError
-from zeldo.snapshot.archive import AGAIN, cosmology_of, existing, integer, names_in, number, read_arrays
+from zeldo.snapshot.archive import (
+    AGAIN,
+    cosmology_of,
+    drawn,
+    existing,
+    integer,
+    names_in,
+    number,
+    read_arrays,
+)
 from zeldo.snapshot.atomic import writing
 from zeldo.snapshot.lattice import check_mass, displacement, on_lattice
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.snapshot.snapshot import DRAWN, Snapshot
 
 COSMOLOGY = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
 NEEDED = ("pos", "n", "box", "redshift", *COSMOLOGY, "engine", "version", "settings", "particle_mass")
@@ -24,8 +33,8 @@ def write_npz(snapshot: Snapshot, path: str | os.PathLike) -> Path:
     values |= {name: getattr(snapshot, name) for name in ("n", "box", "redshift", "particle_mass")}
     values |= {"engine": snapshot.engine, "version": snapshot.version}
     values["settings"] = json.dumps(dict(snapshot.settings), default=str)
-    if snapshot.seed is not None:
-        values["seed"] = snapshot.seed
+    values |= {name: getattr(snapshot, name) for name in ("seed", *DRAWN)}
+    values = {name: value for name, value in values.items() if value is not None}
     count = snapshot.n**3
     with writing(path, (36 if snapshot.vel is not None else 24) * count) as temporary:
         values["pos"] = snapshot.positions()
@@ -48,7 +57,7 @@ def read_npz(path: str | os.PathLike) -> Snapshot:
         raise InputError(
             f"{path} is a reference or initial conditions, no snapshot: use it as --reference or --ics"
         )
-    values = read_arrays(path, [*NEEDED, *(name for name in ("vel", "seed") if name in found)])
+    values = read_arrays(path, [*NEEDED, *(name for name in ("vel", "seed", *DRAWN) if name in found)])
     n, box, pos = integer(values, "n", path), number(values, "box", path), values["pos"]
     if pos.shape != (n**3, 3) or pos.dtype.kind != "f":
         raise DamagedFileError(f"{path}: pos is {pos.dtype} of shape {pos.shape}, not ({n**3}, 3); {AGAIN}")
@@ -70,6 +79,7 @@ def read_npz(path: str | os.PathLike) -> Snapshot:
         seed=integer(values, "seed", path) if "seed" in values else None,
         settings=settings,
         version=str(values["version"]),
+        **drawn(values, path),
     )
 
 

@@ -19,9 +19,18 @@ import numpy as np
 from zeldo._version import __version__
 from zeldo.errors import DamagedFileError, InputError, nearest
 from zeldo.initial.conditions import InitialConditions
-from zeldo.snapshot.archive import AGAIN, cosmology_of, existing, integer, names_in, number, read_arrays
+from zeldo.snapshot.archive import (
+    AGAIN,
+    cosmology_of,
+    drawn,
+    existing,
+    integer,
+    names_in,
+    number,
+    read_arrays,
+)
 from zeldo.snapshot.atomic import writing
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.snapshot.snapshot import DRAWN, Snapshot
 
 ENGINE = "mp-gadget"
 SHIPPED = ("small",)
@@ -71,6 +80,7 @@ def read_reference(path: str | os.PathLike) -> tuple[InitialConditions, dict[flo
             seed=ics.seed,
             settings=meta,
             version=str(meta.get("code", "")),
+            **drawn(values, path),
         )
     return ics, snapshots
 
@@ -88,8 +98,8 @@ def write_initial_conditions(ics: InitialConditions, path: str | os.PathLike) ->
     if Path(path).suffix != ".npz":
         raise InputError(f"{path}: initial conditions are written as .npz; give a name that ends so")
     values = {name: getattr(ics.cosmology, name) for name in (*COSMOLOGY, "w0", "wa")}
-    if ics.seed is not None:
-        values["seed"] = ics.seed
+    said = {name: getattr(ics, name) for name in ("seed", *DRAWN)}
+    values |= {name: value for name, value in said.items() if value is not None}
     with writing(path, ics.delta_lin.nbytes) as temporary, open(temporary, "wb") as stream:
         np.savez(
             stream,
@@ -103,7 +113,7 @@ def write_initial_conditions(ics: InitialConditions, path: str | os.PathLike) ->
 
 
 def _header(found: list[str]) -> list[str]:
-    optional = [name for name in ("seed", "w0", "wa", "meta") if name in found]
+    optional = [name for name in ("seed", *DRAWN, "w0", "wa", "meta") if name in found]
     return ["n", "box", *COSMOLOGY, *optional]
 
 
@@ -135,7 +145,7 @@ def _initial_conditions(values: Mapping[str, np.ndarray], path: Path) -> Initial
     elif delta.dtype.kind != "f":
         raise DamagedFileError(f"{path}: delta_lin is {delta.dtype} and has no delta_step; {AGAIN}")
     try:
-        return InitialConditions(box=box, n=n, cosmology=cosmology, delta_lin=delta, seed=seed)
+        return InitialConditions(box, n, cosmology, delta, seed, **drawn(values, path))
     except InputError as error:
         raise DamagedFileError(f"{path}: {error}") from error
 

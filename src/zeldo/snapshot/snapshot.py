@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from zeldo._version import __version__
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.initial.conditions import check_grid
+from zeldo.initial.conditions import InitialConditions, check_grid
+
+DRAWN = ("fixed", "flip", "power")  # how a field was drawn, beside its seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +21,8 @@ class Snapshot:
 
     psi: (3, n, n, n) float32, displacement from the lattice point q = (i, j, k) box / n, Mpc/h.
     vel: (3, n, n, n) float32, peculiar velocity, km/s; None where the source has none.
-    box in Mpc/h. seed: of the initial conditions. engine: the name of what made it, settings its options.
+    box in Mpc/h. engine: the name of what made it, settings its options. seed, fixed, flip, power: of the
+    `InitialConditions`, None where nobody said it.
     """
 
     psi: np.ndarray
@@ -31,6 +34,23 @@ class Snapshot:
     seed: int | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     version: str = __version__
+    fixed: bool | None = None
+    flip: bool | None = None
+    power: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        ics: InitialConditions,
+        psi: np.ndarray,
+        vel: np.ndarray | None,
+        redshift: float,
+        engine: str,
+        settings: Mapping[str, object] | None = None,
+    ) -> Snapshot:
+        """What an engine made of initial conditions."""
+        made = cls(psi, vel, ics.box, ics.cosmology, redshift, engine, ics.seed, settings or {})
+        return replace(made, **{name: getattr(ics, name) for name in DRAWN})
 
     def __post_init__(self) -> None:
         shape = np.shape(self.psi)

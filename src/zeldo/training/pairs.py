@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from zeldo.cosmology.background import growth
+from zeldo.cosmology.power import MODELS
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
@@ -209,7 +210,13 @@ def _conditions(one: SnapshotPair, truth: Snapshot) -> InitialConditions:
             f"{one.path} names no seed: give its initial conditions by `initial`, or a snapshot of its "
             "linear displacement by `linear`"
         )
-    return initial_conditions(truth.cosmology, truth.box, truth.n, truth.seed)
+    power = truth.power or "camb"
+    if power not in MODELS:
+        raise InputError(
+            f"{one.path} was made with the power spectrum of {power}: give its initial conditions by `initial`"
+        )
+    drawn = {"fixed": bool(truth.fixed), "flip": bool(truth.flip)}
+    return initial_conditions(truth.cosmology, truth.box, truth.n, truth.seed, power=power, **drawn)
 
 
 def _d1(snapshot: Snapshot) -> float:

@@ -246,6 +246,7 @@ class RunStore:
             seed=row["seed"],
             settings=row["settings"],
             version=row["version"],
+            **_drawn(row),
         )
 
     def initial(self, run_id: str) -> InitialConditions:
@@ -257,7 +258,7 @@ class RunStore:
             return InitialConditions(row["box"], row["n"], cosmology, delta, row["seed"])
         arguments = dict(row["initial"]["arguments"])
         k, p = get(self._group(run_id), "linear_power")
-        arguments["power"] = LinearPower(k, p, "stored")
+        arguments["power"] = LinearPower(k, p, str(arguments.get("power", "camb")))
         ics = initial_conditions(cosmology, row["box"], row["n"], row["seed"], **arguments)
         made, kept = np.array(fingerprint(ics.delta_lin)), np.array(row["initial"]["fingerprint"])
         if np.abs(made - kept).max() > 1e-3 * kept[0]:
@@ -275,6 +276,14 @@ class RunStore:
 
 def _name(redshift: float) -> str:
     return f"z{redshift:g}"
+
+
+def _drawn(row: Mapping[str, Any]) -> dict[str, Any]:
+    """How the linear field of a run was drawn with its seed; nothing where the field itself is stored."""
+    if row["initial"]["kind"] == "stored":
+        return {}
+    said = {"fixed": False, "flip": False, "power": "camb"} | row["initial"]["arguments"]
+    return said | {"power": Path(said["power"]).name}
 
 
 def _checked(run_id: str) -> str:
