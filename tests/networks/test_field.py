@@ -108,19 +108,40 @@ def test_tiles_and_one_piece_agree():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("styles", "change", "said"),
     [
-        ({"spacing": 1.0}, "spacing = 1 Mpc/h is outside the network's training range 1.95312 to 1.95312"),
-        ({"redshift": 0.5}, "redshift = 0.5 is outside"),
-        ({"omega_m": 0.6}, "omega_m = 0.6 is outside .* 0.1 to 0.5"),
+        (0, {"spacing": 1.0}, "spacing = 1 Mpc/h is outside the range .* card allows, 1.95312 to 1.95312"),
+        (0, {"redshift": 0.5}, "redshift = 0.5 is outside"),
+        (0, {"omega_m": 0.6}, "omega_m = 0.6 is outside .* 0.1 to 0.5"),
+        (0, {"sigma_8": 1.3}, "sigma_8 = 1.3 is outside .* 0.6 to 1"),
+        (1, {"w0": -0.9}, "w0 = -0.9, wa = 0 is outside .* w0 = -1 and wa = 0"),
+        (2, {"wa": 0.2}, "w0 = -1, wa = 0.2 is outside"),
     ],
 )
-def test_outside_the_range_is_refused_unless_asked_for(change, said):
+def test_outside_the_range_is_refused_unless_asked_for(styles, change, said):
+    net = identity(styles)
+    given = {"redshift": 0.0, "spacing": SPACING}
+    given |= {key: change[key] for key in given if key in change}
+    cosmology = dataclasses.replace(COSMOLOGY, **{k: v for k, v in change.items() if k not in given})
+    with pytest.raises(InputError, match=said + ".*extrapolate=True"):
+        field.predict(net, psi_lin(), cosmology, **given)
+    out = field.predict(net, psi_lin(), cosmology, extrapolate=True, **given)
+    assert out.psi.shape == (3, 8, 8, 8)
+
+
+def test_dark_energy_is_no_matter_where_the_network_is_told_its_growth():
+    changed = dataclasses.replace(COSMOLOGY, w0=-0.9)
+    assert field.predict(identity(), psi_lin(), changed, 0.0, spacing=SPACING).psi.shape == (3, 8, 8, 8)
+    with pytest.raises(InputError, match=r"w0 = -0.9"):
+        field.predict(identity(0, "velocity"), psi_lin(), changed, 0.0, spacing=SPACING)
+
+
+def test_a_card_without_sigma_8_allows_any():
     net = identity()
-    given = {"redshift": 0.0, "spacing": SPACING, "omega_m": 0.3, **change}
-    with pytest.raises(InputError, match=said + r".*extrapolate=True|" + said):
-        field.evolve(net, net.card, psi_lin(), d1=1.0, **given)
-    assert field.evolve(net, net.card, psi_lin(), d1=1.0, extrapolate=True, **given).psi.shape == (3, 8, 8, 8)
+    old = {key: value for key, value in net.card.to_dict().items() if key != "sigma_8"}
+    net.card = ModelCard.from_dict(old)
+    far = dataclasses.replace(COSMOLOGY, sigma_8=2.0)
+    assert field.predict(net, psi_lin(), far, 0.0, spacing=SPACING).psi.shape == (3, 8, 8, 8)
 
 
 def test_fields_with_nan_and_networks_without_card_are_refused():

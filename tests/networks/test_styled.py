@@ -63,6 +63,13 @@ def test_the_style_matters_and_each_field_of_a_batch_has_its_own():
     assert (swapped - both).abs().max() > 1e-3 * both.abs().max()
 
 
+@pytest.mark.parametrize("number", [0.4, torch.tensor(0.4)])
+def test_one_style_may_be_a_number(number):
+    net, x = random_net(), torch.randn(1, 3, 8, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(net(x, number, periodic=True), net(x, torch.tensor([0.4]), periodic=True))
+
+
 def test_the_rate_is_the_derivative_of_the_displacement():
     """Against differences in double precision, D in the input, in the added input and in the style."""
     net = random_net(styles=2).double()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError, nearest
 
 # How fields are normalised, and what the network is told (`networks.field` carries each of them out), by the
@@ -18,6 +19,7 @@ NORMALISATIONS = (
 )
 QUANTITIES = ("displacement", "velocity", "displacement and velocity")
 ARCHITECTURES = ("vnet", "styled vnet")
+_REMEDY = "choose a value inside, or allow it with extrapolate=True"
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class ModelCard:
     """What a network is and where it may be used.
 
     architecture, arguments: of the module's constructor. normalisation: one of `NORMALISATIONS`; quantity:
-    one of `QUANTITIES`. redshift, spacing (of the lattice, Mpc/h), omega_m: the ranges it was trained in.
-    training: a note on data, seeds, steps, hours, device. accuracy: measured numbers, by name.
+    one of `QUANTITIES`. redshift, spacing (of the lattice, Mpc/h), omega_m, sigma_8 (None: any): the ranges it may
+    be used in. training: a note on data, seeds, steps, hours, device. accuracy: measured numbers, by name.
     Raises `InputError` for an unknown name or a range that is none.
     """
 
@@ -39,6 +41,7 @@ class ModelCard:
     omega_m: tuple[float, float]
     training: str = ""
     accuracy: Mapping[str, Any] = field(default_factory=dict)
+    sigma_8: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -52,7 +55,7 @@ class ModelCard:
                     f"{name} {value!r} is not known: choose one of {', '.join(allowed)}"
                     f"{nearest(str(value), allowed)}"
                 )
-        for name in ("redshift", "spacing", "omega_m"):
+        for name in ("redshift", "spacing", "omega_m", *(["sigma_8"] if self.sigma_8 is not None else [])):
             try:
                 low, high = (float(value) for value in getattr(self, name))
             except (TypeError, ValueError):
@@ -69,16 +72,25 @@ class ModelCard:
             )
         object.__setattr__(self, "accuracy", dict(self.accuracy))
 
-    def check_range(self, *, redshift: float, spacing: float, omega_m: float) -> None:
-        """Raise `InputError` where one of the three is outside the range of training."""
-        units = {"redshift": "", "spacing": " Mpc/h", "omega_m": ""}
-        for name, value in (("redshift", redshift), ("spacing", spacing), ("omega_m", omega_m)):
+    def check_range(self, cosmology: Cosmology, *, redshift: float, spacing: float) -> None:
+        """Raise `InputError` for what is outside the card's ranges, or another dark energy than the network knows."""
+        values = {"redshift": redshift, "spacing": spacing, "omega_m": cosmology.omega_m}
+        if self.sigma_8 is not None:
+            values["sigma_8"] = cosmology.sigma_8
+        for name, value in values.items():
             low, high = getattr(self, name)
             if not low * (1 - 1e-6) <= value <= high * (1 + 1e-6):
                 raise InputError(
-                    f"{name} = {value:g}{units[name]} is outside the network's training range {low:g} to "
-                    f"{high:g}: choose a value inside, or allow it with extrapolate=True"
+                    f"{name} = {value:g}{' Mpc/h' if name == 'spacing' else ''} is outside the range that the "
+                    f"network's card allows, {low:g} to {high:g}: {_REMEDY}"
                 )
+        # the growth in styles and units of velocity is that of omega_m and a cosmological constant
+        lcdm = self.normalisation != "growth" or self.quantity != "displacement"
+        if lcdm and (cosmology.w0, cosmology.wa) != (-1, 0):
+            raise InputError(
+                f"w0 = {cosmology.w0:g}, wa = {cosmology.wa:g} is outside what the network's card allows, w0 = -1 "
+                f"and wa = 0: {_REMEDY}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -102,6 +114,7 @@ class ModelCard:
 # Latin hypercube; the styled networks are trained on it.
 _SPACING = (1000 / 512, 1000 / 512)
 _OMEGA_M = (0.1, 0.5)
+_SIGMA_8 = (0.6, 1.0)
 
 
 def public_card(architecture: str, arguments: Mapping[str, int], quantity: str | None) -> ModelCard:
@@ -116,6 +129,7 @@ def public_card(architecture: str, arguments: Mapping[str, int], quantity: str |
             _SPACING,
             _OMEGA_M,
             "imported; as de Oliveira et al. 2020: 180 Quijote simulations of the fiducial cosmology",
+            sigma_8=_SIGMA_8,
         )
     if arguments["styles"] == 2:
         return ModelCard(
@@ -127,6 +141,7 @@ def public_card(architecture: str, arguments: Mapping[str, int], quantity: str |
             _SPACING,
             _OMEGA_M,
             "imported; as Jamieson et al. 2024: Quijote simulations of the Latin hypercube, z = 0 to 3",
+            sigma_8=_SIGMA_8,
         )
     return ModelCard(
         architecture,
@@ -137,4 +152,5 @@ def public_card(architecture: str, arguments: Mapping[str, int], quantity: str |
         _SPACING,
         _OMEGA_M,
         "imported; as Jamieson et al. 2022: Quijote simulations of the Latin hypercube, z = 0",
+        sigma_8=_SIGMA_8,
     )

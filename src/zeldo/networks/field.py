@@ -58,10 +58,9 @@ def evolve(
     net: LayeredNet,
     card: ModelCard,
     psi_lin: np.ndarray,
-    *,
-    d1: float,
+    cosmology: Cosmology,
     redshift: float,
-    omega_m: float,
+    *,
     spacing: float,
     extrapolate: bool = False,
     tiles: int | None = None,
@@ -69,12 +68,13 @@ def evolve(
 ) -> Prediction:
     """The network's prediction for a periodic box, by the normalisation rule of its card.
 
-    net: as `inference.optimise` makes it. psi_lin: (3, n, n, n) linear displacement today, Mpc/h. d1: growth
-    factor at the redshift, 1 today. spacing: of the lattice, Mpc/h. Raises `InputError` outside the card's
-    ranges unless extrapolate, and for values that are not finite.
+    net: as `inference.optimise` makes it. psi_lin: (3, n, n, n) linear displacement today, Mpc/h. spacing: of the
+    lattice, Mpc/h. Raises `InputError` outside the card's ranges unless extrapolate, and for values that are not
+    finite.
     """
     if not extrapolate:
-        card.check_range(redshift=redshift, spacing=spacing, omega_m=omega_m)
+        card.check_range(cosmology, redshift=redshift, spacing=spacing)
+    omega_m, d1 = cosmology.omega_m, float(growth(cosmology).d1(1 / (1 + redshift)))
     psi_lin = np.asarray(psi_lin, dtype=np.float32)
     if not np.isfinite(psi_lin).all():
         raise InputError("psi_lin holds values that are not finite: check the initial conditions")
@@ -148,14 +148,12 @@ def predict(
     """The prediction of a network from `weights.load` for a periodic box at one redshift; see `evolve`."""
     if net.card is None:
         raise InputError("this network has no model card: load it from a file, or set its `card`")
-    d1 = float(growth(cosmology).d1(1 / (1 + redshift)))
     return evolve(
         inference.optimise(net, device),
         net.card,
         psi_lin,
-        d1=d1,
-        redshift=redshift,
-        omega_m=cosmology.omega_m,
+        cosmology,
+        redshift,
         spacing=spacing,
         extrapolate=extrapolate,
         tiles=tiles,

@@ -106,7 +106,8 @@ class StyledResampling(nn.Module):
 
 
 class StyledVNet(LayeredNet):
-    """The styled V-Net: `net(x, style)`, x as for `VNet`, style of shape (styles,) or (batch, styles).
+    """The styled V-Net: `net(x, style)`, x as for `VNet`, style of shape (styles,) or (batch, styles);
+    a number where there is one style.
 
     With `periodic=True` x is a whole periodic box, else a crop that loses the halo. Raises `InputError` for
     an illegal side or a style of another size. State-dict names are those of the public checkpoints.
@@ -126,8 +127,10 @@ class StyledVNet(LayeredNet):
             kind = StyledBlock if layer.kind == "block" else StyledResampling
             self.add_module(layer.name, kind(layer, styles))
 
-    def forward(self, x: Tensor, style: Tensor, periodic: bool = False) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor | float, periodic: bool = False) -> Tensor:
         style = torch.as_tensor(style, dtype=x.dtype, device=x.device)
+        if style.ndim == 0 and self.styles == 1:
+            style = style[None]
         if style.shape not in ((self.styles,), (len(x), self.styles)):
             raise InputError(
                 f"the style has shape {tuple(style.shape)}: give {self.styles} number(s), or so many "
