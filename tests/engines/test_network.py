@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -25,13 +27,13 @@ def ics():
     return initial_conditions(Cosmology.preset("quijote"), box=31.25, n=16, seed=5, power="eisenstein-hu")
 
 
-def weights(path, zero: bool = False):
+def weights(path, zero: bool = False, **card):
     torch.manual_seed(0)
     net = VNet(channels=4, levels=3).eval()
     if zero:
         for parameter in net.parameters():
             torch.nn.init.zeros_(parameter)
-    save(net, path, CARD)
+    save(net, path, replace(CARD, **card))
     return str(path)
 
 
@@ -55,6 +57,51 @@ def test_outside_the_range_of_the_card_is_refused_unless_extrapolated_and_record
         list(engine(path).run(ics, [1.0]))
     (out,) = engine(path, extrapolate=True).run(ics, [1.0])
     assert out.settings["extrapolate"] is True
+
+
+def test_velocities_come_from_a_network_of_their_own(ics, tmp_path):
+    """Of zeros, each returns linear theory: Zel'dovich's displacement and velocity."""
+    of_psi = weights(tmp_path / "d.safetensors", zero=True)
+    of_vel = weights(tmp_path / "v.safetensors", zero=True, quantity="velocity")
+    calls = []
+    chosen = engine(of_psi, velocity=of_vel)
+    (out,) = chosen.run(ics, [0.0], lambda done, total, text: calls.append((done, total)))
+    (linear,) = engine("zeldovich").run(ics, [0.0])
+    assert np.allclose(out.psi, linear.psi, atol=1e-5)
+    assert np.allclose(out.vel, linear.vel, atol=1e-3 * np.abs(linear.vel).max())
+    assert out.settings["velocity"] == "v.safetensors"
+    assert calls == [(1, 2), (2, 2)]
+
+
+def test_networks_of_the_wrong_quantity_are_refused(ics, tmp_path):
+    of_psi = weights(tmp_path / "d.safetensors")
+    of_vel = weights(tmp_path / "v.safetensors", quantity="velocity")
+    with pytest.raises(InputError, match="velocities alone"):
+        list(engine(of_vel).run(ics, [0.0]))
+    with pytest.raises(InputError, match="displacement by its model card, not velocity"):
+        list(engine(of_psi, velocity=of_psi).run(ics, [0.0]))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tiles": "abc"},
+        {"tiles": 1.5},
+        {"tiles": 0},
+        {"device": "foo"},
+        {"device": 3.5},
+        {"weights": 3},
+        {"velocity": True},
+        {"extrapolate": "yes"},
+    ],
+)
+def test_options_that_make_no_sense_are_refused(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(
+        InputError, match=rf"^{name} (= )?{value!r} (is not allowed|cannot be used)"
+    ) as caught:
+        engine("vnet", **wrong)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_no_network_is_refused(ics, tmp_path):

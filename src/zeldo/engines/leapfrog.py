@@ -94,6 +94,8 @@ def evolve(
     From 2LPT at start_redshift in `steps` steps uniform in a to the lowest redshift. An output between two steps is a
     step of its own off the main path, one force more, so that the others do not depend on it.
     """
+    if min(redshifts) == start_redshift:
+        steps = 0
     times = np.linspace(1 / (1 + start_redshift), 1 / (1 + min(redshifts)), steps + 1)
     outputs = sorted((1 / (1 + z), z) for z in redshifts)
     total = float(steps + 1 + sum(not _same(a, times).any() for a, _ in outputs))

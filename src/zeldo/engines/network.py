@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
 from typing import ClassVar
 
-from zeldo.engines.registry import Progress, check_redshifts, register
+from zeldo.engines.registry import Progress, check_redshifts, check_whole, register
 from zeldo.errors import InputError
-from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.conditions import MAX_N, InitialConditions
 from zeldo.initial.lpt import linear_displacement
 from zeldo.snapshot.snapshot import Snapshot
 
@@ -20,15 +21,42 @@ from zeldo.snapshot.snapshot import Snapshot
 class Network:
     """The V-Net of de Oliveira et al. 2020 (arXiv:2012.00240), or any network that `zeldo.networks.load` reads.
 
-    weights: a file; None is the shipped V-Net. extrapolate: allow a lattice spacing, redshift or cosmology outside the
-    model card's range; it is recorded in the snapshot. tiles: pieces per side, None as memory allows. device: of torch.
+    weights: a file; None is the shipped V-Net. velocity: a file of a network that predicts velocities, for weights that
+    predict displacements alone. extrapolate: allow a lattice spacing, redshift or cosmology outside the model card's
+    range; it is recorded in the snapshot. tiles: pieces per side, None as memory allows. device: of torch.
     """
 
     name: ClassVar[str] = "vnet"
-    weights: str | None = None
+    weights: str | PathLike | None = None
+    velocity: str | PathLike | None = None
     extrapolate: bool = False
     tiles: int | None = None
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "velocity"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str | PathLike):
+                raise InputError(f"{name} = {value!r} is not allowed: give a file of weights")
+        if not isinstance(self.extrapolate, bool):
+            raise InputError(f"extrapolate = {self.extrapolate!r} is not allowed: give true or false")
+        if self.tiles is not None:
+            check_whole("tiles", self.tiles, 1, MAX_N)
+        if self.device != "cpu":
+            from zeldo.mesh.gravity import check_device
+
+            check_device(self.device)
+
+    @property
+    def least_n(self) -> int:
+        """The smallest lattice that the network takes."""
+        from zeldo.networks.weights import load
+
+        return max(8, load(self._path).stride)
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.weights) if self.weights else shipped_weights()
 
     def run(
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress | None = None
@@ -37,27 +65,37 @@ class Network:
         from zeldo.networks.weights import load
 
         redshifts = check_redshifts(redshifts)
-        path = Path(self.weights) if self.weights else shipped_weights()
-        net = load(path)
+        path = self._path
+        settings = {**asdict(self), "weights": path.name}
+        nets = [load(path)]
+        quantity = nets[0].card.quantity  # type: ignore[union-attr]
+        if quantity == "velocity":
+            raise InputError(f"{path} predicts velocities alone: an engine needs a network of displacements")
+        if self.velocity is not None:
+            if quantity != "displacement":
+                raise InputError(f"{path} predicts velocities too: leave velocity = {self.velocity} out")
+            nets.append(load(Path(self.velocity), quantity="velocity"))
+            settings["velocity"] = Path(self.velocity).name
         psi_lin = linear_displacement(ics)
+        total = len(nets) * len(redshifts)
         for count, z in enumerate(redshifts):
-            made = predict(
-                net,
-                psi_lin,
-                ics.cosmology,
-                z,
-                spacing=ics.spacing,
-                extrapolate=self.extrapolate,
-                tiles=self.tiles,
-                device=self.device,
-                progress=_part(progress, count, len(redshifts), z),
-            )
-            if made.psi is None:
-                raise InputError(
-                    f"{path} predicts velocities alone: an engine needs a network of displacements"
+            made = [
+                predict(
+                    net,
+                    psi_lin,
+                    ics.cosmology,
+                    z,
+                    spacing=ics.spacing,
+                    extrapolate=self.extrapolate,
+                    tiles=self.tiles,
+                    device=self.device,
+                    progress=_part(progress, len(nets) * count + number, total, z),
                 )
-            settings = {**asdict(self), "weights": path.name}
-            yield Snapshot(made.psi, made.vel, ics.box, ics.cosmology, z, self.name, ics.seed, settings)
+                for number, net in enumerate(nets)
+            ]
+            psi, vel = made[0].psi, made[-1].vel
+            assert psi is not None  # by its quantity
+            yield Snapshot(psi, vel, ics.box, ics.cosmology, z, self.name, ics.seed, settings)
 
 
 def shipped_weights() -> Path:

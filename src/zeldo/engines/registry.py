@@ -12,6 +12,8 @@ from importlib import import_module
 from numbers import Real
 from typing import Any, ClassVar, Protocol, TypeVar
 
+import numpy as np
+
 from zeldo.errors import InputError, nearest
 from zeldo.initial.conditions import InitialConditions
 from zeldo.snapshot.snapshot import Snapshot
@@ -54,7 +56,7 @@ def register(cls: E) -> E:
 
 def engine_class(name: str) -> Any:
     """The class of an engine by its name, or by a file of a network's weights; `InputError` for another."""
-    if name.endswith(WEIGHTS):
+    if name.lower().endswith(WEIGHTS):
         name = "vnet"
     if name not in MODULES:
         raise InputError(
@@ -68,9 +70,14 @@ def engine(name: str, **options: Any) -> Engine:
     """An engine by name with its options; an option that is None keeps the engine's default."""
     cls = engine_class(name)
     if name not in MODULES:
+        if options.get("weights") is not None:
+            raise InputError(
+                f"engine {name} is a file of weights, so weights = {options['weights']!r} cannot be given too: "
+                "leave out one or the other"
+            )
         options["weights"] = name
     allowed = [field.name for field in dataclasses.fields(cls)]
-    given = {key: value for key, value in options.items() if value is not None}
+    given = {key: plain(value) for key, value in options.items() if value is not None}
     for key in given:
         if key not in allowed:
             what = f"it takes {', '.join(allowed)}" if allowed else "it takes no options"
@@ -78,16 +85,19 @@ def engine(name: str, **options: Any) -> Engine:
     return cls(**given)
 
 
+def plain(value: Any) -> Any:
+    """The number of Python's for one of NumPy's; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def check_redshifts(redshifts: Sequence[float], start: float = MAX_REDSHIFT) -> list[float]:
-    """The redshifts from high to low, each once; `InputError` where one is below 0 or not below the start."""
+    """The redshifts from high to low, each once; `InputError` where one is below 0 or above the start."""
     for z in redshifts:
-        if isinstance(z, bool) or not isinstance(z, Real) or not 0 <= float(z) < start:
-            raise InputError(
-                f"redshift {z!r} is not allowed: give numbers from 0 to below the start at {start:g}"
-            )
+        if isinstance(z, bool) or not isinstance(z, Real) or not 0 <= float(z) <= start:
+            raise InputError(f"redshift {z!r} is not allowed: give numbers from 0 to the start at {start:g}")
     if len(redshifts) == 0:
         raise InputError("no redshift was asked for: give at least one, such as 0")
-    return sorted({float(z) for z in redshifts}, reverse=True)
+    return sorted({float(z) + 0.0 for z in redshifts}, reverse=True)  # + 0.0: -0.0 is 0
 
 
 def check_whole(name: str, value: object, low: int, high: int) -> None:
