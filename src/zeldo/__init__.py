@@ -42,6 +42,18 @@ _HOMES = {
     "run": "zeldo.api",
     "compare": "zeldo.comparing",
 }
+_PACKAGES = (
+    "cosmology",
+    "engines",
+    "initial",
+    "mesh",
+    "networks",
+    "report",
+    "reproduce",
+    "snapshot",
+    "statistics",
+    "training",
+)
 
 __all__ = [
     "ConvergenceError",
@@ -54,10 +66,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"zeldo.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'zeldo' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return list(__all__)
+    return [*__all__, *_PACKAGES]

@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.engines.registry import Engine, Progress, check_redshifts, engine_class
+from zeldo.engines.registry import Engine, Progress, check_redshifts, engine_class, plain
 from zeldo.engines.registry import engine as make_engine
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.snapshot import check_writable, write
 from zeldo.snapshot.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    pass
 
 PathLike = str | os.PathLike[str]
 COSMOLOGY_FIELDS = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
@@ -69,7 +67,7 @@ def initial_conditions(
 
     from zeldo.initial import linear
 
-    base = _cosmology(cosmology)
+    base = _cosmology(cosmology, changes)
     return linear.initial_conditions(
         replace(base, **changes) if changes else base,
         DEFAULTS["box"] if box is None else box,
@@ -81,31 +79,37 @@ def initial_conditions(
     )
 
 
-def _cosmology(cosmology: Any) -> Cosmology:
+def _cosmology(cosmology: Any, changes: dict[str, Any]) -> Cosmology:
     if cosmology is None:
         return Cosmology.preset("quijote")
     if isinstance(cosmology, Cosmology):
         return cosmology
-    return Cosmology.preset(cosmology) if isinstance(cosmology, str) else Cosmology.from_astropy(cosmology)
+    if isinstance(cosmology, str):
+        return Cosmology.preset(cosmology)
+    # astropy's objects need not have these
+    lacking = {name: changes[name] for name in ("omega_b", "sigma_8", "n_s") if name in changes}
+    return Cosmology.from_astropy(cosmology, **lacking)
 
 
 def run(
     *,
-    engine: str = "cola",
-    redshift: float | Sequence[float] = 0.0,
+    engine: PathLike = "cola",
+    redshift: float | Sequence[float] | None = None,
     steps: int | None = None,
     mesh_factor: float | None = None,
+    extrapolate: bool = False,
     output: PathLike | None = None,
     progress: Progress | None = None,
     **universe: Any,
 ) -> list[Snapshot]:
     """Evolve a universe; snapshots from high redshift to low, written to `output` where it is given.
 
-    engine: a name, with further options as "cola:start_redshift=19". redshift: one or several. steps, mesh_factor: of
-    the engine, its own defaults where None. output: .hdf5 or .npz; with several redshifts each file gets _z1 and so on
-    before the suffix. universe: the arguments of `initial_conditions`. Raises `InputError` before any work.
+    engine: a name or a file of a network's weights, with further options as "cola:start_redshift=19". redshift: one or
+    several, 0 where None. steps, mesh_factor: of the engine, its own defaults where None. extrapolate: lets a network
+    leave the ranges of its model card. output: .hdf5 or .npz; with several redshifts each file gets _z1 and so on before
+    the suffix. universe: the arguments of `initial_conditions`. Raises `InputError` before any work.
     """
-    chosen = parse_engine(engine, steps=steps, mesh_factor=mesh_factor)
+    chosen = parse_engine(engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
     redshifts = redshift_list(redshift)
     paths = output_paths(output, redshifts) if output is not None else {}
     for path in paths.values():
@@ -119,10 +123,12 @@ def run(
     return snapshots
 
 
-def parse_engine(text: str, *, optional: bool = False, **options: Any) -> Engine:
+def parse_engine(text: PathLike, *, optional: bool = False, **options: Any) -> Engine:
     """An engine from "name" or "name:option=value,...". `options` apply too; with `optional` only where it has them."""
-    name, _, tail = text.partition(":")
-    options = {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in options.items()}
+    if not isinstance(text, str | os.PathLike):
+        raise InputError(f"engine {text!r} is not allowed: give a name such as cola, or a file of weights")
+    name, _, tail = os.fspath(text).partition(":")
+    options = {key: _whole(plain(value)) for key, value in options.items()}
     given: dict[str, Any] = {}
     for part in filter(None, tail.split(",")):
         key, equals, value = part.partition("=")
@@ -130,7 +136,7 @@ def parse_engine(text: str, *, optional: bool = False, **options: Any) -> Engine
             raise InputError(
                 f"engine {text!r}: {part!r} is not an option; write {name}:option=value,option=value"
             )
-        given[key.strip().replace("-", "_")] = _number(value.strip())
+        given[key.strip().replace("-", "_")] = _value(value.strip())
     if optional:
         known = {one.name for one in fields(engine_class(name))}
         options = {key: value for key, value in options.items() if key in known}
@@ -140,7 +146,13 @@ def parse_engine(text: str, *, optional: bool = False, **options: Any) -> Engine
     return make_engine(name, **{**options, **given})
 
 
-def _number(text: str) -> int | float | str:
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _value(text: str) -> bool | int | float | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
     for kind in (int, float):
         try:
             return kind(text)
@@ -149,8 +161,14 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def redshift_list(redshift: float | Sequence[float]) -> list[float]:
-    values = [redshift] if isinstance(redshift, int | float) else list(redshift)
+def redshift_list(redshift: float | Sequence[float] | None) -> list[float]:
+    """From high to low; today where None."""
+    if redshift is None:
+        return [0.0]
+    try:
+        values: list[Any] = [redshift] if isinstance(redshift, Real | str) else list(redshift)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputError(f"redshift {redshift!r} is not allowed: give a number or a list of them") from None
     return check_redshifts(values)
 
 
@@ -166,4 +184,6 @@ def output_paths(output: PathLike, redshifts: Sequence[float]) -> dict[float, Pa
     path = Path(output)
     if len(redshifts) == 1:
         return {redshifts[0]: path}
-    return {z: path.with_name(f"{path.stem}_z{z:g}{path.suffix}") for z in redshifts}
+    short = {z: f"{z:g}" for z in redshifts}
+    names = short if len(set(short.values())) == len(short) else {z: repr(z) for z in redshifts}
+    return {z: path.with_name(f"{path.stem}_z{name}{path.suffix}") for z, name in names.items()}

@@ -98,7 +98,9 @@ def test_dark_energy_of_astropy_is_kept():
 def test_what_astropy_does_not_say_is_asked_for():
     bare = astropy_cosmology.FlatLambdaCDM(H0=70, Om0=0.3)
     line = refusal(lambda: Cosmology.from_astropy(bare))
-    assert "sigma_8, n_s, Ob0" in line
+    assert "sigma_8, n_s, omega_b" in line
+    given = Cosmology.from_astropy(bare, omega_b=0.05, sigma_8=0.8, n_s=0.96)
+    assert given == Cosmology(omega_m=0.3, omega_b=0.05, h=0.7, n_s=0.96, sigma_8=0.8)
 
 
 @pytest.mark.parametrize(

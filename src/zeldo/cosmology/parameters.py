@@ -73,11 +73,16 @@ class Cosmology:
 
     @classmethod
     def from_astropy(
-        cls, cosmology: Any, *, sigma_8: float | None = None, n_s: float | None = None
+        cls,
+        cosmology: Any,
+        *,
+        omega_b: float | None = None,
+        sigma_8: float | None = None,
+        n_s: float | None = None,
     ) -> Cosmology:
         """From a flat astropy FLRW object (LambdaCDM, wCDM, w0waCDM families).
 
-        sigma_8 and n_s are taken from its metadata where they are not given. Raises `InputError` for curved
+        omega_b is its own, sigma_8 and n_s are of its metadata, where they are not given. Raises `InputError` for curved
         models, for other dark energy, and where omega_b, sigma_8 or n_s is nowhere to be found. Radiation and
         neutrinos are counted as dark energy today, as `Cosmology` has none.
         """
@@ -93,16 +98,17 @@ class Cosmology:
         sigma_8 = sigma_8 if sigma_8 is not None else meta.get("sigma8")
         n_s = n_s if n_s is not None else meta.get("n")
         missing = [name for name, value in (("sigma_8", sigma_8), ("n_s", n_s)) if value is None]
-        if not cosmology.Ob0:  # None or 0 where it was not given, as astropy's version has it
-            missing.append("Ob0")
+        omega_b = omega_b if omega_b is not None else cosmology.Ob0
+        if not omega_b:  # None or 0 where it was not given, as astropy's version has it
+            missing.append("omega_b")
         if missing:
             raise InputError(f"the astropy cosmology does not say {', '.join(missing)}: pass what is missing")
         return cls(
             omega_m=float(cosmology.Om0),
-            omega_b=float(cosmology.Ob0),
+            omega_b=omega_b,
             h=float(cosmology.h),
-            n_s=float(n_s),  # type: ignore[arg-type]
-            sigma_8=float(sigma_8),  # type: ignore[arg-type]
+            n_s=n_s,  # type: ignore[arg-type]
+            sigma_8=sigma_8,  # type: ignore[arg-type]
             w0=float(getattr(cosmology, "w0", -1.0)),
             wa=float(getattr(cosmology, "wa", 0.0)),
         )

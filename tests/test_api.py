@@ -1,0 +1,85 @@
+"""The public functions, as Python calls them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.cosmology import FlatLambdaCDM
+
+import zeldo
+from zeldo.api import output_paths, parse_engine
+from zeldo.errors import InputError
+
+TINY = {"n": 8, "box": 20, "power": "eisenstein-hu"}
+
+
+def refusal(call) -> str:
+    with pytest.raises(InputError) as caught:
+        call()
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+def test_packages_are_attributes():
+    code = "import zeldo; zeldo.networks.load, zeldo.snapshot.read, zeldo.engines, zeldo.cosmology"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'netwrks'"):
+        _ = zeldo.netwrks
+
+
+def test_truth_values_of_options_are_read_as_such():
+    for text, value in (("False", False), ("true", True)):
+        assert parse_engine(f"vnet:extrapolate={text}").extrapolate is value
+    assert "extrapolate = 'maybe'" in refusal(lambda: parse_engine("vnet:extrapolate=maybe"))
+
+
+def test_an_engine_is_a_name_or_a_path():
+    assert parse_engine(Path("a.pt")) == parse_engine("a.pt")
+    assert "engine 3 is not allowed" in refusal(lambda: parse_engine(3))
+
+
+def test_extrapolate_belongs_to_networks(tmp_path):
+    line = refusal(lambda: zeldo.run(engine="cola", extrapolate=True, **TINY))
+    assert "engine cola has no option 'extrapolate'" in line
+    line = refusal(lambda: zeldo.run(engine=tmp_path / "no.pt", extrapolate=True, **TINY))
+    assert "no.pt cannot be read" in line
+
+
+def test_numbers_of_numpy_are_numbers():
+    given = {"n": np.int64(8), "box": np.int64(20), "seed": np.int64(7), "power": "eisenstein-hu"}
+    (ours,) = zeldo.run(
+        engine="cola", steps=np.int64(2), mesh_factor=np.float32(1), redshift=np.float32(0), **given
+    )
+    (plain,) = zeldo.run(engine="cola", steps=2, mesh_factor=1, redshift=0, **TINY)
+    assert np.array_equal(ours.psi, plain.psi) and ours.settings == plain.settings
+    assert "box = True" in refusal(lambda: zeldo.run(**{**TINY, "box": True}))
+
+
+def test_no_redshift_is_today():
+    (out,) = zeldo.run(engine="zeldovich", redshift=None, **TINY)
+    assert out.redshift == 0
+    assert "redshift array(0.)" in refusal(lambda: zeldo.run(redshift=np.array(0.0), **TINY))
+
+
+def test_what_astropy_does_not_say_is_given_beside_it():
+    given = FlatLambdaCDM(H0=70, Om0=0.3)
+    ics = zeldo.initial_conditions(cosmology=given, omega_b=0.05, sigma_8=0.8, n_s=0.96, **TINY)
+    assert ics.cosmology == zeldo.Cosmology(omega_m=0.3, omega_b=0.05, h=0.7, n_s=0.96, sigma_8=0.8)
+    assert "omega_b" in refusal(lambda: zeldo.initial_conditions(cosmology=given, sigma_8=0.8, n_s=1, **TINY))
+
+
+def test_every_redshift_has_a_file_of_its_own():
+    close = [0.1234568, 0.1234567]
+    assert [path.name for path in output_paths("o.npz", close).values()] == [
+        "o_z0.1234568.npz",
+        "o_z0.1234567.npz",
+    ]
+    assert [path.name for path in output_paths("o.npz", [1.0, 1 / 3]).values()] == [
+        "o_z1.npz",
+        "o_z0.333333.npz",
+    ]
