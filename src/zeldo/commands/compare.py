@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Universe
+from zeldo.commands.universe import Universe, Whole
 
 
 def compare(
@@ -18,8 +18,9 @@ def compare(
     engine: Annotated[list[str], Parameter(negative="")],
     reference: str | None = None,
     redshift: Annotated[list[float] | None, Parameter(negative="")] = None,
-    steps: int | None = None,
+    steps: Whole | None = None,
     mesh_factor: float | None = None,
+    extrapolate: Annotated[bool, Parameter(negative="")] = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
 ) -> None:
     """Compare engines with a reference on the same initial conditions: accuracy, time and memory.
@@ -27,7 +28,8 @@ def compare(
     Parameters
     ----------
     engine:
-        zeldovich, 2lpt, cola, pm or p3m, given once for each; options as cola:mesh_factor=2,steps=20.
+        zeldovich, 2lpt, cola, pm, p3m, vnet, or a file of a network's weights, given once for each; options as
+        cola:mesh_factor=2,steps=20.
     reference:
         A reference run, a snapshot, or an engine; by default the particles of --ics where it has them, else p3m.
     redshift:
@@ -36,6 +38,8 @@ def compare(
         Steps of every engine that has them.
     mesh_factor:
         Mesh points per particle and dimension, of every engine that has them.
+    extrapolate:
+        Let networks leave the ranges of their model cards.
     output:
         A directory for the report, index.html and comparison.json.
     """
@@ -49,6 +53,7 @@ def compare(
         redshift=redshift,
         steps=steps,
         mesh_factor=mesh_factor,
+        extrapolate=extrapolate,
         output=output,
         command=" ".join(["zeldo", *sys.argv[1:]]),
         watch=Progress,

@@ -24,7 +24,7 @@ def import_(
     file:
         The map2map V-Net (.pt), the styled networks of Jamieson et al. 2022 (.pt) and 2024 (.npz).
     output:
-        The file to write, by default the same name with .safetensors.
+        The .safetensors file to write, by default of the same name.
     quantity:
         What the network predicts, where the file cannot tell: displacement by default.
     """

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from zeldo.commands.universe import Whole
+
 reproduce = App(name="reproduce", help="Published results, by this project's own runs.")
 
 
@@ -16,9 +18,9 @@ def deoliveira2020(
     *,
     engine: str = "vnet",
     nbody: str = "p3m",
-    n: int | None = None,
+    n: Whole | None = None,
     box: float | None = None,
-    seeds: Annotated[list[int] | None, Parameter(negative="", consume_multiple=True)] = None,
+    seeds: Annotated[list[Whole] | None, Parameter(negative="", consume_multiple=True)] = None,
     reference: Path | None = None,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("deoliveira2020"),
     quick: Annotated[bool, Parameter(negative="")] = False,

@@ -9,15 +9,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Universe
+from zeldo.commands.universe import Universe, Whole
 
 
 def run(
     *,
     universe: Universe | None = None,
     engine: str = "cola",
-    steps: int | None = None,
+    steps: Whole | None = None,
     mesh_factor: float | None = None,
+    extrapolate: Annotated[bool, Parameter(negative="")] = False,
     redshift: Annotated[list[float] | None, Parameter(negative="")] = None,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("zeldo.hdf5"),
 ) -> None:
@@ -26,11 +27,14 @@ def run(
     Parameters
     ----------
     engine:
-        zeldovich, 2lpt, cola, pm or p3m; further options as cola:start_redshift=19.
+        zeldovich, 2lpt, cola, pm, p3m, vnet, or a file of a network's weights; further options as
+        cola:start_redshift=19.
     steps:
         Steps of the engine, its default where absent.
     mesh_factor:
         Mesh points per particle and dimension, the engine's default where absent.
+    extrapolate:
+        Let a network leave the ranges of its model card; the output records it.
     redshift:
         When to write, 0 by default; may be given several times.
     output:
@@ -45,7 +49,8 @@ def run(
             engine=engine,
             steps=steps,
             mesh_factor=mesh_factor,
-            redshift=redshift or [0.0],
+            extrapolate=extrapolate,
+            redshift=redshift,
             output=output,
             progress=progress,
             **asdict(universe or Universe()),

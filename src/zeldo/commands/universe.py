@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
+
+
+def whole(kind: type, tokens: Sequence[Token]) -> int:
+    """The whole number of a text; `ValueError` for a fraction, which would be cut off."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+    if not number.is_integer():
+        raise ValueError(f"{text} is no whole number")
+    return int(number)
+
+
+Whole = Annotated[int, Parameter(converter=whole)]
 
 
 @Parameter(name="*")
@@ -32,9 +48,9 @@ class Universe:
     """Its change: w = w0 + wa (1 - a)."""
     box: float | None = None
     """Side of the box in Mpc/h (250)."""
-    n: int | None = None
+    n: Whole | None = None
     """Particles per side, even (128)."""
-    seed: int | None = None
+    seed: Whole | None = None
     """Of the phases (7)."""
     fixed: Annotated[bool, Parameter(negative="")] = False
     """Amplitudes of the modes fixed to their mean."""

@@ -1,0 +1,62 @@
+"""Engines beside one another: which options reach which, and what the warm-up needs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from zeldo.comparing import compare, warm_up
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines.registry import engine
+from zeldo.errors import InputError
+from zeldo.initial.conditions import InitialConditions
+from zeldo.networks.card import ModelCard
+from zeldo.networks.vnet import VNet
+from zeldo.networks.weights import save
+
+TINY = {"n": 16, "box": 31.25, "power": "eisenstein-hu"}
+
+
+@pytest.fixture(scope="module")
+def nets(tmp_path_factory) -> dict[str, str]:
+    """Networks at z = 1: the stride of one is 16, of the other 4."""
+    torch.manual_seed(0)
+    paths = {}
+    for name, levels in (("deep", 5), ("shallow", 3)):
+        arguments = {"channels": 1, "levels": levels}
+        card = ModelCard("vnet", arguments, "growth", "displacement", (1, 1), (1.9, 2.0), (0.1, 0.5))
+        paths[name] = str(tmp_path_factory.mktemp("nets") / f"{name}.safetensors")
+        save(VNet(**arguments).eval(), paths[name], card)
+    return paths
+
+
+def test_one_engine_may_stand_alone():
+    result = compare(engine="zeldovich", reference="2lpt", **TINY)
+    assert [one.engine for one in result.comparisons] == ["zeldovich"]
+
+
+@pytest.mark.parametrize(
+    "name", ["{deep}", "{shallow}:tiles=3", "p3m:start_redshift=9,reach=5,mesh_step=1,pair_accuracy=100"]
+)
+def test_what_runs_is_compared(nets, name):
+    """Networks at their own redshift, deep or in tiles; pair forces that reach far."""
+    assert len(compare(engine=name.format(**nets), reference="2lpt", redshift=1, **TINY).comparisons) == 1
+
+
+def test_the_warm_up_leaves_the_checkpoint_alone(tmp_path):
+    path = tmp_path / "c.npz"
+    path.write_bytes(b"of another run")
+    ics = InitialConditions(16.0, 8, Cosmology.preset("quijote"), np.zeros((8, 8, 8)))
+    warm_up(engine("p3m", checkpoint=str(path), mesh_step=1.0), ics, [9.0])
+    assert path.read_bytes() == b"of another run"
+
+
+def test_options_go_to_the_engines_that_have_them(nets):
+    chosen = compare(engine=["zeldovich", "cola"], steps=2, reference="2lpt", **TINY)
+    assert chosen.snapshots[1].settings["steps"] == 2
+    out = compare(engine=["zeldovich", nets["deep"]], extrapolate=True, reference="2lpt", **TINY)
+    assert out.snapshots[1].settings["extrapolate"] is True
+    for options in ({"steps": 0}, {"extrapolate": True}, {"mesh_factor": 1}):
+        with pytest.raises(InputError, match=f"zeldovich has no option '{next(iter(options))}'"):
+            compare(engine=["zeldovich", "2lpt"], reference="2lpt", **options, **TINY)
