@@ -95,7 +95,7 @@ class Network:
             ]
             psi, vel = made[0].psi, made[-1].vel
             assert psi is not None  # by its quantity
-            yield Snapshot(psi, vel, ics.box, ics.cosmology, z, self.name, ics.seed, settings)
+            yield Snapshot.of(ics, psi, vel, z, self.name, settings)
 
 
 def shipped_weights() -> Path:
