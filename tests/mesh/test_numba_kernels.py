@@ -13,7 +13,7 @@ from zeldo.mesh import painting
 from zeldo.mesh.numba_kernels import combine, paint, read, read_gradient
 
 BOX = 50.0
-# mesh as fine as the lattice, finer, coarser, and no multiple of it; with fewer and with more planes than stripes
+# mesh as fine as the lattice, finer, coarser, and no multiple of it; with few and with many planes
 SIZES = [(8, 8), (8, 16), (12, 6), (6, 10), (10, 14), (4, 4), (16, 66), (6, 134)]
 
 
