@@ -40,4 +40,5 @@ def config(store, tmp_path):
         "devices": 1,
         "threads": 1,  # tiny nets: threads that wait for each other take longer than the work
         "tensorboard": False,
+        "energy": False,
     }

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,12 +16,17 @@ from zeldo.cosmology.parameters import PRESETS
 from zeldo.engines.lpt import Zeldovich
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.initial.linear import initial_conditions
+from zeldo.networks.weights import load as load_network
 from zeldo.snapshot import write
 from zeldo.training.checkpoint import load_checkpoint
-from zeldo.training.config import DataConfig
+from zeldo.training.config import DataConfig, TrainConfig
+from zeldo.training.config import load as load_config
+from zeldo.training.energy import Used
+from zeldo.training.export import model_card
 from zeldo.training.loop import train
 from zeldo.training.losses import paper_loss
 from zeldo.training.pairs import Pairs
+from zeldo.training.state import State
 
 
 def weights(result):
@@ -149,6 +155,78 @@ def test_a_time_limit_stops_the_call(config):
     assert result.where.endswith("after 1e-06 hours")
 
 
+class KnownMeter:
+    """5 Wh each time that it is read."""
+
+    source = "by hand"
+
+    def start(self):
+        assert not vars(self).get("on")
+        self.on = True
+
+    def stop(self):
+        assert self.on
+        self.on = False
+        return Used(5.0)
+
+
+def test_energy_is_summed_over_resumes_and_told_with_its_basis(config, monkeypatch):
+    monkeypatch.setattr("zeldo.training.trainer.Meter", KnownMeter)
+    config["energy"] = True
+    train(config, stop_after=2)  # read when it is saved
+    train(config, stop_after=1)
+    result = train(config)
+    assert len(result.history) == 2 and result.best_epoch == 2
+    facts = json.loads(result.weights.with_suffix(".json").read_text())
+    # saved twice in the first epoch, read at its end for weights and checkpoint, then at the second's for weights
+    assert facts["energy_kwh"] == pytest.approx(5 * 5e-3)
+    assert (facts["energy_by"], facts["energy_hours"]) == ("by hand", facts["hours"])
+    assert "0.025 kWh" in load_network(result.weights).card.training
+
+
+def test_a_training_without_a_meter_tells_no_energy(config, monkeypatch):
+    monkeypatch.setattr("zeldo.training.energy.importlib.util.find_spec", lambda name: None)
+    result = train(config | {"energy": True})
+    facts = json.loads(result.weights.with_suffix(".json").read_text())
+    assert not [name for name in facts if "energy" in name]
+    assert "kWh" not in load_network(result.weights).card.training
+
+
+def test_codecarbon_measures_a_training(config):
+    pytest.importorskip("codecarbon")
+    result = train(config | {"energy": True, "epochs": 1})
+    facts = json.loads(result.weights.with_suffix(".json").read_text())
+    assert 0 < facts["energy_kwh"] < 0.1
+    assert facts["energy_by"].startswith("codecarbon ")
+
+
+def test_energy_of_a_part_of_a_training_says_of_which(config):
+    result = train(config)
+    facts = json.loads(result.weights.with_suffix(".json").read_text())
+    state = State(seconds=3600.0, metered_from=3600.0)
+    state.seconds = 9000.0
+    state.add_energy(120.0)
+    facts |= {"hours": 2.5, **state.energy("by hand")}
+    card = model_card(load_config(config, TrainConfig), facts)
+    assert "2.50 hours on CPU, 1 threads, 0.12 kWh in 1.50 of them. Adam" in card.training
+
+
+def test_hours_in_which_the_process_stood_still_do_not_count(config, monkeypatch):
+    from types import SimpleNamespace
+
+    from zeldo.training import trainer
+
+    offset = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + offset[0])
+    monkeypatch.setattr(trainer, "time", clock)
+
+    def stand_still(done, total, text):
+        offset[0] += 7200.0 if done == 3 else 0.0
+
+    result = train(config, progress=stand_still)
+    assert 0 < result.history[-1]["seconds"] < 600
+
+
 def test_tensorboard_gets_curves_and_pictures(config):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -187,6 +265,7 @@ def test_the_best_network_is_left_with_its_card(config):
     card = net.card
     assert (card.normalisation, card.spacing, card.redshift) == ("growth", (4.0, 4.0), (0.0, 0.0))
     assert card.omega_m == (0.2, 0.4)
+    assert card.sigma_8 == (0.834, 0.834)  # of the runs
     for words in (
         "4 runs by second order",
         "16^3 particles in 64 Mpc/h",

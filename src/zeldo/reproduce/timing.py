@@ -22,9 +22,9 @@ from zeldo.engines.registry import Engine
 from zeldo.initial.conditions import InitialConditions
 from zeldo.report.files import write_text
 from zeldo.report.html import processor
-from zeldo.reproduce.energy import Meter
 from zeldo.reproduce.truth import options
 from zeldo.snapshot.snapshot import Snapshot
+from zeldo.training.energy import Meter
 
 REPEATS = 3  # of what takes seconds; N-body runs once
 PACKAGES = ("numpy", "numba", "torch", "ducc0")

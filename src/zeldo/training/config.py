@@ -12,9 +12,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from zeldo.cosmology.parameters import PRESETS, Cosmology
+from zeldo.cosmology.parameters import PRESETS, RANGES, Cosmology
 from zeldo.errors import InputError, nearest
 from zeldo.training.store import PSI_STEP, VEL_STEP
 
@@ -148,14 +156,20 @@ class TrainConfig(Section):
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     checkpoint_minutes: float = Field(default=10.0, gt=0)
     tensorboard: bool = True
+    energy: bool = True  # measured by codecarbon where it is installed
     range_omega_m: tuple[float, float] | None = None  # of the card; None: that of the training runs
+    range_sigma_8: tuple[float, float] | None = None  # the same
     notes: str = ""  # for the card
 
-    @field_validator("range_omega_m")
+    @field_validator("range_omega_m", "range_sigma_8")
     @classmethod
-    def _lowest_first(cls, given: tuple[float, float] | None) -> tuple[float, float] | None:
-        if given is not None and not 0 < given[0] <= given[1] <= 1:
-            raise ValueError("give the lowest and the highest omega_m, above 0 and up to 1")
+    def _lowest_first(
+        cls, given: tuple[float, float] | None, info: ValidationInfo
+    ) -> tuple[float, float] | None:
+        name = str(info.field_name).removeprefix("range_")
+        top = RANGES[name][1]
+        if given is not None and not 0 < given[0] <= given[1] <= top:
+            raise ValueError(f"give the lowest and the highest {name}, above 0 and up to {top:g}")
         return given
 
 

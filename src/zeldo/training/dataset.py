@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from zeldo.api import check_start, redshift_list
 from zeldo.cosmology.power import MODELS, linear_power
 from zeldo.errors import InputError, ZeldoError
 from zeldo.initial.linear import initial_conditions
@@ -71,7 +70,11 @@ def make_dataset(
 
 def _check(config: DatasetConfig, runs: list[Run]) -> None:
     """`InputError` for an engine, a redshift or a power spectrum that will not do, before anything is made."""
-    check_start(_teacher(config, None), redshift_list(config.redshifts))
+    from zeldo.engines.registry import MAX_REDSHIFT, check_redshifts
+
+    teacher = _teacher(config, None)
+    start = getattr(teacher, "start", None) or getattr(teacher, "start_redshift", None)
+    check_redshifts(config.redshifts, start or MAX_REDSHIFT)
     if runs and config.power not in MODELS:
         linear_power(runs[0].cosmology, config.power)
 

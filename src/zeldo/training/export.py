@@ -58,6 +58,7 @@ def model_card(config: TrainConfig, facts: dict[str, Any]) -> ModelCard:
         omega_m=config.range_omega_m or tuple(data["cosmology"]["omega_m"]),
         training=_note(config, facts),
         accuracy=facts.get("validation") or {},
+        sigma_8=config.range_sigma_8 or tuple(data["cosmology"]["sigma_8"]),
     )
 
 
@@ -76,6 +77,8 @@ def _note(config: TrainConfig, facts: dict[str, Any]) -> str:
     )
     if facts.get("energy_kwh") is not None:
         text += f", {facts['energy_kwh']:.3g} kWh"
+        if facts["energy_hours"] < 0.99 * facts["hours"]:
+            text += f" in {facts['energy_hours']:.2f} of them"
     text += f". {facts['optimizer']}, batch {facts['batch']}, {facts['loss']}, {facts['precision']}, seed "
     return f"{text}{facts['seed']}, zeldo {__version__}, {facts['date']}. {config.notes}".rstrip()
 

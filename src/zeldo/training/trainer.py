@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from contextlib import nullcontext, suppress
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,43 +15,22 @@ import torch
 from zeldo.errors import ConvergenceError, InputError
 from zeldo.networks.vnet import VNet
 from zeldo.training.batches import Batches
-from zeldo.training.checkpoint import (
-    Average,
-    load_checkpoint,
-    random_state,
-    restore_random_state,
-    save_checkpoint,
-)
+from zeldo.training.checkpoint import Average, load_checkpoint, save_checkpoint
 from zeldo.training.config import TrainConfig
 from zeldo.training.devices import device_name, memory_format
+from zeldo.training.energy import Meter
 from zeldo.training.export import export, scale
 from zeldo.training.losses import paper_loss
 from zeldo.training.pairs import Pairs, prefetch
 from zeldo.training.schedule import cosine
 from zeldo.training.signals import stop_signals
+from zeldo.training.state import State, contents, put_back
 from zeldo.training.validation import Monitor, Score, mean, score
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Progress = Callable[[float, float, str], None]
-
-
-@dataclass
-class State:
-    """Where a training stands; with the weights and the optimizer all that the next step depends on."""
-
-    epoch: int = 0  # from 0; epochs that are done
-    step: int = 0  # optimizer steps done in this epoch
-    steps: int = 0  # optimizer steps done in all
-    per_epoch: int = 0  # steps of an epoch, fixed when training starts
-    samples: int = 0
-    seconds: float = 0.0
-    best: float = math.inf
-    best_epoch: int = -1
-    names: list[str] = field(default_factory=list)  # the pairs of this epoch
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    history: list[dict] = field(default_factory=list)  # one entry an epoch
 
 
 class Trainer:
@@ -89,6 +67,7 @@ class Trainer:
         )
         self.last, self.best = config.output / "last.pt", config.output / "best.pt"
         self.stopped = ""  # why, where it was
+        self.meter: Meter | None = None
 
     def run(self, stop_after: int | None = None) -> bool:
         """Train to the end (True), or until a signal, the time limit, or `stop_after` steps of this call."""
@@ -100,6 +79,8 @@ class Trainer:
             self.config.tensorboard and self.fabric.is_global_zero,
             self.state.steps or None,
         )
+        if self.config.energy and self.fabric.is_global_zero:
+            self._start_meter()
         try:
             with stop_signals() as self.signal:
                 while self.state.epoch < self.config.epochs:
@@ -109,7 +90,15 @@ class Trainer:
                     self._end_epoch()
         finally:
             self.monitor.close()
+            if self.meter is not None:
+                self.meter.stop()
         return self.state.epoch >= self.config.epochs
+
+    def _start_meter(self) -> None:
+        with suppress(Exception):  # a training does not end for want of a meter
+            self.meter = Meter()
+            self.meter.start()
+        self.state.metered_from = self.state.seconds
 
     def _begin_epoch(self) -> None:
         state, config = self.state, self.config
@@ -131,6 +120,7 @@ class Trainer:
         self.net.train()
         count = option.accumulate
         batches = prefetch(self.batches.make, state.step * count, self.batches.steps * count)
+        times: list[float] = []
         clock = time.monotonic()
         for _ in range(state.step, self.batches.steps):
             self._set_rate()
@@ -151,7 +141,9 @@ class Trainer:
             if self.average:
                 self.average.update(self.net.module, state.steps)
             now = time.monotonic()
-            state.seconds, clock = state.seconds + now - clock, now
+            times.append(now - clock)
+            # a process that stood still for hours did not train for hours
+            state.seconds, clock = state.seconds + min(times[-1], 10 * median(times)), now
             self._tell(parts)
             if self._should_stop():
                 batches.close()
@@ -202,6 +194,7 @@ class Trainer:
         state.epoch, state.step, state.names, state.sums = state.epoch + 1, 0, [], [0.0, 0.0, 0.0]
         state.seconds += time.monotonic() - started
         if better and self.fabric.is_global_zero:
+            self._count_energy()
             save_checkpoint(self.best, {"model": self.judge.state_dict(), "epoch": state.best_epoch})
             export(self.judge, self.config, self._story(names, found))
         self.save()
@@ -237,6 +230,7 @@ class Trainer:
             "steps": state.steps,
             "samples": state.samples,
             "hours": round(state.seconds / 3600, 3),
+            **state.energy(self.meter.source if self.meter else ""),
             "device": device_name(self.fabric.device),
             "devices": self.fabric.world_size,
             "batch": self.batches.per_step,
@@ -280,47 +274,20 @@ class Trainer:
 
     def save(self) -> None:
         """The checkpoint to go on from."""
+        self._count_energy()
         if self.fabric.is_global_zero:
-            save_checkpoint(
-                self.last,
-                {
-                    "state": vars(self.state),
-                    "model": self.net.module.state_dict(),
-                    "average": self.average.state if self.average else {},
-                    "optimizer": self.optimizer.state_dict(),
-                    "plateau": self.plateau.state_dict(),
-                    "random": random_state(),
-                    "fixed": self._fixed(),
-                },
-            )
+            save_checkpoint(self.last, contents(self))
         self.saved = time.monotonic()
 
     def restore(self) -> None:
         """Go on from the checkpoint. Raises `InputError` where it is of another network or other data."""
-        kept = load_checkpoint(self.last)
-        for name, value in self._fixed().items():
-            if kept["fixed"].get(name) != value:
-                raise InputError(
-                    f"{self.last} was trained with {name} = {kept['fixed'].get(name)!r}, the configuration "
-                    f"says {value!r}: set it back, or choose another output"
-                )
-        self.state = State(**kept["state"])
-        self.net.module.load_state_dict(kept["model"])
-        self.optimizer.load_state_dict(kept["optimizer"])
-        self.plateau.load_state_dict(kept["plateau"])
-        if self.average is not None and kept["average"]:
-            self.average.state = {k: v.to(self.fabric.device) for k, v in kept["average"].items()}
-        restore_random_state(kept["random"])
+        put_back(self, load_checkpoint(self.last))
 
-    def _fixed(self) -> dict[str, Any]:
-        """What must stay the same when a training is resumed."""
-        config = self.config
-        return {
-            **{f"network.{name}": value for name, value in config.network.model_dump().items()},
-            "data.redshift": config.data.redshift,
-            "optimizer.ema": config.optimizer.ema,
-            "seed": config.seed,
-        }
+    def _count_energy(self) -> None:
+        """Add to the state what was used since the last time."""
+        if self.meter is not None:
+            self.state.add_energy(self.meter.stop().energy)
+            self.meter.start()
 
 
 @torch.no_grad()

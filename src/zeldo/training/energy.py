@@ -24,11 +24,13 @@ class Meter:
     """`with Meter("FRA").measured() as used: ...`
 
     country: three letters (ISO 3166), for the carbon of its electricity; None is the average of the world. `how` says in
-    one line what the numbers are. Raises `InputError` for a country that codecarbon does not know.
+    one line what the numbers are, `source` what that of the energy is. Raises `InputError` for a country that codecarbon
+    does not know.
     """
 
     def __init__(self, country: str | None = None) -> None:
         self._tracker: Any = None
+        self.source = ""
         self.how = "codecarbon is not installed: energy was not measured"
         if importlib.util.find_spec("codecarbon") is None:
             return
@@ -53,16 +55,21 @@ class Meter:
     def measured(self) -> Iterator[Used]:
         """Measures its block, which must not hold another one."""
         used = Used()
-        if self._tracker is None:
-            yield used
-            return
-        self._tracker.start_task()
+        self.start()
         try:
             yield used
         finally:
-            data = self._tracker.stop_task()
-            if data is not None:
-                used.energy, used.co2 = 1e3 * data.energy_consumed, 1e3 * data.emissions
+            found = self.stop()
+            used.energy, used.co2 = found.energy, found.co2
+
+    def start(self) -> None:
+        if self._tracker is not None:
+            self._tracker.start_task()
+
+    def stop(self) -> Used:
+        """What was used since `start`."""
+        data = None if self._tracker is None else self._tracker.stop_task()
+        return Used() if data is None else Used(1e3 * data.energy_consumed, 1e3 * data.emissions)
 
     def _describe(self, country: str | None) -> str:
         import codecarbon
@@ -75,7 +82,8 @@ class Meter:
         where = (
             f"electricity of {country}" if country else "country unknown, electricity of the world's average"
         )
-        return f"codecarbon {codecarbon.__version__}, {source}; CO2 an estimate ({where})"
+        self.source = f"codecarbon {codecarbon.__version__}, {source}"
+        return f"{self.source}; CO2 an estimate ({where})"
 
 
 def _check(country: str) -> None:
