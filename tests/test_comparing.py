@@ -34,6 +34,8 @@ def nets(tmp_path_factory) -> dict[str, str]:
 def test_one_engine_may_stand_alone():
     result = compare(engine="zeldovich", reference="2lpt", **TINY)
     assert [one.engine for one in result.comparisons] == ["zeldovich"]
+    with pytest.raises(InputError, match="engine None is not allowed"):
+        compare(engine=None, reference="2lpt", **TINY)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -53,7 +53,7 @@ def compare(
     directory for index.html and comparison.json. watch: makes a context manager that gives a progress callback, called
     with the engine's name. universe: the arguments of `initial_conditions`; by default those of the reference file.
     """
-    names = [engine] if isinstance(engine, str | os.PathLike) else list(engine)
+    names: list[Any] = [engine] if isinstance(engine, str) or not isinstance(engine, Iterable) else [*engine]
     chosen = _engines(names, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
     with nullcontext() if output is None else directory(output):
         ics, truth, name = _truth(reference, redshift, universe)

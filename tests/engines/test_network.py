@@ -90,6 +90,7 @@ def test_networks_of_the_wrong_quantity_are_refused(ics, tmp_path):
         {"tiles": 0},
         {"device": "foo"},
         {"device": 3.5},
+        {"device": "meta"},
         {"weights": 3},
         {"velocity": True},
         {"extrapolate": "yes"},

@@ -75,7 +75,7 @@ def check_device(device: str) -> str:
     import torch
 
     try:
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).cpu()  # torch's "meta" takes fields and gives none back
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(
