@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def spawn(command: Sequence[str]) -> dict:
     """wall and cpu seconds, peak_gb, status and text of a command in a fresh process."""
     small = [sys.executable, "-S", "-c", SMALL_PARENT, *command]
-    return json.loads(subprocess.run(small, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    # Python keeps its compiled modules, as it does unless somebody tells it not to
+    usual = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(small, cwd=ROOT, capture_output=True, text=True, check=True, env=usual)
+    return json.loads(done.stdout)
 
 
 def _command(n: int, runs: int, result: dict) -> dict:

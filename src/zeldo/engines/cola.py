@@ -88,4 +88,4 @@ class Cola:
         )
         settings = {**asdict(self), "start_redshift": self.start, "exponent": self.n_lpt}
         for z, psi, vel in states:
-            yield Snapshot(psi, vel, ics.box, ics.cosmology, z, self.name, ics.seed, settings)
+            yield Snapshot.of(ics, psi, vel, z, self.name, settings)

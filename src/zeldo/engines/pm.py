@@ -60,4 +60,4 @@ class ParticleMesh:
             progress=progress,
         )
         for z, psi, vel in states:
-            yield Snapshot(psi, vel, ics.box, ics.cosmology, z, self.name, ics.seed, asdict(self))
+            yield Snapshot.of(ics, psi, vel, z, self.name, asdict(self))
