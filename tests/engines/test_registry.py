@@ -124,3 +124,10 @@ def test_whole_numbers_are_checked():
     check_whole("steps", 3, 1, 5)
     for bad in (0, 6, 2.0, "3", None, True):
         assert "steps = " in refusal(lambda bad=bad: check_whole("steps", bad, 1, 5))
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "vnet"])
+def test_a_snapshot_says_how_its_phases_were_drawn(name):
+    (snapshot,) = engine(name).run(universe(8, 16.0), [9.0])
+    assert (snapshot.seed, snapshot.fixed, snapshot.flip) == (1, False, False)
+    assert snapshot.power

@@ -63,6 +63,15 @@ def test_the_line_extrapolates_the_time_left():
         assert progress.line() == "pm: compiling, 30 s"
 
 
+def test_what_a_resumed_run_had_done_before_does_not_count_as_fast_work():
+    with Progress("train", stream=io.StringIO()) as progress:
+        progress(60, 100, "step 60")
+        progress(70, 100, "step 70")
+        progress._start -= 40
+        progress._first = (progress._first[0] - 20, progress._first[1])
+        assert progress.line() == "train: 70 %, step 70, 40 s, 1 min 0 s left"
+
+
 def test_an_interrupted_run_knows_where_it_stopped():
     stream = Terminal()
     progress = Progress("cola", stream=stream, patience=0.02)

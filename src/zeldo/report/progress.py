@@ -33,6 +33,7 @@ class Progress:
         self.done: float = 0
         self.total: float | None = None
         self.text = ""
+        self._first: tuple[float, float] | None = None  # when the first call came, and what was done then
         self._patience, self._log_every = patience, log_every
         self._stream = sys.stderr if stream is None else stream
         self._lock = threading.Lock()
@@ -53,6 +54,7 @@ class Progress:
     def __call__(self, done: float, total: float | None = None, text: str = "") -> None:
         with self._lock:
             self.done, self.total, self.text = done, total, text
+            self._first = self._first or (time.monotonic(), done)
             if self._bar is not None:
                 self._bar.update(self._task, completed=done, total=total, text=text)
             elif not self._terminal and time.monotonic() - self._logged >= self._log_every:
@@ -79,8 +81,13 @@ class Progress:
         parts = [] if share is None else [f"{100 * share:.0f} %"]
         parts += [self.text] if self.text else []
         parts.append(duration(elapsed))
-        if share:
-            parts.append(f"{duration(elapsed * (1 / share - 1))} left")
+        if share and self.total:
+            # from the first call on, where there were more: what was resumed was done before, and the first step compiles
+            began, before = self._first or (self._start, 0.0)
+            if not self.done > before:
+                began, before = self._start, 0.0
+            pace = (time.monotonic() - began) / (self.done - before)
+            parts.append(f"{duration(pace * (self.total - self.done))} left")
         return f"{self.title}: " + ", ".join(parts)
 
     def _show(self) -> None:
