@@ -54,7 +54,7 @@ class Growth:
         from scipy.integrate import solve_ivp
         from scipy.interpolate import CubicHermiteSpline
 
-        def rhs(lna: float, y: np.ndarray) -> list[float]:
+        def rhs(lna: float | np.ndarray, y: np.ndarray) -> list:
             a = np.exp(lna)
             friction = 2 + _dlne_dlna(cosmology, a)
             source = 1.5 * omega_m_at(cosmology, a)
@@ -77,10 +77,9 @@ class Growth:
         # ln D is smooth enough for a cubic spline to 1e-9; its slope f is tabulated beside it
         self._ln1 = CubicHermiteSpline(nodes, np.log(d1), dd1 / d1)
         self._ln2 = CubicHermiteSpline(nodes, np.log(-d2), dd2 / d2)
-        slope1 = [rhs(t, y)[1] for t, y in zip(nodes, solution.y.T, strict=True)]
-        slope2 = [rhs(t, y)[3] for t, y in zip(nodes, solution.y.T, strict=True)]
-        self._f1 = CubicHermiteSpline(nodes, dd1 / d1, np.array(slope1) / d1 - (dd1 / d1) ** 2)
-        self._f2 = CubicHermiteSpline(nodes, dd2 / d2, np.array(slope2) / d2 - (dd2 / d2) ** 2)
+        _, slope1, _, slope2 = rhs(nodes, solution.y)
+        self._f1 = CubicHermiteSpline(nodes, dd1 / d1, slope1 / d1 - (dd1 / d1) ** 2)
+        self._f2 = CubicHermiteSpline(nodes, dd2 / d2, slope2 / d2 - (dd2 / d2) ** 2)
         self._norm = float(self._ln1(0.0))
         self._nodes = (nodes, np.log(d1) - self._norm)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -139,6 +140,11 @@ def second_slope(growth: Growth, a: float) -> float:
 
 def _integral(function: Callable[[np.ndarray], np.ndarray], a0: float, a1: float) -> float:
     """Gauss-Legendre with 24 points: exact to rounding for the smooth rates here."""
-    x, w = np.polynomial.legendre.leggauss(24)
+    x, w = _gauss_legendre()
     half = 0.5 * (a1 - a0)
     return float(half * np.sum(w * function(a0 + half * (x + 1))))
+
+
+@lru_cache
+def _gauss_legendre() -> tuple[np.ndarray, np.ndarray]:
+    return np.polynomial.legendre.leggauss(24)
