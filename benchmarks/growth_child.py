@@ -20,7 +20,7 @@ def main(n: int) -> None:
     _forget_peak()
     run_all()
     peak = _status("VmHWM")
-    timing = measure(run_all, 7 if n <= 64 else 5 if n <= 128 else 2, warm=0)
+    timing = measure(run_all, 21 if n <= 64 else 7 if n <= 128 else 3, warm=1)
     found = {
         "n": n,
         "wall_s": timing.median,

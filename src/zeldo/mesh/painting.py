@@ -93,7 +93,7 @@ def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignor
                 for j in range(b * n // pencils, (b + 1) * n // pencils):
                     locate(psi, i, j, scale, offset, m, m, own, part, at)
                     for k in range(n):
-                        prefetch(rho, at, k + AHEAD)
+                        prefetch(rho, at, k + AHEAD, np.int64(1))
                         if at[0, k] < 0:
                             left[start + missed] = (i * n + j) * n + k
                             missed += 1

@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import njit, prange, types
 from numba.extending import intrinsic
 
-from zeldo.mesh.rows import PARALLEL, locate, u64
+from zeldo.mesh.rows import AHEAD, PARALLEL, locate, prefetch, u64
 
 
 @njit(**PARALLEL)
@@ -85,6 +85,7 @@ def read_vector(field, psi, scale, offset, out):  # type: ignore[no-untyped-def]
         for j in range(n):
             locate(psi, i, j, scale, offset, m, m + np.int32(1), whole, part, at)
             for k in range(n):
+                prefetch(g, at, k + AHEAD, four)
                 fx, fy, fz = part[0, k], part[1, k], part[2, k]
                 gx, gy = one - fx, one - fy
                 r00 = at[0, k]

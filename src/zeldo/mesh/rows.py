@@ -48,12 +48,15 @@ def _prefetch(_, array, index):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def prefetch(mesh, at, k):  # type: ignore[no-untyped-def]
-    """Asks for the four columns around particle k of a row that `locate` has seen, or around its last."""
+def prefetch(mesh, at, k, width):  # type: ignore[no-untyped-def]
+    """Asks for the four columns around particle k of a row that `locate` has seen, or around its last.
+
+    width: numbers at a mesh point.
+    """
     k = min(k, at.shape[1] - 1)
     r = np.int64(at[0, k])
     for index in (r, r + at[2, k], r + at[1, k], r + at[1, k] + at[2, k]):
-        _prefetch(mesh, index)  # type: ignore
+        _prefetch(mesh, width * index)  # type: ignore
 
 
 @njit(inline="always")
