@@ -198,8 +198,12 @@ def test_an_interrupted_run_ends_with_130_and_leaves_no_file(tmp_path):
         time.sleep(0.1)
         if "ducc0" in Path(f"/proc/{running.pid}/maps").read_text():
             break
-    running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=60)
+    # again if need be: Python drops an interrupt that comes in the middle of a callback of the compiler
+    for _ in range(30):
+        running.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            _, err = running.communicate(timeout=2)
+            break
     assert running.returncode == 130
     assert err.strip().splitlines()[-1].startswith("zeldo: interrupted")
     assert os.listdir(tmp_path) == []

@@ -61,7 +61,8 @@ class RunStore:
                 raise InputError(f"{name} = {step!r} is not allowed: give a step above 0, or 0 for float32")
         self.psi_step, self.vel_step = psi_step, vel_step
         if not (self.path / "zarr.json").exists():
-            if self.path.is_file() or any(not p.name.startswith(".") for p in self.path.glob("*")):
+            taken = self.path.is_file() or any(not p.name.startswith(".") for p in self.path.glob("*"))
+            if taken and not (self.path / "zarr.json").exists():  # another process may have made it just now
                 raise InputError(f"{self.path} is no store of runs: give a new path or that of a store")
             if not create:
                 raise InputError(f"no store of runs at {self.path}: make one by `zeldo dataset`")
