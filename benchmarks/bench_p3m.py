@@ -22,7 +22,7 @@ from zeldo.engines.p3m_steps import schedule
 from zeldo.engines.pair_force import PairForce
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
-from zeldo.initial.lpt import linear_displacement, second_order_displacement
+from zeldo.initial.lpt import displacements
 from zeldo.snapshot.reference import read_reference
 from zeldo.snapshot.snapshot import Snapshot
 from zeldo.statistics import K_SHOWN, Comparison, Reference, friends_of_friends
@@ -82,7 +82,7 @@ def forces(result: dict, n: int) -> None:
     """Splits on a 2LPT displacement field: the forces' transfer function and error over the finest force."""
     heading(f"The force on 2LPT particles near their lattice, {n}^3: error against mesh 4N, reach 3")
     ics = realisation(n)
-    first, second, g = linear_displacement(ics), second_order_displacement(ics), growth(ics.cosmology)
+    (first, second), g = displacements(ics), growth(ics.cosmology)
     shares = (0.25, 0.5, 0.75)
     k = np.fft.fftfreq(n, 1 / n)
     index = np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k[: n // 2 + 1] ** 2).round().astype(int)

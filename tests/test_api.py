@@ -11,18 +11,10 @@ import pytest
 from astropy.cosmology import FlatLambdaCDM
 
 import zeldo
+from refusals import refusal
 from zeldo.api import output_paths, parse_engine
-from zeldo.errors import InputError
 
 TINY = {"n": 8, "box": 20, "power": "eisenstein-hu"}
-
-
-def refusal(call) -> str:
-    with pytest.raises(InputError) as caught:
-        call()
-    line = str(caught.value)
-    assert "\n" not in line
-    return line
 
 
 def test_packages_are_attributes():

@@ -4,19 +4,10 @@ import numpy as np
 import pytest
 from astropy import cosmology as astropy_cosmology
 
+from refusals import refusal
 from zeldo.cosmology.parameters import RANGES, Cosmology
-from zeldo.errors import InputError
 
 FIDUCIAL = {"omega_m": 0.3175, "omega_b": 0.049, "h": 0.6711, "n_s": 0.9624, "sigma_8": 0.834}
-
-
-def refusal(call) -> str:
-    """The one line of an InputError."""
-    with pytest.raises(InputError) as caught:
-        call()
-    line = str(caught.value)
-    assert "\n" not in line
-    return line
 
 
 def test_the_quijote_preset_is_the_published_one():

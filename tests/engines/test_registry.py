@@ -4,17 +4,8 @@ import numpy as np
 import pytest
 from waves import universe
 
+from refusals import refusal
 from zeldo.engines.registry import MODULES, check_redshifts, check_whole, engine, engine_class
-from zeldo.errors import InputError
-
-
-def refusal(call) -> str:
-    """The one line of an InputError."""
-    with pytest.raises(InputError) as caught:
-        call()
-    line = str(caught.value)
-    assert "\n" not in line
-    return line
 
 
 @pytest.mark.parametrize("name", ["zeldovich", "2lpt", "cola", "pm"])

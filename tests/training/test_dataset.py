@@ -67,7 +67,7 @@ def test_every_run_of_the_design_is_made_validation_first(teacher, given):
     assert result.made == ["s00000011", "s00000001", "s00000002", "s00000003"]
     row = result.store.row("s00000011")
     assert (row["part"], row["redshifts"], row["settings"]) == ("validation", [1.0, 0.0], {"strength": 1.0})
-    assert row["wall_seconds"] >= 0
+    assert isinstance(row["wall_seconds"], float)
     ics, psi, vel = result.store.read("s00000002", 1.0)
     want = next(iter(second_order(ics, [1.0])))
     np.testing.assert_allclose(psi, want.psi, atol=0.003)

@@ -11,7 +11,7 @@ import numpy as np
 from zeldo.cosmology.background import expansion, growth
 from zeldo.engines.registry import Progress, check_redshifts, register
 from zeldo.initial.conditions import InitialConditions
-from zeldo.initial.lpt import linear_displacement, second_order_displacement
+from zeldo.initial.lpt import displacements, linear_displacement
 from zeldo.snapshot.snapshot import Snapshot
 
 
@@ -27,9 +27,8 @@ class _Perturbation:
     ) -> Iterator[Snapshot]:
         redshifts = check_redshifts(redshifts)
         grow = growth(ics.cosmology)
-        terms = [(grow.d1, grow.f1, linear_displacement(ics))]
-        if self.order > 1:
-            terms.append((grow.d2, grow.f2, second_order_displacement(ics)))
+        orders = displacements(ics) if self.order > 1 else (linear_displacement(ics),)
+        terms = list(zip((grow.d1, grow.d2), (grow.f1, grow.f2), orders, strict=False))
         for count, z in enumerate(redshifts, 1):
             a = 1 / (1 + z)
             unit = 100 * a * float(expansion(ics.cosmology, a))

@@ -150,11 +150,11 @@ class Simulation:
 
     def start(self) -> None:
         """2LPT at the start redshift."""
-        from zeldo.initial.lpt import linear_displacement, second_order_displacement
+        from zeldo.initial.lpt import displacements
 
         a = 1 / (1 + self.engine.start_redshift)
         w = self.weights
-        first, second = linear_displacement(self.ics), second_order_displacement(self.ics)
+        first, second = displacements(self.ics)
         psi = np.float32(w.growth.d1(a)) * first + np.float32(w.growth.d2(a)) * second
         self.resume(psi, np.float32(w.momentum(a)) * first + np.float32(w.momentum2(a)) * second)
 

@@ -11,8 +11,8 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 def keep_freed_memory() -> bool:
     """Let the C library keep what is freed for the next request, from now on and for the whole process.
 
-    glibc gives large blocks back to the kernel, which clears every page again for the next layer: a quarter of the
-    time of a training step on a CPU, far more on a virtual machine whose host takes free pages away. False where
+    glibc gives large blocks back to the kernel, which clears every page again for the next layer: a good part of a
+    training step on a CPU, most of it on a virtual machine whose host takes free pages away. False where
     the C library is another, and nothing changed.
     """
     try:

@@ -8,21 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zeldo._version import __version__
-from zeldo.errors import InputError
 from zeldo.snapshot.atomic import writing
 from zeldo.statistics.comparison import Comparison
-
-
-def make_directory(directory: str | os.PathLike[str]) -> Path:
-    """The directory, made where absent. `InputError` where it cannot be, or where a file has its name."""
-    path = Path(directory)
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file: a report needs a directory; give another name")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"directory {path} cannot be made ({error.strerror}): write elsewhere") from error
-    return path
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from zeldo._version import __version__
 from zeldo.errors import InputError
-from zeldo.report.files import make_directory, write_json, write_text
+from zeldo.report.files import write_json, write_text
 from zeldo.report.labels import (
     K_SHOWN,
     at_k,
@@ -29,6 +29,7 @@ from zeldo.report.labels import (
     settings_text,
     transfer_text,
 )
+from zeldo.snapshot.atomic import make_directory
 from zeldo.snapshot.snapshot import Snapshot
 from zeldo.statistics.comparison import Comparison
 

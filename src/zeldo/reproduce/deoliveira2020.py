@@ -20,9 +20,10 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.registry import Engine, check_whole
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, check_grid
-from zeldo.report.files import make_directory, write_json
+from zeldo.report.files import write_json
 from zeldo.reproduce.timing import Entry, TimingTable, paired_run, table_key
 from zeldo.reproduce.truth import NBody, ReferenceFile, Truth, nearest_file, reference_files
+from zeldo.snapshot.atomic import make_directory
 from zeldo.snapshot.snapshot import Snapshot
 from zeldo.statistics.comparison import Comparison, FieldComparison, Reference
 from zeldo.training.energy import Meter

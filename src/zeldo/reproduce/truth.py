@@ -13,8 +13,8 @@ from zeldo.engines.checkpoint import run_key
 from zeldo.engines.registry import Engine
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.initial.conditions import InitialConditions
-from zeldo.report.files import make_directory
 from zeldo.snapshot import read, write
+from zeldo.snapshot.atomic import make_directory
 from zeldo.snapshot.snapshot import Snapshot
 
 KEY = "run"  # the entry of a kept snapshot's settings that says what made it

@@ -67,20 +67,27 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
             temporary.unlink()
 
 
-@contextmanager
-def directory(path: str | os.PathLike) -> Iterator[Path]:
-    """A directory, made where absent, and gone again after a block that leaves nothing in it.
-
-    Raises `InputError` where it cannot be made, or where a file has its name.
-    """
+def make_directory(path: str | os.PathLike) -> Path:
+    """The directory, made where absent. `InputError` where it cannot be, or where a file has its name."""
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file, not a directory: give another name")
-    made = [one for one in (path, *path.parents) if not one.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path} cannot be made a directory ({error.strerror}): write elsewhere") from error
+    return path
+
+
+@contextmanager
+def directory(path: str | os.PathLike) -> Iterator[Path]:
+    """A directory, made where absent, and gone again after a block that leaves nothing in it.
+
+    Raises `InputError` as `make_directory` does.
+    """
+    path = Path(path)
+    made = [one for one in (path, *path.parents) if not one.exists()]
+    make_directory(path)
     try:
         yield path
     finally:
