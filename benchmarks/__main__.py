@@ -12,7 +12,15 @@ from pathlib import Path
 from benchmarks.output import RESULTS, heading, save
 
 # those that are timed alone first, the heavy ones last
-ORDER = ("bench_speed", "bench_pysco", "bench_cost", "bench_accuracy", "bench_vnet", "bench_choice", "bench_p3m")
+ORDER = (
+    "bench_speed",
+    "bench_pysco",
+    "bench_cost",
+    "bench_accuracy",
+    "bench_vnet",
+    "bench_choice",
+    "bench_p3m",
+)
 COMMITTED = Path(__file__).parent / "results.json"
 
 
