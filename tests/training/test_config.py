@@ -58,7 +58,7 @@ def test_a_value_is_no_table_to_reach_into(dotted):
         (DatasetConfig, {"redshifts": [-1.0]}, "redshifts must be numbers, 0 or more"),
         (DatasetConfig, {"redshifts": [float("nan")]}, "redshifts must be numbers, 0 or more"),
         (DatasetConfig, {"workers": 0}, "workers = 0"),
-        (TrainConfig, {"optimizer": {"learning_rate": 1}}, r"in \[optimizer\].*known are rate"),
+        (TrainConfig, {"optimizer": {"learning_rate": 1}}, r"in \[optimizer\].*known are name"),
         (TrainConfig, {"data": {}}, "give one of store, dataset or snapshots"),
         (TrainConfig, {"data": {"snapshots": [{"pth": "a"}]}}, "did you mean 'path'"),
         (TrainConfig, {"data": {"store": "a", "background": True}}, "background needs dataset"),

@@ -57,9 +57,10 @@ def test_a_training_beats_linear_theory_on_boxes_it_has_not_seen(config, store):
     assert last["l_psi"] < 0.9 * np.mean([e.psi for e in errors])
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
 @pytest.mark.parametrize("stop", [3, 4, 5], ids=["inside an epoch", "at its end", "in the next"])
-def test_a_resumed_training_equals_the_uninterrupted_one_to_the_bit(config, tmp_path, stop):
-    config["optimizer"] = {"rate": 1e-3, "ema": 0.9, "accumulate": 1, "clip": 1.0}
+def test_a_resumed_training_equals_the_uninterrupted_one_to_the_bit(config, tmp_path, stop, optimizer):
+    config["optimizer"] = {"name": optimizer, "rate": 1e-3, "ema": 0.9, "accumulate": 1, "clip": 1.0}
     whole = train(config | {"output": tmp_path / "whole"})
     part = train(config, stop_after=stop)
     assert (part.status, part.steps) == ("stopped", stop)
@@ -121,6 +122,7 @@ def test_progress_tells_loss_validation_rate_and_speed(config):
         {"data": {"crop": 8, "samples_per_run": 2}},
         {"data": {"augment": False}},
         {"optimizer": {"batch": 2, "accumulate": 2}},
+        {"optimizer": {"name": "muon"}},
         {"precision": "bf16-mixed"},
         {"network": {"channels": 2, "levels": 3}},
         {"memory_format": "channels_last"},
@@ -133,6 +135,13 @@ def test_every_way_of_training_runs(config, change):
     result = train(config, stop_after=2)
     assert result.steps == min(2, result.steps) > 0
     assert np.isfinite(load_checkpoint(result.checkpoint)["state"]["sums"]).all()
+
+
+@pytest.mark.parametrize(("native", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_the_precision_is_that_of_the_hardware_where_it_is_left_open(config, monkeypatch, native, precision):
+    monkeypatch.setattr("zeldo.networks.inference.native_bfloat16", lambda device: native)
+    result = train(config | {"precision": "auto", "epochs": 1})
+    assert json.loads(result.weights.with_suffix(".json").read_text())["precision"] == precision
 
 
 def test_batches_and_accumulation_take_as_many_steps(config, tmp_path):

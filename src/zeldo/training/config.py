@@ -121,6 +121,7 @@ class DataConfig(Section):
 
 
 class OptimizerConfig(Section):
+    name: Literal["adam", "muon"] = "adam"  # muon: for kernels; Adam for biases and norms
     rate: float = Field(default=1e-4, gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = Field(default=0.0, ge=0)
@@ -149,7 +150,7 @@ class TrainConfig(Section):
     epochs: int = Field(default=100, ge=1)
     hours: float = Field(default=0.0, ge=0)  # of this call; it stops and can be resumed; 0: no limit
     seed: int = Field(default=1, ge=0)
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "auto"] = "32-true"  # auto: bf16 where the hardware has it
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int | Literal["auto"] = "auto"
     threads: int | None = Field(default=None, ge=1)

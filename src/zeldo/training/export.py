@@ -91,7 +91,7 @@ def _recipe(config: TrainConfig) -> dict[str, Any]:
         "crop": f"crops of {config.data.crop}^3" if config.data.crop else "whole periodic boxes",
         "augmentation": "48 rotations and reflections, shifts" if config.data.augment else "none",
         "loss": f"ln(L_delta L_psi^{config.loss_weight:g})",
-        "optimizer": f"Adam {option.rate:g} {tuple(option.betas)}, {option.schedule}{ema}",
+        "optimizer": f"{option.name.capitalize()} {option.rate:g} {tuple(option.betas)}, {option.schedule}{ema}",
         "precision": config.precision,
         "seed": config.seed,
         "notes": config.notes,

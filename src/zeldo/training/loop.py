@@ -65,14 +65,18 @@ def train(
         from lightning_fabric import Fabric
     except ImportError:
         raise InputError("training needs lightning-fabric: pip install 'zeldo[train]'") from None
+    from zeldo.networks.inference import native_bfloat16
 
     config = load(config, TrainConfig, override)
-    count = _device_count(config)
+    count, kind = _devices(config)
+    if config.precision == "auto":
+        precision = "bf16-mixed" if native_bfloat16(kind) else "32-true"
+        config = config.model_copy(update={"precision": precision})
     with directory(config.output), _data(config, progress) as config:
         fabric = Fabric(
             accelerator=config.accelerator,
             devices=count,
-            precision=config.precision,
+            precision=config.precision,  # type: ignore[arg-type]
             strategy="ddp_spawn" if count > 1 else "auto",
         )
         if count > 1:
@@ -112,22 +116,23 @@ def _on_each(
     )
 
 
-def _device_count(config: TrainConfig) -> int:
-    """How many devices train. Raises `InputError` for those that are not there."""
+def _devices(config: TrainConfig) -> tuple[int, str]:
+    """How many devices train and of which type. Raises `InputError` for those that are not there."""
     import torch
 
     gpus = torch.cuda.device_count() if config.accelerator != "cpu" and torch.cuda.is_available() else 0
     if config.accelerator == "cuda" and not gpus:
         raise InputError("accelerator = 'cuda' but torch finds no CUDA device: set it to 'auto' or 'cpu'")
+    kind = "cuda" if gpus else "cpu"
     if config.devices == "auto":
-        return gpus or 1
+        return gpus or 1, kind
     there = gpus or os.cpu_count() or 1
     if not 1 <= config.devices <= there:
-        kind = "CUDA devices" if gpus else "processor cores"
+        what = "CUDA devices" if gpus else "processor cores"
         raise InputError(
-            f"devices = {config.devices} is not allowed: give 1 to {there}, the {kind} there are, or 'auto'"
+            f"devices = {config.devices} is not allowed: give 1 to {there}, the {what} there are, or 'auto'"
         )
-    return config.devices
+    return config.devices, kind
 
 
 @contextmanager

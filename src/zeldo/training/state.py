@@ -86,6 +86,7 @@ def _fixed(config: TrainConfig) -> dict[str, Any]:
     return {
         **{f"network.{name}": value for name, value in config.network.model_dump().items()},
         "data.redshift": config.data.redshift,
+        "optimizer.name": config.optimizer.name,
         "optimizer.ema": config.optimizer.ema,
         "seed": config.seed,
     }

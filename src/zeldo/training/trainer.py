@@ -16,11 +16,12 @@ from zeldo.errors import ConvergenceError, InputError
 from zeldo.networks.vnet import VNet
 from zeldo.training.batches import Batches
 from zeldo.training.checkpoint import Average, load_checkpoint, save_checkpoint
-from zeldo.training.config import TrainConfig
+from zeldo.training.config import OptimizerConfig, TrainConfig
 from zeldo.training.devices import device_name, memory_format
 from zeldo.training.energy import Meter
 from zeldo.training.export import export, scale
 from zeldo.training.losses import paper_loss
+from zeldo.training.muon import Muon
 from zeldo.training.pairs import Pairs, prefetch
 from zeldo.training.schedule import cosine
 from zeldo.training.signals import stop_signals
@@ -52,9 +53,7 @@ class Trainer:
         if config.data.crop:
             module.layout.sides(config.data.crop + 2 * self.halo)  # InputError where it is not legal
         option = config.optimizer
-        optimizer = torch.optim.Adam(
-            module.parameters(), option.rate, option.betas, weight_decay=option.weight_decay, fused=True
-        )
+        optimizer = make_optimizer(module, option)
         self.judge = copy.deepcopy(module).to(fabric.device).eval()  # what validation sees: best for EMA too
         self.net, self.optimizer = fabric.setup(module, optimizer)
         self.average = Average(self.net.module, option.ema) if option.ema else None
@@ -288,6 +287,14 @@ class Trainer:
         if self.meter is not None:
             self.state.add_energy(self.meter.stop().energy)
             self.meter.start()
+
+
+def make_optimizer(module: torch.nn.Module, option: OptimizerConfig) -> torch.optim.Optimizer:
+    if option.name == "muon":
+        return Muon(module, option.rate, option.betas, option.weight_decay)
+    return torch.optim.Adam(
+        module.parameters(), option.rate, option.betas, weight_decay=option.weight_decay, fused=True
+    )
 
 
 @torch.no_grad()
