@@ -54,7 +54,7 @@ class P3M:
     softening: float = 1 / 40
     start_redshift: float = 49.0
     mesh_step: float = 0.04
-    pair_accuracy: float = 0.04
+    pair_accuracy: float = 0.02
     checkpoint: str | os.PathLike | None = None
     checkpoint_minutes: float = 2.0
 
