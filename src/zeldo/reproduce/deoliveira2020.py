@@ -85,11 +85,11 @@ def reproduce(
     engine: the network, or a file of weights, or any engine in its place. nbody: the truth. n: particles per side (128;
     32 with `quick`). box: Mpc/h, by default at the paper's lattice spacing. seeds: of Figure 1, averaged over; Figure 2
     and Table 1 use the first. reference: a directory of reference runs that stand for N-body where one has the
-    cosmology and the spacing, the nearest in size. output: the directory for figure1.png, figure2.png, table1.json,
-    comparison.json and index.html; N-body runs and the table are kept there and made again where version, settings or
-    machine changed. table: whether to time at all. power: the linear power, as in `initial_conditions`. country: three
-    letters, for the CO2 of its electricity. watch: makes a context manager that gives a progress callback. say: is told
-    what else happens. Raises `InputError` before any work.
+    cosmology and the spacing, the nearest in size. output: the directory for figure1.png, figure2.png (density),
+    figure2_displacement.png, table1.json, comparison.json and index.html; N-body runs and the table are kept there
+    and made again where version, settings or machine changed. table: whether to time at all. power: the linear power,
+    as in `initial_conditions`. country: three letters, for the CO2 of its electricity. watch: makes a context manager
+    that gives a progress callback. say: is told what else happens. Raises `InputError` before any work.
     """
     n = n if n is not None else QUICK_N if quick else int(DEFAULTS["n"])
     box, n = check_grid(box if box is not None else SPACING * n, n)
@@ -129,11 +129,11 @@ def reproduce(
         timed = _table(first, network, cola, kept, f"fiducial_{first.seed}", folder, meter, watch, command)
     engines = (network, cola, zeldovich)
     figure1, slices = _panel(engines, FIDUCIAL, truths("fiducial", FIDUCIAL, found[0], seeds), FIELDS, watch)
-    abroad = (_anywhere(network), cola)
+    abroad = (_anywhere(network), cola, zeldovich)
     figure2 = []
     for letter, cosmology, file in zip("abc", FIGURE2, found[1:], strict=True):
         runs = truths(f"figure2{letter}", cosmology, file, seeds[:1])
-        figure2.append(_panel(abroad, cosmology, runs, FIELDS[:1], watch)[0])
+        figure2.append(_panel(abroad, cosmology, runs, FIELDS, watch)[0])
     result = Reproduction(figure1, figure2, timed, slices, network.name, folder, folder / "index.html")
     _write(result, command)
     return result
@@ -241,13 +241,14 @@ def averaged(several: Sequence[Comparison]) -> Comparison:
 def _write(result: Reproduction, command: str) -> None:
     """Pictures, numbers and the page."""
     from zeldo.reproduce import figures
-    from zeldo.reproduce.page import write_page
+    from zeldo.reproduce.page import FIGURE2_FILES, write_page
     from zeldo.reproduce.tables import title_of
 
     folder = result.output
     figures.save(figures.figure1(result.slices, result.figure1.comparisons), folder / "figure1.png")
     groups = [(title_of(panel.cosmology, split=True), panel.comparisons) for panel in result.figure2]
-    figures.save(figures.figure2(groups), folder / "figure2.png")
+    for field, name in FIGURE2_FILES.items():
+        figures.save(figures.figure2(groups, field), folder / name)
     panels = {
         "figure 1": result.figure1,
         **{f"figure 2{x}": p for x, p in zip("abc", result.figure2, strict=True)},

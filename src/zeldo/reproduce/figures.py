@@ -58,8 +58,8 @@ def _slices(figure: Figure, grid, slices: Sequence[tuple[str, Snapshot]]) -> Non
     bar.set_label(rf"$\log_{{10}}(1 + \delta)$, {thickness:.3g} Mpc/$h$ deep")
 
 
-def figure2(groups: Sequence[tuple[str, Sequence[Comparison]]]) -> Figure:
-    """P, T, 1 - r^2 of the density (rows), for each cosmology a column with its title."""
+def figure2(groups: Sequence[tuple[str, Sequence[Comparison]]], field: str = "density") -> Figure:
+    """P, T, 1 - r^2 of a field (rows), for each cosmology a column with its title."""
     with style():
         from matplotlib.figure import Figure
 
@@ -67,7 +67,7 @@ def figure2(groups: Sequence[tuple[str, Sequence[Comparison]]]) -> Figure:
         axes = figure.subplots(len(QUANTITIES), len(groups), squeeze=False)
         for column, (title, comparisons) in zip(axes.T, groups, strict=True):
             for ax, quantity in zip(column, QUANTITIES, strict=True):
-                draw_spectrum(ax, comparisons, "density", quantity)
+                draw_spectrum(ax, comparisons, field, quantity)
                 ax.set_title("")
             column[0].set_title(title, fontsize=10.5)
         for row in axes:

@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from zeldo.reproduce.deoliveira2020 import Panel, Reproduction
 
 TITLE = "Fast and Accurate Non-Linear Predictions of Universes with Deep Learning, by zeldo's own runs"
+FIGURE2_FILES = {"density": "figure2.png", "displacement": "figure2_displacement.png"}
 
 
 def write_page(result: Reproduction, command: str) -> Path:
-    """Write the page of figure1.png and figure2.png, which are in its directory already."""
+    """Write the page of the pictures, which are in its directory already."""
     table = result.table1
     content = template("deoliveira2020.html", Path(__file__).parent / "templates").render(
         title=TITLE,
         version=__version__,
         network=result.network,
         figure1=_embedded(result.output / "figure1.png"),
-        figure2=_embedded(result.output / "figure2.png"),
+        figure2={field: _embedded(result.output / name) for field, name in FIGURE2_FILES.items()},
         panels=[_panel("Figure 1", result.figure1)]
         + [_panel(f"Figure 2{x}", panel) for x, panel in zip("abc", result.figure2, strict=True)],
         k_shown=[f"{k:g}" for k in K_SHOWN],
