@@ -13,12 +13,18 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.networks import field
 from zeldo.networks.card import ModelCard, public_card
-from zeldo.networks.styled import StyledVNet
+from zeldo.networks.styled import StyledVNet, displacement_and_rate
 from zeldo.networks.vnet import VNet
 
 COSMOLOGY = Cosmology(omega_m=0.25, omega_b=0.04, h=0.7, n_s=0.96, sigma_8=0.8)
 SPACING = 1000 / 512
 ARGUMENTS = {"channels": 2, "levels": 3, "in_channels": 3, "out_channels": 3}
+
+
+@pytest.fixture(autouse=True)
+def in_float32(monkeypatch):
+    """What is checked here to rounding: bfloat16, where the processor has it, is less."""
+    monkeypatch.setattr(field.inference, "native_bfloat16", lambda device: False)
 
 
 def psi_lin(n=8):
@@ -114,6 +120,7 @@ def test_tiles_and_one_piece_agree():
         (0, {"redshift": 0.5}, "redshift = 0.5 is outside"),
         (0, {"omega_m": 0.6}, "omega_m = 0.6 is outside .* 0.1 to 0.5"),
         (0, {"sigma_8": 1.3}, "sigma_8 = 1.3 is outside .* 0.6 to 1"),
+        (0, {"w0": -0.9}, "w0 = -0.9, wa = 0 is outside"),
         (1, {"w0": -0.9}, "w0 = -0.9, wa = 0 is outside .* w0 = -1 and wa = 0"),
         (2, {"wa": 0.2}, "w0 = -1, wa = 0.2 is outside"),
     ],
@@ -129,11 +136,21 @@ def test_outside_the_range_is_refused_unless_asked_for(styles, change, said):
     assert out.psi.shape == (3, 8, 8, 8)
 
 
-def test_dark_energy_is_no_matter_where_the_network_is_told_its_growth():
-    changed = dataclasses.replace(COSMOLOGY, w0=-0.9)
-    assert field.predict(identity(), psi_lin(), changed, 0.0, spacing=SPACING).psi.shape == (3, 8, 8, 8)
-    with pytest.raises(InputError, match=r"w0 = -0.9"):
-        field.predict(identity(0, "velocity"), psi_lin(), changed, 0.0, spacing=SPACING)
+def test_a_network_that_knows_today_alone_is_not_taken_for_another_redshift():
+    with pytest.raises(InputError, match="redshift = 2 is not allowed: this network knows z = 0 alone"):
+        predict(identity(1), 2.0, extrapolate=True)
+
+
+def test_velocities_from_a_derivative_are_as_good_as_float32_where_bfloat16_is_native(monkeypatch):
+    monkeypatch.setattr(field.inference, "native_bfloat16", lambda device: True)
+    net = StyledVNet(2, styles=2).eval()
+    net.load_state_dict(draw(shapes_b(2, 2)))
+    net.card = public_card("styled vnet", {"styles": 2}, None)
+    rate = field.velocity_factor(COSMOLOGY.omega_m, 0.5)
+    d = field.growth_lcdm(COSMOLOGY.omega_m, 0.5)
+    x = torch.from_numpy(psi_lin())[None] / 6
+    expected = 6 * rate * displacement_and_rate(net, x, COSMOLOGY.omega_m, d, periodic=True)[1][0].numpy()
+    assert np.abs(predict(net, 0.5).vel - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def test_a_card_without_sigma_8_allows_any():

@@ -62,7 +62,7 @@ def test_a_vnet_of_map2map_loads_unchanged(tmp_path, prefix, whole_state):
             "optimizer": {"state": {}},
             "scheduler": {},
             "rng": rng,
-            "min_loss": 0.1,
+            "min_loss": np.float64(0.1) if prefix else 0.1,
         }
     torch.save(content, tmp_path / "state_7.pt")
     net = load(tmp_path / "state_7.pt")
@@ -315,6 +315,24 @@ def test_files_that_are_no_weights_are_refused(tmp_path, name, content, said):
         load(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: x.to_sparse(),
+        lambda x: x.to("meta"),
+        lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
+    ],
+    ids=["sparse", "meta", "quantised"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_that_are_not_plain_are_refused_by_name(tmp_path, make):
+    state = draw(shapes_a(2))
+    state["conv_c.convs.0.bias"] = make(state["conv_c.convs.0.bias"])
+    torch.save(state, tmp_path / "odd.pt")
+    with pytest.raises(InputError, match=r"odd\.pt"):
+        load(tmp_path / "odd.pt")
+
+
 def test_another_network_is_refused(tmp_path):
     torch.save(torch.nn.Linear(3, 4).state_dict(), tmp_path / "linear.pt")
     with pytest.raises(InputError, match=r"no network that zeldo knows .*'weight'"):
@@ -483,6 +501,7 @@ def rewrite(path, change):
         (lambda h: h["card"]["arguments"].update(channels=4), "has shape"),
         (lambda h: h["card"]["arguments"].update(channels=10**9), "arguments do not fit"),
         (lambda h: h["card"]["arguments"].update(channels=10**5), "has shape"),
+        (lambda h: h["card"]["arguments"].update(channels=float("inf")), "net.safetensors: "),
         (lambda h: h["card"]["arguments"].update(levels=9), "net.safetensors: levels = 9"),
     ],
 )

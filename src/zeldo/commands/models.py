@@ -36,6 +36,8 @@ def import_(
     card = net.card
     assert card is not None
     print(f"{out}: {card.architecture}, {count} parameters, {card.quantity}")
+    if quantity is None and card.quantity == "displacement":
+        print("the file does not tell: where it predicts velocities, import it with --quantity velocity")
     print(f"use it: zeldo run --engine {out}")
 
 

@@ -61,16 +61,29 @@ def _to_numpy(value: Any, path: Path, name: str) -> np.ndarray:
 
     if not isinstance(value, torch.Tensor):
         raise DamagedFileError(f"{path}: {name} is a {type(value).__name__}, not a tensor: no state dict")
+    if value.layout != torch.strided or value.is_quantized or value.is_meta:
+        raise DamagedFileError(
+            f"{path}: {name} is sparse, quantised or without data: give plain tensors of floats"
+        )
     if value.dtype == torch.bfloat16:
         value = value.float()
     return value.detach().cpu().numpy()
+
+
+# a training state may hold its lowest loss as a number of NumPy's: types and a constructor that run no code
+_NUMPY_NUMBERS: list[Any] = [
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32")),
+]
 
 
 def _read_torch(path: Path) -> Arrays:
     import torch
 
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMPY_NUMBERS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its reader trips over
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         reason = next((line for line in lines if "nsupported" in line), lines[-1])[:200]

@@ -84,9 +84,8 @@ class ModelCard:
                     f"{name} = {value:g}{' Mpc/h' if name == 'spacing' else ''} is outside the range that the "
                     f"network's card allows, {low:g} to {high:g}: {_REMEDY}"
                 )
-        # the growth in styles and units of velocity is that of omega_m and a cosmological constant
-        lcdm = self.normalisation != "growth" or self.quantity != "displacement"
-        if lcdm and (cosmology.w0, cosmology.wa) != (-1, 0):
+        # no network here has seen another dark energy than a cosmological constant
+        if (cosmology.w0, cosmology.wa) != (-1, 0):
             raise InputError(
                 f"w0 = {cosmology.w0:g}, wa = {cosmology.wa:g} is outside what the network's card allows, w0 = -1 "
                 f"and wa = 0: {_REMEDY}"

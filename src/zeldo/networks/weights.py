@@ -132,7 +132,7 @@ def _read_card(header: str, path: str | Path) -> ModelCard:
         )
     try:
         return ModelCard.from_dict(described)
-    except (InputError, TypeError, ValueError, AttributeError) as error:
+    except (InputError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DamagedFileError(f"{path}: {error}") from None
 
 
