@@ -1,16 +1,21 @@
 """The queue makes what is missing, once, and goes on where it was stopped."""
 
 import dataclasses
+import errno
+import multiprocessing
+import os
+import signal
 import threading
+import time
 
 import numpy as np
 import pytest
 from teachers import second_order
 
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoError
 from zeldo.training.config import DatasetConfig, load
 from zeldo.training.dataset import make_dataset
-from zeldo.training.loop import train
+from zeldo.training.loop import _make_beside, train
 from zeldo.training.store import RunStore
 
 
@@ -96,6 +101,26 @@ def test_a_run_that_fails_does_not_stop_the_others_and_is_resumed(teacher, given
     assert not checkpoint.exists()
 
 
+def test_a_cosmology_that_is_refused_does_not_stop_the_others_of_a_hypercube(teacher, given, tmp_path):
+    (tmp_path / "lh.txt").write_text(
+        "0.3 0.05 0.7 0.96 0.8\n0.01 0.0001 0.2 0.3 0.8\n0.3 0.05 0.7 0.96 0.9\n"
+    )
+    given = {name: value for name, value in given.items() if name not in ("power", "validation")}
+    result = make_dataset(given | {"latin_hypercube": tmp_path / "lh.txt"})
+    assert (len(result.made), list(result.failed)) == (2, ["s00000002"])
+    assert "CAMB" in result.failed["s00000002"]
+
+
+def test_a_full_disk_ends_the_queue_and_not_run_after_run(teacher, given, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("zeldo.training.store.put", full)
+    with pytest.raises(ZeldoError, match=r"no space left for .*s\.zarr"):
+        make_dataset(given)
+    assert len(teacher.runs) == 0
+
+
 def test_two_queues_on_one_store_share_the_work(teacher, given):
     threads = [threading.Thread(target=make_dataset, args=(given,)) for _ in range(3)]
     for thread in threads:
@@ -170,6 +195,35 @@ def test_a_training_makes_the_runs_that_it_misses(teacher, given, config):
     result = train(config | {"data": {"dataset": path}}, stop_after=1)
     assert result.steps == 1
     assert len(teacher.runs) == 4
+
+
+def test_a_slip_in_data_that_are_made_beside_a_training_is_told_before_anything_runs(config, tmp_path):
+    (tmp_path / "data.toml").write_text(
+        f'store = "{tmp_path / "s.zarr"}"\nengine = "nosuch"\ntrain = {{ runs = 3, first_seed = 1 }}\n'
+    )
+    data = {"dataset": tmp_path / "data.toml", "background": True, "samples_per_epoch": 4}
+    with pytest.raises(InputError, match="'nosuch'"):
+        train(config | {"data": data})
+    assert not (tmp_path / "s.zarr").exists()
+
+
+def test_data_made_beside_a_training_do_not_mind_ctrl_c_and_end_with_all_their_workers(given):
+    many = {"engine": "zeldovich", "workers": 2, "threads": 1, "train": {"runs": 5000, "first_seed": 1000}}
+    design = load(given | many, DatasetConfig)
+    queue = multiprocessing.get_context("spawn").Process(target=_make_beside, args=(design,))
+    queue.start()
+    made = lambda: len(RunStore(given["store"], create=False).runs())  # noqa: E731
+    while queue.is_alive() and not (given["store"].exists() and made()):
+        time.sleep(0.1)
+    os.kill(queue.pid, signal.SIGINT)
+    time.sleep(0.5)
+    assert queue.is_alive()
+    queue.terminate()
+    queue.join()
+    assert queue.exitcode == 0
+    before = made()
+    time.sleep(1.5)
+    assert made() == before < 5000
 
 
 def test_workers_make_the_same_bits_as_one_process(given, tmp_path):

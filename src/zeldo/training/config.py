@@ -9,6 +9,7 @@ import math
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -75,7 +76,11 @@ class DatasetConfig(Section):
     def _high_to_low(cls, redshifts: tuple[float, ...]) -> tuple[float, ...]:
         if not all(0 <= z < math.inf for z in redshifts):
             raise ValueError("redshifts must be numbers, 0 or more")
-        return tuple(sorted(set(redshifts), reverse=True))
+        found = tuple(sorted(set(redshifts), reverse=True))
+        for above, z in pairwise(found):
+            if above - z <= 2e-4 * (1 + z):
+                raise ValueError(f"{above!r} and {z!r} are one redshift: leave out one")
+        return found
 
 
 class NetworkConfig(Section):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import Any
 from zeldo.cosmology.power import MODELS, linear_power
 from zeldo.errors import InputError, ZeldoError
 from zeldo.initial.linear import initial_conditions
+from zeldo.snapshot.atomic import FULL
 from zeldo.snapshot.snapshot import Snapshot
 from zeldo.training.config import DatasetConfig, Given, load
 from zeldo.training.design import Run, make_design, unfinished
@@ -55,10 +57,7 @@ def make_dataset(
     `ZeldoError` where workers died.
     """
     config = load(config, DatasetConfig, override)
-    runs = make_design(config)
-    _check(config, runs)
-    store = open_store(config)
-    left = unfinished(config, runs, store)
+    runs, store, left = check_dataset(config)
     result = DatasetResult(store, found=len(runs) - len(left))
     if config.workers == 1 and config.threads is None:
         for run_id, problem in work(config, left, progress=_counted(progress, result, len(runs))):
@@ -66,6 +65,14 @@ def make_dataset(
     elif left:
         _in_parallel(config, left, result, progress, len(runs))
     return result
+
+
+def check_dataset(config: DatasetConfig) -> tuple[list[Run], RunStore, list[Run]]:
+    """The runs of the design, the store, and the runs that it lacks. Raises `InputError` before anything is made."""
+    runs = make_design(config)
+    _check(config, runs)
+    store = open_store(config)
+    return runs, store, unfinished(config, runs, store)
 
 
 def _check(config: DatasetConfig, runs: list[Run]) -> None:
@@ -94,12 +101,28 @@ def work(
                 continue
             try:
                 make_run(config, run, store, progress)
-            except InputError:
-                raise  # the next run would fail alike
+            except InputError as error:
+                if config.latin_hypercube is None:
+                    raise  # the next run would fail alike
+                yield run.run_id, str(error)
+                continue
             except Exception as error:
+                if _disk_is_full(error):  # the next run would fail alike, after all its work
+                    raise ZeldoError(
+                        f"no space left for {store.path} ({error}): free some, then the same command goes on"
+                    ) from error
                 yield run.run_id, f"{type(error).__name__}: {error}"
                 continue
         yield run.run_id, None
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether that is what the error is of, or one that it came from."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def make_run(config: DatasetConfig, run: Run, store: RunStore, progress: Progress | None = None) -> dict:
@@ -199,6 +222,8 @@ def _worker(config: DatasetConfig, runs: list[Run], answers: Any) -> None:
             answers.put(answer)
     except InputError as error:
         answers.put(("", str(error)))
+    except ZeldoError as error:
+        sys.exit(str(error))
 
 
 def _drain(answers: Any, result: DatasetResult) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeldo.errors import InputError, ZeldoError
 from zeldo.snapshot.atomic import directory
 from zeldo.training.config import DatasetConfig, Given, TrainConfig, load
-from zeldo.training.dataset import make_dataset
+from zeldo.training.dataset import check_dataset, make_dataset
 from zeldo.training.export import weights_path
 from zeldo.training.store import RunStore
 
@@ -151,7 +152,8 @@ def _data(config: TrainConfig, progress: Progress | None) -> Iterator[TrainConfi
             raise ZeldoError(f"{len(made.failed)} runs of the data set failed, {run_id} first: {problem}")
         yield config
         return
-    queue = multiprocessing.get_context("spawn").Process(target=partial(make_dataset, design))
+    check_dataset(design)  # here, where a slip is told in one line
+    queue = multiprocessing.get_context("spawn").Process(target=_make_beside, args=(design,))
     queue.start()
     try:
         _wait(design, data.start_with, queue, progress)
@@ -159,6 +161,18 @@ def _data(config: TrainConfig, progress: Progress | None) -> Iterator[TrainConfi
     finally:
         queue.terminate()  # what is half done goes on with the next call
         queue.join()
+
+
+def _make_beside(design: DatasetConfig) -> None:
+    """What the process that makes data beside a training does: Ctrl-C is the training's, which ends it by SIGTERM."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit()
+    )  # through every `finally`, which ends its own workers
+    try:
+        make_dataset(design)
+    except ZeldoError as error:
+        sys.exit(f"the data set: {error}")
 
 
 def _wait(design: DatasetConfig, start_with: int, queue: Any, progress: Progress | None) -> None:
