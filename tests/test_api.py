@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from astropy.cosmology import FlatLambdaCDM
 import zeldo
 from refusals import refusal
 from zeldo.api import output_paths, parse_engine
+from zeldo.snapshot.reference import write_initial_conditions
 
 TINY = {"n": 8, "box": 20, "power": "eisenstein-hu"}
 
@@ -75,3 +77,33 @@ def test_every_redshift_has_a_file_of_its_own():
         "o_z1.npz",
         "o_z0.333333.npz",
     ]
+
+
+def test_an_output_is_not_a_file_that_the_run_needs(tmp_path):
+    ics = zeldo.initial_conditions(**TINY)
+    path = write_initial_conditions(ics, tmp_path / "ics.npz")
+    before = path.read_bytes()
+    link = tmp_path / "link.npz"
+    link.symlink_to(path)
+    for out in (path, link):
+        assert "output and ics are one file" in refusal(lambda out=out: zeldo.run(ics=path, output=out))
+    assert path.read_bytes() == before
+    mock = tmp_path / "mock.npz"
+    line = refusal(lambda: zeldo.run(engine=f"p3m:checkpoint={mock}", output=mock, **TINY))
+    assert "output and checkpoint are one file" in line
+    several = tmp_path / "mock_z1.npz"
+    run = lambda: zeldo.run(engine=f"p3m:checkpoint={several}", output=mock, redshift=[1, 0], **TINY)  # noqa: E731
+    assert "output and checkpoint are one file" in refusal(run)
+
+
+def test_ics_are_a_path_or_initial_conditions():
+    (out,) = zeldo.run(engine="zeldovich", **TINY)
+    assert "ics is a Snapshot: give" in refusal(lambda: zeldo.run(ics=out))
+    assert "ics is a int: give" in refusal(lambda: zeldo.run(ics=5))
+
+
+def test_a_field_that_no_universe_has_is_refused_before_an_engine_sees_it():
+    ics = zeldo.initial_conditions(**TINY)
+    for factor in (1e5, 1e20, 1e38):
+        line = refusal(lambda factor=factor: replace(ics, delta_lin=ics.delta_lin * np.float32(factor)))
+        assert "no linear density contrast of today does" in line or "not finite" in line

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import zeldo
 from zeldo.comparing import compare, warm_up
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.registry import engine
@@ -62,3 +63,11 @@ def test_options_go_to_the_engines_that_have_them(nets):
     for options in ({"steps": 0}, {"extrapolate": True}, {"mesh_factor": 1}):
         with pytest.raises(InputError, match=f"zeldovich has no option '{next(iter(options))}'"):
             compare(engine=["zeldovich", "2lpt"], reference="2lpt", **options, **TINY)
+
+
+def test_a_redshift_that_is_not_quite_round_is_found(tmp_path):
+    (truth,) = zeldo.run(engine="2lpt", redshift=1.0000004, output=tmp_path / "g.npz", **TINY)
+    (found,) = compare(engine="zeldovich", reference=tmp_path / "g.npz", redshift=1, **TINY).comparisons
+    assert found.redshift == truth.redshift
+    with pytest.raises(InputError, match=r"no redshift 1.1: choose among 1"):
+        compare(engine="zeldovich", reference=tmp_path / "g.npz", redshift=1.1, **TINY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from numbers import Real
 from pathlib import Path
@@ -61,6 +61,10 @@ def initial_conditions(
             )
         if isinstance(ics, InitialConditions):
             return ics
+        if not isinstance(ics, str | os.PathLike):
+            raise InputError(
+                f"ics is a {type(ics).__name__}: give `InitialConditions`, or the path of a file of them"
+            )
         from zeldo.snapshot.reference import read_initial_conditions
 
         return read_initial_conditions(ics)
@@ -115,12 +119,21 @@ def run(
     for path in paths.values():
         check_writable(path)
     check_start(chosen, redshifts)
+    _check_apart(paths.values(), {"ics": universe.get("ics"), "power": universe.get("power"), **vars(chosen)})
     snapshots = []
     for snapshot in chosen.run(initial_conditions(**universe), redshifts, progress):
         if paths:
             write(snapshot, paths[snapshot.redshift])
         snapshots.append(snapshot)
     return snapshots
+
+
+def _check_apart(outputs: Iterable[Path], inputs: Mapping[str, Any]) -> None:
+    """`InputError` where an output has the name of a file that the run reads, or of its checkpoint, which ends with it."""
+    names = {path.resolve() for path in outputs}
+    for what, value in inputs.items():
+        if isinstance(value, str | os.PathLike) and Path(value).resolve() in names:
+            raise InputError(f"output and {what} are one file, {value}: give the output another name")
 
 
 def parse_engine(text: PathLike, *, optional: bool = False, **options: Any) -> Engine:

@@ -67,12 +67,17 @@ def compare(
             check_start(truth, redshifts)
             with watch(f"reference {truth.name}") as progress:
                 truth = {one.redshift: one for one in truth.run(ics, redshifts, progress)}
-        missing = [z for z in redshifts if z not in truth]
-        if missing:
-            raise InputError(
-                f"the reference has no redshift {missing[0]:g}: choose among {', '.join(f'{z:g}' for z in truth)}"
-            )
-        return _compare(chosen, ics, {z: truth[z] for z in redshifts}, name, output, command, watch)
+        matched = {one.redshift: one for one in (_nearest(truth, z) for z in redshifts)}
+        return _compare(chosen, ics, matched, name, output, command, watch)
+
+
+def _nearest(truth: dict[float, Snapshot], redshift: float) -> Snapshot:
+    """The snapshot at a redshift, as far as files tell it: their headers are seldom round."""
+    z = min(truth, key=lambda one: abs(one - redshift))
+    if abs(z - redshift) > 1e-4 * (1 + redshift):
+        there = ", ".join(f"{one:g}" for one in truth)
+        raise InputError(f"the reference has no redshift {redshift:g}: choose among {there}")
+    return truth[z]
 
 
 def _engines(names: Sequence[PathLike], **options: Any) -> list[Engine]:

@@ -125,3 +125,13 @@ def test_a_directory_that_stays_empty_is_not_left(tmp_path):
     assert (new / "file").exists()
     with pytest.raises(InputError, match="is a file"), directory(new / "file"):
         pass
+
+
+def test_a_link_stays_a_link_to_what_is_written(tmp_path):
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "out.npz"
+    link.symlink_to(tmp_path / "disk" / "real.npz")
+    with writing(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert (tmp_path / "disk" / "real.npz").read_text() == "new"

@@ -127,3 +127,33 @@ def test_an_unknown_suffix_or_a_missing_file_is_bad_input(snapshot, tmp_path):
         read(tmp_path / "out.npz")
     with pytest.raises(InputError, match="does not exist"):
         write(snapshot, tmp_path / "missing" / "out.npz")
+
+
+@pytest.mark.parametrize("name", ["out.npz", "out.hdf5"])
+@pytest.mark.parametrize("field", ["psi", "vel"])
+def test_what_no_reader_would_take_is_not_written(snapshot, tmp_path, name, field):
+    bad = getattr(snapshot, field).copy()
+    bad[0, 0, 0, 0] = np.nan
+    with pytest.raises(InputError, match=f"{field} of the snapshot .* not finite"):
+        write(dataclasses.replace(snapshot, **{field: bad}), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("redshift", [-1.0, -2.0, float("nan"), float("inf")])
+def test_a_redshift_is_above_minus_one(snapshot, redshift):
+    with pytest.raises(InputError, match=r"redshift = .* give a number above -1"):
+        dataclasses.replace(snapshot, redshift=redshift)
+
+
+def test_an_archive_that_python_cannot_open_is_damaged(snapshot, tmp_path):
+    path = write(snapshot, tmp_path / "s.npz")
+    good = bytearray(path.read_bytes())
+    central, local = good.index(b"PK\x01\x02"), good.index(b"PK\x03\x04")
+    newer, locked = good.copy(), good.copy()
+    newer[central + 6] = 193  # the version of zip that is needed to read it
+    locked[central + 8] |= 1
+    locked[local + 6] |= 1
+    for content in (newer, locked):
+        path.write_bytes(content)
+        with pytest.raises(DamagedFileError, match="not a readable npz file"):
+            read(path)

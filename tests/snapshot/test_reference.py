@@ -156,3 +156,14 @@ def test_what_is_not_there_is_bad_input(tmp_path):
         reference_path("smal")
     with pytest.raises(InputError, match="no snapshot: use it as --reference or --ics"):
         read(reference_path())
+
+
+@pytest.mark.parametrize("name", ["box", "p_lin"])
+def test_a_box_or_a_power_that_is_not_the_fields_is_noticed(tmp_path, shared, name):
+    with np.load(shared / "reference" / "small.npz") as file:
+        values = dict(file)
+    values[name] = values[name] * 2
+    np.savez(tmp_path / "other.npz", **values)
+    with pytest.raises(DamagedFileError, match="variance of delta_lin is"):
+        read_reference(tmp_path / "other.npz")
+    read_reference(shared / "reference" / "small.npz")

@@ -11,6 +11,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 
 MAX_N = 4096
+LARGEST = 1e4  # of |delta_lin|: lattices of 0.01 Mpc/h reach some tens
 
 
 def check_grid(box: float, n: int) -> tuple[float, int]:
@@ -52,6 +53,12 @@ class InitialConditions:
         if not np.isfinite(field).all():
             raise InputError(
                 "delta_lin holds values that are not finite: check the file or field it came from"
+            )
+        largest = float(np.abs(field).max())
+        if largest > LARGEST:
+            raise InputError(
+                f"delta_lin reaches {largest:.3g}, no linear density contrast of today does: give at most "
+                f"{LARGEST:g}, in units of the mean density"
             )
         object.__setattr__(self, "delta_lin", field)
 

@@ -40,6 +40,7 @@ def write(snapshot: Snapshot, path: str | os.PathLike) -> Path:
     Raises `InputError` for an unknown suffix or a directory that is missing or not writable, `ZeldoError` for
     a full disk.
     """
+    check_finite(snapshot)
     if _format(path) == ".npz":
         from zeldo.snapshot.npz import write_npz
 
@@ -47,6 +48,19 @@ def write(snapshot: Snapshot, path: str | os.PathLike) -> Path:
     from zeldo.snapshot.hdf5 import write_hdf5
 
     return write_hdf5(snapshot, path)
+
+
+def check_finite(snapshot: Snapshot) -> None:
+    """`InputError` where displacements or velocities are not finite: no reader would take the file."""
+    import numpy as np
+
+    for name in ("psi", "vel"):
+        field = getattr(snapshot, name)
+        if field is not None and not np.isfinite(field).all():
+            raise InputError(
+                f"{name} of the snapshot ({snapshot.engine}, z = {snapshot.redshift:g}) holds values that are not "
+                "finite: it is not written; check the initial conditions and options it was made from"
+            )
 
 
 def check_writable(path: str | os.PathLike) -> Path:

@@ -44,7 +44,7 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
     `InputError` where the directory is missing or not writable, and `ZeldoError`, one line, where the disk
     fills up or the write fails otherwise; a KeyboardInterrupt passes through.
     """
-    path = check_writable(path)
+    path = check_writable(path).resolve()  # a link stays a link to what is written
     free = free_space(path.parent)
     if size > free:
         raise _full(path, size, None, free)

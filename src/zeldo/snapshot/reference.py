@@ -35,6 +35,7 @@ from zeldo.snapshot.snapshot import DRAWN, Snapshot
 ENGINE = "mp-gadget"
 SHIPPED = ("small",)
 COSMOLOGY = ("omega_m", "omega_b", "h", "n_s", "sigma_8")
+VARIANCE = 1.2  # how far that of a field may be off its power: lattices have thousands of modes
 
 
 def reference_path(name: str = "small") -> Path:
@@ -113,7 +114,7 @@ def write_initial_conditions(ics: InitialConditions, path: str | os.PathLike) ->
 
 
 def _header(found: list[str]) -> list[str]:
-    optional = [name for name in ("seed", *DRAWN, "w0", "wa", "meta") if name in found]
+    optional = [name for name in ("seed", *DRAWN, "w0", "wa", "meta", "k", "p_lin") if name in found]
     return ["n", "box", *COSMOLOGY, *optional]
 
 
@@ -145,9 +146,37 @@ def _initial_conditions(values: Mapping[str, np.ndarray], path: Path) -> Initial
     elif delta.dtype.kind != "f":
         raise DamagedFileError(f"{path}: delta_lin is {delta.dtype} and has no delta_step; {AGAIN}")
     try:
-        return InitialConditions(box, n, cosmology, delta, seed, **drawn(values, path))
+        made = InitialConditions(box, n, cosmology, delta, seed, **drawn(values, path))
     except InputError as error:
         raise DamagedFileError(f"{path}: {error}") from error
+    if "k" in values and "p_lin" in values:
+        _check_power(made, values["k"], values["p_lin"], path)
+    return made
+
+
+def _check_power(ics: InitialConditions, k: np.ndarray, power: np.ndarray, path: Path) -> None:
+    """`DamagedFileError` where the field has not the variance that the file's power has on a lattice of its box."""
+    if (
+        k.ndim != 1
+        or k.shape != power.shape
+        or k.size < 2
+        or not (np.isfinite(power).all() and (np.diff(k) > 0).all())
+    ):
+        raise DamagedFileError(f"{path}: k and p_lin are no table of linear power; {AGAIN}")
+    axis = np.arange(ics.n // 2) * (2 * np.pi / ics.box)  # all signs of a component are one but of zero
+    times = np.where(axis > 0, 2.0, 1.0)
+    total = 0.0
+    for kx, count in zip(axis, times, strict=True):
+        found = np.interp(np.sqrt(kx**2 + axis[:, None] ** 2 + axis**2), k, power, left=0.0)
+        if kx == 0:
+            found[0, 0] = 0.0
+        total += count * float(times @ found @ times)
+    ratio = float(np.var(ics.delta_lin, dtype=np.float64)) / (total / ics.box**3)
+    if not 1 / VARIANCE < ratio < VARIANCE:
+        raise DamagedFileError(
+            f"{path}: the variance of delta_lin is {ratio:.2g} times that of the file's p_lin in a box of {ics.box:g} "
+            f"Mpc/h: box, n or the field are of another run; {AGAIN}"
+        )
 
 
 def _field(values: Mapping[str, np.ndarray], name: str, step: str, n: int, path: Path) -> np.ndarray:

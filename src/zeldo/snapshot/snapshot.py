@@ -57,6 +57,8 @@ class Snapshot:
         if len(shape) != 4 or shape[0] != 3 or len(set(shape[1:])) != 1:
             raise InputError(f"psi has shape {shape}: it must be (3, n, n, n)")
         check_grid(self.box, shape[1])
+        if not -1 < self.redshift < np.inf:
+            raise InputError(f"redshift = {self.redshift!r} is not allowed: give a number above -1")
         object.__setattr__(self, "psi", np.ascontiguousarray(self.psi, dtype=np.float32))
         if self.vel is not None:
             if np.shape(self.vel) != shape:
