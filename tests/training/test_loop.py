@@ -144,6 +144,15 @@ def test_the_precision_is_that_of_the_hardware_where_it_is_left_open(config, mon
     assert json.loads(result.weights.with_suffix(".json").read_text())["precision"] == precision
 
 
+def test_a_training_that_goes_on_with_another_weight_of_the_loss_is_judged_anew(config):
+    first = train(config)
+    again = train(config | {"epochs": 3, "loss_weight": 0.0})
+    assert again.best == again.history[-1]["validation"]["loss"] != first.best
+    assert again.best_epoch == 3
+    story = json.loads(again.weights.with_suffix(".json").read_text())
+    assert (story["epochs"], story["loss"]) == (3, "ln(L_delta L_psi^0)")
+
+
 def test_batches_and_accumulation_take_as_many_steps(config, tmp_path):
     config["epochs"] = 1
     for name, option in (("batch", {"batch": 2}), ("accumulate", {"accumulate": 2})):

@@ -61,6 +61,7 @@ def contents(trainer: Trainer) -> dict[str, Any]:
         "plateau": trainer.plateau.state_dict(),
         "random": random_state(),
         "fixed": _fixed(trainer.config),
+        "loss_weight": trainer.config.loss_weight,
     }
 
 
@@ -78,6 +79,9 @@ def put_back(trainer: Trainer, kept: dict[str, Any]) -> None:
     trainer.plateau.load_state_dict(kept["plateau"])
     if trainer.average is not None and kept["average"]:
         trainer.average.state = {k: v.to(trainer.fabric.device) for k, v in kept["average"].items()}
+    if kept.get("loss_weight", trainer.config.loss_weight) != trainer.config.loss_weight:
+        # losses of another weight do not compare
+        trainer.state.best = trainer.plateau.best = math.inf
     restore_random_state(kept["random"])
 
 
