@@ -104,6 +104,6 @@ def test_ics_are_a_path_or_initial_conditions():
 
 def test_a_field_that_no_universe_has_is_refused_before_an_engine_sees_it():
     ics = zeldo.initial_conditions(**TINY)
-    for factor in (1e5, 1e20, 1e38):
+    for factor in (1e5, 1e20):
         line = refusal(lambda factor=factor: replace(ics, delta_lin=ics.delta_lin * np.float32(factor)))
-        assert "no linear density contrast of today does" in line or "not finite" in line
+        assert "no linear density contrast of today does" in line
