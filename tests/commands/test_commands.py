@@ -205,6 +205,7 @@ def test_an_interrupted_run_ends_with_130_and_leaves_no_file(tmp_path):
         time.sleep(0.1)
         if "ducc0" in Path(f"/proc/{running.pid}/maps").read_text():
             break
+    time.sleep(1)  # and initialised: for some milliseconds its own code may swallow an interrupt
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
     assert running.returncode == 130
