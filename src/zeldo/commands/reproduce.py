@@ -48,7 +48,7 @@ def deoliveira2020(
     reference:
         A directory of reference runs (fiducial.npz and so on), to stand for N-body where one has the cosmology.
     output:
-        The directory for figure1.png, figure2.png, table1.json, comparison.json and index.html.
+        The directory for figure1.png, figure2.png, figure2_displacement.png, table1.json, comparison.json, index.html.
     quick:
         A small box, in a minute or two: the same code, not the paper's accuracy.
     table:

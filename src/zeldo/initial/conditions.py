@@ -54,7 +54,7 @@ class InitialConditions:
             raise InputError(
                 "delta_lin holds values that are not finite: check the file or field it came from"
             )
-        largest = float(np.abs(field).max())
+        largest = max(float(field.max()), -float(field.min()))  # without a copy of the field
         if largest > LARGEST:
             raise InputError(
                 f"delta_lin reaches {largest:.3g}, no linear density contrast of today does: give at most "

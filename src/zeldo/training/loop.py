@@ -166,9 +166,8 @@ def _data(config: TrainConfig, progress: Progress | None) -> Iterator[TrainConfi
 def _make_beside(design: DatasetConfig) -> None:
     """What the process that makes data beside a training does: Ctrl-C is the training's, which ends it by SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit()
-    )  # through every `finally`, which ends its own workers
+    # through every `finally`, so that its own workers end too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         make_dataset(design)
     except ZeldoError as error:
