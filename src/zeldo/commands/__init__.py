@@ -6,7 +6,6 @@ Exit status: 0; 2 for bad input; 1 for a failure; 130 when interrupted. Errors a
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -38,10 +37,11 @@ def app() -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
-    # a polite kill ends like Ctrl-C: temporary files are removed on the way out
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    from zeldo.report.interrupts import interruptible
+
     try:
-        return _run(sys.argv[1:] if arguments is None else list(arguments))
+        with interruptible():  # a polite kill ends like Ctrl-C: temporary files are removed on the way out
+            return _run(sys.argv[1:] if arguments is None else list(arguments))
     except KeyboardInterrupt as error:
         where = f" {error}" if str(error) else ""
         return _say(f"interrupted{where}; nothing unfinished was written", 130)
@@ -51,6 +51,7 @@ def _run(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
     from zeldo.errors import InputError, ZeldoError
+    from zeldo.report.interrupts import raise_if_asked
 
     try:
         app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
@@ -63,6 +64,7 @@ def _run(arguments: list[str]) -> int:
     except MemoryError as error:
         return _say(f"not enough memory ({error}): give a smaller n or mesh_factor", 1)
     except Exception as error:
+        raise_if_asked()  # what it became in the hands of a library
         if os.environ.get("ZELDO_TRACEBACK"):
             traceback.print_exc()
         what = f"{type(error).__name__}: {error}"

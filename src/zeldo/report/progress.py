@@ -8,6 +8,8 @@ import time
 from types import TracebackType
 from typing import Any, TextIO
 
+from zeldo.report.interrupts import raise_if_asked
+
 PATIENCE = 2.0  # seconds without a word: most runs are over by then
 LOG_EVERY = 30.0  # seconds between lines where there is no terminal
 
@@ -18,7 +20,7 @@ class Progress:
     The object is the callback `progress(done, total, text)`: `done` of `total` units of work, and what is
     being done now. On a terminal it draws a bar on standard error after `patience` seconds, removed at the
     end; elsewhere it writes a plain line every `log_every` seconds. `done`, `total` and `text` hold the last
-    call, so that an interrupted run can say where it stopped.
+    call, so that an interrupted run can say where it stopped. A call ends the work if Ctrl-C was pressed and got lost.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Progress:
         return self
 
     def __call__(self, done: float, total: float | None = None, text: str = "") -> None:
+        raise_if_asked()
         with self._lock:
             self.done, self.total, self.text = done, total, text
             self._first = self._first or (time.monotonic(), done)
