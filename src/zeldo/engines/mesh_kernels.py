@@ -64,14 +64,21 @@ def _paint(position, start, cells, side, to_mesh, weight, out):  # type: ignore[
     m = out.shape[0]
     for i in prange(m):
         out[i] = 0
-    # slabs of cells write into their neighbours: every other slab at a time, the last of an odd number alone
-    for colour in range(3):
-        even = cells - cells % 2
-        slabs = even // 2 if colour < 2 else cells % 2
-        for half in prange(slabs):
-            slab = 2 * np.int64(half) + colour if colour < 2 else cells - 1
-            for c in range(slab * cells * cells, (slab + 1) * cells * cells):
-                x0, y0, z0 = slab * side, (c // cells) % cells * side, c % cells * side
+    # columns of cells write into their neighbours: every other column along both axes at a time, the last of an odd
+    # number alone. So there are enough of them for many threads, and sums go in one order for any number of threads
+    even = cells - cells % 2
+    for colour in range(9):
+        across, along = colour // 3, colour % 3
+        rows = even // 2 if across < 2 else cells % 2
+        columns = even // 2 if along < 2 else cells % 2
+        for task in prange(rows * columns):
+            t = np.int64(task)
+            a = 2 * (t // columns) + across if across < 2 else cells - 1
+            b = 2 * (t % columns) + along if along < 2 else cells - 1
+            x0, y0 = a * side, b * side
+            for level in range(cells):
+                c = (a * cells + b) * cells + level
+                z0 = level * side
                 for p in range(start[c], start[c + 1]):
                     x = (x0 + position[0, p]) * to_mesh
                     y = (y0 + position[1, p]) * to_mesh
@@ -83,10 +90,10 @@ def _paint(position, start, cells, side, to_mesh, weight, out):  # type: ignore[
                         _window(np.float32(z - k)),
                     )
                     ix, iy, iz = _points(i, m), _points(j, m), _points(k, m)
-                    for a in range(4):
-                        for b in range(4):
-                            w = weight * wx[a] * wy[b]
-                            row = out[ix[a], iy[b]]
+                    for u in range(4):
+                        for v in range(4):
+                            w = weight * wx[u] * wy[v]
+                            row = out[ix[u], iy[v]]
                             row[iz[0]] += w * wz[0]
                             row[iz[1]] += w * wz[1]
                             row[iz[2]] += w * wz[2]
