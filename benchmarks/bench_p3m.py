@@ -52,8 +52,11 @@ FAR = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__, "bench_p3m")
-    parts = ("forces", "speed", "steps", "energy", "reference", "gadget")
+    parts = ("forces", "speed", "steps", "far", "energy", "reference", "gadget")
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
+    parser.add_argument(
+        "--far", type=int, default=64, metavar="N", help="particles a side in far cosmologies"
+    )
     given = parser.parse_args(arguments)
     result = start("P3M")
     if "forces" in given.part:
@@ -62,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         speed(result, 32 if given.quick else 128)
     if "steps" in given.part:
         steps(result, 16 if given.quick else 48)
-        far(result, 16 if given.quick else 64, FAR[-1:] if given.quick else FAR)
+    if "far" in given.part:
+        far(result, 16 if given.quick else given.far, FAR[-1:] if given.quick else FAR)
     if "energy" in given.part:
         energy(result, 16 if given.quick else 32)
     files = {}

@@ -17,6 +17,7 @@ import pytest
 
 from zeldo import read, read_reference, reference_path
 from zeldo.commands import main
+from zeldo.errors import InputError
 from zeldo.snapshot.reference import write_initial_conditions
 
 TINY = ["--n", "16", "--box", "40", "--power", "eisenstein-hu"]
@@ -180,7 +181,9 @@ def test_a_comparison_with_a_damaged_reference_leaves_no_directory(tmp_path, cap
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("becomes", [None, RuntimeError("no compiled object yet")])
+@pytest.mark.parametrize(
+    "becomes", [None, RuntimeError("no compiled object yet"), OSError("closed"), InputError("not installed")]
+)
 def test_an_interrupt_that_a_library_swallows_or_renames_still_ends_the_run(
     number, becomes, tmp_path, capsys, monkeypatch
 ):

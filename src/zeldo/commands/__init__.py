@@ -37,7 +37,7 @@ def app() -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
-    from zeldo.report.interrupts import interruptible
+    from zeldo.interrupts import interruptible
 
     try:
         with interruptible():  # a polite kill ends like Ctrl-C: temporary files are removed on the way out
@@ -48,28 +48,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from cyclopts import CycloptsError
-
-    from zeldo.errors import InputError, ZeldoError
-    from zeldo.report.interrupts import raise_if_asked
+    from zeldo.interrupts import raise_if_asked
 
     try:
         app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-    except InputError as error:
-        return _say(error, 2)
-    except CycloptsError as error:
-        return _say(f"{error}; see zeldo --help", 2)
-    except (ZeldoError, OSError) as error:
-        return _say(error, 1)
-    except MemoryError as error:
-        return _say(f"not enough memory ({error}): give a smaller n or mesh_factor", 1)
     except Exception as error:
-        raise_if_asked()  # what it became in the hands of a library
-        if os.environ.get("ZELDO_TRACEBACK"):
-            traceback.print_exc()
-        what = f"{type(error).__name__}: {error}"
-        return _say(f"internal error: {what}; please report it; ZELDO_TRACEBACK=1 shows where", 1)
+        raise_if_asked()  # what a library made of Ctrl-C
+        return _failed(error)
     return 0
+
+
+def _failed(error: Exception) -> int:
+    """Tells what went wrong, and returns the exit status."""
+    from cyclopts import CycloptsError
+
+    from zeldo.errors import InputError, ZeldoError
+
+    if isinstance(error, InputError):
+        return _say(error, 2)
+    if isinstance(error, CycloptsError):
+        return _say(f"{error}; see zeldo --help", 2)
+    if isinstance(error, ZeldoError | OSError):
+        return _say(error, 1)
+    if isinstance(error, MemoryError):
+        return _say(f"not enough memory ({error}): give a smaller n or mesh_factor", 1)
+    if os.environ.get("ZELDO_TRACEBACK"):
+        traceback.print_exception(error)
+    what = f"{type(error).__name__}: {error}"
+    return _say(f"internal error: {what}; please report it; ZELDO_TRACEBACK=1 shows where", 1)
 
 
 def _say(message: object, status: int) -> int:

@@ -53,7 +53,7 @@ class P3M:
     shape: int = 3
     softening: float = 1 / 40
     start_redshift: float = 49.0
-    mesh_step: float = 0.05
+    mesh_step: float = 0.045
     pair_accuracy: float = 0.02
     checkpoint: str | os.PathLike | None = None
     checkpoint_minutes: float = 2.0

@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Any, TextIO
 
-from zeldo.report.interrupts import raise_if_asked
+from zeldo.interrupts import raise_if_asked
 
 PATIENCE = 2.0  # seconds without a word: most runs are over by then
 LOG_EVERY = 30.0  # seconds between lines where there is no terminal

@@ -19,6 +19,7 @@ from typing import Any
 from zeldo.cosmology.power import MODELS, linear_power
 from zeldo.errors import InputError, ZeldoError
 from zeldo.initial.linear import initial_conditions
+from zeldo.interrupts import raise_if_asked
 from zeldo.snapshot.atomic import FULL
 from zeldo.snapshot.snapshot import Snapshot
 from zeldo.training.config import DatasetConfig, Given, load
@@ -102,11 +103,13 @@ def work(
             try:
                 make_run(config, run, store, progress)
             except InputError as error:
+                raise_if_asked()
                 if config.latin_hypercube is None:
                     raise  # the next run would fail alike
                 yield run.run_id, str(error)
                 continue
             except Exception as error:
+                raise_if_asked()  # what a library made of Ctrl-C
                 if _disk_is_full(error):  # the next run would fail alike, after all its work
                     raise ZeldoError(
                         f"no space left for {store.path} ({error}): free some, then the same command goes on"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeldo.errors import InputError, ZeldoError
+from zeldo.interrupts import interruptible, raise_if_asked
 from zeldo.snapshot.atomic import directory
 from zeldo.training.config import DatasetConfig, Given, TrainConfig, load
 from zeldo.training.dataset import check_dataset, make_dataset
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float, float, str], None]
 POLL = 1.0  # seconds between looks at a store that fills
+PATIENCE = 60.0  # seconds that the making of data has to end
 
 
 @dataclass
@@ -160,16 +162,19 @@ def _data(config: TrainConfig, progress: Progress | None) -> Iterator[TrainConfi
         yield config
     finally:
         queue.terminate()  # what is half done goes on with the next call
+        queue.join(PATIENCE)
+        queue.kill()
         queue.join()
 
 
 def _make_beside(design: DatasetConfig) -> None:
     """What the process that makes data beside a training does: Ctrl-C is the training's, which ends it by SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # through every `finally`, so that its own workers end too
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
-        make_dataset(design)
+        with interruptible():  # SIGTERM goes through every `finally`, so that its own workers end too
+            make_dataset(design, progress=lambda *_: raise_if_asked())
+    except KeyboardInterrupt:
+        sys.exit()
     except ZeldoError as error:
         sys.exit(f"the data set: {error}")
 

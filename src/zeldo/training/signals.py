@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from zeldo import interrupts
+
 
 @contextmanager
 def stop_signals() -> Iterator[list[str]]:
@@ -18,10 +20,14 @@ def stop_signals() -> Iterator[list[str]]:
 
     def ask(number: int, frame: object) -> None:
         if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
+            interrupts.ask(number, frame)
         asked.append(signal.Signals(number).name)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    there = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # what is ignored stays so, and what was not set from Python could not be put back
+    before = {number: handler for number, handler in there.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, ask)
     try:
         yield asked
     finally:

@@ -1,0 +1,78 @@
+"""Ctrl-C and SIGTERM that do not get lost in the code of others.
+
+Python raises KeyboardInterrupt wherever its main thread is. A callback of the compiler drops it, and a library that catches
+all exceptions turns it into another one. So the signal is remembered: what was dropped is raised again a moment later, and
+`raise_if_asked` tells at any place what an exception was to begin with.
+"""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+AGAIN = 0.1  # seconds after which a dropped one is raised again
+
+_asked: int | None = None  # the signal, within interruptible()
+_depth = 0
+_again: threading.Timer | None = None
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within it Ctrl-C and SIGTERM raise KeyboardInterrupt, and neither gets lost; a signal that is ignored stays so."""
+    global _asked, _depth
+    if threading.current_thread() is not threading.main_thread() or _depth:
+        yield  # only the main thread may listen, and once is enough
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook = sys.unraisablehook
+    _asked, _depth = None, 1
+    try:
+        sys.unraisablehook = _raise_again(hook)
+        for number, handler in before.items():
+            # a shell starts what runs in the background with Ctrl-C ignored
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, ask)
+        yield
+    finally:
+        if _again is not None:
+            _again.cancel()
+        for number, handler in before.items():
+            if handler is not None:  # not set from Python
+                signal.signal(number, handler)
+        sys.unraisablehook = hook
+        _asked, _depth = None, 0
+
+
+def raise_if_asked() -> None:
+    """Raises the KeyboardInterrupt that was asked for, if it was."""
+    if _asked is not None and threading.current_thread() is threading.main_thread():
+        raise KeyboardInterrupt
+
+
+def ask(number: int, frame: object) -> None:
+    """The handler of a signal: remembers it and raises KeyboardInterrupt."""
+    global _asked
+    if _depth:
+        _asked = number
+    raise KeyboardInterrupt
+
+
+def _raise_again(hook: Any) -> Any:
+    """A hook for exceptions that were dropped: a KeyboardInterrupt comes again, others go to `hook`."""
+
+    def dropped(what: Any) -> None:
+        global _again
+        if _asked is None or what.exc_type is not KeyboardInterrupt:
+            hook(what)
+            return
+        _again = threading.Timer(AGAIN, _thread.interrupt_main, (_asked,))
+        _again.daemon = True
+        _again.start()
+
+    return dropped

@@ -1,0 +1,100 @@
+"""Ctrl-C that the code of others drops or renames."""
+
+import contextlib
+import ctypes
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from zeldo.interrupts import interruptible, raise_if_asked
+from zeldo.report.progress import Progress
+
+
+def handlers():
+    return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), sys.unraisablehook
+
+
+def press_in_a_callback(number):
+    # as the compiler's: an exception in a function that C calls cannot leave it
+    ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(number))()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_dropped_interrupt_comes_again(number, capfd):
+    before = handlers()
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        press_in_a_callback(number)
+        for _ in range(500):
+            time.sleep(0.01)
+    assert handlers() == before
+    assert capfd.readouterr().err == ""  # and says nothing
+
+
+def test_it_comes_again_until_it_gets_through():
+    pressed = 0
+
+    def again():
+        nonlocal pressed
+        pressed += 1
+        time.sleep(0.3)  # the second comes in here, and is dropped too
+
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        press_in_a_callback(signal.SIGINT)
+        ctypes.CFUNCTYPE(None)(again)()
+        for _ in range(500):
+            time.sleep(0.01)
+    assert pressed == 1
+
+
+def test_what_else_a_callback_drops_is_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    def wrong():
+        raise ValueError("of another kind")
+
+    with interruptible():
+        ctypes.CFUNCTYPE(None)(wrong)()
+    assert [one.exc_type for one in told] == [ValueError]
+
+
+def test_a_swallowed_interrupt_is_remembered_until_the_end():
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with Progress("work") as progress:
+            progress(1, 2)
+    with Progress("other work") as progress:
+        progress(1, 2)
+    raise_if_asked()
+
+
+def test_nested_and_in_a_thread_it_does_not_forget():
+    def listen():
+        with interruptible():
+            pass
+
+    with interruptible():
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        listen()
+        thread = threading.Thread(target=listen)
+        thread.start()
+        thread.join()
+        with pytest.raises(KeyboardInterrupt):
+            raise_if_asked()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_ignored_stays_ignored(number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with interruptible():
+            signal.raise_signal(number)
+            raise_if_asked()
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
