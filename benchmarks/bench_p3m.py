@@ -40,8 +40,8 @@ STEPS = (
     {}, {"mesh_step": 0.08}, {"mesh_step": 0.02}, {"pair_accuracy": 0.12}, {"pair_accuracy": 0.04}, {"pair_accuracy": 0.01},
     {"start_redshift": 99.0}, {"start_redshift": 24.0},
 )  # fmt: skip
-FINE = {"mesh_step": 0.02, "pair_accuracy": 0.008}
-AS_FINE = {"mesh_step": 0.019, "pair_accuracy": 0.008}  # no worse: what differs is chaos inside halos
+FINE = {"mesh_step": 0.01, "pair_accuracy": 0.008}
+AS_FINE = {"mesh_step": 0.0095, "pair_accuracy": 0.008}  # no worse: what differs is chaos inside halos
 FAR = (
     Cosmology(omega_m=0.1, omega_b=0.03, h=0.7, n_s=0.96, sigma_8=0.6),
     Cosmology(omega_m=0.1, omega_b=0.03, h=0.7, n_s=0.96, sigma_8=1.0),

@@ -2,7 +2,7 @@
 
 Its mesh steps are powers of two of the time between outputs, at most 0.1 in ln a and such that the rms particle crosses
 at most 0.2 of the scale of the force split, 1.5 cells of a mesh of 3N (its MaxSizeTimestep, MaxRMSDisplacementFac and
-Asmth). In such long steps waves grow too slowly. Pairs get their own steps by P3M's criterion.
+Asmth). In such long steps waves grow too slowly. Pairs get their own steps by P3M's criterion alone.
 """
 
 from __future__ import annotations

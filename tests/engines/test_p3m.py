@@ -217,6 +217,12 @@ def test_options_out_of_range_are_refused(name: str, value: object) -> None:
         engine("p3m", **{name: value})
 
 
+def test_a_mesh_too_coarse_for_the_split_is_refused() -> None:
+    with pytest.raises(InputError, match=r"mesh_factor = 2 is not allowed.*2.393"):
+        engine("p3m", mesh_factor=2.0)
+    engine("p3m", mesh_factor=2.0, reach=2.393)
+
+
 def test_redshifts_before_the_start_are_refused_before_work() -> None:
     with pytest.raises(InputError, match="redshift"):
         next(QUICK.run(start(), [60.0]))

@@ -10,6 +10,7 @@ from scipy.special import erfc
 from zeldo.engines.cells import CellList
 from zeldo.engines.force_split import ForceSplit
 from zeldo.engines.mesh_force import MeshForce
+from zeldo.engines.mesh_kernels import paint_cells, read_cells
 from zeldo.engines.pair_force import PairForce
 from zeldo.errors import InputError
 
@@ -146,10 +147,42 @@ def test_bits_do_not_depend_on_threads() -> None:
 
 
 def test_forces_add_up_to_nothing() -> None:
-    force = total_force(scattered("clustered"), ForceSplit(1.915 * SPACING, 3, SOFTENING), 3).astype(
-        np.float64
-    )
-    assert np.abs(force.sum(0)).max() < 2e-5 * np.abs(force).sum()
+    # the pairs' to rounding; the mesh's, before its mean is taken away, up to the aliases of the window
+    psi = scattered("clustered")
+    split = ForceSplit(1.915 * SPACING, 3, SOFTENING)
+    cells = CellList(N, BOX, split.radius)
+    cells.sort(psi)
+    near = PairForce(split, cells)(np.empty_like(psi)).reshape(3, -1).astype(np.float64)
+    assert np.abs(near.sum(1)).max() < 2e-5 * np.abs(near).sum()
+    mesh, far = MeshForce(split, 3 * N, cells), np.empty_like(psi)
+    read_cells(mesh.potential(), cells, far)
+    assert 0 < np.abs(far.reshape(3, -1).mean(1)).max() < 1e-3 * rms(far.reshape(3, -1).T)
+    assert np.abs(mesh(far).reshape(3, -1).mean(1)).max() < 1e-7 * rms(far.reshape(3, -1).T)
+
+
+@pytest.mark.parametrize(("count", "m"), [(3, 12), (4, 24), (5, 20), (7, 28), (8, 46)])
+def test_painting_in_columns_loses_nothing(count: int, m: int) -> None:
+    # what two threads add to one point at once gets lost
+    cells = CellList(N, BOX, BOX / count)
+    cells.sort(scattered("clustered"))
+    fields = [np.empty((m, m, m), np.float32) for _ in range(2)]
+    threads = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        paint_cells(cells, fields[0])
+    finally:
+        numba.set_num_threads(threads)
+    assert fields[0].sum(dtype=np.float64) == pytest.approx(m**3, rel=1e-5)
+    for _ in range(10):
+        paint_cells(cells, fields[1])
+        assert np.array_equal(*fields)
+
+
+def test_cells_too_narrow_to_paint_in_columns_are_refused() -> None:
+    cells = CellList(N, BOX, BOX / 6)
+    cells.sort(scattered("random"))
+    with pytest.raises(ValueError, match="columns"):
+        paint_cells(cells, np.empty((22, 22, 22), np.float32))
 
 
 def test_cells_keep_particles_and_places() -> None:

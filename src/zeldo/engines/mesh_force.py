@@ -38,7 +38,7 @@ class MeshForce:
     def __call__(self, out: np.ndarray) -> np.ndarray:
         """F at the particles of the cell list, into out (3, n, n, n) float32, Mpc/h."""
         read_cells(self.potential(), self.cells, out)
-        # it is zero but for rounding of the density in halos, where float32 loses 1e-6 of a large force on themselves
+        # a clump narrower than a mesh cell pushes itself a little (aliases of the window): the box must not move
         remove_mean(out)
         return out
 

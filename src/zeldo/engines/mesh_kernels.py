@@ -15,8 +15,12 @@ _parallel = {"parallel": True, "fastmath": True, "error_model": "numpy", "cache"
 
 
 def paint_cells(cells: CellList, field: np.ndarray) -> None:
-    """Density in units of its mean, into field (m, m, m) float32. Cells must be at least three mesh points wide."""
+    """Density in units of its mean, into field (m, m, m) float32. Cells must be at least four mesh points wide."""
     m = field.shape[0]
+    if m < 4 * cells.count:
+        raise ValueError(
+            f"{cells.count} cells on {m} mesh points: columns of one colour would write into each other"
+        )
     weight = np.float32((m / cells.n) ** 3)
     _paint(cells.position, cells.start, cells.count, cells.side, m / cells.count / cells.side, weight, field)
 

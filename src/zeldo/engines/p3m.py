@@ -32,6 +32,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "pair_accuracy": (1e-5, 100),
     "checkpoint_minutes": (0, 1e6),
 }
+LEAST_REACH = 4.0  # mesh points: what the split leaves to the mesh it must resolve
 MESH_WORK = 1.5  # the time of a mesh force in units of a pair force, for the progress bar
 
 
@@ -65,6 +66,11 @@ class P3M:
                 raise InputError(f"{name} = {value!r} is not allowed: give a number from {low:g} to {high:g}")
         if self.shape != int(self.shape):
             raise InputError(f"shape = {self.shape!r} is not allowed: give a whole number from 1 to 4")
+        if self.reach * self.mesh_factor < LEAST_REACH:
+            raise InputError(
+                f"reach = {self.reach:g} with mesh_factor = {self.mesh_factor:g} is not allowed: the pair force "
+                f"must reach over {LEAST_REACH:g} mesh points; 1.915 does on a mesh factor of 3, 2.393 on 2"
+            )
         if not isinstance(self.checkpoint, str | os.PathLike | None):
             raise InputError(f"checkpoint = {self.checkpoint!r} is not allowed: give the name of a .npz file")
 
@@ -187,7 +193,7 @@ class Simulation:
         report(1.0, step.end)
 
     def pair_length(self, a: float) -> float:
-        """The longest pair step in ln a from here: by the mean force, fourth powers averaged, and two a mesh step at least.
+        """The longest pair step in ln a from here: by the mean force, fourth powers averaged, and half of `mesh_step`.
 
         The fourth power sees the first halos when few particles are in any (docs/p3m.md).
         """
