@@ -143,6 +143,12 @@ def test_velocities_can_be_left_out(teacher, given):
     assert result.store.read("s00000001", 0.0)[2] is None
 
 
+def test_a_store_of_another_default_is_not_added_to(teacher, given):
+    make_dataset(given | {"options": {"strength": 2.0}})
+    with pytest.raises(InputError, match=r"option strength = 2\.0, the configuration says 1\.0"):
+        make_dataset(given)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

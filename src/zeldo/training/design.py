@@ -75,6 +75,10 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
 
     Raises `InputError` where it holds one of that name made otherwise, or the seed in another part.
     """
+    from zeldo.engines.registry import engine
+
+    # the defaults too: they may have been others when the store was begun
+    options = vars(engine(config.engine, **config.options))
     left = []
     for run in runs:
         if run.run_id not in store:
@@ -102,7 +106,7 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
             "vel_step": config.vel_step,
             "velocity": config.velocity,
         }
-        wanted |= {f"option {name}": value for name, value in config.options.items()}
+        wanted |= {f"option {name}": value for name, value in options.items()}
         for name, value in wanted.items():
             if there.get(name, value) != value:
                 raise InputError(
