@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--reference", metavar="DIR", help="directory of the MP-Gadget references")
     parser.add_argument("--only", nargs="+", choices=ORDER, default=ORDER, help="some of them")
     parser.add_argument(
-        "--save", action="store_true", help=f"write {COMMITTED.name}, the committed figures, too"
+        "--save", action="store_true", help=f"put them into {COMMITTED.name}, the committed figures"
     )
     given = parser.parse_args()
     passed = (["--quick"] if given.quick else []) + (
@@ -54,7 +54,8 @@ def main() -> int:
             print(f"  {'met   ' if one['met'] else 'MISSED'}  {name[6:]}: {one['what']}{value}{limit}")
     save(found, RESULTS / "all.json")
     if given.save:
-        save(found, COMMITTED)
+        kept = json.loads(COMMITTED.read_text()) if COMMITTED.exists() else {}
+        save(kept | found, COMMITTED)
     if failed:
         print(f"failed: {', '.join(failed)}")
     return 1 if failed else 0
