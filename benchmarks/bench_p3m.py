@@ -19,7 +19,7 @@ from zeldo.engines.force_split import ForceSplit
 from zeldo.engines.mesh_force import MeshForce
 from zeldo.engines.p3m import P3M, Simulation
 from zeldo.engines.p3m_energy import energies
-from zeldo.engines.p3m_steps import Weights, schedule
+from zeldo.engines.p3m_steps import MeshStep, Weights, longest_step, schedule
 from zeldo.engines.pair_force import PairForce
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
@@ -37,7 +37,8 @@ SPLITS = (
     (4, 1.658, 2),
 )  # fmt: skip
 STEPS = (
-    {}, {"mesh_step": 0.08}, {"mesh_step": 0.02}, {"pair_accuracy": 0.12}, {"pair_accuracy": 0.04}, {"pair_accuracy": 0.01},
+    {}, {"mesh_step": 0.12, "crossing": 0.12}, {"mesh_step": 0.03, "crossing": 0.03},
+    {"pair_accuracy": 0.12}, {"pair_accuracy": 0.04}, {"pair_accuracy": 0.01},
     {"start_redshift": 99.0}, {"start_redshift": 24.0},
 )  # fmt: skip
 FINE = {"mesh_step": 0.01, "pair_accuracy": 0.008}
@@ -161,7 +162,7 @@ def scaling(result: dict, simulation: Simulation, psi: np.ndarray) -> None:
     """The last mesh step with its pair steps, on one thread and on all: what does not run in parallel."""
     import numba
 
-    step = schedule(49.0, [0.0], P3M.mesh_step)[-1]
+    step = plan(simulation.engine, simulation.ics)[-1]
     most = threads()
     timings = {}
     for count in (1, most):
@@ -177,6 +178,12 @@ def scaling(result: dict, simulation: Simulation, psi: np.ndarray) -> None:
         f"{most} threads are {ratio:.2f} times as fast as one: by Amdahl's law {serial:.1%} of it is serial.\n"
     )
     result["speed"]["scaling"] = {"threads": most, "ratio": ratio, "serial": serial}
+
+
+def plan(engine: P3M, ics: InitialConditions) -> list[MeshStep]:
+    """The mesh steps of a run to z = 0."""
+    longest = longest_step(ics, engine.mesh_step, engine.crossing)
+    return schedule(engine.start_redshift, [0.0], longest)
 
 
 def last(engine: P3M, ics: InitialConditions) -> Snapshot:
@@ -207,9 +214,9 @@ def linear(result: dict) -> None:
     cosmology = Cosmology.preset("quijote")
     w, rows = Weights(cosmology), []
     for length in (0.02, P3M.mesh_step, 0.08):
-        plan = schedule(P3M.start_redshift, [0.0], length)
-        psi, p = float(w.growth.d1(plan[0].start)), w.momentum(plan[0].start)
-        for step in plan:
+        equal = schedule(P3M.start_redshift, [0.0], length)
+        psi, p = float(w.growth.d1(equal[0].start)), w.momentum(equal[0].start)
+        for step in equal:
             middle = (step.start * step.end) ** 0.5
             p += w.kick(step.start, middle) * psi
             psi += w.drift(step.start, step.end) * p
@@ -258,9 +265,9 @@ def energy(result: dict, n: int) -> None:
     heading(f"Energy and momentum, {n}^3 particles to z = 0")
     simulation = Simulation(P3M(), realisation(n))
     simulation.start()
-    plan = schedule(49.0, [0.0], P3M.mesh_step)
-    records = [(plan[0].start, *energies(simulation, plan[0].start))]
-    for step in plan:
+    mesh_steps = plan(simulation.engine, simulation.ics)
+    records = [(mesh_steps[0].start, *energies(simulation, mesh_steps[0].start))]
+    for step in mesh_steps:
         simulation.step(step)
         records.append((step.end, *energies(simulation, step.end)))
     a, kinetic, potential = np.array(records).T

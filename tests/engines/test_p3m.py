@@ -12,7 +12,7 @@ from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.p3m import P3M, Simulation
 from zeldo.engines.p3m_energy import energies
-from zeldo.engines.p3m_steps import Weights, pair_length, schedule
+from zeldo.engines.p3m_steps import Weights, longest_step, pair_length, schedule
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
@@ -164,6 +164,32 @@ def test_steps_end_exactly_at_outputs_and_are_no_longer_than_asked() -> None:
         assert np.diff(np.log(times)).max() <= longest * (1 + 1e-9)
 
 
+def test_mesh_steps_shorten_where_their_limit_does() -> None:
+    steps = schedule(49.0, [1.0, 0.0], lambda a: 0.06 if a < 0.25 else 0.06 * (0.25 / a))
+    assert [step.end for step in steps if step.is_output] == [0.5, 1.0]
+    assert all(a.end == b.start for a, b in pairwise(steps))
+    length = np.array([np.log(s.end / s.start) for s in steps])
+    start = np.array([s.start for s in steps])
+    assert np.all(length < 0.06 * 1.001) and np.all(np.diff(length) < 1e-6)
+    late = start > 0.25
+    assert length[late] == pytest.approx(0.06 * 0.25 / start[late], rel=0.1)
+    assert length[~late].min() > 0.05
+
+
+def test_the_rms_particle_crosses_no_more_than_asked_in_a_mesh_step() -> None:
+    from zeldo.initial.lpt import linear_displacement
+
+    ics = start(16, 2.0)
+    longest = longest_step(ics, 0.06, 0.05)
+    assert longest(0.02) == 0.06
+    a, b = 0.9, 0.9 * np.exp(longest(0.9))
+    g = growth(ics.cosmology)
+    moved = (g.d1(b) - g.d1(a)) * linear_displacement(ics)
+    assert np.sqrt(3 * np.mean(moved**2)) == pytest.approx(0.05 * ics.spacing, rel=0.02)
+    still = replace(ics, delta_lin=np.zeros_like(ics.delta_lin))
+    assert longest_step(still, 0.06, 0.05)(1.0) == 0.06
+
+
 def test_pair_steps_follow_the_acceleration() -> None:
     def length(**changed: float) -> float:
         return pair_length(
@@ -210,6 +236,7 @@ def test_weights_are_the_integrals_of_the_equations_of_motion(a: float, b: float
         ("softening", 0),
         ("pair_accuracy", "small"),
         ("mesh_step", True),
+        ("crossing", 0.0),
     ],
 )
 def test_options_out_of_range_are_refused(name: str, value: object) -> None:

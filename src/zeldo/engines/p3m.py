@@ -16,7 +16,14 @@ import numpy as np
 
 from zeldo.engines.checkpoint import Checkpoint, run_key
 from zeldo.engines.lpt import SecondOrder
-from zeldo.engines.p3m_steps import MeshStep, Weights, expected_pair_steps, pair_length, schedule
+from zeldo.engines.p3m_steps import (
+    MeshStep,
+    Weights,
+    expected_pair_steps,
+    longest_step,
+    pair_length,
+    schedule,
+)
 from zeldo.engines.registry import Progress, check_redshifts, register
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
@@ -29,6 +36,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "softening": (1e-4, 0.5),
     "start_redshift": (1, 1000),
     "mesh_step": (1e-3, 1),
+    "crossing": (1e-3, 1e3),
     "pair_accuracy": (1e-5, 100),
     "checkpoint_minutes": (0, 1e6),
 }
@@ -43,8 +51,9 @@ class P3M:
 
     mesh_factor: mesh points per particle and dimension. reach: where the pair force ends, in lattice spacings.
     shape: order of the force split (1 to 4). softening: Plummer-equivalent, in lattice spacings.
-    start_redshift: of the 2LPT start. mesh_step: longest step of the mesh force in ln a. pair_accuracy: decides the
-    steps of the pair force, see `Simulation.pair_length`; they go as its square root. checkpoint: a .npz file from which a
+    start_redshift: of the 2LPT start. mesh_step: longest step of the mesh force in ln a. crossing: how far the rms
+    particle moves in one at most, in lattice spacings. pair_accuracy: decides the steps of the pair force, see
+    `Simulation.pair_length`; they go as its square root. checkpoint: a .npz file from which a
     killed run resumes to the same bits; it is removed when the run is done. checkpoint_minutes: how often it is written.
     """
 
@@ -54,7 +63,8 @@ class P3M:
     shape: int = 3
     softening: float = 1 / 40
     start_redshift: float = 49.0
-    mesh_step: float = 0.045
+    mesh_step: float = 0.06
+    crossing: float = 0.06
     pair_accuracy: float = 0.02
     checkpoint: str | os.PathLike | None = None
     checkpoint_minutes: float = 2.0
@@ -92,7 +102,8 @@ class P3M:
         if not wanted:
             return
         simulation = Simulation(self, ics)
-        steps = schedule(self.start_redshift, wanted, self.mesh_step)
+        longest = longest_step(ics, self.mesh_step, self.crossing)
+        steps = schedule(self.start_redshift, wanted, longest)
         store = None
         if self.checkpoint is not None:
             key = run_key(ics, settings, wanted)

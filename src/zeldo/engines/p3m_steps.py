@@ -9,16 +9,20 @@ arXiv:astro-ph/9710043), as in Gadget: the scheme is symplectic, and right for a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, log
 
 import numpy as np
+from scipy.integrate import cumulative_trapezoid
 
 from zeldo.cosmology.background import expansion, growth
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.initial.conditions import InitialConditions
 
 MOST_PAIR_STEPS = 1000  # in one mesh step
+FINE = 257  # points between two outputs, where the limit of steps changes
 NODES, SHARES = np.polynomial.legendre.leggauss(20)
 
 
@@ -37,17 +41,42 @@ class MeshStep:
         return [self.start, *map(float, bounds[1:-1]), self.end]
 
 
-def schedule(start: float, redshifts: list[float], mesh_step: float) -> list[MeshStep]:
-    """Mesh steps from redshift `start` through all `redshifts` (falling), at most `mesh_step` long in ln a."""
+def schedule(
+    start: float, redshifts: list[float], longest: float | Callable[[float], float]
+) -> list[MeshStep]:
+    """Mesh steps from redshift `start` through all `redshifts` (falling), at most `longest` in ln a.
+
+    Where `longest` is a function of the scale factor, each step between two outputs is the same share of its own limit.
+    """
     steps = []
     here = 1 / (1 + start)
     for z in redshifts:
         there = 1 / (1 + z)
-        count = max(1, ceil(log(there / here) / mesh_step - 1e-9))
-        bounds = [here, *map(float, np.geomspace(here, there, count + 1)[1:-1]), there]
+        grid = np.linspace(log(here), log(there), FINE)
+        limit = [longest(float(a)) if callable(longest) else longest for a in np.exp(grid)]
+        done = cumulative_trapezoid(1 / np.array(limit), grid, initial=0)  # in steps
+        count = max(1, ceil(done[-1] - 1e-6))
+        inner = np.exp(np.interp(np.arange(1, count) * (done[-1] / count), done, grid))
+        bounds = [here, *map(float, inner), there]
         steps += [MeshStep(a, b, b == there) for a, b in pairwise(bounds)]
         here = there
     return steps
+
+
+def longest_step(ics: InitialConditions, mesh_step: float, crossing: float) -> Callable[[float], float]:
+    """The longest mesh step in ln a at a scale factor: `mesh_step`, or what takes the rms particle over `crossing` lattice
+    spacings at its speed in linear theory, whichever is shorter (Gadget's criterion, MaxRMSDisplacementFac).
+    """
+    from zeldo.initial.lpt import linear_displacement
+
+    rms = float(np.sqrt(3 * np.mean(np.square(linear_displacement(ics), dtype=np.float64)))) / ics.spacing
+    g = growth(ics.cosmology)
+
+    def longest(a: float) -> float:
+        speed = rms * float(g.d1(a) * g.f1(a))  # spacings in a unit of ln a
+        return mesh_step if speed * mesh_step <= crossing else crossing / speed
+
+    return longest
 
 
 def pair_length(cosmology: Cosmology, a: float, force: float, softening: float, accuracy: float) -> float:
