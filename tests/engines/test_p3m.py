@@ -1,5 +1,8 @@
 """P3M as an integrator: growth, energy, momentum, resumption, and what it refuses."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -211,6 +214,27 @@ def test_pair_steps_follow_the_acceleration() -> None:
     assert simulation.pair_length(0.02) == pytest.approx(expected, rel=1e-5)
     simulation.near *= 0
     assert simulation.pair_length(0.02) == P3M.mesh_step / 2
+
+
+def test_sixteen_threads_give_the_bits_of_one() -> None:
+    # more than most machines have cores, and than the box has columns of one colour: what races, races here
+    script = """
+import hashlib, numba
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.initial.linear import initial_conditions
+from zeldo.engines.p3m import P3M
+ics = initial_conditions(Cosmology.preset("quijote"), 20.0, 10, 3, power="eisenstein-hu")
+for threads in (1, 16):
+    numba.set_num_threads(threads)
+    (end,) = P3M(mesh_step=0.3, pair_accuracy=2.0).run(ics, [0.0])
+    print(hashlib.sha256(end.psi.tobytes() + end.vel.tobytes()).hexdigest())
+"""
+    told = {**os.environ, "NUMBA_NUM_THREADS": "16"}
+    found = subprocess.run(
+        [sys.executable, "-c", script], env=told, capture_output=True, text=True, check=True
+    )
+    one, sixteen = found.stdout.split()
+    assert one == sixteen
 
 
 @pytest.mark.parametrize(("a", "b"), [(0.02, 0.0205), (0.02, 1.0), (0.3, 0.9)])

@@ -1,17 +1,21 @@
 """The force of P3M: split, softening, pairs and mesh against sums in double precision."""
 
 from functools import cache
+from itertools import pairwise
 
 import numba
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.special import erfc
 
 from zeldo.engines.cells import CellList
 from zeldo.engines.force_split import ForceSplit
 from zeldo.engines.mesh_force import MeshForce
-from zeldo.engines.mesh_kernels import paint_cells, read_cells
-from zeldo.engines.pair_force import PairForce
+from zeldo.engines.mesh_kernels import deal, paint_cells, read_cells
+from zeldo.engines.pair_force import SHARE, SMALL, PairForce, pieces
 from zeldo.errors import InputError
 
 N, BOX = 8, 100.0
@@ -144,6 +148,28 @@ def test_bits_do_not_depend_on_threads() -> None:
     finally:
         numba.set_num_threads(threads)
     assert np.array_equal(many, one)
+
+
+@given(arrays(np.float64, st.integers(1, 300), elements=st.floats(0, 1e9)), st.integers(1, 64))
+def test_pieces_are_all_of_the_work_and_shrink_towards_its_end(work: np.ndarray, threads: int) -> None:
+    before = np.concatenate([[0], np.cumsum(work)])
+    found = list(pieces(before, threads))
+    assert [first for first, _ in found] + [work.size] == [0, *(last for _, last in found)]
+    for first, last in found:
+        left = before[-1] - before[first]
+        assert before[last - 1] - before[first] <= max(left / (SHARE * threads), SMALL) * (1 + 1e-9)
+
+
+@given(arrays(np.int64, 25, elements=st.integers(0, 1000)), st.integers(1, 40))
+def test_columns_are_dealt_out_by_their_particles(particles: np.ndarray, stretches: int) -> None:
+    start = np.concatenate(
+        [[0], np.cumsum(np.repeat(particles, 5))]
+    )  # five cells a column, as full as each other
+    bounds = np.full(stretches + 1, -1)
+    deal(start, 5, np.arange(25), bounds)
+    assert bounds[0] == 0 and bounds[-1] == 25 and np.all(np.diff(bounds) >= 0)
+    dealt = [5 * particles[a:b].sum() for a, b in pairwise(bounds)]
+    assert max(dealt) <= start[-1] / stretches + 5 * particles.max()
 
 
 def test_forces_add_up_to_nothing() -> None:

@@ -7,11 +7,12 @@ The window falls as k^-4 where cloud-in-cell falls as k^-2: particles near their
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 
 from zeldo.engines.cells import CellList
 
 _parallel = {"parallel": True, "fastmath": True, "error_model": "numpy", "cache": True, "nogil": True}
+_serial = {"fastmath": True, "error_model": "numpy", "cache": True, "nogil": True}
 
 
 def paint_cells(cells: CellList, field: np.ndarray) -> None:
@@ -22,14 +23,15 @@ def paint_cells(cells: CellList, field: np.ndarray) -> None:
             f"{cells.count} cells on {m} mesh points: columns of one colour would write into each other"
         )
     weight = np.float32((m / cells.n) ** 3)
-    _paint(cells.position, cells.start, cells.count, cells.side, m / cells.count / cells.side, weight, field)
+    _paint(cells.position, cells.start, cells.count, cells.side, m / cells.count / cells.side, weight,
+           get_num_threads(), field)  # fmt: skip
 
 
 def read_cells(phi: np.ndarray, cells: CellList, out: np.ndarray) -> None:
     """-grad phi at the particles, into out (3, n, n, n) float32."""
     m = phi.shape[0]
     _read(cells.position, cells.order, cells.start, cells.count, cells.side, m / cells.count / cells.side,
-          np.float32(-m / cells.box), phi, out.reshape(3, -1))  # fmt: skip
+          np.float32(-m / cells.box), phi, get_num_threads(), out.reshape(3, -1))  # fmt: skip
 
 
 @njit(inline="always")
@@ -63,78 +65,114 @@ def _points(i, m):  # type: ignore[no-untyped-def]
     return a, b, c, d
 
 
+@njit(**_serial)
+def deal(start, cells, columns, bounds):  # type: ignore[no-untyped-def]
+    """Deals the columns out in stretches of about as many particles: of stretch s, bounds[s] to bounds[s + 1].
+
+    Numba's own loops deal out as many columns to each thread, and clusters make some wait for others.
+    """
+    total = 0
+    for c in columns:
+        total += start[(c + 1) * cells] - start[c * cells]
+    stretches, done, s = bounds.size - 1, 0, 1
+    for t in range(columns.size):
+        c = columns[t]
+        half = (start[(c + 1) * cells] - start[c * cells]) / 2
+        while s < stretches and done + half >= total * s / stretches:
+            bounds[s] = t
+            s += 1
+        done += 2 * half
+    bounds[0] = 0
+    bounds[s:] = columns.size
+
+
 @njit(**_parallel)
-def _paint(position, start, cells, side, to_mesh, weight, out):  # type: ignore[no-untyped-def]
+def _paint(position, start, cells, side, to_mesh, weight, threads, out):  # type: ignore[no-untyped-def]
     m = out.shape[0]
     for i in prange(m):
         out[i] = 0
     # columns of cells write into their neighbours: every other column along both axes at a time, the last of an odd
     # number alone. So there are enough of them for many threads, and sums go in one order for any number of threads
     even = cells - cells % 2
+    chosen = np.empty(((cells + 1) // 2) ** 2, np.int64)
+    bounds = np.empty(threads + 1, np.int64)
     for colour in range(9):
         across, along = colour // 3, colour % 3
         rows = even // 2 if across < 2 else cells % 2
         columns = even // 2 if along < 2 else cells % 2
-        for task in prange(rows * columns):
-            t = np.int64(task)
+        for t in range(rows * columns):
             a = 2 * (t // columns) + across if across < 2 else cells - 1
             b = 2 * (t % columns) + along if along < 2 else cells - 1
-            x0, y0 = a * side, b * side
-            for level in range(cells):
-                c = (a * cells + b) * cells + level
-                z0 = level * side
-                for p in range(start[c], start[c + 1]):
-                    x = (x0 + position[0, p]) * to_mesh
-                    y = (y0 + position[1, p]) * to_mesh
-                    z = (z0 + position[2, p]) * to_mesh
-                    i, j, k = int(x), int(y), int(z)
-                    wx, wy, wz = (
-                        _window(np.float32(x - i)),
-                        _window(np.float32(y - j)),
-                        _window(np.float32(z - k)),
-                    )
-                    ix, iy, iz = _points(i, m), _points(j, m), _points(k, m)
-                    for u in range(4):
-                        for v in range(4):
-                            w = weight * wx[u] * wy[v]
-                            row = out[ix[u], iy[v]]
-                            row[iz[0]] += w * wz[0]
-                            row[iz[1]] += w * wz[1]
-                            row[iz[2]] += w * wz[2]
-                            row[iz[3]] += w * wz[3]
+            chosen[t] = a * cells + b
+        deal(start, cells, chosen[: rows * columns], bounds)
+        for thread in prange(threads):
+            for column in chosen[bounds[thread] : bounds[thread + 1]]:
+                _paint_column(position, start, cells, column, side, to_mesh, weight, out)
+
+
+@njit(**_serial)
+def _paint_column(position, start, cells, column, side, to_mesh, weight, out):  # type: ignore[no-untyped-def]
+    m = out.shape[0]
+    x0, y0 = column // cells * side, column % cells * side
+    for level in range(cells):
+        c = column * cells + level
+        z0 = level * side
+        for p in range(start[c], start[c + 1]):
+            x = (x0 + position[0, p]) * to_mesh
+            y = (y0 + position[1, p]) * to_mesh
+            z = (z0 + position[2, p]) * to_mesh
+            i, j, k = int(x), int(y), int(z)
+            wx, wy, wz = _window(np.float32(x - i)), _window(np.float32(y - j)), _window(np.float32(z - k))
+            ix, iy, iz = _points(i, m), _points(j, m), _points(k, m)
+            for u in range(4):
+                for v in range(4):
+                    w = weight * wx[u] * wy[v]
+                    row = out[ix[u], iy[v]]
+                    row[iz[0]] += w * wz[0]
+                    row[iz[1]] += w * wz[1]
+                    row[iz[2]] += w * wz[2]
+                    row[iz[3]] += w * wz[3]
 
 
 @njit(**_parallel)
-def _read(position, order, start, cells, side, to_mesh, scale, phi, out):  # type: ignore[no-untyped-def]
+def _read(position, order, start, cells, side, to_mesh, scale, phi, threads, out):  # type: ignore[no-untyped-def]
+    bounds = np.empty(threads + 1, np.int64)
+    deal(start, cells, np.arange(cells * cells), bounds)
+    for thread in prange(threads):
+        for column in range(bounds[thread], bounds[thread + 1]):
+            _read_column(position, order, start, cells, column, side, to_mesh, scale, phi, out)
+
+
+@njit(**_serial)
+def _read_column(position, order, start, cells, column, side, to_mesh, scale, phi, out):  # type: ignore[no-untyped-def]
     m = phi.shape[0]
-    for column in prange(cells * cells):
-        x0, y0 = np.int64(column) // cells * side, np.int64(column) % cells * side
-        for level in range(cells):
-            c = np.int64(column) * cells + level
-            z0 = level * side
-            for p in range(start[c], start[c + 1]):
-                x = (x0 + position[0, p]) * to_mesh
-                y = (y0 + position[1, p]) * to_mesh
-                z = (z0 + position[2, p]) * to_mesh
-                i, j, k = int(x), int(y), int(z)
-                fx, fy, fz = np.float32(x - i), np.float32(y - j), np.float32(z - k)
-                wx, wy, wz = _window(fx), _window(fy), _window(fz)
-                sx, sy, sz = _slope(fx), _slope(fy), _slope(fz)
-                ix, iy, iz = _points(i, m), _points(j, m), _points(k, m)
-                gx = gy = gz = np.float32(0)
-                for a in range(4):
-                    value = across = up = np.float32(0)
-                    for b in range(4):
-                        row = phi[ix[a], iy[b]]
-                        r0, r1, r2, r3 = row[iz[0]], row[iz[1]], row[iz[2]], row[iz[3]]
-                        v = wz[0] * r0 + wz[1] * r1 + wz[2] * r2 + wz[3] * r3
-                        value += wy[b] * v
-                        across += sy[b] * v
-                        up += wy[b] * (sz[0] * r0 + sz[1] * r1 + sz[2] * r2 + sz[3] * r3)
-                    gx += sx[a] * value
-                    gy += wx[a] * across
-                    gz += wx[a] * up
-                q = order[p]
-                out[0, q] = gx * scale
-                out[1, q] = gy * scale
-                out[2, q] = gz * scale
+    x0, y0 = column // cells * side, column % cells * side
+    for level in range(cells):
+        c = column * cells + level
+        z0 = level * side
+        for p in range(start[c], start[c + 1]):
+            x = (x0 + position[0, p]) * to_mesh
+            y = (y0 + position[1, p]) * to_mesh
+            z = (z0 + position[2, p]) * to_mesh
+            i, j, k = int(x), int(y), int(z)
+            fx, fy, fz = np.float32(x - i), np.float32(y - j), np.float32(z - k)
+            wx, wy, wz = _window(fx), _window(fy), _window(fz)
+            sx, sy, sz = _slope(fx), _slope(fy), _slope(fz)
+            ix, iy, iz = _points(i, m), _points(j, m), _points(k, m)
+            gx = gy = gz = np.float32(0)
+            for a in range(4):
+                value = across = up = np.float32(0)
+                for b in range(4):
+                    row = phi[ix[a], iy[b]]
+                    r0, r1, r2, r3 = row[iz[0]], row[iz[1]], row[iz[2]], row[iz[3]]
+                    v = wz[0] * r0 + wz[1] * r1 + wz[2] * r2 + wz[3] * r3
+                    value += wy[b] * v
+                    across += sy[b] * v
+                    up += wy[b] * (sz[0] * r0 + sz[1] * r1 + sz[2] * r2 + sz[3] * r3)
+                gx += sx[a] * value
+                gy += wx[a] * across
+                gz += wx[a] * up
+            q = order[p]
+            out[0, q] = gx * scale
+            out[1, q] = gy * scale
+            out[2, q] = gz * scale

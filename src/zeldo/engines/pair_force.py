@@ -6,10 +6,9 @@ threads, and the periodic box needs no minimum image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import pairwise
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -18,8 +17,8 @@ from numba import get_num_threads, njit, prange
 from zeldo.engines.cells import CellList
 from zeldo.engines.force_split import SPLINE, ForceSplit
 
-PIECES = 16  # of equal work a thread, so that a busy core delays little
-SMALL = 1e6  # pairs, a millisecond: pieces are no smaller
+SHARE = 3  # a piece is this part of what is left for a thread, so that a busy core delays little
+SMALL = 2.5e5  # pairs, a quarter of a millisecond: pieces are no smaller
 LEVELS = 16  # cells of a column that are worked together
 CROWD = 16  # particles in a cell from which on its parts look for the neighbours that they can reach
 PAD = 16  # neighbours are worked in multiples of this: no remainder loop
@@ -48,9 +47,6 @@ class PairForce:
         """F at the particles, into out (3, n, n, n) float32, Mpc/h."""
         cells = self.cells
         largest = count_work(cells.start, cells.count, self.work)
-        pieces = min(PIECES * get_num_threads(), 1 + int(self.work[-1] / SMALL))
-        bounds = np.searchsorted(self.work, np.linspace(0, self.work[-1], pieces + 1))
-        bounds[0], bounds[-1] = 0, self.work.size - 1
 
         def attract(first: int, last: int) -> None:
             _pair_force(
@@ -58,8 +54,18 @@ class PairForce:
                 self.coefficients, *self.softening, self.scale, out.reshape(3, -1),
             )  # fmt: skip
 
-        share(attract, pairwise(bounds.tolist()))
+        share(attract, pieces(self.work, get_num_threads()))
         return out
+
+
+def pieces(work: np.ndarray, threads: int) -> Iterator[tuple[int, int]]:
+    """Bounds of pieces, given the work done before each item and in all: large ones first, so that all end together."""
+    first, items = 0, work.size - 1
+    while first < items:
+        wanted = max((work[-1] - work[first]) / (SHARE * threads), SMALL)
+        last = min(max(first + 1, int(np.searchsorted(work, work[first] + wanted))), items)
+        yield first, last
+        first = last
 
 
 def share(function: Callable[[int, int], None], pieces: Iterable[tuple[int, int]]) -> None:
