@@ -1,5 +1,7 @@
 """The force of P3M: split, softening, pairs and mesh against sums in double precision."""
 
+import os
+import time
 from functools import cache
 from itertools import pairwise
 
@@ -15,7 +17,7 @@ from zeldo.engines.cells import CellList
 from zeldo.engines.force_split import ForceSplit
 from zeldo.engines.mesh_force import MeshForce
 from zeldo.engines.mesh_kernels import deal, paint_cells, read_cells
-from zeldo.engines.pair_force import SHARE, SMALL, PairForce, pieces
+from zeldo.engines.pair_force import SHARE, SMALL, PairForce, pieces, share
 from zeldo.errors import InputError
 
 N, BOX = 8, 100.0
@@ -148,6 +150,51 @@ def test_bits_do_not_depend_on_threads() -> None:
     finally:
         numba.set_num_threads(threads)
     assert np.array_equal(many, one)
+
+
+def test_an_error_in_a_piece_is_told_and_ends_the_work() -> None:
+    begun = []
+
+    def work(first: int, last: int) -> None:
+        begun.append(first)
+        if first == 3:
+            raise ZeroDivisionError
+        time.sleep(0.001)
+
+    pieces = [(i, i + 1) for i in range(1000)]
+    with pytest.raises(ZeroDivisionError):
+        share(work, pieces)
+    stopped = len(begun)
+    assert stopped < 1000
+    time.sleep(0.01)
+    assert len(begun) == stopped
+    begun.clear()
+    share(work, pieces[4:])
+    assert sorted(begun) == list(range(4, 1000))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_shares_work_too() -> None:
+    share(lambda first, last: None, [(0, 1)])  # the parent's threads are there before the fork
+    child = os.fork()
+    if child == 0:
+        try:
+            done: list[int] = []
+            share(lambda first, last: done.append(first), [(i, i + 1) for i in range(8)])
+            os._exit(0 if sorted(done) == list(range(8)) else 1)
+        finally:
+            os._exit(2)
+    for _ in range(500):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            break
+        time.sleep(0.01)
+    else:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 @given(arrays(np.float64, st.integers(1, 300), elements=st.floats(0, 1e9)), st.integers(1, 64))

@@ -6,9 +6,11 @@ threads, and the periodic box needs no minimum image.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import cache
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -82,10 +84,26 @@ def share(function: Callable[[int, int], None], pieces: Iterable[tuple[int, int]
             while True:
                 function(*waiting.get_nowait())
 
-    threads = min(get_num_threads(), waiting.qsize())
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(work) for _ in range(threads)]:
-            done.result()
+    threads = get_num_threads()
+    working = [_pool(threads).submit(work) for _ in range(min(threads, waiting.qsize()))]
+    try:
+        for one in working:
+            one.result()
+    finally:
+        with suppress(Empty):  # after an error or an interrupt nobody begins another piece
+            while True:
+                waiting.get_nowait()
+        wait(working)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Kept, as sixteen threads take a millisecond to start."""
+    return ThreadPoolExecutor(threads)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
 
 
 @njit(**_serial)
