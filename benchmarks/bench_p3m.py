@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,10 +18,11 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.cells import CellList
 from zeldo.engines.force_split import ForceSplit
 from zeldo.engines.mesh_force import MeshForce
+from zeldo.engines.mesh_kernels import deal
 from zeldo.engines.p3m import P3M, Simulation
 from zeldo.engines.p3m_energy import energies
 from zeldo.engines.p3m_steps import MeshStep, Weights, longest_step, schedule
-from zeldo.engines.pair_force import PairForce
+from zeldo.engines.pair_force import PairForce, count_work, pieces
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import displacements
@@ -37,12 +39,14 @@ SPLITS = (
     (4, 1.658, 2),
 )  # fmt: skip
 STEPS = (
-    {}, {"mesh_step": 0.12, "crossing": 0.12}, {"mesh_step": 0.03, "crossing": 0.03},
-    {"pair_accuracy": 0.12}, {"pair_accuracy": 0.04}, {"pair_accuracy": 0.01},
+    {}, {"mesh_step": 0.16, "crossing": 0.12}, {"mesh_step": 0.04, "crossing": 0.03},
+    {"pair_accuracy": 0.12}, {"pair_accuracy": 0.04}, {"pair_accuracy": 0.02}, {"pair_accuracy": 0.005},
     {"start_redshift": 99.0}, {"start_redshift": 24.0},
 )  # fmt: skip
-FINE = {"mesh_step": 0.01, "pair_accuracy": 0.008}
-AS_FINE = {"mesh_step": 0.0095, "pair_accuracy": 0.008}  # no worse: what differs is chaos inside halos
+FINE = {"mesh_step": 0.01, "pair_accuracy": 0.004}
+AS_FINE = {"mesh_step": 0.0095, "pair_accuracy": 0.004}  # no worse: what differs is chaos inside halos
+SCATTER_RUNS = 8
+SMALL_RUNS = 5  # in boxes where single halos count: their orbits are chaotic, and one run is one throw
 FAR = (
     Cosmology(omega_m=0.1, omega_b=0.03, h=0.7, n_s=0.96, sigma_8=0.6),
     Cosmology(omega_m=0.1, omega_b=0.03, h=0.7, n_s=0.96, sigma_8=1.0),
@@ -156,6 +160,7 @@ def speed(result: dict, n: int) -> None:
             result["speed"][f"{state}: {part}"] = timing.to_dict()
     table(["", *COLUMNS], rows)
     scaling(result, simulation, states["z = 0, coarse steps"])
+    cores(result, ics)
 
 
 def scaling(result: dict, simulation: Simulation, psi: np.ndarray) -> None:
@@ -170,6 +175,11 @@ def scaling(result: dict, simulation: Simulation, psi: np.ndarray) -> None:
         simulation.resume(psi.copy(), np.zeros_like(psi))
         timings[count] = measure(lambda: simulation.step(step), 3)
     table(["last mesh step", *COLUMNS], [[f"{count} threads", *cells(one)] for count, one in timings.items()])
+    result["speed"]["balance"] = {count: balance(simulation, count) for count in (2, 16)}
+    for count, (pair, mesh) in result["speed"]["balance"].items():
+        print(
+            f"Dealt to {count} threads, the most that one gets over the mean: {pair:.3f} of pairs, {mesh:.3f} of mesh."
+        )
     if most == 1:
         return
     ratio = timings[1].median / timings[most].median
@@ -178,6 +188,44 @@ def scaling(result: dict, simulation: Simulation, psi: np.ndarray) -> None:
         f"{most} threads are {ratio:.2f} times as fast as one: by Amdahl's law {serial:.1%} of it is serial.\n"
     )
     result["speed"]["scaling"] = {"threads": most, "ratio": ratio, "serial": serial}
+
+
+def cores(result: dict, ics: InitialConditions) -> None:
+    """A whole run on 2 threads and on 16, where there are as many cores."""
+    import numba
+
+    here = min(threads(), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads())
+    if here < 16:
+        print(f"16 cores against 2: not measured, there are {here} here.\n")
+        return
+    wall = {}
+    for count in (2, 16):
+        numba.set_num_threads(count)
+        last(replace(P3M(), mesh_step=1.0, pair_accuracy=100.0), ics)  # threads begin, pages are there
+        began = time.perf_counter()
+        last(P3M(), ics)
+        wall[count] = time.perf_counter() - began
+    print(f"A run of {ics.n}^3 to z = 0: {wall[2]:.1f} s on 2 threads, {wall[16]:.1f} s on 16.")
+    bar(result, "time on 16 cores over that on 2", wall[16] / wall[2], 0.2, "")
+    result["speed"]["cores"] = wall
+
+
+def balance(simulation: Simulation, threads: int) -> tuple[float, float]:
+    """The most work that one of many threads gets, over the mean: pairs, and particles read from the mesh. Not a timing."""
+    listed, work = simulation.cells, simulation.pairs.work
+    count_work(listed.start, listed.count, work)
+    busy = np.zeros(threads)
+    for first, after in pieces(work, threads):
+        busy[busy.argmin()] += work[after] - work[first]
+    bounds = np.empty(threads + 1, np.int64)
+    deal(listed.start, listed.count, np.arange(listed.count**2), bounds)
+    particles = np.diff(listed.start[bounds * listed.count])
+    return float(busy.max() / busy.mean()), float(particles.max() / particles.mean())
+
+
+def several(n: int) -> list[P3M]:
+    """The default, and for boxes where chance tells others beside it, whose mesh steps differ by a per cent each."""
+    return [P3M(crossing=P3M.crossing * (1 - 0.01 * i)) for i in range(1 if n >= 128 else SMALL_RUNS)]
 
 
 def plan(engine: P3M, ics: InitialConditions) -> list[MeshStep]:
@@ -213,7 +261,7 @@ def linear(result: dict) -> None:
     heading("Linear growth to z = 0 by mesh steps alone, over the exact one")
     cosmology = Cosmology.preset("quijote")
     w, rows = Weights(cosmology), []
-    for length in (0.02, P3M.mesh_step, 0.08):
+    for length in (0.02, 0.04, 0.06, P3M.mesh_step):
         equal = schedule(P3M.start_redshift, [0.0], length)
         psi, p = float(w.growth.d1(equal[0].start)), w.momentum(equal[0].start)
         for step in equal:
@@ -239,22 +287,45 @@ def steps(result: dict, n: int) -> None:
         found[f"{label} ({(time.process_time() - began) / threads():.0f} s)"] = one
     print_comparisons("z = 0", found)
     result["steps"] = {label: figures(one, "density") for label, one in found.items()}
+    scatter(result, ics, against)
+
+
+def scatter(result: dict, ics: InitialConditions, against: Reference) -> None:
+    """T of density at k = 1.5 in runs whose mesh steps differ by a per cent each: what pair steps leave to chance."""
+    rows = []
+    for accuracy in (4 * P3M.pair_accuracy, 2 * P3M.pair_accuracy, P3M.pair_accuracy, P3M.pair_accuracy / 2):
+        density = [
+            against.compare(last(P3M(pair_accuracy=accuracy, crossing=crossing), ics)).fields["density"]
+            for crossing in P3M.crossing * (1 - 0.01 * np.arange(SCATTER_RUNS))
+        ]
+        transfer = [float(one.transfer[one.nearest(1.5)]) for one in density]
+        rows.append([f"{accuracy:g}", f"{np.mean(transfer):.4f}", f"{np.std(transfer, ddof=1):.4f}"])
+    table(["pair_accuracy", f"T at k = 1.5, mean of {SCATTER_RUNS} runs", "their scatter"], rows)
+    result["scatter"] = {accuracy: [float(x) for x in row] for accuracy, *row in rows}
 
 
 def far(result: dict, n: int, cosmologies: Sequence[Cosmology]) -> None:
-    """The default in far cosmologies against fine steps, beside what two fine settings differ by."""
+    """The default in far cosmologies against fine steps, beside what two fine settings differ by, and against long ones."""
     heading(f"Far cosmologies, {n}^3: the default, and fine steps again, against fine steps")
-    found = {}
+    found, long = {}, []
     for cosmology in cosmologies:
         ics = initial_conditions(cosmology, 250.0 * n / 128, n, 5, power="eisenstein-hu")
         fine = last(P3M(**FINE), ics)
-        for engine, title in ((P3M(), ""), (P3M(**AS_FINE), " (floor: steps as fine)")):
-            one = last(engine, ics)
+        against = Reference(fine, name="fine steps")
+        for engines, title in ((several(n), ""), ([P3M(**AS_FINE)], " (floor: steps as fine)")):
+            made = [last(engine, ics) for engine in engines]
+            one = made[0]
             label = f"Omega_m {cosmology.omega_m:g}, sigma_8 {cosmology.sigma_8:g}{title}"
-            found[label] = Reference(fine, name="fine steps").compare(one)
-            bars(result, label, found[label])
-            halos(result, label, one, fine)
+            found[label] = against.compare(one)
+            told(result, label, [figures_of_merit(against.compare(x), x, fine) for x in made])
+            if not title:
+                gadget = Reference(list(run_as_gadget(P3M(), ics, [3.0, 1.0, 0.0]))[-1], name="its steps")
+                off = [power_off(gadget.compare(x)) for x in (one, fine)]
+                long.append([label, *[f"{x:.2%}" for x in (power_off(found[label]), *off)]])
     print_comparisons("z = 0", found)
+    columns = ("default, fine steps", "default, MP-Gadget's steps", "fine steps, MP-Gadget's")
+    table(["P(k) for k <= 1.5 off by", *columns], long)
+    result["far, MP-Gadget's steps"] = {label: row for label, *row in long}
     result["far"] = {
         label: {field: figures(one, field) for field in one.fields} for label, one in found.items()
     }
@@ -281,28 +352,32 @@ def energy(result: dict, n: int) -> None:
 
 
 def against_reference(result: dict, name: str, ics: InitialConditions, truth: dict[float, Snapshot]) -> None:
+    """Bars by one run of 128^3, by the median of several in a smaller box."""
     heading(f"{name}: {ics.n}^3 particles in {ics.box:g} Mpc/h against MP-Gadget")
     redshifts = sorted({*FIVE, *truth}, reverse=True) if name == "fiducial.npz" else list(truth)
     list(replace(P3M(), mesh_step=1.0, pair_accuracy=100.0).run(ics, [0.0]))  # compile
-    began, made = time.perf_counter(), {}
-    for snapshot in P3M().run(ics, redshifts):
-        made[snapshot.redshift] = snapshot
-    wall = time.perf_counter() - began
-    print(f"{wall:.0f} s to {len(redshifts)} redshifts\n")
-    if name == "fiducial.npz":
-        bar(result, f"{name}: five redshifts of 128^3", wall, 360.0, "s", 180.0)
-    found = {
-        f"z = {z:g}": Reference(one, name="MP-Gadget").compare(made[z])
+    runs = []
+    for engine in several(ics.n):
+        began, made = time.perf_counter(), {}
+        for snapshot in engine.run(ics, redshifts):
+            made[snapshot.redshift] = snapshot
+        wall = time.perf_counter() - began
+        print(f"{wall:.0f} s to {len(redshifts)} redshifts\n")
+        if name == "fiducial.npz":
+            bar(result, f"{name}: five redshifts of 128^3", wall, 360.0, "s", 180.0)
+        runs.append(made)
+    first = {
+        f"z = {z:g}": Reference(one, name="MP-Gadget").compare(runs[0][z])
         for z, one in truth.items()  # the made ones hold more redshifts
     }
-    print_comparisons("P3M", found)
+    print_comparisons("P3M", first)
     result[name] = {
-        label: {field: figures(one, field) for field in one.fields} for label, one in found.items()
+        label: {field: figures(one, field) for field in one.fields} for label, one in first.items()
     }
-    for label, one in found.items():
-        bars(result, f"{name}, {label}", one)
     for z, one in truth.items():
-        halos(result, f"{name}, z = {z:g}", made[z], one)
+        reference = Reference(one, name="MP-Gadget")
+        found = [figures_of_merit(reference.compare(made[z]), made[z], one) for made in runs]
+        told(result, f"{name}, z = {z:g}", found)
 
 
 def with_gadget_steps(result: dict, name: str, ics: InitialConditions, truth: dict[float, Snapshot]) -> None:
@@ -311,8 +386,7 @@ def with_gadget_steps(result: dict, name: str, ics: InitialConditions, truth: di
     found = {}
     for snapshot in run_as_gadget(P3M(), ics, list(truth)):
         one = Reference(truth[snapshot.redshift], name="MP-Gadget").compare(snapshot)
-        density = one.fields["density"]
-        off = float(np.max(np.abs(density.transfer[density.k <= 1.5] ** 2 - 1)))
+        density, off = one.fields["density"], power_off(one)
         found[f"z = {snapshot.redshift:g}, P(k) for k <= 1.5 off by {off:.2%}"] = one
         at = [density.nearest(k) for k in K_SHOWN if k <= 0.5]
         most = float(np.max(np.abs(density.transfer[at] - 1)))
@@ -321,20 +395,41 @@ def with_gadget_steps(result: dict, name: str, ics: InitialConditions, truth: di
     result[f"{name}, MP-Gadget's steps"] = {label: figures(one, "density") for label, one in found.items()}
 
 
-def bars(result: dict, label: str, one: Comparison) -> None:
-    """Density power, and at z = 0 its correlation; velocity power where there is one."""
+Merit = tuple[float, float, float | None]  # a figure, its bar, and what to aim at
+
+
+def figures_of_merit(one: Comparison, made: Snapshot, truth: Snapshot) -> dict[str, Merit]:
+    """Density power, and at z = 0 its correlation; velocity power where there is one; halo counts."""
     density = one.fields["density"]
-    off = float(np.max(np.abs(density.transfer[density.k <= 1.5] ** 2 - 1)))
-    bar(result, f"{label}: P(k) for k <= 1.5 off by", off, 0.01, "", 0.005)
+    found: dict[str, Merit] = {"P(k) for k <= 1.5 off by": (power_off(one), 0.01, 0.005)}
     if one.redshift == 0:
         for k, limit in ((0.5, 2e-4), (1.0, 1e-3)):
             value = float(density.one_minus_r2[density.nearest(k)])
-            bar(result, f"{label}: 1 - r^2 of density at k = {k:g}", value, limit, "")
+            found[f"1 - r^2 of density at k = {k:g}"] = (value, limit, None)
     if "velocity" in one.fields:
         velocity = one.fields["velocity"]
         for k, limit in ((0.5, 0.02), (1.0, 0.05)):
             off = _binned_power_off(velocity.k, velocity.power, velocity.power_reference, k)
-            bar(result, f"{label}: velocity power for k <= {k:g} off by", off, limit, "")
+            found[f"velocity power for k <= {k:g} off by"] = (off, limit, None)
+    counts = halo_counts(made, truth)
+    if counts:
+        found["halo counts off by"] = (max(abs(ours / theirs - 1) for _, ours, theirs in counts), 0.05, 0.03)
+        print("halos: " + ", ".join(f"{a} ({b}) of {low:.0f} particles on" for low, a, b in counts))
+    return found
+
+
+def power_off(one: Comparison) -> float:
+    """The largest deviation of P(k) in shells of modes with k <= 1.5 h/Mpc."""
+    density = one.fields["density"]
+    return float(np.max(np.abs(density.transfer[density.k <= 1.5] ** 2 - 1)))
+
+
+def told(result: dict, label: str, runs: Sequence[dict[str, Merit]]) -> None:
+    """The bars by the median of the runs."""
+    for what, (_, limit, aim) in runs[0].items():
+        values = [run[what][0] for run in runs]
+        spread = f" (median of {len(runs)}, {min(values):.2g} to {max(values):.2g})" if len(runs) > 1 else ""
+        bar(result, f"{label}: {what}{spread}", float(np.median(values)), limit, "", aim)
 
 
 def _binned_power_off(k: np.ndarray, power: np.ndarray, reference: np.ndarray, limit: float) -> float:
@@ -346,20 +441,11 @@ def _binned_power_off(k: np.ndarray, power: np.ndarray, reference: np.ndarray, l
     return float(np.max(np.abs(ours[theirs > 0] / theirs[theirs > 0] - 1)))
 
 
-def halos(result: dict, label: str, made: Snapshot, truth: Snapshot) -> None:
-    """Numbers of halos of at least 50 particles in bins of a factor 2 with at least 100 of the reference's."""
-    ours, theirs = (friends_of_friends(one, minimum=50).count for one in (made, truth))
+def halo_counts(made: Snapshot, truth: Snapshot) -> list[tuple[float, int, int]]:
+    """Halos of at least 50 particles in bins of a factor 2 with at least 100 of the reference's: least, ours, theirs."""
     bins = 50 * 2.0 ** np.arange(12)
-    counts = [np.histogram(x, bins)[0] for x in (ours, theirs)]
-    rows = [
-        [f"{label}: halos of {low:.0f} particles on", str(a), str(b), f"{a / b - 1:+.3f}"]
-        for low, a, b in zip(bins[:-1], *counts, strict=True)
-        if b >= 100
-    ]
-    if rows:
-        table(["", "P3M", "reference", "off"], rows)
-        off = max(abs(float(row[3])) for row in rows)
-        bar(result, f"{label}: halo counts off by", off, 0.05, "", 0.03)
+    ours, theirs = (np.histogram(friends_of_friends(one, minimum=50).count, bins)[0] for one in (made, truth))
+    return [(low, int(a), int(b)) for low, a, b in zip(bins[:-1], ours, theirs, strict=True) if b >= 100]
 
 
 if __name__ == "__main__":

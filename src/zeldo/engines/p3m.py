@@ -41,7 +41,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "checkpoint_minutes": (0, 1e6),
 }
 LEAST_REACH = 4.0  # mesh points: what the split leaves to the mesh it must resolve
-MESH_WORK = 1.5  # the time of a mesh force in units of a pair force, for the progress bar
+MESH_WORK = 2.5  # the time of a mesh force in units of a pair force, for the progress bar
 
 
 @register
@@ -63,9 +63,9 @@ class P3M:
     shape: int = 3
     softening: float = 1 / 40
     start_redshift: float = 49.0
-    mesh_step: float = 0.06
+    mesh_step: float = 0.08
     crossing: float = 0.06
-    pair_accuracy: float = 0.02
+    pair_accuracy: float = 0.01
     checkpoint: str | os.PathLike | None = None
     checkpoint_minutes: float = 2.0
 

@@ -91,7 +91,7 @@ def pair_length(cosmology: Cosmology, a: float, force: float, softening: float, 
 
 def expected_pair_steps(step: MeshStep) -> float:
     """Pair steps of the default options in a usual cosmology: for the progress bar."""
-    return max(2.0, log(step.end / step.start) * step.end**0.75 / 0.004)
+    return max(2.0, log(step.end / step.start) * step.end**0.75 / 0.0028)
 
 
 class Weights:
