@@ -56,13 +56,14 @@ def _slope(f):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _points(i, m):  # type: ignore[no-untyped-def]
-    """The points i - 1 to i + 2 in the periodic mesh; i may lie one box outside."""
+def _points(x, m):  # type: ignore[no-untyped-def]
+    """The four points about a place 0 <= x <= m of the periodic mesh, and how far it is past the second."""
+    i = int(x)
     a = (i - 1) % m
     b = a + 1 if a + 1 < m else 0
     c = b + 1 if b + 1 < m else 0
     d = c + 1 if c + 1 < m else 0
-    return a, b, c, d
+    return (a, b, c, d), np.float32(x - i)
 
 
 @njit(**_serial)
@@ -118,12 +119,10 @@ def _paint_column(position, start, cells, column, side, to_mesh, weight, out):  
         c = column * cells + level
         z0 = level * side
         for p in range(start[c], start[c + 1]):
-            x = (x0 + position[0, p]) * to_mesh
-            y = (y0 + position[1, p]) * to_mesh
-            z = (z0 + position[2, p]) * to_mesh
-            i, j, k = int(x), int(y), int(z)
-            wx, wy, wz = _window(np.float32(x - i)), _window(np.float32(y - j)), _window(np.float32(z - k))
-            ix, iy, iz = _points(i, m), _points(j, m), _points(k, m)
+            ix, fx = _points((x0 + position[0, p]) * to_mesh, m)
+            iy, fy = _points((y0 + position[1, p]) * to_mesh, m)
+            iz, fz = _points((z0 + position[2, p]) * to_mesh, m)
+            wx, wy, wz = _window(fx), _window(fy), _window(fz)
             for u in range(4):
                 for v in range(4):
                     w = weight * wx[u] * wy[v]
@@ -151,14 +150,11 @@ def _read_column(position, order, start, cells, column, side, to_mesh, scale, ph
         c = column * cells + level
         z0 = level * side
         for p in range(start[c], start[c + 1]):
-            x = (x0 + position[0, p]) * to_mesh
-            y = (y0 + position[1, p]) * to_mesh
-            z = (z0 + position[2, p]) * to_mesh
-            i, j, k = int(x), int(y), int(z)
-            fx, fy, fz = np.float32(x - i), np.float32(y - j), np.float32(z - k)
+            ix, fx = _points((x0 + position[0, p]) * to_mesh, m)
+            iy, fy = _points((y0 + position[1, p]) * to_mesh, m)
+            iz, fz = _points((z0 + position[2, p]) * to_mesh, m)
             wx, wy, wz = _window(fx), _window(fy), _window(fz)
             sx, sy, sz = _slope(fx), _slope(fy), _slope(fz)
-            ix, iy, iz = _points(i, m), _points(j, m), _points(k, m)
             gx = gy = gz = np.float32(0)
             for a in range(4):
                 value = across = up = np.float32(0)
