@@ -57,7 +57,7 @@ FAR = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__, "bench_p3m")
-    parts = ("forces", "speed", "steps", "far", "energy", "reference", "gadget")
+    parts = ("forces", "speed", "steps", "scatter", "far", "energy", "reference", "gadget")
     parser.add_argument("--part", nargs="+", choices=parts, default=parts)
     parser.add_argument(
         "--far", type=int, default=64, metavar="N", help="particles a side in far cosmologies"
@@ -71,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "steps" in given.part:
         linear(result)
         steps(result, 16 if given.quick else 48)
+    if "scatter" in given.part and not given.quick:
+        ics, truth = read_reference(references(given.reference, FILES[:1])["small.npz"])
+        scatter(result, ics, truth[0.0])
     if "far" in given.part:
         far(result, 16 if given.quick else given.far, FAR[-1:] if given.quick else FAR)
     if "energy" in given.part:
@@ -198,13 +201,14 @@ def cores(result: dict, ics: InitialConditions) -> None:
     if here < 16:
         print(f"16 cores against 2: not measured, there are {here} here.\n")
         return
-    wall = {}
+    wall, most = {}, threads()
     for count in (2, 16):
         numba.set_num_threads(count)
         last(replace(P3M(), mesh_step=1.0, pair_accuracy=100.0), ics)  # threads begin, pages are there
         began = time.perf_counter()
         last(P3M(), ics)
         wall[count] = time.perf_counter() - began
+    numba.set_num_threads(most)
     print(f"A run of {ics.n}^3 to z = 0: {wall[2]:.1f} s on 2 threads, {wall[16]:.1f} s on 16.")
     bar(result, "time on 16 cores over that on 2", wall[16] / wall[2], 0.2, "")
     result["speed"]["cores"] = wall
@@ -287,20 +291,20 @@ def steps(result: dict, n: int) -> None:
         found[f"{label} ({(time.process_time() - began) / threads():.0f} s)"] = one
     print_comparisons("z = 0", found)
     result["steps"] = {label: figures(one, "density") for label, one in found.items()}
-    scatter(result, ics, against)
 
 
-def scatter(result: dict, ics: InitialConditions, against: Reference) -> None:
+def scatter(result: dict, ics: InitialConditions, truth: Snapshot) -> None:
     """T of density at k = 1.5 in runs whose mesh steps differ by a per cent each: what pair steps leave to chance."""
-    rows = []
-    for accuracy in (4 * P3M.pair_accuracy, 2 * P3M.pair_accuracy, P3M.pair_accuracy, P3M.pair_accuracy / 2):
+    heading(f"Scatter at z = 0, {ics.n}^3 particles, against MP-Gadget: {SCATTER_RUNS} runs each")
+    against, rows = Reference(truth, name="MP-Gadget"), []
+    for accuracy in (2 * P3M.pair_accuracy, P3M.pair_accuracy, P3M.pair_accuracy / 2):
         density = [
             against.compare(last(P3M(pair_accuracy=accuracy, crossing=crossing), ics)).fields["density"]
             for crossing in P3M.crossing * (1 - 0.01 * np.arange(SCATTER_RUNS))
         ]
         transfer = [float(one.transfer[one.nearest(1.5)]) for one in density]
         rows.append([f"{accuracy:g}", f"{np.mean(transfer):.4f}", f"{np.std(transfer, ddof=1):.4f}"])
-    table(["pair_accuracy", f"T at k = 1.5, mean of {SCATTER_RUNS} runs", "their scatter"], rows)
+    table(["pair_accuracy", "T at k = 1.5, mean", "their scatter"], rows)
     result["scatter"] = {accuracy: [float(x) for x in row] for accuracy, *row in rows}
 
 
@@ -352,7 +356,6 @@ def energy(result: dict, n: int) -> None:
 
 
 def against_reference(result: dict, name: str, ics: InitialConditions, truth: dict[float, Snapshot]) -> None:
-    """Bars by one run of 128^3, by the median of several in a smaller box."""
     heading(f"{name}: {ics.n}^3 particles in {ics.box:g} Mpc/h against MP-Gadget")
     redshifts = sorted({*FIVE, *truth}, reverse=True) if name == "fiducial.npz" else list(truth)
     list(replace(P3M(), mesh_step=1.0, pair_accuracy=100.0).run(ics, [0.0]))  # compile
@@ -425,11 +428,22 @@ def power_off(one: Comparison) -> float:
 
 
 def told(result: dict, label: str, runs: Sequence[dict[str, Merit]]) -> None:
-    """The bars by the median of the runs."""
-    for what, (_, limit, aim) in runs[0].items():
+    """The bars by the first run, the default, and what chance does to them by the others beside it."""
+    for what, (value, limit, aim) in runs[0].items():
+        bar(result, f"{label}: {what}", value, limit, "", aim)
+    if len(runs) == 1:
+        return
+    spread = {}
+    for what, (_, limit, _) in runs[0].items():
         values = [run[what][0] for run in runs]
-        spread = f" (median of {len(runs)}, {min(values):.2g} to {max(values):.2g})" if len(runs) > 1 else ""
-        bar(result, f"{label}: {what}{spread}", float(np.median(values)), limit, "", aim)
+        spread[what] = {"median": float(np.median(values)), "least": min(values), "most": max(values)}
+        spread[what]["within"] = sum(value <= limit for value in values)
+    rows = [
+        [what, *[f"{x[key]:.2g}" for key in ("median", "least", "most")], f"{x['within']} of {len(runs)}"]
+        for what, x in spread.items()
+    ]
+    table([f"{label}: runs as good", "median", "least", "most", "within the bar"], rows)
+    result.setdefault("spread", {})[label] = spread
 
 
 def _binned_power_off(k: np.ndarray, power: np.ndarray, reference: np.ndarray, limit: float) -> float:
