@@ -62,7 +62,11 @@ def read_hypercube(path: Any) -> list[Cosmology]:
     try:
         rows = np.loadtxt(path, ndmin=2)
     except (OSError, ValueError) as error:
-        raise InputError(f"the hypercube {path} cannot be read: {error}") from None
+        reason = str(error).rstrip(".")
+        raise InputError(
+            f"the hypercube {path} cannot be read: {reason}; set latin_hypercube to a text file with the columns "
+            f"{', '.join(COLUMNS)}"
+        ) from None
     if rows.shape[1] != len(COLUMNS):
         raise InputError(
             f"the hypercube {path} has {rows.shape[1]} columns: give {len(COLUMNS)}, {', '.join(COLUMNS)}"
