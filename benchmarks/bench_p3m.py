@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from benchmarks.chance import CHANCE_RUNS, power_off, tell, throws, velocity_ratios
 from benchmarks.gadget_steps import run_as_gadget
 from benchmarks.inputs import realisation, references
 from benchmarks.machine import COLUMNS, cells, measure, threads
@@ -28,7 +29,7 @@ from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import displacements
 from zeldo.snapshot.reference import read_reference
 from zeldo.snapshot.snapshot import Snapshot
-from zeldo.statistics import K_SHOWN, Comparison, Reference, friends_of_friends
+from zeldo.statistics import K_SHOWN, Comparison, Reference
 
 FILES = ("small.npz", "figure2b_small.npz", "fiducial.npz")
 FIVE = (3.0, 2.0, 1.0, 0.5, 0.0)
@@ -45,8 +46,6 @@ STEPS = (
 )  # fmt: skip
 FINE = {"mesh_step": 0.01, "pair_accuracy": 0.004}
 AS_FINE = {"mesh_step": 0.0095, "pair_accuracy": 0.004}  # no worse: what differs is chaos inside halos
-SCATTER_RUNS = 8
-SMALL_RUNS = 5  # in boxes where single halos count: their orbits are chaotic, and one run is one throw
 FAR = (
     Cosmology(omega_m=0.1, omega_b=0.03, h=0.7, n_s=0.96, sigma_8=0.6),
     Cosmology(omega_m=0.1, omega_b=0.03, h=0.7, n_s=0.96, sigma_8=1.0),
@@ -227,11 +226,6 @@ def balance(simulation: Simulation, threads: int) -> tuple[float, float]:
     return float(busy.max() / busy.mean()), float(particles.max() / particles.mean())
 
 
-def several(n: int) -> list[P3M]:
-    """The default, and for boxes where chance tells others beside it, whose mesh steps differ by a per cent each."""
-    return [P3M(crossing=P3M.crossing * (1 - 0.01 * i)) for i in range(1 if n >= 128 else SMALL_RUNS)]
-
-
 def plan(engine: P3M, ics: InitialConditions) -> list[MeshStep]:
     """The mesh steps of a run to z = 0."""
     longest = longest_step(ics, engine.mesh_step, engine.crossing)
@@ -294,18 +288,24 @@ def steps(result: dict, n: int) -> None:
 
 
 def scatter(result: dict, ics: InitialConditions, truth: Snapshot) -> None:
-    """T of density at k = 1.5 in runs whose mesh steps differ by a per cent each: what pair steps leave to chance."""
-    heading(f"Scatter at z = 0, {ics.n}^3 particles, against MP-Gadget: {SCATTER_RUNS} runs each")
+    """What steps of the pair force do, and what they leave to chance: means and scatters of many runs."""
+    heading(f"Chance, {ics.n}^3 particles against MP-Gadget: {CHANCE_RUNS} runs each, mean +- scatter")
+    print("T of the density at k = 1.5, and velocity power over MP-Gadget's in bins of k:\n")
     against, rows = Reference(truth, name="MP-Gadget"), []
-    for accuracy in (2 * P3M.pair_accuracy, P3M.pair_accuracy, P3M.pair_accuracy / 2):
-        density = [
-            against.compare(last(P3M(pair_accuracy=accuracy, crossing=crossing), ics)).fields["density"]
-            for crossing in P3M.crossing * (1 - 0.01 * np.arange(SCATTER_RUNS))
-        ]
-        transfer = [float(one.transfer[one.nearest(1.5)]) for one in density]
-        rows.append([f"{accuracy:g}", f"{np.mean(transfer):.4f}", f"{np.std(transfer, ddof=1):.4f}"])
-    table(["pair_accuracy", "T at k = 1.5, mean", "their scatter"], rows)
-    result["scatter"] = {accuracy: [float(x) for x in row] for accuracy, *row in rows}
+    for accuracy in (4 * P3M.pair_accuracy, 2 * P3M.pair_accuracy, P3M.pair_accuracy, P3M.pair_accuracy / 2):
+        runs = [against.compare(last(P3M(pair_accuracy=accuracy), one)).fields for one in throws(ics)]
+        density = np.array([one["density"].transfer[one["density"].nearest(1.5)] for one in runs])
+        velocity = np.array([velocity_ratios(one["velocity"], 1.0) - 1 for one in runs])
+        mean, deviation = velocity.mean(0), velocity.std(0, ddof=1)
+        rows.append(
+            [
+                f"{accuracy:g}",
+                f"{density.mean():.4f} +- {density.std(ddof=1):.4f}",
+                *[f"{x:+.1%} +- {y:.1%}" for x, y in zip(mean, deviation, strict=True)],
+            ]
+        )
+    table(["pair_accuracy", "T", *[f"to {0.1 * i:.1f}" for i in range(1, len(rows[0]) - 1)]], rows)
+    result["scatter"] = {accuracy: row for accuracy, *row in rows}
 
 
 def far(result: dict, n: int, cosmologies: Sequence[Cosmology]) -> None:
@@ -316,12 +316,13 @@ def far(result: dict, n: int, cosmologies: Sequence[Cosmology]) -> None:
         ics = initial_conditions(cosmology, 250.0 * n / 128, n, 5, power="eisenstein-hu")
         fine = last(P3M(**FINE), ics)
         against = Reference(fine, name="fine steps")
-        for engines, title in ((several(n), ""), ([P3M(**AS_FINE)], " (floor: steps as fine)")):
-            made = [last(engine, ics) for engine in engines]
+        floor = last(P3M(**AS_FINE), ics)
+        ours = [last(P3M(), field) for field in throws(ics)]
+        for made, title in ((ours, ""), ([floor], " (floor: steps as fine)")):
             one = made[0]
             label = f"Omega_m {cosmology.omega_m:g}, sigma_8 {cosmology.sigma_8:g}{title}"
             found[label] = against.compare(one)
-            told(result, label, [figures_of_merit(against.compare(x), x, fine) for x in made])
+            tell(result, label, made, fine)
             if not title:
                 gadget = Reference(list(run_as_gadget(P3M(), ics, [3.0, 1.0, 0.0]))[-1], name="its steps")
                 off = [power_off(gadget.compare(x)) for x in (one, fine)]
@@ -360,9 +361,9 @@ def against_reference(result: dict, name: str, ics: InitialConditions, truth: di
     redshifts = sorted({*FIVE, *truth}, reverse=True) if name == "fiducial.npz" else list(truth)
     list(replace(P3M(), mesh_step=1.0, pair_accuracy=100.0).run(ics, [0.0]))  # compile
     runs = []
-    for engine in several(ics.n):
+    for field in throws(ics):
         began, made = time.perf_counter(), {}
-        for snapshot in engine.run(ics, redshifts):
+        for snapshot in P3M().run(field, redshifts):
             made[snapshot.redshift] = snapshot
         wall = time.perf_counter() - began
         print(f"{wall:.0f} s to {len(redshifts)} redshifts\n")
@@ -378,9 +379,7 @@ def against_reference(result: dict, name: str, ics: InitialConditions, truth: di
         label: {field: figures(one, field) for field in one.fields} for label, one in first.items()
     }
     for z, one in truth.items():
-        reference = Reference(one, name="MP-Gadget")
-        found = [figures_of_merit(reference.compare(made[z]), made[z], one) for made in runs]
-        told(result, f"{name}, z = {z:g}", found)
+        tell(result, f"{name}, z = {z:g}", [made[z] for made in runs], one)
 
 
 def with_gadget_steps(result: dict, name: str, ics: InitialConditions, truth: dict[float, Snapshot]) -> None:
@@ -396,70 +395,6 @@ def with_gadget_steps(result: dict, name: str, ics: InitialConditions, truth: di
         bar(result, f"{name}, z = {snapshot.redshift:g}, its steps: T for k <= 0.5 off by", most, 0.002, "")
     print_comparisons("MP-Gadget's steps", found)
     result[f"{name}, MP-Gadget's steps"] = {label: figures(one, "density") for label, one in found.items()}
-
-
-Merit = tuple[float, float, float | None]  # a figure, its bar, and what to aim at
-
-
-def figures_of_merit(one: Comparison, made: Snapshot, truth: Snapshot) -> dict[str, Merit]:
-    """Density power, and at z = 0 its correlation; velocity power where there is one; halo counts."""
-    density = one.fields["density"]
-    found: dict[str, Merit] = {"P(k) for k <= 1.5 off by": (power_off(one), 0.01, 0.005)}
-    if one.redshift == 0:
-        for k, limit in ((0.5, 2e-4), (1.0, 1e-3)):
-            value = float(density.one_minus_r2[density.nearest(k)])
-            found[f"1 - r^2 of density at k = {k:g}"] = (value, limit, None)
-    if "velocity" in one.fields:
-        velocity = one.fields["velocity"]
-        for k, limit in ((0.5, 0.02), (1.0, 0.05)):
-            off = _binned_power_off(velocity.k, velocity.power, velocity.power_reference, k)
-            found[f"velocity power for k <= {k:g} off by"] = (off, limit, None)
-    counts = halo_counts(made, truth)
-    if counts:
-        found["halo counts off by"] = (max(abs(ours / theirs - 1) for _, ours, theirs in counts), 0.05, 0.03)
-        print("halos: " + ", ".join(f"{a} ({b}) of {low:.0f} particles on" for low, a, b in counts))
-    return found
-
-
-def power_off(one: Comparison) -> float:
-    """The largest deviation of P(k) in shells of modes with k <= 1.5 h/Mpc."""
-    density = one.fields["density"]
-    return float(np.max(np.abs(density.transfer[density.k <= 1.5] ** 2 - 1)))
-
-
-def told(result: dict, label: str, runs: Sequence[dict[str, Merit]]) -> None:
-    """The bars by the first run, the default, and what chance does to them by the others beside it."""
-    for what, (value, limit, aim) in runs[0].items():
-        bar(result, f"{label}: {what}", value, limit, "", aim)
-    if len(runs) == 1:
-        return
-    spread = {}
-    for what, (_, limit, _) in runs[0].items():
-        values = [run[what][0] for run in runs]
-        spread[what] = {"median": float(np.median(values)), "least": min(values), "most": max(values)}
-        spread[what]["within"] = sum(value <= limit for value in values)
-    rows = [
-        [what, *[f"{x[key]:.2g}" for key in ("median", "least", "most")], f"{x['within']} of {len(runs)}"]
-        for what, x in spread.items()
-    ]
-    table([f"{label}: runs as good", "median", "least", "most", "within the bar"], rows)
-    result.setdefault("spread", {})[label] = spread
-
-
-def _binned_power_off(k: np.ndarray, power: np.ndarray, reference: np.ndarray, limit: float) -> float:
-    """The largest deviation in bins of 0.1 h/Mpc: single shells of the lattice scatter by a few per cent."""
-    index = np.digitize(k, np.arange(0, limit + 0.05, 0.1))
-    kept = (k > 0) & (k <= limit)
-    weight = np.where(kept, k**2, 0.0)
-    ours, theirs = (np.bincount(index, weight * x) for x in (power, reference))
-    return float(np.max(np.abs(ours[theirs > 0] / theirs[theirs > 0] - 1)))
-
-
-def halo_counts(made: Snapshot, truth: Snapshot) -> list[tuple[float, int, int]]:
-    """Halos of at least 50 particles in bins of a factor 2 with at least 100 of the reference's: least, ours, theirs."""
-    bins = 50 * 2.0 ** np.arange(12)
-    ours, theirs = (np.histogram(friends_of_friends(one, minimum=50).count, bins)[0] for one in (made, truth))
-    return [(low, int(a), int(b)) for low, a, b in zip(bins[:-1], ours, theirs, strict=True) if b >= 100]
 
 
 if __name__ == "__main__":
