@@ -14,6 +14,8 @@ from zeldo.statistics import Comparison, FieldComparison, Reference, friends_of_
 
 CHANCE_RUNS = 8  # in boxes where single halos count: their orbits are chaotic, and one run is one throw
 NOISE = 1e-3  # white, in the linear density's rms: nobody's field is known so well, and orbits amplify it
+HALO_BINS = 50 * 2.0 ** np.arange(12)  # particles
+ENOUGH = 100  # halos of the truth in a bin that is judged
 
 Merit = tuple[float, float, float | None]  # a figure, its bar, and what to aim at
 
@@ -27,9 +29,8 @@ def throws(ics: InitialConditions) -> list[InitialConditions]:
     return found
 
 
-def figures_of_merit(against: Reference, truth: Snapshot, made: Snapshot) -> dict[str, Merit]:
-    """Density power, and at z = 0 its correlation; velocity power where there is one; halo counts."""
-    one = against.compare(made)
+def figures_of_merit(one: Comparison, ours: np.ndarray, theirs: np.ndarray) -> dict[str, Merit]:
+    """Density power, and at z = 0 its correlation; velocity power where there is one; numbers of halos."""
     density = one.fields["density"]
     found: dict[str, Merit] = {"P(k) for k <= 1.5 off by": (power_off(one), 0.01, 0.005)}
     if one.redshift == 0:
@@ -40,9 +41,8 @@ def figures_of_merit(against: Reference, truth: Snapshot, made: Snapshot) -> dic
         for k, limit in ((0.5, 0.02), (1.0, 0.05)):
             off = float(np.abs(velocity_ratios(one.fields["velocity"], k) - 1).max())
             found[f"velocity power for k <= {k:g} off by"] = (off, limit, None)
-    counts = halo_counts(made, truth)
-    if counts:
-        found["halo counts off by"] = (max(abs(ours / theirs - 1) for _, ours, theirs in counts), 0.05, 0.03)
+    if theirs.size:
+        found["halo counts off by"] = (float(np.abs(ours / theirs - 1).max()), 0.05, 0.03)
     return found
 
 
@@ -52,21 +52,32 @@ def power_off(one: Comparison) -> float:
     return float(np.max(np.abs(density.transfer[density.k <= 1.5] ** 2 - 1)))
 
 
-def tell(result: dict, label: str, runs: Sequence[Snapshot], truth: Snapshot) -> None:
-    """The bars by the first run, the default, and what chance does to them: in other runs, and of each run against each."""
+def tell(result: dict, label: str, runs: Sequence[Snapshot], truth: Snapshot) -> Comparison:
+    """The bars by the first run, the default, and what chance does to them: in other runs, and of each run against each.
+
+    Returns the comparison of the first run.
+    """
+    theirs = halo_counts(truth)
+    judged = theirs >= ENOUGH
+    theirs, counts = theirs[judged], [halo_counts(one)[judged] for one in runs]
     against = Reference(truth, name="truth")
-    merits = [figures_of_merit(against, truth, made) for made in runs]
-    counts = halo_counts(runs[0], truth)
-    if counts:
-        print("halos: " + ", ".join(f"{a} ({b}) of {low:.0f} particles on" for low, a, b in counts))
+    first = against.compare(runs[0])
+    merits = [figures_of_merit(first, counts[0], theirs)]
+    merits += [
+        figures_of_merit(against.compare(made), count, theirs)
+        for made, count in zip(runs[1:], counts[1:], strict=True)
+    ]
+    for low, a, b in zip(HALO_BINS[:-1][judged], counts[0], theirs, strict=True):
+        print(f"halos of {low:.0f} to {2 * low:.0f} particles: {a} ({b})")
     for what, (value, limit, aim) in merits[0].items():
         bar(result, f"{label}: {what}", value, limit, "", aim)
     if len(runs) == 1:
-        return
+        return first
     own = []
     for i, one in enumerate(runs[:-1]):
         other = Reference(one, name="another run")
-        own += [figures_of_merit(other, one, made) for made in runs[i + 1 :]]
+        for made, count in zip(runs[i + 1 :], counts[i + 1 :], strict=True):
+            own.append(figures_of_merit(other.compare(made), count, counts[i]))
     spread = {}
     for what, (_, limit, _) in merits[0].items():
         values, pairs = ([found[what][0] for found in some] for some in (merits, own))
@@ -87,6 +98,7 @@ def tell(result: dict, label: str, runs: Sequence[Snapshot], truth: Snapshot) ->
     columns = ("median", "least", "most", "within the bar", "two runs: median", "within the bar")
     table([f"{label}: {len(runs)} runs", *columns], rows)
     result.setdefault("spread", {})[label] = spread
+    return first
 
 
 def velocity_ratios(velocity: FieldComparison, limit: float) -> np.ndarray:
@@ -98,8 +110,6 @@ def velocity_ratios(velocity: FieldComparison, limit: float) -> np.ndarray:
     return ours[theirs > 0] / theirs[theirs > 0]
 
 
-def halo_counts(made: Snapshot, truth: Snapshot) -> list[tuple[float, int, int]]:
-    """Halos of at least 50 particles in bins of a factor 2 with at least 100 of the reference's: least, ours, theirs."""
-    bins = 50 * 2.0 ** np.arange(12)
-    ours, theirs = (np.histogram(friends_of_friends(one, minimum=50).count, bins)[0] for one in (made, truth))
-    return [(low, int(a), int(b)) for low, a, b in zip(bins[:-1], ours, theirs, strict=True) if b >= 100]
+def halo_counts(snapshot: Snapshot) -> np.ndarray:
+    """Halos in each of HALO_BINS."""
+    return np.histogram(friends_of_friends(snapshot, minimum=int(HALO_BINS[0])).count, HALO_BINS)[0]
