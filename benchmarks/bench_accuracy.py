@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.inputs import peers, reference_directory, references
 from benchmarks.output import heading, options, save, start, table
 from zeldo.engines.registry import engine
-from zeldo.snapshot.reference import read_reference
+from zeldo.files.reference import read_reference
 from zeldo.statistics import K_SHOWN, Comparison, Reference
 
 FILES = ("fiducial.npz", "small.npz", "figure2b_small.npz")

@@ -16,19 +16,19 @@ from benchmarks.machine import COLUMNS, cells, measure, threads
 from benchmarks.output import bar, heading, options, save, start, table
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.engines.cells import CellList
-from zeldo.engines.force_split import ForceSplit
-from zeldo.engines.mesh_force import MeshForce
-from zeldo.engines.mesh_kernels import deal
-from zeldo.engines.p3m import P3M, Simulation
-from zeldo.engines.p3m_energy import energies
-from zeldo.engines.p3m_steps import MeshStep, Weights, longest_step, schedule
-from zeldo.engines.pair_force import PairForce, count_work, pieces
+from zeldo.engines.p3m.cells import CellList
+from zeldo.engines.p3m.energy import energies
+from zeldo.engines.p3m.engine import P3M, Simulation
+from zeldo.engines.p3m.force_split import ForceSplit
+from zeldo.engines.p3m.mesh_force import MeshForce
+from zeldo.engines.p3m.mesh_kernels import deal
+from zeldo.engines.p3m.pair_force import PairForce, count_work, pieces
+from zeldo.engines.p3m.steps import MeshStep, Weights, longest_step, schedule
+from zeldo.files.reference import read_reference
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import displacements
-from zeldo.snapshot.reference import read_reference
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics import K_SHOWN, Comparison, Reference
 
 FILES = ("small.npz", "figure2b_small.npz", "fiducial.npz")

@@ -17,7 +17,7 @@ from benchmarks.machine import COLUMNS, Timing, cells, run_once, threads
 from benchmarks.output import bar, heading, options, save, start, table
 from zeldo.engines.registry import engine
 from zeldo.mesh.gravity import gravity
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 
 TINY = 1e-12  # of a step: the particles stay where they are, the work is done
 

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _conditions(n: int, reference: str | None) -> InitialConditions:
     directory = reference_directory(reference)
     if n == 128 and directory and (directory / "fiducial.npz").exists():
-        from zeldo.snapshot.reference import read_initial_conditions
+        from zeldo.files.reference import read_initial_conditions
 
         print("initial conditions: fiducial.npz")
         return read_initial_conditions(directory / "fiducial.npz")

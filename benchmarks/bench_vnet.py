@@ -14,11 +14,11 @@ from benchmarks.output import bar, heading, options, save, start, table
 from zeldo.engines.network import Network, shipped_weights
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError
+from zeldo.files.reference import read_reference
 from zeldo.initial.conditions import InitialConditions
 from zeldo.networks.inference import optimise
 from zeldo.networks.vnet import VNet
 from zeldo.networks.weights import load
-from zeldo.snapshot.reference import read_reference
 from zeldo.statistics import K_SHOWN, Comparison, Reference
 
 FILES = ("fiducial.npz", "small.npz", "figure2b_small.npz")

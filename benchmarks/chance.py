@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.output import bar, table
 from zeldo.initial.conditions import InitialConditions
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics import Comparison, FieldComparison, Reference, friends_of_friends
 
 CHANCE_RUNS = 8  # in boxes where single halos count: their orbits are chaotic, and one run is one throw

@@ -13,11 +13,11 @@ from math import exp, log
 import numpy as np
 
 from zeldo.cosmology.background import expansion
-from zeldo.engines.p3m import P3M, Simulation
-from zeldo.engines.p3m_kernels import mean_fourth_power
-from zeldo.engines.p3m_steps import MeshStep, pair_length
+from zeldo.engines.p3m.engine import P3M, Simulation
+from zeldo.engines.p3m.kernels import mean_fourth_power
+from zeldo.engines.p3m.steps import MeshStep, pair_length
 from zeldo.initial.conditions import InitialConditions
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 
 LONGEST = 0.1
 CROSSED = 0.2  # of the split's scale in one step

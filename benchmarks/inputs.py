@@ -26,7 +26,7 @@ def references(given: str | None, names: tuple[str, ...]) -> dict[str, Path]:
     directory = reference_directory(given)
     found = {name: directory / name for name in names if (directory / name).exists()} if directory else {}
     if not found:
-        from zeldo.snapshot.reference import reference_path
+        from zeldo.files.reference import reference_path
 
         found = {"small.npz": reference_path("small")}
     return {name: path for name, path in found.items() if path.exists()}

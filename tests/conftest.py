@@ -19,6 +19,6 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def small():
     """The shipped 64^3 reference: (initial conditions, {redshift: snapshot})."""
-    from zeldo.snapshot.reference import read_reference, reference_path
+    from zeldo.files.reference import read_reference, reference_path
 
     return read_reference(reference_path("small"))

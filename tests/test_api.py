@@ -14,13 +14,13 @@ from astropy.cosmology import FlatLambdaCDM
 import zeldo
 from refusals import refusal
 from zeldo.api import output_paths, parse_engine
-from zeldo.snapshot.reference import write_initial_conditions
+from zeldo.files.reference import write_initial_conditions
 
 TINY = {"n": 8, "box": 20, "power": "eisenstein-hu"}
 
 
 def test_packages_are_attributes():
-    code = "import zeldo; zeldo.networks.load, zeldo.snapshot.read, zeldo.engines, zeldo.cosmology"
+    code = "import zeldo; zeldo.networks.load, zeldo.files.read, zeldo.engines, zeldo.cosmology"
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'netwrks'"):
         _ = zeldo.netwrks

@@ -13,9 +13,9 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.registry import Engine, Progress, check_redshifts, engine_class, plain
 from zeldo.engines.registry import engine as make_engine
 from zeldo.errors import InputError
+from zeldo.files import check_writable, write
 from zeldo.initial.conditions import InitialConditions
-from zeldo.snapshot import check_writable, write
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 
 PathLike = str | os.PathLike[str]
 COSMOLOGY_FIELDS = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
@@ -65,7 +65,7 @@ def initial_conditions(
             raise InputError(
                 f"ics is a {type(ics).__name__}: give `InitialConditions`, or the path of a file of them"
             )
-        from zeldo.snapshot.reference import read_initial_conditions
+        from zeldo.files.reference import read_initial_conditions
 
         return read_initial_conditions(ics)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
@@ -14,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from zeldo.api import PathLike, check_start, initial_conditions, parse_engine, redshift_list
 from zeldo.engines.registry import MODULES, Engine
 from zeldo.errors import InputError
+from zeldo.files.atomic import directory
 from zeldo.initial.conditions import InitialConditions
-from zeldo.snapshot.atomic import directory
-from zeldo.snapshot.snapshot import DRAWN, Snapshot
+from zeldo.measuring.cost import measured
+from zeldo.particles.snapshot import DRAWN, Snapshot
 
 if TYPE_CHECKING:
     from zeldo.statistics.comparison import Comparison
@@ -142,45 +141,6 @@ def warm_up(one: Engine, ics: InitialConditions, redshifts: Sequence[float] = (0
     list(replace(one, **own).run(tiny, redshifts))  # type: ignore[type-var]
 
 
-@dataclass
-class Cost:
-    """seconds of wall time, and the most memory (GB, 10^9 bytes) that the process held meanwhile."""
-
-    seconds: float = 0.0
-    peak_memory: float | None = None
-
-
-@contextmanager
-def measured() -> Iterator[Cost]:
-    """Measures its block; memory is sampled every 10 ms, where the system tells it."""
-    cost, over = Cost(), threading.Event()
-
-    def sample() -> None:
-        while not over.wait(0.01):
-            now = _resident()
-            if now is not None:
-                cost.peak_memory = max(cost.peak_memory or 0.0, now)
-
-    sampler = threading.Thread(target=sample, daemon=True)
-    sampler.start()
-    start = time.perf_counter()
-    try:
-        yield cost
-    finally:
-        cost.seconds = time.perf_counter() - start
-        over.set()
-        sampler.join()
-
-
-def _resident() -> float | None:
-    """Memory of this process now, GB; None where /proc does not tell."""
-    try:
-        with open("/proc/self/statm") as stream:
-            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e9
-    except (OSError, ValueError):
-        return None
-
-
 @contextmanager
 def _unwatched(title: str) -> Iterator[None]:
     yield None
@@ -195,8 +155,8 @@ def _truth(
     reference: str | PathLike | Snapshot | None, redshift: Any, universe: dict[str, Any]
 ) -> tuple[InitialConditions, dict[float, Snapshot] | Engine, str]:
     """Initial conditions, and the reference: snapshots by redshift or an engine; and its name."""
-    from zeldo.snapshot import read
-    from zeldo.snapshot.reference import SHIPPED, is_reference, read_reference, reference_path
+    from zeldo.files import read
+    from zeldo.files.reference import SHIPPED, is_reference, read_reference, reference_path
 
     ics_file = universe.get("ics")
     if reference is None and isinstance(ics_file, str | os.PathLike) and is_reference(ics_file):

@@ -18,7 +18,7 @@ import pytest
 from zeldo import read, read_reference, reference_path
 from zeldo.commands import main
 from zeldo.errors import InputError
-from zeldo.snapshot.reference import write_initial_conditions
+from zeldo.files.reference import write_initial_conditions
 
 TINY = ["--n", "16", "--box", "40", "--power", "eisenstein-hu"]
 

@@ -13,12 +13,12 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.network import shipped_weights
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError
+from zeldo.files.reference import read_reference, reference_path
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import linear_displacement
 from zeldo.networks.card import ModelCard
 from zeldo.networks.vnet import VNet
 from zeldo.networks.weights import load, save
-from zeldo.snapshot.reference import read_reference, reference_path
 from zeldo.statistics.comparison import Reference
 
 CARD = ModelCard(

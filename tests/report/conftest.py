@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.comparison import Comparison, FieldComparison
 
 BOX, N = 100.0, 16

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from zeldo.errors import InputError
+from zeldo.particles.snapshot import Snapshot
 from zeldo.report.labels import labels
 from zeldo.report.pictures import QUANTITIES, cost_figure, memory_figure, spectra_figure, spectrum_figure
 from zeldo.report.slices import densest_slab, projected_density, slice_figure
-from zeldo.snapshot.snapshot import Snapshot
 
 
 def moved(snapshot, psi) -> Snapshot:

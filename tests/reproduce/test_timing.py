@@ -11,10 +11,10 @@ import pytest
 
 from zeldo.api import parse_engine
 from zeldo.errors import InputError
+from zeldo.measuring import energy
+from zeldo.measuring.energy import Meter, Used
 from zeldo.reproduce import timing
 from zeldo.reproduce.timing import Entry, TimingTable, paired_run, table_key
-from zeldo.training import energy
-from zeldo.training.energy import Meter, Used
 
 
 class KnownMeter:

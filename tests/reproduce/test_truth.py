@@ -10,9 +10,9 @@ import pytest
 from zeldo.api import parse_engine
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
+from zeldo.files.reference import reference_path
 from zeldo.reproduce import truth as module
 from zeldo.reproduce.truth import NBody, ReferenceFile, nearest_file, reference_files
-from zeldo.snapshot.reference import reference_path
 
 FIDUCIAL = Cosmology.preset("quijote")
 

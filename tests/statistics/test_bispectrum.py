@@ -7,7 +7,7 @@ import pytest
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.bispectrum import bispectrum_of_shells, equilateral_bispectrum, squeezed_bispectrum
 from zeldo.statistics.spectra import density_modes, field_modes
 

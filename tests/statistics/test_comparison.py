@@ -10,7 +10,7 @@ import pytest
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.comparison import K_SHOWN, Reference, compare_snapshots
 
 BOX = 100.0

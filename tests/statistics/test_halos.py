@@ -7,7 +7,7 @@ import pytest
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics import halos as module
 from zeldo.statistics.halos import Halos, friends_of_friends, groups, mass_function
 

@@ -6,7 +6,7 @@ import pytest
 from zeldo.cosmology.background import expansion
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.redshift_space import redshift_space_displacement, redshift_space_multipoles
 from zeldo.statistics.spectra import power_spectrum
 

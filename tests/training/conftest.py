@@ -1,16 +1,11 @@
 """A small store of runs by second-order Lagrangian perturbation theory, and a training on it."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
+from teachers import second_order
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.initial.linear import initial_conditions
-from zeldo.training.store import RunStore
-
-sys.path.insert(0, str(Path(__file__).parent))
-from teachers import second_order
+from zeldo.store.runs import RunStore
 
 EH = {"power": "eisenstein-hu"}
 N, BOX = 16, 64.0

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from zeldo.configuration import load
 from zeldo.cosmology.parameters import PRESETS
+from zeldo.datasets.config import DatasetConfig
+from zeldo.datasets.design import make_design, read_hypercube
 from zeldo.errors import InputError
-from zeldo.training.config import DatasetConfig, TrainConfig, load
-from zeldo.training.design import make_design, read_hypercube
+from zeldo.training.config import TrainConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = sorted(CONFIGS.glob("*.toml"))

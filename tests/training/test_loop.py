@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+from zeldo.configuration import load as load_config
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.engines.lpt import Zeldovich
 from zeldo.errors import DamagedFileError, InputError
+from zeldo.files import write
 from zeldo.initial.linear import initial_conditions
+from zeldo.measuring.energy import Used
 from zeldo.networks.weights import load as load_network
-from zeldo.snapshot import write
 from zeldo.training.checkpoint import load_checkpoint
 from zeldo.training.config import DataConfig, TrainConfig
-from zeldo.training.config import load as load_config
-from zeldo.training.energy import Used
 from zeldo.training.export import model_card
 from zeldo.training.loop import train
 from zeldo.training.losses import paper_loss
@@ -203,7 +203,7 @@ def test_energy_is_summed_over_resumes_and_told_with_its_basis(config, monkeypat
 
 
 def test_a_training_without_a_meter_tells_no_energy(config, monkeypatch):
-    monkeypatch.setattr("zeldo.training.energy.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("zeldo.measuring.energy.importlib.util.find_spec", lambda name: None)
     result = train(config | {"energy": True})
     facts = json.loads(result.weights.with_suffix(".json").read_text())
     assert not [name for name in facts if "energy" in name]

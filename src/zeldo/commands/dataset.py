@@ -23,9 +23,9 @@ def dataset(
         A value of the configuration, as --set train.runs=4; may be given several times.
     """
     from zeldo.commands.override import parsed
+    from zeldo.datasets.dataset import make_dataset
     from zeldo.errors import ZeldoError
     from zeldo.report.progress import Progress
-    from zeldo.training.dataset import make_dataset
 
     with Progress(f"dataset {config.name}") as progress:
         result = make_dataset(config, override=parsed(override), progress=progress)

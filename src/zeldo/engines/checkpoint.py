@@ -13,9 +13,9 @@ import numpy as np
 
 from zeldo._version import __version__
 from zeldo.errors import DamagedFileError, InputError
+from zeldo.files.archive import names_in, read_arrays
+from zeldo.files.atomic import check_writable, writing
 from zeldo.initial.conditions import InitialConditions
-from zeldo.snapshot.archive import names_in, read_arrays
-from zeldo.snapshot.atomic import check_writable, writing
 
 Pair = tuple[np.ndarray, np.ndarray]
 

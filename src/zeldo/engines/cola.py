@@ -12,7 +12,7 @@ from zeldo.engines.steppers import Cola as ColaStepper
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh.gravity import gravity
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 
 COARSE_LATTICE = 3.0  # Mpc/h; displacements today are some 5 Mpc/h
 

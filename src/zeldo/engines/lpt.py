@@ -12,7 +12,7 @@ from zeldo.cosmology.background import expansion, growth
 from zeldo.engines.registry import Progress, check_redshifts, register
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.lpt import displacements, linear_displacement
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from zeldo.engines.registry import Progress, check_redshifts, check_whole, regis
 from zeldo.errors import InputError
 from zeldo.initial.conditions import MAX_N, InitialConditions
 from zeldo.initial.lpt import linear_displacement
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 
 
 @register

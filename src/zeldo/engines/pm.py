@@ -12,7 +12,7 @@ from zeldo.engines.steppers import STEPPERS
 from zeldo.errors import InputError, nearest
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh.gravity import gravity
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 
 
 @register

@@ -16,7 +16,7 @@ import numpy as np
 
 from zeldo.errors import InputError, nearest
 from zeldo.initial.conditions import InitialConditions
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 
 Progress = Callable[[float, float, str], None]  # done, total, what is being done
 
@@ -41,7 +41,7 @@ MODULES = {
     "2lpt": "zeldo.engines.lpt",
     "cola": "zeldo.engines.cola",
     "pm": "zeldo.engines.pm",
-    "p3m": "zeldo.engines.p3m",
+    "p3m": "zeldo.engines.p3m.engine",
     "vnet": "zeldo.engines.network",
 }
 WEIGHTS = (".safetensors", ".pt", ".npz")  # a file of a network is an engine too

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from zeldo.errors import DamagedFileError, InputError
+from zeldo.files.atomic import writing
 from zeldo.networks.arrays import Arrays, read_arrays
 from zeldo.networks.card import ModelCard, public_card
 from zeldo.networks.styled import StyledVNet
 from zeldo.networks.vnet import LayeredNet, VNet
-from zeldo.snapshot.atomic import writing
 
 FORMAT_VERSION = 1
 CLASSES: dict[str, Callable[..., LayeredNet]] = {"vnet": VNet, "styled vnet": StyledVNet}

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from zeldo._version import __version__
 from zeldo.errors import InputError
+from zeldo.files.atomic import make_directory
+from zeldo.particles.snapshot import Snapshot
 from zeldo.report.files import write_json, write_text
 from zeldo.report.labels import (
     K_SHOWN,
@@ -29,8 +31,6 @@ from zeldo.report.labels import (
     settings_text,
     transfer_text,
 )
-from zeldo.snapshot.atomic import make_directory
-from zeldo.snapshot.snapshot import Snapshot
 from zeldo.statistics.comparison import Comparison
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zeldo.errors import InputError
+from zeldo.particles.snapshot import Snapshot
 from zeldo.report.labels import wrapped
 from zeldo.report.pictures import style
-from zeldo.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,18 +15,19 @@ from typing import Any
 import numpy as np
 
 from zeldo.api import DEFAULTS, initial_conditions, parse_engine
-from zeldo.comparing import measured, warm_up
+from zeldo.comparing import warm_up
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.registry import Engine, check_whole
 from zeldo.errors import InputError
+from zeldo.files.atomic import make_directory
 from zeldo.initial.conditions import InitialConditions, check_grid
+from zeldo.measuring.cost import measured
+from zeldo.measuring.energy import Meter
+from zeldo.particles.snapshot import Snapshot
 from zeldo.report.files import write_json
 from zeldo.reproduce.timing import Entry, TimingTable, paired_run, table_key
 from zeldo.reproduce.truth import NBody, ReferenceFile, Truth, nearest_file, reference_files
-from zeldo.snapshot.atomic import make_directory
-from zeldo.snapshot.snapshot import Snapshot
 from zeldo.statistics.comparison import Comparison, FieldComparison, Reference
-from zeldo.training.energy import Meter
 
 FIDUCIAL = Cosmology.preset("quijote")
 FIGURE2 = (

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zeldo.files.atomic import writing
+from zeldo.particles.snapshot import Snapshot
 from zeldo.report.labels import wrapped
 from zeldo.report.pictures import LEGEND, QUANTITIES, draw_spectrum, legend_entries, style
 from zeldo.report.slices import SLAB, colours, densest_slab, draw_slice, projected_density
-from zeldo.snapshot.atomic import writing
-from zeldo.snapshot.snapshot import Snapshot
 from zeldo.statistics.comparison import Comparison
 
 if TYPE_CHECKING:

@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from zeldo._version import __version__
-from zeldo.comparing import measured, warm_up
+from zeldo.comparing import warm_up
 from zeldo.engines.checkpoint import run_key
 from zeldo.engines.registry import Engine
 from zeldo.initial.conditions import InitialConditions
+from zeldo.measuring.cost import measured
+from zeldo.measuring.energy import Meter
+from zeldo.particles.snapshot import Snapshot
 from zeldo.report.files import write_text
 from zeldo.report.html import processor
 from zeldo.reproduce.truth import options
-from zeldo.snapshot.snapshot import Snapshot
-from zeldo.training.energy import Meter
 
 REPEATS = 3  # of what takes seconds; N-body runs once
 PACKAGES = ("numpy", "numba", "torch", "ducc0")

@@ -12,10 +12,10 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.checkpoint import run_key
 from zeldo.engines.registry import Engine
 from zeldo.errors import DamagedFileError, InputError
+from zeldo.files import read, write
+from zeldo.files.atomic import make_directory
 from zeldo.initial.conditions import InitialConditions
-from zeldo.snapshot import read, write
-from zeldo.snapshot.atomic import make_directory
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 
 KEY = "run"  # the entry of a kept snapshot's settings that says what made it
 
@@ -95,7 +95,7 @@ class ReferenceFile:
 
     def read(self) -> Truth:
         """Raises `InputError` where it does not reach today."""
-        from zeldo.snapshot.reference import read_reference
+        from zeldo.files.reference import read_reference
 
         ics, snapshots = read_reference(self.path)
         if 0.0 not in snapshots:
@@ -105,8 +105,8 @@ class ReferenceFile:
 
 def reference_files(directory: Path) -> list[ReferenceFile]:
     """The reference runs in a directory. Raises `InputError` where it is none, or holds none."""
-    from zeldo.snapshot.archive import cosmology_of, integer, number, read_arrays
-    from zeldo.snapshot.reference import COSMOLOGY, is_reference
+    from zeldo.files.archive import cosmology_of, integer, number, read_arrays
+    from zeldo.files.reference import COSMOLOGY, is_reference
 
     if not directory.is_dir():
         raise InputError(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from zeldo.errors import InputError
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.spectra import check_mesh, density_modes, mode_numbers
 
 _GOOD = (1, 3, 5, 9, 15)  # sizes that FFTs like: these times powers of two

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from zeldo.errors import InputError
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.spectra import as_tensor, bins, check_mesh, cross_power, density_modes, field_modes
 
 K_SHOWN = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)  # h/Mpc

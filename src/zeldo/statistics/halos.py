@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from zeldo.errors import InputError
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 
 _PAIRS_AT_ONCE = 4_000_000  # some 100 MB in SciPy's list of pairs
 

@@ -12,7 +12,7 @@ import torch
 
 from zeldo.cosmology.background import expansion
 from zeldo.errors import InputError
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.spectra import (
     as_tensor,
     bins,

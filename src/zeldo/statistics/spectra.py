@@ -17,7 +17,7 @@ import torch
 
 from zeldo.errors import InputError
 from zeldo.mesh.torch_kernels import paint, paint_positions
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
 
 CLOUD_IN_CELL = 2  # power of sinc in the window along each axis
 

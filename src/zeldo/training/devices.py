@@ -22,9 +22,3 @@ def memory_format(config: TrainConfig, fabric: Fabric) -> torch.memory_format:
         last = fabric.device.type == "cuda" or config.precision != "32-true"
         choice = "channels_last" if last else "contiguous"
     return torch.channels_last_3d if choice == "channels_last" else torch.contiguous_format
-
-
-def device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"

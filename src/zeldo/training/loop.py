@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zeldo.configuration import Given, load
+from zeldo.datasets.config import DatasetConfig
+from zeldo.datasets.dataset import check_dataset, make_dataset
 from zeldo.errors import InputError, ZeldoError
+from zeldo.files.atomic import directory
 from zeldo.interrupts import interruptible, raise_if_asked
-from zeldo.snapshot.atomic import directory
-from zeldo.training.config import DatasetConfig, Given, TrainConfig, load
-from zeldo.training.dataset import check_dataset, make_dataset
+from zeldo.store.runs import RunStore
+from zeldo.training.config import TrainConfig
 from zeldo.training.export import weights_path
-from zeldo.training.store import RunStore
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

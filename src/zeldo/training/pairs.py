@@ -15,13 +15,13 @@ import numpy as np
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.power import MODELS
 from zeldo.errors import InputError
+from zeldo.files.archive import existing
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import linear_displacement
-from zeldo.snapshot.archive import existing
-from zeldo.snapshot.snapshot import Snapshot
+from zeldo.particles.snapshot import Snapshot
+from zeldo.store.runs import RunStore
 from zeldo.training.config import DataConfig, SnapshotPair
-from zeldo.training.store import RunStore
 from zeldo.training.symmetries import IDENTITY, crop, random_element
 
 
@@ -141,7 +141,7 @@ class Pairs:
         return _pair(name, self._store.initial(name), truth)
 
     def _from_file(self, name: str) -> Pair:
-        from zeldo.snapshot import read
+        from zeldo.files import read
 
         one = next(one for one in self.config.snapshots if str(one.path) == name)
         truth = read(one.path)
@@ -202,7 +202,7 @@ def _pair(name: str, ics: InitialConditions, truth: Snapshot) -> Pair:
 
 def _conditions(one: SnapshotPair, truth: Snapshot) -> InitialConditions:
     if one.initial is not None:
-        from zeldo.snapshot.reference import read_initial_conditions
+        from zeldo.files.reference import read_initial_conditions
 
         return read_initial_conditions(one.initial)
     if truth.seed is None:

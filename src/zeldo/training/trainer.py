@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 from zeldo.errors import ConvergenceError, InputError
+from zeldo.measuring.energy import Meter
+from zeldo.measuring.machine import device_name
 from zeldo.networks.vnet import VNet
 from zeldo.training.batches import Batches
 from zeldo.training.checkpoint import Average, load_checkpoint, save_checkpoint
 from zeldo.training.config import OptimizerConfig, TrainConfig
-from zeldo.training.devices import device_name, memory_format
-from zeldo.training.energy import Meter
+from zeldo.training.devices import memory_format
 from zeldo.training.export import export, scale
 from zeldo.training.losses import paper_loss
 from zeldo.training.muon import Muon

@@ -1,0 +1,106 @@
+"""Configuration files: TOML into frozen pydantic models, with every mistake explained in one line."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from zeldo.errors import InputError, nearest
+
+
+class Section(BaseModel):
+    """A table of the file; a key that is not listed is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Config = TypeVar("Config", bound=Section)
+Given = str | os.PathLike[str] | Mapping[str, Any] | Section
+
+
+def load(given: Given, kind: type[Config], override: Mapping[str, Any] | None = None) -> Config:
+    """A configuration from a TOML file, a mapping, or one that is ready.
+
+    override: values that replace the file's, by dotted keys: `{"data.store": "other.zarr"}`. Raises
+    `InputError` in one line, with the nearest key for an unknown one.
+    """
+    if isinstance(given, kind) and not override:
+        return given
+    where = "the configuration"
+    if isinstance(given, Section):
+        tree = given.model_dump(exclude_unset=True)
+    elif isinstance(given, Mapping):
+        tree = _copied(given)
+    else:
+        where = str(given)
+        tree = _parsed(Path(given))
+    for dotted, value in (override or {}).items():
+        *parents, last = dotted.split(".")
+        here = tree
+        for parent in parents:
+            here = here.setdefault(parent, {})
+            if not isinstance(here, dict):
+                raise InputError(
+                    f"{dotted} cannot be set: {parent} = {here!r} is no table, set {parent} itself"
+                )
+        here[last] = value
+    try:
+        return kind.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"{where}: {_explained(error, kind)}") from None
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        raise InputError(f"there is no configuration file {path}: give the path of a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _copied(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in tree.items()}
+
+
+def _explained(error: ValidationError, kind: type[Section]) -> str:
+    """One thing that is wrong, in one line: an unknown key before one that is missing, as it explains it."""
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    path = [str(part) for part in first["loc"]]
+    name = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        allowed = _keys(kind, path[:-1])
+        table = f" in [{'.'.join(path[:-1])}]" if path[:-1] else ""
+        known = ", ".join(allowed)
+        return f"unknown key {path[-1]!r}{table}{nearest(path[-1], allowed)}; known are {known}"
+    if first["type"] == "missing":
+        return f"{name} is missing: it must be given"
+    message = first["msg"].removeprefix("Value error, ")
+    if not name:
+        return message
+    if isinstance(first["input"], Mapping):
+        return f"[{name}]: {message}"
+    return f"{name} = {first['input']!r} is not allowed: {message[:1].lower() + message[1:]}"
+
+
+def _keys(kind: type[Section], path: list[str]) -> list[str]:
+    for part in path:
+        if part.isdigit():
+            continue
+        kind = next(_sections(kind.model_fields[part].annotation))
+    return list(kind.model_fields)
+
+
+def _sections(annotation: Any) -> Iterator[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _sections(argument)

@@ -1,0 +1,1 @@
+"""Data sets: which universes are run, and the queue that makes them."""

@@ -1,0 +1,81 @@
+"""What a user writes in a TOML file to make a data set.
+
+Relative paths are taken from the directory the command runs in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from zeldo.configuration import Section
+from zeldo.cosmology.parameters import PRESETS, Cosmology
+from zeldo.errors import InputError, nearest
+from zeldo.store.runs import PSI_STEP, VEL_STEP
+
+PARTS = ("train", "validation", "test")
+
+
+class Part(Section):
+    """Runs of one part: seeds first_seed, first_seed + 1, ..., and rows of the hypercube alike."""
+
+    runs: int = Field(ge=0)
+    first_seed: int = Field(ge=0)
+    first_row: int = Field(default=0, ge=0)
+
+
+class DatasetConfig(Section):
+    """A data set: a design of runs, the engine that makes them, and the store that keeps them."""
+
+    store: Path
+    box: float = 250.0  # Mpc/h
+    n: int = 128
+    redshifts: tuple[float, ...] = Field(default=(0.0,), min_length=1)
+    cosmology: str | dict[str, float] = "quijote"
+    latin_hypercube: Path | None = None  # text file: Omega_m Omega_b h n_s sigma_8; replaces cosmology
+    power: str = "camb"
+    fixed: bool = False
+    engine: str = "p3m"
+    options: dict[str, Any] = Field(default_factory=dict)
+    train: Part
+    validation: Part = Part(runs=0, first_seed=0)
+    test: Part = Part(runs=0, first_seed=0)
+    workers: int = Field(default=1, ge=1)
+    threads: int | None = Field(default=None, ge=1)  # of each worker; None: the cores shared evenly
+    psi_step: float = Field(default=PSI_STEP, ge=0)  # Mpc/h, 0: float32
+    vel_step: float = Field(default=VEL_STEP, ge=0)  # km/s, 0: float32
+    velocity: bool = True
+
+    def parsed_cosmology(self) -> Cosmology:
+        if isinstance(self.cosmology, str):
+            return Cosmology.preset(self.cosmology)
+        return cosmology_from(self.cosmology)
+
+    @field_validator("redshifts")
+    @classmethod
+    def _high_to_low(cls, redshifts: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 <= z < math.inf for z in redshifts):
+            raise ValueError("redshifts must be numbers, 0 or more")
+        found = tuple(sorted(set(redshifts), reverse=True))
+        for above, z in pairwise(found):
+            if above - z <= 2e-4 * (1 + z):
+                raise ValueError(f"{above!r} and {z!r} are one redshift: leave out one")
+        return found
+
+
+def cosmology_from(values: Mapping[str, float]) -> Cosmology:
+    try:
+        return Cosmology(**values)
+    except TypeError:
+        allowed = list(Cosmology.__dataclass_fields__)
+        wrong = sorted(set(values) - set(allowed))
+        missing = [name for name in allowed[:5] if name not in values]
+        what = f"has no parameter {wrong[0]!r}{nearest(wrong[0], allowed)}" if wrong else f"lacks {missing}"
+        raise InputError(
+            f"the cosmology {what}: give {', '.join(allowed[:5])}, or one of {', '.join(PRESETS)}"
+        ) from None

@@ -1,0 +1,250 @@
+"""Make a data set: a queue of runs that goes on where it was stopped, in one process or many.
+
+Workers need no master: each walks through the design and claims the next run that nobody has made or is
+making, so that several processes, or several machines with one file system, may work on one store.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from zeldo.configuration import Given, load
+from zeldo.cosmology.power import MODELS, linear_power
+from zeldo.datasets.config import DatasetConfig
+from zeldo.datasets.design import Run, make_design, unfinished
+from zeldo.errors import InputError, ZeldoError
+from zeldo.files.atomic import FULL
+from zeldo.initial.linear import initial_conditions
+from zeldo.interrupts import raise_if_asked
+from zeldo.particles.snapshot import Snapshot
+from zeldo.store.runs import RunStore
+
+Progress = Callable[[float, float, str], None]
+POLL = 0.2  # seconds between looks at the workers
+THREADS = (
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "DUCC0_NUM_THREADS",
+)
+
+
+@dataclass
+class DatasetResult:
+    """What `make_dataset` did. made, failed: ids of runs; found: how many were there before."""
+
+    store: RunStore
+    found: int
+    made: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def make_dataset(
+    config: Given, *, override: dict[str, Any] | None = None, progress: Progress | None = None
+) -> DatasetResult:
+    """Make the runs of a data set that its store does not hold yet.
+
+    config: a TOML file, mapping or `DatasetConfig`; override: dotted keys. progress(done, total, text) is
+    told of runs. After a kill or Ctrl-C the same call goes on, in the middle of a run where the engine has a
+    `checkpoint`. A run that fails does not stop the others. Raises `InputError` for a bad configuration,
+    `ZeldoError` where workers died.
+    """
+    config = load(config, DatasetConfig, override)
+    runs, store, left = check_dataset(config)
+    result = DatasetResult(store, found=len(runs) - len(left))
+    if config.workers == 1 and config.threads is None:
+        for run_id, problem in work(config, left, progress=_counted(progress, result, len(runs))):
+            _note(result, run_id, problem)
+    elif left:
+        _in_parallel(config, left, result, progress, len(runs))
+    return result
+
+
+def check_dataset(config: DatasetConfig) -> tuple[list[Run], RunStore, list[Run]]:
+    """The runs of the design, the store, and the runs that it lacks. Raises `InputError` before anything is made."""
+    runs = make_design(config)
+    _check(config, runs)
+    store = open_store(config)
+    return runs, store, unfinished(config, runs, store)
+
+
+def _check(config: DatasetConfig, runs: list[Run]) -> None:
+    """`InputError` for an engine, a redshift or a power spectrum that will not do, before anything is made."""
+    from zeldo.engines.registry import MAX_REDSHIFT, check_redshifts
+
+    teacher = _teacher(config, None)
+    start = getattr(teacher, "start", None) or getattr(teacher, "start_redshift", None)
+    check_redshifts(config.redshifts, start or MAX_REDSHIFT)
+    if runs and config.power not in MODELS:
+        linear_power(runs[0].cosmology, config.power)
+
+
+def open_store(config: DatasetConfig) -> RunStore:
+    return RunStore(config.store, psi_step=config.psi_step, vel_step=config.vel_step)
+
+
+def work(
+    config: DatasetConfig, runs: list[Run], progress: Progress | None = None
+) -> Iterator[tuple[str, str | None]]:
+    """Make every run that nobody else makes; (run_id, None) or (run_id, what went wrong) after each."""
+    store = open_store(config)
+    for run in runs:
+        with store.claim(run.run_id) as mine:
+            if not mine:
+                continue
+            try:
+                make_run(config, run, store, progress)
+            except InputError as error:
+                raise_if_asked()
+                if config.latin_hypercube is None:
+                    raise  # the next run would fail alike
+                yield run.run_id, str(error)
+                continue
+            except Exception as error:
+                raise_if_asked()  # what a library made of Ctrl-C
+                if _disk_is_full(error):  # the next run would fail alike, after all its work
+                    raise ZeldoError(
+                        f"no space left for {store.path} ({error}): free some, then the same command goes on"
+                    ) from error
+                yield run.run_id, f"{type(error).__name__}: {error}"
+                continue
+        yield run.run_id, None
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether that is what the error is of, or one that it came from."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def make_run(config: DatasetConfig, run: Run, store: RunStore, progress: Progress | None = None) -> dict:
+    """Simulate one universe and store it; returns its row of the manifest."""
+    arguments = {"fixed": config.fixed, "power": config.power}
+    ics = initial_conditions(run.cosmology, config.box, config.n, run.seed, **arguments)  # type: ignore[arg-type]
+    checkpoints = store.path / ".checkpoints"
+    checkpoints.mkdir(exist_ok=True)
+    checkpoint = checkpoints / f"{run.run_id}.npz"
+    resumed = checkpoint.exists()
+    teacher = _teacher(config, checkpoint)
+    started = time.monotonic()
+    clock: dict[str, object] = {"teacher": config.engine, "resumed": resumed}
+
+    def snapshots() -> Iterator[Snapshot]:
+        for one in teacher.run(ics, list(config.redshifts), progress=progress):
+            clock["wall_seconds"] = round(time.monotonic() - started, 2)
+            yield one if config.velocity else dataclasses.replace(one, vel=None)
+
+    row = store.add(run.run_id, ics, snapshots(), regenerate=arguments, part=run.part, late=clock)
+    checkpoint.unlink(missing_ok=True)
+    return row
+
+
+def _teacher(config: DatasetConfig, checkpoint: os.PathLike | None) -> Any:
+    from zeldo.engines.registry import engine
+
+    if "checkpoint" in config.options:
+        raise InputError("the option checkpoint is chosen for each run: leave it out of [options]")
+    made = engine(config.engine, **config.options)
+    names = [f.name for f in dataclasses.fields(made)]  # type: ignore[arg-type]
+    if checkpoint is not None and "checkpoint" in names:
+        made = dataclasses.replace(made, checkpoint=checkpoint)  # type: ignore[type-var]
+    return made
+
+
+def _note(result: DatasetResult, run_id: str, problem: str | None) -> None:
+    if problem is None:
+        result.made.append(run_id)
+    else:
+        result.failed[run_id] = problem
+
+
+def _counted(progress: Progress | None, result: DatasetResult, total: int) -> Progress | None:
+    """Progress of one run as progress of all."""
+    if progress is None:
+        return None
+
+    def tell(done: float, of: float, text: str = "") -> None:
+        before = result.found + len(result.made) + len(result.failed)
+        progress(before + (done / of if of else 0.0), total, f"run {before + 1} of {total}, {text}")
+
+    return tell
+
+
+def _in_parallel(
+    config: DatasetConfig, left: list[Run], result: DatasetResult, progress: Progress | None, total: int
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    threads = config.threads or max(1, (os.cpu_count() or 1) // config.workers)
+    answers = context.Queue()
+    count = min(config.workers, len(left))
+    with _environment(dict.fromkeys(THREADS, str(threads))):
+        workers = [
+            context.Process(target=_worker, args=(config, left[i:] + left[:i], answers)) for i in range(count)
+        ]
+        for worker in workers:
+            worker.start()
+    try:
+        # what is wrong with the input of one run is wrong with all: "" ends the others too
+        while any(worker.is_alive() for worker in workers) and "" not in result.failed:
+            time.sleep(POLL)
+            _drain(answers, result)
+            if progress is not None:
+                done = result.found + len(result.made) + len(result.failed)
+                progress(done, total, f"{done} of {total} runs, {count} workers of {threads} threads")
+        _drain(answers, result)
+    finally:
+        for worker in workers:
+            worker.terminate()  # runs that engines have checkpoints of go on from there
+    killed = [worker.exitcode for worker in workers if worker.exitcode]
+    if "" in result.failed:
+        raise InputError(result.failed.pop(""))
+    if killed:
+        raise ZeldoError(
+            f"{len(killed)} of {count} workers died (status {killed[0]}; -9 is often too little memory): "
+            f"{len(result.made)} runs were made; start again to go on, perhaps with fewer workers"
+        )
+
+
+def _worker(config: DatasetConfig, runs: list[Run], answers: Any) -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who ends its workers
+    try:
+        for answer in work(config, runs):
+            answers.put(answer)
+    except InputError as error:
+        answers.put(("", str(error)))
+    except ZeldoError as error:
+        sys.exit(str(error))
+
+
+def _drain(answers: Any, result: DatasetResult) -> None:
+    while not answers.empty():
+        _note(result, *answers.get())
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables that processes started inside inherit."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,1 @@
+"""P3M: the N-body teacher."""

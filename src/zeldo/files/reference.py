@@ -1,0 +1,211 @@
+"""Reference runs by MP-Gadget, rounded to int16, and initial conditions on disk.
+
+A reference file is an npz of `n`, `box`, `seed`, the cosmology, `meta` (JSON), and as int16 times a step:
+`delta_lin` (n, n, n) x `delta_step`, `psi_z0` (3, n, n, n) x `psi_step` in Mpc/h, `vel_z0` x `vel_step` in
+km/s, `psi_z1` and so on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from zeldo._version import __version__
+from zeldo.errors import DamagedFileError, InputError, nearest
+from zeldo.files.archive import (
+    AGAIN,
+    cosmology_of,
+    drawn,
+    existing,
+    integer,
+    names_in,
+    number,
+    read_arrays,
+)
+from zeldo.files.atomic import writing
+from zeldo.initial.conditions import InitialConditions
+from zeldo.particles.snapshot import DRAWN, Snapshot
+
+ENGINE = "mp-gadget"
+SHIPPED = ("small",)
+COSMOLOGY = ("omega_m", "omega_b", "h", "n_s", "sigma_8")
+VARIANCE = 1.2  # how far that of a field may be off its power: lattices have thousands of modes
+
+
+def reference_path(name: str = "small") -> Path:
+    """The path of a reference that ships with zeldo: "small" (64^3 particles in 125 Mpc/h at z = 0 and 1)."""
+    if name not in SHIPPED:
+        raise InputError(
+            f"reference {name!r} does not ship: choose {', '.join(SHIPPED)}{nearest(name, SHIPPED)}"
+        )
+    return Path(str(files("zeldo.files") / "data" / f"{name}.npz"))
+
+
+def is_reference(path: str | os.PathLike) -> bool:
+    """Whether the file holds a linear field and particles at some redshift."""
+    found = names_in(existing(path))
+    return "delta_lin" in found and any(name.startswith("psi_z") for name in found)
+
+
+def read_reference(path: str | os.PathLike) -> tuple[InitialConditions, dict[float, Snapshot]]:
+    """The initial conditions and the snapshots, by redshift from high to low, of a reference file.
+
+    Raises `InputError` for a missing file, `DamagedFileError` for one that is truncated or inconsistent.
+    """
+    path = existing(path)
+    found = names_in(path)
+    redshifts = _redshifts(found, path)
+    fields = [f"psi_{tag}" for tag in redshifts] + [
+        f"vel_{tag}" for tag in redshifts if f"vel_{tag}" in found
+    ]
+    steps = ["delta_step", "psi_step"] + (["vel_step"] if len(fields) > len(redshifts) else [])
+    values = read_arrays(path, _header(found) + ["delta_lin", *steps, *fields])
+    ics = _initial_conditions(values, path)
+    meta = _meta(values, path)
+    snapshots = {}
+    for tag, redshift in redshifts.items():
+        vel = _field(values, f"vel_{tag}", "vel_step", ics.n, path) if f"vel_{tag}" in fields else None
+        snapshots[redshift] = Snapshot(
+            psi=_field(values, f"psi_{tag}", "psi_step", ics.n, path),
+            vel=vel,
+            box=ics.box,
+            cosmology=ics.cosmology,
+            redshift=redshift,
+            engine=ENGINE,
+            seed=ics.seed,
+            settings=meta,
+            version=str(meta.get("code", "")),
+            **drawn(values, path),
+        )
+    return ics, snapshots
+
+
+def read_initial_conditions(path: str | os.PathLike) -> InitialConditions:
+    """The linear field of a reference file or of `write_initial_conditions`. Errors as `read_reference`."""
+    path = existing(path)
+    found = names_in(path)
+    steps = ["delta_step"] if "delta_step" in found else []
+    return _initial_conditions(read_arrays(path, _header(found) + ["delta_lin", *steps]), path)
+
+
+def write_initial_conditions(ics: InitialConditions, path: str | os.PathLike) -> Path:
+    """Write initial conditions as npz (delta_lin in float32, uncompressed) and return the path."""
+    if Path(path).suffix != ".npz":
+        raise InputError(f"{path}: initial conditions are written as .npz; give a name that ends so")
+    values = {name: getattr(ics.cosmology, name) for name in (*COSMOLOGY, "w0", "wa")}
+    said = {name: getattr(ics, name) for name in ("seed", *DRAWN)}
+    values |= {name: value for name, value in said.items() if value is not None}
+    with writing(path, ics.delta_lin.nbytes) as temporary, open(temporary, "wb") as stream:
+        np.savez(
+            stream,
+            delta_lin=ics.delta_lin,
+            n=ics.n,
+            box=ics.box,
+            zeldo_version=np.array(__version__),
+            **values,
+        )
+    return Path(path)
+
+
+def _header(found: list[str]) -> list[str]:
+    optional = [name for name in ("seed", *DRAWN, "w0", "wa", "meta", "k", "p_lin") if name in found]
+    return ["n", "box", *COSMOLOGY, *optional]
+
+
+def _redshifts(found: list[str], path: Path) -> dict[str, float]:
+    """Tags as z0, z0.5, with their redshifts, from high to low."""
+    tags = {}
+    for name in found:
+        match = re.fullmatch(r"psi_(z(\d+(?:\.\d+)?))", name)
+        if match:
+            tags[match[1]] = float(match[2])
+    if not tags:
+        raise DamagedFileError(
+            f"{path} lacks psi_z0 or another redshift: it has {', '.join(found)}; give a reference"
+        )
+    return dict(sorted(tags.items(), key=lambda item: -item[1]))
+
+
+def _initial_conditions(values: Mapping[str, np.ndarray], path: Path) -> InitialConditions:
+    n, box = integer(values, "n", path), number(values, "box", path)
+    seed = integer(values, "seed", path) if "seed" in values else None
+    cosmology = cosmology_of(values, path)
+    delta = values["delta_lin"]
+    if delta.shape != (n, n, n):
+        raise DamagedFileError(
+            f"{path}: delta_lin has shape {delta.shape} but n = {n} asks for {(n, n, n)}; {AGAIN}"
+        )
+    if "delta_step" in values:
+        delta = _scaled(delta, values, "delta_step", path)
+    elif delta.dtype.kind != "f":
+        raise DamagedFileError(f"{path}: delta_lin is {delta.dtype} and has no delta_step; {AGAIN}")
+    try:
+        made = InitialConditions(box, n, cosmology, delta, seed, **drawn(values, path))
+    except InputError as error:
+        raise DamagedFileError(f"{path}: {error}") from error
+    if "k" in values and "p_lin" in values:
+        _check_power(made, values["k"], values["p_lin"], path)
+    return made
+
+
+def _check_power(ics: InitialConditions, k: np.ndarray, power: np.ndarray, path: Path) -> None:
+    """`DamagedFileError` where the field has not the variance that the file's power has on a lattice of its box."""
+    if (
+        k.ndim != 1
+        or k.shape != power.shape
+        or k.size < 2
+        or not (np.isfinite(power).all() and (np.diff(k) > 0).all())
+    ):
+        raise DamagedFileError(f"{path}: k and p_lin are no table of linear power; {AGAIN}")
+    axis = np.arange(ics.n // 2) * (2 * np.pi / ics.box)  # all signs of a component are one but of zero
+    times = np.where(axis > 0, 2.0, 1.0)
+    total = 0.0
+    for kx, count in zip(axis, times, strict=True):
+        found = np.interp(np.sqrt(kx**2 + axis[:, None] ** 2 + axis**2), k, power, left=0.0)
+        if kx == 0:
+            found[0, 0] = 0.0
+        total += count * float(times @ found @ times)
+    ratio = float(np.var(ics.delta_lin, dtype=np.float64)) / (total / ics.box**3)
+    if not 1 / VARIANCE < ratio < VARIANCE:
+        raise DamagedFileError(
+            f"{path}: the variance of delta_lin is {ratio:.2g} times that of the file's p_lin in a box of {ics.box:g} "
+            f"Mpc/h: box, n or the field are of another run; {AGAIN}"
+        )
+
+
+def _field(values: Mapping[str, np.ndarray], name: str, step: str, n: int, path: Path) -> np.ndarray:
+    field = values[name]
+    if field.shape != (3, n, n, n):
+        raise DamagedFileError(
+            f"{path}: {name} has shape {field.shape} but n = {n} asks for {(3, n, n, n)}; {AGAIN}"
+        )
+    field = _scaled(field, values, step, path)
+    if not np.isfinite(field).all():
+        raise DamagedFileError(f"{path}: {name} holds values that are not finite; {AGAIN}")
+    return field
+
+
+def _scaled(field: np.ndarray, values: Mapping[str, np.ndarray], step: str, path: Path) -> np.ndarray:
+    """float32: the stored numbers times their step."""
+    if field.dtype.kind not in "if":
+        raise DamagedFileError(f"{path} holds {field.dtype} where numbers belong; {AGAIN}")
+    size = number(values, step, path)
+    if size <= 0:
+        raise DamagedFileError(f"{path}: {step} = {size:g} is not positive; {AGAIN}")
+    return field.astype(np.float32) * np.float32(size)
+
+
+def _meta(values: Mapping[str, np.ndarray], path: Path) -> dict[str, object]:
+    if "meta" not in values:
+        return {}
+    try:
+        meta = json.loads(str(values["meta"]))
+    except ValueError as error:
+        raise DamagedFileError(f"{path}: meta is not JSON ({error}); {AGAIN}") from error
+    return meta if isinstance(meta, dict) else {"meta": meta}

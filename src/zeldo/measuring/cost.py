@@ -1,0 +1,49 @@
+"""Wall time and peak memory of a block of code."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass
+class Cost:
+    """seconds of wall time, and the most memory (GB, 10^9 bytes) that the process held meanwhile."""
+
+    seconds: float = 0.0
+    peak_memory: float | None = None
+
+
+@contextmanager
+def measured() -> Iterator[Cost]:
+    """Measures its block; memory is sampled every 10 ms, where the system tells it."""
+    cost, over = Cost(), threading.Event()
+
+    def sample() -> None:
+        while not over.wait(0.01):
+            now = _resident()
+            if now is not None:
+                cost.peak_memory = max(cost.peak_memory or 0.0, now)
+
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
+    start = time.perf_counter()
+    try:
+        yield cost
+    finally:
+        cost.seconds = time.perf_counter() - start
+        over.set()
+        sampler.join()
+
+
+def _resident() -> float | None:
+    """Memory of this process now, GB; None where /proc does not tell."""
+    try:
+        with open("/proc/self/statm") as stream:
+            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except (OSError, ValueError):
+        return None

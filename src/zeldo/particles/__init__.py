@@ -1,0 +1,1 @@
+"""Particles and the lattice they come from."""

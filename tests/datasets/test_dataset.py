@@ -1,0 +1,192 @@
+"""The queue makes what is missing, once, and goes on where it was stopped."""
+
+import dataclasses
+import errno
+import threading
+
+import numpy as np
+import pytest
+
+from teachers import second_order
+from zeldo.datasets.dataset import make_dataset
+from zeldo.errors import InputError, ZeldoError
+from zeldo.store.runs import RunStore
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    """Second-order theory with a counter of its runs, that can break off, and a checkpoint."""
+
+    strength: float = 1.0
+    checkpoint: str | None = None
+
+    runs = []  # noqa: RUF012
+    broken = set()  # noqa: RUF012
+
+    def run(self, ics, redshifts, progress=None):
+        if progress:
+            progress(1, 2, "half way")
+        for one in second_order(ics, redshifts):
+            yield dataclasses.replace(one, settings={"strength": self.strength})
+            if ics.seed in self.broken:
+                self.checkpoint.write_text("half way")
+                raise RuntimeError("killed")
+        Teacher.runs.append((ics.seed, str(self.checkpoint)))
+
+
+@pytest.fixture
+def teacher(monkeypatch):
+    def engine(name, **options):
+        if name != "stand-in":
+            raise InputError(f"engine {name!r} is not known")
+        return Teacher(**options)
+
+    monkeypatch.setattr("zeldo.engines.registry.engine", engine)
+    monkeypatch.setattr(Teacher, "runs", [])
+    monkeypatch.setattr(Teacher, "broken", set())
+    return Teacher
+
+
+@pytest.fixture
+def given(tmp_path):
+    return {
+        "store": tmp_path / "s.zarr",
+        "box": 32.0,
+        "n": 8,
+        "redshifts": [1.0, 0.0],
+        "power": "eisenstein-hu",
+        "engine": "stand-in",
+        "train": {"runs": 3, "first_seed": 1},
+        "validation": {"runs": 1, "first_seed": 11},
+    }
+
+
+def test_every_run_of_the_design_is_made_validation_first(teacher, given):
+    result = make_dataset(given)
+    assert result.made == ["s00000011", "s00000001", "s00000002", "s00000003"]
+    row = result.store.row("s00000011")
+    assert (row["part"], row["redshifts"], row["settings"]) == ("validation", [1.0, 0.0], {"strength": 1.0})
+    assert isinstance(row["wall_seconds"], float)
+    ics, psi, vel = result.store.read("s00000002", 1.0)
+    want = next(iter(second_order(ics, [1.0])))
+    np.testing.assert_allclose(psi, want.psi, atol=0.003)
+    assert vel is not None
+
+
+def test_a_second_call_makes_nothing_and_a_longer_design_only_what_is_new(teacher, given):
+    make_dataset(given)
+    assert make_dataset(given).made == []
+    given["train"] = {"runs": 4, "first_seed": 1}
+    result = make_dataset(given)
+    assert (result.found, result.made) == (4, ["s00000004"])
+
+
+def test_a_run_that_fails_does_not_stop_the_others_and_is_resumed(teacher, given):
+    teacher.broken.add(2)
+    result = make_dataset(given)
+    assert result.failed == {"s00000002": "RuntimeError: killed"}
+    assert len(result.made) == 3
+    checkpoint = given["store"] / ".checkpoints" / "s00000002.npz"
+    assert checkpoint.exists()
+    teacher.broken.clear()
+    assert make_dataset(given).made == ["s00000002"]
+    assert result.store.row("s00000002")["resumed"] is True
+    assert (2, str(checkpoint)) in teacher.runs
+    assert not checkpoint.exists()
+
+
+def test_a_cosmology_that_is_refused_does_not_stop_the_others_of_a_hypercube(teacher, given, tmp_path):
+    (tmp_path / "lh.txt").write_text(
+        "0.3 0.05 0.7 0.96 0.8\n0.01 0.0001 0.2 0.3 0.8\n0.3 0.05 0.7 0.96 0.9\n"
+    )
+    given = {name: value for name, value in given.items() if name not in ("power", "validation")}
+    result = make_dataset(given | {"latin_hypercube": tmp_path / "lh.txt"})
+    assert (len(result.made), list(result.failed)) == (2, ["s00000002"])
+    assert "CAMB" in result.failed["s00000002"]
+
+
+def test_a_full_disk_ends_the_queue_and_not_run_after_run(teacher, given, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("zeldo.store.runs.put", full)
+    with pytest.raises(ZeldoError, match=r"no space left for .*s\.zarr"):
+        make_dataset(given)
+    assert len(teacher.runs) == 0
+
+
+def test_two_queues_on_one_store_share_the_work(teacher, given):
+    threads = [threading.Thread(target=make_dataset, args=(given,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seed for seed, _ in teacher.runs) == [1, 2, 3, 11]
+    assert len(RunStore(given["store"])) == 4
+
+
+def test_progress_counts_runs(teacher, given):
+    told = []
+    make_dataset(given, progress=lambda *a: told.append(a))
+    assert told[0] == (0.5, 4, "run 1 of 4, half way")
+    assert told[-1][0] == 3.5
+
+
+def test_velocities_can_be_left_out(teacher, given):
+    result = make_dataset(given | {"velocity": False})
+    assert result.store.read("s00000001", 0.0)[2] is None
+
+
+def test_a_store_of_another_default_is_not_added_to(teacher, given):
+    make_dataset(given | {"options": {"strength": 2.0}})
+    with pytest.raises(InputError, match=r"option strength = 2\.0, the configuration says 1\.0"):
+        make_dataset(given)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"options": {"strength": 2.0}}, "option strength = 1.0, the configuration says 2.0"),
+        ({"n": 10}, "n = 8"),
+        ({"power": "camb"}, "power = eisenstein-hu, the configuration says camb"),
+        ({"fixed": True}, "fixed = False"),
+        ({"psi_step": 0.01}, "psi_step = 0.005"),
+        ({"vel_step": 2.0}, "vel_step = 1.0"),
+        ({"velocity": False}, "velocity = True"),
+        ({"redshifts": [0.0]}, "redshifts"),
+        (
+            {"validation": {"runs": 0, "first_seed": 0}, "test": {"runs": 1, "first_seed": 11}},
+            "part = validation",
+        ),
+        ({"engine": "other"}, "is not known"),
+        ({"options": {"checkpoint": "x"}}, "leave it out"),
+    ],
+)
+def test_a_store_of_other_runs_is_not_added_to(teacher, given, change, words):
+    make_dataset(given)
+    with pytest.raises(InputError, match=words):
+        make_dataset(given | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"redshifts": [60.0], "engine": "p3m"}, "redshift 60"),
+        ({"redshifts": [3000.0]}, "redshift 3000"),
+        ({"power": "cambb"}, "did you mean 'camb'"),
+        ({"box": -1.0}, "box"),
+    ],
+)
+def test_bad_input_leaves_no_empty_store(given, change, words):
+    with pytest.raises(InputError, match=words):
+        make_dataset(given | {"engine": "zeldovich"} | change)
+    assert not given["store"].exists()
+
+
+def test_workers_make_the_same_bits_as_one_process(given, tmp_path):
+    given["engine"] = "zeldovich"
+    one = make_dataset(given).store
+    result = make_dataset(given | {"store": tmp_path / "many.zarr", "workers": 2, "threads": 1})
+    assert sorted(result.made) == one.run_ids()
+    for run_id in one.run_ids():
+        np.testing.assert_array_equal(one.read(run_id)[1], result.store.read(run_id)[1])

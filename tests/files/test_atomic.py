@@ -1,0 +1,137 @@
+"""Files are whole under their name or not there: full disk, interruption, missing directory."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from zeldo.errors import InputError, ZeldoError
+from zeldo.files import atomic
+from zeldo.files.atomic import check_writable, directory, writing
+
+
+def test_a_file_appears_when_it_is_whole_and_replaces_the_old_one(tmp_path):
+    path = tmp_path / "out.npz"
+    path.write_text("old")
+    with writing(path) as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == tmp_path  # a rename is atomic within one file system only
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_others_may_read_what_the_umask_allows(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with writing(tmp_path / "out") as temporary:
+            temporary.write_text("x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), InputError("no"), OSError(errno.EIO, "input/output error")]
+)
+def test_nothing_stands_there_after_a_failure(tmp_path, error):
+    path = tmp_path / "out.npz"
+    path.write_text("old")
+    with pytest.raises((KeyboardInterrupt, ZeldoError)) as caught, writing(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    assert not isinstance(caught.value, OSError)
+
+
+def test_a_full_disk_is_one_line_and_no_bad_input(tmp_path):
+    full = pytest.raises(ZeldoError, match=r"no space left in .* for out\.npz: 75 MB needed")
+    with full as caught, writing(tmp_path / "out.npz", 75_000_000) as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not isinstance(caught.value, InputError)  # exit status 1, not 2
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_space_is_found_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "free_space", lambda directory: 10_000_000)
+    with (
+        pytest.raises(ZeldoError, match="75 MB needed, 10 MB free"),
+        writing(tmp_path / "out.npz", 75_000_000),
+    ):
+        pytest.fail("the work was begun")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
+def test_a_write_that_the_system_cuts_off_leaves_nothing(tmp_path, suffix):
+    """For real: the process may write 100 kB, the snapshot needs 150 kB."""
+    code = """
+import resource
+import sys
+import numpy as np
+from zeldo.cosmology.parameters import PRESETS
+from zeldo.errors import InputError, ZeldoError
+from zeldo.files import Snapshot, write
+zero = np.zeros((3, 16, 16, 16), dtype=np.float32)
+snapshot = Snapshot(psi=zero, vel=zero, box=16.0, cosmology=PRESETS["quijote"], redshift=0.0, engine="test")
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+try:
+    write(snapshot, sys.argv[1])
+except ZeldoError as error:
+    assert not isinstance(error, InputError)
+    print(error)
+"""
+    path = tmp_path / f"out{suffix}"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("no space left in ") and done.stdout.count("\n") == 1
+    assert "needed" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_nothing_can_be_written_is_known_before_the_work(tmp_path):
+    assert check_writable(tmp_path / "out.npz") == tmp_path / "out.npz"
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="does not exist: make it first"):
+        check_writable(tmp_path / "missing" / "out.npz")
+    with pytest.raises(InputError, match="is a directory"):
+        check_writable(tmp_path)
+
+
+def test_a_directory_without_permission_is_bad_input(tmp_path, monkeypatch):
+    def refuse(*args, **options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(atomic.tempfile, "TemporaryFile", refuse)  # root may write anywhere
+    with pytest.raises(InputError, match="is not writable"):
+        check_writable(tmp_path / "out.npz")
+
+
+def test_a_directory_that_stays_empty_is_not_left(tmp_path):
+    new = tmp_path / "a" / "b"
+    with pytest.raises(KeyboardInterrupt), directory(new):
+        assert new.is_dir()
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    with directory(new):
+        (new / "file").touch()
+    with directory(new.parent):
+        pass
+    assert (new / "file").exists()
+    with pytest.raises(InputError, match="is a file"), directory(new / "file"):
+        pass
+
+
+def test_a_link_stays_a_link_to_what_is_written(tmp_path):
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "out.npz"
+    link.symlink_to(tmp_path / "disk" / "real.npz")
+    with writing(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert (tmp_path / "disk" / "real.npz").read_text() == "new"
