@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 REFERENCE ?= ../shared/reference
 ENGINES := zeldovich 2lpt cola cola:mesh_factor=2 pm vnet p3m
 
-.PHONY: demo test lint format bench docs clean
+.PHONY: demo test lint format bench clean
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zeldo needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
