@@ -107,3 +107,26 @@ def test_a_field_that_no_universe_has_is_refused_before_an_engine_sees_it():
     for factor in (1e5, 1e20):
         line = refusal(lambda factor=factor: replace(ics, delta_lin=ics.delta_lin * np.float32(factor)))
         assert "no linear density contrast of today does" in line
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (lambda: zeldo.run(boxx=3), "run has no argument 'boxx'; did you mean 'box'?"),
+        (lambda: zeldo.run(redshifts=1), "run has no argument 'redshifts'; did you mean 'redshift'?"),
+        (lambda: zeldo.compare(enginee="cola"), "compare has no argument 'enginee'; did you mean 'engine'?"),
+        (lambda: zeldo.compare(engine="cola", sed=3), "compare has no argument 'sed'; did you mean 'seed'?"),
+        (lambda: zeldo.compare(), "compare needs the argument 'engine': give engine=..."),
+        (
+            lambda: zeldo.initial_conditions(boxx=3),
+            "initial_conditions has no argument 'boxx'; did you mean 'box'?",
+        ),
+    ],
+)
+def test_an_unknown_argument_is_answered_with_the_nearest(call, line):
+    assert refusal(call) == line
+
+
+def test_an_argument_like_none_is_answered_with_all():
+    line = refusal(lambda: zeldo.run(qqq=1))
+    assert "choose among engine, redshift" in line and "sigma_8" in line

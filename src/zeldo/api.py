@@ -15,6 +15,7 @@ from zeldo.engines.registry import engine as make_engine
 from zeldo.errors import InputError
 from zeldo.files import check_writable, write
 from zeldo.initial.conditions import InitialConditions
+from zeldo.keywords import checked_keywords
 from zeldo.particles.snapshot import Snapshot
 
 PathLike = str | os.PathLike[str]
@@ -22,6 +23,7 @@ COSMOLOGY_FIELDS = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
 DEFAULTS = {"box": 250.0, "n": 128, "seed": 7}
 
 
+@checked_keywords()
 def initial_conditions(
     *,
     cosmology: str | Cosmology | Any | None = None,
@@ -95,6 +97,7 @@ def _cosmology(cosmology: Any, changes: dict[str, Any]) -> Cosmology:
     return Cosmology.from_astropy(cosmology, **lacking)
 
 
+@checked_keywords(initial_conditions)
 def run(
     *,
     engine: PathLike = "cola",

@@ -14,6 +14,7 @@ from zeldo.engines.registry import MODULES, Engine
 from zeldo.errors import InputError
 from zeldo.files.atomic import directory
 from zeldo.initial.conditions import InitialConditions
+from zeldo.keywords import checked_keywords
 from zeldo.measuring.cost import measured
 from zeldo.particles.snapshot import DRAWN, Snapshot
 
@@ -31,6 +32,7 @@ class CompareResult:
     page: Path | None = None
 
 
+@checked_keywords(initial_conditions)
 def compare(
     *,
     engine: PathLike | Sequence[PathLike],

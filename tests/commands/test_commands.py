@@ -44,6 +44,20 @@ def test_run_writes_what_it_was_asked_for(tmp_path, capsys):
     assert str(path) in capsys.readouterr().out
 
 
+def test_redshift_and_particles_have_short_names(tmp_path):
+    arguments = ["run", "-n", "8", "--box", "20", "--power", "eisenstein-hu", "--engine", "2lpt"]
+    assert main([*arguments, "-z", "3", "-z", "0", "-o", str(tmp_path / "out.npz")]) == 0
+    made = read(tmp_path / "out_z3.npz")
+    assert (made.n, made.redshift) == (8, 3.0)
+    assert read(tmp_path / "out_z0.npz").redshift == 0
+
+
+def test_compare_has_the_same_short_names(capsys):
+    universe = ["-n", "8", "--box", "20", "--power", "eisenstein-hu"]
+    assert main(["compare", *universe, "-z", "1", "--engine", "zeldovich", "--reference", "2lpt"]) == 0
+    assert "z = 1" in capsys.readouterr().out
+
+
 def test_several_redshifts_write_a_file_each(tmp_path):
     path = tmp_path / "out.hdf5"
     arguments = [

@@ -17,7 +17,7 @@ def compare(
     universe: Universe | None = None,
     engine: Annotated[list[str], Parameter(negative="")],
     reference: str | None = None,
-    redshift: Annotated[list[float] | None, Parameter(negative="")] = None,
+    redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None,
     steps: Whole | None = None,
     mesh_factor: float | None = None,
     extrapolate: Annotated[bool, Parameter(negative="")] = False,

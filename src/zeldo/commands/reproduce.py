@@ -18,7 +18,7 @@ def deoliveira2020(
     *,
     engine: str = "vnet",
     nbody: str = "p3m",
-    n: Whole | None = None,
+    n: Annotated[Whole | None, Parameter(name=["--n", "-n"])] = None,
     box: float | None = None,
     seeds: Annotated[list[Whole] | None, Parameter(negative="", consume_multiple=True)] = None,
     reference: Path | None = None,

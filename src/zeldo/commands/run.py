@@ -19,7 +19,7 @@ def run(
     steps: Whole | None = None,
     mesh_factor: float | None = None,
     extrapolate: Annotated[bool, Parameter(negative="")] = False,
-    redshift: Annotated[list[float] | None, Parameter(negative="")] = None,
+    redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("zeldo.hdf5"),
 ) -> None:
     """Evolve a universe and write its particles.

@@ -48,7 +48,7 @@ class Universe:
     """Its change: w = w0 + wa (1 - a)."""
     box: float | None = None
     """Side of the box in Mpc/h (250)."""
-    n: Whole | None = None
+    n: Annotated[Whole | None, Parameter(name=["--n", "-n"])] = None
     """Particles per side, even (128)."""
     seed: Whole | None = None
     """Of the phases (7)."""

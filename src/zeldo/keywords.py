@@ -1,0 +1,49 @@
+"""Arguments that a public function does not know, or lacks: an `InputError` with the nearest name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from zeldo.errors import InputError, nearest
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def checked_keywords(*more: Callable[..., Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorator of a function with keyword arguments alone.
+
+    Parameters
+    ----------
+    *more
+        Functions to which it passes on keyword arguments that it does not name itself.
+
+    Raises
+    ------
+    InputError
+        Where the decorated function is called with a name that neither it nor these know, or without one it needs.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        named = [one for each in (function, *more) for one in inspect.signature(each).parameters.values()]
+        allowed = {one.name: one for one in named if one.kind is one.KEYWORD_ONLY}
+        needed = [name for name, one in allowed.items() if one.default is one.empty]
+        call = function.__name__
+
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            for name in kwargs:
+                if name not in allowed:
+                    hint = nearest(name, allowed) or f": choose among {', '.join(allowed)}"
+                    raise InputError(f"{call} has no argument {name!r}{hint}")
+            for name in needed:
+                if name not in kwargs:
+                    raise InputError(f"{call} needs the argument {name!r}: give {name}=...")
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
