@@ -1,27 +1,17 @@
-"""Every benchmark, each in a process of its own; the figures in one JSON file."""
+"""Every benchmark, each in a process of its own; their rows in one file each."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-from benchmarks.output import RESULTS, heading, save
+from benchmarks.output import heading, print_bar
+from benchmarks.record import COMMITTED, MEASURED, read
 
 # those that are timed alone first, the heavy ones last
-ORDER = (
-    "bench_speed",
-    "bench_pysco",
-    "bench_cost",
-    "bench_accuracy",
-    "bench_vnet",
-    "bench_choice",
-    "bench_p3m",
-)
-COMMITTED = Path(__file__).parent / "results.json"
+ORDER = ("speed", "pysco", "cost", "accuracy", "vnet", "choice", "p3m")
 
 
 def main() -> int:
@@ -30,32 +20,33 @@ def main() -> int:
     parser.add_argument("--reference", metavar="DIR", help="directory of the MP-Gadget references")
     parser.add_argument("--only", nargs="+", choices=ORDER, default=ORDER, help="some of them")
     parser.add_argument(
-        "--save", action="store_true", help=f"put them into {COMMITTED.name}, the committed figures"
+        "--save",
+        action="store_true",
+        help="let them replace those in benchmarks/results, the committed figures",
     )
     given = parser.parse_args()
-    passed = (["--quick"] if given.quick else []) + (
-        ["--reference", given.reference] if given.reference else []
-    )
-    failed, found = [], {}
+    if given.quick and given.save:
+        parser.error("--quick tells nothing that is worth keeping: leave out --save")
+    passed = ["--quick"] if given.quick else []
+    passed += ["--reference", given.reference] if given.reference else []
+    failed, rows = [], []
     for name in ORDER:
-        if name not in given.only or importlib.util.find_spec(f"benchmarks.{name}") is None:
+        if name not in given.only:
             continue
-        path = RESULTS / f"{name}.json"
+        path = MEASURED / f"{name}.csv"
         path.unlink(missing_ok=True)
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *passed]).returncode != 0:
+        if subprocess.run([sys.executable, "-m", f"benchmarks.bench_{name}", *passed]).returncode != 0:
             failed.append(name)
-        if path.exists():
-            found[name] = json.loads(path.read_text())
+        if not path.exists():
+            continue
+        rows += read(path)
+        if given.save:
+            COMMITTED.mkdir(exist_ok=True)
+            shutil.copyfile(path, COMMITTED / path.name)
     heading("All bars")
-    for name, result in found.items():
-        for one in result.get("bars", []):
-            value = f": {one['value']:.4g} {one.get('unit', '')}".rstrip() if "unit" in one else ""
-            limit = f" (at most {one['limit']:g})" if "unit" in one else ""
-            print(f"  {'met   ' if one['met'] else 'MISSED'}  {name[6:]}: {one['what']}{value}{limit}")
-    save(found, RESULTS / "all.json")
-    if given.save:
-        kept = json.loads(COMMITTED.read_text()) if COMMITTED.exists() else {}
-        save(kept | found, COMMITTED)
+    for row in rows:
+        if row.limit is not None:
+            print_bar(row)
     if failed:
         print(f"failed: {', '.join(failed)}")
     return 1 if failed else 0

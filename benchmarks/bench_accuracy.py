@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 
-from benchmarks.inputs import peers, reference_directory, references
-from benchmarks.output import heading, options, save, start, table
-from zeldo.engines.registry import engine
+from benchmarks.inputs import PUBLISHED, peers, reference_directory, references
+from benchmarks.output import bar, heading, options, save, start, table
+from benchmarks.record import Record
+from zeldo.api import parse_engine
 from zeldo.files.reference import read_reference
 from zeldo.statistics import K_SHOWN, Comparison, Reference
 
@@ -16,70 +18,55 @@ FILES = ("fiducial.npz", "small.npz", "figure2b_small.npz")
 FIELDS = ("density", "displacement", "velocity")
 FIGURES = (("T", "transfer"), ("1 - r^2", "one_minus_r2"))
 
-# label, engine, options, which row of peers.json stands beside it
-ENGINES: tuple[tuple[str, str, dict, str | None], ...] = (
-    ("zeldovich", "zeldovich", {}, "zeldovich"),
-    ("2lpt", "2lpt", {}, "2lpt"),
-    ("cola, mesh N", "cola", {"mesh_factor": 1}, "l-picola, mesh N"),
-    ("cola, mesh 2N", "cola", {"mesh_factor": 2}, "l-picola, mesh 2N"),
-    ("pm bullfrog, mesh 2N", "pm", {"mesh_factor": 2, "stepper": "bullfrog"}, "l-picola, mesh 2N"),
-    ("pm fastpm, mesh 2N", "pm", {"mesh_factor": 2, "stepper": "fastpm"}, "l-picola, mesh 2N"),
-)
-HELD = {"cola, mesh N", "cola, mesh 2N"}  # to be no worse than their peer anywhere
-BULLFROG = "pm bullfrog, mesh 2N"
+# engine, which of the others stands beside it
+ENGINES = {
+    "zeldovich": "zeldovich",
+    "2lpt": "2lpt",
+    "cola": "l-picola:mesh_factor=1",
+    "cola:mesh_factor=2": "l-picola:mesh_factor=2",
+    "pm": "l-picola:mesh_factor=2",
+    "pm:stepper=fastpm": "l-picola:mesh_factor=2",
+}
+HELD = ("cola", "cola:mesh_factor=2")  # to be no worse than their peer anywhere
 LARGE_SCALES = 0.1  # h/Mpc
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options(__doc__, "bench_accuracy")
+    parser = options(__doc__, "accuracy")
     parser.add_argument("--steps", type=int, default=10)
     given = parser.parse_args(arguments)
-    result = start(f"Accuracy: {given.steps} steps, against MP-Gadget")
+    record = start(f"Accuracy: {given.steps} steps, against MP-Gadget", "accuracy")
     if reference_directory(given.reference) is None:
         print("no directory of references: the shipped 64^3 one alone, without L-PICOLA's figures")
-    result["files"] = {}
-    others = peers(given.reference)
     files = references(given.reference, FILES[1:2] if given.quick else FILES)
+    others = peers(given.reference)
     for name, path in files.items():
-        result["files"][name] = _file(name, path, given.steps, others.get(name, {}), result["bars"])
-    heading("Bars")
-    for one in result["bars"]:
-        print(f"  {'met   ' if one['met'] else 'MISSED'}  {one['what']}")
-    save(result, given.json)
+        _file(name, path, given.steps, others.get(name, {}), record)
+    save(record, given)
 
 
-def _file(name: str, path: object, steps: int, others: dict, bars: list[dict]) -> dict:
+def _file(name: str, path: object, steps: int, others: dict, record: Record) -> None:
     ics, snapshots = read_reference(path)  # type: ignore[arg-type]
+    about = {"ics": name, "reference": "mp-gadget", "n": ics.n, "box": ics.box}
     shown = {z: snapshot for z, snapshot in snapshots.items() if snapshot.vel is not None}
     against = {z: Reference(snapshot, name=f"MP-Gadget, {name}") for z, snapshot in shown.items()}
     found: dict[float, dict[str, Comparison]] = {z: {} for z in shown}
-    for label, kind, settings, _peer in ENGINES:
-        extra = {"steps": steps} if kind in ("cola", "pm") else {}
-        for snapshot in engine(kind, **settings, **extra).run(ics, list(shown)):
-            found[snapshot.redshift][label] = against[snapshot.redshift].compare(snapshot)
+    for label in ENGINES:
+        for snapshot in parse_engine(label, optional=True, steps=steps).run(ics, list(shown)):
+            one = found[snapshot.redshift][label] = against[snapshot.redshift].compare(snapshot)
+            record.comparison(one, K_SHOWN, engine=label, z=snapshot.redshift, **about)
+    for label, other in others.items():
+        for field, k in product(FIELDS, K_SHOWN) if "l-picola" in label else ():
+            for quantity in ("T", "one_minus_r2"):
+                value = other[field][quantity][K_SHOWN.index(k)]
+                record.add(quantity, value, engine=label, field=field, k=k, z=0, **about | PUBLISHED)
     for z, comparisons in sorted(found.items()):
         heading(f"{name}: {ics.n}^3 particles in {ics.box:g} Mpc/h, z = {z:g}")
         for field in FIELDS:
             for title, attribute in FIGURES:
                 _print(f"{field}, {title}", comparisons, field, attribute, others if z == 0 else {})
         if z == 0:
-            bars += _bars(name, comparisons, others)
-    return {
-        f"z = {z:g}": {
-            label: {
-                "k": list(K_SHOWN),
-                **{
-                    field: {
-                        key: [at(one, field, attribute, k) for k in K_SHOWN]
-                        for key, attribute in (("T", "transfer"), ("one_minus_r2", "one_minus_r2"))
-                    }
-                    for field in one.fields
-                },
-            }
-            for label, one in comparisons.items()
-        }
-        for z, comparisons in found.items()
-    }
+            _bars(comparisons, others, record, about | {"z": z})
 
 
 def at(one: Comparison, field: str, attribute: str, k: float) -> float:
@@ -89,21 +76,16 @@ def at(one: Comparison, field: str, attribute: str, k: float) -> float:
 
 def _print(title: str, comparisons: dict[str, Comparison], field: str, attribute: str, others: dict) -> None:
     rows = []
-    printed = set()
-    for label, _kind, _settings, peer in ENGINES:
+    for label, peer in ENGINES.items():
         values = [at(comparisons[label], field, attribute, k) for k in K_SHOWN]
         theirs = _peer(others, peer, field, attribute)
         # Zel'dovich and 2LPT are the same models there: they tell whether the two measure alike
         mark = theirs is not None and "l-picola" in str(peer)
         worse = _worse(values, theirs or [], attribute) if mark else [False] * len(values)
-        rows.append([f"zeldo {label}", *[_text(v, attribute, w) for v, w in zip(values, worse, strict=True)]])
+        rows.append([label, *[_text(v, attribute, w) for v, w in zip(values, worse, strict=True)]])
     for label, other in others.items():
-        if "l-picola" in label and label not in printed:
-            printed.add(label)
-            theirs = other[field][_key(attribute)]
-            rows.append(
-                [label.replace("l-picola", "L-PICOLA"), *[_text(v, attribute, False) for v in theirs]]
-            )
+        if "l-picola" in label:
+            rows.append([label, *[_text(v, attribute, False) for v in other[field][_key(attribute)]]])
     table([title, *[f"k = {k:g}" for k in K_SHOWN]], rows)
     if others:
         print(f"* worse than L-PICOLA on the same mesh; {_alike(comparisons, others, field, attribute)}\n")
@@ -129,28 +111,35 @@ def _worse(values: list[float], theirs: list[float], attribute: str) -> list[boo
     return [abs(v - perfect) > abs(t - perfect) + 1e-6 for v, t in zip(values, theirs, strict=True)]
 
 
-def _bars(name: str, comparisons: dict[str, Comparison], others: dict) -> list[dict]:
-    bars = []
-    for label, _kind, _settings, peer in ENGINES:
+def _bars(comparisons: dict[str, Comparison], others: dict, record: Record, about: dict) -> None:
+    heading("Bars")
+    for label, peer in ENGINES.items():
         for field in FIELDS[:2] if label in HELD and peer in others else ():
             values = [at(comparisons[label], field, "one_minus_r2", k) for k in K_SHOWN]
             theirs = _peer(others, peer, field, "one_minus_r2") or []
             worse = _worse(values, theirs, "one_minus_r2")
             ratio = max(v / t for v, t in zip(values, theirs, strict=True))
+            met = not any(worse)
+            bar(
+                record,
+                "one_minus_r2_over_l-picola_most",
+                ratio,
+                1.0,
+                met=met,
+                engine=label,
+                field=field,
+                **about,
+            )
             where = ", ".join(f"{k:g}" for k, w in zip(K_SHOWN, worse, strict=True) if w)
-            text = f"{name}, {label}: 1 - r^2 of {field} over {peer}'s, largest {ratio:.3f}"
-            text += f" (worse at k = {where})" if where else ""
-            bars.append({"what": text, "value": ratio, "limit": 1.0, "met": not where})
-    density = comparisons[BULLFROG].fields["density"]
+            if where:
+                print(f"          worse at k = {where}")
+    density = comparisons["pm"].fields["density"]
+    about = about | {"engine": "pm", "field": "density"}
     for k, limit in ((0.5, 0.0025), (1.0, 0.02)):
-        value = at(comparisons[BULLFROG], "density", "one_minus_r2", k)
-        text = f"{name}, {BULLFROG}: 1 - r^2 of density at k = {k:g}: {value:.5f} (at most {limit:g})"
-        bars.append({"what": text, "value": value, "limit": limit, "met": value <= limit})
-    large = density.k <= LARGE_SCALES + np.pi / comparisons[BULLFROG].box
+        bar(record, "one_minus_r2", at(comparisons["pm"], "density", "one_minus_r2", k), limit, k=k, **about)
+    large = density.k <= LARGE_SCALES + np.pi / comparisons["pm"].box
     off = float(np.max(np.abs(density.transfer[large] - 1)))
-    text = f"{name}, {BULLFROG}: T of density on large scales (k <= {LARGE_SCALES:g}) off by {off:.5f} (at most 0.005)"
-    bars.append({"what": text, "value": off, "limit": 0.005, "met": off <= 0.005})
-    return bars
+    bar(record, "T_off_to_k", off, 0.005, k=LARGE_SCALES, **about)
 
 
 def _key(attribute: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.output import bar, heading, options, save, start, table
+from benchmarks.record import Record
 
 ROOT = Path(__file__).parents[1]
 # runs a command as a child of a small process: a child's peak memory counts that of the process it was split from
@@ -28,16 +29,16 @@ print(json.dumps(dict(wall=time.perf_counter() - start, cpu=used.ru_utime + used
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options(__doc__, "bench_cost")
+    parser = options(__doc__, "cost")
     parser.add_argument("--sizes", type=int, nargs="+", help="particles per side of the growth")
     parser.add_argument("--runs", type=int, help="runs of the command, of which the median counts")
     given = parser.parse_args(arguments)
     n, runs = (32, 1) if given.quick else (128, 3)
     sizes = given.sizes or ([16, 32, 64] if given.quick else [64, 128, 256])
-    result = start("Cost: the whole command, memory, growth")
-    result["command"] = _command(n, given.runs or runs, result)
-    result["growth"] = _growth(sizes, result)
-    save(result, given.json)
+    record = start("Cost: the whole command, memory, growth", "cost")
+    _command(n, given.runs or runs, record)
+    _growth(sizes, record)
+    save(record, given)
 
 
 def spawn(command: Sequence[str]) -> dict:
@@ -49,14 +50,13 @@ def spawn(command: Sequence[str]) -> dict:
     return json.loads(done.stdout)
 
 
-def _command(n: int, runs: int, result: dict) -> dict:
+def _command(n: int, runs: int, record: Record) -> None:
     heading(f"The whole command: zeldo run --engine cola --n {n} -o out.hdf5, kernels compiled before")
     if importlib.util.find_spec("zeldo.__main__") is None:
         print("`python -m zeldo` is not there: skipped")
-        return {}
-    found: dict[str, dict] = {}
+        return
     rows = []
-    for factor in (1, 2):
+    for factor, name in ((1, "cola"), (2, "cola:mesh_factor=2")):
         with tempfile.TemporaryDirectory() as folder:
             out = str(Path(folder) / "out.hdf5")
             settings = ["--n", str(n), "--box", f"{250 * n / 128:g}", "--mesh-factor", str(factor)]
@@ -65,28 +65,27 @@ def _command(n: int, runs: int, result: dict) -> dict:
         failed = next((one for one in taken if one["status"] != 0), None)
         if failed:
             print(f"the command failed with status {failed['status']}: {failed['text'].strip()[-300:]}")
-            return {}
+            return
         taken.sort(key=lambda one: one["wall"])
         middle = taken[len(taken) // 2]
-        found[str(factor)] = {
-            "median_s": middle["wall"],
-            "min_s": taken[0]["wall"],
-            "max_s": taken[-1]["wall"],
-            "cpu_s": middle["cpu"],
-            "peak_gb": max(one["peak_gb"] for one in taken),
-        }
-        row = found[str(factor)]
-        numbers = [f"{row[key]:.2f}" for key in ("median_s", "min_s", "max_s", "cpu_s")]
-        rows.append([f"mesh factor {factor}", *numbers, f"{row['peak_gb']:.2f}"])
+        about = {"engine": name, "ics": "seed=7", "n": n, "box": 250 * n / 128, "z": 0}
+        walls = [one["wall"] for one in taken]
+        peak = max(one["peak_gb"] for one in taken)
+        record.add("command_wall_median", middle["wall"], "s", **about)
+        record.add("command_wall_min", min(walls), "s", **about)
+        record.add("command_wall_max", max(walls), "s", **about)
+        record.add("command_cpu", middle["cpu"], "s", **about)
+        record.add("command_peak_memory", peak, "GB", **about)
+        numbers = [f"{x:.2f}" for x in (middle["wall"], min(walls), max(walls), middle["cpu"])]
+        rows.append([f"mesh factor {factor}", *numbers, f"{peak:.2f}"])
+        if n >= 128 and factor == 1:
+            bar(record, "command_wall_median", middle["wall"], 6.0, "s", **about)
+        if n >= 128 and factor == 2:
+            bar(record, "command_peak_memory", peak, 1.5, "GB", **about)
     table(["of the command", "median s", "min s", "max s", "cpu s (all cores)", "peak GB"], rows)
-    if n < 128:
-        return found
-    bar(result, f"whole command at mesh factor 1, {n}^3", found["1"]["median_s"], 6.0)
-    bar(result, f"peak memory of the command at mesh factor 2, {n}^3", found["2"]["peak_gb"], 1.5, "GB")
-    return found
 
 
-def _growth(sizes: Sequence[int], result: dict) -> list[dict]:
+def _growth(sizes: Sequence[int], record: Record) -> None:
     heading("Growth: cola, mesh N, each size in a process of its own, per particle")
     found = []
     rows = []
@@ -97,6 +96,12 @@ def _growth(sizes: Sequence[int], result: dict) -> list[dict]:
             continue
         one = json.loads(taken["text"].splitlines()[-1])
         found.append(one)
+        about = {"engine": "cola", "ics": "seed=7", "n": n, "box": 250 * n / 128, "z": 0}
+        record.add("wall_median", one["wall_s"], "s", **about)
+        record.add("cpu_per_thread_median", one["cpu_s"], "s", **about)
+        record.add("others_share_median", one["others_share"], **about)
+        record.add("memory_per_particle", one["bytes_per_particle"], "bytes", **about)
+        record.add("peak_memory", one["peak_gb"], "GB", **about)
         numbers = [f"{one[key]:.3f}" for key in ("wall_s", "cpu_s")]
         per = [f"{1e6 * one[key] / n**3:.3f}" for key in ("wall_s", "cpu_s")]
         rows.append([f"{n}^3", *numbers, *per, f"{one['bytes_per_particle']:.0f}", f"{one['peak_gb']:.2f}"])
@@ -104,18 +109,10 @@ def _growth(sizes: Sequence[int], result: dict) -> list[dict]:
     print(
         "us, cpu us, bytes: wall, work of a thread, and memory above the idle interpreter's, per particle.\n"
     )
-    for key, what in (("cpu_s", "work"), ("wall_s", "wall time"), ("bytes_per_particle", "memory")):
+    for key, what in (("cpu_s", "cpu"), ("wall_s", "wall"), ("bytes_per_particle", "memory")):
         values = [one[key] / (1 if key == "bytes_per_particle" else one["n"] ** 3) for one in found]
         if len(values) > 1 and sizes[-1] >= 128:
-            spread = max(values) / min(values) - 1
-            bar(
-                result,
-                f"{what} per particle, {sizes[0]}^3 to {sizes[-1]}^3, largest over smallest less 1",
-                spread,
-                0.2,
-                "",
-            )
-    return found
+            bar(record, f"{what}_per_particle_spread", max(values) / min(values) - 1, 0.2, engine="cola")
 
 
 if __name__ == "__main__":

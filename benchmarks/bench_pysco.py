@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks.inputs import realisation
 from benchmarks.machine import COLUMNS, Timing, cells, run_once, threads
 from benchmarks.output import bar, heading, options, save, start, table
+from benchmarks.record import Record
 from zeldo.engines.registry import engine
 from zeldo.mesh.gravity import gravity
 from zeldo.particles.snapshot import Snapshot
@@ -103,64 +104,69 @@ class Ours:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options(__doc__, "bench_pysco")
+    parser = options(__doc__, "pysco")
     parser.add_argument("--n", type=int, help="particles per side, a power of two")
     parser.add_argument("--runs", type=int, help="pairs")
     given = parser.parse_args(arguments)
     n, runs = given.n or (32 if given.quick else 128), given.runs or (3 if given.quick else 11)
     m = 2 * n
-    result = start(f"One PM step: {n}^3 particles, mesh {m}^3, beside PySCo's")
+    record = start(f"One PM step: {n}^3 particles, mesh {m}^3, beside PySCo's", "pysco")
     try:
         print("importing PySCo: the first time it compiles for a minute or more", flush=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             importlib.import_module("pysco")
             from importlib.metadata import version
-        result["pysco"] = version("pysco-nbody")
+        name = f"pysco {version('pysco-nbody')}"
     except ImportError as error:
         print(f"PySCo is not here ({error}): skipped; `pip install pysco-nbody` brings it")
-        result["skipped"] = str(error)
-        save(result, given.json)
         return
     logging.disable(logging.INFO)
     particles = next(iter(engine("cola").run(realisation(n), [0.0])))
-    result["pairs"] = {}
+    about = {"ics": "seed=7", "n": n, "box": particles.box, "z": 0}
     worst = 0.0
     for title, solver, gradient in PAIRS:
         # the fairest opponent is the faster of its two mass assignments
-        peers = [Peer(particles, m, solver, scheme) for scheme in SCHEMES]
-        result["pairs"][solver] = found = _pair(title, Ours(particles, m, gradient), peers, runs, result)
-        worst = max(worst, found["ratio_to_fastest"])
-    bar(result, f"zeldo's step over PySCo's fastest, pair by pair, mesh {m}^3", worst, 1.0, "times")
-    save(result, given.json)
+        peers = {
+            f"{name}:solver={solver},scheme={scheme}": Peer(particles, m, solver, scheme)
+            for scheme in SCHEMES
+        }
+        ours = f"step:mesh_factor=2,gradient={gradient}"
+        worst = max(worst, _pair(title, ours, Ours(particles, m, gradient), peers, runs, record, about))
+    bar(
+        record, "wall_ratio_to_fastest_most", worst, 1.0, engine="step:mesh_factor=2", reference=name, **about
+    )
+    save(record, given)
 
 
-def _pair(title: str, ours: Ours, peers: list[Peer], runs: int, result: dict) -> dict:
+def _pair(
+    title: str, name: str, ours: Ours, peers: dict[str, Peer], runs: int, record: Record, about: dict
+) -> float:
+    """Times both; the wall of ours over that of the fastest peer, pair by pair."""
     heading(f"{title}: {runs} times zeldo and PySCo in turn, compiled before")
-    steps: dict[str, Callable[[], None]] = {"zeldo, CIC": ours}
-    steps |= {f"PySCo {result['pysco']}, {peer.scheme}": peer for peer in peers}
+    steps: dict[str, Callable[[], None]] = {name: ours, **peers}
     for step in steps.values():
         step()
     timings = {label: Timing() for label in steps}
     for _ in range(runs):
         for label, step in steps.items():
             run_once(step, timings[label])
-    first = timings["zeldo, CIC"]
-    found: dict = {label: timing.to_dict() for label, timing in timings.items()}
-    rows = []
+    rows, ratios = [], {}
     for label, timing in timings.items():
-        ratio = statistics.median(a / b for a, b in zip(first.wall, timing.wall, strict=True))
-        found[label]["zeldo_over_it"] = ratio
-        rows.append([label, *cells(timing), f"{ratio:.2f}"])
+        pairs = zip(timings[name].wall, timing.wall, strict=True)
+        ratios[label] = statistics.median(a / b for a, b in pairs)
+        record.timing(timing, engine=label, **about)
+        rows.append([label, *cells(timing), f"{ratios[label]:.2f}"])
     table(["one step", *COLUMNS, "zeldo / it"], rows)
-    found["ratio_to_fastest"] = max(found[label]["zeldo_over_it"] for label in list(steps)[1:])
-    for peer in peers:
+    for label, peer in peers.items():
         a, b = ours.f.ravel().astype(float), peer.force().ravel().astype(float)
         slope, r = float(a @ b / (a @ a)), float(np.corrcoef(a, b)[0, 1])
-        found[f"agreement, {peer.scheme}"] = {"slope": slope, "correlation": r}
-        print(f"same force: PySCo's ({peer.scheme}) = {slope:.4f} times zeldo's, correlation {r:.5f}")
+        record.add("wall_ratio_median", ratios[label], engine=name, reference=label, **about)
+        record.add("slope", slope, engine=label, reference=name, field="force", **about)
+        record.add("correlation", r, engine=label, reference=name, field="force", **about)
+        print(f"same force: that of {label} = {slope:.4f} times zeldo's, correlation {r:.5f}")
     print(flush=True)
-    return found
+    return max(ratios[label] for label in peers)
 
 
 if __name__ == "__main__":

@@ -9,71 +9,80 @@ from types import FunctionType, ModuleType
 
 import numpy as np
 
-from benchmarks.inputs import realisation, reference_directory
+from benchmarks.inputs import PUBLISHED, realisation, reference_directory
 from benchmarks.machine import COLUMNS, Timing, cells, measure, run_once, threads
 from benchmarks.output import bar, heading, options, save, start, table
+from benchmarks.record import Record
+from zeldo.api import parse_engine
 from zeldo.engines.registry import engine
 from zeldo.initial.conditions import InitialConditions
 
-L_PICOLA = {1: 2.0, 2: 9.8}  # seconds with output, 128^3, two quiet cores
+L_PICOLA = {1: 2.0, 2: 9.8}  # seconds with output, 128^3, two quiet cores, by the README of the references
+ENGINES = ("cola", "cola:mesh_factor=2", "pm:mesh_factor=1", "pm")
 LIMIT, AIM = {1: 1.0, 2: 5.0}, {1: 0.5, 2: 3.0}
 STEPS = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options(__doc__, "bench_speed")
+    parser = options(__doc__, "speed")
     parser.add_argument("--n", type=int, help="particles per side")
     parser.add_argument("--runs", type=int, help="timed runs of each engine")
     parser.add_argument("--steps-only", action="store_true", help="the stages of a step alone")
     given = parser.parse_args(arguments)
     n, runs = given.n or (32 if given.quick else 128), given.runs or (3 if given.quick else 7)
-    result = start(f"Speed: {n}^3 particles, {STEPS} steps")
-    ics = _conditions(n, given.reference)
+    record = start(f"Speed: {n}^3 particles, {STEPS} steps", "speed")
+    ics, name = _conditions(n, given.reference)
+    about = {"ics": name, "n": n, "box": ics.box, "z": 0}
     if not given.steps_only:
-        result["engines"] = _engines(ics, runs, result)
-    result["stages"] = _stages(ics, runs)
-    save(result, given.json)
+        _engines(ics, runs, record, about)
+    _stages(ics, runs, record, about)
+    save(record, given)
 
 
-def _conditions(n: int, reference: str | None) -> InitialConditions:
+def _conditions(n: int, reference: str | None) -> tuple[InitialConditions, str]:
+    """Initial conditions and their name in the record."""
     directory = reference_directory(reference)
     if n == 128 and directory and (directory / "fiducial.npz").exists():
         from zeldo.files.reference import read_initial_conditions
 
         print("initial conditions: fiducial.npz")
-        return read_initial_conditions(directory / "fiducial.npz")
+        return read_initial_conditions(directory / "fiducial.npz"), "fiducial.npz"
     print("initial conditions: a realisation of our own")
-    return realisation(n)
+    return realisation(n), "seed=7"
 
 
-def _engines(ics: InitialConditions, runs: int, result: dict) -> dict:
+def _engines(ics: InitialConditions, runs: int, record: Record, about: dict) -> None:
     heading("Engines: positions and velocities at z = 0, warm, without output")
-    timings: dict[str, Timing] = {}
-    for name, factor in (("cola", 1), ("cola", 2), ("pm", 1), ("pm", 2)):
-        run = engine(name, steps=STEPS, mesh_factor=factor).run
-        timings[f"{name}, mesh {_mesh(factor)}"] = measure(lambda run=run: list(run(ics, [0.0])), runs)  # type: ignore[misc]
-    peer = [f"{L_PICOLA[factor]:g}" for factor in (1, 2)] * 2
-    rows = [
-        [label, *cells(timing), other] for (label, timing), other in zip(timings.items(), peer, strict=True)
-    ]
+    rows = []
+    for name in ENGINES:
+        chosen = parse_engine(name, steps=STEPS)
+        factor: int = chosen.mesh_factor  # type: ignore[attr-defined]
+        timing = measure(lambda chosen=chosen: list(chosen.run(ics, [0.0])), runs)  # type: ignore[misc]
+        record.timing(timing, engine=name, **about)
+        rows.append([name, *cells(timing), f"{L_PICOLA[factor]:g}"])
     table([f"of {runs} runs", *COLUMNS, "L-PICOLA s"], rows)
     print(
         "cpu/thr: seconds of this process over its threads; others: what other processes took of the machine meanwhile."
     )
     print("L-PICOLA: 128^3, with output, on two quiet cores.\n")
-    for factor in (1, 2) if ics.n == 128 else ():
-        timing = timings[f"cola, mesh {_mesh(factor)}"]
-        what = f"cola, {STEPS} steps, mesh {_mesh(factor)}, {ics.n}^3"
-        bar(result, what + ", wall", timing.median, LIMIT[factor], aim=AIM[factor])
-        print(f"          of it work: {timing.cpu_median:.3f} s on each of {threads()} threads")
-    return {label: timing.to_dict() for label, timing in timings.items()}
+    if ics.n != 128:
+        return
+    for factor, name in ((1, "cola"), (2, "cola:mesh_factor=2")):
+        record.add(
+            "wall_with_output",
+            L_PICOLA[factor],
+            "s",
+            engine=f"l-picola:mesh_factor={factor}",
+            **about | PUBLISHED,
+        )
+        wall = next(row.value for row in record.rows if (row.engine, row.quantity) == (name, "wall_median"))
+        bar(record, "wall_median", wall, LIMIT[factor], "s", aim=AIM[factor], engine=name, **about)
 
 
-def _stages(ics: InitialConditions, runs: int) -> dict:
+def _stages(ics: InitialConditions, runs: int, record: Record, about: dict) -> None:
     from zeldo.mesh.gravity import gravity
 
     psi = next(iter(engine("cola", steps=STEPS).run(ics, [0.0]))).psi
-    found = {}
     for factor, gradient in ((1, "difference"), (2, "difference"), (2, "spectral")):
         m = factor * ics.n
         force = gravity(ics.n, ics.box, m, gradient=gradient)
@@ -98,10 +107,10 @@ def _stages(ics: InitialConditions, runs: int) -> dict:
         rows.append(["whole", *[f"{1e3 * x:.1f}" for x in (whole.median, min(whole.wall), whole.cpu_median)]])
         table(["stage", "median ms", "min ms", "cpu/thr ms"], rows)
         print(f"others took {100 * whole.others_median:.0f} % of the machine\n")
-        found[f"mesh {m}, {gradient}"] = {stage: t.to_dict() for stage, t in stages.items()} | {
-            "whole": whole.to_dict()
-        }
-    return found
+        for stage, timing in (stages | {"whole": whole}).items():
+            record.timing(
+                timing, engine=f"force:mesh_factor={factor},gradient={gradient}", field=stage, **about
+            )
 
 
 @contextmanager
@@ -146,10 +155,6 @@ def stage_times() -> Iterator[dict[str, tuple[float, float]]]:
     finally:
         for module, name, function in saved:
             setattr(module, name, function)
-
-
-def _mesh(factor: int) -> str:
-    return "N" if factor == 1 else f"{factor}N"
 
 
 if __name__ == "__main__":

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.output import bar, table
+from benchmarks.record import Record
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.snapshot import Snapshot
-from zeldo.statistics import Comparison, FieldComparison, Reference, friends_of_friends
+from zeldo.statistics import K_SHOWN, Comparison, FieldComparison, Reference, friends_of_friends
 
 CHANCE_RUNS = 8  # in boxes where single halos count: their orbits are chaotic, and one run is one throw
 NOISE = 1e-3  # white, in the linear density's rms: nobody's field is known so well, and orbits amplify it
@@ -18,6 +20,14 @@ HALO_BINS = 50 * 2.0 ** np.arange(12)  # particles
 ENOUGH = 100  # halos of the truth in a bin that is judged
 
 Merit = tuple[float, float, float | None]  # a figure, its bar, and what to aim at
+
+
+class Figure(NamedTuple):
+    """Which figure, as columns of the record."""
+
+    field: str
+    quantity: str
+    k: float | None = None
 
 
 def throws(ics: InitialConditions) -> list[InitialConditions]:
@@ -29,20 +39,20 @@ def throws(ics: InitialConditions) -> list[InitialConditions]:
     return found
 
 
-def figures_of_merit(one: Comparison, ours: np.ndarray, theirs: np.ndarray) -> dict[str, Merit]:
+def figures_of_merit(one: Comparison, ours: np.ndarray, theirs: np.ndarray) -> dict[Figure, Merit]:
     """Density power, and at z = 0 its correlation; velocity power where there is one; numbers of halos."""
     density = one.fields["density"]
-    found: dict[str, Merit] = {"P(k) for k <= 1.5 off by": (power_off(one), 0.01, 0.005)}
+    found: dict[Figure, Merit] = {Figure("density", "power_off_to_k", 1.5): (power_off(one), 0.01, 0.005)}
     if one.redshift == 0:
         for k, limit in ((0.5, 2e-4), (1.0, 1e-3)):
             value = float(density.one_minus_r2[density.nearest(k)])
-            found[f"1 - r^2 of density at k = {k:g}"] = (value, limit, None)
+            found[Figure("density", "one_minus_r2", k)] = (value, limit, None)
     if "velocity" in one.fields:
         for k, limit in ((0.5, 0.02), (1.0, 0.05)):
             off = float(np.abs(velocity_ratios(one.fields["velocity"], k) - 1).max())
-            found[f"velocity power for k <= {k:g} off by"] = (off, limit, None)
+            found[Figure("velocity", "power_off_to_k", k)] = (off, limit, None)
     if theirs.size:
-        found["halo counts off by"] = (float(np.abs(ours / theirs - 1).max()), 0.05, 0.03)
+        found[Figure("halos", "count_off_most")] = (float(np.abs(ours / theirs - 1).max()), 0.05, 0.03)
     return found
 
 
@@ -52,7 +62,7 @@ def power_off(one: Comparison) -> float:
     return float(np.max(np.abs(density.transfer[density.k <= 1.5] ** 2 - 1)))
 
 
-def tell(result: dict, label: str, runs: Sequence[Snapshot], truth: Snapshot) -> Comparison:
+def tell(record: Record, runs: Sequence[Snapshot], truth: Snapshot, **about: Any) -> Comparison:
     """The bars by the first run, the default, and what chance does to them: in other runs, and of each run against each.
 
     Returns the comparison of the first run.
@@ -67,10 +77,14 @@ def tell(result: dict, label: str, runs: Sequence[Snapshot], truth: Snapshot) ->
         figures_of_merit(against.compare(made), count, theirs)
         for made, count in zip(runs[1:], counts[1:], strict=True)
     ]
+    record.comparison(first, K_SHOWN, **about)
     for low, a, b in zip(HALO_BINS[:-1][judged], counts[0], theirs, strict=True):
         print(f"halos of {low:.0f} to {2 * low:.0f} particles: {a} ({b})")
+        field = f"halos of {low:.0f} to {2 * low - 1:.0f} particles"
+        record.add("count", a, field=field, **about)
+        record.add("count_of_reference", b, field=field, **about)
     for what, (value, limit, aim) in merits[0].items():
-        bar(result, f"{label}: {what}", value, limit, "", aim)
+        bar(record, what.quantity, value, limit, aim=aim, field=what.field, k=what.k, **about)
     if len(runs) == 1:
         return first
     own = []
@@ -78,26 +92,31 @@ def tell(result: dict, label: str, runs: Sequence[Snapshot], truth: Snapshot) ->
         other = Reference(one, name="another run")
         for made, count in zip(runs[i + 1 :], counts[i + 1 :], strict=True):
             own.append(figures_of_merit(other.compare(made), count, counts[i]))
-    spread = {}
+    rows = []
     for what, (_, limit, _) in merits[0].items():
         values, pairs = ([found[what][0] for found in some] for some in (merits, own))
-        spread[what] = {"median": float(np.median(values)), "least": min(values), "most": max(values)}
-        spread[what]["within"] = sum(value <= limit for value in values)
-        spread[what]["own median"] = float(np.median(pairs))
-        spread[what]["own within"] = sum(value <= limit for value in pairs) / len(pairs)
-    rows = [
-        [
-            what,
-            *[f"{x[key]:.2g}" for key in ("median", "least", "most")],
-            f"{x['within']} of {len(runs)}",
-            f"{x['own median']:.2g}",
-            f"{x['own within']:.0%}",
-        ]
-        for what, x in spread.items()
-    ]
+        spread = {
+            "median": float(np.median(values)),
+            "min": min(values),
+            "max": max(values),
+            "runs": len(values),
+            "runs_within": sum(value <= limit for value in values),
+            "pairs_median": float(np.median(pairs)),
+            "share_of_pairs_within": sum(value <= limit for value in pairs) / len(pairs),
+        }
+        for name, value in spread.items():
+            record.add(f"{what.quantity}_{name}", value, field=what.field, k=what.k, **about)
+        rows.append(
+            [
+                f"{what.field} {what.quantity}" + ("" if what.k is None else f" {what.k:g}"),
+                *[f"{spread[name]:.2g}" for name in ("median", "min", "max")],
+                f"{spread['runs_within']} of {len(runs)}",
+                f"{spread['pairs_median']:.2g}",
+                f"{spread['share_of_pairs_within']:.0%}",
+            ]
+        )
     columns = ("median", "least", "most", "within the bar", "two runs: median", "within the bar")
-    table([f"{label}: {len(runs)} runs", *columns], rows)
-    result.setdefault("spread", {})[label] = spread
+    table([f"{len(runs)} runs", *columns], rows)
     return first
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from zeldo.initial.conditions import InitialConditions
 
+PEERS = {"l-picola, mesh N": "l-picola:mesh_factor=1", "l-picola, mesh 2N": "l-picola:mesh_factor=2"}
+# of rows that other people measured
+PUBLISHED = {"commit": "", "date": "", "machine": "as published with the references", "versions": ""}
 BESIDE = Path(__file__).parents[2] / "shared" / "reference"
 
 
@@ -33,10 +36,15 @@ def references(given: str | None, names: tuple[str, ...]) -> dict[str, Path]:
 
 
 def peers(given: str | None) -> dict:
-    """Figures of other codes on the same phases, by file and code; empty where the table is not there."""
+    """Figures of other codes on the same phases, by file and code as the record spells it; empty where there are none."""
     directory = reference_directory(given)
     path = directory / "peers.json" if directory else None
-    return json.loads(path.read_text()) if path and path.exists() else {}
+    found = json.loads(path.read_text()) if path and path.exists() else {}
+    return {
+        name: {PEERS.get(code, code): figures for code, figures in codes.items()}
+        for name, codes in found.items()
+        if isinstance(codes, dict)
+    }
 
 
 def realisation(n: int, box: float | None = None, seed: int = 7) -> InitialConditions:

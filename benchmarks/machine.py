@@ -37,6 +37,22 @@ def machine_line(found: dict) -> str:
     return f"{found['cpu']}, {cores}; {versions}"
 
 
+def machine_name() -> str:
+    """The machine alone, short: CPU, cores, memory; threads and their waiting where they are not the usual ones."""
+    found = machine()
+    name = f"{found['cpu']}, {found['cores']} cores, {found['memory_gb']:g} GB"
+    name += f", {found['threads']} threads" if found["threads"] != found["cores"] else ""
+    return name + (
+        "" if found["omp_wait_policy"] == "passive" else f", OMP_WAIT_POLICY {found['omp_wait_policy']}"
+    )
+
+
+def versions() -> str:
+    """What the figures may depend on."""
+    found = machine()
+    return " ".join(f"{name}={found[name]}" for name in ("python", *PACKAGES) if name != "zeldo")
+
+
 def threads() -> int:
     """Threads that kernels and transforms use."""
     from zeldo.mesh import fft
@@ -64,16 +80,6 @@ class Timing:
     @property
     def others_median(self) -> float:
         return statistics.median(self.others)
-
-    def to_dict(self) -> dict:
-        return {
-            "median_s": self.median,
-            "min_s": min(self.wall),
-            "max_s": max(self.wall),
-            "cpu_per_thread_s": self.cpu_median,
-            "others_share": self.others_median,
-            "runs": len(self.wall),
-        }
 
 
 COLUMNS = ["median s", "min s", "max s", "cpu/thr s", "others %"]

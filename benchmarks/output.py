@@ -1,29 +1,29 @@
-"""Plain aligned text for people, JSON for machines."""
+"""Plain aligned text for people, and the options and bars that the benchmarks share."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.machine import machine, machine_line
-
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.record import COMMITTED, MEASURED, Record, Row, label
 
 
 def options(doc: str, name: str) -> argparse.ArgumentParser:
     """What every benchmark takes."""
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=doc)
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.bench_{name}", description=doc)
     parser.add_argument("--quick", action="store_true", help="small sizes and few runs: does it work at all")
     parser.add_argument(
         "--reference",
         metavar="DIR",
         help="directory of the MP-Gadget references (else $ZELDO_REFERENCE, else ../shared/reference, else the shipped one)",
     )
-    parser.add_argument("--json", metavar="FILE", type=Path, default=RESULTS / f"{name}.json")
+    parser.add_argument("--rows", metavar="FILE", type=Path, help="where to write (benchmarks/measured)")
+    parser.add_argument(
+        "--save", action="store_true", help="write into benchmarks/results, the committed figures"
+    )
     return parser
 
 
@@ -31,12 +31,17 @@ def heading(text: str) -> None:
     print(f"\n{text}\n{'=' * len(text)}", flush=True)
 
 
-def start(title: str) -> dict:
-    """Print where this runs; the result to fill."""
-    found = machine()
+def start(title: str, benchmark: str) -> Record:
+    """Print where this runs; the record to fill."""
     heading(title)
-    print(machine_line(found), flush=True)
-    return {"machine": found, "bars": []}
+    print(machine_line(machine()), flush=True)
+    return Record(benchmark)
+
+
+def save(record: Record, given: argparse.Namespace) -> None:
+    """Where the options say."""
+    name = f"{record.benchmark}.csv"
+    record.save(given.rows or (COMMITTED if given.save else MEASURED) / name)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -51,36 +56,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     print(flush=True)
 
 
-def bar(
-    result: dict, what: str, value: float, limit: float, unit: str = "s", aim: float | None = None
-) -> None:
-    """Print and note whether a figure keeps to its limit (at most)."""
-    met = value <= limit
-    wish = f", aim {aim:g}" if aim is not None else ""
-    print(
-        f"  {'met   ' if met else 'MISSED'}  {what}: {value:.4g} {unit} (at most {limit:g}{wish})".replace(
-            " )", ")"
-        )
-    )
-    result["bars"].append(
-        {"what": what, "value": value, "limit": limit, "unit": unit, "aim": aim, "met": bool(met)}
-    )
+def bar(record: Record, quantity: str, value: float, limit: float, unit: str = "", **about: Any) -> None:
+    """Add a figure that has a limit (at most), and print whether it keeps to it."""
+    print_bar(record.add(quantity, value, unit, limit=limit, **about))
 
 
-def save(result: dict, path: Path) -> None:
-    """Write the JSON beside and rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(_finite(result), indent=1) + "\n")
-    os.replace(temporary, path)
-    print(f"written: {path}", flush=True)
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value
+def print_bar(row: Row) -> None:
+    wish = f", aim {row.aim:g}" if row.aim is not None else ""
+    value = f"{row.value:.4g} {row.unit}".rstrip()
+    print(f"  {'met   ' if row.met else 'MISSED'}  {label(row)}: {value} (at most {row.limit:g}{wish})")

@@ -1,0 +1,48 @@
+"""P3M's runs as its benchmarks make them, name them and print them."""
+
+from __future__ import annotations
+
+from benchmarks.output import table
+from zeldo.engines.p3m.engine import P3M
+from zeldo.engines.p3m.steps import MeshStep, longest_step, schedule
+from zeldo.initial.conditions import InitialConditions
+from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics import K_SHOWN, Comparison
+
+GADGET = "p3m, MP-Gadget's steps"
+FINE = {"mesh_step": 0.01, "pair_accuracy": 0.004}
+AS_FINE = {"mesh_step": 0.0095, "pair_accuracy": 0.004}  # no worse: what differs is chaos inside halos
+
+
+def last(engine: P3M, ics: InitialConditions) -> Snapshot:
+    return list(engine.run(ics, [0.0]))[-1]
+
+
+def plan(engine: P3M, ics: InitialConditions) -> list[MeshStep]:
+    """The mesh steps of a run to z = 0."""
+    longest = longest_step(ics, engine.mesh_step, engine.crossing)
+    return schedule(engine.start_redshift, [0.0], longest)
+
+
+def spelled(**options: float) -> str:
+    """The engine as the command line has it; the default without options that are its own."""
+    text = ",".join(f"{key}={value:g}" for key, value in options.items() if value != getattr(P3M, key))
+    return f"p3m:{text}" if text else "p3m"
+
+
+def figures(one: Comparison, field: str) -> list[float]:
+    found = one.fields[field]
+    at = [found.nearest(k) for k in K_SHOWN]
+    return [float(found.transfer[i]) for i in at] + [float(found.one_minus_r2[i]) for i in at]
+
+
+def print_comparisons(title: str, comparisons: dict[str, Comparison]) -> None:
+    for field in ("density", "displacement", "velocity"):
+        for what, part in (("T", slice(0, len(K_SHOWN))), ("1 - r^2", slice(len(K_SHOWN), None))):
+            rows = [
+                [label, *[f"{x:.4f}" if what == "T" else f"{x:.5f}" for x in figures(one, field)[part]]]
+                for label, one in comparisons.items()
+                if field in one.fields
+            ]
+            if rows:
+                table([f"{title}, {field}, {what}", *[f"k = {k:g}" for k in K_SHOWN]], rows)

@@ -1,0 +1,195 @@
+"""The record of measurements: flat rows in CSV, one file a benchmark.
+
+pandas.read_csv("benchmarks/results/accuracy.csv").query("engine == 'cola' and quantity == 'one_minus_r2'")
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.machine import machine_name, versions
+
+if TYPE_CHECKING:
+    from benchmarks.machine import Timing
+    from zeldo.statistics import Comparison
+
+COMMITTED = Path(__file__).parent / "results"
+MEASURED = Path(__file__).parent / "measured"  # not in git
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One number, what it is, and where and when it was measured.
+
+    engine and reference are spelled as on the command line where it has them; ics: a file of the references, or what
+    differs from the defaults of `zeldo run`. Lengths in Mpc/h, k in h/Mpc; a quantity that ends with _to_k covers all k
+    up to that one. limit: the value is to be no larger (a bar); aim: better still; met: whether it is.
+    """
+
+    benchmark: str
+    engine: str = ""
+    ics: str = ""
+    reference: str = ""
+    box: float | None = None
+    n: int | None = None
+    z: float | None = None
+    field: str = ""
+    quantity: str
+    k: float | None = None
+    value: float
+    unit: str = ""
+    limit: float | None = None
+    aim: float | None = None
+    met: bool | None = None
+    commit: str = ""
+    date: str = ""
+    machine: str = ""
+    versions: str = ""
+
+
+COLUMNS = tuple(one.name for one in fields(Row))
+KEY = COLUMNS[: COLUMNS.index("value")]
+WHOLE, TRUTH = ("n",), ("met",)
+NUMBERS = ("box", "z", "k", "value", "limit", "aim")
+
+
+def key(row: Row) -> tuple[Any, ...]:
+    """What a row is about: no two rows of a file share it."""
+    return tuple(getattr(row, name) for name in KEY)
+
+
+def label(row: Row) -> str:
+    """What a row is about, in words."""
+    size = f"{row.n}^3" if row.n else ""
+    against = f"against {row.reference}" if row.reference else ""
+    parts = (row.engine, row.ics, size, against, "" if row.z is None else f"z = {row.z:g}", row.field)
+    what = row.quantity.removesuffix("_to_k").replace("_", " ")
+    if row.k is not None:
+        what += f" {'for k <=' if row.quantity.endswith('_to_k') else 'at k ='} {row.k:g}"
+    return ", ".join([*filter(None, parts), what])
+
+
+class Record:
+    """The rows of a benchmark, as it measures them."""
+
+    def __init__(self, benchmark: str):
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self.made = {"commit": commit(), "date": now, "machine": machine_name(), "versions": versions()}
+        self.benchmark = benchmark
+        self._rows: dict[tuple[Any, ...], Row] = {}
+
+    @property
+    def rows(self) -> list[Row]:
+        return list(self._rows.values())
+
+    def add(self, quantity: str, value: float, unit: str = "", **about: Any) -> Row:
+        """A row; one about the same thing replaces the one before. about: other columns of `Row`."""
+        made = {**self.made, **about}
+        row = Row(benchmark=self.benchmark, quantity=quantity, value=float(value), unit=unit, **made)
+        if row.limit is not None and row.met is None:
+            row = replace(row, met=row.value <= row.limit)
+        self._rows[key(row)] = row
+        return row
+
+    def timing(self, timing: Timing, **about: Any) -> None:
+        """Seconds of several runs: median, least and most, work of a thread, and what other processes took."""
+        self.add("wall_median", timing.median, "s", **about)
+        self.add("wall_min", min(timing.wall), "s", **about)
+        self.add("wall_max", max(timing.wall), "s", **about)
+        self.add("cpu_per_thread_median", timing.cpu_median, "s", **about)
+        if math.isfinite(timing.others_median):
+            self.add("others_share_median", timing.others_median, **about)
+        self.add("runs", len(timing.wall), **about)
+
+    def comparison(self, comparison: Comparison, k: Iterable[float], **about: Any) -> None:
+        """T and 1 - r^2 of every field at the shells nearest to k."""
+        for field, one in comparison.fields.items():
+            for wave in k:
+                i = one.nearest(wave)
+                self.add("T", one.transfer[i], field=field, k=wave, **about)
+                self.add("one_minus_r2", one.one_minus_r2[i], field=field, k=wave, **about)
+
+    def save(self, path: Path) -> None:
+        """Write beside and rename."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".part")
+        with open(temporary, "w", newline="") as stream:
+            lines = csv.writer(stream, lineterminator="\n")
+            lines.writerow(COLUMNS)
+            lines.writerows([_text(value) for value in asdict(row).values()] for row in self.rows)
+        os.replace(temporary, path)
+        print(f"written: {path}", flush=True)
+
+
+def read(path: Path) -> list[Row]:
+    """The rows of a file."""
+    with open(path, newline="") as stream:
+        return [
+            Row(**{name: _parsed(name, text) for name, text in line.items()})
+            for line in csv.DictReader(stream)
+        ]
+
+
+class Rows:
+    """What the committed files say."""
+
+    def __init__(self, rows: Sequence[Row]):
+        self.rows = rows
+
+    @classmethod
+    def committed(cls, folder: Path = COMMITTED) -> Rows:
+        return cls([row for path in sorted(folder.glob("*.csv")) for row in read(path)])
+
+    def where(self, **about: Any) -> Rows:
+        """The rows whose columns are these."""
+        return Rows([row for row in self.rows if all(getattr(row, name) == x for name, x in about.items())])
+
+    def value(self, quantity: str, **about: Any) -> float:
+        """The value of the one row that this describes; `LookupError` where there is none, or where there are several."""
+        rows = self.where(quantity=quantity, **about).rows
+        if len(rows) != 1:
+            raise LookupError(
+                f"{len(rows)} rows of the record have quantity = {quantity}, {about}: one is needed"
+            )
+        return rows[0].value
+
+
+def commit() -> str:
+    """The commit that is checked out, with a + where code differs from it; "unknown" outside of git."""
+    try:
+        head = _git("rev-parse", "--short=7", "HEAD")
+        code = (":/src", ":/benchmarks", ":(top,exclude)benchmarks/results")
+        return head + ("+" if _git("status", "--porcelain", "--untracked-files=no", "--", *code) else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _parsed(name: str, text: str) -> Any:
+    if name in WHOLE:
+        return int(text) if text else None
+    if name in NUMBERS:
+        return float(text) if text else None
+    if name in TRUTH:
+        return {"": None, "yes": True, "no": False}[text]
+    return text
