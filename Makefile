@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 REFERENCE ?= ../shared/reference
 ENGINES := zeldovich 2lpt cola cola:mesh_factor=2 pm vnet p3m
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench tables clean
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zeldo needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
@@ -45,6 +45,9 @@ format: $(VENV)/.developer
 bench: $(VENV)/.developer
 	@$(PIP) install -c constraints.txt -e '.[bench]' || echo "PySCo did not install: its comparison is left out"
 	@ZELDO_REFERENCE=$(REFERENCE) $(BIN)/python -m benchmarks
+
+tables: $(VENV)/.developer
+	@$(BIN)/python -m benchmarks.tables
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,73 @@
+"""Write the tables of measured figures into README.md and docs/, from the rows in benchmarks/results.
+
+A table stands between the lines `<!-- table: NAME -->` and `<!-- end -->`; what is written there by hand is overwritten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from benchmarks import tables_engines, tables_p3m
+from benchmarks.record import Rows
+
+ROOT = Path(__file__).parents[1]
+Table = list[list[str]]
+TABLES: Mapping[str, Callable[[Rows], Table]] = {**tables_engines.TABLES, **tables_p3m.TABLES}
+BLOCK = re.compile(
+    r"(?P<begin><!-- table: (?P<name>.*?) -->\n)(?P<table>.*?)(?P<end><!-- end -->)", re.DOTALL
+)
+
+
+def pages() -> list[Path]:
+    """The pages that may hold tables."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def markdown(table: Table) -> str:
+    """The first row is the header."""
+    lines = ["|" + "|".join(f" {cell} " if cell else " " for cell in row) + "|" for row in table]
+    return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]]) + "\n"
+
+
+def names(text: str) -> list[str]:
+    """Of the tables that a page shows."""
+    return [found["name"] for found in BLOCK.finditer(text)]
+
+
+def filled(text: str, rows: Rows) -> str:
+    """A page with its tables from the rows; `LookupError` for a table that nobody knows, or a row that is not there."""
+    if text.count("<!-- table: ") != len(names(text)):
+        raise LookupError("a table has no <!-- end -->")
+
+    def table(found: re.Match[str]) -> str:
+        if found["name"] not in TABLES:
+            raise LookupError(f"table {found['name']!r} is not known: choose among {', '.join(TABLES)}")
+        return found["begin"] + markdown(TABLES[found["name"]](rows)) + found["end"]
+
+    return BLOCK.sub(table, text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; status 1 where a page is behind")
+    given = parser.parse_args()
+    rows = Rows.committed()
+    behind = 0
+    for page in pages():
+        before = page.read_text(encoding="utf-8")
+        after = filled(before, rows)
+        if before == after:
+            continue
+        behind += 1
+        print(f"{'behind' if given.check else 'written'}: {page.relative_to(ROOT)}")
+        if not given.check:
+            page.write_text(after, encoding="utf-8")
+    return 1 if given.check and behind else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""The tables of README.md and docs/networks.md."""
+
+from __future__ import annotations
+
+from benchmarks.record import Rows
+from zeldo.statistics import K_SHOWN
+
+FIDUCIAL = {"ics": "fiducial.npz", "n": 128, "z": 0}
+PEERS = {"l-picola:mesh_factor=1": "L-PICOLA, mesh N", "l-picola:mesh_factor=2": "L-PICOLA, mesh 2N"}
+
+
+def share(value: float) -> str:
+    """1 - r^2 with two digits that count at least."""
+    return f"{value:.4f}" if value < 0.01 else f"{value:.3f}"
+
+
+def which_engine(rows: Rows) -> list[list[str]]:
+    """Which engine when: text by hand, 1 - r^2 from the record."""
+    accuracy, vnet = rows.where(benchmark="accuracy", **FIDUCIAL), rows.where(benchmark="vnet", **FIDUCIAL)
+
+    def missed(source: Rows, engine: str) -> str:
+        about = {"engine": engine, "field": "density", "reference": "mp-gadget"}
+        return " / ".join(share(source.value("one_minus_r2", k=k, **about)) for k in (0.5, 1.0))
+
+    paper = "the network of de Oliveira et al. 2020, trained here for two hours on two cores: today only, no velocities"
+    return [
+        ["engine", "take it for", "1 − r² of the density at k = 0.5 / 1 h/Mpc"],
+        ["`zeldovich`", "teaching, input of networks", missed(accuracy, "zeldovich")],
+        ["`2lpt`", "starting other codes, z > 3", missed(accuracy, "2lpt")],
+        ["`cola`", "thousands of mocks", missed(accuracy, "cola")],
+        ["`cola:mesh_factor=2`", "halos and velocities of mocks", missed(accuracy, "cola:mesh_factor=2")],
+        ["`pm`", "the same without 2LPT; converges with steps", missed(accuracy, "pm")],
+        ["`vnet`", paper, f"{missed(vnet, 'vnet')} ([docs/networks.md](docs/networks.md))"],
+        ["`p3m`", "the truth at this resolution, in two minutes", "[docs/p3m.md](docs/p3m.md)"],
+        ["a file of weights", "networks of the field: `zeldo models import FILE`", "its model card"],
+    ]
+
+
+def speed_and_accuracy(rows: Rows) -> list[list[str]]:
+    """Ten steps of the mesh engines beside L-PICOLA's."""
+    header = ["128³ particles, 250 Mpc/h, z = 0, ten steps", "seconds", "T at k = 0.5 / 1"]
+    table = [[*header, "1 − r² density, 0.5 / 1", "1 − r² displacement, 0.5 / 1"]]
+    for engine, name in {
+        "cola": "`cola`",
+        "l-picola:mesh_factor=1": PEERS["l-picola:mesh_factor=1"],
+        "cola:mesh_factor=2": "`cola:mesh_factor=2`",
+        "pm": "`pm` (BullFrog, mesh 2N)",
+        "l-picola:mesh_factor=2": PEERS["l-picola:mesh_factor=2"],
+    }.items():
+        timed = rows.where(benchmark="speed", engine=engine, **FIDUCIAL)
+        wall = timed.value("wall_with_output" if engine in PEERS else "wall_median")
+        made = rows.where(benchmark="accuracy", engine=engine, **FIDUCIAL)
+        transfer, density, displacement = (
+            [made.value(quantity, field=field, k=k) for k in (0.5, 1.0)]
+            for field, quantity in (
+                ("density", "T"),
+                ("density", "one_minus_r2"),
+                ("displacement", "one_minus_r2"),
+            )
+        )
+        table.append(
+            [
+                name,
+                f"{wall:.2f}" if wall < 1 else f"{wall:.1f}",
+                " / ".join(f"{x:.3f}" for x in transfer),
+                f"{density[0]:.5f} / {density[1]:.4f}",
+                f"{displacement[0]:.4f} / {displacement[1]:.3f}",
+            ]
+        )
+    return table
+
+
+def vnet(rows: Rows) -> list[list[str]]:
+    """The shipped network beside COLA and L-PICOLA."""
+    network = rows.where(benchmark="vnet", **FIDUCIAL)
+    accuracy = rows.where(benchmark="accuracy", **FIDUCIAL)
+    others = {"l-picola:mesh_factor=1": (accuracy, PEERS["l-picola:mesh_factor=1"])}
+    more = {"cola:mesh_factor=2": (network, "`cola:mesh_factor=2`"), "zeldovich": (network, "Zel'dovich")}
+    table = [["", *[f"k = {k:g}" if i == 0 else f"{k:g}" for i, k in enumerate(K_SHOWN)]]]
+    for field in ("density", "displacement"):
+        for quantity, title, digits in (("T", "T", 3), ("one_minus_r2", "1 − r²", 4)):
+            shown = {"vnet": (network, f"{field} {title}: `vnet`"), **others}
+            for engine, (source, name) in (shown | more if quantity != "T" else shown).items():
+                values = [source.value(quantity, engine=engine, field=field, k=k) for k in K_SHOWN]
+                table.append([name, *[f"{x:.3f}" if x >= 0.1 else f"{x:.{digits}f}" for x in values]])
+    return table
+
+
+TABLES = {"which-engine": which_engine, "speed-and-accuracy": speed_and_accuracy, "vnet": vnet}

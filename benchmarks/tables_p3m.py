@@ -1,0 +1,223 @@
+"""The tables of docs/p3m.md."""
+
+from __future__ import annotations
+
+from math import pi
+
+from benchmarks.record import Rows
+from zeldo.statistics import K_SHOWN
+
+FINE = "p3m:mesh_step=0.01,pair_accuracy=0.004"
+AS_FINE = "p3m:mesh_step=0.0095,pair_accuracy=0.004"
+GADGET = "p3m, MP-Gadget's steps"
+FAR = ((0.1, 0.6), (0.1, 1.0), (0.5, 0.6), (0.5, 1.0))  # Omega_m, sigma_8
+WAVES = [f"k = {k:g}" if i == 0 else f"{k:g}" for i, k in enumerate(K_SHOWN)]
+Table = list[list[str]]
+
+
+def percent(value: float, digits: int = 2) -> str:
+    return f"{100 * value:.{digits}f}"
+
+
+def splits(rows: Rows) -> Table:
+    """The force on 2LPT particles by mesh, reach and shape of the split."""
+    chosen = {
+        "mesh_factor=3,reach=1.915,shape=3": "**3N, 1.915, 3**",
+        "mesh_factor=3,reach=1.863,shape=3": "3N, 1.863, 3 (S = 0 there)",
+        "mesh_factor=3,reach=2,shape=3": "3N, 2.0, 3",
+        "mesh_factor=3,reach=1.72,shape=2": "3N, 1.72, 2",
+        "mesh_factor=3,reach=1.5,shape=2": "3N, 1.5, 2",
+        "mesh_factor=2,reach=2.393,shape=3": "2N, 2.393, 3",
+        "mesh_factor=2,reach=2,shape=2": "2N, 2.0, 2",
+        "mesh_factor=4,reach=1.658,shape=2": "4N, 1.658, 2",
+    }
+    header = ["z = 49: mesh, R, ν", "T at 1/4", "T at 1/2", "T at 3/4", "error at 1/4", "at 1/2", "at 3/4"]
+    table = [header]
+    for options, name in chosen.items():
+        forces = rows.where(benchmark="p3m", engine=f"p3m:{options}", z=49, n=32, field="force")
+        waves = [float(f"{share * pi * 32 / 62.5:.6g}") for share in (0.25, 0.5, 0.75)]
+        transfer = [f"{forces.value('T', k=k):.5f}" for k in waves]
+        table.append([name, *transfer, *[f"{forces.value('error_rms', k=k):.4f}" for k in waves]])
+    return table
+
+
+def steps(rows: Rows) -> Table:
+    """Steps and starts against fine steps."""
+    chosen = {
+        "p3m": "**default**",
+        "p3m:mesh_step=0.16,crossing=0.12": "mesh steps twice as long",
+        "p3m:mesh_step=0.04,crossing=0.03": "mesh steps half as long",
+        "p3m:pair_accuracy=0.12": "η = 0.12",
+        "p3m:pair_accuracy=0.04": "η = 0.04",
+        "p3m:pair_accuracy=0.02": "η = 0.02",
+        "p3m:pair_accuracy=0.005": "η = 0.005",
+        "p3m:start_redshift=99": "start at z = 99",
+        "p3m:start_redshift=24": "start at z = 24",
+    }
+    header = ["", "seconds", "density T at k = 0.1 / 1 / 1.5"]
+    table = [[*header, "density 1 − r² at 0.5 / 1", "displacement 1 − r² at 0.5 / 1"]]
+    for engine, name in chosen.items():
+        made = rows.where(benchmark="p3m", engine=engine, n=48, reference=FINE)
+        transfer = [made.value("T", field="density", k=k) for k in (0.1, 1.0, 1.5)]
+        density, displacement = (
+            [made.value("one_minus_r2", field=field, k=k) for k in (0.5, 1.0)]
+            for field in ("density", "displacement")
+        )
+        table.append(
+            [
+                name,
+                f"{made.value('cpu_per_thread'):.0f}",
+                f"{transfer[0]:.4f} / {transfer[1]:.3f} / {transfer[2]:.3f}",
+                f"{density[0]:.5f} / {density[1]:.4f}",
+                f"{displacement[0]:.4f} / {displacement[1]:.3f}",
+            ]
+        )
+    return table
+
+
+def scatter(rows: Rows) -> Table:
+    """Means and scatters of eight runs over the reference's one."""
+    table = [
+        [
+            "η",
+            "density T at k = 1.5",
+            "velocity power, k = 0.4 to 0.5",
+            "0.6 to 0.7",
+            "0.7 to 0.8",
+            "0.8 to 0.9",
+        ]
+    ]
+    for accuracy in (0.04, 0.02, 0.01, 0.005):
+        default = accuracy == 0.01
+        made = rows.where(
+            benchmark="p3m",
+            engine="p3m" if default else f"p3m:pair_accuracy={accuracy:g}",
+            ics="small.npz",
+            reference="mp-gadget",
+            z=0,
+        )
+        cells = [f"{made.value('T_mean', k=1.5):.4f} ± {made.value('T_std', k=1.5):.4f}"]
+        for k in (0.5, 0.7, 0.8, 0.9):
+            mean, deviation = (
+                100 * made.value(f"power_off_in_bin_to_k_{name}", field="velocity", k=k)
+                for name in ("mean", "std")
+            )
+            cells.append(f"{mean:+.1f} ± {deviation:.1f} %")
+        table.append([f"**{accuracy:g}**" if default else f"{accuracy:g}", *cells])
+    return table
+
+
+def far(rows: Rows) -> Table:
+    """Far cosmologies against fine steps, and in brackets fine steps again."""
+    table = [["Ω_m, σ₈", "P(k), k ≤ 1.5", "1 − r² at k = 0.5 / 1", "velocity power, k ≤ 0.5 / 1", "halos"]]
+    for omega_m, sigma_8 in FAR:
+        ics = f"seed=5,omega_m={omega_m:g},sigma_8={sigma_8:g}"
+        both = [
+            rows.where(benchmark="p3m-far-128", ics=ics, engine=engine, reference=FINE)
+            for engine in ("p3m", AS_FINE)
+        ]
+        power, floor = (one.value("power_off_to_k", field="density", k=1.5) for one in both)
+        half, whole = (
+            [one.value("power_off_to_k", field="velocity", k=k) for one in both] for k in (0.5, 1.0)
+        )
+        halos = [one.value("count_off_most", field="halos") for one in both]
+        missed = [both[0].value("one_minus_r2", field="density", k=k) for k in (0.5, 1.0)]
+        table.append(
+            [
+                f"{omega_m:.1f}, {sigma_8:.1f}",
+                f"{percent(power)} % ({percent(floor)})",
+                f"{missed[0]:.5f} / {missed[1]:.4f}",
+                f"{percent(half[0], 1)} ({percent(half[1], 1)}) / {percent(whole[0], 1)} % ({percent(whole[1], 1)})",
+                f"{percent(halos[0], 1)} % ({percent(halos[1], 1)})",
+            ]
+        )
+    return table
+
+
+def far_by_gadget_steps(rows: Rows) -> Table:
+    """The default between fine steps and MP-Gadget's."""
+    titles = (
+        "default against fine steps",
+        "default against MP-Gadget's steps",
+        "fine steps against MP-Gadget's",
+    )
+    table = [["Ω_m, σ₈", *titles]]
+    for omega_m, sigma_8 in FAR:
+        ics = f"seed=5,omega_m={omega_m:g},sigma_8={sigma_8:g}"
+        about = {"benchmark": "p3m", "ics": ics, "n": 64, "field": "density", "k": 1.5}
+        cells = [
+            rows.value("power_off_to_k", engine=engine, reference=reference, **about)
+            for engine, reference in (("p3m", FINE), ("p3m", GADGET), (FINE, GADGET))
+        ]
+        table.append([f"{omega_m:.1f}, {sigma_8:.1f}", *[f"{percent(x)} %" for x in cells]])
+    return table
+
+
+def against_gadget(rows: Rows) -> Table:
+    """fiducial.npz."""
+    table = [["", *WAVES]]
+    for z, field, quantity, title, digits in (
+        (0, "density", "T", "T", 4),
+        (0, "density", "one_minus_r2", "1 − r²", 5),
+        (0, "velocity", "T", "T", 4),
+        (1, "density", "T", "T", 4),
+        (3, "density", "T", "T", 4),
+    ):
+        made = rows.where(benchmark="p3m", engine="p3m", ics="fiducial.npz", z=z, field=field)
+        values = [made.value(quantity, k=k) for k in K_SHOWN]
+        table.append([f"z = {z} {field} {title}", *[f"{x:.{digits}f}" for x in values]])
+    return table
+
+
+def small_boxes(rows: Rows) -> Table:
+    """The default, and in brackets the range of the runs, how many keep to the bar, and what share of pairs do."""
+    table = [["z = 0", "P(k), k ≤ 1.5", "1 − r² at k = 0.5 / 1", "velocity power, k ≤ 0.5", "k ≤ 1", "halos"]]
+    for ics, title in (
+        ("small.npz", "`small.npz`"),
+        ("figure2b_small.npz", "`figure2b_small.npz`, σ₈ = 0.91"),
+    ):
+        made = rows.where(benchmark="p3m", engine="p3m", ics=ics, z=0, reference="mp-gadget")
+        missed = [made.value("one_minus_r2", field="density", k=k) for k in (0.5, 1.0)]
+        table.append(
+            [
+                title,
+                _spread(made.where(field="density", k=1.5), "power_off_to_k", 2),
+                f"{missed[0]:.5f} / {missed[1]:.4f}",
+                _spread(made.where(field="velocity", k=0.5), "power_off_to_k", 1),
+                _spread(made.where(field="velocity", k=1.0), "power_off_to_k", 1),
+                _spread(made.where(field="halos"), "count_off_most", 1),
+            ]
+        )
+    return table
+
+
+def _spread(rows: Rows, quantity: str, digits: int) -> str:
+    (bar,) = rows.where(quantity=quantity).rows
+    low, high, within, pairs = (
+        rows.value(f"{quantity}_{name}") for name in ("min", "max", "runs_within", "share_of_pairs_within")
+    )
+    value = percent(bar.value, digits) if bar.met else f"**{percent(bar.value, digits)}**"
+    share = "all" if pairs == 1 else f"{100 * pairs:.0f} %"
+    return f"{value} % ({percent(low, digits)} to {percent(high, digits)}; {within:.0f}; {share})"
+
+
+def by_gadget_steps(rows: Rows) -> Table:
+    """fiducial.npz with MP-Gadget's steps."""
+    table = [["", *WAVES, "P(k), k ≤ 1.5"]]
+    for z in (0, 1, 3):
+        made = rows.where(benchmark="p3m", engine=GADGET, ics="fiducial.npz", z=z, field="density")
+        off = f"{percent(made.value('power_off_to_k', k=1.5))} %"
+        table.append([f"z = {z} density T", *[f"{made.value('T', k=k):.4f}" for k in K_SHOWN], off])
+    return table
+
+
+TABLES = {
+    "p3m-splits": splits,
+    "p3m-steps": steps,
+    "p3m-scatter": scatter,
+    "p3m-far": far,
+    "p3m-far-gadget-steps": far_by_gadget_steps,
+    "p3m-mp-gadget": against_gadget,
+    "p3m-small-boxes": small_boxes,
+    "p3m-gadget-steps": by_gadget_steps,
+}
