@@ -4,15 +4,18 @@ Limits have two sides, so that a change for the better is stated too. After a ch
 
     python tests/test_accuracy.py > tests/accuracy.json
 
-and say in the commit what changed and why. The figures are of layers in bfloat16; in float32 those of the V-Net
-are within 2 % in 1 - r^2 and 0.001 in T of them.
+and say in the commit what changed and why. The figures are of a CPU that multiplies bfloat16; with layers in float32
+those of the V-Net are within 2 % in 1 - r^2 and 0.001 in T.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import zeldo
@@ -21,15 +24,17 @@ WAVENUMBERS = (0.2, 0.5, 1.0)  # h/Mpc
 STATED = Path(__file__).with_name("accuracy.json")
 ENGINES = ("zeldovich", "2lpt", "cola", "cola:mesh_factor=2", "pm", "p3m", "vnet")
 REDSHIFTS = {"vnet": [0.0]}  # the shipped weights know no other
+# Halos are chaotic: another processor rounds otherwise, and velocities in p3m's move by more than the limits. Stated
+# are runs from linear fields that differ in their last digit; limits begin at the lowest and the highest.
+RUNS = {"p3m": 6}
 TRANSFER = 0.003
 DECORRELATION = 1.15
 
-Figures = dict[str, list[float]]
+Figures = dict[str, dict[str, list[float]]]
 
 
-def measure(engine: str, reference) -> dict[str, Figures]:
-    """T and 1 - r^2 at `WAVENUMBERS`, by redshift and field: {"z = 0, density": {"T": ..., "1 - r^2": ...}}."""
-    ics, truth = reference
+def measure(engine: str, ics: zeldo.InitialConditions, truth: dict[float, zeldo.Snapshot]) -> Figures:
+    """T and 1 - r^2 at `WAVENUMBERS` by redshift and field: {"z = 0, density": {"T": ..., "1 - r^2": ...}, ...}."""
     figures = {}
     for snapshot in zeldo.run(ics=ics, engine=engine, redshift=REDSHIFTS.get(engine, sorted(truth))):
         fields = zeldo.compare_snapshots(snapshot, truth[snapshot.redshift]).fields
@@ -45,34 +50,46 @@ def measure(engine: str, reference) -> dict[str, Figures]:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_engine_is_as_accurate_as_stated(engine, small):
     stated = json.loads(STATED.read_text())[engine]
-    measured = measure(engine, small)
+    measured = measure(engine, *small)
     assert measured.keys() == stated.keys()
     off = []
-    for label, figures in stated.items():
-        for i, k in enumerate(WAVENUMBERS):
-            transfer, before = measured[label]["T"][i], figures["T"][i]
-            if not abs(transfer - before) <= TRANSFER:
-                off.append(f"{label}, k = {k}: T = {transfer:.4f}, stated {before:.4f}")
-            left, before = measured[label]["1 - r^2"][i], figures["1 - r^2"][i]
-            if not before / DECORRELATION <= left <= before * DECORRELATION:
-                off.append(f"{label}, k = {k}: 1 - r^2 = {left:.3g}, stated {before:.3g}")
+    for label, figures in measured.items():
+        for what, values in figures.items():
+            low, high = np.min(stated[label][what], axis=0), np.max(stated[label][what], axis=0)
+            if what == "T":
+                low, high = low - TRANSFER, high + TRANSFER
+            else:
+                low, high = low / DECORRELATION, high * DECORRELATION
+            for k, value, least, most in zip(WAVENUMBERS, values, low, high, strict=True):
+                if not least <= value <= most:
+                    off.append(f"{label}, k = {k}: {what} = {value:.5g}, allowed {least:.5g} to {most:.5g}")
     assert not off, "\n".join([engine, *off])
 
 
+def conditions(ics: zeldo.InitialConditions, runs: int) -> Iterator[zeldo.InitialConditions]:
+    """The initial conditions, then others that differ in the last digit of float32."""
+    yield ics
+    for seed in range(1, runs):
+        noise = 1e-7 * np.random.default_rng(seed).standard_normal(ics.delta_lin.shape)
+        yield replace(ics, delta_lin=ics.delta_lin * (1 + noise))
+
+
 def main() -> None:
-    """Print the table: a line for each redshift and field."""
-    reference = zeldo.read_reference(zeldo.reference_path("small"))
+    """Print the table: lists have a row for each run."""
+    ics, truth = zeldo.read_reference(zeldo.reference_path("small"))
     engines = []
     for engine in ENGINES:
+        runs = [measure(engine, start, truth) for start in conditions(ics, RUNS.get(engine, 1))]
         rows = []
-        for label, figures in measure(engine, reference).items():
-            shown = {
-                "T": [round(x, 5) for x in figures["T"]],
-                "1 - r^2": [float(f"{x:.4g}") for x in figures["1 - r^2"]],
-            }
+        for label, figures in runs[0].items():
+            shown = {what: [_rounded(run[label][what]) for run in runs] for what in figures}
             rows.append(f"  {json.dumps(label)}: {json.dumps(shown)}")
         engines.append(f" {json.dumps(engine)}: {{\n" + ",\n".join(rows) + "\n }")
     print("{\n" + ",\n".join(engines) + "\n}")
+
+
+def _rounded(values: list[float]) -> list[float]:
+    return [float(f"{value:.4g}" if value < 0.1 else f"{value:.5f}") for value in values]
 
 
 if __name__ == "__main__":

@@ -35,6 +35,10 @@ def test_a_snapshot_agrees_with_itself():
 
 def test_a_field_twice_as_large_has_twice_the_transfer_and_full_correlation():
     found = compare_snapshots(snapshot(scale=2.0), snapshot())
+    # bins of the fundamental mode: six modes of one and twelve of sqrt 2, on the lattice as on the mesh of the density
+    first = 2 * np.pi / BOX * (6 + 12 * np.sqrt(2)) / 18
+    for field, bins in (("density", 7), ("displacement", 3), ("velocity", 3)):
+        assert found.fields[field].k[0] == pytest.approx(first) and found.fields[field].k.size == bins
     for name in ("displacement", "velocity"):
         assert np.allclose(found.fields[name].transfer, 2, rtol=1e-6)
         assert np.abs(found.fields[name].one_minus_r2).max() < 1e-10
