@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from zeldo.cosmology.parameters import PRESETS
+from zeldo.cosmology.power import linear_power
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files import read
 from zeldo.files.reference import (
@@ -17,6 +18,7 @@ from zeldo.files.reference import (
     write_initial_conditions,
 )
 from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.linear import initial_conditions
 
 REFERENCES = Path(__file__).parents[2].parent / "shared" / "reference"
 
@@ -158,12 +160,12 @@ def test_what_is_not_there_is_bad_input(tmp_path):
         read(reference_path())
 
 
-@pytest.mark.parametrize("name", ["box", "p_lin"])
-def test_a_box_or_a_power_that_is_not_the_fields_is_noticed(tmp_path, shared, name):
-    with np.load(shared / "reference" / "small.npz") as file:
-        values = dict(file)
-    values[name] = values[name] * 2
-    np.savez(tmp_path / "other.npz", **values)
+@pytest.mark.parametrize(("name", "factor"), [("box", 1.5), ("p_lin", 1.5), ("p_lin", 0.7)])
+def test_a_box_or_a_power_that_is_not_the_fields_is_noticed(tmp_path, name, factor):
+    power = linear_power(PRESETS["quijote"], "eisenstein-hu")
+    ics = initial_conditions(PRESETS["quijote"], 20.0, 8, 11, power=power, fixed=True)
+    table = {"k": power.k, "p_lin": power.p}
+    read_reference(rounded(tmp_path / "ref.npz", ics, **table))
+    values = {"box": ics.box, **table}
     with pytest.raises(DamagedFileError, match="variance of delta_lin is"):
-        read_reference(tmp_path / "other.npz")
-    read_reference(shared / "reference" / "small.npz")
+        read_reference(rounded(tmp_path / "ref.npz", ics, **{**table, name: factor * values[name]}))

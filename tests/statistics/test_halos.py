@@ -86,6 +86,20 @@ def test_two_clumps_are_two_halos_with_their_mass_centre_and_velocity(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("options", "link"), [({}, 0.2), ({"linking_length": 0.15}, 0.15)])
+def test_friends_are_nearer_than_the_linking_length_in_spacings(backend, options, link):
+    """A row of particles, as many as the fewest of a halo: one by a hair, and none by a hair or with one less."""
+    n, spacing = 8, BOX / 8
+    rest = np.stack(np.meshgrid(*3 * [np.arange(n) * spacing], indexing="ij"), -1).reshape(-1, 3) + 0.1
+    for count, step, expected in ((20, 0.999, [20]), (20, 1.001, []), (19, 0.999, [])):
+        positions = rest.copy()
+        positions[:count] = spacing / 2  # far from the others
+        positions[:count, 0] += step * link * spacing * np.arange(count)
+        found = friends_of_friends(snapshot_of(positions), backend=backend, **options)
+        assert found.count.tolist() == expected
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_lattice_at_rest_has_no_halo(backend):
     rest = Snapshot(np.zeros((3, 8, 8, 8)), None, BOX, Cosmology.preset("quijote"), 0.0, "rest")
     found = friends_of_friends(rest, minimum=2, backend=backend)
@@ -116,6 +130,9 @@ def test_mass_function_counts_each_halo_once_with_poisson_errors():
     assert np.allclose(found.dn_dlnm * width * BOX**3, found.count)
     filled = found.count > 0
     assert np.allclose((found.dn_dlnm / found.error)[filled], np.sqrt(found.count[filled]))
+    assert np.allclose(found.mass**2, found.edges[1:] * found.edges[:-1])
+    # from half a particle below the fewest to half a particle past the largest, 2 each
+    assert found.edges[[0, -1]] == pytest.approx([2 * 19.5, 2 * (counts.max() + 0.5)])
     chosen = mass_function(halos_of([20, 30, 100]), np.array([50.0, 100.0, 400.0]))
     assert chosen.count.tolist() == [1, 1]
     assert chosen.dn_dlnm[0] == pytest.approx(1 / BOX**3 / np.log(2))
