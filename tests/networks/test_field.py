@@ -102,6 +102,31 @@ def test_the_network_is_called_in_its_units(styles, z):
     out = predict(net, z)
     assert np.abs(out.psi - expected.numpy()).max() < 1e-4 * expected.abs().max()
     assert (out.vel is None) == (styles < 2)
+    if styles == 2:
+        net.card = public_card("styled vnet", {"styles": 2}, "displacement")
+        assert np.abs(predict(net, z).psi - expected.numpy()).max() < 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize("quantity", ["displacement", "velocity"])
+@pytest.mark.parametrize(("styles", "z"), [(0, 0.0), (0, 1.0), (1, 0.0)])
+def test_units_are_those_of_the_reference_cosmology_whatever_the_cosmology_is(styles, z, quantity):
+    """6 D Mpc/h, for velocities times f H / (1 + z), of flat LCDM with omega_m = 0.31."""
+    om = COSMOLOGY.omega_m
+    net = VNet(2).eval() if not styles else StyledVNet(2, styles=styles).eval()
+    net.load_state_dict(draw(shapes_a(2) if not styles else shapes_b(2, styles)))
+    net.card = public_card(
+        "styled vnet" if styles else "vnet", {"styles": styles} if styles else ARGUMENTS, quantity
+    )
+    linear, unit = field.growth_lcdm(om, z), 6 * field.growth_lcdm(0.31, z)
+    if quantity == "velocity":
+        linear, unit = field.velocity_factor(om, z), 6 * field.velocity_factor(0.31, z)
+    x = torch.from_numpy(psi_lin())[None] * linear / unit
+    with torch.no_grad():
+        style = (torch.tensor([5 * (om - 0.3)]),) if styles else ()
+        expected = unit * net(x, *style, periodic=True)[0].numpy()
+    out = predict(net, z, extrapolate=True)
+    got = out.psi if quantity == "displacement" else out.vel
+    assert np.abs(got - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def test_tiles_and_one_piece_agree():
