@@ -8,7 +8,7 @@ import torch
 from plain_networks import draw, shapes_a, shapes_b
 from scipy.integrate import quad
 
-from zeldo.cosmology.background import growth
+from zeldo.cosmology.background import expansion, growth
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.networks import field
@@ -66,7 +66,7 @@ def test_a_network_that_adds_nothing_gives_linear_theory(styles, z):
     a = 1 / (1 + z)
     grown = growth(COSMOLOGY)
     d1 = float(grown.d1(a))
-    rate = d1 * float(grown.f1(a)) * field.hubble_lcdm(COSMOLOGY.omega_m, z) * a
+    rate = d1 * float(grown.f1(a)) * 100 * float(expansion(COSMOLOGY, a)) * a
     for quantity in ("displacement", "velocity"):
         net = identity(styles, quantity)
         out = predict(net, z, extrapolate=styles == 0)
