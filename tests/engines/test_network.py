@@ -19,7 +19,6 @@ from zeldo.initial.lpt import linear_displacement
 from zeldo.networks.card import ModelCard
 from zeldo.networks.vnet import VNet
 from zeldo.networks.weights import load, save
-from zeldo.statistics.comparison import Reference
 
 CARD = ModelCard(
     "vnet", {"channels": 4, "levels": 3}, "growth", "displacement", (0, 0), (1.9, 2.0), (0.1, 0.5)
@@ -114,30 +113,6 @@ def test_a_file_that_is_no_network_is_refused(ics, tmp_path):
     path.write_bytes(b"not a network at all")
     with pytest.raises(InputError):
         list(engine(str(path)).run(ics, [0.0]))
-
-
-@pytest.fixture(scope="module")
-def shipped():
-    """1 - r^2 and T of the shipped network and of Zel'dovich against the N-body run that ships, by field."""
-    ics, truth = read_reference(reference_path("small"))
-    against = Reference(truth[0.0])
-    return {
-        name: against.compare(next(iter(engine(name).run(ics, [0.0])))).fields
-        for name in ("vnet", "zeldovich")
-    }
-
-
-@pytest.mark.parametrize(("field", "share"), [("density", 0.1), ("displacement", 0.25)])
-def test_the_shipped_network_leaves_a_part_of_what_zeldovich_does_not_explain(shipped, field, share):
-    net, straight = shipped["vnet"][field], shipped["zeldovich"][field]
-    kept = net.k <= 0.7
-    weight = net.k[kept] ** 2
-    assert (weight * net.one_minus_r2[kept]).sum() < share * (weight * straight.one_minus_r2[kept]).sum()
-
-
-def test_the_shipped_network_has_the_power_of_n_body_on_large_scales(shipped):
-    net = shipped["vnet"]["density"]
-    assert np.abs(net.transfer[net.k <= 0.5] - 1).mean() < 0.02
 
 
 def test_the_shipped_network_was_not_trained_on_what_it_is_tested_with():
