@@ -10,6 +10,7 @@ import pytest
 from teachers import second_order
 from zeldo.datasets.dataset import make_dataset
 from zeldo.errors import InputError, ZeldoError
+from zeldo.initial.linear import initial_conditions
 from zeldo.store.runs import RunStore
 
 
@@ -130,6 +131,15 @@ def test_progress_counts_runs(teacher, given):
     make_dataset(given, progress=lambda *a: told.append(a))
     assert told[0] == (0.5, 4, "run 1 of 4, half way")
     assert told[-1][0] == 3.5
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_runs_have_the_amplitudes_asked_for(teacher, given, fixed):
+    store = make_dataset(given | {"fixed": fixed}).store
+    made = store.initial("s00000001")
+    expected = initial_conditions(made.cosmology, 32.0, 8, 1, power="eisenstein-hu", fixed=fixed)
+    assert store.snapshot("s00000001").fixed is fixed
+    np.testing.assert_allclose(made.delta_lin, expected.delta_lin, atol=1e-5)
 
 
 def test_velocities_can_be_left_out(teacher, given):
