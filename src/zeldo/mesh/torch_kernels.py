@@ -26,7 +26,7 @@ def paint(psi: torch.Tensor, m: int, box: float) -> torch.Tensor:
     1, so that the density contrast is the result minus 1. Differentiable in psi. Raises `InputError` for a
     wrong shape or m.
     """
-    cells, fractions = _lattice_cells(psi, m, box)
+    cells, fractions = lattice_cells(psi, m, box)
     return _Paint.apply(fractions, None, cells, m) * (m**3 / fractions.shape[1])
 
 
@@ -45,7 +45,7 @@ def paint_positions(
             f"weights have shape {tuple(weights.shape)}: give one for each of {len(positions)} positions"
         )
     _check_mesh(m, box)
-    cells, fractions = _split(positions.T * (m / box), None, m)
+    cells, fractions = split_cells(positions.T * (m / box), None, m)
     return _Paint.apply(fractions, weights, cells, m) * (m**3 / len(positions))
 
 
@@ -56,7 +56,7 @@ def read(field: torch.Tensor, psi: torch.Tensor, box: float) -> torch.Tensor:
     field's units. Differentiable in both.
     """
     m = _check_field(field, box)
-    cells, fractions = _lattice_cells(psi, m, box)
+    cells, fractions = lattice_cells(psi, m, box)
     return _Read.apply(field, fractions, cells).reshape(psi.shape[1:])
 
 
@@ -67,7 +67,7 @@ def read_gradient(phi: torch.Tensor, psi: torch.Tensor, box: float) -> torch.Ten
     in both.
     """
     m = _check_field(phi, box)
-    cells, fractions = _lattice_cells(psi, m, box)
+    cells, fractions = lattice_cells(psi, m, box)
     components = []
     for axis in range(3):  # one axis after the other: one mesh of differences at a time
         difference = 8.0 * (torch.roll(phi, 1, axis) - torch.roll(phi, -1, axis))
@@ -91,7 +91,8 @@ def _check_field(field: torch.Tensor, box: float) -> int:
     return m
 
 
-def _lattice_cells(psi: torch.Tensor, m: int, box: float) -> tuple[torch.Tensor, torch.Tensor]:
+def lattice_cells(psi: torch.Tensor, m: int, box: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """`split_cells` of particles displaced from their lattice by psi (3, n, n, n), Mpc/h."""
     if psi.ndim != 4 or psi.shape != (3, *3 * [psi.shape[1]]):
         raise InputError(f"psi has shape {tuple(psi.shape)}: give (3, n, n, n)")
     _check_mesh(m, box)
@@ -104,10 +105,10 @@ def _lattice_cells(psi: torch.Tensor, m: int, box: float) -> tuple[torch.Tensor,
     moved = psi * (m / box)
     if m % n:
         moved = moved + (grid % n).to(psi.dtype) / n
-    return _split(moved.reshape(3, -1), whole, m)
+    return split_cells(moved.reshape(3, -1), whole, m)
 
 
-def _split(u: torch.Tensor, whole: torch.Tensor | None, m: int) -> tuple[torch.Tensor, torch.Tensor]:
+def split_cells(u: torch.Tensor, whole: torch.Tensor | None, m: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Lower cell (3, N) in [0, m) and fraction in [0, 1] of positions u (+ whole) in cells."""
     floor = u.detach().floor()
     cells = floor.long()

@@ -13,6 +13,7 @@ _HOMES = {
     "Reference": "comparison",
     "compare_snapshots": "comparison",
     "Spectrum": "spectra",
+    "cloud_in_cell_modes": "spectra",
     "cross_power": "spectra",
     "density_modes": "spectra",
     "field_modes": "spectra",

@@ -12,7 +12,14 @@ import torch
 
 from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
-from zeldo.statistics.spectra import as_tensor, bins, check_mesh, cross_power, density_modes, field_modes
+from zeldo.statistics.spectra import (
+    as_tensor,
+    bins,
+    check_mesh,
+    cloud_in_cell_modes,
+    cross_power,
+    field_modes,
+)
 
 K_SHOWN = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)  # h/Mpc
 
@@ -88,7 +95,8 @@ def compare_snapshots(
     """A prediction against a reference of the same lattice, box and redshift.
 
     Density: cloud-in-cell on a mesh of twice the lattice (mesh for another), window divided out, no shot
-    noise taken off. Displacement and velocity: on the lattice, components summed. To compare many predictions
+    noise taken off: the definition behind published T and 1 - r^2, in which aliases of both fields all but
+    cancel. Its `power` has them: for P(k) alone take `power_spectrum`. Displacement and velocity: on the lattice, components summed. To compare many predictions
     with one reference, make one `Reference` and use its `compare`. Raises `InputError` where the two do not
     belong together.
     """
@@ -153,7 +161,7 @@ class Reference:
 
     def _modes(self, snapshot: Snapshot, label: str) -> torch.Tensor:
         if label == "density":
-            return density_modes(snapshot, self.mesh, device=self.device)  # type: ignore[arg-type]
+            return cloud_in_cell_modes(snapshot, self.mesh, device=self.device)  # type: ignore[arg-type]
         if label == "velocity":
             return field_modes(as_tensor(snapshot.vel, self.device))  # type: ignore[arg-type]
         psi = as_tensor(snapshot.psi, self.device)

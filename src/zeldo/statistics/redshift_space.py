@@ -61,23 +61,22 @@ def redshift_space_multipoles(
     snapshot: Snapshot,
     axis: int = 2,
     mesh: int | None = None,
-    interlace: bool = False,
     subtract_shot_noise: bool = False,
     *,
     device: str | torch.device = "cpu",
 ) -> Multipoles:
     """Monopole, quadrupole and hexadecapole of the matter in redshift space, the line of sight along axis.
 
-    mesh: points per side, twice the lattice unless told otherwise. interlace, subtract_shot_noise: as in
-    `power_spectrum`; shot noise enters the monopole alone. Raises `InputError` as
+    mesh: points per side, twice the lattice unless told otherwise. subtract_shot_noise: as in `power_spectrum`;
+    shot noise enters the monopole alone. Raises `InputError` as
     `redshift_space_displacement`.
     """
     mesh = check_mesh(2 * snapshot.n if mesh is None else mesh)
     psi = as_tensor(redshift_space_displacement(snapshot, axis), device)
-    modes = density_modes(psi, mesh, snapshot.box, interlace=interlace)
+    modes = density_modes(psi, mesh, snapshot.box)
     found = multipoles(modes, snapshot.box, axis)
     if subtract_shot_noise:
-        noise = (snapshot.box / snapshot.n) ** 3 * shot_noise_shape(mesh, interlace, device)
+        noise = (snapshot.box / snapshot.n) ** 3 * shot_noise_shape(mesh, device)
         found = Multipoles(found.k, found.monopole - noise, found.quadrupole, found.hexadecapole, found.modes)
     return found
 
