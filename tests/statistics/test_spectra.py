@@ -6,17 +6,19 @@ import sys
 import numpy as np
 import pytest
 import torch
+from scipy.special import jv
 
+import zeldo
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.spectra import (
     bins,
+    cloud_in_cell_modes,
     cross_power,
     density_modes,
     field_modes,
     power_spectrum,
-    shot_noise_shape,
     spectrum,
 )
 
@@ -84,50 +86,57 @@ def test_cross_power_of_independent_fields_vanishes_and_of_a_shifted_one_follows
     assert np.allclose(both, cross_power(x, x, BOX) + cross_power(y, y, BOX))
 
 
-@pytest.mark.parametrize(("interlace", "tolerance"), [(False, 0.02), (True, 0.005)])
-def test_window_is_divided_out_of_a_plane_wave(interlace, tolerance):
-    n, mode, amplitude = 16, 3, 1e-3
-    found = power_spectrum(snapshot(wave(n, mode, amplitude)), mesh=4 * n, interlace=interlace)
-    expected = 2 * amplitude**2 / 4 * BOX**3 / found.modes[mode - 1]
-    assert found.power[mode - 1] == pytest.approx(expected, rel=tolerance)
-    # the window lowers it by 1 - sinc^4(3 / 64) = 1.4 %, the first alias by as much unless interlaced
+def test_a_plane_wave_of_particles_has_the_power_of_its_bessel_functions():
+    n, mode, amplitude = 16, 2, 0.4
+    found = power_spectrum(snapshot(wave(n, mode, amplitude)))
+    # particles at q - A / k sin(k q): delta = J_h(h A) in the two modes +- h k, and a lattice knows h modulo n / mode
+    for harmonic, tolerance in ((1, 1e-3), (2, 1e-3), (3, 1e-2)):
+        bin_ = harmonic * mode - 1
+        delta = jv(harmonic + n // mode * np.arange(-2, 3), harmonic * amplitude).sum()
+        expected = 2 * delta**2 * BOX**3 / found.modes[bin_]
+        assert found.power[bin_] == pytest.approx(expected, rel=tolerance)
+    assert found.power[[0, 2, 4]].max() < 1e-8 * found.power[1]
 
 
-def test_interlacing_lowers_the_aliases():
-    n, mode, amplitude = 16, 7, 1e-3
+def direct_sum(particles, top):
+    """P(k) by summing exp(-ikx) over particles, in bins 1 to top of the fundamental."""
+    waves = np.arange(-top, top + 1)
+    x, y, z = (
+        np.exp(-2j * np.pi / particles.box * waves[:, None] * axis) for axis in particles.positions().T
+    )
+    half = z[top:]
+    power = np.array([np.abs((y * column) @ half.T) ** 2 for column in x])
+    power *= particles.box**3 / x.shape[1] ** 2
+    squares = waves[:, None, None] ** 2 + waves[:, None] ** 2 + waves[top:] ** 2
+    weight = np.where(waves[top:] == 0, 1.0, 2.0) * np.ones(squares.shape)
+    shell = np.round(np.sqrt(squares)).astype(int).ravel()
+    total = np.bincount(shell, (power * weight).ravel())
+    return (total / np.bincount(shell, weight.ravel()))[1 : top + 1]
 
-    def error(interlace):
-        found = power_spectrum(snapshot(wave(n, mode, amplitude)), interlace=interlace)
-        return abs(found.power[mode - 1] / (amplitude**2 / 2 * BOX**3 / found.modes[mode - 1]) - 1)
 
-    assert error(True) < error(False) / 3
+@pytest.mark.parametrize(("engine", "redshift"), [("2lpt", 49), ("2lpt", 9), ("cola", 1), ("cola", 0)])
+def test_power_is_that_of_a_direct_sum_up_to_the_lattices_nyquist_wavenumber(engine, redshift):
+    n = 32
+    (made,) = zeldo.run(
+        cosmology=COSMOLOGY, box=2.0 * n, n=n, seed=7, power="eisenstein-hu", engine=engine, redshift=redshift
+    )
+    found = power_spectrum(made).power[: n // 2 - 1]
+    expected = direct_sum(made, n // 2 - 1)
+    assert np.abs(found / expected - 1).max() < 1e-3
+    if redshift == 49:  # what cloud-in-cell makes of the same particles
+        modes = cloud_in_cell_modes(made, 2 * n)
+        assert np.abs(cross_power(modes, modes, made.box)[: n // 2 - 1] / expected - 1).max() > 0.1
 
 
-@pytest.mark.parametrize("interlace", [False, True])
-def test_shot_noise_of_random_particles_has_the_predicted_shape(interlace):
+def test_random_particles_have_their_shot_noise_in_every_bin():
     m, number = 32, 20000
     power = np.zeros(m // 2 - 1)
     for seed in range(6):
-        power += spectrum(density_modes(poisson(number, seed), m, BOX, interlace=interlace), BOX).power / 6
+        power += spectrum(density_modes(poisson(number, seed), m, BOX), BOX).power / 6
     ratio = power / (BOX**3 / number)
-    shape = shot_noise_shape(m, interlace)
-    assert np.abs((ratio / shape - 1) * np.sqrt(6 * bins(m).modes / 2)).max() < 4.5
-    assert shape[-1] > (1.005 if interlace else 1.25)  # there are aliases to be missed
-    assert abs((ratio / shape)[-8:].mean() - 1) < 0.01
-
-
-@pytest.mark.parametrize("interlace", [False, True])
-def test_shot_noise_shape_is_the_sum_over_aliases(interlace):
-    m, images = 8, np.arange(-30, 31)
-    k = np.fft.fftfreq(m, 1 / m)
-    along = np.sinc((k[:, None] + m * images) / m) ** 4
-    sums = [along.sum(1), (along * (-1.0) ** images).sum(1)]
-    cube = [np.einsum("i,j,k->ijk", s, s, s) for s in sums]
-    window = np.einsum("i,j,k->ijk", *3 * [np.sinc(k / m) ** 4])
-    expected = (cube[0] + cube[1]) / 2 / window if interlace else cube[0] / window
-    length = np.round(np.sqrt(k[:, None, None] ** 2 + k[None, :, None] ** 2 + k**2))
-    for i in range(1, m // 2):
-        assert shot_noise_shape(m, interlace)[i - 1] == pytest.approx(expected[length == i].mean(), rel=1e-5)
+    assert np.abs((ratio - 1) * np.sqrt(6 * bins(m).modes / 2)).max() < 4.5
+    # aliases of a single cloud-in-cell mesh add 25 % to the last bins
+    assert abs(ratio[-8:].mean() - 1) < 0.01
 
 
 def test_shot_noise_is_subtracted_on_demand():
@@ -136,7 +145,7 @@ def test_shot_noise_is_subtracted_on_demand():
     with_noise = power_spectrum(snapshot(psi))
     without = power_spectrum(snapshot(psi), subtract_shot_noise=True)
     noise = (BOX / n) ** 3
-    assert np.allclose(with_noise.power - without.power, noise * shot_noise_shape(2 * n))
+    assert np.allclose(with_noise.power - without.power, noise)
     assert abs(np.average(without.power, weights=without.modes)) < 0.05 * noise
 
 

@@ -94,11 +94,11 @@ def compare_snapshots(
 ) -> Comparison:
     """A prediction against a reference of the same lattice, box and redshift.
 
-    Density: cloud-in-cell on a mesh of twice the lattice (mesh for another), window divided out, no shot
-    noise taken off: the definition behind published T and 1 - r^2, in which aliases of both fields all but
-    cancel. Its `power` has them: for P(k) alone take `power_spectrum`. Displacement and velocity: on the lattice, components summed. To compare many predictions
-    with one reference, make one `Reference` and use its `compare`. Raises `InputError` where the two do not
-    belong together.
+    Density: cloud-in-cell on a mesh of twice the lattice (mesh for another), window divided out, no shot noise taken
+    off. That is the definition behind published T and 1 - r^2, in which the aliases of both fields all but cancel; its
+    `power` has them, so for P(k) take `power_spectrum`. Displacement and velocity: on the lattice, components summed. To
+    compare many predictions with one reference, make one `Reference` and use its `compare`. Raises `InputError` where
+    the two do not belong together.
     """
     against = Reference(reference, name=reference_name, mesh=mesh, device=device)
     return against.compare(prediction, wall_seconds=wall_seconds, peak_memory=peak_memory)

@@ -19,7 +19,6 @@ from zeldo.statistics.spectra import (
     check_mesh,
     density_modes,
     mode_numbers,
-    shot_noise_shape,
 )
 
 
@@ -67,8 +66,8 @@ def redshift_space_multipoles(
 ) -> Multipoles:
     """Monopole, quadrupole and hexadecapole of the matter in redshift space, the line of sight along axis.
 
-    mesh: points per side, twice the lattice unless told otherwise. subtract_shot_noise: as in `power_spectrum`;
-    shot noise enters the monopole alone. Raises `InputError` as
+    mesh: points per side, twice the lattice unless told otherwise. subtract_shot_noise: as in `power_spectrum`; shot
+    noise enters the monopole alone. The density is that of `density_modes`. Raises `InputError` as
     `redshift_space_displacement`.
     """
     mesh = check_mesh(2 * snapshot.n if mesh is None else mesh)
@@ -76,7 +75,7 @@ def redshift_space_multipoles(
     modes = density_modes(psi, mesh, snapshot.box)
     found = multipoles(modes, snapshot.box, axis)
     if subtract_shot_noise:
-        noise = (snapshot.box / snapshot.n) ** 3 * shot_noise_shape(mesh, device)
+        noise = (snapshot.box / snapshot.n) ** 3
         found = Multipoles(found.k, found.monopole - noise, found.quadrupole, found.hexadecapole, found.modes)
     return found
 
