@@ -38,6 +38,7 @@ _HOMES = {
     "squeezed_bispectrum": "zeldo.statistics",
     "friends_of_friends": "zeldo.statistics",
     "mass_function": "zeldo.statistics",
+    "halos": "zeldo.statistics.spherical_overdensity",
     "initial_conditions": "zeldo.api",
     "run": "zeldo.api",
     "compare": "zeldo.comparing",

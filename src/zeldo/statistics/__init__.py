@@ -27,6 +27,9 @@ _HOMES = {
     "MassFunction": "halos",
     "friends_of_friends": "halos",
     "mass_function": "halos",
+    "HaloCatalogue": "spherical_overdensity",
+    "SphericalOverdensity": "spherical_overdensity",
+    "spherical_overdensity": "spherical_overdensity",
 }
 
 __all__ = sorted(_HOMES)

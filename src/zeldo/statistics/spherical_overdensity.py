@@ -1,0 +1,230 @@
+"""Spherical-overdensity masses of halos: M200c, M200m and Mvir, from all particles around each centre.
+
+A halo ends at the radius inside which the mean density has fallen to a threshold (Lacey & Cole 1994,
+arXiv:astro-ph/9402069). Centres are those of shrinking spheres (Power et al. 2003, arXiv:astro-ph/0201544).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from zeldo.cosmology.background import omega_m_at
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
+from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics.halos import Halos, friends_of_friends
+
+CORE = 10  # particles: the last sphere of a centre, and where the search for a halo's edge begins
+_SHRINK = 0.9  # radius of a sphere over that of the one before
+_CORE_SHARE = 0.01  # of a halo's members, where that is more than CORE
+_PAIRS_AT_ONCE = 4_000_000  # some 200 MB in SciPy's lists
+
+
+@dataclass(frozen=True, eq=False)
+class SphericalOverdensity:
+    """Spheres around the centres of H halos, in the order of the halos they belong to.
+
+    Attributes
+    ----------
+    centre : (H, 3) comoving Mpc/h in [0, box), of the last of each halo's shrinking spheres.
+    m200c, m200m, mvir : (H,) mass in 10^10 Msun/h inside 200 times the critical density, 200 times the mean matter
+        density, and the virial overdensity of Bryan & Norman 1998. 0 where no sphere is that dense.
+    r200c, r200m, rvir : (H,) comoving Mpc/h, the radii of these spheres.
+    """
+
+    centre: np.ndarray
+    m200c: np.ndarray
+    m200m: np.ndarray
+    mvir: np.ndarray
+    r200c: np.ndarray
+    r200m: np.ndarray
+    rvir: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class HaloCatalogue:
+    """Halos of a snapshot, the one with most friends first.
+
+    Attributes
+    ----------
+    friends : groups of friends of friends.
+    spherical : the spheres around their centres.
+    """
+
+    friends: Halos
+    spherical: SphericalOverdensity
+
+
+def halos(
+    snapshot: Snapshot, linking_length: float = 0.2, minimum: int = 20, backend: str | None = None
+) -> HaloCatalogue:
+    """Halos by friends-of-friends, and spherical-overdensity masses around their centres.
+
+    Parameters
+    ----------
+    snapshot : particles of equal mass in a periodic box.
+    linking_length, minimum, backend : as in `friends_of_friends`.
+
+    Returns
+    -------
+    HaloCatalogue
+        Both lists, in one order.
+
+    Raises
+    ------
+    InputError
+        For values out of range.
+    """
+    friends = friends_of_friends(snapshot, linking_length, minimum, backend)
+    return HaloCatalogue(friends, spherical_overdensity(snapshot, friends))
+
+
+def spherical_overdensity(snapshot: Snapshot, friends: Halos) -> SphericalOverdensity:
+    """M200c, M200m and Mvir around the centres of a snapshot's halos.
+
+    The edge is the first radius, outward from the innermost ten particles, inside which the mean density falls to the
+    threshold. Where these ten are less dense than that already, it is the first such radius inward. All particles
+    count, members or not; nothing is unbound, and neighbours may share particles.
+
+    Parameters
+    ----------
+    snapshot : the snapshot in which the halos were found.
+    friends : its halos, from `friends_of_friends`.
+
+    Returns
+    -------
+    SphericalOverdensity
+        One entry for each halo, in their order.
+
+    Raises
+    ------
+    InputError
+        Where the halos are of another snapshot.
+    """
+    if friends.group.size != snapshot.n**3 or friends.box != snapshot.box:
+        raise InputError(
+            f"these halos are of {friends.group.size} particles in {friends.box:g} Mpc/h, the snapshot has "
+            f"{snapshot.n**3} in {snapshot.box:g}: give the snapshot in which they were found"
+        )
+    from scipy.spatial import cKDTree
+
+    positions = snapshot.positions()
+    centre = centres(positions, friends)
+    thresholds = overdensities(snapshot.cosmology, snapshot.scale_factor)
+    tree = cKDTree(positions, boxsize=snapshot.box)
+    # particles in a sphere of 1 Mpc/h at each threshold
+    inside = np.array(thresholds) * 4 / 3 * np.pi * (snapshot.n / snapshot.box) ** 3
+    count = _edges(tree, centre, friends.count, inside)
+    mass = count * snapshot.particle_mass
+    return SphericalOverdensity(centre, *mass, *np.cbrt(count / inside[:, None]))
+
+
+def overdensities(cosmology: Cosmology, a: float) -> tuple[float, float, float]:
+    """Thresholds 200c, 200m and virial at scale factor a, in units of the mean matter density of that time.
+
+    The virial one is the fit of Bryan & Norman 1998 (arXiv:astro-ph/9710107) for flat universes,
+    18 pi^2 + 82 x - 39 x^2 times critical with x = Omega_m(a) - 1.
+    """
+    omega_m = float(omega_m_at(cosmology, a))
+    x = omega_m - 1
+    return 200 / omega_m, 200.0, (18 * np.pi**2 + 82 * x - 39 * x**2) / omega_m
+
+
+def centres(positions: np.ndarray, friends: Halos) -> np.ndarray:
+    """(H, 3) in [0, box): centres of halos by shrinking spheres of their members.
+
+    From the centre of mass and a sphere around all members, each next sphere is a tenth smaller and around the last
+    one's centre of mass. The last holds at least ten members and a hundredth of all.
+    """
+    box, number = friends.box, friends.count.size
+    member = np.flatnonzero(friends.group >= 0)
+    halo = friends.group[member]
+    away = positions[member] - friends.centre[halo]
+    away -= box * np.round(away / box)
+    fewest = np.maximum(CORE, _CORE_SHARE * friends.count)
+    centre, radius = np.zeros((number, 3)), np.zeros(number)
+    np.maximum.at(radius, halo, np.sqrt((away**2).sum(1)))
+    while halo.size:
+        radius *= _SHRINK
+        inside = ((away - centre[halo]) ** 2).sum(1) <= radius[halo] ** 2
+        count = np.bincount(halo[inside], minlength=number)
+        inside &= (count >= fewest)[halo]
+        halo, away = halo[inside], away[inside]
+        left = np.flatnonzero(count >= fewest)
+        for axis in range(3):
+            total = np.bincount(halo, weights=away[:, axis], minlength=number)
+            centre[left, axis] = total[left] / count[left]
+    centre = np.mod(friends.centre + centre, box)
+    centre[centre >= box] = 0.0
+    return centre
+
+
+def _edges(tree, centre: np.ndarray, members: np.ndarray, inside: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
+    """(3, H): particles inside each halo's edge; inside: those in 1 Mpc/h at each threshold."""
+    count = np.zeros((inside.size, len(centre)))
+    radius = 1.2 * np.cbrt(np.maximum(members, CORE) / inside.min())
+    waiting = np.arange(len(centre))
+    while waiting.size:
+        again = []
+        for part in _parts(waiting, members):
+            halo, distance = _sorted_pairs(tree, centre[part], radius[part])
+            ended = np.ones(part.size, dtype=bool)
+            for row, per in enumerate(inside):
+                found, reached = _edge(halo, distance, radius[part], per)
+                count[row, part] = found
+                ended &= reached
+            again.append(part[~ended])
+        waiting = np.concatenate(again)
+        radius[waiting] *= 1.5  # a larger halo than its friends say
+    return count
+
+
+def _parts(halos: np.ndarray, members: np.ndarray) -> Iterator[np.ndarray]:
+    """The halos in parts of so many pairs that memory holds them."""
+    ends = np.cumsum(2 * members[halos])
+    starts = np.flatnonzero(np.diff(ends // _PAIRS_AT_ONCE, prepend=-1))
+    yield from np.split(halos, starts[1:])
+
+
+def _sorted_pairs(tree, centre: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]
+    """Particles within each radius of each centre: the centre's number and the distance, sorted by both."""
+    near = tree.query_ball_point(centre, radius, workers=-1)
+    size = np.fromiter(map(len, near), np.int64, len(near))
+    index = np.fromiter(chain.from_iterable(near), np.int64, size.sum())
+    halo = np.repeat(np.arange(len(centre)), size)
+    away = tree.data[index] - centre[halo]
+    box = tree.boxsize
+    away -= box * np.round(away / box)
+    distance = np.sqrt((away**2).sum(1))
+    order = np.lexsort((distance, halo))
+    return halo[order], distance[order]
+
+
+def _edge(
+    halo: np.ndarray, distance: np.ndarray, radius: np.ndarray, per: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(H,) particles inside each halo's edge, and whether that is certain inside the radius looked at."""
+    number = radius.size
+    starts = np.searchsorted(halo, np.arange(number + 1))
+    rank = np.arange(1, halo.size + 1) - starts[halo]
+    edge = np.cbrt(rank / per)  # where so many particles have the threshold's density
+    following = np.append(distance[1:], 0.0)
+    last = starts[1:][np.diff(starts) > 0] - 1
+    following[last] = radius[halo[last]]
+    falls = following > edge
+    outward = np.flatnonzero(falls & (rank >= CORE))
+    first = np.full(number, -1)
+    first[halo[outward][::-1]] = rank[outward][::-1]
+    inward = np.flatnonzero((distance <= edge) & (rank < CORE))
+    best = np.zeros(number, dtype=np.int64)
+    np.maximum.at(best, halo[inward], rank[inward])
+    # the radius looked at is beyond that of ten particles at any threshold: fewer in it are not dense
+    core = starts[:-1] + CORE - 1
+    enough = core < starts[1:]
+    dense = np.zeros(number, dtype=bool)
+    dense[enough] = distance[core[enough]] <= edge[core[enough]]
+    return np.where(dense, first, best), ~dense | (first > 0)
