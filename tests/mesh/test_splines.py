@@ -65,6 +65,14 @@ def test_the_bits_do_not_depend_on_the_number_of_threads():
     assert all(np.array_equal(meshes[0], other) for other in meshes[1:])
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_position_that_is_no_number_shows_on_the_mesh(bad):
+    psi = displacements()
+    psi[:, 3, 2, 1] = bad
+    assert np.isnan(splines.paint(psi, 8, BOX)).any()
+    assert np.isnan(torch_splines.paint(torch.from_numpy(psi), 8, BOX)).any()
+
+
 def test_what_is_no_particles_is_refused():
     for shape in ((2, 4, 4, 4), (5, 2), (0, 3), (3, 4, 4, 5)):
         with pytest.raises(InputError, match="shape"):

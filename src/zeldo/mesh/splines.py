@@ -14,9 +14,9 @@ import numpy as np
 from numba import njit, prange
 
 from zeldo.errors import InputError
-from zeldo.mesh.numba_kernels import check_mesh
 from zeldo.mesh.rows import PARALLEL
 
+EXACT = {**PARALLEL, "fastmath": False}  # numbers that are none must stay so, and reach no index
 POWER = 4  # of sinc in the window along each axis
 _PLANES = 4  # the thinnest slab: a cloud's planes are in it and in the next
 _SLABS = 64  # at most
@@ -41,7 +41,8 @@ def paint(particles: np.ndarray, m: int, box: float, offset: float = 0.0) -> np.
     InputError
         For another shape of the particles or a mesh that is not possible.
     """
-    check_mesh(m)
+    if m < 4 or m % 2:
+        raise InputError(f"a mesh of {m} points per side is not possible: give an even number from 4 on")
     lattice = particles.ndim == 4 and particles.shape == (3, *3 * [particles.shape[1]])
     if not lattice and not (particles.ndim == 2 and particles.shape[1] == 3 and len(particles)):
         raise InputError(f"particles have shape {particles.shape}: give (3, n, n, n) or (N, 3)")
@@ -61,19 +62,25 @@ def paint(particles: np.ndarray, m: int, box: float, offset: float = 0.0) -> np.
 
 
 @njit(inline="always")
-def _cells(x, at, scale, offset, m):  # type: ignore[no-untyped-def]
-    """Position in [0, m) of a displacement from a lattice point, both along one axis."""
+def _cell(x, at, scale, offset, m):  # type: ignore[no-untyped-def]
+    """Cell in [0, m) and fraction of it, along one axis, of a displacement from a lattice point.
+
+    What is no finite number is in cell 0 with a fraction that is none either.
+    """
     u = at + np.float64(x) * scale + offset
     u -= m * np.floor(u / m)
-    return u if u < m else 0.0
+    if u >= m:
+        u = 0.0
+    cell = np.int64(u) if u > 0 else 0
+    return cell, np.float32(u - cell)
 
 
-@njit(**PARALLEL)
+@njit(**EXACT)
 def _find_slabs(x, n, m, scale, offset, slabs, slab):  # type: ignore[no-untyped-def]
     cell = m / n if n else 0.0
     per = max(1, n * n)
     for p in prange(x.size):
-        plane = np.int64(_cells(x[p], (p // per) * cell, scale, offset, m))
+        plane, _ = _cell(x[p], (p // per) * cell, scale, offset, m)
         slab[p] = ((plane + 1) * slabs - 1) // m  # the slab from s m // slabs on holds it
 
 
@@ -105,7 +112,7 @@ def _weights(f, weight):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(**PARALLEL)
+@njit(**EXACT)
 def _paint(x, n, scale, offset, weight, order, ends, out):  # type: ignore[no-untyped-def]
     m, slabs = out.shape[0], ends.size
     cell = m / n if n else 0.0
@@ -118,13 +125,11 @@ def _paint(x, n, scale, offset, weight, order, ends, out):  # type: ignore[no-un
                 p = order[q]
                 row = p // n if n else 0
                 i = row // n if n else 0
-                u = _cells(x[0, p], i * cell, scale, offset, m)
-                v = _cells(x[1, p], (row - i * n) * cell, scale, offset, m)
-                w = _cells(x[2, p], (p - row * n) * cell, scale, offset, m)
-                a, b, c = np.int64(u), np.int64(v), np.int64(w)
-                along_x = _weights(np.float32(u - a), weight)
-                along_y = _weights(np.float32(v - b), np.float32(1))
-                z0, z1, z2, z3 = _weights(np.float32(w - c), np.float32(1))
+                a, fx = _cell(x[0, p], i * cell, scale, offset, m)
+                b, fy = _cell(x[1, p], (row - i * n) * cell, scale, offset, m)
+                c, fz = _cell(x[2, p], (p - row * n) * cell, scale, offset, m)
+                along_x, along_y = _weights(fx, weight), _weights(fy, np.float32(1))
+                z0, z1, z2, z3 = _weights(fz, np.float32(1))
                 for s in range(4):
                     plane = a + s if a + s < m else a + s - m
                     for t in range(4):
