@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 import zlib
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import DamagedFileError, InputError
+from zeldo.errors import AGAIN, DamagedFileError, InputError
+from zeldo.particles.particles import Header
 
-AGAIN = "copy or make it again"
+COSMOLOGY = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
 
 
 def existing(path: str | os.PathLike) -> Path:
@@ -33,7 +35,7 @@ def names_in(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
     except (OSError, zipfile.BadZipFile, ValueError, RuntimeError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -57,10 +59,11 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
         zlib.error,
         RuntimeError,
     ) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> DamagedFileError:
+def unreadable(path: Path, error: Exception) -> DamagedFileError:
+    """What to raise for an npz file that cannot be read."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return DamagedFileError(
         f"{path} is not a readable npz file ({reason}): it is damaged or incomplete, {AGAIN}"
@@ -76,6 +79,30 @@ def number(values: Mapping[str, Any], name: str, where: str | Path) -> float:
     if not np.isfinite(value):
         raise DamagedFileError(f"{where}: {name} = {value:g} is not finite; {AGAIN}")
     return value
+
+
+def redshift_of(values: Mapping[str, Any], name: str, where: str | Path) -> float:
+    """One redshift above -1 by its name, else `DamagedFileError`."""
+    redshift = number(values, name, where)
+    if redshift <= -1:
+        raise DamagedFileError(f"{where}: redshift = {redshift:g} is not above -1; {AGAIN}")
+    return redshift
+
+
+def positive(values: Mapping[str, Any], name: str, where: str | Path) -> float:
+    """One positive number by its name, else `DamagedFileError`."""
+    value = number(values, name, where)
+    if value <= 0:
+        raise DamagedFileError(f"{where}: {name} = {value:g} is not positive; {AGAIN}")
+    return value
+
+
+def settings_of(values: Mapping[str, Any], where: str | Path) -> dict[str, object]:
+    """The settings of an engine, JSON under "settings"; `DamagedFileError` where they are none."""
+    try:
+        return dict(json.loads(str(values.get("settings", "{}"))))
+    except (TypeError, ValueError) as error:
+        raise DamagedFileError(f"{where}: settings are not JSON ({error}); {AGAIN}") from error
 
 
 def integer(values: Mapping[str, Any], name: str, where: str | Path) -> int:
@@ -102,3 +129,10 @@ def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
         return Cosmology(**parameters)
     except InputError as error:
         raise DamagedFileError(f"{where}: {error}") from error
+
+
+def known_cosmology(header: Header) -> Cosmology:
+    """The cosmology of particles that are to be written. `InputError` where it is not known in full."""
+    if header.cosmology is None:
+        raise InputError("the particles have no cosmology: give it in their header, `Header(cosmology=...)`")
+    return header.cosmology
