@@ -170,30 +170,39 @@ def _counted(ids: np.ndarray, first: int, where: str | Path) -> np.ndarray:
     return index
 
 
-def _offsets(
-    x: np.ndarray, points: np.ndarray | None, start: int, n: int, box: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Along each axis, how far rows from `start` on stand from their lattice points, by minimal image, float64."""
+def _offsets(x: np.ndarray, points: np.ndarray, n: int, box: float) -> np.ndarray:
+    """How far particles stand from lattice points by minimal image, Mpc/h, in place of their positions.
+
+    x: (3, rows) float64, Mpc/h. points: (rows,), (i n + j) n + k.
+    """
     lattice = np.arange(n) * (box / n)
-    index = np.arange(start, start + len(x)) if points is None else points[start : start + len(x)]
-    axes = (index // n**2, index // n % n, index % n)
+    line, k = np.divmod(points, n)
+    i, j = np.divmod(line, n)
+    for along, index in zip(x, (i, j, k), strict=True):
+        along -= lattice[index]
+    x -= box * np.rint(x / box)
+    return x
 
-    def along(axis: int) -> np.ndarray:
-        d = x[:, axis].astype(np.float64) - lattice[axes[axis]]
-        d -= box * np.rint(d / box)
-        return d
 
-    return along(0), along(1), along(2)
+def _components(rows: np.ndarray) -> np.ndarray:
+    """(3, rows) float64, a copy: sums along rows of three are slow."""
+    return np.array(rows.T, dtype=np.float64, order="C")
+
+
+def _square(d: np.ndarray) -> float:
+    """The sum of the squares. BLAS would start its threads for each plane."""
+    return float(np.einsum("ij,ij->", d, d))
 
 
 def _mean_square(particles: Particles, points: np.ndarray) -> float:
     """Of the distances between particles and points along an axis, by rows here and there."""
     header, (places, rows) = particles.header, SAMPLE
     n, total, count = round(header.count ** (1 / 3)), 0.0, 0
-    for start in np.unique(np.linspace(0, max(0, header.count - rows), places).astype(int)):
-        x = particles.read("positions", int(start), min(int(start) + rows, header.count))
-        for d in _offsets(x, points, int(start), n, header.box):
-            total, count = total + float(d @ d), count + len(d)
+    for place in np.unique(np.linspace(0, max(0, header.count - rows), places).astype(int)):
+        start, stop = int(place), min(int(place) + rows, header.count)
+        x = _components(particles.read("positions", start, stop))
+        d = _offsets(x, points[start:stop], n, header.box)
+        total, count = total + _square(d), count + d.size
     return total / count
 
 
@@ -208,13 +217,18 @@ def displacement(particles: Particles, points: np.ndarray | None) -> np.ndarray:
     psi = np.empty((3, count), dtype=np.float32)
     low, high, square = np.full(3, np.inf), np.full(3, -np.inf), 0.0
     for start, stop in particles.slices():
-        x = particles.read("positions", start, stop)
-        check_finite(x, "positions", where, start)
-        low, high = np.minimum(low, x.min(axis=0)), np.maximum(high, x.max(axis=0))
-        target = slice(start, stop) if points is None else points[start:stop]
-        for axis, d in enumerate(_offsets(x, points, start, n, box)):
-            psi[axis, target] = d
-            square += float(d @ d)
+        rows = particles.read("positions", start, stop)
+        x = _components(rows)
+        low, high = np.minimum(low, x.min(axis=1)), np.maximum(high, x.max(axis=1))
+        if not np.isfinite(low + high).all():
+            check_finite(rows, "positions", where, start)
+        target = np.arange(start, stop) if points is None else points[start:stop]
+        d = _offsets(x, target, n, box)
+        if points is None:
+            psi[:, start:stop] = d
+        else:
+            psi[:, target] = d
+        square += _square(d)
     if low.min() < -1e-6 * box or high.max() > box * (1 + 1e-6):
         raise DamagedFileError(
             f"{where}: positions from {low.min():g} to {high.max():g} Mpc/h leave the box of "
