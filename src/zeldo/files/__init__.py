@@ -121,9 +121,11 @@ def create_particles(
 
     Other parameters and errors as of `write`. An error inside the context leaves no file.
     """
-    from zeldo.files.formats import format_to_write
+    from zeldo.files.formats import check_options, format_to_write
 
-    with format_to_write(path, format).create(Path(path), header, fields, **options) as sink:
+    kind = format_to_write(path, format)
+    check_options(kind, options)
+    with kind.create(Path(path), header, fields, **options) as sink:
         yield sink
         sink.check_complete()
 

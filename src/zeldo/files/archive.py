@@ -15,6 +15,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.particles.particles import Header
+from zeldo.particles.snapshot import DRAWN
 
 COSMOLOGY = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
 
@@ -97,14 +98,6 @@ def positive(values: Mapping[str, Any], name: str, where: str | Path) -> float:
     return value
 
 
-def settings_of(values: Mapping[str, Any], where: str | Path) -> dict[str, object]:
-    """The settings of an engine, JSON under "settings"; `DamagedFileError` where they are none."""
-    try:
-        return dict(json.loads(str(values.get("settings", "{}"))))
-    except (TypeError, ValueError) as error:
-        raise DamagedFileError(f"{where}: settings are not JSON ({error}); {AGAIN}") from error
-
-
 def integer(values: Mapping[str, Any], name: str, where: str | Path) -> int:
     """One whole number by its name, else `DamagedFileError`."""
     value = number(values, name, where)
@@ -129,6 +122,29 @@ def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
         return Cosmology(**parameters)
     except InputError as error:
         raise DamagedFileError(f"{where}: {error}") from error
+
+
+def story(header: Header) -> dict[str, Any]:
+    """What made particles, as files say it: engine, version, settings as JSON, and seed and so on where known."""
+    told: dict[str, Any] = {"engine": header.engine, "version": header.version}
+    told["settings"] = json.dumps(dict(header.settings), default=str)
+    known = {name: getattr(header, name) for name in ("seed", *DRAWN)}
+    return told | {name: value for name, value in known.items() if value is not None}
+
+
+def story_of(values: Mapping[str, Any], where: str | Path, engine: str = "unknown") -> dict[str, Any]:
+    """What `story` wrote, by the names of `Header`. engine: of files that do not say it."""
+    try:
+        settings = dict(json.loads(str(values.get("settings", "{}"))))
+    except (TypeError, ValueError) as error:
+        raise DamagedFileError(f"{where}: settings are not JSON ({error}); {AGAIN}") from error
+    return {
+        "engine": str(values.get("engine", engine)),
+        "settings": settings,
+        "version": str(values.get("version", "")),
+        "seed": integer(values, "seed", where) if "seed" in values else None,
+        **drawn(values, where),
+    }
 
 
 def known_cosmology(header: Header) -> Cosmology:

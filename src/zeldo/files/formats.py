@@ -15,15 +15,16 @@ A format is one class in one file of this package, or anywhere else:
 
 from __future__ import annotations
 
+import inspect
 import os
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -70,7 +71,7 @@ class Sink(ABC):
         Raises
         ------
         InputError
-            For a field or rows out of turn, and for an array of another shape.
+            For a field or rows out of turn, an array of another shape, and values that are not finite.
         """
         turn = next((name for name, rows in self._rows.items() if rows < self.header.count), None)
         if field != turn or start != self._rows[field]:
@@ -80,6 +81,8 @@ class Sink(ABC):
             raise InputError(
                 f"{field} of shape {values.shape} from row {start} on do not fit {self.header.count} particles"
             )
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise InputError(f"{field} from row {start} on are not all finite: no reader would take them")
         self.put(field, start, np.ascontiguousarray(values, self.fields[field]))
         self._rows[field] += len(values)
 
@@ -134,9 +137,9 @@ class Format(ABC):
         """
 
     def create(
-        self, path: Path, header: Header, fields: Mapping[str, np.dtype], **options: Any
+        self, path: Path, header: Header, fields: Mapping[str, np.dtype]
     ) -> AbstractContextManager[Sink]:
-        """A sink that the particles are written to by slices.
+        """A sink that the particles are written to by slices. Further keywords are options of a format.
 
         The files stand under their names after the context has ended well, and not at all otherwise:
         `zeldo.files.atomic.writing` and `writing_directory` do that.
@@ -145,8 +148,6 @@ class Format(ABC):
         ----------
         fields:
             The type of the numbers of each field on offer.
-        options:
-            Of the format, each by its name.
 
         Raises
         ------
@@ -158,6 +159,15 @@ class Format(ABC):
     def check_writable(self, path: Path) -> Path:
         """The path where `create` could write there, else `InputError`: to ask before the work."""
         return atomic.check_writable(path)
+
+
+def check_options(kind: Format, options: Iterable[str]) -> None:
+    """`InputError` for what `create` of a format does not take."""
+    known = list(inspect.signature(kind.create).parameters)[3:]
+    for option in options:
+        if option not in known:
+            there = f"give one of {', '.join(known)}" if known else "it has none"
+            raise InputError(f"format {kind.name} has no option {option!r}: {there}{nearest(option, known)}")
 
 
 _registered: dict[str, Format] = {}

@@ -6,7 +6,6 @@ count from 1 in its order. What Gadget has no place for (the whole cosmology, se
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,41 +15,29 @@ import numpy as np
 
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import AGAIN, DamagedFileError, InputError, ZeldoError
-from zeldo.files.archive import (
-    COSMOLOGY,
-    cosmology_of,
-    drawn,
-    existing,
-    integer,
-    known_cosmology,
-    number,
-    positive,
-    redshift_of,
-    settings_of,
-)
+from zeldo.errors import AGAIN, DamagedFileError, ZeldoError
+from zeldo.files.archive import existing, number, positive, redshift_of, story_of
 from zeldo.files.atomic import writing
 from zeldo.files.formats import DAMAGED, Format, Sink, register_format
+from zeldo.files.gadget import (
+    KM,
+    MASS,
+    MPC,
+    SAID,
+    UNITS,
+    gadget_cosmology,
+    parameters_of,
+    particle_count,
+    write_attributes,
+)
 from zeldo.particles.particles import FIELDS, Header, Source
-from zeldo.particles.snapshot import DRAWN
 
 if TYPE_CHECKING:
     import h5py
 
-MPC = 3.085678e24  # cm
-MASS = 1.98841e43  # g, 10^10 Msun
-KM = 1e5  # cm
-UNITS = {"UnitLength_in_cm": MPC, "UnitMass_in_g": MASS, "UnitVelocity_in_cm_per_s": KM}
 GROUP = "PartType1"
 NAMES = {"positions": "Coordinates", "velocities": "Velocities", "ids": "ParticleIDs", "masses": "Masses"}
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-SAID = {
-    "omega_m": "Omega0",
-    "omega_b": "OmegaBaryon",
-    "h": "HubbleParam",
-    "sigma_8": "Sigma8",
-    "n_s": "PrimordialIndex",
-}
 # how a field scales with a, h and length, mass and velocity, and its unit in CGS and as Gadget names it
 SCALING = {
     "positions": ({"a": 1.0, "h": -1.0, "length": 1.0}, MPC, "U_L"),
@@ -84,9 +71,7 @@ class GadgetHDF5(Format):
             yield source
 
     @contextmanager
-    def create(
-        self, path: Path, header: Header, fields: Mapping[str, np.dtype], **options: Any
-    ) -> Iterator[Sink]:
+    def create(self, path: Path, header: Header, fields: Mapping[str, np.dtype]) -> Iterator[Sink]:
         size = header.count * sum(
             dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items()
         )
@@ -104,7 +89,7 @@ def _lay_out(path: Path, header: Header, fields: Mapping[str, np.dtype]) -> dict
     import h5py
 
     with h5py.File(path, "w") as file:
-        _write_attributes(header, file)
+        write_attributes(header, file)
         group, offsets = file.create_group(GROUP), {}
         for field, dtype in fields.items():
             now = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -143,55 +128,6 @@ def _scaling(powers: Mapping[str, float], cgs: float, unit: str) -> dict[str, ob
         "aexp-scale-exponent": powers.get("a", 0.0),
         "h-scale-exponent": powers.get("h", 0.0),
     }
-
-
-def _write_attributes(header: Header, file: h5py.File) -> None:
-    cosmology, count = known_cosmology(header), header.count
-    counts = np.array([0, count, 0, 0, 0, 0], dtype=np.uint64)
-    densities = {
-        "Omega0": cosmology.omega_m,
-        "OmegaLambda": cosmology.omega_de,
-        "OmegaBaryon": cosmology.omega_b,
-        "HubbleParam": cosmology.h,
-    }
-    file.create_group("Header").attrs.update(
-        {
-            "BoxSize": header.box,
-            "MassTable": np.array([0.0, header.particle_mass or 0.0, 0.0, 0.0, 0.0, 0.0]),
-            "NumPart_ThisFile": counts,
-            "NumPart_Total": counts,
-            "NumPart_Total_HighWord": np.zeros(6, dtype=np.uint32),
-            "NumFilesPerSnapshot": np.int32(1),
-            "Redshift": header.redshift,
-            "Time": header.scale_factor,
-            **{
-                f"Flag_{name}": np.int32(0) for name in ("Sfr", "Cooling", "Feedback", "StellarAge", "Metals")
-            },
-            **densities,
-            **UNITS,
-        }
-    )
-    # Gadget-4 and its readers look here for what older versions had in the header
-    file.create_group("Parameters").attrs.update(
-        {
-            "BoxSize": header.box,
-            "Hubble": 100.0,
-            "ComovingIntegrationOn": np.int32(1),
-            "Sigma8": cosmology.sigma_8,
-            "PrimordialIndex": cosmology.n_s,
-            **densities,
-            **UNITS,
-        }
-    )
-    own = file.create_group("Zeldo").attrs
-    own.update({name: getattr(cosmology, name) for name in COSMOLOGY})
-    own["format"] = np.int32(1)
-    if header.n is not None:
-        own["n"] = header.n
-    own.update({"engine": header.engine, "version": header.version})
-    own["settings"] = json.dumps(dict(header.settings), default=str)
-    said = {name: getattr(header, name) for name in ("seed", *DRAWN)}
-    own.update({name: value for name, value in said.items() if value is not None})
 
 
 @contextmanager
@@ -241,13 +177,13 @@ def _read(file: h5py.File, path: Path, given: Cosmology | None) -> Source:
     for name in ("BoxSize", "MassTable", "NumPart_ThisFile", "NumPart_Total", "Redshift"):
         if name not in header:
             raise DamagedFileError(f"{path} lacks {name} in /Header: it must say it; {AGAIN}")
-    parameters = {**header, **_parameters(header, file, path)}
+    parameters = {**header, **parameters_of(header, file, path)}
     own: dict[str, Any] = dict(file["Zeldo"].attrs) if "Zeldo" in file else {}
     group = file[GROUP]
-    count = _count(header, group, path)
+    count = particle_count(header, group, path)
     dtypes = _dtypes(group, count, path)
     said = {name: number(parameters, key, path) for name, key in SAID.items() if key in parameters}
-    cosmology = _cosmology(own, said, parameters, given, path)
+    cosmology = gadget_cosmology(own, said, parameters, given, path)
     box, mass = positive(header, "BoxSize", path), float(np.asarray(header["MassTable"])[1])
     if mass:
         dtypes.pop("masses", None)
@@ -276,12 +212,8 @@ def _read(file: h5py.File, path: Path, given: Cosmology | None) -> Source:
         cosmology=cosmology,
         parameters=said,
         particle_mass=None if "masses" in dtypes else mass * in_mass,
-        engine=str(own.get("engine", "gadget")),
-        settings=settings_of(own, path),
-        version=str(own.get("version", "")),
-        seed=integer(own, "seed", path) if "seed" in own else None,
         extra=header,
-        **drawn(own, path),
+        **story_of(own, path, "gadget"),
     )
     return _Source(group, path, found, dtypes, {"positions": length, "velocities": speed, "masses": in_mass})
 
@@ -298,65 +230,3 @@ def _dtypes(group: h5py.Group, count: int, path: Path) -> dict[str, np.dtype]:
             raise DamagedFileError(f"{path}: {name} are {data.dtype} {data.shape}, not {wanted}; {AGAIN}")
         dtypes[field] = np.dtype(np.float32) if field == "velocities" else data.dtype
     return dtypes
-
-
-def _count(header: Mapping[str, Any], group: h5py.Group, path: Path) -> int:
-    """Number of particles, the same wherever the file says it."""
-    if int(header.get("NumFilesPerSnapshot", 1)) != 1:
-        raise InputError(
-            f"{path} is one of {int(header['NumFilesPerSnapshot'])} files of a snapshot: "
-            "zeldo reads single files; join them first"
-        )
-    count = len(group["ParticleIDs"])
-    for name in ("NumPart_ThisFile", "NumPart_Total"):
-        numbers = np.asarray(header[name]).astype(np.int64)
-        if numbers.sum() != numbers[1]:
-            raise InputError(f"{path}: {name} = {numbers.tolist()}: zeldo reads particles of type 1 only")
-        if numbers[1] != count:
-            raise DamagedFileError(
-                f"{path}: {name} says {numbers[1]} particles but there are {count} ids; {AGAIN}"
-            )
-    return count
-
-
-def _parameters(header: Mapping[str, Any], file: h5py.File, path: Path) -> dict[str, Any]:
-    """What stands in /Parameters; where /Header says it too, both must agree."""
-    parameters: dict[str, Any] = dict(file["Parameters"].attrs) if "Parameters" in file else {}
-    for name in ("BoxSize", *SAID.values(), "OmegaLambda", *UNITS):
-        if name in header and name in parameters:
-            one, other = number(header, name, path), number(parameters, name, path)
-            if abs(one - other) > 1e-6 * abs(one):
-                raise DamagedFileError(
-                    f"{path}: {name} is {one:g} in /Header and {other:g} in /Parameters: they must agree; {AGAIN}"
-                )
-    return parameters
-
-
-def _cosmology(
-    own: Mapping[str, Any],
-    said: Mapping[str, float],
-    parameters: Mapping[str, Any],
-    given: Cosmology | None,
-    path: Path,
-) -> Cosmology | None:
-    """The file's, in full, or what is given. `DamagedFileError` where the file contradicts it."""
-    cosmology = cosmology_of(own, path) if "omega_m" in own else given
-    if cosmology is None and len(said) == len(SAID):
-        cosmology = cosmology_of(said, path)
-    if cosmology is None:
-        return None
-    # Gadget's Sigma8 and so on are of the initial conditions that it makes itself, and may be of no others
-    for name in SAID if "omega_m" in own else ("omega_m", "h"):
-        if name in said and abs(said[name] / getattr(cosmology, name) - 1) > 1e-4:
-            raise DamagedFileError(
-                f"{path}: {SAID[name]} = {said[name]:g} in the header contradicts {name} = "
-                f"{getattr(cosmology, name):g}; {AGAIN}, or pass its cosmology"
-            )
-    if "OmegaLambda" in parameters:
-        dark = number(parameters, "OmegaLambda", path)
-        if abs(dark - cosmology.omega_de) > 1e-3:
-            raise InputError(
-                f"{path}: Omega0 = {cosmology.omega_m:g} and OmegaLambda = {dark:g} make no flat universe: "
-                "zeldo reads flat ones only"
-            )
-    return cosmology

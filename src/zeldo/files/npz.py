@@ -5,7 +5,6 @@ Particles in another order, or of another number than n^3, have `count` in place
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,6 @@ from zeldo.errors import AGAIN, DamagedFileError
 from zeldo.files.archive import (
     COSMOLOGY,
     cosmology_of,
-    drawn,
     existing,
     integer,
     known_cosmology,
@@ -29,7 +27,8 @@ from zeldo.files.archive import (
     positive,
     read_arrays,
     redshift_of,
-    settings_of,
+    story,
+    story_of,
     unreadable,
 )
 from zeldo.files.atomic import writing
@@ -70,11 +69,7 @@ class Npz(Format):
             cosmology=cosmology_of(values, path),
             particle_mass=None if "mass" in there else number(values, "particle_mass", path),
             n=n,
-            engine=str(values["engine"]),
-            settings=settings_of(values, path),
-            version=str(values["version"]),
-            seed=integer(values, "seed", path) if "seed" in values else None,
-            **drawn(values, path),
+            **story_of(values, path),
         )
         with ExitStack() as stack:
             members = {}
@@ -84,19 +79,14 @@ class Npz(Format):
             yield _Source(path, header, members)
 
     @contextmanager
-    def create(
-        self, path: Path, header: Header, fields: Mapping[str, np.dtype], **options: Any
-    ) -> Iterator[Sink]:
+    def create(self, path: Path, header: Header, fields: Mapping[str, np.dtype]) -> Iterator[Sink]:
         if header.n is not None:  # rows in lattice order need no ids
             fields = {name: dtype for name, dtype in fields.items() if name != "ids"}
         cosmology = known_cosmology(header)
         values: dict[str, object] = {name: getattr(cosmology, name) for name in COSMOLOGY}
         values |= {"n": header.n} if header.n is not None else {"count": header.count}
         values |= {"box": header.box, "redshift": header.redshift}
-        values |= {"particle_mass": header.particle_mass or 0.0, "engine": header.engine}
-        values |= {"version": header.version, "settings": json.dumps(dict(header.settings), default=str)}
-        said = {name: getattr(header, name) for name in ("seed", *DRAWN)}
-        values |= {name: value for name, value in said.items() if value is not None}
+        values |= {"particle_mass": header.particle_mass or 0.0, **story(header)}
         size = header.count * sum(
             dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items()
         )
