@@ -190,9 +190,9 @@ def _load_own() -> None:
 
 
 def formats() -> dict[str, Format]:
-    """Every format by its name."""
+    """Every format by its name, in alphabetical order."""
     _load_own()
-    return dict(_registered)
+    return dict(sorted(_registered.items()))
 
 
 def suffixes() -> list[str]:
