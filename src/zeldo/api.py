@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from zeldo.engines.registry import Engine, Progress, check_redshifts, engine_cla
 from zeldo.engines.registry import engine as make_engine
 from zeldo.errors import InputError
 from zeldo.files import check_writable, write
+from zeldo.files.saved import saved
 from zeldo.initial.conditions import InitialConditions
 from zeldo.keywords import checked_keywords
 from zeldo.particles.snapshot import Snapshot
@@ -111,6 +113,8 @@ def run(
 ) -> list[Snapshot]:
     """Evolve a universe; snapshots from high redshift to low, written to `output` where it is given.
 
+    Snapshots that are written do not stay in memory: `psi` and `vel` of what is returned are read from its file.
+
     engine: a name or a file of a network's weights, with further options as "cola:start_redshift=19". redshift: one or
     several, 0 where None. steps, mesh_factor: of the engine, its own defaults where None. extrapolate: lets a network
     leave the ranges of its model card. output: .hdf5 or .npz; with several redshifts each file gets _z1 and so on before
@@ -123,12 +127,14 @@ def run(
         check_writable(path)
     check_start(chosen, redshifts)
     _check_apart(paths.values(), {"ics": universe.get("ics"), "power": universe.get("power"), **vars(chosen)})
-    snapshots = []
-    for snapshot in chosen.run(initial_conditions(**universe), redshifts, progress):
-        if paths:
-            write(snapshot, paths[snapshot.redshift])
-        snapshots.append(snapshot)
-    return snapshots
+    outputs = chosen.run(initial_conditions(**universe), redshifts, progress)
+    # `map` holds no output while the engine makes the next one
+    return list(map(partial(_written, paths), outputs) if paths else outputs)
+
+
+def _written(paths: Mapping[float, Path], snapshot: Snapshot) -> Snapshot:
+    path = write(snapshot, paths[snapshot.redshift])
+    return saved(snapshot, path)
 
 
 def _check_apart(outputs: Iterable[Path], inputs: Mapping[str, Any]) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from zeldo.errors import InputError, ZeldoError
+from zeldo.files.atomic import write_text
 from zeldo.report import html, slices
-from zeldo.report.files import write_json, write_text
+from zeldo.report.files import write_json
 from zeldo.report.html import machine_line, write_report
 from zeldo.report.labels import K_SHOWN, at_k, labels
 

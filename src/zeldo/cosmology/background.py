@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import ConvergenceError, InputError
 
+CRITICAL_DENSITY = 27.7536627
+"""10^10 Msun/h / (Mpc/h)^3"""
+
 A_EARLY, A_LATE = 1e-4, 20.0  # the range of the growth tables; earlier than A_EARLY it is Einstein-de Sitter
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 import zlib
@@ -12,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import DamagedFileError, InputError
+from zeldo.errors import AGAIN, DamagedFileError, InputError
+from zeldo.particles.particles import Header
+from zeldo.particles.snapshot import DRAWN
 
-AGAIN = "copy or make it again"
+COSMOLOGY = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
 
 
 def existing(path: str | os.PathLike) -> Path:
@@ -33,7 +36,7 @@ def names_in(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
     except (OSError, zipfile.BadZipFile, ValueError, RuntimeError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -57,10 +60,11 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
         zlib.error,
         RuntimeError,
     ) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> DamagedFileError:
+def unreadable(path: Path, error: Exception) -> DamagedFileError:
+    """What to raise for an npz file that cannot be read."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return DamagedFileError(
         f"{path} is not a readable npz file ({reason}): it is damaged or incomplete, {AGAIN}"
@@ -75,6 +79,22 @@ def number(values: Mapping[str, Any], name: str, where: str | Path) -> float:
         raise DamagedFileError(f"{where}: {name} is missing or not a number; {AGAIN}") from error
     if not np.isfinite(value):
         raise DamagedFileError(f"{where}: {name} = {value:g} is not finite; {AGAIN}")
+    return value
+
+
+def redshift_of(values: Mapping[str, Any], name: str, where: str | Path) -> float:
+    """One redshift above -1 by its name, else `DamagedFileError`."""
+    redshift = number(values, name, where)
+    if redshift <= -1:
+        raise DamagedFileError(f"{where}: redshift = {redshift:g} is not above -1; {AGAIN}")
+    return redshift
+
+
+def positive(values: Mapping[str, Any], name: str, where: str | Path) -> float:
+    """One positive number by its name, else `DamagedFileError`."""
+    value = number(values, name, where)
+    if value <= 0:
+        raise DamagedFileError(f"{where}: {name} = {value:g} is not positive; {AGAIN}")
     return value
 
 
@@ -102,3 +122,33 @@ def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
         return Cosmology(**parameters)
     except InputError as error:
         raise DamagedFileError(f"{where}: {error}") from error
+
+
+def story(header: Header) -> dict[str, Any]:
+    """What made particles, as files say it: engine, version, settings as JSON, and seed and so on where known."""
+    told: dict[str, Any] = {"engine": header.engine, "version": header.version}
+    told["settings"] = json.dumps(dict(header.settings), default=str)
+    known = {name: getattr(header, name) for name in ("seed", *DRAWN)}
+    return told | {name: value for name, value in known.items() if value is not None}
+
+
+def story_of(values: Mapping[str, Any], where: str | Path, engine: str = "unknown") -> dict[str, Any]:
+    """What `story` wrote, by the names of `Header`. engine: of files that do not say it."""
+    try:
+        settings = dict(json.loads(str(values.get("settings", "{}"))))
+    except (TypeError, ValueError) as error:
+        raise DamagedFileError(f"{where}: settings are not JSON ({error}); {AGAIN}") from error
+    return {
+        "engine": str(values.get("engine", engine)),
+        "settings": settings,
+        "version": str(values.get("version", "")),
+        "seed": integer(values, "seed", where) if "seed" in values else None,
+        **drawn(values, where),
+    }
+
+
+def known_cosmology(header: Header) -> Cosmology:
+    """The cosmology of particles that are to be written. `InputError` where it is not known in full."""
+    if header.cosmology is None:
+        raise InputError("the particles have no cosmology: give it in their header, `Header(cosmology=...)`")
+    return header.cosmology

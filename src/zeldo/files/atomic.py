@@ -49,9 +49,11 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
     if size > free:
         raise _full(path, size, None, free)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.", suffix=".part")
-    os.close(descriptor)
     temporary = Path(name)
     try:
+        with open(descriptor, "wb") as stream:
+            stream.truncate(size)  # a size that is not allowed is found here
+            stream.truncate(0)
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that nobody else may read
         with open(temporary, "rb") as stream:
@@ -65,6 +67,43 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
         # also after KeyboardInterrupt; gone already where the name was changed
         with suppress(OSError):
             temporary.unlink()
+
+
+def write_text(path: str | os.PathLike, text: str) -> Path:
+    """Write `text` as UTF-8 under `path` and return the path. Raises as `writing` does."""
+    content = text.encode("utf-8")
+    with writing(path, len(content)) as temporary:
+        temporary.write_bytes(content)
+    return Path(path)
+
+
+@contextmanager
+def writing_directory(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary directory beside `path`, put in its place if the block ends well and removed if it does not.
+
+    For formats whose snapshots are directories. A directory that stands under the name is replaced. Raises as
+    `writing` does.
+    """
+    path = Path(path).resolve()
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file, not a directory: give another name")
+    check_writable(path.parent / f"{path.name}.part")
+    with tempfile.TemporaryDirectory(
+        dir=path.parent, prefix=f".{path.name[:64]}.", ignore_cleanup_errors=True
+    ) as parent:
+        temporary, old = Path(parent) / "new", Path(parent) / "old"
+        temporary.mkdir()
+        try:
+            yield temporary
+            if path.exists():
+                os.replace(path, old)
+            os.replace(temporary, path)
+        except OSError as error:
+            if error.errno in FULL or free_space(path.parent) < 4096:
+                raise _full(path, 0, error) from error
+            raise ZeldoError(
+                f"{path} could not be written ({error}): check the disk and try again"
+            ) from error
 
 
 def make_directory(path: str | os.PathLike) -> Path:

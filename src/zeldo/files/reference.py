@@ -11,15 +11,16 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from zeldo._version import __version__
-from zeldo.errors import DamagedFileError, InputError, nearest
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import AGAIN, DamagedFileError, InputError, nearest
 from zeldo.files.archive import (
-    AGAIN,
     cosmology_of,
     drawn,
     existing,
@@ -29,13 +30,34 @@ from zeldo.files.archive import (
     read_arrays,
 )
 from zeldo.files.atomic import writing
+from zeldo.files.formats import Format, register_format
 from zeldo.initial.conditions import InitialConditions
+from zeldo.particles.particles import Source
 from zeldo.particles.snapshot import DRAWN, Snapshot
 
 ENGINE = "mp-gadget"
 SHIPPED = ("small",)
 COSMOLOGY = ("omega_m", "omega_b", "h", "n_s", "sigma_8")
 VARIANCE = 1.2  # how far that of a field may be off its power: lattices have thousands of modes
+
+
+@register_format
+class Reference(Format):
+    """Reference runs and initial conditions: known by sight, for they hold more, or less, than one snapshot."""
+
+    name = "reference"
+
+    def sniff(self, path: Path) -> bool:
+        try:
+            found = names_in(path)
+        except DamagedFileError:
+            return False
+        return "delta_lin" in found and "pos" not in found
+
+    def open(self, path: Path, cosmology: Cosmology | None = None) -> AbstractContextManager[Source]:
+        raise InputError(
+            f"{path} is a reference or initial conditions, no snapshot: use it as --reference or --ics"
+        )
 
 
 def reference_path(name: str = "small") -> Path:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterator
-from itertools import product
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from zeldo.errors import InputError
 from zeldo.networks.layout import MARGIN, Layout
 from zeldo.networks.vnet import LayeredNet
+from zeldo.particles import tiles as geometry
 
 # A call of the network: (network, field (1, channel, x, y, z), periodic) -> one or several fields
 Call = Callable[[LayeredNet, Tensor, bool], "Tensor | tuple[Tensor, ...]"]
@@ -92,8 +92,7 @@ def free_memory(device: torch.device | str) -> float:
 
 def crop_side(layout: Layout, out_side: int) -> int:
     """The side of the smallest legal crop that yields at least out_side cells."""
-    least = max(out_side + 2 * layout.halo, layout.smallest)
-    return least + (layout.smallest - least) % layout.stride
+    return geometry.aligned_side(out_side + 2 * layout.halo, layout.smallest, layout.stride)
 
 
 def choose_tiles(layout: Layout, n: int, free: float, *, item_bytes: int = 4, passes: int = 1) -> int:
@@ -104,21 +103,13 @@ def choose_tiles(layout: Layout, n: int, free: float, *, item_bytes: int = 4, pa
     if passes * memory_estimate(layout, n, periodic=True, item_bytes=item_bytes) <= free:
         return 1
     for tiles in range(2, n // layout.stride + 1):
-        side = crop_side(layout, _tile_side(layout, n, tiles))
+        side = crop_side(layout, geometry.tile_side(n, tiles, layout.stride))
         if passes * memory_estimate(layout, side, periodic=False, item_bytes=item_bytes) <= free:
             return tiles
     raise InputError(
         f"{free / 1e9:.2g} GB of free memory are not enough for the smallest tile of this network: "
         "free some, or use a narrower network"
     )
-
-
-def _tile_side(layout: Layout, n: int, tiles: int) -> int:
-    return layout.stride * -(-n // (tiles * layout.stride))
-
-
-def _origins(layout: Layout, n: int, tiles: int) -> Iterator[tuple[int, ...]]:
-    return product(range(0, n, _tile_side(layout, n, tiles)), repeat=3)
 
 
 def plain(net: LayeredNet, x: Tensor, periodic: bool) -> Tensor:
@@ -173,18 +164,17 @@ def apply(
         if progress is not None:
             progress(1, 1)
         return tuple(whole)
-    side = _tile_side(layout, n, tiles)
-    window = np.arange(crop_side(layout, side)) - layout.halo
+    side = geometry.tile_side(n, tiles, layout.stride)
+    around = crop_side(layout, side)
     results: list[np.ndarray] = []
-    origins = list(_origins(layout, n, tiles))
-    for done, (i, j, k) in enumerate(origins, 1):
-        axes = [(origin + window) % n for origin in (i, j, k)]
-        outputs = run(np.ascontiguousarray(field[(slice(None), *np.ix_(*axes))]), False)
+    pieces = list(geometry.cover(n, side))
+    for done, tile in enumerate(pieces, 1):
+        i, j, k = (first - layout.halo for first in tile.origin)
+        outputs = run(geometry.take(field, geometry.window((i, j, k), around, n)), False)
         if not results:
             results = [np.empty((len(output), n, n, n), dtype=np.float32) for output in outputs]
         for result, output in zip(results, outputs, strict=True):
-            target = result[:, i : i + side, j : j + side, k : k + side]  # narrower at the end of the box
-            target[...] = output[:, : target.shape[1], : target.shape[2], : target.shape[3]]
+            result[:, *tile.inside] = output[:, *tile.valid]
         if progress is not None:
-            progress(done, len(origins))
+            progress(done, len(pieces))
     return tuple(results)

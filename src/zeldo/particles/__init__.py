@@ -1,1 +1,1 @@
-"""Particles and the lattice they come from."""
+"""Particles of any number, the lattice among them, and the geometry of tiles."""

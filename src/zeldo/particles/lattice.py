@@ -1,17 +1,144 @@
-"""From particles as files hold them to displacements on the lattice, with every check on the way."""
+"""The one place that knows a lattice among particles, by their ids and positions, and makes a `Snapshot` of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from zeldo.errors import DamagedFileError, InputError
-from zeldo.files.archive import AGAIN
+from zeldo.cosmology.background import CRITICAL_DENSITY
+from zeldo.errors import AGAIN, DamagedFileError, InputError
+from zeldo.particles.particles import Header, Particles, Source
+from zeldo.particles.snapshot import DRAWN, Snapshot
 
-# 3 H0^2 / (8 pi G), 10^10 Msun/h / (Mpc/h)^3; codes differ by 3e-4 in G
-CRITICAL_DENSITY = 27.7536627
-MASS_TOLERANCE = 2e-3
+NEEDED = ("omega_m", "omega_b", "h", "sigma_8", "n_s")  # of a cosmology, in the order of messages
+MASS_TOLERANCE = 2e-3  # codes differ by 3e-4 in G
+RANDOM = (
+    0.8  # of the mean square distance, along an axis, to points picked at random: ids tell nothing beyond it
+)
+SAMPLE = 16, 256  # places and rows at each, to choose among orders of ids
+
+
+@dataclass(frozen=True)
+class IdOrder:
+    """A way of counting the points of a lattice.
+
+    Parameters
+    ----------
+    name:
+        For messages.
+    first:
+        The smallest id.
+    point:
+        (ids - first, n) to the row (i n + j) n + k of the lattice point, (N,) int64 both.
+    """
+
+    name: str
+    first: int
+    point: Callable[[np.ndarray, int], np.ndarray]
+
+
+ID_ORDERS = [IdOrder("i-major from 1", 1, lambda index, n: index)]
+
+
+def particles_of(snapshot: Snapshot) -> Particles:
+    """The particles of a snapshot in lattice order, made slice by slice when they are read; ids count from 1."""
+    return Particles.backed(_Lattice(snapshot))
+
+
+def header_of(snapshot: Snapshot) -> Header:
+    """What a snapshot says of itself."""
+    return Header(
+        count=snapshot.n**3,
+        box=snapshot.box,
+        redshift=snapshot.redshift,
+        cosmology=snapshot.cosmology,
+        particle_mass=snapshot.particle_mass,
+        n=snapshot.n,
+        engine=snapshot.engine,
+        settings=snapshot.settings,
+        version=snapshot.version,
+        seed=snapshot.seed,
+        **{name: getattr(snapshot, name) for name in DRAWN},
+    )
+
+
+class _Lattice(Source):
+    def __init__(self, snapshot: Snapshot) -> None:
+        fields: dict[str, np.dtype] = {"positions": np.dtype(np.float64)}
+        if snapshot.vel is not None:
+            fields["velocities"] = np.dtype(np.float32)
+        fields["ids"] = np.dtype(np.uint64 if snapshot.n**3 >= 2**32 else np.uint32)
+        super().__init__(f"the snapshot at z = {snapshot.redshift:g}", header_of(snapshot), fields)
+        self._snapshot = snapshot
+
+    def rows(self, field: str, start: int, stop: int) -> np.ndarray:
+        if field == "ids":
+            return np.arange(start + 1, stop + 1, dtype=self.fields[field])
+        plane = self._snapshot.n**2
+        first, end = start // plane, -(-stop // plane)
+        make = self._snapshot.positions if field == "positions" else self._snapshot.velocities
+        return make(first, end)[start - first * plane : stop - first * plane]
+
+
+def recognise(particles: Particles) -> Snapshot:
+    """The lattice that particles started from, with their displacements.
+
+    Rows may be in any order where ids count the lattice in one of `ID_ORDERS`. The fields are read slice by slice.
+
+    Raises
+    ------
+    InputError
+        For particles that are no whole lattice of equal masses, or whose cosmology is not known in full.
+    DamagedFileError
+        For particles that contradict their header, or themselves.
+    """
+    points = lattice_points(particles)
+    return as_snapshot(particles.header, displacement(particles, points), velocity(particles, points))
+
+
+def as_snapshot(header: Header, psi: np.ndarray, vel: np.ndarray | None) -> Snapshot:
+    """A snapshot of these fields, (3, n, n, n), that is as the header says."""
+    assert header.cosmology is not None  # `lattice_points` has checked it
+    return Snapshot(
+        psi=psi,
+        vel=vel,
+        box=header.box,
+        cosmology=header.cosmology,
+        redshift=header.redshift,
+        engine=header.engine,
+        seed=header.seed,
+        settings=header.settings,
+        version=header.version,
+        **{name: getattr(header, name) for name in DRAWN},
+    )
+
+
+def lattice_points(particles: Particles) -> np.ndarray | None:
+    """The lattice point (i n + j) n + k of every row, (N,) int64; None where rows are in that order.
+
+    Checks on the way what the header says of the lattice. Errors as `recognise`.
+    """
+    header, where = particles.header, particles.name
+    n = lattice_side(header.count, where)
+    if header.cosmology is None:
+        missing = [name for name in NEEDED if name not in header.parameters]
+        raise InputError(f"{where} does not say {', '.join(missing)}: pass the cosmology of the run")
+    mass = _mass(particles)
+    if mass is not None:
+        check_mass(mass, header.cosmology.omega_m, header.box, header.count, where)
+    if header.n is not None:
+        return None
+    ids = particles.ids
+    fitting = [order for order in ID_ORDERS if ids.min() == order.first] or ID_ORDERS[:1]
+    index = _counted(ids, fitting[0].first, where)
+    tried = [order.point(index, n) for order in fitting]
+    if len(tried) > 1:
+        tried.sort(key=lambda points: _mean_square(particles, points))
+    points = tried[0]
+    return None if np.array_equal(points, np.arange(header.count)) else points
 
 
 def lattice_side(count: int, where: str | Path) -> int:
@@ -24,43 +151,86 @@ def lattice_side(count: int, where: str | Path) -> int:
     return n
 
 
-def rows_by_id(ids: np.ndarray, where: str | Path) -> np.ndarray | None:
-    """The row of each id from 1 to N, or None where the rows are in that order already.
-
-    ids: (N,) whole numbers. Raises `DamagedFileError` where one is missing, double or out of range.
-    """
+def _counted(ids: np.ndarray, first: int, where: str | Path) -> np.ndarray:
+    """ids - first, (N,) int64. `DamagedFileError` where one of 0 to N - 1 is missing or there twice."""
     count = len(ids)
-    if ids.dtype.kind not in "iu":
-        raise DamagedFileError(f"{where}: ids are {ids.dtype}, not whole numbers; {AGAIN}")
-    if np.array_equal(ids, np.arange(1, count + 1, dtype=ids.dtype)):
-        return None
-    outside = (ids < 1) | (ids > count)
+    last = first + count - 1
+    outside = (ids < first) | (ids > last)
     if outside.any():
         raise DamagedFileError(
             f"{where}: id {ids[np.argmax(outside)]} is out of range: "
-            f"{count} particles have ids 1 to {count}, in lattice order; give a snapshot with such ids"
+            f"{count} particles have ids {first} to {last}, in lattice order; give a snapshot with such ids"
         )
-    index = ids.astype(np.int64) - 1
+    index = ids.astype(np.int64)
+    index -= first
     times = np.bincount(index, minlength=count)
     if (times != 1).any():
-        double, missing = int(np.argmax(times > 1)) + 1, int(np.argmin(times)) + 1
+        double, missing = int(np.argmax(times > 1)), int(np.argmin(times))
         raise DamagedFileError(
-            f"{where}: id {missing} is missing and id {double} is there {times[double - 1]} times; {AGAIN}"
+            f"{where}: id {missing + first} is missing and id {double + first} is there {times[double]} times; {AGAIN}"
         )
-    rows = np.empty(count, dtype=np.int64)
-    rows[index] = np.arange(count)
-    return rows
+    return index
 
 
-def displacement(pos: np.ndarray, box: float, where: str | Path) -> np.ndarray:
-    """psi (3, n, n, n) float32 by minimal image, Mpc/h, of positions (n^3, 3) in lattice order.
+def _offsets(x: np.ndarray, points: np.ndarray, n: int, box: float) -> np.ndarray:
+    """How far particles stand from lattice points by minimal image, Mpc/h, in place of their positions.
 
-    Raises `DamagedFileError` for values that are not finite or out of the box, and for a box that the
-    particles do not fill.
+    x: (3, rows) float64, Mpc/h. points: (rows,), (i n + j) n + k.
     """
-    n = lattice_side(len(pos), where)
-    check_finite(pos, "positions", where)
-    low, high = pos.min(axis=0), pos.max(axis=0)
+    lattice = np.arange(n) * (box / n)
+    line, k = np.divmod(points, n)
+    i, j = np.divmod(line, n)
+    for along, index in zip(x, (i, j, k), strict=True):
+        along -= lattice[index]
+    x -= box * np.rint(x / box)
+    return x
+
+
+def _components(rows: np.ndarray) -> np.ndarray:
+    """(3, rows) float64, a copy: sums along rows of three are slow."""
+    return np.array(rows.T, dtype=np.float64, order="C")
+
+
+def _squares(d: np.ndarray) -> np.ndarray:
+    """Sums of the squares along each axis, (3,). BLAS would start its threads for each plane."""
+    return np.einsum("ij,ij->i", d, d)
+
+
+def _mean_square(particles: Particles, points: np.ndarray) -> float:
+    """Of the distances between particles and points along an axis, by rows here and there."""
+    header, (places, rows) = particles.header, SAMPLE
+    n, total, count = round(header.count ** (1 / 3)), 0.0, 0
+    for place in np.unique(np.linspace(0, max(0, header.count - rows), places).astype(int)):
+        start, stop = int(place), min(int(place) + rows, header.count)
+        x = _components(particles.read("positions", start, stop))
+        d = _offsets(x, points[start:stop], n, header.box)
+        total, count = total + float(_squares(d).sum()), count + d.size
+    return total / count
+
+
+def displacement(particles: Particles, points: np.ndarray | None) -> np.ndarray:
+    """psi (3, n, n, n) float32 by minimal image, Mpc/h, of particles whose rows are these points.
+
+    Raises `DamagedFileError` for values that are not finite or out of the box, for a box that the particles do not
+    fill, and for particles that stand anywhere but near their points.
+    """
+    where, box, count = particles.name, particles.header.box, len(particles)
+    n = lattice_side(count, where)
+    psi = np.empty((3, count), dtype=np.float32)
+    low, high, squares = np.full(3, np.inf), np.full(3, -np.inf), np.zeros(3)
+    for start, stop in particles.slices():
+        rows = particles.read("positions", start, stop)
+        x = _components(rows)
+        low, high = np.minimum(low, x.min(axis=1)), np.maximum(high, x.max(axis=1))
+        if not np.isfinite(low + high).all():
+            check_finite(rows, "positions", where, start)
+        target = np.arange(start, stop) if points is None else points[start:stop]
+        d = _offsets(x, target, n, box)
+        if points is None:
+            psi[:, start:stop] = d
+        else:
+            psi[:, target] = d
+        squares += _squares(d)
     if low.min() < -1e-6 * box or high.max() > box * (1 + 1e-6):
         raise DamagedFileError(
             f"{where}: positions from {low.min():g} to {high.max():g} Mpc/h leave the box of "
@@ -72,33 +242,33 @@ def displacement(pos: np.ndarray, box: float, where: str | Path) -> np.ndarray:
             f"{where}: positions reach {(high - low).min():g} Mpc/h across only, yet the header gives "
             f"a box of {box:g} Mpc/h; {AGAIN}, or correct its box"
         )
-    psi = np.empty((3, n, n, n), dtype=np.float32)
-    lattice = np.arange(n) * (box / n)
-    for axis in range(3):
-        shape = [1, 1, 1]
-        shape[axis] = n
-        d = pos[:, axis].astype(np.float64).reshape(n, n, n) - lattice.reshape(shape)
-        d -= box * np.rint(d / box)
-        psi[axis] = d
-    return psi
-
-
-def on_lattice(vel: np.ndarray, count: int, where: str | Path) -> np.ndarray:
-    """(3, n, n, n) float32 of velocities (n^3, 3). `DamagedFileError` for what is not."""
-    if vel.shape != (count, 3) or vel.dtype.kind != "f":
+    if squares.max() / count > RANDOM * box**2 / 12:
+        orders = ", ".join(order.name for order in ID_ORDERS)
         raise DamagedFileError(
-            f"{where}: velocities are {vel.dtype} of shape {vel.shape}, not ({count}, 3); {AGAIN}"
+            f"{where}: particles are as far from their lattice points as from any others: their ids count no lattice in "
+            f"an order that zeldo knows ({orders}); give a snapshot with such ids"
         )
-    check_finite(vel, "velocities", where)
-    n = lattice_side(count, where)
-    return np.ascontiguousarray(vel.T, dtype=np.float32).reshape(3, n, n, n)
+    return psi.reshape(3, n, n, n)
 
 
-def check_finite(values: np.ndarray, what: str, where: str | Path) -> None:
-    """`DamagedFileError` where one of the values is NaN or infinite."""
+def velocity(particles: Particles, points: np.ndarray | None) -> np.ndarray | None:
+    """(3, n, n, n) float32, km/s, None where there is none. `DamagedFileError` for values that are not finite."""
+    if "velocities" not in particles.fields:
+        return None
+    vel = np.empty((3, len(particles)), dtype=np.float32)
+    for start, stop in particles.slices():
+        v = particles.read("velocities", start, stop)
+        check_finite(v, "velocities", particles.name, start)
+        vel[:, slice(start, stop) if points is None else points[start:stop]] = v.T
+    n = lattice_side(len(particles), particles.name)
+    return vel.reshape(3, n, n, n)
+
+
+def check_finite(values: np.ndarray, what: str, where: str | Path, start: int = 0) -> None:
+    """`DamagedFileError` where one of the values, rows from `start` on, is NaN or infinite."""
     bad = ~np.isfinite(values)
     if bad.any():
-        row = int(np.argmax(bad.any(axis=1)))
+        row = start + int(np.argmax(bad.any(axis=1)))
         raise DamagedFileError(
             f"{where}: {int(bad.sum())} of the {what} are not finite, the first in row {row}; {AGAIN}"
         )
@@ -112,3 +282,16 @@ def check_mass(mass: float, omega_m: float, box: float, count: int, where: str |
             f"{where}: a particle mass of {mass:g} 10^10 Msun/h is not the {expected:g} that "
             f"omega_m = {omega_m:g} gives in a box of {box:g} Mpc/h; {AGAIN}, or correct its header"
         )
+
+
+def _mass(particles: Particles) -> float | None:
+    """Of every particle, 10^10 Msun/h, None where it is unknown. `InputError` where masses differ."""
+    if "masses" not in particles.fields:
+        return particles.header.particle_mass
+    mass = float(particles.read("masses", 0, 1)[0])
+    for start, stop in particles.slices():
+        if not np.allclose(particles.read("masses", start, stop), mass, rtol=1e-5):
+            raise InputError(
+                f"{particles.name}: particles have different masses: zeldo reads lattices of equal ones"
+            )
+    return mass

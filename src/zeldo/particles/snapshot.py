@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from zeldo._version import __version__
+from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, check_grid
@@ -77,22 +78,28 @@ class Snapshot:
     @property
     def particle_mass(self) -> float:
         """Mass of one particle, 10^10 Msun/h."""
-        # critical density today: 27.7536627 10^10 Msun/h / (Mpc/h)^3
-        return 27.7536627 * self.cosmology.omega_m * (self.box / self.n) ** 3
+        return CRITICAL_DENSITY * self.cosmology.omega_m * (self.box / self.n) ** 3
 
-    def positions(self) -> np.ndarray:
-        """(n^3, 3) float64, comoving Mpc/h in [0, box), row (i n + j) n + k."""
+    def positions(self, first: int = 0, end: int | None = None) -> np.ndarray:
+        """Comoving positions in [0, box), Mpc/h, of the lattice planes first to end; of all by default.
+
+        Returns
+        -------
+        (planes n^2, 3) float64, row ((i - first) n + j) n + k.
+        """
+        psi = self.psi[:, first:end]
         axis = np.arange(self.n) * (self.box / self.n)
-        x = np.empty((self.n, self.n, self.n, 3))
-        x[..., 0] = axis[:, None, None] + self.psi[0]
-        x[..., 1] = axis[None, :, None] + self.psi[1]
-        x[..., 2] = axis[None, None, :] + self.psi[2]
+        x = np.empty((*psi.shape[1:], 3))
+        x[..., 0] = axis[first:end, None, None] + psi[0]
+        x[..., 1] = axis[None, :, None] + psi[1]
+        x[..., 2] = axis[None, None, :] + psi[2]
         np.mod(x, self.box, out=x)
         x[x >= self.box] = 0.0  # mod rounds up to the box for tiny negative numbers
         return x.reshape(-1, 3)
 
-    def velocities(self) -> np.ndarray:
-        """(n^3, 3) float32, peculiar km/s, in the order of `positions`. `InputError` where there are none."""
-        if self.vel is None:
+    def velocities(self, first: int = 0, end: int | None = None) -> np.ndarray:
+        """Peculiar velocities, (planes n^2, 3) float32, km/s, in the order of `positions`. `InputError` for none."""
+        vel = self.vel
+        if vel is None:
             raise InputError(f"this snapshot ({self.engine}, z = {self.redshift:g}) holds no velocities")
-        return np.ascontiguousarray(self.vel.reshape(3, -1).T)
+        return np.ascontiguousarray(vel[:, first:end].reshape(3, -1).T)

@@ -8,16 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zeldo._version import __version__
-from zeldo.files.atomic import writing
+from zeldo.files.atomic import write_text
 from zeldo.statistics.comparison import Comparison
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write `text` as UTF-8 under `path`. Raises as `zeldo.files.atomic.writing` does."""
-    content = text.encode("utf-8")
-    with writing(path, len(content)) as temporary:
-        temporary.write_bytes(content)
-    return Path(path)
 
 
 def write_json(comparisons: Sequence[Comparison], path: str | os.PathLike[str], **extra: object) -> Path:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from zeldo._version import __version__
 from zeldo.errors import InputError
-from zeldo.files.atomic import make_directory
+from zeldo.files.atomic import make_directory, write_text
 from zeldo.particles.snapshot import Snapshot
-from zeldo.report.files import write_json, write_text
+from zeldo.report.files import write_json
 from zeldo.report.labels import (
     K_SHOWN,
     at_k,

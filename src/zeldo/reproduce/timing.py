@@ -19,11 +19,11 @@ from zeldo._version import __version__
 from zeldo.comparing import warm_up
 from zeldo.engines.checkpoint import run_key
 from zeldo.engines.registry import Engine
+from zeldo.files.atomic import write_text
 from zeldo.initial.conditions import InitialConditions
 from zeldo.measuring.cost import measured
 from zeldo.measuring.energy import Meter
 from zeldo.particles.snapshot import Snapshot
-from zeldo.report.files import write_text
 from zeldo.report.html import processor
 from zeldo.reproduce.truth import options
 

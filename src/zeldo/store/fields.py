@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,16 +47,6 @@ def get(group: zarr.Group, name: str) -> np.ndarray:
         ) from error
     step = float(array.attrs["step"])  # type: ignore[arg-type]
     return data.astype(np.float32) * np.float32(step) if step else data
-
-
-def write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
-    try:
-        partial.write_text(text)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def attributes(directory: Path) -> dict[str, Any]:

@@ -27,10 +27,11 @@ from zeldo._version import __version__
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.power import LinearPower, linear_power
 from zeldo.errors import DamagedFileError, InputError, nearest
+from zeldo.files.atomic import write_text
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 from zeldo.particles.snapshot import Snapshot
-from zeldo.store.fields import LARGEST, attributes, fingerprint, get, put, write_text
+from zeldo.store.fields import LARGEST, attributes, fingerprint, get, put
 
 if TYPE_CHECKING:
     import zarr

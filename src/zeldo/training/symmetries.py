@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from zeldo.errors import InputError
+from zeldo.particles.tiles import take, window
 
 Field = TypeVar("Field")  # a numpy array or a torch tensor
 
@@ -95,10 +96,10 @@ def crop(
     side = n if side is None else side
     if not 0 < side <= n:
         raise InputError(f"a crop of side {side} does not fit a box of {n} cells: give 1 to {n}")
-    out = _transpose(field, element)
-    for a in range(3):
-        index = element.sign[a] * (np.arange(origin[a] - halo, origin[a] + side + halo)) % n
-        out = _take(out, index, a + 1)
+    i, j, k = (
+        sign * index % n for sign, index in zip(element.sign, window(origin, side, n, halo), strict=True)
+    )
+    out = take(_transpose(field, element), (i, j, k))
     picked = out[list(element.axis)]  # type: ignore[index]
     for a in range(3):
         if element.sign[a] < 0:
@@ -132,11 +133,3 @@ def _roll(field, cells: list[int], axes: list[int]):
     if isinstance(field, np.ndarray):
         return np.roll(field, cells, axes)
     return field.roll(cells, axes)
-
-
-def _take(field, index: np.ndarray, axis: int):
-    if isinstance(field, np.ndarray):
-        return np.take(field, index, axis)
-    import torch
-
-    return field.index_select(axis, torch.as_tensor(index, device=field.device))

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from zeldo.mesh.torch_kernels import paint
+from zeldo.particles.tiles import cover, take, window
 from zeldo.statistics.comparison import K_SHOWN, compare_snapshots
 from zeldo.training.losses import paper_loss
 from zeldo.training.pairs import Pair, Pairs
-from zeldo.training.symmetries import crop
 
 FIGURES = ("transfer", "one_minus_r2")
 
@@ -42,12 +42,9 @@ def predict(net: torch.nn.Module, linear: np.ndarray, scale: float, tile: int = 
     if not tile or tile >= n:
         return forward(linear, True)
     out = torch.empty(linear.shape, device=parameter.device)
-    for i in range(0, n, tile):
-        for j in range(0, n, tile):
-            for k in range(0, n, tile):
-                got = forward(crop(linear, origin=(i, j, k), side=tile, halo=net.halo), False)  # type: ignore
-                inside = out[:, i : i + tile, j : j + tile, k : k + tile]
-                inside.copy_(got[:, : inside.shape[1], : inside.shape[2], : inside.shape[3]])
+    for piece in cover(n, tile):
+        around = take(linear, window(piece.origin, tile, n, net.halo))  # type: ignore[arg-type]
+        out[:, *piece.inside] = forward(around, False)[:, *piece.valid]
     return out
 
 

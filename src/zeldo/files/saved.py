@@ -1,0 +1,76 @@
+"""Snapshots that stay in their files until somebody looks at their fields."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeldo.files import open_particles
+from zeldo.particles import lattice
+from zeldo.particles.particles import Particles
+from zeldo.particles.snapshot import Snapshot
+
+
+class SavedSnapshot(Snapshot):
+    """A snapshot whose `psi` and `vel` are read from its file when they are asked for.
+
+    They are in memory only as long as somebody holds them. A copy that `dataclasses.replace` makes is a plain
+    `Snapshot`. Where the file is gone or damaged by then, `zeldo.read`'s errors are raised.
+    """
+
+    path: Path
+    _n: int
+    _moving: bool
+    _alive: dict[str, weakref.ref[np.ndarray]]
+
+    def __new__(cls, *values: Any, **fields: Any) -> Any:
+        return Snapshot(*values, **fields)  # for `dataclasses.replace`; `saved` makes those of this class
+
+    def _field(self, name: str, read: Callable[[Particles, Any], np.ndarray | None]) -> np.ndarray | None:
+        alive = self._alive.get(name)
+        values = alive() if alive is not None else None
+        if values is None:
+            with open_particles(self.path, self.cosmology) as particles:
+                values = read(particles, lattice.lattice_points(particles))
+            if values is not None:
+                self._alive[name] = weakref.ref(values)
+        return values
+
+    @property
+    def psi(self) -> np.ndarray:  # type: ignore[override]
+        """(3, n, n, n) float32, Mpc/h, from the file."""
+        psi = self._field("psi", lattice.displacement)
+        assert psi is not None
+        return psi
+
+    @property
+    def vel(self) -> np.ndarray | None:  # type: ignore[override]
+        """(3, n, n, n) float32, km/s, from the file; None where it has none."""
+        return self._field("vel", lattice.velocity) if self._moving else None
+
+    @property
+    def n(self) -> int:
+        return self._n
+
+    def __repr__(self) -> str:
+        return f"SavedSnapshot({str(self.path)!r}, n={self.n}, box={self.box:g}, redshift={self.redshift:g})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, ({name: value for name, value in vars(self).items() if name != "_alive"},)
+
+
+def saved(snapshot: Snapshot, path: str | os.PathLike) -> SavedSnapshot:
+    """The snapshot that was written to a path, without its fields in memory."""
+    kept = {name: value for name, value in vars(snapshot).items() if name not in ("psi", "vel")}
+    return _made({**kept, "path": Path(path), "_n": snapshot.n, "_moving": snapshot.vel is not None})
+
+
+def _made(attributes: dict[str, Any]) -> SavedSnapshot:
+    made: SavedSnapshot = object.__new__(SavedSnapshot)
+    vars(made).update(attributes, _alive={})
+    return made

@@ -1,0 +1,57 @@
+"""Snapshots that stay in their files: the same numbers, and no memory."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import zeldo
+from zeldo.errors import InputError
+from zeldo.files import read, write
+from zeldo.files.saved import SavedSnapshot, saved
+from zeldo.particles.snapshot import Snapshot
+
+UNIVERSE = {"n": 16, "box": 60, "power": "eisenstein-hu", "engine": "2lpt"}
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
+def test_what_run_returns_has_the_fields_of_its_files_and_holds_none(tmp_path, suffix):
+    outputs = zeldo.run(**UNIVERSE, redshift=[2, 0], output=tmp_path / f"out{suffix}")
+    kept = zeldo.run(**UNIVERSE, redshift=[2, 0])
+    for ours, theirs in zip(outputs, kept, strict=True):
+        assert isinstance(ours, Snapshot) and isinstance(ours, SavedSnapshot)
+        assert not any(isinstance(value, np.ndarray) for value in vars(ours).values())
+        np.testing.assert_allclose(ours.psi, theirs.psi, rtol=0, atol=4e-6)
+        np.testing.assert_allclose(ours.vel, theirs.vel, rtol=3e-7)
+        np.testing.assert_allclose(ours.positions(), theirs.positions(), rtol=0, atol=1e-5)
+        assert np.array_equal(ours.psi, read(ours.path).psi)
+        for name in ("n", "box", "redshift", "engine", "seed", "cosmology", "particle_mass", "power"):
+            assert getattr(ours, name) == getattr(theirs, name)
+    assert type(kept[0]) is Snapshot
+
+
+def test_fields_live_as_long_as_somebody_holds_them(snapshot, tmp_path):
+    ours = saved(snapshot, write(snapshot, tmp_path / "out.npz"))
+    psi = ours.psi
+    assert ours.psi is psi
+    alive = ours._alive["psi"]
+    del psi
+    assert alive() is None
+    (tmp_path / "out.npz").unlink()
+    assert (ours.n, ours.redshift) == (snapshot.n, snapshot.redshift)
+    with pytest.raises(InputError, match="does not exist"):
+        _ = ours.psi
+
+
+def test_a_changed_copy_is_a_plain_snapshot(snapshot, tmp_path):
+    ours = saved(snapshot, write(snapshot, tmp_path / "out.npz"))
+    still = replace(ours, vel=None, engine="other")
+    assert type(still) is Snapshot
+    assert (still.vel, still.engine, still.seed) == (None, "other", snapshot.seed)
+    np.testing.assert_array_equal(still.psi, ours.psi)
+    again = pickle.loads(pickle.dumps(ours))
+    np.testing.assert_array_equal(again.vel, snapshot.vel)
+    assert "out.npz" in repr(again)
+    without = replace(snapshot, vel=None)
+    assert saved(without, write(without, tmp_path / "still.npz")).vel is None

@@ -1,0 +1,66 @@
+"""Particles of any number: shapes, slices, and what is not there."""
+
+import numpy as np
+import pytest
+
+from refusals import refusal
+from zeldo.particles.particles import Header, Particles, Source
+
+
+@pytest.fixture
+def particles():
+    rng = np.random.default_rng(1)
+    header = Header(count=11, box=10.0, redshift=0.5, particle_mass=2.0)
+    return Particles(header, rng.uniform(0, 10, (11, 3)), ids=np.arange(11))
+
+
+def test_slices_are_rows(particles):
+    np.testing.assert_array_equal(particles.read("positions", 3, 7), particles.positions[3:7])
+    assert particles.read("ids", 4, 4).shape == (0,)
+    assert len(particles) == 11 and set(particles.fields) == {"positions", "ids"}
+
+
+def test_slices_cover_the_rows_and_are_planes_of_a_lattice(particles):
+    assert list(particles.slices()) == [(0, 11)]
+    plane = Particles.backed(Counted(64**3))
+    assert list(plane.slices()) == [(i * 64**2, (i + 1) * 64**2) for i in range(64)]
+
+
+class Counted(Source):
+    """The index of every row, and nothing in memory."""
+
+    def __init__(self, count):
+        header = Header(count=count, box=1.0, redshift=0.0)
+        super().__init__("the index", header, {"ids": np.dtype(np.int64)})
+
+    def rows(self, field, start, stop):
+        return np.arange(start, stop)
+
+
+def test_particles_may_stay_where_they_are():
+    particles = Particles.backed(Counted(10**12))
+    np.testing.assert_array_equal(particles.read("ids", 10**11, 10**11 + 3), 10**11 + np.arange(3))
+
+
+def test_what_is_not_there_is_refused(particles):
+    assert "has no velocities: it has positions, ids" in refusal(lambda: particles.velocities)
+    assert "did you mean 'positions'" in refusal(lambda: particles.read("position"))
+    assert "rows 5 to 12 of particles are not there: it has 11" in refusal(
+        lambda: particles.read("ids", 5, 12)
+    )
+    assert "rows 5 to 4" in refusal(lambda: particles.read("ids", 5, 4))
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("velocities", np.zeros((11, 2))),
+        ("velocities", np.zeros((10, 3))),
+        ("masses", np.zeros((11, 1))),
+        ("ids", np.zeros(11)),
+        ("masses", np.zeros(11, int)),
+    ],
+)
+def test_an_array_of_another_kind_is_refused(particles, field, values):
+    line = refusal(lambda: Particles(particles.header, particles.positions, **{field: values}))
+    assert field in line and "11 particles need" in line
