@@ -10,7 +10,7 @@ arXiv:astro-ph/9710043), as in Gadget: the scheme is symplectic, and right for a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil, log
 
@@ -28,11 +28,15 @@ NODES, SHARES = np.polynomial.legendre.leggauss(20)
 
 @dataclass(frozen=True)
 class MeshStep:
-    """From scale factor `start` to `end`; `is_output` where a snapshot is wanted there."""
+    """From scale factor `start` to `end`; `is_output` where a snapshot is wanted there.
+
+    far: the weights of the mesh force in the kick at either end.
+    """
 
     start: float
     end: float
     is_output: bool = False
+    far: tuple[float, float] = (0.0, 0.0)
 
     def times(self, longest: float) -> list[float]:
         """Bounds of pair steps, equal in ln a and at most `longest` there."""
@@ -61,6 +65,15 @@ def schedule(
         steps += [MeshStep(a, b, b == there) for a, b in pairwise(bounds)]
         here = there
     return steps
+
+
+def weighted(steps: list[MeshStep], weights: Weights) -> list[MeshStep]:
+    """The steps with their weights, computed once."""
+    middles = [(step.start * step.end) ** 0.5 for step in steps]
+    return [
+        replace(step, far=(weights.kick(step.start, m), weights.kick(m, step.end)))
+        for step, m in zip(steps, middles, strict=True)
+    ]
 
 
 def longest_step(ics: InitialConditions, mesh_step: float, crossing: float) -> Callable[[float], float]:
