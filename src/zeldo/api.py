@@ -155,6 +155,8 @@ def parse_engine(text: PathLike | Engine, *, optional: bool = False, **options: 
                 f"engine {text.name} is an object with its options, so {clash[0]} cannot be given too: make it with that"
             )
         return text
+    if isinstance(text, type) and issubclass(text, Engine):
+        raise InputError(f"an engine is made from the class: write {text.__name__}()")
     if not isinstance(text, str | os.PathLike):
         raise InputError(
             f"engine {text!r} is not allowed: give a name such as cola, a file of weights, or a zeldo.Engine object"

@@ -23,7 +23,7 @@ def one_thread():
 
 def force_of(psi, m, offset=0.5, device="cpu", **options):
     """F (3, n, n, n) in main memory."""
-    g = gravity(psi.shape[1], BOX, m, device=device, **options)
+    g = gravity(BOX, m, device=device, **options)
     return g.numpy(g(g.array(psi), offset))
 
 
@@ -144,7 +144,7 @@ def test_the_axes_are_equal(device, gradient):
 @BOTH
 @pytest.mark.parametrize("terms", [2, 3, 4])
 def test_combine_makes_a_new_field_or_fills_the_one_given(device, terms):
-    g, fields = gravity(8, BOX, 8, device=device), [wild(8, seed) for seed in range(4)]
+    g, fields = gravity(BOX, 8, device=device), [wild(8, seed) for seed in range(4)]
     before = [field.copy() for field in fields]
     weighted = list(zip([0.5, -2.0, 3.0, 0.25], map(g.array, fields), strict=True))[:terms]
     expected = sum(factor * g.numpy(field).astype(float) for factor, field in weighted)
@@ -158,7 +158,7 @@ def test_combine_makes_a_new_field_or_fills_the_one_given(device, terms):
 @BOTH
 @pytest.mark.parametrize("terms", [0, 2])
 def test_advance_is_a_kick_and_then_a_drift(device, terms):
-    g = gravity(8, BOX, 8, device=device)
+    g = gravity(BOX, 8, device=device)
     psi, v, force, *fields = (wild(8, seed).astype(float) for seed in range(3 + terms))
     more = [(0.3, -1.5, fields[0]), (-0.2, 0.4, fields[1])] if terms else []
     kicked = 0.7 * v + 1.4 * force + sum(k * field for k, _, field in more)
@@ -173,7 +173,7 @@ def test_advance_is_a_kick_and_then_a_drift(device, terms):
 @BOTH
 @GRADIENTS
 def test_the_displacements_are_left_alone_and_the_next_force_is_the_same(device, gradient):
-    g, psi = gravity(8, BOX, 16, gradient=gradient, device=device), wild(8)
+    g, psi = gravity(BOX, 16, gradient=gradient, device=device), wild(8)
     field = g.array(psi)
     first = g.numpy(g(field, 0.5)).copy()
     g(g.array(-psi), 0.0)

@@ -29,7 +29,8 @@ def step(state: State, row: Row, force: Gravity, frame: Frame = (), *, donate: b
 
 def take(force: Gravity, psi: Array, row: Row, out: Array | None = None) -> Array | None:
     """F at the end of a row, on a mesh where that row puts it; None where it takes none."""
-    return None if np.isnan(row.offset) else force(psi, row.offset, out)
+    none = row.offset != row.offset  # NaN; a tensor too says so
+    return None if none else force(psi, row.offset, out)
 
 
 def kick_and_drift(

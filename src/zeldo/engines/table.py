@@ -62,8 +62,9 @@ class Table(Sequence[Row]):
     def __len__(self) -> int:
         return len(self.columns.a1)
 
-    def __getitem__(self, i: int) -> Row:  # type: ignore[override]
-        return Row(*(column[i] for column in self.columns))
+    def __getitem__(self, i: Any) -> Any:
+        columns = Row(*(column[i] for column in self.columns))
+        return Table(columns) if isinstance(i, slice) else columns
 
 
 R = TypeVar("R")
@@ -129,7 +130,7 @@ def timetable(
         offsets[0] = NONE
     rows = [lpt.start(times[0], offsets[0])]
     outputs: list[Output[Row]] = []
-    waiting = sorted((1 / (1 + z), z) for z in redshifts)
+    waiting = [(1 / (1 + z), z) for z in sorted(redshifts, reverse=True)]
     owed = STILL  # what closes the step before
     for i, a0 in enumerate(times):
         a1 = times[min(i + 1, steps)]
