@@ -165,9 +165,37 @@ def test_advance_is_a_kick_and_then_a_drift(device, terms):
     moved = psi + 0.6 * kicked + sum(d * field for _, d, field in more)
     psi, v, force, *fields = (g.array(field.astype(np.float32)) for field in (psi, v, force, *fields))
     more = [(k, d, field) for (k, d, _), field in zip(more, fields, strict=True)]
-    g.advance(psi, v, force, (0.7, 1.4), 0.6, *more)
-    np.testing.assert_allclose(g.numpy(v), kicked, atol=2e-5)
-    np.testing.assert_allclose(g.numpy(psi), moved, atol=4e-5)
+    before = [g.numpy(field).copy() for field in (psi, v)]
+    for donate in (False, True):
+        after = g.advance(psi, v, force, (0.7, 1.4), 0.6, *more, donate=donate)
+        np.testing.assert_allclose(g.numpy(after[1]), kicked, atol=2e-5)
+        np.testing.assert_allclose(g.numpy(after[0]), moved, atol=4e-5)
+        if donate:
+            assert after[0] is psi and after[1] is v
+        else:
+            np.testing.assert_array_equal([g.numpy(field) for field in (psi, v)], before)
+
+
+@BOTH
+@GRADIENTS
+def test_mesh_fields_of_a_gravity_are_the_density_and_its_potential(device, gradient):
+    """The force of a lattice that is hardly displaced is minus the potential's slope there."""
+    g, psi = gravity(BOX, 16, gradient=gradient, device=device), wild(8)
+    field = g.array(psi)
+    density, potential = g.numpy(g.density(field)), g.numpy(g.potential(field))
+    assert density.shape == potential.shape == (16, 16, 16)
+    assert density.mean(dtype=float) == pytest.approx(1, rel=1e-5) and density.min() >= 0
+    k = 2 * np.pi * np.fft.fftfreq(16, BOX / 16)
+    modes = np.fft.fftn(density) * -1.0
+    squares = k[:, None, None] ** 2 + k[:, None] ** 2 + k**2
+    squares[0, 0, 0] = np.inf
+    expected = modes / squares
+    for axis in range(3):
+        np.moveaxis(expected, axis, 0)[8] = 0  # Nyquist planes are cleared
+    np.testing.assert_allclose(potential, np.fft.ifftn(expected).real, atol=2e-5 * np.abs(potential).max())
+    kept = potential.copy()
+    g(field, 0.5)
+    np.testing.assert_array_equal(kept, potential)
 
 
 @BOTH
