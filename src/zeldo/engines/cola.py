@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines import plans
+from zeldo.engines.base import Plan
 from zeldo.engines.checks import check_number, check_whole
 from zeldo.engines.leapfrog import Leapfrog
 from zeldo.engines.registry import register
@@ -71,11 +74,20 @@ class Cola(Stepping):
         return Leapfrog(ics, force, moving=True)
 
     def timetable(self, ics: InitialConditions, redshifts: Sequence[float]) -> Timetable[Row]:
+        return self._timetable(ics.cosmology, redshifts)
+
+    def _timetable(self, cosmology: Cosmology, redshifts: Sequence[float]) -> Timetable[Row]:
         return timetable(
-            ics.cosmology,
-            ColaStepper(ics.cosmology, self.exponent),
+            cosmology,
+            ColaStepper(cosmology, self.exponent),
             steps=self.steps,
             start_redshift=self.start_redshift,
             redshifts=redshifts,
             moving=True,
+        )
+
+    def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
+        steps = self._timetable(plans.USUAL, self.check(redshifts))
+        return plans.mesh(
+            n, self.mesh_factor, steps, moving=True, spectral=self.mesh_factor > 1, cpu=self.device == "cpu"
         )

@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from zeldo.cosmology.background import expansion, growth
-from zeldo.engines.base import Engine, Progress
+from zeldo.engines import plans
+from zeldo.engines.base import Engine, Plan, Progress
 from zeldo.engines.registry import register
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.lpt import displacements, linear_displacement
@@ -37,6 +38,9 @@ class _Perturbation(Engine):
                 vel += np.float32(unit * f(a) * d(a)) * field
             yield self.snapshot(ics, psi, vel, z)
             progress(count, len(redshifts), f"z = {z:g}")
+
+    def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
+        return plans.lattice(n, self.order, len(self.check(redshifts)))
 
 
 @register

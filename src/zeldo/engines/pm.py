@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines import plans
+from zeldo.engines.base import Plan
 from zeldo.engines.checks import check_number, check_whole
 from zeldo.engines.leapfrog import Leapfrog
 from zeldo.engines.registry import register
@@ -60,11 +63,18 @@ class ParticleMesh(Stepping):
         return Leapfrog(ics, gravity(ics.box, self.mesh_factor * ics.n, device=self.device))
 
     def timetable(self, ics: InitialConditions, redshifts: Sequence[float]) -> Timetable[Row]:
+        return self._timetable(ics.cosmology, redshifts)
+
+    def _timetable(self, cosmology: Cosmology, redshifts: Sequence[float]) -> Timetable[Row]:
         return timetable(
-            ics.cosmology,
-            STEPPERS[self.stepper](ics.cosmology),
+            cosmology,
+            STEPPERS[self.stepper](cosmology),
             steps=self.steps,
             start_redshift=self.start_redshift,
             redshifts=redshifts,
             moving=False,
         )
+
+    def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
+        steps = self._timetable(plans.USUAL, self.check(redshifts))
+        return plans.mesh(n, self.mesh_factor, steps, moving=False, spectral=False, cpu=self.device == "cpu")

@@ -5,16 +5,19 @@ The method and the measurements that chose its parameters: docs/p3m.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, ClassVar
 
+from zeldo.engines import plans
+from zeldo.engines.base import Plan
 from zeldo.engines.checks import check_number
 from zeldo.engines.p3m.steps import (
     MeshStep,
     Weights,
     expected_pair_steps,
+    longest_at,
     longest_step,
     schedule,
     weighted,
@@ -103,11 +106,23 @@ class P3M(Stepping):
     def timetable(self, ics: InitialConditions, redshifts: Sequence[float]) -> Timetable[MeshStep]:
         """Mesh steps that end at each of the redshifts."""
         begin = 1 / (1 + self.start_redshift)
-        later = [z for z in redshifts if z < self.start_redshift]
-        longest = longest_step(ics, self.mesh_step, self.crossing)
-        steps = schedule(self.start_redshift, later, longest)
-        rows = [MeshStep(begin, begin, len(later) < len(redshifts)), *weighted(steps, Weights(ics.cosmology))]
+        steps = self._mesh_steps(redshifts, longest_step(ics, self.mesh_step, self.crossing))
+        at_start = redshifts[0] == self.start_redshift
+        rows = [MeshStep(begin, begin, at_start), *weighted(steps, Weights(ics.cosmology))]
         ends = [i for i, row in enumerate(rows) if row.is_output]
         outputs: list[Output[MeshStep]] = [Output(z, i) for z, i in zip(redshifts, ends, strict=True)]
         work = [0.0, *(expected_pair_steps(step) + MESH_WORK for step in steps)]
         return Timetable(rows, outputs, work)
+
+    def _mesh_steps(self, redshifts: Sequence[float], longest: Callable[[float], float]) -> list[MeshStep]:
+        later = [z for z in redshifts if z < self.start_redshift]
+        return schedule(self.start_redshift, later, longest)
+
+    def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
+        """At a lattice spacing of 2 Mpc/h in a usual cosmology."""
+        rms = plans.USUAL_RMS / plans.USUAL_SPACING
+        longest = longest_at(plans.USUAL, rms, self.mesh_step, self.crossing)
+        steps = self._mesh_steps(self.check(redshifts), longest)
+        finer = (P3M.pair_accuracy / self.pair_accuracy) ** 0.5
+        inner = sum(max(2.0, finer * expected_pair_steps(step)) for step in steps)
+        return plans.pairs(n, self.mesh_factor, inner, len(steps), MESH_WORK)

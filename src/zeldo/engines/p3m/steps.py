@@ -83,7 +83,14 @@ def longest_step(ics: InitialConditions, mesh_step: float, crossing: float) -> C
     from zeldo.initial.lpt import linear_displacement
 
     rms = float(np.sqrt(3 * np.mean(np.square(linear_displacement(ics), dtype=np.float64)))) / ics.spacing
-    g = growth(ics.cosmology)
+    return longest_at(ics.cosmology, rms, mesh_step, crossing)
+
+
+def longest_at(
+    cosmology: Cosmology, rms: float, mesh_step: float, crossing: float
+) -> Callable[[float], float]:
+    """The same for particles that have moved by `rms` lattice spacings today, in linear theory."""
+    g = growth(cosmology)
 
     def longest(a: float) -> float:
         speed = rms * float(g.d1(a) * g.f1(a))  # spacings in a unit of ln a
