@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class View:
     state: State
     redshift: float | None
     aside: bool
-    dynamics: Dynamics
+    dynamics: Dynamics[Any]
     row: object
 
     @property
@@ -126,7 +126,7 @@ def _views(step: int, state: State, redshifts: list[float], dynamics: Dynamics[R
 class _Meter:
     """Work that is done and the whole of it, told as it grows. begun: the last step that is done already, or -1."""
 
-    def __init__(self, progress: Progress, timetable: Timetable, begun: int):
+    def __init__(self, progress: Progress, timetable: Timetable[Any], begun: int):
         asides = [output for output in timetable.outputs if output.aside is not None]
         self.progress, self.total = progress, sum(timetable.work) + timetable.aside * len(asides)
         self.done = sum(timetable.work[: begun + 1])

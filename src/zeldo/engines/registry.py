@@ -128,6 +128,7 @@ def _installed(path: tuple[str, ...]) -> list[EntryPoint]:
 
 def _load(source: EntryPoint) -> type[Engine]:
     """The class of an entry point; one line where its package is broken."""
+    cls: type[Engine]
     try:
         cls = source.load()
     except Exception as error:

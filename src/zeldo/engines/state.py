@@ -73,4 +73,4 @@ class Dynamics(ABC, Generic[R]):
 
     def host(self, field: Array) -> np.ndarray:
         """A field in main memory; itself where it is there already."""
-        return field
+        return np.asarray(field)

@@ -35,7 +35,7 @@ class Stepping(Engine):
     """
 
     resumable: ClassVar[bool] = True
-    checkpoint: str | os.PathLike | None = field(default=None, kw_only=True)
+    checkpoint: str | os.PathLike[str] | None = field(default=None, kw_only=True)
     checkpoint_minutes: float = field(default=2.0, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -44,11 +44,11 @@ class Stepping(Engine):
             raise InputError(f"checkpoint = {self.checkpoint!r} is not allowed: give the name of a .npz file")
 
     @abstractmethod
-    def dynamics(self, ics: InitialConditions) -> Dynamics:
+    def dynamics(self, ics: InitialConditions) -> Dynamics[Any]:
         """What a step does to the particles."""
 
     @abstractmethod
-    def timetable(self, ics: InitialConditions, redshifts: Sequence[float]) -> Timetable:
+    def timetable(self, ics: InitialConditions, redshifts: Sequence[float]) -> Timetable[Any]:
         """The steps that lead to these redshifts, from high to low."""
 
     def for_trial(self) -> Self:
@@ -120,7 +120,7 @@ class Keeper:
             self.store.save(view.step, host(view.state.psi), host(view.state.v))
 
 
-def _made(timetable: Timetable[Any], begun: tuple | None) -> int:
+def _made(timetable: Timetable[Any], begun: tuple[int, Any, Any] | None) -> int:
     """Outputs that were made when a checkpoint was written: those on its step too, those after it not yet."""
     if begun is None:
         return 0
