@@ -125,7 +125,7 @@ def run(
     paths = output_paths(output, redshifts) if output is not None else {}
     for path in paths.values():
         check_writable(path)
-    chosen.check(redshifts)
+    chosen.check(redshifts, observers)
     _check_apart(paths.values(), {"ics": universe.get("ics"), "power": universe.get("power"), **vars(chosen)})
     snapshots = []
     for snapshot in chosen.run(initial_conditions(**universe), redshifts, progress, observers):

@@ -59,6 +59,8 @@ class Engine(ABC):
     resumable : bool
         Whether it has the options `checkpoint`, a file from which a killed run goes on to the same bits, and
         `checkpoint_minutes`, how often it is written.
+    observable : bool
+        Whether it has steps, so that observers can look between them.
     start_redshift : float or None
         Where its steps begin: nothing before it can be asked for. None where any redshift can.
     least_n : int
@@ -68,6 +70,7 @@ class Engine(ABC):
     name: ClassVar[str]
     revision: ClassVar[int] = 1
     resumable: ClassVar[bool] = False
+    observable: ClassVar[bool] = False
 
     @property
     def start_redshift(self) -> float | None:
@@ -132,13 +135,13 @@ class Engine(ABC):
         InputError
             Before any work.
         """
-        wanted = self.check(redshifts)
-        if observers:
-            raise InputError(f"engine {self.name} has no steps to observe: give no observers")
+        wanted = self.check(redshifts, observers)
         return self.evolve(ics, wanted, progress or silent)
 
-    def check(self, redshifts: Sequence[float]) -> list[float]:
-        """The redshifts from high to low, each once; `InputError` for one that this engine cannot reach."""
+    def check(self, redshifts: Sequence[float], observers: Sequence[Observer] = ()) -> list[float]:
+        """The redshifts from high to low, each once; `InputError` for what this engine cannot do."""
+        if observers and not self.observable:
+            raise InputError(f"engine {self.name} has no steps to observe: give no observers")
         return check_redshifts(
             redshifts, MAX_REDSHIFT if self.start_redshift is None else self.start_redshift
         )

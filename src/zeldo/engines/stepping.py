@@ -35,6 +35,7 @@ class Stepping(Engine):
     """
 
     resumable: ClassVar[bool] = True
+    observable: ClassVar[bool] = True
     checkpoint: str | os.PathLike[str] | None = field(default=None, kw_only=True)
     checkpoint_minutes: float = field(default=2.0, kw_only=True)
 
