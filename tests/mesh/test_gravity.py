@@ -156,18 +156,21 @@ def test_combine_makes_a_new_field_or_fills_the_one_given(device, terms):
 
 
 @BOTH
-@pytest.mark.parametrize("terms", [0, 2])
-def test_advance_is_a_kick_and_then_a_drift(device, terms):
+@pytest.mark.parametrize(("terms", "kicks"), [(0, True), (2, True), (2, False)])
+def test_advance_is_a_kick_and_then_a_drift(device, terms, kicks):
     g = gravity(BOX, 8, device=device)
     psi, v, force, *fields = (wild(8, seed).astype(float) for seed in range(3 + terms))
-    more = [(0.3, -1.5, fields[0]), (-0.2, 0.4, fields[1])] if terms else []
-    kicked = 0.7 * v + 1.4 * force + sum(k * field for k, _, field in more)
-    moved = psi + 0.6 * kicked + sum(d * field for _, d, field in more)
+    kick, drift = (0.7, 1.4, 0.3, -0.2), (0.6, -1.5, 0.4)
+    if kicks:
+        kicked = sum(k * field for k, field in zip(kick, (v, force, *fields), strict=False))
+    else:
+        kicked = v
+    moved = psi + sum(d * field for d, field in zip(drift, (kicked, *fields), strict=False))
     psi, v, force, *fields = (g.array(field.astype(np.float32)) for field in (psi, v, force, *fields))
-    more = [(k, d, field) for (k, d, _), field in zip(more, fields, strict=True)]
+    force = force if kicks else None
     before = [g.numpy(field).copy() for field in (psi, v)]
     for donate in (False, True):
-        after = g.advance(psi, v, force, (0.7, 1.4), 0.6, *more, donate=donate)
+        after = g.advance(psi, v, force, kick, drift, fields, donate=donate)
         np.testing.assert_allclose(g.numpy(after[1]), kicked, atol=2e-5)
         np.testing.assert_allclose(g.numpy(after[0]), moved, atol=4e-5)
         if donate:

@@ -21,37 +21,22 @@ from zeldo.mesh.gravity import Gravity
 Frame = tuple[Array, ...]  # psi_lin and grad phi2 of 2LPT, or nothing
 
 
-def step(state: State, row: Row, force: Gravity, frame: Frame = (), *, donate: bool = False) -> State:
+def step(state: State, row: Row, gravity: Gravity, frame: Frame = (), *, donate: bool = False) -> State:
     """Kick at a0, drift to a1, force there."""
-    psi, v = kick_and_drift(state, row, force, frame, donate=donate)
-    return State(row.a1, psi, v, take(force, psi, row, out=state.force if donate else None))
+    psi, v = gravity.advance(state.psi, state.v, state.force, row.kick, row.drift, frame, donate=donate)
+    return State(row.a1, psi, v, take(gravity, psi, row, out=state.force if donate else None))
 
 
-def take(force: Gravity, psi: Array, row: Row, out: Array | None = None) -> Array | None:
+def take(gravity: Gravity, psi: Array, row: Row, out: Array | None = None) -> Array | None:
     """F at the end of a row, on a mesh where that row puts it; None where it takes none."""
     none = row.offset != row.offset  # NaN; a tensor too says so
-    return None if none else force(psi, row.offset, out)
+    return None if none else gravity(psi, row.offset, out)
 
 
-def kick_and_drift(
-    state: State, row: Row, on: Gravity, frame: Frame = (), *, donate: bool = False
-) -> tuple[Array, Array]:
-    """psi and v of the next state: v <- alpha v + beta F + (what the frame moves), psi <- psi + drift v + (the same)."""
-    (alpha, beta, *kicks), (drift, *drifts) = row.kick, row.drift
-    if state.force is None:  # the first kick of a frame: nothing is beyond 2LPT yet
-        moves = zip(drifts, frame, strict=False)
-        psi = on.combine(state.psi if donate else None, (1.0, state.psi), (drift, state.v), *moves)
-        return psi, state.v if donate else state.v + 0
-    terms = zip(kicks, drifts, frame, strict=False)
-    return on.advance(state.psi, state.v, state.force, (alpha, beta), drift, *terms, donate=donate)
-
-
-def velocity(state: State, row: Row, on: Gravity, frame: Frame = ()) -> Array:
+def velocity(state: State, row: Row, gravity: Gravity, frame: Frame = ()) -> Array:
     """Peculiar velocity once the kick is done that the state is owed, km/s."""
-    fields = (
-        (weight, field) for weight, field in zip(row.close, (state.v, state.force, *frame), strict=False)
-    )
-    return on.combine(None, *((weight, field) for weight, field in fields if field is not None))
+    terms = zip(row.close, (state.v, state.force, *frame), strict=False)
+    return gravity.combine(None, *((weight, field) for weight, field in terms if field is not None))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ One cloud-in-cell window is divided out to the power `deconvolution` (0: none, 1
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,16 +50,17 @@ class Gravity(Protocol):
         self,
         psi: Array,
         v: Array,
-        force: Array,
-        kick: tuple[float, float],
-        drift: float,
-        *terms: tuple[float, float, Array],
+        force: Array | None,
+        kick: Sequence[float],
+        drift: Sequence[float],
+        frame: Sequence[Array] = (),
+        *,
         donate: bool = False,
     ) -> tuple[Array, Array]:
-        """psi and v after v <- alpha v + beta force + sum of k x field, then psi <- psi + drift v + sum of d x field.
+        """psi and v after v <- kick . (v, force, *frame), then psi <- psi + drift . (v, *frame).
 
-        kick: alpha and beta. terms: none, or two (k, d, field). donate: psi and v are nobody's any more, so that the
-        new ones may take their place.
+        kick, drift: weights; those of a frame's fields count where there is one. force: where it is None v stays as it
+        is. frame: none or two fields. donate: psi and v are nobody's any more, so that the new ones may take their place.
         """
 
 
@@ -165,14 +166,19 @@ class NumbaGravity:
         self,
         psi: np.ndarray,
         v: np.ndarray,
-        force: np.ndarray,
-        kick: tuple[float, float],
-        drift: float,
-        *terms: tuple[float, float, np.ndarray],
+        force: np.ndarray | None,
+        kick: Sequence[float],
+        drift: Sequence[float],
+        frame: Sequence[np.ndarray] = (),
+        *,
         donate: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         psi, v = (psi, v) if donate else (psi.copy(), v.copy())
-        self.kernels.advance(psi, v, force, kick, drift, *terms)
+        if force is None:
+            self.combine(psi, (1.0, psi), *zip(drift, (v, *frame), strict=False))
+        else:
+            terms = zip(kick[2:], drift[1:], frame, strict=False)
+            self.kernels.advance(psi, v, force, (kick[0], kick[1]), drift[0], *terms)
         return psi, v
 
     def array(self, field: np.ndarray) -> np.ndarray:
@@ -234,13 +240,16 @@ class TorchGravity:
         self,
         psi: Array,
         v: Array,
-        force: Array,
-        kick: tuple[float, float],
-        drift: float,
-        *terms: tuple[float, float, Array],
+        force: Array | None,
+        kick: Sequence[float],
+        drift: Sequence[float],
+        frame: Sequence[Array] = (),
+        *,
         donate: bool = False,
     ) -> tuple[Array, Array]:
-        kicked = [(kick[0], v), (kick[1], force), *((k, field) for k, _, field in terms)]
-        v = self.combine(v if donate else None, *kicked)
-        moved = [(1.0, psi), (drift, v), *((d, field) for _, d, field in terms)]
-        return self.combine(psi if donate else None, *moved), v
+        if force is not None:
+            v = self.combine(v if donate else None, *zip(kick, (v, force, *frame), strict=False))
+        elif not donate:
+            v = v.clone()
+        moved = zip(drift, (v, *frame), strict=False)
+        return self.combine(psi if donate else None, (1.0, psi), *moved), v
