@@ -18,8 +18,9 @@ from benchmarks.p3m_runs import AS_FINE, FINE, GADGET, last, plan, print_compari
 from benchmarks.p3m_speed import speed
 from benchmarks.record import Record
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines.p3m.dynamics import PairDynamics
 from zeldo.engines.p3m.energy import energies
-from zeldo.engines.p3m.engine import P3M, Simulation
+from zeldo.engines.p3m.engine import P3M
 from zeldo.engines.p3m.steps import Weights, schedule
 from zeldo.files.reference import read_reference
 from zeldo.initial.conditions import InitialConditions
@@ -181,20 +182,20 @@ def far(record: Record, n: int, cosmologies: Sequence[Cosmology]) -> None:
 def energy(record: Record, n: int) -> None:
     """d(a (T + U)) = - T da, and the sum of momenta."""
     heading(f"Energy and momentum, {n}^3 particles to z = 0")
-    simulation = Simulation(P3M(), realisation(n))
-    simulation.start()
-    mesh_steps = plan(simulation.engine, simulation.ics)
-    records = [(mesh_steps[0].start, *energies(simulation, mesh_steps[0].start))]
+    dynamics = PairDynamics(P3M(), realisation(n))
+    begin, *mesh_steps = plan(dynamics.engine, dynamics.ics)
+    state = dynamics.start(begin)
+    records = [(state.a, *energies(dynamics, state))]
     for step in mesh_steps:
-        simulation.step(step)
-        records.append((step.end, *energies(simulation, step.end)))
+        state = dynamics.step(state, step, donate=True)
+        records.append((state.a, *energies(dynamics, state)))
     a, kinetic, potential = np.array(records).T
     work = np.concatenate([[0], np.cumsum(0.5 * (kinetic[1:] + kinetic[:-1]) * np.diff(a))])
     change = a * potential - a[0] * potential[0]
     residual = (a * (kinetic + potential) - a[0] * (kinetic + potential)[0] + work) / np.abs(change[-1])
-    about = {"engine": "p3m", "ics": "seed=7", "n": n, "box": simulation.ics.box, "z": 0}
+    about = {"engine": "p3m", "ics": "seed=7", "n": n, "box": dynamics.ics.box, "z": 0}
     bar(record, "layzer_irvine_residual_over_change_of_aU", float(np.abs(residual).max()), 0.01, **about)
-    p = simulation.p.reshape(3, -1).astype(np.float64)
+    p = state.v.reshape(3, -1).astype(np.float64)
     drift = float(np.abs(p.mean(1)).max() / np.sqrt((p**2).sum(0)).mean())
     bar(record, "mean_momentum_over_mean_size", drift, 1e-5, **about)
 

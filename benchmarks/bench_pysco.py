@@ -92,7 +92,7 @@ class Ours:
 
     def __init__(self, snapshot: Snapshot, m: int, gradient: str):
         # PySCo divides out both windows
-        self.gravity = gravity(snapshot.n, snapshot.box, m, gradient=gradient, deconvolution=2.0)
+        self.gravity = gravity(snapshot.box, m, gradient=gradient, deconvolution=2.0)
         self.psi, self.v = snapshot.psi.copy(), np.zeros_like(snapshot.psi)
         self.f = np.zeros_like(self.psi)
 

@@ -85,7 +85,7 @@ def _stages(ics: InitialConditions, runs: int, record: Record, about: dict) -> N
     psi = next(iter(engine("cola", steps=STEPS).run(ics, [0.0]))).psi
     for factor, gradient in ((1, "difference"), (2, "difference"), (2, "spectral")):
         m = factor * ics.n
-        force = gravity(ics.n, ics.box, m, gradient=gradient)
+        force = gravity(ics.box, m, gradient=gradient)
         heading(f"One force: {ics.n}^3 particles at z = 0, mesh {m}^3, gradient {gradient}")
         force(psi)
         whole = Timing()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.output import table
 from zeldo.engines.p3m.engine import P3M
-from zeldo.engines.p3m.steps import MeshStep, longest_step, schedule
+from zeldo.engines.p3m.steps import MeshStep
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics import K_SHOWN, Comparison
@@ -19,9 +19,8 @@ def last(engine: P3M, ics: InitialConditions) -> Snapshot:
 
 
 def plan(engine: P3M, ics: InitialConditions) -> list[MeshStep]:
-    """The mesh steps of a run to z = 0."""
-    longest = longest_step(ics, engine.mesh_step, engine.crossing)
-    return schedule(engine.start_redshift, [0.0], longest)
+    """The start of a run to z = 0, and its mesh steps."""
+    return list(engine.timetable(ics, [0.0]).rows)
 
 
 def spelled(**options: float) -> str:

@@ -13,7 +13,8 @@ from benchmarks.machine import COLUMNS, cells, measure, threads
 from benchmarks.output import bar, heading, table
 from benchmarks.p3m_runs import last, plan
 from benchmarks.record import Record
-from zeldo.engines.p3m.engine import P3M, Simulation
+from zeldo.engines.p3m.dynamics import PairDynamics
+from zeldo.engines.p3m.engine import P3M
 from zeldo.engines.p3m.mesh_kernels import deal
 from zeldo.engines.p3m.pair_force import count_work, pieces
 from zeldo.initial.conditions import InitialConditions
@@ -24,42 +25,42 @@ def speed(record: Record, n: int) -> None:
     heading(f"Parts of a step, {n}^3 particles")
     ics = realisation(n)
     engine = P3M()
-    simulation = Simulation(engine, ics)
-    simulation.start()
+    dynamics = PairDynamics(engine, ics)
+    begin = dynamics.start(plan(engine, ics)[0])
     rows = []
     coarse = P3M(mesh_step=0.15, pair_accuracy=0.5)
-    states = {49: simulation.psi.copy(), 0: last(coarse, ics).psi}
+    states = {49: begin.psi, 0: last(coarse, ics).psi}
     for z, psi in states.items():
-        simulation.cells.sort(psi)
+        dynamics.cells.sort(psi)
         timings = {
-            "sort": measure(lambda psi=psi: simulation.cells.sort(psi)),
-            "pair force": measure(lambda: simulation.pairs(simulation.near)),
-            "mesh force": measure(lambda: simulation.mesh(simulation.far)),
+            "sort": measure(lambda psi=psi: dynamics.cells.sort(psi)),
+            "pair force": measure(lambda: dynamics.pairs(begin.force.near)),
+            "mesh force": measure(lambda: dynamics.mesh(begin.force.far)),
         }
         for part, timing in timings.items():
             rows.append([f"z = {z}: {part}", *cells(timing)])
             record.timing(timing, engine="p3m", ics="seed=7", n=n, box=ics.box, z=z, field=part)
     table(["", *COLUMNS], rows)
-    scaling(record, simulation, states[0])
+    scaling(record, dynamics, states[0])
     cores(record, ics)
 
 
-def scaling(record: Record, simulation: Simulation, psi: np.ndarray) -> None:
+def scaling(record: Record, dynamics: PairDynamics, psi: np.ndarray) -> None:
     """The last mesh step with its pair steps, on one thread and on all: what does not run in parallel."""
     import numba
 
-    step = plan(simulation.engine, simulation.ics)[-1]
+    rows = plan(dynamics.engine, dynamics.ics)
     most = threads()
     timings = {}
     for count in (1, most):
         numba.set_num_threads(count)
-        simulation.resume(psi.copy(), np.zeros_like(psi))
-        timings[count] = measure(lambda: simulation.step(step), 3)
+        state = dynamics.arrive(rows[-2], psi, np.zeros_like(psi))
+        timings[count] = measure(lambda state=state: dynamics.step(state, rows[-1]), 3)  # type: ignore[misc]
     table(["last mesh step", *COLUMNS], [[f"{count} threads", *cells(one)] for count, one in timings.items()])
-    n, box = simulation.ics.n, simulation.ics.box
+    n, box = dynamics.ics.n, dynamics.ics.box
     about = {"engine": "p3m", "ics": "seed=7", "n": n, "box": box, "z": 0}
     for count in (2, 16):
-        pair, mesh = balance(simulation, count)
+        pair, mesh = balance(dynamics, count)
         print(
             f"Dealt to {count} threads, the most that one gets over the mean: {pair:.3f} of pairs, {mesh:.3f} of mesh."
         )
@@ -100,9 +101,9 @@ def cores(record: Record, ics: InitialConditions) -> None:
     bar(record, "wall_on_16_over_2_threads", wall[16] / wall[2], 0.2, **about)
 
 
-def balance(simulation: Simulation, threads: int) -> tuple[float, float]:
+def balance(dynamics: PairDynamics, threads: int) -> tuple[float, float]:
     """The most work that one of many threads gets, over the mean: pairs, and particles read from the mesh. Not a timing."""
-    listed, work = simulation.cells, simulation.pairs.work
+    listed, work = dynamics.cells, dynamics.pairs.work
     count_work(listed.start, listed.count, work)
     busy = np.zeros(threads)
     for first, after in pieces(work, threads):

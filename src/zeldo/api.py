@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.engines.registry import Engine, Progress, check_redshifts, engine_class, plain
+from zeldo.engines.base import Engine, Observer, Progress
+from zeldo.engines.checks import check_redshifts
 from zeldo.engines.registry import engine as make_engine
+from zeldo.engines.registry import engine_class, plain
 from zeldo.errors import InputError
 from zeldo.files import check_writable, write
 from zeldo.files.saved import saved
@@ -102,32 +104,34 @@ def _cosmology(cosmology: Any, changes: dict[str, Any]) -> Cosmology:
 @checked_keywords(initial_conditions)
 def run(
     *,
-    engine: PathLike = "cola",
+    engine: PathLike | Engine = "cola",
     redshift: float | Sequence[float] | None = None,
     steps: int | None = None,
     mesh_factor: float | None = None,
     extrapolate: bool = False,
     output: PathLike | None = None,
     progress: Progress | None = None,
+    observers: Sequence[Observer] = (),
     **universe: Any,
 ) -> list[Snapshot]:
     """Evolve a universe; snapshots from high redshift to low, written to `output` where it is given.
 
     Snapshots that are written do not stay in memory: `psi` and `vel` of what is returned are read from its file.
 
-    engine: a name or a file of a network's weights, with further options as "cola:start_redshift=19". redshift: one or
-    several, 0 where None. steps, mesh_factor: of the engine, its own defaults where None. extrapolate: lets a network
-    leave the ranges of its model card. output: .hdf5 or .npz; with several redshifts each file gets _z1 and so on before
-    the suffix. universe: the arguments of `initial_conditions`. Raises `InputError` before any work.
+    engine: a name or a file of a network's weights, with further options as "cola:start_redshift=19", or an `Engine`.
+    redshift: one or several, 0 where None. steps, mesh_factor: of the engine, its own defaults where None. extrapolate:
+    lets a network leave the ranges of its model card. output: .hdf5 or .npz; with several redshifts each file gets _z1
+    and so on before the suffix. observers: called between steps with a view of the particles, see `Engine.run`.
+    universe: the arguments of `initial_conditions`. Raises `InputError` before any work.
     """
     chosen = parse_engine(engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
     redshifts = redshift_list(redshift)
     paths = output_paths(output, redshifts) if output is not None else {}
     for path in paths.values():
         check_writable(path)
-    check_start(chosen, redshifts)
+    chosen.check(redshifts, observers)
     _check_apart(paths.values(), {"ics": universe.get("ics"), "power": universe.get("power"), **vars(chosen)})
-    outputs = chosen.run(initial_conditions(**universe), redshifts, progress)
+    outputs = chosen.run(initial_conditions(**universe), redshifts, progress, observers)
     # `map` holds no output while the engine makes the next one
     return list(map(partial(_written, paths), outputs) if paths else outputs)
 
@@ -145,10 +149,24 @@ def _check_apart(outputs: Iterable[Path], inputs: Mapping[str, Any]) -> None:
             raise InputError(f"output and {what} are one file, {value}: give the output another name")
 
 
-def parse_engine(text: PathLike, *, optional: bool = False, **options: Any) -> Engine:
-    """An engine from "name" or "name:option=value,...". `options` apply too; with `optional` only where it has them."""
+def parse_engine(text: PathLike | Engine, *, optional: bool = False, **options: Any) -> Engine:
+    """An engine from "name" or "name:option=value,...". `options` apply too; with `optional` only where it has them.
+
+    An `Engine` keeps the options that it has: others beside it are refused, or left out where they are `optional`.
+    """
+    if isinstance(text, Engine):
+        clash = [key for key, value in options.items() if value is not None]
+        if clash and not optional:
+            raise InputError(
+                f"engine {text.name} is an object with its options, so {clash[0]} cannot be given too: make it with that"
+            )
+        return text
+    if isinstance(text, type) and issubclass(text, Engine):
+        raise InputError(f"an engine is made from the class: write {text.__name__}()")
     if not isinstance(text, str | os.PathLike):
-        raise InputError(f"engine {text!r} is not allowed: give a name such as cola, or a file of weights")
+        raise InputError(
+            f"engine {text!r} is not allowed: give a name such as cola, a file of weights, or a zeldo.Engine object"
+        )
     name, _, tail = os.fspath(text).partition(":")
     options = {key: _whole(plain(value)) for key, value in options.items()}
     given: dict[str, Any] = {}
@@ -160,7 +178,7 @@ def parse_engine(text: PathLike, *, optional: bool = False, **options: Any) -> E
             )
         given[key.strip().replace("-", "_")] = _value(value.strip())
     if optional:
-        known = {one.name for one in fields(engine_class(name))}
+        known = engine_class(name).options()
         options = {key: value for key, value in options.items() if key in known}
     clash = [key for key in options if key in given and options[key] is not None]
     if clash and not optional:
@@ -192,13 +210,6 @@ def redshift_list(redshift: float | Sequence[float] | None) -> list[float]:
     except TypeError:
         raise InputError(f"redshift {redshift!r} is not allowed: give a number or a list of them") from None
     return check_redshifts(values)
-
-
-def check_start(one: Engine, redshifts: list[float]) -> None:
-    """Before any work: engines that start somewhere refuse what lies before."""
-    start = getattr(one, "start", None) or getattr(one, "start_redshift", None)
-    if start is not None:
-        check_redshifts(redshifts, start)
 
 
 def output_paths(output: PathLike, redshifts: Sequence[float]) -> dict[float, Path]:

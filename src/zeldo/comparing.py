@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeldo.api import PathLike, check_start, initial_conditions, parse_engine, redshift_list
-from zeldo.engines.registry import MODULES, Engine
+from zeldo.api import PathLike, initial_conditions, parse_engine, redshift_list
+from zeldo.engines.base import Engine
+from zeldo.engines.registry import names
 from zeldo.errors import InputError
 from zeldo.files.atomic import directory
 from zeldo.initial.conditions import InitialConditions
@@ -35,8 +36,8 @@ class CompareResult:
 @checked_keywords(initial_conditions)
 def compare(
     *,
-    engine: PathLike | Sequence[PathLike],
-    reference: str | PathLike | Snapshot | None = None,
+    engine: PathLike | Engine | Sequence[PathLike | Engine],
+    reference: PathLike | Engine | Snapshot | None = None,
     redshift: float | Sequence[float] | None = None,
     steps: int | None = None,
     mesh_factor: float | None = None,
@@ -48,24 +49,25 @@ def compare(
 ) -> CompareResult:
     """Engines against a reference on the same initial conditions: accuracy, time and memory of each.
 
-    engine: one or several names, with options as "cola:mesh_factor=2". reference: a file of a reference run, a snapshot
-    (file), or an engine; by default the particles of the reference file given as `ics`, else `p3m`. redshift: by default
-    0, or that of the reference snapshot. steps, mesh_factor, extrapolate: for every engine that has them. output: a
-    directory for index.html and comparison.json. watch: makes a context manager that gives a progress callback, called
-    with the engine's name. universe: the arguments of `initial_conditions`; by default those of the reference file.
+    engine: one or several names, with options as "cola:mesh_factor=2", files of weights, or `Engine` objects.
+    reference: a file of a reference run, a snapshot (file), or an engine; by default the particles of the reference file
+    given as `ics`, else `p3m`. redshift: by default 0, or that of the reference snapshot. steps, mesh_factor, extrapolate:
+    for every engine given by name that has them. output: a directory for index.html and comparison.json. watch: makes a
+    context manager that gives a progress callback, called with the engine's name. universe: the arguments of
+    `initial_conditions`; by default those of the reference file.
     """
-    names: list[Any] = [engine] if isinstance(engine, str) or not isinstance(engine, Iterable) else [*engine]
-    chosen = _engines(names, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
+    given: list[Any] = [engine] if isinstance(engine, str) or not isinstance(engine, Iterable) else [*engine]
+    chosen = _engines(given, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
     with nullcontext() if output is None else directory(output):
         ics, truth, name = _truth(reference, redshift, universe)
         if redshift is None:
             redshift = _default(truth) if isinstance(truth, dict) else 0.0
         redshifts = redshift_list(redshift)
         for one in chosen:
-            check_start(one, redshifts)
+            one.check(redshifts)
         watch = watch or _unwatched
         if not isinstance(truth, dict):
-            check_start(truth, redshifts)
+            truth.check(redshifts)
             with watch(f"reference {truth.name}") as progress:
                 truth = {one.redshift: one for one in truth.run(ics, redshifts, progress)}
         matched = {one.redshift: one for one in (_nearest(truth, z) for z in redshifts)}
@@ -81,14 +83,15 @@ def _nearest(truth: dict[float, Snapshot], redshift: float) -> Snapshot:
     return truth[z]
 
 
-def _engines(names: Sequence[PathLike], **options: Any) -> list[Engine]:
+def _engines(given: Sequence[PathLike | Engine], **options: Any) -> list[Engine]:
     """Each with the options that it has; one that none of them has is refused."""
-    if not names:
+    if not given:
         raise InputError("no engine was given: name at least one, such as cola")
-    chosen = [parse_engine(name, optional=True, **options) for name in names]
+    chosen = [parse_engine(each, optional=True, **options) for each in given]
+    takers = [made for made, each in zip(chosen, given, strict=True) if made is not each]
     for key, value in options.items():
-        if value is not None and not any(hasattr(one, key) for one in chosen):
-            parse_engine(names[0], **{key: value})
+        if value is not None and not any(key in made.options() for made in takers):
+            parse_engine(given[0], **{key: value})
     return chosen
 
 
@@ -136,11 +139,9 @@ def warm_up(one: Engine, ics: InitialConditions, redshifts: Sequence[float] = (0
     """Runs the engine on a few particles, so that what is timed afterwards compiles and imports nothing."""
     import numpy as np
 
-    n = getattr(one, "least_n", 8)
+    n = one.least_n
     tiny = InitialConditions(ics.spacing * n, n, ics.cosmology, np.zeros((n, n, n), np.float32))
-    # of the run itself: a file that it resumes from, and pieces that this box may be too small for
-    own = {each.name: None for each in fields(one) if each.name in ("checkpoint", "tiles")}  # type: ignore[arg-type]
-    list(replace(one, **own).run(tiny, redshifts))  # type: ignore[type-var]
+    list(one.for_trial().run(tiny, redshifts))
 
 
 @contextmanager
@@ -154,7 +155,7 @@ def _default(truth: dict[float, Snapshot]) -> float:
 
 
 def _truth(
-    reference: str | PathLike | Snapshot | None, redshift: Any, universe: dict[str, Any]
+    reference: PathLike | Engine | Snapshot | None, redshift: Any, universe: dict[str, Any]
 ) -> tuple[InitialConditions, dict[float, Snapshot] | Engine, str]:
     """Initial conditions, and the reference: snapshots by redshift or an engine; and its name."""
     from zeldo.files import read
@@ -166,14 +167,16 @@ def _truth(
     if isinstance(reference, Snapshot):
         ics = initial_conditions(**universe)
         return ics, {reference.redshift: _same_universe(reference, ics)}, reference.engine
+    if isinstance(reference, Engine):
+        return initial_conditions(**universe), reference, reference.name
     name = "p3m" if reference is None else os.fspath(reference)
-    if name.partition(":")[0] in MODULES:
+    if name.partition(":")[0] in names():
         return initial_conditions(**universe), parse_engine(name), name
     if name in SHIPPED and not Path(name).exists():
         name = str(reference_path(name))
     if not Path(name).is_file():
         raise InputError(
-            f"reference {name!r} is neither a file nor an engine nor {', '.join(SHIPPED)}: engines are {', '.join(MODULES)}"
+            f"reference {name!r} is neither a file nor an engine nor {', '.join(SHIPPED)}: engines are {', '.join(names())}"
         )
     if Path(name).suffix == ".npz" and is_reference(name):
         own, snapshots = read_reference(name)

@@ -3,7 +3,6 @@
 Every message is one line: what was given, what is allowed, what to do next.
 """
 
-
 AGAIN = "copy or make it again"  # what to do with a damaged file
 
 

@@ -3,30 +3,33 @@
 import dataclasses
 import errno
 import threading
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from teachers import second_order
 from zeldo.datasets.dataset import make_dataset
+from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.initial.linear import initial_conditions
 from zeldo.store.runs import RunStore
 
 
 @dataclasses.dataclass(frozen=True)
-class Teacher:
+class Teacher(Engine):
     """Second-order theory with a counter of its runs, that can break off, and a checkpoint."""
 
+    name: ClassVar[str] = "stand-in"
+    resumable: ClassVar[bool] = True
     strength: float = 1.0
     checkpoint: str | None = None
 
     runs = []  # noqa: RUF012
     broken = set()  # noqa: RUF012
 
-    def run(self, ics, redshifts, progress=None):
-        if progress:
-            progress(1, 2, "half way")
+    def evolve(self, ics, redshifts, progress):
+        progress(1, 2, "half way")
         for one in second_order(ics, redshifts):
             yield dataclasses.replace(one, settings={"strength": self.strength})
             if ics.seed in self.broken:

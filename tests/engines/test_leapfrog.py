@@ -7,8 +7,10 @@ import pytest
 from waves import QUIJOTE, difference, universe
 
 from zeldo.cosmology.background import expansion, growth
-from zeldo.engines.leapfrog import evolve
+from zeldo.engines.driver import evolve
+from zeldo.engines.leapfrog import Leapfrog, step
 from zeldo.engines.steppers import BullFrog, Cola, FastPM, merged, second_slope
+from zeldo.engines.table import Table, timetable
 from zeldo.initial.lpt import displacements
 from zeldo.mesh.gravity import gravity
 
@@ -17,7 +19,7 @@ START, STEPS = 9.0, 4
 
 def plain(ics, stepper, relative):
     """(psi, vel) after each step from the start to today: kick, drift, kick; with `relative` of what 2LPT leaves (COLA)."""
-    mesh, grow = gravity(ics.n, ics.box, ics.n), growth(QUIJOTE)
+    mesh, grow = gravity(ics.box, ics.n), growth(QUIJOTE)
     first, second = (field.astype(float) for field in displacements(ics))
     times = np.linspace(1 / (1 + START), 1, STEPS + 1)
     offsets = itertools.cycle((0.5, 0.0))
@@ -50,18 +52,72 @@ def plain(ics, stepper, relative):
         yield (x + psi, unit * (v + slope)) if relative else (x, unit * v)
 
 
+def steps_of(stepper, relative):
+    """The timetable of the steps in `plain`."""
+    return timetable(QUIJOTE, stepper, steps=STEPS, start_redshift=START, redshifts=[0.0], moving=relative)
+
+
 @pytest.mark.parametrize(
     ("stepper", "relative"), [(Cola, True), (BullFrog, False), (FastPM, False), (BullFrog, True)]
 )
 def test_steps_are_kick_drift_kick(stepper, relative):
     """The loop joins the kick that closes a step to the one that opens the next, and moves 2LPT with the particles."""
     ics, chosen = universe(), stepper(QUIJOTE)
-    times = np.linspace(1 / (1 + START), 1, STEPS + 1)[1:]
-    options = {"steps": STEPS, "start_redshift": START, "relative_to_lpt": relative, "progress": None}
-    ours = evolve(ics, list(1 / times - 1), stepper=chosen, gravity=gravity(ics.n, ics.box, ics.n), **options)
-    for (_, psi, vel), (psi_plain, vel_plain) in zip(ours, plain(ics, chosen, relative), strict=True):
-        assert difference(psi, psi_plain) < 1e-5
-        assert difference(vel, vel_plain) < 3e-5
+    table = steps_of(chosen, relative)
+    views = evolve(Leapfrog(ics, gravity(ics.box, ics.n), relative), table, lambda *told: None)
+    assert next(views).step == 0
+    # the next step writes over what a view shows: each is looked at before it
+    for view, (psi_plain, vel_plain) in zip(views, plain(ics, chosen, relative), strict=True):
+        assert difference(view.psi, psi_plain) < 1e-5
+        assert difference(view.velocity, vel_plain) < 3e-5
+
+
+@pytest.mark.parametrize("device", ["cpu", "torch"])
+@pytest.mark.parametrize(("stepper", "relative"), [(Cola, True), (BullFrog, False)])
+def test_a_step_changes_nothing_that_it_is_given_and_donation_changes_no_bit(stepper, relative, device):
+    ics, table = universe(), steps_of(stepper(QUIJOTE), relative)
+    dynamics = Leapfrog(ics, gravity(ics.box, ics.n, device=device), relative)
+    state = dynamics.start(table.rows[0])
+    for row in table.rows[1:]:
+        before = [np.array(field) for field in (state.psi, state.v)]
+        force = None if state.force is None else np.array(state.force)
+        after = step(state, row, dynamics.gravity, dynamics.frame)
+        np.testing.assert_array_equal(before, [np.array(state.psi), np.array(state.v)])
+        if force is not None:
+            np.testing.assert_array_equal(force, np.array(state.force))
+        donated = step(state, row, dynamics.gravity, dynamics.frame, donate=True)
+        assert donated.psi is state.psi and after.psi is not state.psi
+        for name in ("psi", "v", "force"):
+            np.testing.assert_array_equal(np.array(getattr(after, name)), np.array(getattr(donated, name)))
+        state = donated
+
+
+def test_gradients_run_through_steps_and_their_table():
+    """By torch, against differences of runs with a coefficient a little larger and smaller."""
+    torch = pytest.importorskip("torch")
+    ics, plain_table = universe(8, 40.0), steps_of(BullFrog(QUIJOTE), False).rows
+    dynamics = Leapfrog(ics, gravity(ics.box, 16, device="torch"))
+
+    def loss(table):
+        state = dynamics.start(table[0])
+        for i in range(1, len(table)):
+            state = dynamics.step(state, table[i])
+        return (state.psi.double() ** 2).mean()
+
+    def tensor(column):
+        return torch.tensor(column, requires_grad=True)
+
+    table = plain_table.map(tensor)
+    loss(table).backward()
+    for name, place in (("kick", (2, 1)), ("drift", (1, 0)), ("kick", (0, 3))):
+        slope = float(getattr(table.columns, name).grad[place])
+        sides = []
+        for change in (1e-2, -1e-2):
+            column = getattr(plain_table.columns, name).copy()
+            column[place] += change
+            columns = plain_table.columns._replace(**{name: column})
+            sides.append(float(loss(Table(columns))))
+        assert slope == pytest.approx((sides[0] - sides[1]) / 2e-2, rel=0.02)
 
 
 def test_a_merged_kick_is_one_after_the_other():

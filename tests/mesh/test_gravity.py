@@ -23,7 +23,7 @@ def one_thread():
 
 def force_of(psi, m, offset=0.5, device="cpu", **options):
     """F (3, n, n, n) in main memory."""
-    g = gravity(psi.shape[1], BOX, m, device=device, **options)
+    g = gravity(BOX, m, device=device, **options)
     return g.numpy(g(g.array(psi), offset))
 
 
@@ -144,7 +144,7 @@ def test_the_axes_are_equal(device, gradient):
 @BOTH
 @pytest.mark.parametrize("terms", [2, 3, 4])
 def test_combine_makes_a_new_field_or_fills_the_one_given(device, terms):
-    g, fields = gravity(8, BOX, 8, device=device), [wild(8, seed) for seed in range(4)]
+    g, fields = gravity(BOX, 8, device=device), [wild(8, seed) for seed in range(4)]
     before = [field.copy() for field in fields]
     weighted = list(zip([0.5, -2.0, 3.0, 0.25], map(g.array, fields), strict=True))[:terms]
     expected = sum(factor * g.numpy(field).astype(float) for factor, field in weighted)
@@ -156,24 +156,55 @@ def test_combine_makes_a_new_field_or_fills_the_one_given(device, terms):
 
 
 @BOTH
-@pytest.mark.parametrize("terms", [0, 2])
-def test_advance_is_a_kick_and_then_a_drift(device, terms):
-    g = gravity(8, BOX, 8, device=device)
+@pytest.mark.parametrize(("terms", "kicks"), [(0, True), (2, True), (2, False)])
+def test_advance_is_a_kick_and_then_a_drift(device, terms, kicks):
+    g = gravity(BOX, 8, device=device)
     psi, v, force, *fields = (wild(8, seed).astype(float) for seed in range(3 + terms))
-    more = [(0.3, -1.5, fields[0]), (-0.2, 0.4, fields[1])] if terms else []
-    kicked = 0.7 * v + 1.4 * force + sum(k * field for k, _, field in more)
-    moved = psi + 0.6 * kicked + sum(d * field for _, d, field in more)
+    kick, drift = (0.7, 1.4, 0.3, -0.2), (0.6, -1.5, 0.4)
+    if kicks:
+        kicked = sum(k * field for k, field in zip(kick, (v, force, *fields), strict=False))
+    else:
+        kicked = v
+    moved = psi + sum(d * field for d, field in zip(drift, (kicked, *fields), strict=False))
     psi, v, force, *fields = (g.array(field.astype(np.float32)) for field in (psi, v, force, *fields))
-    more = [(k, d, field) for (k, d, _), field in zip(more, fields, strict=True)]
-    g.advance(psi, v, force, (0.7, 1.4), 0.6, *more)
-    np.testing.assert_allclose(g.numpy(v), kicked, atol=2e-5)
-    np.testing.assert_allclose(g.numpy(psi), moved, atol=4e-5)
+    force = force if kicks else None
+    before = [g.numpy(field).copy() for field in (psi, v)]
+    for donate in (False, True):
+        after = g.advance(psi, v, force, kick, drift, fields, donate=donate)
+        np.testing.assert_allclose(g.numpy(after[1]), kicked, atol=2e-5)
+        np.testing.assert_allclose(g.numpy(after[0]), moved, atol=4e-5)
+        if donate:
+            assert after[0] is psi and after[1] is v
+        else:
+            np.testing.assert_array_equal([g.numpy(field) for field in (psi, v)], before)
+
+
+@BOTH
+@GRADIENTS
+def test_mesh_fields_of_a_gravity_are_the_density_and_its_potential(device, gradient):
+    """The force of a lattice that is hardly displaced is minus the potential's slope there."""
+    g, psi = gravity(BOX, 16, gradient=gradient, device=device), wild(8)
+    field = g.array(psi)
+    density, potential = g.numpy(g.density(field)), g.numpy(g.potential(field))
+    assert density.shape == potential.shape == (16, 16, 16)
+    assert density.mean(dtype=float) == pytest.approx(1, rel=1e-5) and density.min() >= 0
+    k = 2 * np.pi * np.fft.fftfreq(16, BOX / 16)
+    modes = np.fft.fftn(density) * -1.0
+    squares = k[:, None, None] ** 2 + k[:, None] ** 2 + k**2
+    squares[0, 0, 0] = np.inf
+    expected = modes / squares
+    for axis in range(3):
+        np.moveaxis(expected, axis, 0)[8] = 0  # Nyquist planes are cleared
+    np.testing.assert_allclose(potential, np.fft.ifftn(expected).real, atol=2e-5 * np.abs(potential).max())
+    kept = potential.copy()
+    g(field, 0.5)
+    np.testing.assert_array_equal(kept, potential)
 
 
 @BOTH
 @GRADIENTS
 def test_the_displacements_are_left_alone_and_the_next_force_is_the_same(device, gradient):
-    g, psi = gravity(8, BOX, 16, gradient=gradient, device=device), wild(8)
+    g, psi = gravity(BOX, 16, gradient=gradient, device=device), wild(8)
     field = g.array(psi)
     first = g.numpy(g(field, 0.5)).copy()
     g(g.array(-psi), 0.0)

@@ -20,6 +20,7 @@ from zeldo.configuration import Given, load
 from zeldo.cosmology.power import MODELS, linear_power
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.design import Run, make_design, unfinished
+from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import FULL
 from zeldo.initial.linear import initial_conditions
@@ -79,11 +80,7 @@ def check_dataset(config: DatasetConfig) -> tuple[list[Run], RunStore, list[Run]
 
 def _check(config: DatasetConfig, runs: list[Run]) -> None:
     """`InputError` for an engine, a redshift or a power spectrum that will not do, before anything is made."""
-    from zeldo.engines.registry import MAX_REDSHIFT, check_redshifts
-
-    teacher = _teacher(config, None)
-    start = getattr(teacher, "start", None) or getattr(teacher, "start_redshift", None)
-    check_redshifts(config.redshifts, start or MAX_REDSHIFT)
+    _teacher(config, None).check(config.redshifts)
     if runs and config.power not in MODELS:
         linear_power(runs[0].cosmology, config.power)
 
@@ -151,15 +148,14 @@ def make_run(config: DatasetConfig, run: Run, store: RunStore, progress: Progres
     return row
 
 
-def _teacher(config: DatasetConfig, checkpoint: os.PathLike | None) -> Any:
+def _teacher(config: DatasetConfig, checkpoint: os.PathLike | None) -> Engine:
     from zeldo.engines.registry import engine
 
     if "checkpoint" in config.options:
         raise InputError("the option checkpoint is chosen for each run: leave it out of [options]")
     made = engine(config.engine, **config.options)
-    names = [f.name for f in dataclasses.fields(made)]  # type: ignore[arg-type]
-    if checkpoint is not None and "checkpoint" in names:
-        made = dataclasses.replace(made, checkpoint=checkpoint)  # type: ignore[type-var]
+    if checkpoint is not None and made.resumable:
+        made = dataclasses.replace(made, checkpoint=checkpoint)  # type: ignore[call-arg]
     return made
 
 

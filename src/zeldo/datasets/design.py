@@ -82,7 +82,7 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
     from zeldo.engines.registry import engine
 
     # the defaults too: they may have been others when the store was begun
-    options = vars(engine(config.engine, **config.options))
+    options = engine(config.engine, **config.options).settings
     left = []
     for run in runs:
         if run.run_id not in store:

@@ -9,23 +9,23 @@ from typing import ClassVar
 import numpy as np
 
 from zeldo.cosmology.background import expansion, growth
-from zeldo.engines.registry import Progress, check_redshifts, register
+from zeldo.engines import plans
+from zeldo.engines.base import Engine, Plan, Progress
+from zeldo.engines.registry import register
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.lpt import displacements, linear_displacement
 from zeldo.particles.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
-class _Perturbation:
+class _Perturbation(Engine):
     """psi = D1 psi_lin (+ D2 grad phi2); v = 100 E a (f1 psi1 + f2 psi2) km/s."""
 
-    name: ClassVar[str]
     order: ClassVar[int]
 
-    def run(
-        self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress | None = None
+    def evolve(
+        self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress
     ) -> Iterator[Snapshot]:
-        redshifts = check_redshifts(redshifts)
         grow = growth(ics.cosmology)
         orders = displacements(ics) if self.order > 1 else (linear_displacement(ics),)
         terms = list(zip((grow.d1, grow.d2), (grow.f1, grow.f2), orders, strict=False))
@@ -36,9 +36,11 @@ class _Perturbation:
             for d, f, field in terms:
                 psi += np.float32(d(a)) * field
                 vel += np.float32(unit * f(a) * d(a)) * field
-            yield Snapshot.of(ics, psi, vel, z, self.name)
-            if progress:
-                progress(count, len(redshifts), f"z = {z:g}")
+            yield self.snapshot(ics, psi, vel, z)
+            progress(count, len(redshifts), f"z = {z:g}")
+
+    def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
+        return plans.lattice(n, self.order, len(self.check(redshifts)))
 
 
 @register

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 from typing import ClassVar
 
-from zeldo.engines.registry import Progress, check_redshifts, check_whole, register
+from zeldo.engines.base import Engine, Progress
+from zeldo.engines.checks import check_whole
+from zeldo.engines.registry import register
 from zeldo.errors import InputError
 from zeldo.initial.conditions import MAX_N, InitialConditions
 from zeldo.initial.lpt import linear_displacement
@@ -18,7 +20,7 @@ from zeldo.particles.snapshot import Snapshot
 
 @register
 @dataclass(frozen=True)
-class Network:
+class Network(Engine):
     """The V-Net of de Oliveira et al. 2020 (arXiv:2012.00240), or any network that `zeldo.networks.load` reads.
 
     weights: a file; None is the shipped V-Net. velocity: a file of a network that predicts velocities, for weights that
@@ -52,21 +54,30 @@ class Network:
         """The smallest lattice that the network takes."""
         from zeldo.networks.weights import load
 
-        return max(8, load(self._path).stride)
+        return max(8, load(self.path).stride)
 
     @property
-    def _path(self) -> Path:
+    def path(self) -> Path:
+        """The file of weights."""
         return Path(self.weights) if self.weights else shipped_weights()
 
-    def run(
-        self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress | None = None
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """Files by their names: where they lie decides nothing."""
+        velocity = Path(self.velocity).name if self.velocity else None
+        return {**asdict(self), "weights": self.path.name, "velocity": velocity}
+
+    def for_trial(self) -> Network:
+        """A small box may not hold as many pieces."""
+        return replace(self, tiles=None)
+
+    def evolve(
+        self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress
     ) -> Iterator[Snapshot]:
         from zeldo.networks.field import predict
         from zeldo.networks.weights import load
 
-        redshifts = check_redshifts(redshifts)
-        path = self._path
-        settings = {**asdict(self), "weights": path.name}
+        path = self.path
         nets = [load(path)]
         quantity = nets[0].card.quantity  # type: ignore[union-attr]
         if quantity == "velocity":
@@ -75,7 +86,6 @@ class Network:
             if quantity != "displacement":
                 raise InputError(f"{path} predicts velocities too: leave velocity = {self.velocity} out")
             nets.append(load(Path(self.velocity), quantity="velocity"))
-            settings["velocity"] = Path(self.velocity).name
         psi_lin = linear_displacement(ics)
         total = len(nets) * len(redshifts)
         for count, z in enumerate(redshifts):
@@ -95,7 +105,7 @@ class Network:
             ]
             psi, vel = made[0].psi, made[-1].vel
             assert psi is not None  # by its quantity
-            yield Snapshot.of(ics, psi, vel, z, self.name, settings)
+            yield self.snapshot(ics, psi, vel, z)
 
 
 def shipped_weights() -> Path:
@@ -106,7 +116,5 @@ def shipped_weights() -> Path:
     return path
 
 
-def _part(progress: Progress | None, count: int, total: int, z: float):  # type: ignore[no-untyped-def]
-    if progress is None:
-        return None
+def _part(progress: Progress, count: int, total: int, z: float) -> Callable[[float, float], None]:
     return lambda done, tiles: progress(count + done / tiles, total, f"z = {z:g}")

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
-from zeldo.engines.leapfrog import evolve
-from zeldo.engines.registry import Progress, check_redshifts, check_start, check_whole, register
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines import plans
+from zeldo.engines.base import Plan
+from zeldo.engines.checks import check_number, check_whole
+from zeldo.engines.leapfrog import Leapfrog
+from zeldo.engines.registry import register
 from zeldo.engines.steppers import STEPPERS
+from zeldo.engines.stepping import Stepping
+from zeldo.engines.table import Row, Timetable, timetable
 from zeldo.errors import InputError, nearest
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh.gravity import gravity
-from zeldo.particles.snapshot import Snapshot
 
 
 @register
 @dataclass(frozen=True)
-class ParticleMesh:
+class ParticleMesh(Stepping):
     """Feng et al. 2016 (arXiv:1603.00476) and Rampf, List & Hahn 2024 (arXiv:2409.19049).
 
-    steps: forces from the start to the last redshift, uniform in the scale factor.
-    mesh_factor: mesh points per particle and dimension, 1 to 4.
-    stepper: "bullfrog" (growth exact to second order) or "fastpm" (to first).
-    start_redshift: where 2LPT ends and the steps begin.
-    device: "cpu" (Numba), or a device of torch such as "cuda"; "torch" is torch on the CPU.
+    Parameters
+    ----------
+    steps
+        Forces from the start to the last redshift, uniform in the scale factor.
+    mesh_factor
+        Mesh points per particle and dimension, 1 to 4.
+    stepper
+        "bullfrog" (growth exact to second order) or "fastpm" (to first).
+    start_redshift
+        Where 2LPT ends and the steps begin.
+    device
+        "cpu" (Numba), or a device of torch such as "cuda"; "torch" is torch on the CPU.
     """
 
     name: ClassVar[str] = "pm"
+    revision: ClassVar[int] = 1
     steps: int = 10
     mesh_factor: int = 2
     stepper: str = "bullfrog"
@@ -35,6 +48,7 @@ class ParticleMesh:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_whole("steps", self.steps, 1, 10_000)
         check_whole("mesh_factor", self.mesh_factor, 1, 4)
         if self.stepper not in STEPPERS:
@@ -42,22 +56,25 @@ class ParticleMesh:
             raise InputError(
                 f"stepper {self.stepper!r} is not known: choose one of {', '.join(STEPPERS)}{hint}"
             )
-        check_start(self.start_redshift)
+        check_number("start_redshift", self.start_redshift, 0.5, 200)
 
-    def run(
-        self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress | None = None
-    ) -> Iterator[Snapshot]:
-        redshifts = check_redshifts(redshifts, self.start_redshift)
+    def dynamics(self, ics: InitialConditions) -> Leapfrog:
         # the exact gradient resonates with the lattice while particles still sit near it (docs/engines.md)
-        states = evolve(
-            ics,
-            redshifts,
-            stepper=STEPPERS[self.stepper](ics.cosmology),
-            gravity=gravity(ics.n, ics.box, self.mesh_factor * ics.n, device=self.device),
+        return Leapfrog(ics, gravity(ics.box, self.mesh_factor * ics.n, device=self.device))
+
+    def timetable(self, ics: InitialConditions, redshifts: Sequence[float]) -> Timetable[Row]:
+        return self._timetable(ics.cosmology, redshifts)
+
+    def _timetable(self, cosmology: Cosmology, redshifts: Sequence[float]) -> Timetable[Row]:
+        return timetable(
+            cosmology,
+            STEPPERS[self.stepper](cosmology),
             steps=self.steps,
             start_redshift=self.start_redshift,
-            relative_to_lpt=False,
-            progress=progress,
+            redshifts=redshifts,
+            moving=False,
         )
-        for z, psi, vel in states:
-            yield Snapshot.of(ics, psi, vel, z, self.name, asdict(self))
+
+    def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
+        steps = self._timetable(plans.USUAL, self.check(redshifts))
+        return plans.mesh(n, self.mesh_factor, steps, moving=False, spectral=False, cpu=self.device == "cpu")

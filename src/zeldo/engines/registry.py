@@ -1,82 +1,102 @@
-"""Engines by name: what takes initial conditions to snapshots.
+"""Engines by name: zeldo's, those of installed packages, and those that a user registers, all alike.
 
-An engine is a frozen dataclass whose fields are its options; `run` yields a Snapshot for each redshift, from high to
-low. It knows nothing of files, statistics or the command line.
+A package offers its engines by an entry point of the group `zeldo.engines`, "name = package.module:Class".
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from importlib import import_module
-from numbers import Real
-from typing import Any, ClassVar, Protocol, TypeVar
+import inspect
+import re
+import sys
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
 
 import numpy as np
 
+from zeldo.engines.base import Engine
 from zeldo.errors import InputError, nearest
-from zeldo.initial.conditions import InitialConditions
-from zeldo.particles.snapshot import Snapshot
 
-Progress = Callable[[float, float, str], None]  # done, total, what is being done
-
-MAX_REDSHIFT = 1000.0
-
-
-class Engine(Protocol):
-    """One line of the class docstring says what it is; the options are the dataclass fields."""
-
-    name: ClassVar[str]
-
-    def run(
-        self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress | None = None
-    ) -> Iterator[Snapshot]: ...
-
-
-E = TypeVar("E", bound=type)
-
-# where each engine lives, so that its module loads when it is asked for; in the order of tables
-MODULES = {
-    "zeldovich": "zeldo.engines.lpt",
-    "2lpt": "zeldo.engines.lpt",
-    "cola": "zeldo.engines.cola",
-    "pm": "zeldo.engines.pm",
-    "p3m": "zeldo.engines.p3m.engine",
-    "vnet": "zeldo.engines.network",
-}
+GROUP = "zeldo.engines"
 WEIGHTS = (".safetensors", ".pt", ".npz")  # a file of a network is an engine too
-_classes: dict[str, Any] = {}
+
+# modules load when an engine is asked for; in the order of tables
+BUILT_IN = tuple(
+    EntryPoint(name, f"zeldo.engines.{where}", GROUP)
+    for name, where in {
+        "zeldovich": "lpt:Zeldovich",
+        "2lpt": "lpt:SecondOrder",
+        "cola": "cola:Cola",
+        "pm": "pm:ParticleMesh",
+        "p3m": "p3m.engine:P3M",
+        "vnet": "network:Network",
+    }.items()
+)
+_registered: dict[str, type[Engine]] = {}
+
+E = TypeVar("E", bound=type[Engine])
 
 
 def register(cls: E) -> E:
-    """Makes an engine class known by its `name`."""
-    _classes[cls.name] = cls  # type: ignore[attr-defined]
+    """Make an engine class known by its `name`; a decorator.
+
+    Raises
+    ------
+    InputError
+        Where the class is no engine, lacks something, or has the name of another.
+    """
+    _check(cls)
+    for source in _offered().get(cls.name, []):
+        if source.value != f"{cls.__module__}:{cls.__qualname__}":
+            raise InputError(f"engine {cls.name} is there already ({source.value}): give yours another name")
+    there = _registered.get(cls.name, cls)
+    if (there.__module__, there.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise InputError(
+            f"engine {cls.name} is there already ({there.__module__}:{there.__qualname__}): give yours another name"
+        )
+    _registered[cls.name] = cls
     return cls
 
 
-def engine_class(name: str) -> Any:
-    """The class of an engine by its name, or by a file of a network's weights; `InputError` for another."""
+def names() -> list[str]:
+    """All engines that can be asked for by name."""
+    return list(dict.fromkeys([*_offered(), *_registered]))
+
+
+def engine_class(name: str) -> type[Engine]:
+    """The class of an engine by its name, or by a file of a network's weights.
+
+    Raises
+    ------
+    InputError
+        Where there is none of that name, or its package cannot be loaded.
+    """
     if name.lower().endswith(WEIGHTS):
         name = "vnet"
-    if name not in MODULES:
+    if name in _registered:
+        return _registered[name]
+    sources = _offered().get(name, [])
+    if not sources:
         raise InputError(
-            f"engine {name!r} is not known: choose one of {', '.join(MODULES)}{nearest(name, MODULES)}"
+            f"engine {name!r} is not known: choose one of {', '.join(names())}{nearest(name, names())}"
         )
-    import_module(MODULES[name])
-    return _classes[name]
+    if len(sources) > 1:
+        offers = " and ".join(source.value for source in sources)
+        raise InputError(f"engine {name} is offered twice, by {offers}: uninstall the package of one")
+    return _load(sources[0])
 
 
 def engine(name: str, **options: Any) -> Engine:
     """An engine by name with its options; an option that is None keeps the engine's default."""
     cls = engine_class(name)
-    if name not in MODULES:
+    if name.lower().endswith(WEIGHTS):
         if options.get("weights") is not None:
             raise InputError(
                 f"engine {name} is a file of weights, so weights = {options['weights']!r} cannot be given too: "
                 "leave out one or the other"
             )
         options["weights"] = name
-    allowed = [field.name for field in dataclasses.fields(cls)]
+    allowed = cls.options()
     given = {key: plain(value) for key, value in options.items() if value is not None}
     for key in given:
         if key not in allowed:
@@ -90,23 +110,52 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def check_redshifts(redshifts: Sequence[float], start: float = MAX_REDSHIFT) -> list[float]:
-    """The redshifts from high to low, each once; `InputError` where one is below 0 or above the start."""
-    for z in redshifts:
-        if isinstance(z, bool) or not isinstance(z, Real) or not 0 <= float(z) <= start:
-            raise InputError(f"redshift {z!r} is not allowed: give numbers from 0 to the start at {start:g}")
-    if len(redshifts) == 0:
-        raise InputError("no redshift was asked for: give at least one, such as 0")
-    return sorted({float(z) + 0.0 for z in redshifts}, reverse=True)  # + 0.0: -0.0 is 0
+def _offered() -> dict[str, list[EntryPoint]]:
+    """Where engines come from, zeldo's first; nothing is loaded."""
+    offers: dict[str, list[EntryPoint]] = {source.name: [source] for source in BUILT_IN}
+    for source in _installed(tuple(sys.path)):
+        there = offers.setdefault(source.name, [])
+        if source.value not in [other.value for other in there]:
+            there.append(source)
+    return offers
 
 
-def check_whole(name: str, value: object, low: int, high: int) -> None:
-    """`InputError` unless value is a whole number from low to high."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InputError(f"{name} = {value!r} is not allowed: give a whole number from {low} to {high}")
+@lru_cache(maxsize=1)
+def _installed(path: tuple[str, ...]) -> list[EntryPoint]:
+    """Entry points of packages on the path."""
+    return list(entry_points(group=GROUP))
 
 
-def check_start(value: object) -> None:
-    """`InputError` unless value is a redshift from which a mesh engine can start."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.5 <= value <= 200:
-        raise InputError(f"start_redshift = {value!r} is not allowed: give a number from 0.5 to 200")
+def _load(source: EntryPoint) -> type[Engine]:
+    """The class of an entry point; one line where its package is broken."""
+    cls: type[Engine]
+    try:
+        cls = source.load()
+    except Exception as error:
+        if source in BUILT_IN:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(
+            f"engine {source.name} ({source.value}) cannot be loaded ({reason}): update its package or remove it"
+        ) from error
+    _check(cls)
+    if cls.name != source.name:
+        raise InputError(
+            f"engine {source.name} ({source.value}) calls itself {cls.name!r}: both names must agree"
+        )
+    _registered[cls.name] = cls
+    return cls
+
+
+def _check(cls: Any) -> None:
+    """`InputError` unless it is a class of an engine with all that it needs."""
+    if not (isinstance(cls, type) and issubclass(cls, Engine)):
+        raise InputError(f"{cls!r} is not an engine: give a class that inherits from zeldo.Engine")
+    name = getattr(cls, "name", None)
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]+", name) or name.lower().endswith(WEIGHTS):
+        raise InputError(f"engine {cls.__qualname__} has the name {name!r}: give it one, such as my_engine")
+    if not isinstance(cls.revision, int):
+        raise InputError(f"engine {name} has revision = {cls.revision!r}: give a whole number")
+    if inspect.isabstract(cls):
+        lacking = ", ".join(sorted(cls.__abstractmethods__))
+        raise InputError(f"engine {name} lacks {lacking}: see zeldo.Engine")

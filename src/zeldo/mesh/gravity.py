@@ -11,7 +11,7 @@ One cloud-in-cell window is divided out to the power `deconvolution` (0: none, 1
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,10 +23,19 @@ Array = Any  # a NumPy array or a torch tensor, (3, n, n, n) float32
 
 
 class Gravity(Protocol):
-    """What steppers need of a device: the force, and arithmetic on fields that live where the force does."""
+    """What steps need of a device: the force, and arithmetic on fields that live where the force does."""
 
-    def __call__(self, psi: Array, offset: float = 0.0) -> Array:
-        """F at the particles of psi; both (3, n, n, n) float32, Mpc/h. offset: of the mesh, in its cells."""
+    def __call__(self, psi: Array, offset: float = 0.0, out: Array | None = None) -> Array:
+        """F at the particles of psi; both (3, n, n, n) float32, Mpc/h.
+
+        offset: of the mesh, in its cells. out: a field that nobody needs any more; the force may be put there.
+        """
+
+    def density(self, psi: Array) -> Array:
+        """The density in units of its mean on the mesh, (m, m, m) float32: a new field."""
+
+    def potential(self, psi: Array) -> Array:
+        """phi with F = -grad phi, (Mpc/h)^2, (m, m, m) float32: a new field."""
 
     def array(self, field: np.ndarray) -> Array:
         """The field on the device, float32; itself where it is there already."""
@@ -41,19 +50,21 @@ class Gravity(Protocol):
         self,
         psi: Array,
         v: Array,
-        force: Array,
-        kick: tuple[float, float],
-        drift: float,
-        *terms: tuple[float, float, Array],
-    ) -> None:
-        """v = alpha v + beta force + sum of k x field, then psi += drift v + sum of d x field.
+        force: Array | None,
+        kick: Sequence[float],
+        drift: Sequence[float],
+        frame: Sequence[Array] = (),
+        *,
+        donate: bool = False,
+    ) -> tuple[Array, Array]:
+        """psi and v after v <- kick . (v, force, *frame), then psi <- psi + drift . (v, *frame).
 
-        kick: alpha and beta. terms: none, or two (k, d, field).
+        kick, drift: weights; those of a frame's fields count where there is one. force: where it is None v stays as it
+        is. frame: none or two fields. donate: psi and v are nobody's any more, so that the new ones may take their place.
         """
 
 
 def gravity(
-    n: int,
     box: float,
     m: int,
     *,
@@ -61,12 +72,12 @@ def gravity(
     deconvolution: float = 0.0,
     device: str = "cpu",
 ) -> Gravity:
-    """The force of n^3 particles on a mesh of m^3 points: Numba for "cpu", torch for any device torch knows.
+    """The force of a mesh of m^3 points in a box (Mpc/h): Numba for "cpu", torch for any device torch knows.
 
     "torch" is torch on the CPU, the twin of the Numba kernels.
     """
     if device == "cpu":
-        return NumbaGravity(n, box, m, gradient, deconvolution)
+        return NumbaGravity(box, m, gradient, deconvolution)
     return TorchGravity(box, m, gradient, deconvolution, check_device("cpu" if device == "torch" else device))
 
 
@@ -113,9 +124,9 @@ def spectral_gradient(
 
 
 class NumbaGravity:
-    """The CPU's: every mesh is allocated once, and the force it returns is overwritten by the next."""
+    """The CPU's: every mesh is allocated once."""
 
-    def __init__(self, n: int, box: float, m: int, gradient: str, deconvolution: float):
+    def __init__(self, box: float, m: int, gradient: str, deconvolution: float):
         from zeldo.mesh import numba_kernels
 
         self.kernels = numba_kernels
@@ -124,21 +135,51 @@ class NumbaGravity:
         self.field = np.empty((m, m, m), np.float32)
         self.modes = np.empty((m, m, m // 2 + 1), np.complex64)
         self.work = np.empty_like(self.modes) if self.spectral else np.empty((m, m, m + 1, 4), np.float32)
-        self.force = np.empty((3, n, n, n), np.float32)
-        self.combine, self.advance = numba_kernels.combine, numba_kernels.advance
+        self.combine = numba_kernels.combine
 
-    def __call__(self, psi: np.ndarray, offset: float = 0.0) -> np.ndarray:
-        kernels, m = self.kernels, self.m
-        kernels.paint(psi, m, self.box, self.field, offset)
-        fft.forward(self.field, self.modes)
-        kernels.apply_green(self.modes, self.k, self.window)
+    def __call__(self, psi: np.ndarray, offset: float = 0.0, out: np.ndarray | None = None) -> np.ndarray:
+        kernels = self.kernels
+        force = np.empty_like(psi) if out is None else out
+        self._solve(psi, offset)
         if not self.spectral:
-            fft.inverse(self.modes, m, self.field, scratch=True)
-            return kernels.read_gradient(self.field, psi, self.box, self.force, self.work, offset)
+            fft.inverse(self.modes, self.m, self.field, scratch=True)
+            return kernels.read_gradient(self.field, psi, self.box, force, self.work, offset)
         fields = spectral_gradient(self.modes, self.k, self.work, 3 * [self.field])
         for axis, field in enumerate(fields):
-            kernels.read(field, psi, self.box, self.force[axis], offset)
-        return self.force
+            kernels.read(field, psi, self.box, force[axis], offset)
+        return force
+
+    def density(self, psi: np.ndarray) -> np.ndarray:
+        return self.kernels.paint(psi, self.m, self.box, self.field, 0.0).copy()
+
+    def potential(self, psi: np.ndarray) -> np.ndarray:
+        self._solve(psi, 0.0)
+        return fft.inverse(self.modes, self.m, self.field, scratch=True).copy()
+
+    def _solve(self, psi: np.ndarray, offset: float) -> None:
+        """The potential's modes."""
+        self.kernels.paint(psi, self.m, self.box, self.field, offset)
+        fft.forward(self.field, self.modes)
+        self.kernels.apply_green(self.modes, self.k, self.window)
+
+    def advance(
+        self,
+        psi: np.ndarray,
+        v: np.ndarray,
+        force: np.ndarray | None,
+        kick: Sequence[float],
+        drift: Sequence[float],
+        frame: Sequence[np.ndarray] = (),
+        *,
+        donate: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        psi, v = (psi, v) if donate else (psi.copy(), v.copy())
+        if force is None:
+            self.combine(psi, (1.0, psi), *zip(drift, (v, *frame), strict=False))
+        else:
+            terms = zip(kick[2:], drift[1:], frame, strict=False)
+            self.kernels.advance(psi, v, force, (kick[0], kick[1]), drift[0], *terms)
+        return psi, v
 
     def array(self, field: np.ndarray) -> np.ndarray:
         return np.asarray(field, np.float32)
@@ -166,15 +207,24 @@ class TorchGravity:
         for axis in np.ix_(window, window, window[:half]):
             self.green *= torch.from_numpy(axis).to(device)
 
-    def __call__(self, psi: Array, offset: float = 0.0) -> Array:
+    def __call__(self, psi: Array, offset: float = 0.0, out: Array | None = None) -> Array:
         if offset:
             psi = psi + offset * self.box / self.m
-        delta = self.kernels.paint(psi, self.m, self.box)
-        modes = self.torch.fft.rfftn(delta) * self.green
+        modes, shape = self._solve(psi), 3 * (self.m,)
         if not self.spectral:
-            return self.kernels.read_gradient(self.torch.fft.irfftn(modes, s=delta.shape), psi, self.box)
-        components = (self.torch.fft.irfftn(-1j * k * modes, s=delta.shape) for k in self.k)
+            return self.kernels.read_gradient(self.torch.fft.irfftn(modes, s=shape), psi, self.box)
+        components = (self.torch.fft.irfftn(-1j * k * modes, s=shape) for k in self.k)
         return self.torch.stack([self.kernels.read(component, psi, self.box) for component in components])
+
+    def density(self, psi: Array) -> Array:
+        return self.kernels.paint(psi, self.m, self.box)
+
+    def potential(self, psi: Array) -> Array:
+        return self.torch.fft.irfftn(self._solve(psi), s=3 * (self.m,))
+
+    def _solve(self, psi: Array) -> Array:
+        """The potential's modes."""
+        return self.torch.fft.rfftn(self.kernels.paint(psi, self.m, self.box)) * self.green
 
     def array(self, field: np.ndarray) -> Array:
         return self.torch.as_tensor(field, dtype=self.torch.float32, device=self.device)
@@ -190,10 +240,16 @@ class TorchGravity:
         self,
         psi: Array,
         v: Array,
-        force: Array,
-        kick: tuple[float, float],
-        drift: float,
-        *terms: tuple[float, float, Array],
-    ) -> None:
-        self.combine(v, (kick[0], v), (kick[1], force), *((k, field) for k, _, field in terms))
-        self.combine(psi, (1.0, psi), (drift, v), *((d, field) for _, d, field in terms))
+        force: Array | None,
+        kick: Sequence[float],
+        drift: Sequence[float],
+        frame: Sequence[Array] = (),
+        *,
+        donate: bool = False,
+    ) -> tuple[Array, Array]:
+        if force is not None:
+            v = self.combine(v if donate else None, *zip(kick, (v, force, *frame), strict=False))
+        elif not donate:
+            v = v.clone()
+        moved = zip(drift, (v, *frame), strict=False)
+        return self.combine(psi if donate else None, (1.0, psi), *moved), v

@@ -17,7 +17,8 @@ import numpy as np
 from zeldo.api import DEFAULTS, initial_conditions, parse_engine
 from zeldo.comparing import warm_up
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.engines.registry import Engine, check_whole
+from zeldo.engines.base import Engine
+from zeldo.engines.checks import check_whole
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory
 from zeldo.initial.conditions import InitialConditions, check_grid
@@ -156,7 +157,7 @@ def _tiny(spacing: float, cosmology: Cosmology) -> InitialConditions:
 def _anywhere(engine: Engine) -> Engine:
     """The engine, allowed outside the cosmologies it was trained in: Figure 2 asks how far it carries."""
     if any(field.name == "extrapolate" for field in fields(engine)):  # type: ignore[arg-type]
-        return replace(engine, extrapolate=True)  # type: ignore[type-var]
+        return replace(engine, extrapolate=True)  # type: ignore[call-arg]
     return engine
 
 

@@ -17,15 +17,13 @@ from typing import Any
 
 from zeldo._version import __version__
 from zeldo.comparing import warm_up
-from zeldo.engines.checkpoint import run_key
-from zeldo.engines.registry import Engine
+from zeldo.engines.base import Engine
 from zeldo.files.atomic import write_text
 from zeldo.initial.conditions import InitialConditions
 from zeldo.measuring.cost import measured
 from zeldo.measuring.energy import Meter
 from zeldo.particles.snapshot import Snapshot
 from zeldo.report.html import processor
-from zeldo.reproduce.truth import options
 
 REPEATS = 3  # of what takes seconds; N-body runs once
 PACKAGES = ("numpy", "numba", "torch", "ducc0")
@@ -110,7 +108,7 @@ class Entry:
         return Timing(
             self.what,
             self.engine.name,
-            options(self.engine),
+            self.engine.settings,
             self.runs,
             statistics.median(self.energy) if self.energy else None,
             statistics.median(self.co2) if self.co2 else None,
@@ -158,19 +156,14 @@ def paired_run(
 
 def table_key(entries: Sequence[Entry], ics: InitialConditions, how: str) -> str:
     """A hash of engines, weights, phases, machine, versions, and how energy is measured."""
+    from zeldo.engines.network import Network
+
     parts: list[object] = [how, machine()]
     for one in entries:
-        settings = options(one.engine)
-        parts += [one.what, one.engine.name, run_key(ics, settings, [0.0]), one.repeats]
-        if "weights" in settings:
-            parts.append(hashlib.sha256(_weights(settings["weights"]).read_bytes()).hexdigest())
+        parts += [one.what, one.engine.key(ics, [0.0]), one.repeats]
+        if isinstance(one.engine, Network):
+            parts.append(hashlib.sha256(one.engine.path.read_bytes()).hexdigest())
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
-
-
-def _weights(given: object) -> Path:
-    from zeldo.engines.network import shipped_weights
-
-    return Path(str(given)) if given else shipped_weights()
 
 
 def machine() -> dict[str, Any]:

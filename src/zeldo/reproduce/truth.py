@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.engines.checkpoint import run_key
-from zeldo.engines.registry import Engine
+from zeldo.engines.base import Engine
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files import read, write
 from zeldo.files.atomic import make_directory
@@ -75,13 +74,7 @@ class NBody:
         return truth
 
     def _key(self, ics: InitialConditions) -> str:
-        return f"{self.engine.name} {run_key(ics, options(self.engine), [0.0])}"
-
-
-def options(engine: Engine) -> dict[str, object]:
-    """The options of an engine that decide what it makes."""
-    values = asdict(engine)  # type: ignore[call-overload]
-    return {key: value for key, value in values.items() if not key.startswith("checkpoint")}
+        return f"{self.engine.name} {self.engine.key(ics, [0.0])}"
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ import pytest
 
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines.p3m.dynamics import PairDynamics
 from zeldo.engines.p3m.energy import energies
-from zeldo.engines.p3m.engine import P3M, Simulation
+from zeldo.engines.p3m.engine import P3M
 from zeldo.engines.p3m.steps import Weights, longest_step, pair_length, schedule
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError
@@ -72,14 +73,13 @@ def test_linear_waves_grow_by_the_growth_factor() -> None:
 
 def test_energy_follows_layzer_and_irvine() -> None:
     ics = start(16, 1.5)
-    engine = P3M()
-    simulation = Simulation(engine, ics)
-    simulation.start()
-    steps = schedule(49.0, [0.0], engine.mesh_step)
-    records = [(steps[0].start, *energies(simulation, steps[0].start))]
-    for step in steps:
-        simulation.step(step)
-        records.append((step.end, *energies(simulation, step.end)))
+    dynamics = PairDynamics(P3M(), ics)
+    begin, *rows = P3M(crossing=1e3).timetable(ics, [0.0]).rows
+    state = dynamics.start(begin)
+    records = [(state.a, *energies(dynamics, state))]
+    for row in rows:
+        state = dynamics.step(state, row, donate=True)
+        records.append((state.a, *energies(dynamics, state)))
     a, kinetic, potential = np.array(records).T
     work = np.sum(0.5 * (kinetic[1:] + kinetic[:-1]) * np.diff(a))
     total = a * (kinetic + potential)
@@ -206,14 +206,14 @@ def test_pair_steps_follow_the_acceleration() -> None:
     assert length(a=0.01) == pytest.approx(
         length() * 0.01**1.5 * (QUIJOTE.omega_m / 0.01**3) ** 0.5, rel=1e-4
     )
-    simulation = Simulation(P3M(), start(8, 1.0))
-    simulation.start()
-    force = (simulation.near.astype(np.float64) ** 2).sum(0)
-    simulation.near *= 1e4
+    dynamics, ics = PairDynamics(P3M(), start(8, 1.0)), start(8, 1.0)
+    state = dynamics.start(P3M().timetable(ics, [0.0]).rows[0])
+    force = (state.force.near.astype(np.float64) ** 2).sum(0)
+    state.force.near[:] *= 1e4
     expected = pair_length(QUIJOTE, 0.02, 1e4 * np.mean(force**2) ** 0.25, 1 / 40, P3M.pair_accuracy)
-    assert simulation.pair_length(0.02) == pytest.approx(expected, rel=1e-5)
-    simulation.near *= 0
-    assert simulation.pair_length(0.02) == P3M.mesh_step / 2
+    assert dynamics.pair_length(state) == pytest.approx(expected, rel=1e-5)
+    state.force.near[:] = 0
+    assert dynamics.pair_length(state) == P3M.mesh_step / 2
 
 
 def test_sixteen_threads_give_the_bits_of_one() -> None:

@@ -12,26 +12,26 @@ import numpy as np
 from numba import njit, prange
 
 if TYPE_CHECKING:
-    from zeldo.engines.p3m.engine import Simulation
+    from zeldo.engines.p3m.dynamics import PairDynamics
+    from zeldo.engines.state import State
 
 TABLE = 20_000
 
 
-def energies(simulation: Simulation, a: float) -> tuple[float, float]:
-    """T and U a particle at scale factor a. U holds a constant over a (self-energy), which the equation does not feel."""
-    p = simulation.p.astype(np.float64)
-    kinetic = 0.5 * float(np.mean(p**2)) * 3 / a**2
-    potential = mean_potential(simulation)
-    return kinetic, 0.5 * 1.5 * simulation.ics.cosmology.omega_m / a * potential
+def energies(dynamics: PairDynamics, state: State) -> tuple[float, float]:
+    """T and U a particle. U holds a constant over a (self-energy), which the equation does not feel."""
+    p = state.v.astype(np.float64)
+    kinetic = 0.5 * float(np.mean(p**2)) * 3 / state.a**2
+    potential = mean_potential(dynamics, state)
+    return kinetic, 0.5 * 1.5 * dynamics.ics.cosmology.omega_m / state.a * potential
 
 
-def mean_potential(simulation: Simulation) -> float:
+def mean_potential(dynamics: PairDynamics, state: State) -> float:
     """The mean over particles of lap^-1 delta, (Mpc/h)^2, up to a constant."""
     from zeldo.engines.p3m.mesh_kernels import paint_cells
 
-    mesh, cells, split = simulation.mesh, simulation.cells, simulation.pairs.split
-    cells.sort(simulation.psi)
-    phi = mesh.potential().copy()
+    mesh, cells, split = dynamics.mesh, dynamics.cells, dynamics.pairs.split
+    phi = dynamics.potential(state)
     # reading is the adjoint of painting: the sum over particles is one over mesh points
     paint_cells(cells, mesh.field)
     smooth = float(np.mean(mesh.field * phi, dtype=np.float64))

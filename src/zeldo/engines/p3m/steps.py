@@ -10,7 +10,7 @@ arXiv:astro-ph/9710043), as in Gadget: the scheme is symplectic, and right for a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil, log
 
@@ -28,11 +28,15 @@ NODES, SHARES = np.polynomial.legendre.leggauss(20)
 
 @dataclass(frozen=True)
 class MeshStep:
-    """From scale factor `start` to `end`; `is_output` where a snapshot is wanted there."""
+    """From scale factor `start` to `end`; `is_output` where a snapshot is wanted there.
+
+    far: the weights of the mesh force in the kick at either end.
+    """
 
     start: float
     end: float
     is_output: bool = False
+    far: tuple[float, float] = (0.0, 0.0)
 
     def times(self, longest: float) -> list[float]:
         """Bounds of pair steps, equal in ln a and at most `longest` there."""
@@ -63,6 +67,15 @@ def schedule(
     return steps
 
 
+def weighted(steps: list[MeshStep], weights: Weights) -> list[MeshStep]:
+    """The steps with their weights, computed once."""
+    middles = [(step.start * step.end) ** 0.5 for step in steps]
+    return [
+        replace(step, far=(weights.kick(step.start, m), weights.kick(m, step.end)))
+        for step, m in zip(steps, middles, strict=True)
+    ]
+
+
 def longest_step(ics: InitialConditions, mesh_step: float, crossing: float) -> Callable[[float], float]:
     """The longest mesh step in ln a at a scale factor: `mesh_step`, or what takes the rms particle over `crossing` lattice
     spacings at its speed in linear theory, whichever is shorter (Gadget's criterion, MaxRMSDisplacementFac).
@@ -70,7 +83,14 @@ def longest_step(ics: InitialConditions, mesh_step: float, crossing: float) -> C
     from zeldo.initial.lpt import linear_displacement
 
     rms = float(np.sqrt(3 * np.mean(np.square(linear_displacement(ics), dtype=np.float64)))) / ics.spacing
-    g = growth(ics.cosmology)
+    return longest_at(ics.cosmology, rms, mesh_step, crossing)
+
+
+def longest_at(
+    cosmology: Cosmology, rms: float, mesh_step: float, crossing: float
+) -> Callable[[float], float]:
+    """The same for particles that have moved by `rms` lattice spacings today, in linear theory."""
+    g = growth(cosmology)
 
     def longest(a: float) -> float:
         speed = rms * float(g.d1(a) * g.f1(a))  # spacings in a unit of ln a

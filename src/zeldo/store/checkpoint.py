@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,27 +9,30 @@ from time import monotonic
 
 import numpy as np
 
-from zeldo._version import __version__
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files.archive import names_in, read_arrays
 from zeldo.files.atomic import check_writable, writing
-from zeldo.initial.conditions import InitialConditions
 
 Pair = tuple[np.ndarray, np.ndarray]
-
-
-def run_key(ics: InitialConditions, settings: Mapping[str, object], redshifts: list[float]) -> str:
-    """A hash of all that decides the bits of a run."""
-    text = f"{__version__} {ics.box} {ics.n} {ics.cosmology} {dict(settings)} {redshifts}"
-    return hashlib.sha256(text.encode() + ics.delta_lin.tobytes()).hexdigest()
 
 
 @dataclass
 class Checkpoint:
     """A file with two fields at the end of a step, and a file beside it for each snapshot made so far.
 
-    path: ends in .npz. key: of `run_key`. minutes: the time between two writes. Raises `InputError` where the path
-    cannot be written.
+    Parameters
+    ----------
+    path
+        Ends in .npz.
+    key
+        Tells one run from all others.
+    minutes
+        The time between two writes.
+
+    Raises
+    ------
+    InputError
+        Where the path cannot be written.
     """
 
     path: Path
@@ -52,11 +53,14 @@ class Checkpoint:
         """
         return self._read(self.path) if self.path.exists() else None
 
-    def save(self, done: int, psi: np.ndarray, p: np.ndarray) -> None:
-        """Writes if it is time."""
-        if monotonic() - self._written >= 60 * self.minutes:
-            self._write(self.path, done, psi, p)
-            self._written = monotonic()
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return monotonic() - self._written >= 60 * self.minutes
+
+    def save(self, done: int, psi: np.ndarray, v: np.ndarray) -> None:
+        """Writes the two fields after so many steps."""
+        self._write(self.path, done, psi, v)
+        self._written = monotonic()
 
     def save_output(self, number: int, psi: np.ndarray, vel: np.ndarray) -> None:
         self._write(self._output(number), number, psi, vel)
@@ -67,7 +71,7 @@ class Checkpoint:
         return psi, vel
 
     def remove(self, outputs: int) -> None:
-        """Removes all files: the run is done."""
+        """Removes all files, of so many outputs: the run is done."""
         for path in [self.path, *map(self._output, range(outputs))]:
             with suppress(FileNotFoundError):
                 path.unlink()

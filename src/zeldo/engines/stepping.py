@@ -1,0 +1,131 @@
+"""Engines that step: the physics and its timetable are theirs, the loop, observers and checkpoints are here."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from zeldo.engines.base import Engine, Observer, Progress, silent
+from zeldo.engines.checks import check_number
+from zeldo.engines.driver import View, evolve
+from zeldo.engines.state import Dynamics
+from zeldo.engines.table import Timetable
+from zeldo.errors import InputError
+from zeldo.initial.conditions import InitialConditions
+from zeldo.particles.snapshot import Snapshot
+from zeldo.store.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Stepping(Engine):
+    """An engine that steps.
+
+    A subclass writes `dynamics` and `timetable`, and calls `super().__post_init__()` where it checks its own options.
+
+    Parameters
+    ----------
+    checkpoint
+        A .npz file from which a killed run goes on to the same bits; it is removed when the run is done.
+    checkpoint_minutes
+        How often it is written.
+    """
+
+    resumable: ClassVar[bool] = True
+    observable: ClassVar[bool] = True
+    checkpoint: str | os.PathLike[str] | None = field(default=None, kw_only=True)
+    checkpoint_minutes: float = field(default=2.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_number("checkpoint_minutes", self.checkpoint_minutes, 0, 1e6)
+        if not isinstance(self.checkpoint, str | os.PathLike | None):
+            raise InputError(f"checkpoint = {self.checkpoint!r} is not allowed: give the name of a .npz file")
+
+    @abstractmethod
+    def dynamics(self, ics: InitialConditions) -> Dynamics[Any]:
+        """What a step does to the particles."""
+
+    @abstractmethod
+    def timetable(self, ics: InitialConditions, redshifts: Sequence[float]) -> Timetable[Any]:
+        """The steps that lead to these redshifts, from high to low."""
+
+    def for_trial(self) -> Self:
+        return replace(self, checkpoint=None)
+
+    def run(
+        self,
+        ics: InitialConditions,
+        redshifts: Sequence[float],
+        progress: Progress | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> Iterator[Snapshot]:
+        """Snapshots at the redshifts, from high to low; see `Engine.run`.
+
+        `observers` are called with a `View` after every step and at every output. A run that goes on from a checkpoint
+        shows them what comes after it.
+        """
+        wanted = self.check(redshifts)
+        store = None
+        if self.checkpoint is not None:
+            store = Checkpoint(Path(self.checkpoint), self.key(ics, wanted), self.checkpoint_minutes)
+        return self._run(ics, wanted, progress or silent, observers, store)
+
+    def evolve(
+        self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress
+    ) -> Iterator[Snapshot]:
+        return self._run(ics, redshifts, progress, (), None)
+
+    def _run(
+        self,
+        ics: InitialConditions,
+        redshifts: Sequence[float],
+        progress: Progress,
+        observers: Sequence[Observer],
+        store: Checkpoint | None,
+    ) -> Iterator[Snapshot]:
+        timetable = self.timetable(ics, redshifts)
+        begun = store.load() if store else None
+        everybody = list(observers)
+        if store:
+            made = _made(timetable, begun)
+            for number in range(made):
+                psi, vel = store.load_output(number)
+                yield self.snapshot(ics, psi, vel, redshifts[number])
+            everybody.append(Keeper(store, made))  # the last: what it keeps, all have seen
+        for view in evolve(self.dynamics(ics), timetable, progress, begun):
+            for observer in everybody:
+                observer(view)
+            if view.redshift is not None:
+                yield self.snapshot(ics, view.psi, view.velocity, view.redshift)
+            del view  # and with it what was made for its observers
+        if store:
+            store.remove(len(redshifts))
+
+
+@dataclass
+class Keeper:
+    """The observer that writes checkpoints. made: outputs so far."""
+
+    store: Checkpoint
+    made: int = 0
+
+    def __call__(self, view: View) -> None:
+        if view.redshift is not None:
+            self.store.save_output(self.made, view.psi, view.velocity)
+            self.made += 1
+        if not view.aside and view.step > 0 and self.store.due():
+            host = view.dynamics.host
+            self.store.save(view.step, host(view.state.psi), host(view.state.v))
+
+
+def _made(timetable: Timetable[Any], begun: tuple[int, Any, Any] | None) -> int:
+    """Outputs that were made when a checkpoint was written: those on its step too, those after it not yet."""
+    if begun is None:
+        return 0
+    return sum(
+        output.step < begun[0] or (output.step == begun[0] and output.aside is None)
+        for output in timetable.outputs
+    )

@@ -1,0 +1,184 @@
+"""The coefficients of all steps of a mesh engine, computed once from cosmology, times and stepper.
+
+Fields of a row are weights of v, F and 2LPT's two orders psi1 and psi2, in this order. A motion that is not written
+relative to 2LPT has no use for the last two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from zeldo.cosmology.background import expansion, growth
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines.steppers import STILL, Kick, Stepper, merged, second_slope
+
+NONE = float("nan")  # the offset of a row that takes no force
+
+
+class Row(NamedTuple):
+    """One step from scale factor a0 to a1.
+
+    Parameters
+    ----------
+    kick
+        Weights of (v, F, psi1, psi2): v inside the step, by the force at a0.
+    drift
+        Weights of (v, psi1, psi2): what psi gains.
+    offset
+        Of the mesh for the force at a1, in its cells; NaN where none is taken.
+    close
+        Weights of (v, F, psi1, psi2): the peculiar velocity at a1 in km/s, by the force there.
+    """
+
+    a0: Any
+    a1: Any
+    kick: Any
+    drift: Any
+    offset: Any
+    close: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Table(Sequence[Row]):
+    """Rows as columns: the fields of `columns` are arrays whose first axis counts the steps.
+
+    The first row leads from particles at rest on the lattice to the start.
+    """
+
+    columns: Row
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Table:
+        return cls(Row(*(np.array(column) for column in zip(*rows, strict=True))))
+
+    def map(self, function: Callable[[np.ndarray], Any]) -> Table:
+        """The table with each column replaced, such as by a tensor that gradients are wanted of."""
+        return Table(Row(*map(function, self.columns)))
+
+    def __len__(self) -> int:
+        return len(self.columns.a1)
+
+    def __getitem__(self, i: Any) -> Any:
+        columns = Row(*(column[i] for column in self.columns))
+        return Table(columns) if isinstance(i, slice) else columns
+
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Output(Generic[R]):
+    """A snapshot that is asked for. step: the row after which it is made. aside: one more, off the main path."""
+
+    redshift: float
+    step: int
+    aside: R | None = None
+
+
+@dataclass(frozen=True)
+class Timetable(Generic[R]):
+    """All that a run will do: the rows of its steps, its outputs from early to late, and the work of each step.
+
+    work: in any unit, of each row. aside: of an output off the main path, in the same.
+    """
+
+    rows: Sequence[R]
+    outputs: Sequence[Output[R]]
+    work: Sequence[float]
+    aside: float = 1.0
+
+
+def timetable(
+    cosmology: Cosmology,
+    stepper: Stepper,
+    *,
+    steps: int,
+    start_redshift: float,
+    redshifts: Sequence[float],
+    moving: bool,
+) -> Timetable[Row]:
+    """Steps uniform in the scale factor, from the start to the lowest redshift.
+
+    An output between two steps is a step of its own off the main path, so that the others do not depend on it.
+
+    Parameters
+    ----------
+    cosmology
+        Decides growth.
+    stepper
+        What a kick and a drift are.
+    steps
+        How many, at least one.
+    start_redshift
+        Where 2LPT ends.
+    redshifts
+        Of the outputs, none above the start.
+    moving
+        Whether v is relative to 2LPT (COLA). No force is taken at the start then: it would be noise of the lattice.
+    """
+    lpt = _Lpt(cosmology, moving)
+    if min(redshifts) == start_redshift:
+        steps = 0
+    times = np.linspace(1 / (1 + start_redshift), 1 / (1 + min(redshifts)), steps + 1)
+    # the mesh moves by half a cell from force to force, so that what aliases cancels in the sum
+    offsets = [0.5 * ((i + moving + 1) % 2) for i in range(steps + 2)]
+    if moving:
+        offsets[0] = NONE
+    rows = [lpt.start(times[0], offsets[0])]
+    outputs: list[Output[Row]] = []
+    waiting = [(1 / (1 + z), z) for z in sorted(redshifts, reverse=True)]
+    owed = STILL  # what closes the step before
+    for i, a0 in enumerate(times):
+        a1 = times[min(i + 1, steps)]
+        while waiting and (i == steps or (waiting[0][0] < a1 and not _same(waiting[0][0], a1))):
+            a, z = waiting.pop(0)
+            aside = None if _same(a, a0) else lpt.row(stepper, owed, a0, a, offsets[i + 1])
+            outputs.append(Output(z, i, aside))
+        if i < steps:
+            rows.append(lpt.row(stepper, owed, a0, a1, offsets[i + 1]))
+            owed = stepper.close(a0, a1)
+    return Timetable(Table.of(rows), outputs, work=[1.0] * len(rows))
+
+
+@dataclass(frozen=True)
+class _Lpt:
+    """The part of 2LPT in a row."""
+
+    cosmology: Cosmology
+    moving: bool
+
+    def factors(self, a: float) -> tuple[float, float, float]:
+        """D1, D2 and d D2 / d D1."""
+        grow = growth(self.cosmology)
+        return float(grow.d1(a)), float(grow.d2(a)), second_slope(grow, a)
+
+    def start(self, a: float, offset: float) -> Row:
+        d, e, slope = self.factors(a)
+        v = 0.0 if self.moving else 1.0
+        return Row(a, a, (0.0, 0.0, v, v * slope), (0.0, d, e), offset, self.close(a, STILL))
+
+    def row(self, stepper: Stepper, owed: Kick, a0: float, a1: float, offset: float) -> Row:
+        alpha, beta = merged(owed, stepper.open(a0, a1))
+        drift = stepper.drift(a0, a1)
+        close = self.close(a1, stepper.close(a0, a1))
+        if not self.moving:
+            return Row(a0, a1, (alpha, beta, 0.0, 0.0), (drift, 0.0, 0.0), offset, close)
+        (d0, e0, _), (d1, e1, _) = self.factors(a0), self.factors(a1)
+        kick = (alpha, beta, -beta * d0, -beta * (e0 - d0 * d0))
+        return Row(a0, a1, kick, (drift, d1 - d0, e1 - e0), offset, close)
+
+    def close(self, a: float, kick: Kick) -> tuple[float, float, float, float]:
+        """Peculiar velocity a dx/dt, with dx/dt = v dD/dt, after a kick at a."""
+        d, e, slope = self.factors(a)
+        unit = 100 * a * float(expansion(self.cosmology, a) * growth(self.cosmology).f1(a)) * d
+        alpha, beta = kick
+        lpt = (unit * (1 - beta * d), unit * (slope - beta * (e - d * d))) if self.moving else (0.0, 0.0)
+        return (unit * alpha, unit * beta, *lpt)
+
+
+def _same(a: float, other: float) -> bool:
+    return bool(np.isclose(a, other, rtol=1e-12, atol=0))
