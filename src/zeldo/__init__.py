@@ -12,8 +12,8 @@ import os
 from importlib import import_module
 from typing import Any
 
-from zeldo._version import __version__
 from zeldo.errors import ConvergenceError, DamagedFileError, InputError, ZeldoError
+from zeldo.version import __version__
 
 # Threads of Numba's kernels sleep while they wait: spinning, they keep the Fourier transforms' threads from the cores.
 # It counts where it is set before OpenMP starts, and a user's own setting wins.

@@ -11,11 +11,11 @@ from time import monotonic
 
 import numpy as np
 
-from zeldo._version import __version__
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files.archive import names_in, read_arrays
 from zeldo.files.atomic import check_writable, writing
 from zeldo.initial.conditions import InitialConditions
+from zeldo.version import __version__
 
 Pair = tuple[np.ndarray, np.ndarray]
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from zeldo._version import __version__
 from zeldo.errors import DamagedFileError, InputError, nearest
 from zeldo.files.archive import (
     AGAIN,
@@ -31,6 +30,7 @@ from zeldo.files.archive import (
 from zeldo.files.atomic import writing
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.snapshot import DRAWN, Snapshot
+from zeldo.version import __version__
 
 ENGINE = "mp-gadget"
 SHIPPED = ("small",)

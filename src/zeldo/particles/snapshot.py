@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from zeldo._version import __version__
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, check_grid
+from zeldo.version import __version__
 
 DRAWN = ("fixed", "flip", "power")  # how a field was drawn, beside its seed
 

@@ -7,9 +7,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from zeldo._version import __version__
 from zeldo.files.atomic import writing
 from zeldo.statistics.comparison import Comparison
+from zeldo.version import __version__
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:

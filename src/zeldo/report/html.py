@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeldo._version import __version__
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory
 from zeldo.particles.snapshot import Snapshot
@@ -32,6 +31,7 @@ from zeldo.report.labels import (
     transfer_text,
 )
 from zeldo.statistics.comparison import Comparison
+from zeldo.version import __version__
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from zeldo._version import __version__
 from zeldo.comparing import warm_up
 from zeldo.engines.checkpoint import run_key
 from zeldo.engines.registry import Engine
@@ -26,6 +25,7 @@ from zeldo.particles.snapshot import Snapshot
 from zeldo.report.files import write_text
 from zeldo.report.html import processor
 from zeldo.reproduce.truth import options
+from zeldo.version import __version__
 
 REPEATS = 3  # of what takes seconds; N-body runs once
 PACKAGES = ("numpy", "numba", "torch", "ducc0")

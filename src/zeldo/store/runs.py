@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeldo._version import __version__
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.power import LinearPower, linear_power
 from zeldo.errors import DamagedFileError, InputError, nearest
@@ -31,6 +30,7 @@ from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.fields import LARGEST, attributes, fingerprint, get, put, write_text
+from zeldo.version import __version__
 
 if TYPE_CHECKING:
     import zarr
