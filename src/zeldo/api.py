@@ -19,7 +19,6 @@ from zeldo.keywords import checked_keywords
 from zeldo.particles.snapshot import Snapshot
 
 PathLike = str | os.PathLike[str]
-COSMOLOGY_FIELDS = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
 DEFAULTS = {"box": 250.0, "n": 128, "seed": 7}
 
 
@@ -50,7 +49,7 @@ def initial_conditions(
     ics: a reference run or a file of initial conditions, which fixes everything else.
     """
     changes: dict[str, Any] = dict(
-        zip(COSMOLOGY_FIELDS, (omega_m, omega_b, h, n_s, sigma_8, w0, wa), strict=True)
+        zip(Cosmology.names(), (omega_m, omega_b, h, n_s, sigma_8, w0, wa), strict=True)
     )
     changes = {name: value for name, value in changes.items() if value is not None}
     if ics is not None:

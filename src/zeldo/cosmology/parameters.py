@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from numbers import Real
 from typing import Any
 
@@ -56,6 +57,48 @@ class Cosmology:
                 f"w0 + wa = {self.w0 + self.wa:g} is above -0.1: dark energy would fill the early universe; "
                 "give a smaller wa"
             )
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of all parameters, in order."""
+        return tuple(field.name for field in fields(cls))
+
+    @classmethod
+    def required(cls) -> tuple[str, ...]:
+        """The names of the parameters that have no default."""
+        return tuple(field.name for field in fields(cls) if field.default is MISSING)
+
+    def to_dict(self) -> dict[str, float]:
+        """The parameters by name, as `from_mapping` takes them."""
+        return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Cosmology:
+        """A cosmology from its parameters by name.
+
+        Parameters
+        ----------
+        values : mapping of str to float
+            All of `required`, and w0 and wa where they are not a cosmological constant's.
+
+        Raises
+        ------
+        InputError
+            Where a name is unknown or missing, or a value is not allowed.
+        """
+        for name in values:
+            if name not in cls.names():
+                raise InputError(
+                    f"the cosmology has no parameter {name!r}{nearest(name, cls.names())}: "
+                    f"give {', '.join(cls.required())}, and w0 and wa if you like"
+                )
+        missing = [name for name in cls.required() if name not in values]
+        if missing:
+            raise InputError(
+                f"the cosmology lacks {', '.join(missing)}: give {', '.join(cls.required())}, "
+                f"or take one of {', '.join(PRESETS)}"
+            )
+        return cls(**values)
 
     @property
     def omega_de(self) -> float:

@@ -6,16 +6,14 @@ Relative paths are taken from the directory the command runs in.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
 
 from zeldo.configuration import Section
-from zeldo.cosmology.parameters import PRESETS, Cosmology
-from zeldo.errors import InputError, nearest
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.redshifts import distinct_redshifts
 from zeldo.store.runs import PSI_STEP, VEL_STEP
 
 PARTS = ("train", "validation", "test")
@@ -54,28 +52,11 @@ class DatasetConfig(Section):
     def parsed_cosmology(self) -> Cosmology:
         if isinstance(self.cosmology, str):
             return Cosmology.preset(self.cosmology)
-        return cosmology_from(self.cosmology)
+        return Cosmology.from_mapping(self.cosmology)
 
     @field_validator("redshifts")
     @classmethod
     def _high_to_low(cls, redshifts: tuple[float, ...]) -> tuple[float, ...]:
         if not all(0 <= z < math.inf for z in redshifts):
             raise ValueError("redshifts must be numbers, 0 or more")
-        found = tuple(sorted(set(redshifts), reverse=True))
-        for above, z in pairwise(found):
-            if above - z <= 2e-4 * (1 + z):
-                raise ValueError(f"{above!r} and {z!r} are one redshift: leave out one")
-        return found
-
-
-def cosmology_from(values: Mapping[str, float]) -> Cosmology:
-    try:
-        return Cosmology(**values)
-    except TypeError:
-        allowed = list(Cosmology.__dataclass_fields__)
-        wrong = sorted(set(values) - set(allowed))
-        missing = [name for name in allowed[:5] if name not in values]
-        what = f"has no parameter {wrong[0]!r}{nearest(wrong[0], allowed)}" if wrong else f"lacks {missing}"
-        raise InputError(
-            f"the cosmology {what}: give {', '.join(allowed[:5])}, or one of {', '.join(PRESETS)}"
-        ) from None
+        return tuple(distinct_redshifts(redshifts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from zeldo.errors import InputError
 from zeldo.initial.conditions import check_grid
 from zeldo.store.runs import RunStore
 
-COLUMNS = ("omega_m", "omega_b", "h", "n_s", "sigma_8")
+COLUMNS = Cosmology.required()
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
         }
         wanted = {
             "part": run.part,
-            "cosmology": asdict(run.cosmology),
+            "cosmology": run.cosmology.to_dict(),
             "box": config.box,
             "n": config.n,
             "redshifts": list(config.redshifts),

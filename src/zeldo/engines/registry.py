@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
+from zeldo.cosmology.redshifts import distinct_redshifts
 from zeldo.errors import InputError, nearest
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.snapshot import Snapshot
@@ -97,7 +98,7 @@ def check_redshifts(redshifts: Sequence[float], start: float = MAX_REDSHIFT) -> 
             raise InputError(f"redshift {z!r} is not allowed: give numbers from 0 to the start at {start:g}")
     if len(redshifts) == 0:
         raise InputError("no redshift was asked for: give at least one, such as 0")
-    return sorted({float(z) + 0.0 for z in redshifts}, reverse=True)  # + 0.0: -0.0 is 0
+    return distinct_redshifts(redshifts)
 
 
 def check_whole(name: str, value: object, low: int, high: int) -> None:

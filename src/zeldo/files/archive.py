@@ -96,7 +96,8 @@ def drawn(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
 
 def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
     """The cosmology under its own names, w0 and wa if there. `DamagedFileError` for one not allowed."""
-    names = ["omega_m", "omega_b", "h", "n_s", "sigma_8", *(name for name in ("w0", "wa") if name in values)]
+    required = Cosmology.required()
+    names = [name for name in Cosmology.names() if name in required or name in values]
     parameters = {name: number(values, name, where) for name in names}
     try:
         return Cosmology(**parameters)

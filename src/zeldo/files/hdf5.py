@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import DamagedFileError, InputError, ZeldoError
 from zeldo.files.archive import AGAIN, cosmology_of, drawn, existing, integer, number
 from zeldo.files.atomic import writing
@@ -178,7 +179,7 @@ def _read(file: h5py.File, path: Path, given: Cosmology | None) -> Snapshot:
     check_mass(mass, cosmology.omega_m, box, count, path)
     redshift = redshift_of(number(header, "Redshift", path), path)
     a = number(header, "Time", path) if "Time" in header else 1 / (1 + redshift)
-    if abs(a * (1 + redshift) - 1) > 1e-3:
+    if a <= 0 or not same_redshift(1 / a - 1, redshift):
         raise DamagedFileError(
             f"{path}: Time = {a:g} and Redshift = {redshift:g} contradict each other; {AGAIN}"
         )

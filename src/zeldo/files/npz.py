@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files.archive import (
     AGAIN,
@@ -23,7 +24,7 @@ from zeldo.files.atomic import writing
 from zeldo.particles.lattice import check_mass, displacement, on_lattice
 from zeldo.particles.snapshot import DRAWN, Snapshot
 
-COSMOLOGY = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
+COSMOLOGY = Cosmology.names()
 NEEDED = ("pos", "n", "box", "redshift", *COSMOLOGY, "engine", "version", "settings", "particle_mass")
 
 

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory
 from zeldo.particles.snapshot import Snapshot
@@ -96,7 +97,7 @@ def _check(
 
 def _at_redshift(references: Sequence[Snapshot], redshift: float) -> Snapshot:
     for one in references:
-        if abs(one.redshift - redshift) <= 1e-3 * (1 + redshift):
+        if same_redshift(one.redshift, redshift):
             return one
     raise InputError(f"no reference was given at z = {redshift:g}: pass its snapshot too")
 

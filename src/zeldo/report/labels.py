@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.statistics.comparison import K_SHOWN, Comparison, FieldComparison
 
 __all__ = ["FIELDS", "K_SHOWN", "NOT_KNOWN", "at_k", "best", "by_redshift", "fields_of", "labels"]
@@ -57,8 +58,10 @@ def wrapped(name: str, width: int) -> str:
 def by_redshift(comparisons: Sequence[Comparison]) -> dict[float, list[int]]:
     """Indices of the comparisons at each redshift, today first."""
     groups: dict[float, list[int]] = {}
-    for i, one in enumerate(comparisons):
-        groups.setdefault(float(one.redshift), []).append(i)
+    for i, comparison in enumerate(comparisons):
+        redshift = float(comparison.redshift)
+        known = nearest_redshift(groups, redshift)
+        groups.setdefault(redshift if known is None else known, []).append(i)
     return dict(sorted(groups.items()))
 
 

@@ -138,5 +138,5 @@ def nearest_file(
 
 
 def _same(one: Cosmology, other: Cosmology) -> bool:
-    ours, theirs = asdict(one), asdict(other)
+    ours, theirs = one.to_dict(), other.to_dict()
     return all(math.isclose(ours[name], theirs[name], rel_tol=1e-6, abs_tol=1e-9) for name in ours)

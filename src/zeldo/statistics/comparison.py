@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.spectra import as_tensor, bins, check_mesh, cross_power, density_modes, field_modes
@@ -124,16 +125,20 @@ class Reference:
     ) -> Comparison:
         """The prediction against this reference. Raises `InputError` for another lattice, box or redshift."""
         ours = self.snapshot
-        for what, given, wanted, near in (
-            ("n", prediction.n, ours.n, 0.0),
-            ("box", prediction.box, ours.box, 1e-6),
-            ("redshift", 1 + prediction.redshift, 1 + ours.redshift, 1e-4),
+        for what, given, wanted, agree in (
+            ("n", prediction.n, ours.n, prediction.n == ours.n),
+            ("box", prediction.box, ours.box, math.isclose(prediction.box, ours.box, rel_tol=1e-6)),
+            (
+                "redshift",
+                prediction.redshift,
+                ours.redshift,
+                same_redshift(prediction.redshift, ours.redshift),
+            ),
         ):
-            if abs(given - wanted) > near * abs(wanted):
-                off = 1 if what == "redshift" else 0
+            if not agree:
                 raise InputError(
-                    f"the prediction ({prediction.engine}) has {what} = {given - off:g}, the reference "
-                    f"{wanted - off:g}: both must agree; run the engine with the reference's"
+                    f"the prediction ({prediction.engine}) has {what} = {given:g}, the reference "
+                    f"{wanted:g}: both must agree; run the engine with the reference's"
                 )
         found = {}
         for label, theirs in self.modes.items():

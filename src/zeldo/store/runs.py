@@ -17,7 +17,6 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.power import LinearPower, linear_power
+from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.errors import DamagedFileError, InputError, nearest
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
@@ -179,7 +179,7 @@ class RunStore:
     def _write(self, group: zarr.Group, ics, snapshots, regenerate) -> dict[str, Any]:
         row: dict[str, Any] = {
             "seed": ics.seed,
-            "cosmology": asdict(ics.cosmology),
+            "cosmology": ics.cosmology.to_dict(),
             "box": ics.box,
             "n": ics.n,
             "redshifts": [],
@@ -230,19 +230,19 @@ class RunStore:
     def snapshot(self, run_id: str, redshift: float = 0.0, *, velocity: bool = True) -> Snapshot:
         """The particles of a run at one of its redshifts. Raises `InputError` for another redshift."""
         row = self.row(run_id)
-        near = [z for z in row["redshifts"] if abs(z - redshift) <= 1e-4 * (1 + redshift)]
-        if not near:
+        kept = nearest_redshift(row["redshifts"], redshift)
+        if kept is None:
             there = ", ".join(f"{z:g}" for z in row["redshifts"])
             raise InputError(f"run {run_id!r} has no redshift {redshift:g}: choose one of {there}")
         group = self._group(run_id)
-        name = _name(near[0])
+        name = _name(kept)
         has_vel = velocity and f"{name}/vel" in group
         return Snapshot(
             psi=get(group, f"{name}/psi"),
             vel=get(group, f"{name}/vel") if has_vel else None,
             box=row["box"],
             cosmology=Cosmology(**row["cosmology"]),
-            redshift=near[0],
+            redshift=kept,
             engine=row["engine"],
             seed=row["seed"],
             settings=row["settings"],
