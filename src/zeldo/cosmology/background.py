@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import ConvergenceError, InputError
 
+# 3 H0^2 / (8 pi G) today, 10^10 Msun/h / (Mpc/h)^3; codes differ by 3e-4 in G
+CRITICAL_DENSITY = 27.7536627
+
 A_EARLY, A_LATE = 1e-4, 20.0  # the range of the growth tables; earlier than A_EARLY it is Einstein-de Sitter
 
 

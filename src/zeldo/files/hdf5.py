@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import DamagedFileError, InputError, ZeldoError
@@ -22,7 +23,6 @@ from zeldo.files.archive import AGAIN, cosmology_of, drawn, existing, integer, n
 from zeldo.files.atomic import writing
 from zeldo.files.npz import COSMOLOGY, redshift_of
 from zeldo.particles.lattice import (
-    CRITICAL_DENSITY,
     check_mass,
     displacement,
     lattice_side,

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files.archive import AGAIN
 
-# 3 H0^2 / (8 pi G), 10^10 Msun/h / (Mpc/h)^3; codes differ by 3e-4 in G
-CRITICAL_DENSITY = 27.7536627
 MASS_TOLERANCE = 2e-3
 
 

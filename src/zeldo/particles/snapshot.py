@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, check_grid
@@ -77,8 +78,7 @@ class Snapshot:
     @property
     def particle_mass(self) -> float:
         """Mass of one particle, 10^10 Msun/h."""
-        # critical density today: 27.7536627 10^10 Msun/h / (Mpc/h)^3
-        return 27.7536627 * self.cosmology.omega_m * (self.box / self.n) ** 3
+        return CRITICAL_DENSITY * self.cosmology.omega_m * (self.box / self.n) ** 3
 
     def positions(self) -> np.ndarray:
         """(n^3, 3) float64, comoving Mpc/h in [0, box), row (i n + j) n + k."""
