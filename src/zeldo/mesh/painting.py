@@ -12,9 +12,10 @@ Particles in the order of the lattice are near each other on the mesh, too, so t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from zeldo.mesh.rows import AHEAD, PARALLEL, locate, prefetch, u64, wrapped
+from zeldo.mesh.compile import inlined, kernel
+from zeldo.mesh.rows import AHEAD, locate, prefetch, u64, wrapped
 
 PENCILS = (
     8,
@@ -42,7 +43,7 @@ def paint_into(out: np.ndarray, psi: np.ndarray, box: float, offset: float) -> N
         _paint_left(psi, scale, np.float32(offset), weight, left, count, min(SLABS, m), out)
 
 
-@njit(inline="always")
+@inlined
 def _add(rho, at, plane, column, cell, fx, fy, fz, weight):  # type: ignore[no-untyped-def]
     """Adds a particle to the eight mesh points around it."""
     one = np.float32(1)
@@ -61,14 +62,14 @@ def _add(rho, at, plane, column, cell, fx, fy, fz, weight):  # type: ignore[no-u
     rho[u64(r11 + cell)] += w11 * fz
 
 
-@njit(inline="always")
+@inlined
 def _start(a, b, n, pencils):  # type: ignore[no-untyped-def]
     """Where pencil (a, b) has its place in the list of what is left: pencils one after the other."""
     low, high = a * n // pencils, (a + 1) * n // pencils
     return (low * n + (high - low) * (b * n // pencils)) * n
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignore[no-untyped-def]
     n, m, pencils = psi.shape[1], np.int32(out.shape[0]), count.shape[0]
     rho = out.reshape(-1)
@@ -112,7 +113,7 @@ def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignor
             count[a, b] = missed
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _paint_left(psi, scale, offset, weight, left, count, slabs, out):  # type: ignore[no-untyped-def]
     n, m, pencils = np.int32(psi.shape[1]), np.int32(out.shape[0]), count.shape[0]
     fm = np.float32(m)

@@ -2,27 +2,18 @@
 
 It is vector code: positions, wrapped cells and offsets of the next cells go through small buffers; the scattered accesses to
 the mesh, which cannot be vector code, then read nothing but these.
-
-A caller's cached machine code is not renewed when this file changes: touch painting.py and reading.py after an edit.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-PARALLEL: dict[str, Any] = {
-    "parallel": True,
-    "fastmath": True,
-    "error_model": "numpy",
-    "cache": True,
-    "nogil": True,
-}
+from zeldo.mesh.compile import inlined
+
 u64 = (
     np.uint64
 )  # indices are cast to unsigned at the access: signed ones would be tested for Python's negative indices
@@ -47,7 +38,7 @@ def _prefetch(_, array, index):  # type: ignore[no-untyped-def]
     return types.void(array, index), generate
 
 
-@njit(inline="always")
+@inlined
 def prefetch(mesh, at, k, width):  # type: ignore[no-untyped-def]
     """Asks for the four columns around particle k of a row that `locate` has seen, or around its last.
 
@@ -59,14 +50,14 @@ def prefetch(mesh, at, k, width):  # type: ignore[no-untyped-def]
         _prefetch(mesh, width * index)  # type: ignore
 
 
-@njit(inline="always")
+@inlined
 def wrapped(x, fm, inverse):  # type: ignore[no-untyped-def]
     """Position in cells, [0, m), without a branch so that loops over it become vector code."""
     x -= fm * np.floor(x * inverse)
     return x if x < fm else np.float32(0)
 
 
-@njit(inline="always")
+@inlined
 def locate(psi, i, j, scale, offset, m, length, own, part, at):  # type: ignore[no-untyped-def]
     """The particles (i, j, :) of the lattice on an m^3 mesh whose columns are `length` numbers long, m or padded.
 
