@@ -37,4 +37,5 @@ from .statistics import mass_function as mass_function
 from .statistics import power_spectrum as power_spectrum
 from .statistics import redshift_space_multipoles as redshift_space_multipoles
 from .statistics import squeezed_bispectrum as squeezed_bispectrum
+from .universe import Universe as Universe
 from .version import __version__ as __version__

@@ -71,6 +71,18 @@ def top_hat(x: np.ndarray) -> np.ndarray:
     return np.where(x < 1e-2, 1 - x**2 / 10, 3 * (np.sin(safe) - safe * np.cos(safe)) / safe**3)
 
 
+def check_model(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The model of linear power where it is one of `MODELS` or a file, else `InputError`."""
+    if (isinstance(model, str) and model in MODELS) or (
+        isinstance(model, str | os.PathLike) and Path(model).is_file()
+    ):
+        return model
+    raise InputError(
+        f"power model {str(model)!r} is neither {' nor '.join(MODELS)} nor a file: "
+        f"give one of these or the path of a table of k (h/Mpc) and P{nearest(str(model), MODELS)}"
+    )
+
+
 def linear_power(cosmology: Cosmology, model: str | os.PathLike = "camb") -> LinearPower:
     """The linear power spectrum of matter today, normalised to the cosmology's sigma_8.
 
@@ -80,15 +92,10 @@ def linear_power(cosmology: Cosmology, model: str | os.PathLike = "camb") -> Lin
     all of omega_m is cold dark matter and baryons. Raises `InputError` for an unknown model, a table that
     will not do, and a cosmology that CAMB refuses.
     """
-    if isinstance(model, str) and model in MODELS:
-        return _computed(cosmology, model)
+    model = check_model(model)
+    if model in MODELS:
+        return _computed(cosmology, str(model))
     path = Path(model)
-    if not path.is_file():
-        hint = nearest(str(model), MODELS)
-        raise InputError(
-            f"power model {str(model)!r} is neither {' nor '.join(MODELS)} nor a file: "
-            f"give one of these or the path of a table of k (h/Mpc) and P{hint}"
-        )
     status = path.stat()
     return _tabulated(cosmology, str(path.resolve()), status.st_mtime_ns, status.st_size)
 

@@ -9,11 +9,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from zeldo.configuration import Section
-from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.parameters import RANGES, Cosmology
 from zeldo.cosmology.redshifts import distinct_redshifts
+from zeldo.errors import nearest
 from zeldo.store.runs import PSI_STEP, VEL_STEP
 
 PARTS = ("train", "validation", "test")
@@ -27,6 +28,24 @@ class Part(Section):
     first_row: int = Field(default=0, ge=0)
 
 
+class Cosmologies(Section):
+    """A Latin hypercube for each part: the range of each parameter that varies, drawn from one seed."""
+
+    seed: int = Field(ge=0)
+    ranges: dict[str, tuple[float, float]] = Field(min_length=1)
+
+    @field_validator("ranges")
+    @classmethod
+    def _known(cls, ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for name, (low, high) in ranges.items():
+            if name not in RANGES:
+                raise ValueError(f"a cosmology has no {name!r}{nearest(name, RANGES)}")
+            least, most = RANGES[name]
+            if not least <= low < high <= most:
+                raise ValueError(f"{name} must rise between {least:g} and {most:g}")
+        return ranges
+
+
 class DatasetConfig(Section):
     """A data set: a design of runs, the engine that makes them, and the store that keeps them."""
 
@@ -35,7 +54,10 @@ class DatasetConfig(Section):
     n: int = 128
     redshifts: tuple[float, ...] = Field(default=(0.0,), min_length=1)
     cosmology: str | dict[str, float] = "quijote"
-    latin_hypercube: Path | None = None  # text file: Omega_m Omega_b h n_s sigma_8; replaces cosmology
+    latin_hypercube: Path | None = (
+        None  # text file: omega_m omega_b h n_s sigma_8 [w0 wa]; replaces cosmology
+    )
+    cosmologies: Cosmologies | None = None  # drawn here; what does not vary is of cosmology
     power: str = "camb"
     fixed: bool = False
     engine: str = "p3m"
@@ -48,6 +70,17 @@ class DatasetConfig(Section):
     psi_step: float = Field(default=PSI_STEP, ge=0)  # Mpc/h, 0: float32
     vel_step: float = Field(default=VEL_STEP, ge=0)  # km/s, 0: float32
     velocity: bool = True
+
+    @property
+    def varies(self) -> bool:
+        """Whether each run has a cosmology of its own."""
+        return self.latin_hypercube is not None or self.cosmologies is not None
+
+    @model_validator(mode="after")
+    def _from_one_source(self) -> DatasetConfig:
+        if self.latin_hypercube is not None and self.cosmologies is not None:
+            raise ValueError("latin_hypercube and [cosmologies] both give the cosmologies: leave out one")
+        return self
 
     def parsed_cosmology(self) -> Cosmology:
         if isinstance(self.cosmology, str):

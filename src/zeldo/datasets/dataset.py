@@ -22,7 +22,6 @@ from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.design import Run, make_design, unfinished
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import FULL
-from zeldo.initial.linear import initial_conditions
 from zeldo.interrupts import raise_if_asked
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.runs import RunStore
@@ -85,7 +84,7 @@ def _check(config: DatasetConfig, runs: list[Run]) -> None:
     start = getattr(teacher, "start", None) or getattr(teacher, "start_redshift", None)
     check_redshifts(config.redshifts, start or MAX_REDSHIFT)
     if runs and config.power not in MODELS:
-        linear_power(runs[0].cosmology, config.power)
+        linear_power(runs[0].universe.cosmology, config.power)
 
 
 def open_store(config: DatasetConfig) -> RunStore:
@@ -105,7 +104,7 @@ def work(
                 make_run(config, run, store, progress)
             except InputError as error:
                 raise_if_asked()
-                if config.latin_hypercube is None:
+                if not config.varies:
                     raise  # the next run would fail alike
                 yield run.run_id, str(error)
                 continue
@@ -131,8 +130,9 @@ def _disk_is_full(error: BaseException | None) -> bool:
 
 def make_run(config: DatasetConfig, run: Run, store: RunStore, progress: Progress | None = None) -> dict:
     """Simulate one universe and store it; returns its row of the manifest."""
-    arguments = {"fixed": config.fixed, "power": config.power}
-    ics = initial_conditions(run.cosmology, config.box, config.n, run.seed, **arguments)  # type: ignore[arg-type]
+    universe = run.universe
+    ics = universe.initial_conditions()
+    arguments = {"fixed": universe.fixed, "power": os.fspath(universe.power)}
     checkpoints = store.path / ".checkpoints"
     checkpoints.mkdir(exist_ok=True)
     checkpoint = checkpoints / f"{run.run_id}.npz"

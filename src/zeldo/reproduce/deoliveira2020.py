@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from zeldo.api import DEFAULTS, initial_conditions, parse_engine
+from zeldo.api import initial_conditions, parse_engine
 from zeldo.comparing import warm_up
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.registry import Engine, check_whole
@@ -28,6 +28,7 @@ from zeldo.report.files import write_json
 from zeldo.reproduce.timing import Entry, TimingTable, paired_run, table_key
 from zeldo.reproduce.truth import NBody, ReferenceFile, Truth, nearest_file, reference_files
 from zeldo.statistics.comparison import Comparison, FieldComparison, Reference
+from zeldo.universe import Universe
 
 FIDUCIAL = Cosmology.preset("quijote")
 FIGURE2 = (
@@ -35,7 +36,7 @@ FIGURE2 = (
     Cosmology(0.3889, 0.0363, 0.6275, 0.9513, 0.9137),
     Cosmology(0.4291, 0.0337, 0.5511, 1.1687, 0.6619),
 )
-SPACING = DEFAULTS["box"] / DEFAULTS["n"]  # of the paper's lattice, 1000 Mpc/h / 512
+SPACING = Universe.box / Universe.n  # of the paper's lattice, 1000 Mpc/h / 512
 SEEDS = (40001,)  # in no data set of configs/
 QUICK_N = 32
 FIELDS = ("density", "displacement")
@@ -92,7 +93,7 @@ def reproduce(
     as in `initial_conditions`. country: three letters, for the CO2 of its electricity. watch: makes a context manager
     that gives a progress callback. say: is told what else happens. Raises `InputError` before any work.
     """
-    n = n if n is not None else QUICK_N if quick else int(DEFAULTS["n"])
+    n = n if n is not None else QUICK_N if quick else Universe.n
     box, n = check_grid(box if box is not None else SPACING * n, n)
     _check_seeds(seeds)
     network, cola, zeldovich = parse_engine(engine), parse_engine("cola"), parse_engine("zeldovich")
