@@ -8,6 +8,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.datasets.config import PARTS, DatasetConfig, Part
 from zeldo.datasets.cosmologies import draw_hypercube, read_hypercube
 from zeldo.errors import InputError
+from zeldo.particles.provenance import Provenance
 from zeldo.store.runs import RunStore
 from zeldo.universe import Universe
 
@@ -71,12 +72,15 @@ def _rows(table: list[Cosmology], part: str, section: Part, taken: dict[int, str
 def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[Run]:
     """The runs that the store does not hold yet.
 
-    Raises `InputError` where it holds one of that name made otherwise, or the seed in another part.
+    Raises `InputError` where it holds one of that name made otherwise, the seed in another part, or runs of another
+    provenance.
     """
     from zeldo.engines.registry import engine
 
+    teacher = engine(config.engine, **config.options)
+    store.check_provenance(config.engine, Provenance.of(teacher))
     # the defaults too: they may have been others when the store was begun
-    options = vars(engine(config.engine, **config.options))
+    options = vars(teacher)
     left = []
     for run in runs:
         if run.run_id not in store:

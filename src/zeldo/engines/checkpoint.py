@@ -15,14 +15,19 @@ from zeldo.errors import DamagedFileError, InputError
 from zeldo.files.archive import names_in, read_arrays
 from zeldo.files.atomic import check_writable, writing
 from zeldo.initial.conditions import InitialConditions
-from zeldo.version import __version__
+from zeldo.particles.provenance import Provenance
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def run_key(ics: InitialConditions, settings: Mapping[str, object], redshifts: list[float]) -> str:
+def run_key(
+    ics: InitialConditions,
+    settings: Mapping[str, object],
+    redshifts: list[float],
+    made: Provenance = Provenance(revision=1),  # noqa: B008
+) -> str:
     """A hash of all that decides the bits of a run."""
-    text = f"{__version__} {ics.box} {ics.n} {ics.cosmology} {dict(settings)} {redshifts}"
+    text = f"{made.key} {ics.box} {ics.n} {ics.cosmology} {dict(settings)} {redshifts}"
     return hashlib.sha256(text.encode() + ics.delta_lin.tobytes()).hexdigest()
 
 
@@ -85,7 +90,7 @@ class Checkpoint:
         values = read_arrays(path, ["key", "number", "first", "second"])
         if str(values["key"]) != self.key:
             raise InputError(
-                f"checkpoint {path} belongs to a run with other options or initial conditions: "
+                f"checkpoint {path} belongs to a run with another version, engine revision, options or initial conditions: "
                 "remove it or give another name"
             )
         first, second = values["first"], values["second"]

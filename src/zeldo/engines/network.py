@@ -13,6 +13,7 @@ from zeldo.engines.registry import Progress, check_redshifts, check_whole, regis
 from zeldo.errors import InputError
 from zeldo.initial.conditions import MAX_N, InitialConditions
 from zeldo.initial.lpt import linear_displacement
+from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
 
@@ -55,6 +56,11 @@ class Network:
         return max(8, load(self._path).stride)
 
     @property
+    def weights_hash(self) -> str:
+        """sha256 of its weights, of both files where velocities have a network of their own."""
+        return weights_hash(self._path, *([self.velocity] if self.velocity is not None else []))
+
+    @property
     def _path(self) -> Path:
         return Path(self.weights) if self.weights else shipped_weights()
 
@@ -76,6 +82,7 @@ class Network:
                 raise InputError(f"{path} predicts velocities too: leave velocity = {self.velocity} out")
             nets.append(load(Path(self.velocity), quantity="velocity"))
             settings["velocity"] = Path(self.velocity).name
+        made_of = self.weights_hash
         psi_lin = linear_displacement(ics)
         total = len(nets) * len(redshifts)
         for count, z in enumerate(redshifts):
@@ -95,7 +102,7 @@ class Network:
             ]
             psi, vel = made[0].psi, made[-1].vel
             assert psi is not None  # by its quantity
-            yield Snapshot.of(ics, psi, vel, z, self.name, settings)
+            yield Snapshot.of(ics, psi, vel, z, self.name, settings, weights=made_of)
 
 
 def shipped_weights() -> Path:

@@ -94,6 +94,12 @@ def drawn(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
     return found | ({"power": str(values["power"])} if "power" in values else {})
 
 
+def made_by(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
+    """The engine's revision and the hash of its weights, as far as the file says them."""
+    revision = {"revision": integer(values, "revision", where)} if "revision" in values else {}
+    return revision | ({"weights": str(values["weights"])} if "weights" in values else {})
+
+
 def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
     """The cosmology under its own names, w0 and wa if there. `DamagedFileError` for one not allowed."""
     required = Cosmology.required()

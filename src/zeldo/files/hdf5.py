@@ -19,7 +19,7 @@ from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import DamagedFileError, InputError, ZeldoError
-from zeldo.files.archive import AGAIN, cosmology_of, drawn, existing, integer, number
+from zeldo.files.archive import AGAIN, cosmology_of, drawn, existing, integer, made_by, number
 from zeldo.files.atomic import writing
 from zeldo.files.npz import COSMOLOGY, redshift_of
 from zeldo.particles.lattice import (
@@ -29,7 +29,7 @@ from zeldo.particles.lattice import (
     on_lattice,
     rows_by_id,
 )
-from zeldo.particles.snapshot import DRAWN, Snapshot
+from zeldo.particles.snapshot import DRAWN, MADE, Snapshot
 
 MPC = 3.085678e24  # cm
 MASS = 1.98841e43  # g, 10^10 Msun
@@ -105,7 +105,7 @@ def _write_attributes(snapshot: Snapshot, file: h5py.File) -> None:
         {"format": np.int32(1), "n": snapshot.n, "engine": snapshot.engine, "version": snapshot.version}
     )
     own["settings"] = json.dumps(dict(snapshot.settings), default=str)
-    said = {name: getattr(snapshot, name) for name in ("seed", *DRAWN)}
+    said = {name: getattr(snapshot, name) for name in ("seed", *DRAWN, *MADE)}
     own.update({name: value for name, value in said.items() if value is not None})
 
 
@@ -208,6 +208,7 @@ def _read(file: h5py.File, path: Path, given: Cosmology | None) -> Snapshot:
         settings=_settings(own, path),
         version=str(own.get("version", "")),
         **drawn(own, path),
+        **made_by(own, path),
     )
 
 

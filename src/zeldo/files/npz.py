@@ -16,13 +16,14 @@ from zeldo.files.archive import (
     drawn,
     existing,
     integer,
+    made_by,
     names_in,
     number,
     read_arrays,
 )
 from zeldo.files.atomic import writing
 from zeldo.particles.lattice import check_mass, displacement, on_lattice
-from zeldo.particles.snapshot import DRAWN, Snapshot
+from zeldo.particles.snapshot import DRAWN, MADE, Snapshot
 
 COSMOLOGY = Cosmology.names()
 NEEDED = ("pos", "n", "box", "redshift", *COSMOLOGY, "engine", "version", "settings", "particle_mass")
@@ -34,7 +35,7 @@ def write_npz(snapshot: Snapshot, path: str | os.PathLike) -> Path:
     values |= {name: getattr(snapshot, name) for name in ("n", "box", "redshift", "particle_mass")}
     values |= {"engine": snapshot.engine, "version": snapshot.version}
     values["settings"] = json.dumps(dict(snapshot.settings), default=str)
-    values |= {name: getattr(snapshot, name) for name in ("seed", *DRAWN)}
+    values |= {name: getattr(snapshot, name) for name in ("seed", *DRAWN, *MADE)}
     values = {name: value for name, value in values.items() if value is not None}
     count = snapshot.n**3
     with writing(path, (36 if snapshot.vel is not None else 24) * count) as temporary:
@@ -58,7 +59,7 @@ def read_npz(path: str | os.PathLike) -> Snapshot:
         raise InputError(
             f"{path} is a reference or initial conditions, no snapshot: use it as --reference or --ics"
         )
-    values = read_arrays(path, [*NEEDED, *(name for name in ("vel", "seed", *DRAWN) if name in found)])
+    values = read_arrays(path, [*NEEDED, *(name for name in ("vel", "seed", *DRAWN, *MADE) if name in found)])
     n, box, pos = integer(values, "n", path), number(values, "box", path), values["pos"]
     if pos.shape != (n**3, 3) or pos.dtype.kind != "f":
         raise DamagedFileError(f"{path}: pos is {pos.dtype} of shape {pos.shape}, not ({n**3}, 3); {AGAIN}")
@@ -81,6 +82,7 @@ def read_npz(path: str | os.PathLike) -> Snapshot:
         settings=settings,
         version=str(values["version"]),
         **drawn(values, path),
+        **made_by(values, path),
     )
 
 

@@ -21,6 +21,7 @@ from zeldo.engines.registry import Engine
 from zeldo.initial.conditions import InitialConditions
 from zeldo.measuring.cost import measured
 from zeldo.measuring.energy import Meter
+from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 from zeldo.report.files import write_text
 from zeldo.report.html import processor
@@ -160,17 +161,9 @@ def table_key(entries: Sequence[Entry], ics: InitialConditions, how: str) -> str
     """A hash of engines, weights, phases, machine, versions, and how energy is measured."""
     parts: list[object] = [how, machine()]
     for one in entries:
-        settings = options(one.engine)
-        parts += [one.what, one.engine.name, run_key(ics, settings, [0.0]), one.repeats]
-        if "weights" in settings:
-            parts.append(hashlib.sha256(_weights(settings["weights"]).read_bytes()).hexdigest())
+        key = run_key(ics, options(one.engine), [0.0], Provenance.of(one.engine))
+        parts += [one.what, one.engine.name, key, one.repeats]
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
-
-
-def _weights(given: object) -> Path:
-    from zeldo.engines.network import shipped_weights
-
-    return Path(str(given)) if given else shipped_weights()
 
 
 def machine() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from zeldo.errors import DamagedFileError, InputError
 from zeldo.files import read, write
 from zeldo.files.atomic import make_directory
 from zeldo.initial.conditions import InitialConditions
+from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 
 KEY = "run"  # the entry of a kept snapshot's settings that says what made it
@@ -75,7 +76,7 @@ class NBody:
         return truth
 
     def _key(self, ics: InitialConditions) -> str:
-        return f"{self.engine.name} {run_key(ics, options(self.engine), [0.0])}"
+        return f"{self.engine.name} {run_key(ics, options(self.engine), [0.0], Provenance.of(self.engine))}"
 
 
 def options(engine: Engine) -> dict[str, object]:

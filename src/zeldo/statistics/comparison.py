@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
 
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
+from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.spectra import as_tensor, bins, check_mesh, cross_power, density_modes, field_modes
 
@@ -44,7 +45,7 @@ class Comparison:
 
     engine, settings: of the prediction. reference: what it is compared with. box in Mpc/h, n particles per
     side. wall_seconds and peak_memory (GB of 10^9 bytes): what the prediction took, None where nobody
-    measured.
+    measured. provenance: by what the prediction was made.
     """
 
     engine: str
@@ -56,12 +57,14 @@ class Comparison:
     fields: Mapping[str, FieldComparison]
     wall_seconds: float | None = None
     peak_memory: float | None = None
+    provenance: Provenance = field(default_factory=lambda: Provenance(""))
 
     def to_dict(self) -> dict:
         """Plain numbers, lists and text for JSON; None for what is not finite."""
         names = ("k", "power", "power_reference", "transfer", "one_minus_r2")
         return {
             "engine": self.engine,
+            **asdict(self.provenance),
             "settings": {name: _plain(value) for name, value in self.settings.items()},
             "reference": self.reference,
             "redshift": self.redshift,
@@ -154,6 +157,7 @@ class Reference:
             fields=found,
             wall_seconds=wall_seconds,
             peak_memory=peak_memory,
+            provenance=prediction.provenance,
         )
 
     def _modes(self, snapshot: Snapshot, label: str) -> torch.Tensor:

@@ -28,7 +28,8 @@ from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.errors import DamagedFileError, InputError, nearest
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
-from zeldo.particles.snapshot import Snapshot
+from zeldo.particles.provenance import Provenance
+from zeldo.particles.snapshot import MADE, Snapshot
 from zeldo.store.fields import LARGEST, attributes, fingerprint, get, put, write_text
 from zeldo.version import __version__
 
@@ -94,7 +95,7 @@ class RunStore:
     def runs(self) -> list[dict[str, Any]]:
         """The manifest: one row a run, in the order of `run_ids`.
 
-        Keys: run_id, part, seed, cosmology, box, n, redshifts, engine, settings, version, wall_seconds,
+        Keys: run_id, part, seed, cosmology, box, n, redshifts, engine, settings, version, revision, weights, wall_seconds,
         status, initial (how delta_lin is got back), steps, bytes.
         """
         return [self.row(run_id) for run_id in self.run_ids()]
@@ -107,6 +108,26 @@ class RunStore:
                 f"{self.path} holds no run {run_id!r}, only {len(ids)} others{nearest(run_id, ids)}"
             )
         return attributes(self.path / run_id)
+
+    def check_provenance(self, engine: str, made: Provenance) -> None:
+        """`InputError` where the store holds runs of this engine that no others of this provenance may join.
+
+        Parameters
+        ----------
+        engine : str
+            Its name.
+        made : Provenance
+            Of the runs that are to come.
+        """
+        for row in self.runs():
+            if engine not in (row["engine"], row.get("teacher")):
+                continue
+            clash = made.clash(Provenance(row["version"], row.get("revision"), row.get("weights")))
+            if clash:
+                raise InputError(
+                    f"{self.path} holds runs of {engine} that others may not join ({clash}): go on with the version "
+                    "and weights that made them, or choose another store"
+                )
 
     def has_velocity(self, run_id: str) -> bool:
         """Whether a run was stored with velocities."""
@@ -160,6 +181,7 @@ class RunStore:
         try:
             group = zarr.open_group(partial, mode="w")
             row = self._write(group, ics, snapshots, regenerate)
+            self.check_provenance(row["engine"], Provenance(*(row[name] for name in ("version", *MADE))))
             size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
             row |= {
                 "run_id": run_id,
@@ -186,6 +208,7 @@ class RunStore:
             "engine": None,
             "settings": {},
             "version": __version__,
+            **dict.fromkeys(MADE),
             "steps": {"psi": self.psi_step, "vel": self.vel_step},
         }
         if regenerate is None:
@@ -212,6 +235,7 @@ class RunStore:
             if one.vel is not None:
                 put(here, "vel", one.vel, self.vel_step)
             row["redshifts"].append(one.redshift)
+            row |= {name: getattr(one, name) for name in MADE}
             row["engine"], row["settings"] = (
                 one.engine,
                 json.loads(json.dumps(dict(one.settings), default=str)),
@@ -247,6 +271,7 @@ class RunStore:
             seed=row["seed"],
             settings=row["settings"],
             version=row["version"],
+            **{name: row.get(name) for name in MADE},
             **_drawn(row),
         )
 
