@@ -3,6 +3,8 @@
 Every message is one line: what was given, what is allowed, what to do next.
 """
 
+AGAIN = "copy or make it again"  # what to do with a damaged file
+
 
 class ZeldoError(Exception):
     """Base of every error that zeldo raises on purpose."""

@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import DamagedFileError, InputError
-
-AGAIN = "copy or make it again"
+from zeldo.errors import AGAIN, DamagedFileError, InputError
 
 
 def existing(path: str | os.PathLike) -> Path:

@@ -18,8 +18,8 @@ import numpy as np
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import same_redshift
-from zeldo.errors import DamagedFileError, InputError, ZeldoError
-from zeldo.files.archive import AGAIN, cosmology_of, drawn, existing, integer, made_by, number
+from zeldo.errors import AGAIN, DamagedFileError, InputError, ZeldoError
+from zeldo.files.archive import cosmology_of, drawn, existing, integer, made_by, number
 from zeldo.files.atomic import writing
 from zeldo.files.npz import COSMOLOGY, redshift_of
 from zeldo.particles.lattice import (

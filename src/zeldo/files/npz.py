@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import DamagedFileError, InputError
+from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import (
-    AGAIN,
     cosmology_of,
     drawn,
     existing,

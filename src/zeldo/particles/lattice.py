@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from zeldo.cosmology.background import CRITICAL_DENSITY
-from zeldo.errors import DamagedFileError, InputError
-from zeldo.files.archive import AGAIN
+from zeldo.errors import AGAIN, DamagedFileError, InputError
 
 MASS_TOLERANCE = 2e-3
 
