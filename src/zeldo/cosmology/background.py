@@ -57,7 +57,7 @@ class Growth:
         from scipy.integrate import solve_ivp
         from scipy.interpolate import CubicHermiteSpline
 
-        def rhs(lna: float | np.ndarray, y: np.ndarray) -> list:
+        def rhs(lna: float | np.ndarray, y: np.ndarray) -> list[np.ndarray]:
             a = np.exp(lna)
             friction = 2 + _dlne_dlna(cosmology, a)
             source = 1.5 * omega_m_at(cosmology, a)

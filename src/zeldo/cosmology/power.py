@@ -83,7 +83,7 @@ def check_model(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
     )
 
 
-def linear_power(cosmology: Cosmology, model: str | os.PathLike = "camb") -> LinearPower:
+def linear_power(cosmology: Cosmology, model: str | os.PathLike[str] = "camb") -> LinearPower:
     """The linear power spectrum of matter today, normalised to the cosmology's sigma_8.
 
     model: "camb" (Lewis, Challinor & Lasenby 2000; about a second, kept for the next call), "eisenstein-hu"

@@ -13,7 +13,7 @@ ROWS = 20
 NEEDED = (0.01, 1.0)  # h/Mpc: sigma_8 comes from here; the rest is extrapolated
 
 
-def read_table(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
+def read_table(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     """`(k, p)` of a text file with the columns k (h/Mpc, increasing) and P (any unit, positive).
 
     `#` starts a comment. Raises `InputError` for a file that cannot be read as numbers, with fewer than 20

@@ -128,7 +128,9 @@ def _disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
-def make_run(config: DatasetConfig, run: Run, store: RunStore, progress: Progress | None = None) -> dict:
+def make_run(
+    config: DatasetConfig, run: Run, store: RunStore, progress: Progress | None = None
+) -> dict[str, Any]:
     """Simulate one universe and store it; returns its row of the manifest."""
     universe = run.universe
     ics = universe.initial_conditions()
@@ -151,7 +153,7 @@ def make_run(config: DatasetConfig, run: Run, store: RunStore, progress: Progres
     return row
 
 
-def _teacher(config: DatasetConfig, checkpoint: os.PathLike | None) -> Any:
+def _teacher(config: DatasetConfig, checkpoint: os.PathLike[str] | None) -> Any:
     from zeldo.engines.registry import engine
 
     if "checkpoint" in config.options:

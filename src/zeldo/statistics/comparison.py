@@ -59,7 +59,7 @@ class Comparison:
     peak_memory: float | None = None
     provenance: Provenance = field(default_factory=lambda: Provenance(""))
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, object]:
         """Plain numbers, lists and text for JSON; None for what is not finite."""
         names = ("k", "power", "power_reference", "transfer", "one_minus_r2")
         return {

@@ -198,7 +198,13 @@ class RunStore:
             raise
         return self.row(run_id)
 
-    def _write(self, group: zarr.Group, ics, snapshots, regenerate) -> dict[str, Any]:
+    def _write(
+        self,
+        group: zarr.Group,
+        ics: InitialConditions,
+        snapshots: Iterable[Snapshot],
+        regenerate: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
         row: dict[str, Any] = {
             "seed": ics.seed,
             "cosmology": ics.cosmology.to_dict(),
