@@ -42,12 +42,37 @@ def initial_conditions(
     ics: PathLike | InitialConditions | None = None,
     universe: Universe | None = None,
 ) -> InitialConditions:
-    """The linear field of a cosmology and a seed, or of a file.
+    """The linear field of a cosmology and a seed, of a universe, or of a file.
 
-    cosmology: a preset's name (default "quijote"), a `Cosmology`, or an astropy cosmology; parameters given beside
-    it replace its own. box: Mpc/h (250). n: particles per side (128). seed: of the phases (7). fixed, flip: unit
-    amplitudes, inverted phases. power: "camb" (default), "eisenstein-hu", or a table's path.
-    ics: a reference run or a file of initial conditions, universe: a `Universe`; either fixes everything else.
+    Parameters
+    ----------
+    cosmology : str, Cosmology or astropy.cosmology.FLRW, optional
+        A preset's name, "quijote" where absent, or a flat model.
+    omega_m, omega_b, h, n_s, sigma_8, w0, wa : float, optional
+        Parameters that replace the cosmology's own.
+    box : float, optional
+        Side of the box, Mpc/h (250).
+    n : int, optional
+        Particles per side (128).
+    seed : int, optional
+        Of the phases (7).
+    fixed, flip : bool
+        Unit amplitudes, inverted phases.
+    power : str or path, optional
+        "camb", which is the default, "eisenstein-hu", or a table.
+    ics : path or InitialConditions, optional
+        A reference run or a file of initial conditions, which fixes all of the above.
+    universe : Universe, optional
+        The same, as a value.
+
+    Returns
+    -------
+    InitialConditions
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed, and for two that contradict each other.
     """
     changes: dict[str, Any] = dict(
         zip(Cosmology.names(), (omega_m, omega_b, h, n_s, sigma_8, w0, wa), strict=True)

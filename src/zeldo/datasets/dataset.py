@@ -39,10 +39,10 @@ THREADS = (
 
 @dataclass
 class DatasetResult:
-    """What `make_dataset` did. made, failed: ids of runs; found: how many were there before."""
+    """What `make_dataset` did. made, failed: ids of runs; existing: how many were there before."""
 
     store: RunStore
-    found: int
+    existing: int
     made: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -52,14 +52,32 @@ def make_dataset(
 ) -> DatasetResult:
     """Make the runs of a data set that its store does not hold yet.
 
-    config: a TOML file, mapping or `DatasetConfig`; override: dotted keys. progress(done, total, text) is
-    told of runs. After a kill or Ctrl-C the same call goes on, in the middle of a run where the engine has a
-    `checkpoint`. A run that fails does not stop the others. Raises `InputError` for a bad configuration,
-    `ZeldoError` where workers died.
+    After a kill or Ctrl-C the same call goes on, in the middle of a run where the engine has a `checkpoint`. A run that
+    fails does not stop the others.
+
+    Parameters
+    ----------
+    config : path, mapping or DatasetConfig
+        A TOML file, or what stands in one.
+    override : mapping, optional
+        Values by dotted keys that replace the file's.
+    progress : callable, optional
+        Called with runs done, their total, and a text.
+
+    Returns
+    -------
+    DatasetResult
+
+    Raises
+    ------
+    InputError
+        For a bad configuration.
+    ZeldoError
+        Where workers died.
     """
     config = load(config, DatasetConfig, override)
     runs, store, left = check_dataset(config)
-    result = DatasetResult(store, found=len(runs) - len(left))
+    result = DatasetResult(store, existing=len(runs) - len(left))
     if config.workers == 1 and config.threads is None:
         for run_id, problem in work(config, left, progress=_counted(progress, result, len(runs))):
             _note(result, run_id, problem)
@@ -144,9 +162,9 @@ def make_run(
     clock: dict[str, object] = {"teacher": config.engine, "resumed": resumed}
 
     def snapshots() -> Iterator[Snapshot]:
-        for one in teacher.run(ics, list(config.redshifts), progress=progress):
+        for snapshot in teacher.run(ics, list(config.redshifts), progress=progress):
             clock["wall_seconds"] = round(time.monotonic() - started, 2)
-            yield one if config.velocity else dataclasses.replace(one, vel=None)
+            yield snapshot if config.velocity else dataclasses.replace(snapshot, vel=None)
 
     row = store.add(run.run_id, ics, snapshots(), regenerate=arguments, part=run.part, late=clock)
     checkpoint.unlink(missing_ok=True)
@@ -178,7 +196,7 @@ def _counted(progress: Progress | None, result: DatasetResult, total: int) -> Pr
         return None
 
     def tell(done: float, of: float, text: str = "") -> None:
-        before = result.found + len(result.made) + len(result.failed)
+        before = result.existing + len(result.made) + len(result.failed)
         progress(before + (done / of if of else 0.0), total, f"run {before + 1} of {total}, {text}")
 
     return tell
@@ -203,7 +221,7 @@ def _in_parallel(
             time.sleep(POLL)
             _drain(answers, result)
             if progress is not None:
-                done = result.found + len(result.made) + len(result.failed)
+                done = result.existing + len(result.made) + len(result.failed)
                 progress(done, total, f"{done} of {total} runs, {count} workers of {threads} threads")
         _drain(answers, result)
     finally:

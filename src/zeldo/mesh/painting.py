@@ -82,7 +82,7 @@ def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignor
             b = 2 * (np.int64(pair) % half) + colour % 2
             part, at = np.empty((3, n), np.float32), np.empty((4, n), np.int32)
             # the last of the own planes and columns is for the upper half of clouds
-            own = (
+            region = (
                 np.int32(a * m // pencils - halo),
                 np.int32((a + 1) * m // pencils - a * m // pencils + 2 * halo - 1),
                 np.int32(b * m // pencils - halo),
@@ -92,7 +92,7 @@ def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignor
             missed = 0
             for i in range(a * n // pencils, (a + 1) * n // pencils):
                 for j in range(b * n // pencils, (b + 1) * n // pencils):
-                    locate(psi, i, j, scale, offset, m, m, own, part, at)
+                    locate(psi, i, j, scale, offset, m, m, region, part, at)
                     for k in range(n):
                         prefetch(rho, at, k + AHEAD, np.int64(1))
                         if at[0, k] < 0:

@@ -22,5 +22,9 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
 
 def write_json(comparisons: Sequence[Comparison], path: str | os.PathLike[str], **extra: object) -> Path:
     """Write `{"zeldo": version, **extra, "comparisons": [...]}`, each by its `to_dict()`; nan is null."""
-    content = {"zeldo": __version__, **extra, "comparisons": [one.to_dict() for one in comparisons]}
+    content = {
+        "zeldo": __version__,
+        **extra,
+        "comparisons": [comparison.to_dict() for comparison in comparisons],
+    }
     return write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -33,12 +33,12 @@ def settings_text(settings: Mapping[str, object], names: Sequence[str] | None = 
 def labels(comparisons: Sequence[Comparison]) -> list[str]:
     """A name each, all different: the engine, with the settings that tell two of a kind apart."""
     names = []
-    for one in comparisons:
-        kin = [other.settings for other in comparisons if other.engine == one.engine]
+    for comparison in comparisons:
+        kin = [other.settings for other in comparisons if other.engine == comparison.engine]
         keys = list(dict.fromkeys(key for settings in kin for key in settings))
         differing = [key for key in keys if len({show(settings.get(key)) for settings in kin}) > 1]
-        text = settings_text(one.settings, differing)
-        names.append(f"{one.engine} ({text})" if text else one.engine)
+        text = settings_text(comparison.settings, differing)
+        names.append(f"{comparison.engine} ({text})" if text else comparison.engine)
     seen: dict[str, int] = {}
     for i, name in enumerate(names):
         seen[name] = seen.get(name, 0) + 1
@@ -67,7 +67,7 @@ def by_redshift(comparisons: Sequence[Comparison]) -> dict[float, list[int]]:
 
 def fields_of(comparisons: Sequence[Comparison]) -> list[str]:
     """The fields that at least one comparison has, in the order of `FIELDS`."""
-    return [name for name in FIELDS if any(name in one.fields for one in comparisons)]
+    return [name for name in FIELDS if any(name in comparison.fields for comparison in comparisons)]
 
 
 def at_k(comparison: Comparison, field: str, quantity: str, k: float) -> float:

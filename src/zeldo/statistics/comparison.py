@@ -71,8 +71,8 @@ class Comparison:
             "box": self.box,
             "n": self.n,
             "fields": {
-                label: {name: [_plain(float(x)) for x in getattr(found, name)] for name in names}
-                for label, found in self.fields.items()
+                label: {name: [_plain(float(x)) for x in getattr(field, name)] for name in names}
+                for label, field in self.fields.items()
             },
             "wall_seconds": self.wall_seconds,
             "peak_memory": self.peak_memory,
@@ -91,10 +91,32 @@ def compare_snapshots(
 ) -> Comparison:
     """A prediction against a reference of the same lattice, box and redshift.
 
-    Density: cloud-in-cell on a mesh of twice the lattice (mesh for another), window divided out, no shot
-    noise taken off. Displacement and velocity: on the lattice, components summed. To compare many predictions
-    with one reference, make one `Reference` and use its `compare`. Raises `InputError` where the two do not
-    belong together.
+    Density is cloud-in-cell, window divided out, no shot noise taken off; displacement and velocity are on the lattice,
+    components summed. To compare many predictions with one reference, make one `Reference` and use its `compare`.
+
+    Parameters
+    ----------
+    prediction, reference : Snapshot
+        On the same initial conditions.
+    wall_seconds : float, optional
+        What the prediction took.
+    peak_memory : float, optional
+        What it needed, GB of 10^9 bytes.
+    reference_name : str, optional
+        The reference's engine where absent.
+    mesh : int, optional
+        Of the density, points per side; twice the lattice where absent.
+    device : str or torch.device
+        Where to compute.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        Where the two do not belong together.
     """
     against = Reference(reference, name=reference_name, mesh=mesh, device=device)
     return against.compare(prediction, wall_seconds=wall_seconds, peak_memory=peak_memory)
@@ -143,10 +165,10 @@ class Reference:
                     f"the prediction ({prediction.engine}) has {what} = {given:g}, the reference "
                     f"{wanted:g}: both must agree; run the engine with the reference's"
                 )
-        found = {}
+        fields = {}
         for label, theirs in self.modes.items():
             if label in _fields(prediction):
-                found[label] = self._compare(label, self._modes(prediction, label), theirs)
+                fields[label] = self._compare(label, self._modes(prediction, label), theirs)
         return Comparison(
             engine=prediction.engine,
             settings=dict(prediction.settings),
@@ -154,7 +176,7 @@ class Reference:
             redshift=prediction.redshift,
             box=prediction.box,
             n=prediction.n,
-            fields=found,
+            fields=fields,
             wall_seconds=wall_seconds,
             peak_memory=peak_memory,
             provenance=prediction.provenance,

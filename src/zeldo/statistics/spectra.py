@@ -24,7 +24,17 @@ CLOUD_IN_CELL = 2  # power of sinc in the window along each axis
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """k: mean wavenumber of each bin, h/Mpc. power: (Mpc/h)^3. modes: how many modes each bin averages."""
+    """Power in bins of the fundamental mode; arrays of one length, float64.
+
+    Parameters
+    ----------
+    k : ndarray
+        Mean wavenumber of each bin, h/Mpc.
+    power : ndarray
+        (Mpc/h)^3.
+    modes : ndarray
+        How many modes each bin averages.
+    """
 
     k: np.ndarray
     power: np.ndarray
@@ -76,9 +86,9 @@ def bins(m: int, device: str | torch.device = "cpu") -> Bins:
     index = size.round().int().reshape(-1)
     weight = torch.full((m // 2 + 1,), 2, device=device, dtype=torch.float32)
     weight[0] = weight[-1] = 1
-    found = Bins(m, index, weight, np.empty(0), np.ones(m // 2 - 1))
-    modes = found.sums(torch.ones_like(size))
-    return Bins(m, index, weight, found.sums(size) / modes, modes)
+    unweighted = Bins(m, index, weight, np.empty(0), np.ones(m // 2 - 1))
+    modes = unweighted.sums(torch.ones_like(size))
+    return Bins(m, index, weight, unweighted.sums(size) / modes, modes)
 
 
 def mode_numbers(m: int, device: str | torch.device = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
@@ -96,7 +106,20 @@ def as_tensor(array: torch.Tensor | np.ndarray, device: str | torch.device | Non
 
 
 def field_modes(field: torch.Tensor | np.ndarray, window: int = 0) -> torch.Tensor:
-    """delta_k of real fields (..., m, m, m), sinc to the power window divided out: (..., m, m, m//2 + 1)."""
+    """The modes of real fields.
+
+    Parameters
+    ----------
+    field : tensor or ndarray
+        (..., m, m, m).
+    window : int
+        Power of sinc along each axis that is divided out.
+
+    Returns
+    -------
+    tensor
+        (..., m, m, m // 2 + 1), (1 / m^3) sum of field exp(-ikx).
+    """
     field = as_tensor(field)
     m = field.shape[-1]
     modes = torch.fft.rfftn(field, dim=(-3, -2, -1), norm="forward")
@@ -114,10 +137,30 @@ def density_modes(
     interlace: bool = False,
     device: str | torch.device = "cpu",
 ) -> torch.Tensor:
-    """delta_k of particles on a mesh, cloud-in-cell window divided out: (mesh, mesh, mesh//2 + 1).
+    """The modes delta_k of particles on a mesh, cloud-in-cell window divided out.
 
-    particles: a snapshot; or displacements (3, n, n, n) from the lattice or positions (N, 3), Mpc/h, together
-    with box. interlace: average with a mesh that is half a cell aside, which cancels half of the aliases.
+    Parameters
+    ----------
+    particles : Snapshot or tensor
+        A snapshot; or displacements (3, n, n, n) from the lattice, or positions (N, 3), Mpc/h, together with `box`.
+    mesh : int
+        Points per side, even.
+    box : float, optional
+        Side of the box of bare particles, Mpc/h.
+    interlace : bool
+        Average with a mesh that is half a cell aside, which cancels half of the aliases.
+    device : str or torch.device
+        Where to compute.
+
+    Returns
+    -------
+    tensor
+        (mesh, mesh, mesh // 2 + 1), zero in the mean mode.
+
+    Raises
+    ------
+    InputError
+        For a mesh that is odd or too small, and bare particles without a box.
     """
     mesh = check_mesh(mesh)
     if isinstance(particles, Snapshot):
@@ -141,7 +184,20 @@ def density_modes(
 def cross_power(
     a: Sequence[torch.Tensor] | torch.Tensor, b: Sequence[torch.Tensor] | torch.Tensor, box: float
 ) -> np.ndarray:
-    """(m/2 - 1,) float64: cross power of modes (..., m, m, m//2 + 1), summed over components."""
+    """Cross power of modes in bins of the fundamental mode, summed over components.
+
+    Parameters
+    ----------
+    a, b : tensor or sequence of tensor
+        (..., m, m, m // 2 + 1) each.
+    box : float
+        Side of the box, Mpc/h.
+
+    Returns
+    -------
+    ndarray
+        (m / 2 - 1,) float64, (Mpc/h)^3 times the fields' units.
+    """
     a, b = (
         list(x) if not isinstance(x, torch.Tensor) else list(x.reshape(-1, *x.shape[-3:])) for x in (a, b)
     )
@@ -158,11 +214,31 @@ def power_spectrum(
     *,
     device: str | torch.device = "cpu",
 ) -> Spectrum:
-    """P(k) of the matter density of a snapshot, on a mesh of twice the lattice unless told otherwise.
+    """P(k) of the matter density of a snapshot.
 
-    subtract_shot_noise: take V/N and its aliases off. Particles that set out from a lattice have no shot
-    noise until orbits cross, so for a simulation's matter leave it out. Raises `InputError` for a mesh that
-    is odd or too small.
+    Parameters
+    ----------
+    snapshot : Snapshot
+        The particles.
+    mesh : int, optional
+        Points per side, twice the lattice where absent.
+    interlace : bool
+        Average with a mesh that is half a cell aside, which cancels half of the aliases.
+    subtract_shot_noise : bool
+        Take V/N and its aliases off. Particles that set out from a lattice have no shot noise until orbits cross, so for a
+        simulation's matter leave it out.
+    device : str or torch.device
+        Where to compute.
+
+    Returns
+    -------
+    Spectrum
+        From the fundamental mode to the mesh's Nyquist wavenumber.
+
+    Raises
+    ------
+    InputError
+        For a mesh that is odd or too small.
     """
     mesh = check_mesh(2 * snapshot.n if mesh is None else mesh)
     modes = density_modes(snapshot, mesh, interlace=interlace, device=device)

@@ -43,9 +43,21 @@ PSI_STEP, VEL_STEP = 0.005, 1.0  # Mpc/h, km/s
 class RunStore:
     """Runs of any engine, each with its initial conditions and snapshots at several redshifts.
 
-    RunStore(path) opens a store, or makes one where none is. psi_step (Mpc/h) and vel_step (km/s) are what
-    fields of new runs are rounded to; 0 stores float32 unrounded. Raises `InputError` where path is something
-    else.
+    Parameters
+    ----------
+    path : str or path
+        Of a store, or of a new one where nothing is.
+    psi_step : float
+        What displacements of new runs are rounded to, Mpc/h; 0 stores float32 unrounded.
+    vel_step : float
+        The same of velocities, km/s.
+    create : bool
+        Whether to make a store where none is.
+
+    Raises
+    ------
+    InputError
+        Where the path is something else, or a step is not allowed.
     """
 
     def __init__(
@@ -68,9 +80,9 @@ class RunStore:
             if not create:
                 raise InputError(f"no store of runs at {self.path}: make one by `zeldo dataset`")
             self._create()
-        found = attributes(self.path).get("format")
-        if found != FORMAT:
-            raise InputError(f"{self.path} is no store of runs ({FORMAT}) but {found!r}")
+        kind = attributes(self.path).get("format")
+        if kind != FORMAT:
+            raise InputError(f"{self.path} is no store of runs ({FORMAT}) but {kind!r}")
 
     def _create(self) -> None:
         """An empty group; several processes may do so at once."""
@@ -229,22 +241,22 @@ class RunStore:
                 "arguments": dict(regenerate),
                 "fingerprint": fingerprint(ics.delta_lin),
             }
-        for one in snapshots:
-            if (one.box, one.n, one.cosmology) != (ics.box, ics.n, ics.cosmology):
+        for snapshot in snapshots:
+            if (snapshot.box, snapshot.n, snapshot.cosmology) != (ics.box, ics.n, ics.cosmology):
                 raise InputError(
-                    f"the snapshot at z = {one.redshift:g} ({one.engine}, n = {one.n}, box = {one.box:g}) is "
-                    "of another lattice or cosmology than the initial conditions "
+                    f"the snapshot at z = {snapshot.redshift:g} ({snapshot.engine}, n = {snapshot.n}, "
+                    f"box = {snapshot.box:g}) is of another lattice or cosmology than the initial conditions "
                     f"(n = {ics.n}, box = {ics.box:g})"
                 )
-            here = group.create_group(_name(one.redshift), attributes={"redshift": one.redshift})
-            put(here, "psi", one.psi, self.psi_step)
-            if one.vel is not None:
-                put(here, "vel", one.vel, self.vel_step)
-            row["redshifts"].append(one.redshift)
-            row |= {name: getattr(one, name) for name in MADE}
+            here = group.create_group(_name(snapshot.redshift), attributes={"redshift": snapshot.redshift})
+            put(here, "psi", snapshot.psi, self.psi_step)
+            if snapshot.vel is not None:
+                put(here, "vel", snapshot.vel, self.vel_step)
+            row["redshifts"].append(snapshot.redshift)
+            row |= {name: getattr(snapshot, name) for name in MADE}
             row["engine"], row["settings"] = (
-                one.engine,
-                json.loads(json.dumps(dict(one.settings), default=str)),
+                snapshot.engine,
+                json.loads(json.dumps(dict(snapshot.settings), default=str)),
             )
         if not row["redshifts"]:
             raise InputError("the run has no snapshot: give at least one redshift")
@@ -254,8 +266,8 @@ class RunStore:
         self, run_id: str, redshift: float = 0.0
     ) -> tuple[InitialConditions, np.ndarray, np.ndarray | None]:
         """(ics, psi, vel) of a run at one of its redshifts: (3, n, n, n) float32, Mpc/h, km/s or None."""
-        one = self.snapshot(run_id, redshift)
-        return self.initial(run_id), one.psi, one.vel
+        snapshot = self.snapshot(run_id, redshift)
+        return self.initial(run_id), snapshot.psi, snapshot.vel
 
     def snapshot(self, run_id: str, redshift: float = 0.0, *, velocity: bool = True) -> Snapshot:
         """The particles of a run at one of its redshifts. Raises `InputError` for another redshift."""
