@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -22,8 +24,28 @@ TINY = {"n": 8, "box": 20, "power": "eisenstein-hu"}
 def test_packages_are_attributes():
     code = "import zeldo; zeldo.networks.load, zeldo.files.read, zeldo.engines, zeldo.cosmology"
     subprocess.run([sys.executable, "-c", code], check=True)
-    with pytest.raises(AttributeError, match="no attribute 'netwrks'"):
-        _ = zeldo.netwrks
+
+
+@pytest.mark.parametrize("package", ["zeldo", "zeldo.networks", "zeldo.statistics"])
+def test_an_unknown_name_is_refused_with_the_nearest(package):
+    module = importlib.import_module(package)
+    name = next(name for name in module.__all__ if name.islower() and len(name) > 3)
+    code = f"import {package}; {package}.{name[:-1]}"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    last = run.stderr.strip().splitlines()[-1]
+    assert last == f"AttributeError: No {package} attribute {name[:-1]}. Did you mean: {name!r}?"
+
+
+def test_the_public_names_are_listed():
+    assert {"run", "compare", "Cosmology", "InputError", "statistics", "__version__"} <= set(dir(zeldo))
+
+
+def test_a_users_own_wait_policy_of_openmp_wins():
+    code = "import os, zeldo; print(os.environ['OMP_WAIT_POLICY'])"
+    free = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    for environment, policy in ((free, "passive"), ({**free, "OMP_WAIT_POLICY": "active"}, "active")):
+        out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert out.stdout.strip() == policy
 
 
 def test_truth_values_of_options_are_read_as_such():

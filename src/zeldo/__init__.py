@@ -5,90 +5,15 @@
     snapshot, = zeldo.run(cosmology="quijote", box=250, n=128, seed=7, engine="cola", redshift=0)
     spectrum = zeldo.power_spectrum(snapshot)
 
-Names load their module when first used.
+The public names stand in `__init__.pyi`; each loads its module when first used.
 """
 
 import os
-from importlib import import_module
-from typing import Any
 
-from zeldo._version import __version__
-from zeldo.errors import ConvergenceError, DamagedFileError, InputError, ZeldoError
+import lazy_loader
 
 # Threads of Numba's kernels sleep while they wait: spinning, they keep the Fourier transforms' threads from the cores.
 # It counts where it is set before OpenMP starts, and a user's own setting wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-_HOMES = {
-    "Cosmology": "zeldo.cosmology.parameters",
-    "growth": "zeldo.cosmology.background",
-    "expansion": "zeldo.cosmology.background",
-    "linear_power": "zeldo.cosmology.power",
-    "InitialConditions": "zeldo.initial.conditions",
-    "Snapshot": "zeldo.particles.snapshot",
-    "Particles": "zeldo.particles.particles",
-    "Header": "zeldo.particles.particles",
-    "Source": "zeldo.particles.particles",
-    "read": "zeldo.files",
-    "write": "zeldo.files",
-    "open_particles": "zeldo.files",
-    "create_particles": "zeldo.files",
-    "Format": "zeldo.files.formats",
-    "Sink": "zeldo.files.formats",
-    "register_format": "zeldo.files.formats",
-    "read_reference": "zeldo.files.reference",
-    "reference_path": "zeldo.files.reference",
-    "engine": "zeldo.engines.registry",
-    "register": "zeldo.engines.registry",
-    "Engine": "zeldo.engines.base",
-    "Plan": "zeldo.engines.base",
-    "State": "zeldo.engines.state",
-    "compare_snapshots": "zeldo.statistics",
-    "power_spectrum": "zeldo.statistics",
-    "redshift_space_multipoles": "zeldo.statistics",
-    "equilateral_bispectrum": "zeldo.statistics",
-    "squeezed_bispectrum": "zeldo.statistics",
-    "friends_of_friends": "zeldo.statistics",
-    "mass_function": "zeldo.statistics",
-    "halos": "zeldo.statistics.spherical_overdensity",
-    "initial_conditions": "zeldo.api",
-    "run": "zeldo.api",
-    "compare": "zeldo.comparing",
-}
-_PACKAGES = (
-    "cosmology",
-    "datasets",
-    "engines",
-    "files",
-    "initial",
-    "measuring",
-    "mesh",
-    "networks",
-    "particles",
-    "report",
-    "reproduce",
-    "statistics",
-    "store",
-    "training",
-)
-
-__all__ = [
-    "ConvergenceError",
-    "DamagedFileError",
-    "InputError",
-    "ZeldoError",
-    "__version__",
-    *sorted(_HOMES),
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        return import_module(f"zeldo.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'zeldo' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return [*__all__, *_PACKAGES]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from numbers import Real
 from pathlib import Path
@@ -21,10 +20,9 @@ from zeldo.files.saved import saved
 from zeldo.initial.conditions import InitialConditions
 from zeldo.keywords import checked_keywords
 from zeldo.particles.snapshot import Snapshot
+from zeldo.universe import Universe
 
 PathLike = str | os.PathLike[str]
-COSMOLOGY_FIELDS = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
-DEFAULTS = {"box": 250.0, "n": 128, "seed": 7}
 
 
 @checked_keywords()
@@ -45,26 +43,54 @@ def initial_conditions(
     flip: bool = False,
     power: str | None = None,
     ics: PathLike | InitialConditions | None = None,
+    universe: Universe | None = None,
 ) -> InitialConditions:
-    """The linear field of a cosmology and a seed, or of a file.
+    """The linear field of a cosmology and a seed, of a universe, or of a file.
 
-    cosmology: a preset's name (default "quijote"), a `Cosmology`, or an astropy cosmology; parameters given beside
-    it replace its own. box: Mpc/h (250). n: particles per side (128). seed: of the phases (7). fixed, flip: unit
-    amplitudes, inverted phases. power: "camb" (default), "eisenstein-hu", or a table's path.
-    ics: a reference run or a file of initial conditions, which fixes everything else.
+    Parameters
+    ----------
+    cosmology : str, Cosmology or astropy.cosmology.FLRW, optional
+        A preset's name, "quijote" where absent, or a flat model.
+    omega_m, omega_b, h, n_s, sigma_8, w0, wa : float, optional
+        Parameters that replace the cosmology's own.
+    box : float, optional
+        Side of the box, Mpc/h (250).
+    n : int, optional
+        Particles per side (128).
+    seed : int, optional
+        Of the phases (7).
+    fixed, flip : bool
+        Unit amplitudes, inverted phases.
+    power : str or path, optional
+        "camb", which is the default, "eisenstein-hu", or a table.
+    ics : path or InitialConditions, optional
+        A reference run or a file of initial conditions, which fixes all of the above.
+    universe : Universe, optional
+        The same, as a value.
+
+    Returns
+    -------
+    InitialConditions
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed, and for two that contradict each other.
     """
     changes: dict[str, Any] = dict(
-        zip(COSMOLOGY_FIELDS, (omega_m, omega_b, h, n_s, sigma_8, w0, wa), strict=True)
+        zip(Cosmology.names(), (omega_m, omega_b, h, n_s, sigma_8, w0, wa), strict=True)
     )
     changes = {name: value for name, value in changes.items() if value is not None}
-    if ics is not None:
-        given = {"cosmology": cosmology, "box": box, "n": n, "seed": seed, "power": power, **changes}
-        given |= {"fixed": fixed or None, "flip": flip or None}
+    given = {"cosmology": cosmology, "box": box, "n": n, "seed": seed, "power": power, **changes}
+    given |= {"fixed": fixed or None, "flip": flip or None}
+    for what, source in (("ics", ics), ("universe", universe)):
         clash = [name for name, value in given.items() if value is not None]
-        if clash:
+        if source is not None and clash:
             raise InputError(
-                f"ics fixes the universe, so {', '.join(clash)} cannot be given too: leave out one or the other"
+                f"{what} fixes the universe, so {', '.join(clash)} cannot be given too: leave out one or the other"
             )
+        given[what] = source
+    if ics is not None:
         if isinstance(ics, InitialConditions):
             return ics
         if not isinstance(ics, str | os.PathLike):
@@ -75,30 +101,11 @@ def initial_conditions(
 
         return read_initial_conditions(ics)
 
-    from zeldo.initial import linear
-
-    base = _cosmology(cosmology, changes)
-    return linear.initial_conditions(
-        replace(base, **changes) if changes else base,
-        DEFAULTS["box"] if box is None else box,
-        DEFAULTS["n"] if n is None else n,  # type: ignore[arg-type]
-        DEFAULTS["seed"] if seed is None else seed,  # type: ignore[arg-type]
-        fixed=fixed,
-        flip=flip,
-        power=power or "camb",
-    )
-
-
-def _cosmology(cosmology: Any, changes: dict[str, Any]) -> Cosmology:
-    if cosmology is None:
-        return Cosmology.preset("quijote")
-    if isinstance(cosmology, Cosmology):
-        return cosmology
-    if isinstance(cosmology, str):
-        return Cosmology.preset(cosmology)
-    # astropy's objects need not have these
-    lacking = {name: changes[name] for name in ("omega_b", "sigma_8", "n_s") if name in changes}
-    return Cosmology.from_astropy(cosmology, **lacking)
+    if universe is None:
+        universe = Universe.of(
+            cosmology, **changes, box=box, n=n, seed=seed, fixed=fixed, flip=flip, power=power
+        )
+    return universe.initial_conditions()
 
 
 @checked_keywords(initial_conditions)
@@ -122,7 +129,7 @@ def run(
     redshift: one or several, 0 where None. steps, mesh_factor: of the engine, its own defaults where None. extrapolate:
     lets a network leave the ranges of its model card. output: .hdf5 or .npz; with several redshifts each file gets _z1
     and so on before the suffix. observers: called between steps with a view of the particles, see `Engine.run`.
-    universe: the arguments of `initial_conditions`. Raises `InputError` before any work.
+    universe: the arguments of `initial_conditions`, or `universe=Universe(...)`. Raises `InputError` before any work.
     """
     chosen = parse_engine(engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
     redshifts = redshift_list(redshift)

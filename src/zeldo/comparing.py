@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeldo.api import PathLike, initial_conditions, parse_engine, redshift_list
+from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.engines.base import Engine
 from zeldo.engines.registry import names
 from zeldo.errors import InputError
@@ -76,8 +77,8 @@ def compare(
 
 def _nearest(truth: dict[float, Snapshot], redshift: float) -> Snapshot:
     """The snapshot at a redshift, as far as files tell it: their headers are seldom round."""
-    z = min(truth, key=lambda one: abs(one - redshift))
-    if abs(z - redshift) > 1e-4 * (1 + redshift):
+    z = nearest_redshift(truth, redshift)
+    if z is None:
         there = ", ".join(f"{one:g}" for one in truth)
         raise InputError(f"the reference has no redshift {redshift:g}: choose among {there}")
     return truth[z]

@@ -73,7 +73,7 @@ def _copied(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 def _explained(error: ValidationError, kind: type[Section]) -> str:
     """One thing that is wrong, in one line: an unknown key before one that is missing, as it explains it."""
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
     path = [str(part) for part in first["loc"]]
     name = ".".join(path)
     if first["type"] == "extra_forbidden":

@@ -3,6 +3,8 @@
 Every message is one line: what was given, what is allowed, what to do next.
 """
 
+from collections.abc import Iterable
+
 AGAIN = "copy or make it again"  # what to do with a damaged file
 
 
@@ -22,7 +24,7 @@ class ConvergenceError(ZeldoError, RuntimeError):
     """A numerical method did not reach its tolerance. Exit status 1."""
 
 
-def nearest(name: str, allowed) -> str:
+def nearest(name: str, allowed: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` where one of `allowed` is close to `name`, else an empty string."""
     import difflib
 

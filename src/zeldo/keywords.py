@@ -28,9 +28,15 @@ def checked_keywords(*more: Callable[..., Any]) -> Callable[[Callable[P, T]], Ca
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        named = [one for each in (function, *more) for one in inspect.signature(each).parameters.values()]
-        allowed = {one.name: one for one in named if one.kind is one.KEYWORD_ONLY}
-        needed = [name for name, one in allowed.items() if one.default is one.empty]
+        named = [
+            parameter
+            for accepting in (function, *more)
+            for parameter in inspect.signature(accepting).parameters.values()
+        ]
+        allowed = {
+            parameter.name: parameter for parameter in named if parameter.kind is parameter.KEYWORD_ONLY
+        }
+        needed = [name for name, parameter in allowed.items() if parameter.default is parameter.empty]
         call = function.__name__
 
         @wraps(function)

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from scipy.integrate import quad, solve_ivp
 from scipy.special import hyp2f1
 
-from zeldo.cosmology.background import A_EARLY, A_LATE, Growth, expansion, growth, omega_m_at
+from zeldo.cosmology.background import (
+    A_EARLY,
+    A_LATE,
+    CRITICAL_DENSITY,
+    Growth,
+    expansion,
+    growth,
+    omega_m_at,
+)
 from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.errors import InputError
 
@@ -185,3 +193,12 @@ def test_times_that_growth_does_not_know_are_refused(a):
 def test_growth_factors_that_are_never_reached_are_refused(d):
     with pytest.raises(InputError, match="0 < D1 <= "), np.errstate(all="raise"):
         growth(QUIJOTE).a_of_d1(d)
+
+
+def test_the_critical_density_is_that_of_the_constants():
+    """3 H0^2 / (8 pi G) with G of CODATA and the IAU's G Msun, in 10^10 Msun/h / (Mpc/h)^3."""
+    from astropy import constants, units
+
+    h0 = 100 * units.km / units.s / units.Mpc
+    density = (3 * h0**2 / (8 * np.pi * constants.G)).to(1e10 * units.Msun / units.Mpc**3)
+    assert density.value == pytest.approx(CRITICAL_DENSITY, rel=3e-4)

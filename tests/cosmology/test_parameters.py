@@ -103,3 +103,17 @@ def test_what_astropy_does_not_say_is_asked_for():
 )
 def test_models_that_zeldo_does_not_know_are_refused(model, words):
     assert words in refusal(lambda: Cosmology.from_astropy(model, sigma_8=0.8, n_s=0.96))
+
+
+def test_a_cosmology_goes_to_a_mapping_and_back():
+    ours = Cosmology(**FIDUCIAL, w0=-0.9, wa=0.1)
+    assert Cosmology.from_mapping(ours.to_dict()) == ours
+    assert tuple(ours.to_dict()) == Cosmology.names() == (*Cosmology.required(), "w0", "wa") == tuple(RANGES)
+    assert Cosmology.from_mapping(FIDUCIAL) == Cosmology.preset("quijote")
+
+
+def test_a_mapping_with_another_name_or_too_few_is_refused():
+    line = refusal(lambda: Cosmology.from_mapping(FIDUCIAL | {"omega_n": 0.1}))
+    assert "no parameter 'omega_n'; did you mean 'omega_m'?" in line
+    short = {name: value for name, value in FIDUCIAL.items() if name != "h"}
+    assert "lacks h: give omega_m, omega_b" in refusal(lambda: Cosmology.from_mapping(short))

@@ -82,7 +82,7 @@ def test_a_second_call_makes_nothing_and_a_longer_design_only_what_is_new(teache
     assert make_dataset(given).made == []
     given["train"] = {"runs": 4, "first_seed": 1}
     result = make_dataset(given)
-    assert (result.found, result.made) == (4, ["s00000004"])
+    assert (result.existing, result.made) == (4, ["s00000004"])
 
 
 def test_a_run_that_fails_does_not_stop_the_others_and_is_resumed(teacher, given):

@@ -3,10 +3,17 @@
 import numpy as np
 import pytest
 
-from zeldo.cosmology.parameters import PRESETS
+from zeldo.cosmology.background import expansion
+from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
-from zeldo.initial.lpt import displacements, linear_displacement, second_order_displacement
+from zeldo.initial.lpt import (
+    displacements,
+    linear_displacement,
+    lpt_factors,
+    lpt_state,
+    second_order_displacement,
+)
 
 QUIJOTE = PRESETS["quijote"]
 BOX = 100.0
@@ -134,3 +141,28 @@ def test_both_orders_together_are_the_two_alone(random):
     first, second = displacements(random)
     np.testing.assert_array_equal(first, linear_displacement(random))
     np.testing.assert_array_equal(second, second_order_displacement(random))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("a", [0.02, 0.5, 1.0])
+def test_the_velocity_of_the_lpt_state_is_its_displacements_change(random, a, order):
+    """v = a dx/dt = 100 a^2 E dpsi/da km/s, here by centred differences of each order's factor."""
+    cosmology = Cosmology(omega_m=0.3, omega_b=0.05, h=0.7, n_s=0.96, sigma_8=0.8, w0=-0.9, wa=0.2)
+    step = 1e-4 * a
+    later, earlier = (lpt_factors(cosmology, time, order) for time in (a + step, a - step))
+    for now, above, below in zip(lpt_factors(cosmology, a, order), later, earlier, strict=True):
+        change = (above[0] - below[0]) / (2 * step)
+        assert now[1] == pytest.approx(100 * a**2 * float(expansion(cosmology, a)) * change, rel=1e-6)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_lpt_state_sums_its_orders(random, order):
+    fields = displacements(random)[:order]
+    psi, vel = lpt_state(random, 0.25, order)
+    again = lpt_state(random, 0.25, order, fields=fields)
+    assert np.array_equal(psi, again[0]) and np.array_equal(vel, again[1])
+    assert psi.dtype == vel.dtype == np.float32
+    factors = lpt_factors(QUIJOTE, 0.25, order)
+    for field, which in ((psi, 0), (vel, 1)):
+        total = sum(np.float64(factor[which]) * one for factor, one in zip(factors, fields, strict=True))
+        assert np.allclose(field, total, rtol=0, atol=1e-6 * np.abs(total).max())

@@ -46,7 +46,7 @@ def test_a_run_of_other_circumstances_is_made_again_and_said(nbody, ics, watch, 
     elif what == "phases":
         ics = replace(ics, delta_lin=-ics.delta_lin)
     else:
-        monkeypatch.setattr("zeldo.engines.base.__version__", "99")
+        monkeypatch.setattr("zeldo.particles.provenance.__version__", "99.0")
     kept.run("one", ics, watch)
     assert len(watch.titles) == 2
     assert len(said) == 1 and "made again" in said[0] and "one.npz" in said[0]

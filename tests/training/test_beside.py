@@ -43,7 +43,7 @@ def test_data_made_beside_a_training_do_not_mind_ctrl_c_and_end_with_all_their_w
     queue = multiprocessing.get_context("spawn").Process(target=_make_beside, args=(design,))
     queue.start()
     made = lambda: len(RunStore(given["store"], create=False).runs())  # noqa: E731
-    while queue.is_alive() and not (given["store"].exists() and made()):
+    while queue.is_alive() and not ((given["store"] / "zarr.json").exists() and made()):
         time.sleep(0.1)
     os.kill(queue.pid, signal.SIGINT)
     time.sleep(0.5)

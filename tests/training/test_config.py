@@ -8,7 +8,8 @@ import pytest
 from zeldo.configuration import load
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.datasets.config import DatasetConfig
-from zeldo.datasets.design import make_design, read_hypercube
+from zeldo.datasets.cosmologies import read_hypercube
+from zeldo.datasets.design import make_design
 from zeldo.errors import InputError
 from zeldo.training.config import TrainConfig
 
@@ -106,8 +107,13 @@ def hypercube(tmp_path, rows=5):
 def test_fiducial_designs_repeat_one_cosmology_with_disjoint_seeds():
     given = DATASET | {"validation": {"runs": 1, "first_seed": 0}, "test": {"runs": 1, "first_seed": 9}}
     runs = make_design(load(given, DatasetConfig))
-    assert [(r.part, r.seed) for r in runs] == [("validation", 0), ("train", 5), ("train", 6), ("test", 9)]
-    assert {r.cosmology for r in runs} == {PRESETS["quijote"]}
+    assert [(r.part, r.universe.seed) for r in runs] == [
+        ("validation", 0),
+        ("train", 5),
+        ("train", 6),
+        ("test", 9),
+    ]
+    assert {r.universe.cosmology for r in runs} == {PRESETS["quijote"]}
 
 
 def test_hypercube_designs_take_rows_of_the_file(tmp_path):
@@ -118,8 +124,8 @@ def test_hypercube_designs_take_rows_of_the_file(tmp_path):
         "validation": {"runs": 1, "first_seed": 0, "first_row": 4},
     }
     runs = make_design(load(given, DatasetConfig))
-    assert [r.cosmology.omega_m for r in runs] == pytest.approx([0.24, 0.21, 0.22])
-    assert read_hypercube(path)[4] == runs[0].cosmology
+    assert [r.universe.cosmology.omega_m for r in runs] == pytest.approx([0.24, 0.21, 0.22])
+    assert read_hypercube(path)[4] == runs[0].universe.cosmology
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ def app() -> Any:
     """The cyclopts application."""
     from cyclopts import App
 
-    from zeldo._version import __version__
     from zeldo.commands.compare import compare
     from zeldo.commands.dataset import dataset
     from zeldo.commands.models import models
     from zeldo.commands.reproduce import reproduce
     from zeldo.commands.run import run
     from zeldo.commands.train import train
+    from zeldo.version import __version__
 
     cli = App(
         name="zeldo",

@@ -29,7 +29,7 @@ def dataset(
 
     with Progress(f"dataset {config.name}") as progress:
         result = make_dataset(config, override=parsed(override), progress=progress)
-    print(f"{result.store.path}: {result.found} runs were there, {len(result.made)} made")
+    print(f"{result.store.path}: {result.existing} runs were there, {len(result.made)} made")
     for name, problem in result.failed.items():
         print(f"  {name} failed: {problem}")
     if result.failed:

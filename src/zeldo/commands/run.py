@@ -55,9 +55,10 @@ def run(
             progress=progress,
             **asdict(universe or Universe()),
         )
-    paths = api.output_paths(output, [one.redshift for one in snapshots])
-    for one in snapshots:
+    paths = api.output_paths(output, [snapshot.redshift for snapshot in snapshots])
+    for snapshot in snapshots:
         print(
-            f"{paths[one.redshift]}: {one.n}^3 particles in {one.box:g} Mpc/h at z = {one.redshift:g} by {one.engine}"
+            f"{paths[snapshot.redshift]}: {snapshot.n}^3 particles in {snapshot.box:g} Mpc/h "
+            f"at z = {snapshot.redshift:g} by {snapshot.engine}"
         )
     print(f"{time.perf_counter() - start:.1f} s")

@@ -14,20 +14,46 @@ from numpy.typing import ArrayLike
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import ConvergenceError, InputError
 
+# 3 H0^2 / (8 pi G) today, 10^10 Msun/h / (Mpc/h)^3; codes differ by 3e-4 in G
 CRITICAL_DENSITY = 27.7536627
-"""10^10 Msun/h / (Mpc/h)^3"""
 
 A_EARLY, A_LATE = 1e-4, 20.0  # the range of the growth tables; earlier than A_EARLY it is Einstein-de Sitter
 
 
 def expansion(cosmology: Cosmology, a: ArrayLike) -> np.ndarray:
-    """E(a) = H(a) / H0, any shape. Linder 2003 (arXiv:astro-ph/0208512) for w(a) = w0 + wa (1 - a)."""
+    """The expansion rate in units of today's, E(a) = H(a) / H0.
+
+    Parameters
+    ----------
+    cosmology : Cosmology
+        Flat, with w(a) = w0 + wa (1 - a) (Linder 2003, arXiv:astro-ph/0208512).
+    a : array_like
+        Scale factor, any shape.
+
+    Returns
+    -------
+    ndarray
+        float64, of the shape of `a`.
+    """
     a = np.asarray(a, dtype=float)
     return np.sqrt(cosmology.omega_m * a**-3 + cosmology.omega_de * _dark_energy(cosmology, a))
 
 
 def omega_m_at(cosmology: Cosmology, a: ArrayLike) -> np.ndarray:
-    """Omega_m(a), matter over critical density at that time."""
+    """Matter over critical density at a scale factor, Omega_m(a).
+
+    Parameters
+    ----------
+    cosmology : Cosmology
+        It gives the expansion.
+    a : array_like
+        Scale factor, any shape.
+
+    Returns
+    -------
+    ndarray
+        float64, of the shape of `a`.
+    """
     a = np.asarray(a, dtype=float)
     return cosmology.omega_m * a**-3 / expansion(cosmology, a) ** 2
 
@@ -57,7 +83,7 @@ class Growth:
         from scipy.integrate import solve_ivp
         from scipy.interpolate import CubicHermiteSpline
 
-        def rhs(lna: float | np.ndarray, y: np.ndarray) -> list:
+        def rhs(lna: float | np.ndarray, y: np.ndarray) -> list[np.ndarray]:
             a = np.exp(lna)
             friction = 2 + _dlne_dlna(cosmology, a)
             source = 1.5 * omega_m_at(cosmology, a)
@@ -127,5 +153,16 @@ class Growth:
 
 @lru_cache(maxsize=64)
 def growth(cosmology: Cosmology) -> Growth:
-    """The growth factors of a cosmology, solved once."""
+    """The growth factors of a cosmology, solved once and kept.
+
+    Parameters
+    ----------
+    cosmology : Cosmology
+        Matter and dark energy decide its growth.
+
+    Returns
+    -------
+    Growth
+        With the methods d1, d2, f1, f2 and a_of_d1.
+    """
     return Growth(cosmology)

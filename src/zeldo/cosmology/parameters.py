@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from numbers import Real
 from typing import Any
 
@@ -25,8 +26,25 @@ RANGES = {
 class Cosmology:
     """A flat universe of matter and dark energy with w(a) = w0 + wa (1 - a), without radiation.
 
-    sigma_8 is the primary amplitude: the linear rms density contrast today in spheres of 8 Mpc/h.
-    Raises `InputError` for a value that is not finite or out of `RANGES`, or omega_b >= omega_m.
+    Parameters
+    ----------
+    omega_m : float
+        Matter density today in units of the critical density, baryons included.
+    omega_b : float
+        Baryon density today, below `omega_m`.
+    h : float
+        Hubble constant in 100 km/s/Mpc.
+    n_s : float
+        Primordial spectral index.
+    sigma_8 : float
+        The primary amplitude: the linear rms density contrast today in spheres of 8 Mpc/h.
+    w0, wa : float
+        Dark energy's equation of state today, and its change with 1 - a.
+
+    Raises
+    ------
+    InputError
+        For a value that is not finite or out of `RANGES`, and for omega_b >= omega_m.
     """
 
     omega_m: float
@@ -57,6 +75,48 @@ class Cosmology:
                 "give a smaller wa"
             )
 
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of all parameters, in order."""
+        return tuple(field.name for field in fields(cls))
+
+    @classmethod
+    def required(cls) -> tuple[str, ...]:
+        """The names of the parameters that have no default."""
+        return tuple(field.name for field in fields(cls) if field.default is MISSING)
+
+    def to_dict(self) -> dict[str, float]:
+        """The parameters by name, as `from_mapping` takes them."""
+        return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Cosmology:
+        """A cosmology from its parameters by name.
+
+        Parameters
+        ----------
+        values : mapping of str to float
+            All of `required`, and w0 and wa where they are not a cosmological constant's.
+
+        Raises
+        ------
+        InputError
+            Where a name is unknown or missing, or a value is not allowed.
+        """
+        for name in values:
+            if name not in cls.names():
+                raise InputError(
+                    f"the cosmology has no parameter {name!r}{nearest(name, cls.names())}: "
+                    f"give {', '.join(cls.required())}, and w0 and wa if you like"
+                )
+        missing = [name for name in cls.required() if name not in values]
+        if missing:
+            raise InputError(
+                f"the cosmology lacks {', '.join(missing)}: give {', '.join(cls.required())}, "
+                f"or take one of {', '.join(PRESETS)}"
+            )
+        return cls(**values)
+
     @property
     def omega_de(self) -> float:
         """Dark energy density today in units of the critical density."""
@@ -64,7 +124,18 @@ class Cosmology:
 
     @classmethod
     def preset(cls, name: str) -> Cosmology:
-        """A cosmology by name, one of `PRESETS`."""
+        """A cosmology by name.
+
+        Parameters
+        ----------
+        name : str
+            One of `PRESETS`.
+
+        Raises
+        ------
+        InputError
+            For another name.
+        """
         if name not in PRESETS:
             raise InputError(
                 f"cosmology {name!r} is not known: choose one of {', '.join(PRESETS)}{nearest(name, PRESETS)}"
@@ -80,11 +151,23 @@ class Cosmology:
         sigma_8: float | None = None,
         n_s: float | None = None,
     ) -> Cosmology:
-        """From a flat astropy FLRW object (LambdaCDM, wCDM, w0waCDM families).
+        """A cosmology from a flat astropy FLRW object.
 
-        omega_b is its own, sigma_8 and n_s are of its metadata, where they are not given. Raises `InputError` for curved
-        models, for other dark energy, and where omega_b, sigma_8 or n_s is nowhere to be found. Radiation and
-        neutrinos are counted as dark energy today, as `Cosmology` has none.
+        Radiation and neutrinos are counted as dark energy today, as `Cosmology` has none.
+
+        Parameters
+        ----------
+        cosmology : astropy.cosmology.FLRW
+            Of the LambdaCDM, wCDM or w0waCDM family.
+        omega_b : float, optional
+            In place of the object's own.
+        sigma_8, n_s : float, optional
+            In place of those in the object's metadata.
+
+        Raises
+        ------
+        InputError
+            For curved models, for other dark energy, and where omega_b, sigma_8 or n_s is nowhere to be found.
         """
         meta = dict(getattr(cosmology, "meta", None) or {})
         if abs(float(getattr(cosmology, "Ok0", 0.0))) > 1e-6:

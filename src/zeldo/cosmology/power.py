@@ -16,11 +16,20 @@ MODELS = ("camb", "eisenstein-hu")
 
 
 class LinearPower:
-    """P(k) today as a function: k in h/Mpc of any shape (numbers or array) -> (Mpc/h)^3, float64.
+    """P(k) today as a function of wavenumber.
 
-    Between the points of its table: cubic spline of ln P over ln k; beyond both ends: the power law of the
-    last two points; zero at k = 0. `k`, `p`: the table. `model`: where it came from.
-    Raises `InputError` for negative k or k that is not finite.
+    Between the points of its table it is a cubic spline of ln P over ln k, beyond both ends the power law of the last two
+    points, and zero at k = 0. Called with k in h/Mpc of any shape it returns float64 in (Mpc/h)^3; it raises
+    `InputError` for k that is negative or not finite.
+
+    Parameters
+    ----------
+    k : ndarray
+        Wavenumbers of the table, h/Mpc, rising.
+    p : ndarray
+        Power there, (Mpc/h)^3.
+    model : str
+        Where it came from.
     """
 
     def __init__(self, k: np.ndarray, p: np.ndarray, model: str) -> None:
@@ -71,24 +80,57 @@ def top_hat(x: np.ndarray) -> np.ndarray:
     return np.where(x < 1e-2, 1 - x**2 / 10, 3 * (np.sin(safe) - safe * np.cos(safe)) / safe**3)
 
 
-def linear_power(cosmology: Cosmology, model: str | os.PathLike = "camb") -> LinearPower:
+def check_model(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """The model of linear power where it is one of `MODELS` or a file.
+
+    Parameters
+    ----------
+    model : str or path
+        What the user gave.
+
+    Raises
+    ------
+    InputError
+        For another.
+    """
+    if (isinstance(model, str) and model in MODELS) or (
+        isinstance(model, str | os.PathLike) and Path(model).is_file()
+    ):
+        return model
+    raise InputError(
+        f"power model {str(model)!r} is neither {' nor '.join(MODELS)} nor a file: "
+        f"give one of these or the path of a table of k (h/Mpc) and P{nearest(str(model), MODELS)}"
+    )
+
+
+def linear_power(cosmology: Cosmology, model: str | os.PathLike[str] = "camb") -> LinearPower:
     """The linear power spectrum of matter today, normalised to the cosmology's sigma_8.
 
-    model: "camb" (Lewis, Challinor & Lasenby 2000; about a second, kept for the next call), "eisenstein-hu"
-    (Eisenstein & Hu 1998, a few per cent, instant), or the path of a text file with the columns k in h/Mpc
-    and P in any unit. Radiation counts in the transfer function only; the neutrinos have no mass, so that
-    all of omega_m is cold dark matter and baryons. Raises `InputError` for an unknown model, a table that
-    will not do, and a cosmology that CAMB refuses.
+    Radiation counts in the transfer function only; the neutrinos have no mass, so that all of omega_m is cold dark matter
+    and baryons.
+
+    Parameters
+    ----------
+    cosmology : Cosmology
+        It gives the shape, and the amplitude sigma_8.
+    model : str or path
+        "camb" (Lewis, Challinor & Lasenby 2000; about a second, kept for the next call), "eisenstein-hu" (Eisenstein & Hu
+        1998, a few per cent, instant), or a text file with the columns k in h/Mpc and P in any unit.
+
+    Returns
+    -------
+    LinearPower
+        P(k) in (Mpc/h)^3 as a function of k in h/Mpc.
+
+    Raises
+    ------
+    InputError
+        For an unknown model, a table that will not do, and a cosmology that CAMB refuses.
     """
-    if isinstance(model, str) and model in MODELS:
-        return _computed(cosmology, model)
+    model = check_model(model)
+    if model in MODELS:
+        return _computed(cosmology, str(model))
     path = Path(model)
-    if not path.is_file():
-        hint = nearest(str(model), MODELS)
-        raise InputError(
-            f"power model {str(model)!r} is neither {' nor '.join(MODELS)} nor a file: "
-            f"give one of these or the path of a table of k (h/Mpc) and P{hint}"
-        )
     status = path.stat()
     return _tabulated(cosmology, str(path.resolve()), status.st_mtime_ns, status.st_size)
 

@@ -13,12 +13,24 @@ ROWS = 20
 NEEDED = (0.01, 1.0)  # h/Mpc: sigma_8 comes from here; the rest is extrapolated
 
 
-def read_table(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
-    """`(k, p)` of a text file with the columns k (h/Mpc, increasing) and P (any unit, positive).
+def read_table(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Wavenumbers and power of a text file; `#` starts a comment.
 
-    `#` starts a comment. Raises `InputError` for a file that cannot be read as numbers, with fewer than 20
-    rows or two columns, values that are not finite and positive, k out of order, or a range that does not
-    cover 0.01 to 1 h/Mpc.
+    Parameters
+    ----------
+    path : str or path
+        With the columns k (h/Mpc, increasing) and P (any unit, positive).
+
+    Returns
+    -------
+    k, p : ndarray
+        float64, one length.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read as numbers, with fewer than 20 rows or two columns, values that are not finite and
+        positive, k out of order, or a range that does not cover 0.01 to 1 h/Mpc.
     """
     try:
         with warnings.catch_warnings():

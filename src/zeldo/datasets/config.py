@@ -6,16 +6,15 @@ Relative paths are taken from the directory the command runs in.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from zeldo.configuration import Section
-from zeldo.cosmology.parameters import PRESETS, Cosmology
-from zeldo.errors import InputError, nearest
+from zeldo.cosmology.parameters import RANGES, Cosmology
+from zeldo.cosmology.redshifts import distinct_redshifts
+from zeldo.errors import nearest
 from zeldo.store.runs import PSI_STEP, VEL_STEP
 
 PARTS = ("train", "validation", "test")
@@ -29,6 +28,24 @@ class Part(Section):
     first_row: int = Field(default=0, ge=0)
 
 
+class Cosmologies(Section):
+    """A Latin hypercube for each part: the range of each parameter that varies, drawn from one seed."""
+
+    seed: int = Field(ge=0)
+    ranges: dict[str, tuple[float, float]] = Field(min_length=1)
+
+    @field_validator("ranges")
+    @classmethod
+    def _known(cls, ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for name, (low, high) in ranges.items():
+            if name not in RANGES:
+                raise ValueError(f"a cosmology has no {name!r}{nearest(name, RANGES)}")
+            least, most = RANGES[name]
+            if not least <= low < high <= most:
+                raise ValueError(f"{name} must rise between {least:g} and {most:g}")
+        return ranges
+
+
 class DatasetConfig(Section):
     """A data set: a design of runs, the engine that makes them, and the store that keeps them."""
 
@@ -37,7 +54,10 @@ class DatasetConfig(Section):
     n: int = 128
     redshifts: tuple[float, ...] = Field(default=(0.0,), min_length=1)
     cosmology: str | dict[str, float] = "quijote"
-    latin_hypercube: Path | None = None  # text file: Omega_m Omega_b h n_s sigma_8; replaces cosmology
+    latin_hypercube: Path | None = (
+        None  # text file: omega_m omega_b h n_s sigma_8 [w0 wa]; replaces cosmology
+    )
+    cosmologies: Cosmologies | None = None  # drawn here; what does not vary is of cosmology
     power: str = "camb"
     fixed: bool = False
     engine: str = "p3m"
@@ -51,31 +71,25 @@ class DatasetConfig(Section):
     vel_step: float = Field(default=VEL_STEP, ge=0)  # km/s, 0: float32
     velocity: bool = True
 
+    @property
+    def varies(self) -> bool:
+        """Whether each run has a cosmology of its own."""
+        return self.latin_hypercube is not None or self.cosmologies is not None
+
+    @model_validator(mode="after")
+    def _from_one_source(self) -> DatasetConfig:
+        if self.latin_hypercube is not None and self.cosmologies is not None:
+            raise ValueError("latin_hypercube and [cosmologies] both give the cosmologies: leave out one")
+        return self
+
     def parsed_cosmology(self) -> Cosmology:
         if isinstance(self.cosmology, str):
             return Cosmology.preset(self.cosmology)
-        return cosmology_from(self.cosmology)
+        return Cosmology.from_mapping(self.cosmology)
 
     @field_validator("redshifts")
     @classmethod
     def _high_to_low(cls, redshifts: tuple[float, ...]) -> tuple[float, ...]:
         if not all(0 <= z < math.inf for z in redshifts):
             raise ValueError("redshifts must be numbers, 0 or more")
-        found = tuple(sorted(set(redshifts), reverse=True))
-        for above, z in pairwise(found):
-            if above - z <= 2e-4 * (1 + z):
-                raise ValueError(f"{above!r} and {z!r} are one redshift: leave out one")
-        return found
-
-
-def cosmology_from(values: Mapping[str, float]) -> Cosmology:
-    try:
-        return Cosmology(**values)
-    except TypeError:
-        allowed = list(Cosmology.__dataclass_fields__)
-        wrong = sorted(set(values) - set(allowed))
-        missing = [name for name in allowed[:5] if name not in values]
-        what = f"has no parameter {wrong[0]!r}{nearest(wrong[0], allowed)}" if wrong else f"lacks {missing}"
-        raise InputError(
-            f"the cosmology {what}: give {', '.join(allowed[:5])}, or one of {', '.join(PRESETS)}"
-        ) from None
+        return tuple(distinct_redshifts(redshifts))

@@ -23,7 +23,6 @@ from zeldo.datasets.design import Run, make_design, unfinished
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import FULL
-from zeldo.initial.linear import initial_conditions
 from zeldo.interrupts import raise_if_asked
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.runs import RunStore
@@ -41,10 +40,10 @@ THREADS = (
 
 @dataclass
 class DatasetResult:
-    """What `make_dataset` did. made, failed: ids of runs; found: how many were there before."""
+    """What `make_dataset` did. made, failed: ids of runs; existing: how many were there before."""
 
     store: RunStore
-    found: int
+    existing: int
     made: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -54,14 +53,32 @@ def make_dataset(
 ) -> DatasetResult:
     """Make the runs of a data set that its store does not hold yet.
 
-    config: a TOML file, mapping or `DatasetConfig`; override: dotted keys. progress(done, total, text) is
-    told of runs. After a kill or Ctrl-C the same call goes on, in the middle of a run where the engine has a
-    `checkpoint`. A run that fails does not stop the others. Raises `InputError` for a bad configuration,
-    `ZeldoError` where workers died.
+    After a kill or Ctrl-C the same call goes on, in the middle of a run where the engine has a `checkpoint`. A run that
+    fails does not stop the others.
+
+    Parameters
+    ----------
+    config : path, mapping or DatasetConfig
+        A TOML file, or what stands in one.
+    override : mapping, optional
+        Values by dotted keys that replace the file's.
+    progress : callable, optional
+        Called with runs done, their total, and a text.
+
+    Returns
+    -------
+    DatasetResult
+
+    Raises
+    ------
+    InputError
+        For a bad configuration.
+    ZeldoError
+        Where workers died.
     """
     config = load(config, DatasetConfig, override)
     runs, store, left = check_dataset(config)
-    result = DatasetResult(store, found=len(runs) - len(left))
+    result = DatasetResult(store, existing=len(runs) - len(left))
     if config.workers == 1 and config.threads is None:
         for run_id, problem in work(config, left, progress=_counted(progress, result, len(runs))):
             _note(result, run_id, problem)
@@ -82,7 +99,7 @@ def _check(config: DatasetConfig, runs: list[Run]) -> None:
     """`InputError` for an engine, a redshift or a power spectrum that will not do, before anything is made."""
     _teacher(config, None).check(config.redshifts)
     if runs and config.power not in MODELS:
-        linear_power(runs[0].cosmology, config.power)
+        linear_power(runs[0].universe.cosmology, config.power)
 
 
 def open_store(config: DatasetConfig) -> RunStore:
@@ -102,7 +119,7 @@ def work(
                 make_run(config, run, store, progress)
             except InputError as error:
                 raise_if_asked()
-                if config.latin_hypercube is None:
+                if not config.varies:
                     raise  # the next run would fail alike
                 yield run.run_id, str(error)
                 continue
@@ -126,10 +143,13 @@ def _disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
-def make_run(config: DatasetConfig, run: Run, store: RunStore, progress: Progress | None = None) -> dict:
+def make_run(
+    config: DatasetConfig, run: Run, store: RunStore, progress: Progress | None = None
+) -> dict[str, Any]:
     """Simulate one universe and store it; returns its row of the manifest."""
-    arguments = {"fixed": config.fixed, "power": config.power}
-    ics = initial_conditions(run.cosmology, config.box, config.n, run.seed, **arguments)  # type: ignore[arg-type]
+    universe = run.universe
+    ics = universe.initial_conditions()
+    arguments = {"fixed": universe.fixed, "power": os.fspath(universe.power)}
     checkpoints = store.path / ".checkpoints"
     checkpoints.mkdir(exist_ok=True)
     checkpoint = checkpoints / f"{run.run_id}.npz"
@@ -139,16 +159,16 @@ def make_run(config: DatasetConfig, run: Run, store: RunStore, progress: Progres
     clock: dict[str, object] = {"teacher": config.engine, "resumed": resumed}
 
     def snapshots() -> Iterator[Snapshot]:
-        for one in teacher.run(ics, list(config.redshifts), progress=progress):
+        for snapshot in teacher.run(ics, list(config.redshifts), progress=progress):
             clock["wall_seconds"] = round(time.monotonic() - started, 2)
-            yield one if config.velocity else dataclasses.replace(one, vel=None)
+            yield snapshot if config.velocity else dataclasses.replace(snapshot, vel=None)
 
     row = store.add(run.run_id, ics, snapshots(), regenerate=arguments, part=run.part, late=clock)
     checkpoint.unlink(missing_ok=True)
     return row
 
 
-def _teacher(config: DatasetConfig, checkpoint: os.PathLike | None) -> Engine:
+def _teacher(config: DatasetConfig, checkpoint: os.PathLike[str] | None) -> Engine:
     from zeldo.engines.registry import engine
 
     if "checkpoint" in config.options:
@@ -172,7 +192,7 @@ def _counted(progress: Progress | None, result: DatasetResult, total: int) -> Pr
         return None
 
     def tell(done: float, of: float, text: str = "") -> None:
-        before = result.found + len(result.made) + len(result.failed)
+        before = result.existing + len(result.made) + len(result.failed)
         progress(before + (done / of if of else 0.0), total, f"run {before + 1} of {total}, {text}")
 
     return tell
@@ -197,7 +217,7 @@ def _in_parallel(
             time.sleep(POLL)
             _drain(answers, result)
             if progress is not None:
-                done = result.found + len(result.made) + len(result.failed)
+                done = result.existing + len(result.made) + len(result.failed)
                 progress(done, total, f"{done} of {total} runs, {count} workers of {threads} threads")
         _drain(answers, result)
     finally:

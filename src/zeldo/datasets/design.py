@@ -2,85 +2,83 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.datasets.config import PARTS, DatasetConfig
+from zeldo.datasets.config import PARTS, DatasetConfig, Part
+from zeldo.datasets.cosmologies import draw_hypercube, read_hypercube
 from zeldo.errors import InputError
-from zeldo.initial.conditions import check_grid
+from zeldo.particles.provenance import Provenance
 from zeldo.store.runs import RunStore
-
-COLUMNS = ("omega_m", "omega_b", "h", "n_s", "sigma_8")
+from zeldo.universe import Universe
 
 
 @dataclass(frozen=True)
 class Run:
-    """One universe to simulate: its name in the store, its part of the data set, and what it starts from."""
+    """One universe to simulate, its name in the store, and its part of the data set."""
 
     run_id: str
     part: str
-    cosmology: Cosmology
-    seed: int
+    universe: Universe
 
 
 def make_design(config: DatasetConfig) -> list[Run]:
     """All runs of a data set: validation first, as a training waits for it, then training, then test.
 
-    Raises `InputError` where two runs share a seed, or two parts a row of the hypercube: what a network is
-    tested on must not be what it learned.
+    Parameters
+    ----------
+    config : DatasetConfig
+        What the user wrote.
+
+    Raises
+    ------
+    InputError
+        Where two runs share a seed, or two parts a row of the hypercube: what a network is tested on must not be what it
+        learned. Also for a universe that is not allowed.
     """
-    check_grid(config.box, config.n)
-    table = None if config.latin_hypercube is None else read_hypercube(config.latin_hypercube)
-    cosmology = config.parsed_cosmology() if table is None else None
-    runs: list[Run] = []
     rows: dict[int, str] = {}
+    table = None if config.latin_hypercube is None else read_hypercube(config.latin_hypercube)
+    base = Universe.of(
+        config.parsed_cosmology(), box=config.box, n=config.n, fixed=config.fixed, power=config.power
+    )
+    runs = []
     for part in ("validation", "train", "test"):
         section = getattr(config, part)
-        for i in range(section.runs):
-            seed, row = section.first_seed + i, section.first_row + i
-            if table is None:
-                runs.append(Run(f"s{seed:08d}", part, cosmology, seed))  # type: ignore[arg-type]
-                continue
-            if row >= len(table):
-                raise InputError(
-                    f"{part}: row {row} is beyond {config.latin_hypercube}: rows are 0 to {len(table) - 1}"
-                )
-            if rows.setdefault(row, part) != part:
-                raise InputError(
-                    f"row {row} of the hypercube is in {rows[row]} and in {part}: change first_row of one"
-                )
-            runs.append(Run(f"s{seed:08d}", part, table[row], seed))
+        if table is not None:
+            cosmologies = _rows(table, part, section, rows)
+        elif config.cosmologies is not None:
+            cosmologies = draw_hypercube(config.cosmologies, base.cosmology, part, section.runs)
+        else:
+            cosmologies = section.runs * [base.cosmology]
+        for seed, cosmology in enumerate(cosmologies, section.first_seed):
+            runs.append(Run(f"s{seed:08d}", part, replace(base, cosmology=cosmology, seed=seed)))
     _check_seeds(runs)
     return runs
 
 
-def read_hypercube(path: Any) -> list[Cosmology]:
-    """Cosmologies of a text file with the columns Omega_m, Omega_b, h, n_s, sigma_8."""
-    try:
-        rows = np.loadtxt(path, ndmin=2)
-    except (OSError, ValueError) as error:
-        reason = str(error).rstrip(".")
-        raise InputError(
-            f"the hypercube {path} cannot be read: {reason}; set latin_hypercube to a text file with the columns "
-            f"{', '.join(COLUMNS)}"
-        ) from None
-    if rows.shape[1] != len(COLUMNS):
-        raise InputError(
-            f"the hypercube {path} has {rows.shape[1]} columns: give {len(COLUMNS)}, {', '.join(COLUMNS)}"
-        )
-    return [Cosmology(**dict(zip(COLUMNS, map(float, row), strict=True))) for row in rows]
+def _rows(table: list[Cosmology], part: str, section: Part, taken: dict[int, str]) -> list[Cosmology]:
+    """The rows of a part; `taken` says which part has a row."""
+    wanted = range(section.first_row, section.first_row + section.runs)
+    for row in wanted:
+        if row >= len(table):
+            raise InputError(f"{part}: row {row} is beyond the hypercube: rows are 0 to {len(table) - 1}")
+        if taken.setdefault(row, part) != part:
+            raise InputError(
+                f"row {row} of the hypercube is in {taken[row]} and in {part}: change first_row of one"
+            )
+    return [table[row] for row in wanted]
 
 
 def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[Run]:
     """The runs that the store does not hold yet.
 
-    Raises `InputError` where it holds one of that name made otherwise, or the seed in another part.
+    Raises `InputError` where it holds one of that name made otherwise, the seed in another part, or runs of another
+    provenance.
     """
     from zeldo.engines.registry import engine
 
+    teacher = engine(config.engine, **config.options)
+    store.check_provenance(config.engine, Provenance.of(teacher))
     # the defaults too: they may have been others when the store was begun
     options = engine(config.engine, **config.options).settings
     left = []
@@ -99,13 +97,13 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
         }
         wanted = {
             "part": run.part,
-            "cosmology": asdict(run.cosmology),
-            "box": config.box,
-            "n": config.n,
+            "cosmology": run.universe.cosmology.to_dict(),
+            "box": run.universe.box,
+            "n": run.universe.n,
             "redshifts": list(config.redshifts),
             "teacher": config.engine,
-            "fixed": config.fixed,
-            "power": config.power,
+            "fixed": run.universe.fixed,
+            "power": run.universe.power,
             "psi_step": config.psi_step,
             "vel_step": config.vel_step,
             "velocity": config.velocity,
@@ -123,8 +121,9 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
 def _check_seeds(runs: list[Run]) -> None:
     seen: dict[int, str] = {}
     for run in runs:
-        if run.seed in seen:
+        seed = run.universe.seed
+        if seed in seen:
             raise InputError(
-                f"seed {run.seed} is in {seen[run.seed]} and in {run.part}: move first_seed of one of {PARTS}"
+                f"seed {seed} is in {seen[seed]} and in {run.part}: move first_seed of one of {PARTS}"
             )
-        seen[run.seed] = run.part
+        seen[seed] = run.part

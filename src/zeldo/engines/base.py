@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from zeldo._version import __version__
 from zeldo.engines.checks import MAX_REDSHIFT, check_redshifts
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
+from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 
 Progress = Callable[[float, float, str], None]  # done, total, what is being done
@@ -65,6 +65,8 @@ class Engine(ABC):
         Where its steps begin: nothing before it can be asked for. None where any redshift can.
     least_n : int
         The smallest lattice that it takes, particles per side.
+    weights_hash : str or None
+        sha256 of the weights of its networks; None where it has none.
     """
 
     name: ClassVar[str]
@@ -81,6 +83,11 @@ class Engine(ABC):
     def least_n(self) -> int:
         """Particles per side."""
         return 8
+
+    @property
+    def weights_hash(self) -> str | None:
+        """None: it has no weights."""
+        return None
 
     @property
     def settings(self) -> Mapping[str, object]:
@@ -154,12 +161,21 @@ class Engine(ABC):
         self, ics: InitialConditions, psi: np.ndarray, vel: np.ndarray | None, redshift: float
     ) -> Snapshot:
         """What this engine made: psi (3, n, n, n) in Mpc/h and vel in km/s, with all that says where they are from."""
-        return Snapshot.of(ics, psi, vel, redshift, self.name, self.settings)
+        return Snapshot.of(
+            ics,
+            psi,
+            vel,
+            redshift,
+            self.name,
+            self.settings,
+            revision=self.revision,
+            weights=self.weights_hash,
+        )
 
     def key(self, ics: InitialConditions, redshifts: Sequence[float]) -> str:
-        """A hash of all that decides the bits of a run."""
-        what = (self.name, self.revision, dict(self.settings), list(redshifts))
-        text = f"{__version__} {ics.box} {ics.n} {ics.cosmology} {what}"
+        """A hash of all that decides the bits of a run: the minor version, revision and weights too."""
+        what = (self.name, dict(self.settings), list(redshifts))
+        text = f"{Provenance.of(self).key} {ics.box} {ics.n} {ics.cosmology} {what}"
         return hashlib.sha256(text.encode() + ics.delta_lin.tobytes()).hexdigest()
 
     def for_trial(self) -> Self:

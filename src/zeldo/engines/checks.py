@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from numbers import Real
 
+from zeldo.cosmology.redshifts import distinct_redshifts
 from zeldo.errors import InputError
 
 MAX_REDSHIFT = 1000.0
 
 
 def check_redshifts(redshifts: Sequence[float], start: float = MAX_REDSHIFT) -> list[float]:
-    """The redshifts from high to low, each once; `InputError` where one is below 0 or above the start."""
+    """The redshifts from high to low, each once; `InputError` for one below 0 or above the start, or two that are one."""
     for z in redshifts:
         if isinstance(z, bool) or not isinstance(z, Real) or not 0 <= float(z) <= start:
             raise InputError(f"redshift {z!r} is not allowed: give numbers from 0 to the start at {start:g}")
     if len(redshifts) == 0:
         raise InputError("no redshift was asked for: give at least one, such as 0")
-    return sorted({float(z) + 0.0 for z in redshifts}, reverse=True)  # + 0.0: -0.0 is 0
+    return distinct_redshifts(redshifts)
 
 
 def check_whole(name: str, value: object, low: int, high: int) -> None:

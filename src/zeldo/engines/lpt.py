@@ -6,14 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from zeldo.cosmology.background import expansion, growth
 from zeldo.engines import plans
 from zeldo.engines.base import Engine, Plan, Progress
 from zeldo.engines.registry import register
 from zeldo.initial.conditions import InitialConditions
-from zeldo.initial.lpt import displacements, linear_displacement
+from zeldo.initial.lpt import displacements, linear_displacement, lpt_state
 from zeldo.particles.snapshot import Snapshot
 
 
@@ -26,16 +23,9 @@ class _Perturbation(Engine):
     def evolve(
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress
     ) -> Iterator[Snapshot]:
-        grow = growth(ics.cosmology)
         orders = displacements(ics) if self.order > 1 else (linear_displacement(ics),)
-        terms = list(zip((grow.d1, grow.d2), (grow.f1, grow.f2), orders, strict=False))
         for count, z in enumerate(redshifts, 1):
-            a = 1 / (1 + z)
-            unit = 100 * a * float(expansion(ics.cosmology, a))
-            psi, vel = np.zeros_like(terms[0][2]), np.zeros_like(terms[0][2])
-            for d, f, field in terms:
-                psi += np.float32(d(a)) * field
-                vel += np.float32(unit * f(a) * d(a)) * field
+            psi, vel = lpt_state(ics, 1 / (1 + z), self.order, fields=orders)
             yield self.snapshot(ics, psi, vel, z)
             progress(count, len(redshifts), f"z = {z:g}")
 

@@ -15,6 +15,7 @@ from zeldo.engines.registry import register
 from zeldo.errors import InputError
 from zeldo.initial.conditions import MAX_N, InitialConditions
 from zeldo.initial.lpt import linear_displacement
+from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
 
@@ -62,6 +63,11 @@ class Network(Engine):
         return Path(self.weights) if self.weights else shipped_weights()
 
     @property
+    def weights_hash(self) -> str:
+        """sha256 of its weights, of both files where velocities have a network of their own."""
+        return weights_hash(self.path, *([self.velocity] if self.velocity is not None else []))
+
+    @property
     def settings(self) -> Mapping[str, object]:
         """Files by their names: where they lie decides nothing."""
         velocity = Path(self.velocity).name if self.velocity else None
@@ -86,6 +92,7 @@ class Network(Engine):
             if quantity != "displacement":
                 raise InputError(f"{path} predicts velocities too: leave velocity = {self.velocity} out")
             nets.append(load(Path(self.velocity), quantity="velocity"))
+        weights = self.weights_hash
         psi_lin = linear_displacement(ics)
         total = len(nets) * len(redshifts)
         for count, z in enumerate(redshifts):
@@ -105,7 +112,7 @@ class Network(Engine):
             ]
             psi, vel = made[0].psi, made[-1].vel
             assert psi is not None  # by its quantity
-            yield self.snapshot(ics, psi, vel, z)
+            yield replace(self.snapshot(ics, psi, vel, z), weights=weights)
 
 
 def shipped_weights() -> Path:

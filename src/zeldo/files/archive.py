@@ -15,9 +15,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.particles.particles import Header
-from zeldo.particles.snapshot import DRAWN
-
-COSMOLOGY = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
+from zeldo.particles.snapshot import DRAWN, MADE
 
 
 def existing(path: str | os.PathLike) -> Path:
@@ -114,9 +112,16 @@ def drawn(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
     return found | ({"power": str(values["power"])} if "power" in values else {})
 
 
+def made_by(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
+    """The engine's revision and the hash of its weights, as far as the file says them."""
+    revision = {"revision": integer(values, "revision", where)} if "revision" in values else {}
+    return revision | ({"weights": str(values["weights"])} if "weights" in values else {})
+
+
 def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
     """The cosmology under its own names, w0 and wa if there. `DamagedFileError` for one not allowed."""
-    names = ["omega_m", "omega_b", "h", "n_s", "sigma_8", *(name for name in ("w0", "wa") if name in values)]
+    required = Cosmology.required()
+    names = [name for name in Cosmology.names() if name in required or name in values]
     parameters = {name: number(values, name, where) for name in names}
     try:
         return Cosmology(**parameters)
@@ -125,10 +130,10 @@ def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
 
 
 def story(header: Header) -> dict[str, Any]:
-    """What made particles, as files say it: engine, version, settings as JSON, and seed and so on where known."""
+    """What made particles, as files say it: engine, version, settings as JSON; seed, revision and so on where known."""
     told: dict[str, Any] = {"engine": header.engine, "version": header.version}
     told["settings"] = json.dumps(dict(header.settings), default=str)
-    known = {name: getattr(header, name) for name in ("seed", *DRAWN)}
+    known = {name: getattr(header, name) for name in ("seed", *DRAWN, *MADE)}
     return told | {name: value for name, value in known.items() if value is not None}
 
 
@@ -144,6 +149,7 @@ def story_of(values: Mapping[str, Any], where: str | Path, engine: str = "unknow
         "version": str(values.get("version", "")),
         "seed": integer(values, "seed", where) if "seed" in values else None,
         **drawn(values, where),
+        **made_by(values, where),
     }
 
 

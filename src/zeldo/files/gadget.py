@@ -13,7 +13,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import COSMOLOGY, cosmology_of, known_cosmology, number, story
+from zeldo.files.archive import cosmology_of, known_cosmology, number, story
 from zeldo.particles.particles import Header
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def write_attributes(header: Header, file: h5py.File) -> None:
         }
     )
     own = file.create_group("Zeldo").attrs
-    own.update({name: getattr(cosmology, name) for name in COSMOLOGY})
+    own.update(cosmology.to_dict())
     own["format"] = np.int32(1)
     if header.n is not None:
         own["n"] = header.n

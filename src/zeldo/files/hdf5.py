@@ -15,6 +15,7 @@ import numpy as np
 
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import AGAIN, DamagedFileError, ZeldoError
 from zeldo.files.archive import existing, number, positive, redshift_of, story_of
 from zeldo.files.atomic import writing
@@ -189,7 +190,7 @@ def _read(file: h5py.File, path: Path, given: Cosmology | None) -> Source:
         dtypes.pop("masses", None)
     redshift = redshift_of(header, "Redshift", path)
     a = number(header, "Time", path) if "Time" in header else 1 / (1 + redshift)
-    if abs(a * (1 + redshift) - 1) > 1e-3:
+    if a <= 0 or not same_redshift(1 / a - 1, redshift):
         raise DamagedFileError(
             f"{path}: Time = {a:g} and Redshift = {redshift:g} contradict each other; {AGAIN}"
         )

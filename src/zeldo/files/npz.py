@@ -17,7 +17,6 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError
 from zeldo.files.archive import (
-    COSMOLOGY,
     cosmology_of,
     existing,
     integer,
@@ -34,10 +33,10 @@ from zeldo.files.archive import (
 from zeldo.files.atomic import writing
 from zeldo.files.formats import DAMAGED, Format, Sink, register_format
 from zeldo.particles.particles import FIELDS, KINDS, Header, Source
-from zeldo.particles.snapshot import DRAWN
+from zeldo.particles.snapshot import DRAWN, MADE
 
 NAMES = {"positions": "pos", "velocities": "vel", "ids": "ids", "masses": "mass"}
-NEEDED = ("box", "redshift", *COSMOLOGY, "engine", "version", "settings", "particle_mass")
+NEEDED = ("box", "redshift", *Cosmology.names(), "engine", "version", "settings", "particle_mass")
 
 
 @register_format
@@ -57,7 +56,7 @@ class Npz(Format):
     def open(self, path: Path, cosmology: Cosmology | None = None) -> Iterator[Source]:
         there = names_in(existing(path))
         counted = "count" if "count" in there else "n"
-        optional = [name for name in ("seed", *DRAWN) if name in there]
+        optional = [name for name in ("seed", *DRAWN, *MADE) if name in there]
         if "pos" not in there:
             raise DamagedFileError(f"{path} lacks pos: it has {', '.join(there)}; give a complete file")
         values = read_arrays(path, [counted, *NEEDED, *optional])
@@ -82,8 +81,7 @@ class Npz(Format):
     def create(self, path: Path, header: Header, fields: Mapping[str, np.dtype]) -> Iterator[Sink]:
         if header.n is not None:  # rows in lattice order need no ids
             fields = {name: dtype for name, dtype in fields.items() if name != "ids"}
-        cosmology = known_cosmology(header)
-        values: dict[str, object] = {name: getattr(cosmology, name) for name in COSMOLOGY}
+        values: dict[str, object] = dict(known_cosmology(header).to_dict())
         values |= {"n": header.n} if header.n is not None else {"count": header.count}
         values |= {"box": header.box, "redshift": header.redshift}
         values |= {"particle_mass": header.particle_mass or 0.0, **story(header)}

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from zeldo._version import __version__
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError, nearest
 from zeldo.files.archive import (
@@ -34,10 +33,11 @@ from zeldo.files.formats import Format, register_format
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.particles import Source
 from zeldo.particles.snapshot import DRAWN, Snapshot
+from zeldo.version import __version__
 
 ENGINE = "mp-gadget"
 SHIPPED = ("small",)
-COSMOLOGY = ("omega_m", "omega_b", "h", "n_s", "sigma_8")
+COSMOLOGY = Cosmology.required()
 VARIANCE = 1.2  # how far that of a field may be off its power: lattices have thousands of modes
 
 
@@ -120,7 +120,7 @@ def write_initial_conditions(ics: InitialConditions, path: str | os.PathLike) ->
     """Write initial conditions as npz (delta_lin in float32, uncompressed) and return the path."""
     if Path(path).suffix != ".npz":
         raise InputError(f"{path}: initial conditions are written as .npz; give a name that ends so")
-    values = {name: getattr(ics.cosmology, name) for name in (*COSMOLOGY, "w0", "wa")}
+    values = {name: getattr(ics.cosmology, name) for name in Cosmology.names()}
     said = {name: getattr(ics, name) for name in ("seed", *DRAWN)}
     values |= {name: value for name, value in said.items() if value is not None}
     with writing(path, ics.delta_lin.nbytes) as temporary, open(temporary, "wb") as stream:

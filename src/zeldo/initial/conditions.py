@@ -27,10 +27,27 @@ def check_grid(box: float, n: int) -> tuple[float, int]:
 class InitialConditions:
     """A linear density field today on a periodic lattice, with the cosmology that grew it.
 
-    box: side in Mpc/h. n: lattice points per side. delta_lin: (n, n, n) float32, linear density contrast at
-    a = 1 (D1 = 1), zero mean, nothing on Nyquist planes. seed: of the white noise; fixed, flip, power: how the
-    field was drawn with it (power by the name of its model or table); each is None where nobody said it, as for
-    a field from outside.
+    Parameters
+    ----------
+    box : float
+        Side of the box, Mpc/h.
+    n : int
+        Lattice points per side, even.
+    cosmology : Cosmology
+        What grew the field.
+    delta_lin : ndarray
+        (n, n, n) float32, linear density contrast at a = 1 (D1 = 1), zero mean, nothing on Nyquist planes.
+    seed : int, optional
+        Of the white noise.
+    fixed, flip : bool, optional
+        How the field was drawn with it.
+    power : str, optional
+        The name of its model or table. As all of these, None where nobody said it, as for a field from outside.
+
+    Raises
+    ------
+    InputError
+        For a box or lattice that is not allowed, and a field of another shape, or not finite, or too large.
     """
 
     box: float

@@ -26,9 +26,29 @@ def initial_conditions(
 ) -> InitialConditions:
     """A Gaussian realisation of the linear density today, made of the lattice's own modes.
 
-    box: Mpc/h. n: particles per side, even. seed: the same large scales for every n of the same box.
-    fixed, flip: unit amplitudes and inverted phases (Angulo & Pontzen 2016, arXiv:1603.05253).
-    power: "camb", "eisenstein-hu", a table file, or a function P(k) in (Mpc/h)^3 of k in h/Mpc.
+    Parameters
+    ----------
+    cosmology : Cosmology
+        It gives the linear power.
+    box : float
+        Side of the box, Mpc/h.
+    n : int
+        Particles per side, even.
+    seed : int
+        The same large scales for every n of the same box.
+    fixed, flip : bool
+        Unit amplitudes, and inverted phases (Angulo & Pontzen 2016, arXiv:1603.05253).
+    power : str, path or callable
+        "camb", "eisenstein-hu", a table file, or a function P(k) in (Mpc/h)^3 of k in h/Mpc.
+
+    Returns
+    -------
+    InitialConditions
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed.
     """
     box, n = check_grid(box, n)
     if not callable(power):

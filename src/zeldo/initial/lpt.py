@@ -6,8 +6,12 @@ lap phi2 = sum_{i<j} (phi_ii phi_jj - phi_ij^2)   (Bouchet et al. 1995, arXiv:as
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from zeldo.cosmology.background import expansion, growth
+from zeldo.cosmology.parameters import Cosmology
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh import fft
 from zeldo.mesh.gravity import mode_factors, spectral_gradient
@@ -33,6 +37,61 @@ def displacements(ics: InitialConditions) -> tuple[np.ndarray, np.ndarray]:
     phi = _potential(ics.delta_lin, ics.box)
     second = _second_order(phi, ics.box)
     return _minus_gradient(phi, ics.box), second
+
+
+def lpt_factors(cosmology: Cosmology, a: float, order: int = 2) -> list[tuple[float, float]]:
+    """What the displacements today are multiplied by at a scale factor.
+
+    Parameters
+    ----------
+    cosmology : Cosmology
+        It gives the growth and the expansion.
+    a : float
+        Scale factor.
+    order : {1, 2}
+        Zel'dovich, or second order too.
+
+    Returns
+    -------
+    list of (float, float)
+        For each order D, and 100 a E f D in km/s per Mpc/h: the displacement's and the velocity's factor.
+    """
+    grow = growth(cosmology)
+    unit = 100 * a * float(expansion(cosmology, a))
+    terms = ((grow.d1, grow.f1), (grow.d2, grow.f2))[:order]
+    return [(float(d(a)), float(unit * f(a) * d(a))) for d, f in terms]
+
+
+def lpt_state(
+    ics: InitialConditions, a: float, order: int = 2, *, fields: Sequence[np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Displacement and velocity at a scale factor by Lagrangian perturbation theory.
+
+    Parameters
+    ----------
+    ics : InitialConditions
+        The linear field.
+    a : float
+        Scale factor.
+    order : {1, 2}
+        Zel'dovich 1970, or second order (Bouchet et al. 1995, arXiv:astro-ph/9406013).
+    fields : sequence of ndarray, optional
+        What `displacements` gave for `ics`, where it is at hand.
+
+    Returns
+    -------
+    psi, vel : ndarray
+        (3, n, n, n) float32 each, Mpc/h and peculiar km/s, new arrays.
+    """
+    if fields is None:
+        fields = displacements(ics) if order > 1 else (linear_displacement(ics),)
+    factors = lpt_factors(ics.cosmology, a, order)
+    (d, v), first = factors[0], fields[0]
+    psi, vel = np.float32(d) * first, np.float32(v) * first
+    for (d, v), field in zip(factors[1:], fields[1:], strict=False):
+        psi += np.float32(d) * field
+        vel += np.float32(v) * field
+    return psi, vel
 
 
 def _potential(field: np.ndarray, box: float) -> np.ndarray:

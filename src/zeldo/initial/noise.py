@@ -20,10 +20,28 @@ def check_seed(seed: int) -> int:
 
 
 def white_noise(n: int, seed: int, *, fixed: bool = False, flip: bool = False) -> np.ndarray:
-    """Hermitian Gaussian modes w(k), (n, n, n // 2 + 1) complex64, <|w|^2> = 1, zero mean mode and Nyquist planes.
+    """Hermitian Gaussian modes w(k) with <|w|^2> = 1, the same large scales for every n.
 
-    fixed: every amplitude is 1, phases stay (Angulo & Pontzen 2016, arXiv:1603.05253).
-    flip: phases shifted by pi, the pair of the same seed without it (ibid.).
+    Parameters
+    ----------
+    n : int
+        Lattice points per side, even.
+    seed : int
+        From 0 to 2^63 - 1.
+    fixed : bool
+        Every amplitude is 1, phases stay (Angulo & Pontzen 2016, arXiv:1603.05253).
+    flip : bool
+        Phases shifted by pi, the pair of the same seed without it (ibid.).
+
+    Returns
+    -------
+    ndarray
+        (n, n, n // 2 + 1) complex64, zero in the mean mode and on Nyquist planes.
+
+    Raises
+    ------
+    InputError
+        For a seed that is not allowed.
     """
     seed = check_seed(seed)
     modes = np.zeros((n, n, n // 2 + 1), np.complex64)

@@ -59,8 +59,8 @@ class Meter:
         try:
             yield used
         finally:
-            found = self.stop()
-            used.energy, used.co2 = found.energy, found.co2
+            total = self.stop()
+            used.energy, used.co2 = total.energy, total.co2
 
     def start(self) -> None:
         if self._tracker is not None:
@@ -74,7 +74,7 @@ class Meter:
     def _describe(self, country: str | None) -> str:
         import codecarbon
 
-        modes = [getattr(one, "_mode", "") for one in getattr(self._tracker, "_hardware", [])]
+        modes = [getattr(device, "_mode", "") for device in getattr(self._tracker, "_hardware", [])]
         if "intel_rapl" in modes:
             source = "processor read from its counters (RAPL), memory estimated"
         else:

@@ -11,12 +11,12 @@ painting.py and reading.py hold the loops over particles.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from zeldo.errors import InputError
+from zeldo.mesh.compile import kernel
 from zeldo.mesh.painting import paint_into
 from zeldo.mesh.reading import minus_gradient, read_scalar, read_vector
-from zeldo.mesh.rows import PARALLEL
 
 MAX_MESH = 1288  # flat int32 indices, of padded columns too
 
@@ -133,7 +133,7 @@ def advance(
     (_advance_with_two if terms else _advance)(*fields, *numbers)
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _apply_green(modes, k2, window):  # type: ignore[no-untyped-def]
     m = modes.shape[0]
     for i in prange(m):
@@ -145,7 +145,7 @@ def _apply_green(modes, k2, window):  # type: ignore[no-untyped-def]
                 modes[i, j, k] *= factor * window[k] / total if total > 0 else np.float32(0)
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _times_minus_i(modes, a, b, c, out):  # type: ignore[no-untyped-def]
     for i in prange(modes.shape[0]):
         for j in range(modes.shape[1]):
@@ -154,7 +154,7 @@ def _times_minus_i(modes, a, b, c, out):  # type: ignore[no-untyped-def]
                 out[i, j, l] = complex(factor * z.imag, -factor * z.real)
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _times(modes, a, b, c, out):  # type: ignore[no-untyped-def]
     for i in prange(modes.shape[0]):
         for j in range(modes.shape[1]):
@@ -162,45 +162,45 @@ def _times(modes, a, b, c, out):  # type: ignore[no-untyped-def]
                 out[i, j, l] = a[i] * b[j] * c[l] * modes[i, j, l]
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _minus_minors(x, y, z, out):  # type: ignore[no-untyped-def]
     for p in prange(out.size):
         out[p] = -(x[p] * y[p] + (x[p] + y[p]) * z[p])
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _add_squares(x, y, z, out):  # type: ignore[no-untyped-def]
     for p in prange(out.size):
         out[p] += x[p] * x[p] + y[p] * y[p] + z[p] * z[p]
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _advance(psi, v, force, alpha, beta, drift):  # type: ignore[no-untyped-def]
     for p in prange(psi.size):
         v[p] = alpha * v[p] + beta * force[p]
         psi[p] += drift * v[p]
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _advance_with_two(psi, v, force, x, y, alpha, beta, drift, kx, ky, dx, dy):  # type: ignore[no-untyped-def]
     for p in prange(psi.size):
         v[p] = alpha * v[p] + beta * force[p] + kx * x[p] + ky * y[p]
         psi[p] += drift * v[p] + dx * x[p] + dy * y[p]
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _combine2(out, a, b, x, y):  # type: ignore[no-untyped-def]
     for p in prange(out.size):
         out[p] = a * x[p] + b * y[p]
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _combine3(out, a, b, c, x, y, z):  # type: ignore[no-untyped-def]
     for p in prange(out.size):
         out[p] = a * x[p] + b * y[p] + c * z[p]
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _combine4(out, a, b, c, d, x, y, z, w):  # type: ignore[no-untyped-def]
     for p in prange(out.size):
         out[p] = a * x[p] + b * y[p] + c * z[p] + d * w[p]

@@ -12,9 +12,10 @@ Particles in the order of the lattice are near each other on the mesh, too, so t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
-from zeldo.mesh.rows import AHEAD, PARALLEL, locate, prefetch, u64, wrapped
+from zeldo.mesh.compile import inlined, kernel
+from zeldo.mesh.rows import AHEAD, locate, prefetch, u64, wrapped
 
 PENCILS = (
     8,
@@ -42,7 +43,7 @@ def paint_into(out: np.ndarray, psi: np.ndarray, box: float, offset: float) -> N
         _paint_left(psi, scale, np.float32(offset), weight, left, count, min(SLABS, m), out)
 
 
-@njit(inline="always")
+@inlined
 def _add(rho, at, plane, column, cell, fx, fy, fz, weight):  # type: ignore[no-untyped-def]
     """Adds a particle to the eight mesh points around it."""
     one = np.float32(1)
@@ -61,14 +62,14 @@ def _add(rho, at, plane, column, cell, fx, fy, fz, weight):  # type: ignore[no-u
     rho[u64(r11 + cell)] += w11 * fz
 
 
-@njit(inline="always")
+@inlined
 def _start(a, b, n, pencils):  # type: ignore[no-untyped-def]
     """Where pencil (a, b) has its place in the list of what is left: pencils one after the other."""
     low, high = a * n // pencils, (a + 1) * n // pencils
     return (low * n + (high - low) * (b * n // pencils)) * n
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignore[no-untyped-def]
     n, m, pencils = psi.shape[1], np.int32(out.shape[0]), count.shape[0]
     rho = out.reshape(-1)
@@ -81,7 +82,7 @@ def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignor
             b = 2 * (np.int64(pair) % half) + colour % 2
             part, at = np.empty((3, n), np.float32), np.empty((4, n), np.int32)
             # the last of the own planes and columns is for the upper half of clouds
-            own = (
+            region = (
                 np.int32(a * m // pencils - halo),
                 np.int32((a + 1) * m // pencils - a * m // pencils + 2 * halo - 1),
                 np.int32(b * m // pencils - halo),
@@ -91,7 +92,7 @@ def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignor
             missed = 0
             for i in range(a * n // pencils, (a + 1) * n // pencils):
                 for j in range(b * n // pencils, (b + 1) * n // pencils):
-                    locate(psi, i, j, scale, offset, m, m, own, part, at)
+                    locate(psi, i, j, scale, offset, m, m, region, part, at)
                     for k in range(n):
                         prefetch(rho, at, k + AHEAD, np.int64(1))
                         if at[0, k] < 0:
@@ -112,7 +113,7 @@ def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignor
             count[a, b] = missed
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def _paint_left(psi, scale, offset, weight, left, count, slabs, out):  # type: ignore[no-untyped-def]
     n, m, pencils = np.int32(psi.shape[1]), np.int32(out.shape[0]), count.shape[0]
     fm = np.float32(m)

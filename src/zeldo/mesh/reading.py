@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import prange, types
 from numba.extending import intrinsic
 
-from zeldo.mesh.rows import AHEAD, PARALLEL, locate, prefetch, u64
+from zeldo.mesh.compile import kernel
+from zeldo.mesh.rows import AHEAD, locate, prefetch, u64
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def read_scalar(field, psi, scale, offset, out):  # type: ignore[no-untyped-def]
     """out (n, n, n) becomes the field (m, m, m) at the particles."""
     n, m = out.shape[0], np.int32(field.shape[0])
@@ -71,7 +72,7 @@ def _corners(_, field, starts, weights, low, high):  # type: ignore[no-untyped-d
     return types.UniTuple(types.float32, 3)(field, starts, weights, low, high), generate
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def read_vector(field, psi, scale, offset, out):  # type: ignore[no-untyped-def]
     """out (3, n, n, n) becomes three of the field's four components at the particles.
 
@@ -96,7 +97,7 @@ def read_vector(field, psi, scale, offset, out):  # type: ignore[no-untyped-def]
                 out[0, i, j, k], out[1, i, j, k], out[2, i, j, k] = x, y, z
 
 
-@njit(**PARALLEL)
+@kernel(parallel=True)
 def minus_gradient(phi, norm, out):  # type: ignore[no-untyped-def]
     """out becomes -grad phi by the centred difference of fourth order, norm = 1 / (12 h), as `read_vector` takes it."""
     m = phi.shape[0]

@@ -2,27 +2,18 @@
 
 It is vector code: positions, wrapped cells and offsets of the next cells go through small buffers; the scattered accesses to
 the mesh, which cannot be vector code, then read nothing but these.
-
-A caller's cached machine code is not renewed when this file changes: touch painting.py and reading.py after an edit.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-PARALLEL: dict[str, Any] = {
-    "parallel": True,
-    "fastmath": True,
-    "error_model": "numpy",
-    "cache": True,
-    "nogil": True,
-}
+from zeldo.mesh.compile import inlined
+
 u64 = (
     np.uint64
 )  # indices are cast to unsigned at the access: signed ones would be tested for Python's negative indices
@@ -47,7 +38,7 @@ def _prefetch(_, array, index):  # type: ignore[no-untyped-def]
     return types.void(array, index), generate
 
 
-@njit(inline="always")
+@inlined
 def prefetch(mesh, at, k, width):  # type: ignore[no-untyped-def]
     """Asks for the four columns around particle k of a row that `locate` has seen, or around its last.
 
@@ -59,18 +50,18 @@ def prefetch(mesh, at, k, width):  # type: ignore[no-untyped-def]
         _prefetch(mesh, width * index)  # type: ignore
 
 
-@njit(inline="always")
+@inlined
 def wrapped(x, fm, inverse):  # type: ignore[no-untyped-def]
     """Position in cells, [0, m), without a branch so that loops over it become vector code."""
     x -= fm * np.floor(x * inverse)
     return x if x < fm else np.float32(0)
 
 
-@njit(inline="always")
-def locate(psi, i, j, scale, offset, m, length, own, part, at):  # type: ignore[no-untyped-def]
+@inlined
+def locate(psi, i, j, scale, offset, m, length, region, part, at):  # type: ignore[no-untyped-def]
     """The particles (i, j, :) of the lattice on an m^3 mesh whose columns are `length` numbers long, m or padded.
 
-    own: (first plane, planes, first column, columns) of the mesh that the caller takes care of, int32, the firsts
+    region: (first plane, planes, first column, columns) of the mesh that the caller takes care of, int32, the firsts
     in (-m, m).
     part: (3, n) float32 becomes the positions inside their cells. at: (4, n) int32 becomes the flat index of each
     cell, -1 if it is not the caller's, and what is to be added to it for the next cell along each axis.
@@ -87,12 +78,12 @@ def locate(psi, i, j, scale, offset, m, length, own, part, at):  # type: ignore[
         z = wrapped(np.float32(k) * cell + offset + psi[2, i, j, k] * scale, fm, inverse)
         i0, j0, k0 = np.int32(x), np.int32(y), np.int32(z)
         part[0, k], part[1, k], part[2, k] = x - np.float32(i0), y - np.float32(j0), z - np.float32(k0)
-        di, dj = i0 - own[0], j0 - own[2]
+        di, dj = i0 - region[0], j0 - region[2]
         di = di + m if di < zero else di
         dj = dj + m if dj < zero else dj
         di = di - m if di >= m else di
         dj = dj - m if dj >= m else dj
-        mine = (di < own[1]) & (dj < own[3])
+        mine = (di < region[1]) & (dj < region[3])
         at[0, k] = i0 * plane + j0 * column + k0 if mine else np.int32(-1)
         at[1, k] = plane_back if i0 == top else plane
         at[2, k] = column_back if j0 == top else column

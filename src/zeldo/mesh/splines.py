@@ -11,12 +11,11 @@ any number of threads.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from zeldo.errors import InputError
-from zeldo.mesh.rows import PARALLEL
+from zeldo.mesh.compile import inlined, kernel
 
-EXACT = {**PARALLEL, "fastmath": False}  # numbers that are none must stay so, and reach no index
 POWER = 4  # of sinc in the window along each axis
 _PLANES = 4  # the thinnest slab: a cloud's planes are in it and in the next
 _SLABS = 64  # at most
@@ -61,7 +60,7 @@ def paint(particles: np.ndarray, m: int, box: float, offset: float = 0.0) -> np.
     return out[:, :, :m]
 
 
-@njit(inline="always")
+@inlined
 def _cell(x, at, scale, offset, m):  # type: ignore[no-untyped-def]
     """Cell in [0, m) and fraction of it, along one axis, of a displacement from a lattice point.
 
@@ -75,7 +74,8 @@ def _cell(x, at, scale, offset, m):  # type: ignore[no-untyped-def]
     return cell, np.float32(u - cell)
 
 
-@njit(**EXACT)
+# exact: numbers that are none must stay so, and reach no index
+@kernel(parallel=True, fastmath=False)
 def _find_slabs(x, n, m, scale, offset, slabs, slab):  # type: ignore[no-untyped-def]
     cell = m / n if n else 0.0
     per = max(1, n * n)
@@ -84,7 +84,7 @@ def _find_slabs(x, n, m, scale, offset, slabs, slab):  # type: ignore[no-untyped
         slab[p] = ((plane + 1) * slabs - 1) // m  # the slab from s m // slabs on holds it
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _sort(slab, slabs):  # type: ignore[no-untyped-def]
     """Particles by slab, in their order within each, and where each slab ends."""
     starts = np.zeros(slabs + 1, np.int64)
@@ -98,7 +98,7 @@ def _sort(slab, slabs):  # type: ignore[no-untyped-def]
     return order, ends
 
 
-@njit(inline="always")
+@inlined
 def _weights(f, weight):  # type: ignore[no-untyped-def]
     """The cubic spline at the four mesh points around a particle a fraction f of a cell above the second."""
     g = np.float32(1) - f
@@ -112,7 +112,7 @@ def _weights(f, weight):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(**EXACT)
+@kernel(parallel=True, fastmath=False)
 def _paint(x, n, scale, offset, weight, order, ends, out):  # type: ignore[no-untyped-def]
     m, slabs = out.shape[0], ends.size
     cell = m / n if n else 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.particles.particles import Header, Particles, Source
-from zeldo.particles.snapshot import DRAWN, Snapshot
+from zeldo.particles.snapshot import DRAWN, MADE, Snapshot
 
 NEEDED = ("omega_m", "omega_b", "h", "sigma_8", "n_s")  # of a cosmology, in the order of messages
 MASS_TOLERANCE = 2e-3  # codes differ by 3e-4 in G
@@ -61,7 +61,7 @@ def header_of(snapshot: Snapshot) -> Header:
         settings=snapshot.settings,
         version=snapshot.version,
         seed=snapshot.seed,
-        **{name: getattr(snapshot, name) for name in DRAWN},
+        **{name: getattr(snapshot, name) for name in (*DRAWN, *MADE)},
     )
 
 
@@ -112,7 +112,7 @@ def as_snapshot(header: Header, psi: np.ndarray, vel: np.ndarray | None) -> Snap
         seed=header.seed,
         settings=header.settings,
         version=header.version,
-        **{name: getattr(header, name) for name in DRAWN},
+        **{name: getattr(header, name) for name in (*DRAWN, *MADE)},
     )
 
 

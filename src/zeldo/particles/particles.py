@@ -37,8 +37,10 @@ class Header:
         Of every particle, 10^10 Msun/h; None where it is unknown, or masses differ.
     n:
         Particles per side where the rows are the points of a lattice, row (i n + j) n + k; None for other orders.
-    engine, settings, version:
-        The code that made the particles, its options, and its version.
+    engine, settings:
+        The code that made the particles, and its options.
+    version, revision, weights:
+        As in `Provenance`.
     seed, fixed, flip, power:
         As in `InitialConditions`.
     extra:
@@ -59,6 +61,8 @@ class Header:
     fixed: bool | None = None
     flip: bool | None = None
     power: str | None = None
+    revision: int | None = None
+    weights: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
     @property

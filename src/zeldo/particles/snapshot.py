@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from zeldo._version import __version__
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, check_grid
+from zeldo.particles.provenance import Provenance
+from zeldo.version import __version__
 
+MADE = ("revision", "weights")  # of what made the particles, beside its version
 DRAWN = ("fixed", "flip", "power")  # how a field was drawn, beside its seed
 
 
@@ -23,7 +25,7 @@ class Snapshot:
     psi: (3, n, n, n) float32, displacement from the lattice point q = (i, j, k) box / n, Mpc/h.
     vel: (3, n, n, n) float32, peculiar velocity, km/s; None where the source has none.
     box in Mpc/h. engine: the name of what made it, settings its options. seed, fixed, flip, power: of the
-    `InitialConditions`, None where nobody said it.
+    `InitialConditions`, None where nobody said it. version, revision, weights: see `Provenance`.
     """
 
     psi: np.ndarray
@@ -38,6 +40,8 @@ class Snapshot:
     fixed: bool | None = None
     flip: bool | None = None
     power: str | None = None
+    revision: int | None = None
+    weights: str | None = None
 
     @classmethod
     def of(
@@ -48,10 +52,19 @@ class Snapshot:
         redshift: float,
         engine: str,
         settings: Mapping[str, object] | None = None,
+        *,
+        revision: int = 1,
+        weights: str | None = None,
     ) -> Snapshot:
         """What an engine made of initial conditions."""
         made = cls(psi, vel, ics.box, ics.cosmology, redshift, engine, ics.seed, settings or {})
-        return replace(made, **{name: getattr(ics, name) for name in DRAWN})
+        drawn = {name: getattr(ics, name) for name in DRAWN}
+        return replace(made, **drawn, revision=revision, weights=weights)
+
+    @property
+    def provenance(self) -> Provenance:
+        """By what it was made."""
+        return Provenance(self.version, self.revision, self.weights)
 
     def __post_init__(self) -> None:
         shape = np.shape(self.psi)

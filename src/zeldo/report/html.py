@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeldo._version import __version__
+from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory, write_text
 from zeldo.particles.snapshot import Snapshot
@@ -32,6 +32,7 @@ from zeldo.report.labels import (
     transfer_text,
 )
 from zeldo.statistics.comparison import Comparison
+from zeldo.version import __version__
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +59,7 @@ def write_report(
     written there, `ZeldoError` where the disk fills up.
     """
     references = [reference] if isinstance(reference, Snapshot) else list(reference)
-    predictions = [one for one in snapshots if not any(one is other for other in references)]
+    predictions = [snapshot for snapshot in snapshots if not any(snapshot is other for other in references)]
     _check(comparisons, predictions, references)
     path = make_directory(directory)
     facts, machine = run_facts(comparisons, references), machine_line()
@@ -95,25 +96,25 @@ def _check(
 
 
 def _at_redshift(references: Sequence[Snapshot], redshift: float) -> Snapshot:
-    for one in references:
-        if abs(one.redshift - redshift) <= 1e-3 * (1 + redshift):
-            return one
+    for reference in references:
+        if same_redshift(reference.redshift, redshift):
+            return reference
     raise InputError(f"no reference was given at z = {redshift:g}: pass its snapshot too")
 
 
 def run_facts(comparisons: Sequence[Comparison], references: Sequence[Snapshot]) -> list[tuple[str, str]]:
     """What was run, as pairs of name and text."""
-    one, first = references[0], comparisons[0]
-    c = one.cosmology
+    reference, first = references[0], comparisons[0]
+    c = reference.cosmology
     cosmology = f"Ω_m = {c.omega_m:g}, Ω_b = {c.omega_b:g}, h = {c.h:g}"
     cosmology += f", n_s = {c.n_s:g}, σ_8 = {c.sigma_8:g}"
     if (c.w0, c.wa) != (-1.0, 0.0):
         cosmology += f", w_0 = {c.w0:g}, w_a = {c.wa:g}"
     return [
         ("cosmology", cosmology),
-        ("box", f"{one.box:g} Mpc/h"),
-        ("particles", f"{one.n}³"),
-        ("seed", "of a field given" if one.seed is None else str(one.seed)),
+        ("box", f"{reference.box:g} Mpc/h"),
+        ("particles", f"{reference.n}³"),
+        ("seed", "of a field given" if reference.seed is None else str(reference.seed)),
         ("redshift", ", ".join(f"{z:g}" for z in by_redshift(comparisons))),
         ("reference", first.reference),
     ]
@@ -147,7 +148,9 @@ def _section(
                 "transfer": accuracy_rows(group, names, field, "transfer"),
                 "decorrelation": accuracy_rows(group, names, field, "one_minus_r2"),
                 "images": [svg_uri(spectrum_figure(pictured, field, quantity)) for quantity in QUANTITIES],
-                "absent": [n for n, one in zip(names, group, strict=True) if field not in one.fields],
+                "absent": [
+                    n for n, comparison in zip(names, group, strict=True) if field not in comparison.fields
+                ],
             }
             for field in fields
         ],
@@ -169,7 +172,7 @@ def accuracy_rows(
     write, target = (transfer_text, 1.0) if quantity == "transfer" else (decorrelation_text, 0.0)
     columns = []
     for k in K_SHOWN:
-        values = [at_k(one, field, quantity, k) for one in group]
+        values = [at_k(comparison, field, quantity, k) for comparison in group]
         columns.append(_column(values, [write(value) for value in values], target))
     return [
         {"name": name, "cells": cells} for name, cells in zip(names, zip(*columns, strict=True), strict=True)
@@ -177,18 +180,21 @@ def accuracy_rows(
 
 
 def _overview(group: Sequence[Comparison], names: Sequence[str]) -> list[dict[str, Any]]:
-    times, memories = [one.wall_seconds for one in group], [one.peak_memory for one in group]
+    times, memories = (
+        [comparison.wall_seconds for comparison in group],
+        [comparison.peak_memory for comparison in group],
+    )
     columns = [
         _column(times, [seconds_text(value) for value in times], 0.0),
         _column(memories, [memory_text(value) for value in memories], 0.0),
     ]
     for field, k in HEADLINE:
-        values = [at_k(one, field, "one_minus_r2", k) for one in group]
+        values = [at_k(comparison, field, "one_minus_r2", k) for comparison in group]
         columns.append(_column(values, [decorrelation_text(value) for value in values], 0.0))
-    settings = [settings_text(one.settings) for one in group]
+    settings = [settings_text(comparison.settings) for comparison in group]
     return [
-        {"name": one.engine, "settings": text, "cells": cells}
-        for one, text, cells in zip(group, settings, zip(*columns, strict=True), strict=True)
+        {"name": comparison.engine, "settings": text, "cells": cells}
+        for comparison, text, cells in zip(group, settings, zip(*columns, strict=True), strict=True)
     ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.statistics.comparison import K_SHOWN, Comparison, FieldComparison
 
 __all__ = ["FIELDS", "K_SHOWN", "NOT_KNOWN", "at_k", "best", "by_redshift", "fields_of", "labels"]
@@ -32,12 +33,12 @@ def settings_text(settings: Mapping[str, object], names: Sequence[str] | None = 
 def labels(comparisons: Sequence[Comparison]) -> list[str]:
     """A name each, all different: the engine, with the settings that tell two of a kind apart."""
     names = []
-    for one in comparisons:
-        kin = [other.settings for other in comparisons if other.engine == one.engine]
+    for comparison in comparisons:
+        kin = [other.settings for other in comparisons if other.engine == comparison.engine]
         keys = list(dict.fromkeys(key for settings in kin for key in settings))
         differing = [key for key in keys if len({show(settings.get(key)) for settings in kin}) > 1]
-        text = settings_text(one.settings, differing)
-        names.append(f"{one.engine} ({text})" if text else one.engine)
+        text = settings_text(comparison.settings, differing)
+        names.append(f"{comparison.engine} ({text})" if text else comparison.engine)
     seen: dict[str, int] = {}
     for i, name in enumerate(names):
         seen[name] = seen.get(name, 0) + 1
@@ -57,14 +58,16 @@ def wrapped(name: str, width: int) -> str:
 def by_redshift(comparisons: Sequence[Comparison]) -> dict[float, list[int]]:
     """Indices of the comparisons at each redshift, today first."""
     groups: dict[float, list[int]] = {}
-    for i, one in enumerate(comparisons):
-        groups.setdefault(float(one.redshift), []).append(i)
+    for i, comparison in enumerate(comparisons):
+        redshift = float(comparison.redshift)
+        known = nearest_redshift(groups, redshift)
+        groups.setdefault(redshift if known is None else known, []).append(i)
     return dict(sorted(groups.items()))
 
 
 def fields_of(comparisons: Sequence[Comparison]) -> list[str]:
     """The fields that at least one comparison has, in the order of `FIELDS`."""
-    return [name for name in FIELDS if any(name in one.fields for one in comparisons)]
+    return [name for name in FIELDS if any(name in comparison.fields for comparison in comparisons)]
 
 
 def at_k(comparison: Comparison, field: str, quantity: str, k: float) -> float:

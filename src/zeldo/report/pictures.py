@@ -89,7 +89,11 @@ def draw_spectrum(ax: Axes, comparisons: Sequence[Comparison], field: str, quant
     """What `spectrum_figure` shows, without a legend, on axes of any figure; call it within `style()`."""
     names = labels(comparisons)
     first = comparisons[0]
-    shown = [(i, one.fields[field]) for i, one in enumerate(comparisons) if field in one.fields]
+    shown = [
+        (i, comparison.fields[field])
+        for i, comparison in enumerate(comparisons)
+        if field in comparison.fields
+    ]
     nyquist = np.pi * first.n / first.box
     ax.set_xscale("log")
     if quantity == "power" and shown:
@@ -201,9 +205,9 @@ def cost_figure(comparisons: Sequence[Comparison], k: float = 0.5, field: str = 
     """Wall time against 1 - r^2 of a field at k (h/Mpc). None where fewer than one engine has both."""
     names = labels(comparisons)
     points = [
-        (i, one.wall_seconds, max(at_k(one, field, "one_minus_r2", k), 1e-6))
-        for i, one in enumerate(comparisons)
-        if one.wall_seconds and np.isfinite(at_k(one, field, "one_minus_r2", k))
+        (i, comparison.wall_seconds, max(at_k(comparison, field, "one_minus_r2", k), 1e-6))
+        for i, comparison in enumerate(comparisons)
+        if comparison.wall_seconds and np.isfinite(at_k(comparison, field, "one_minus_r2", k))
     ]
     if not points:
         return None
@@ -235,7 +239,7 @@ def cost_figure(comparisons: Sequence[Comparison], k: float = 0.5, field: str = 
 def memory_figure(comparisons: Sequence[Comparison]) -> Figure | None:
     """A bar for the peak memory of each engine, GB. None where nobody measured."""
     names = labels(comparisons)
-    bars = [(i, one.peak_memory) for i, one in enumerate(comparisons) if one.peak_memory]
+    bars = [(i, comparison.peak_memory) for i, comparison in enumerate(comparisons) if comparison.peak_memory]
     if not bars:
         return None
     with style():

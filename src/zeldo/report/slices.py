@@ -41,7 +41,10 @@ def slice_figure(
     box = snapshots[0].box
     thickness = min(thickness, box)
     start = densest_slab(snapshots[0], thickness)
-    maps = [projected_density(one, mesh or min(2 * one.n, 512), start, thickness) for one in snapshots]
+    maps = [
+        projected_density(snapshot, mesh or min(2 * snapshot.n, 512), start, thickness)
+        for snapshot in snapshots
+    ]
     norm = colours(maps[0])
     columns = 2 if len(maps) in (2, 4) else min(len(maps), 3)
     rows = -(-len(maps) // columns)

@@ -94,7 +94,7 @@ def _table(group: Sequence[Comparison], width: int) -> Table:
             table.add_row(Text(f"{field}, {heading}", style="bold cyan"))
             columns = []
             for k in wanted:
-                values = [at_k(one, field, quantity, k) for one in group]
+                values = [at_k(comparison, field, quantity, k) for comparison in group]
                 columns.append(_marked(values, [write(value) for value in values], target))
             for row, name in enumerate(names):
                 table.add_row(Text(f"  {name}"), *(column[row] for column in columns), *costs[row])
@@ -104,8 +104,8 @@ def _table(group: Sequence[Comparison], width: int) -> Table:
 
 
 def _costs(group: Sequence[Comparison]) -> list[tuple[Text, ...]]:
-    times = [one.wall_seconds for one in group]
-    memories = [one.peak_memory for one in group]
+    times = [comparison.wall_seconds for comparison in group]
+    memories = [comparison.peak_memory for comparison in group]
     columns = (
         _marked(times, [seconds_text(value) for value in times], 0.0),
         _marked(memories, [memory_text(value) for value in memories], 0.0),

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from zeldo.api import DEFAULTS, initial_conditions, parse_engine
+from zeldo.api import initial_conditions, parse_engine
 from zeldo.comparing import warm_up
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine
@@ -29,6 +29,7 @@ from zeldo.report.files import write_json
 from zeldo.reproduce.timing import Entry, TimingTable, paired_run, table_key
 from zeldo.reproduce.truth import NBody, ReferenceFile, Truth, nearest_file, reference_files
 from zeldo.statistics.comparison import Comparison, FieldComparison, Reference
+from zeldo.universe import Universe
 
 FIDUCIAL = Cosmology.preset("quijote")
 FIGURE2 = (
@@ -36,7 +37,7 @@ FIGURE2 = (
     Cosmology(0.3889, 0.0363, 0.6275, 0.9513, 0.9137),
     Cosmology(0.4291, 0.0337, 0.5511, 1.1687, 0.6619),
 )
-SPACING = DEFAULTS["box"] / DEFAULTS["n"]  # of the paper's lattice, 1000 Mpc/h / 512
+SPACING = Universe.box / Universe.n  # of the paper's lattice, 1000 Mpc/h / 512
 SEEDS = (40001,)  # in no data set of configs/
 QUICK_N = 32
 FIELDS = ("density", "displacement")
@@ -93,7 +94,7 @@ def reproduce(
     as in `initial_conditions`. country: three letters, for the CO2 of its electricity. watch: makes a context manager
     that gives a progress callback. say: is told what else happens. Raises `InputError` before any work.
     """
-    n = n if n is not None else QUICK_N if quick else int(DEFAULTS["n"])
+    n = n if n is not None else QUICK_N if quick else Universe.n
     box, n = check_grid(box if box is not None else SPACING * n, n)
     _check_seeds(seeds)
     network, cola, zeldovich = parse_engine(engine), parse_engine("cola"), parse_engine("zeldovich")
@@ -101,16 +102,16 @@ def reproduce(
     folder = make_directory(output)
     kept = NBody(truth, nbody, make_directory(folder / "nbody"), say)
     files = reference_files(Path(reference)) if reference is not None else []
-    found = [nearest_file(files, one, n, box / n) for one in (FIDUCIAL, *FIGURE2)]
-    if files and not any(found):
+    chosen = [nearest_file(files, cosmology, n, box / n) for cosmology in (FIDUCIAL, *FIGURE2)]
+    if files and not any(chosen):
         raise InputError(
             f"{reference} holds none of the paper's four cosmologies with a lattice spacing of {box / n:.4g} Mpc/h: "
             "give another directory, --n and --box, or none"
         )
     watch = watch or _unwatched
     # a network that does not fit is refused here, by a few particles, and not after N-body
-    for one in (network, cola, zeldovich):
-        warm_up(one, _tiny(box / n, FIDUCIAL))
+    for candidate in (network, cola, zeldovich):
+        warm_up(candidate, _tiny(box / n, FIDUCIAL))
     meter = Meter(country) if table else None
 
     def phases(cosmology: Cosmology, seed: int) -> InitialConditions:
@@ -127,13 +128,13 @@ def reproduce(
 
     timed = None
     if meter is not None:
-        first = found[0].read().ics if found[0] is not None else phases(FIDUCIAL, seeds[0])
+        first = chosen[0].read().ics if chosen[0] is not None else phases(FIDUCIAL, seeds[0])
         timed = _table(first, network, cola, kept, f"fiducial_{first.seed}", folder, meter, watch, command)
     engines = (network, cola, zeldovich)
-    figure1, slices = _panel(engines, FIDUCIAL, truths("fiducial", FIDUCIAL, found[0], seeds), FIELDS, watch)
+    figure1, slices = _panel(engines, FIDUCIAL, truths("fiducial", FIDUCIAL, chosen[0], seeds), FIELDS, watch)
     abroad = (_anywhere(network), cola, zeldovich)
     figure2 = []
-    for letter, cosmology, file in zip("abc", FIGURE2, found[1:], strict=True):
+    for letter, cosmology, file in zip("abc", FIGURE2, chosen[1:], strict=True):
         runs = truths(f"figure2{letter}", cosmology, file, seeds[:1])
         figure2.append(_panel(abroad, cosmology, runs, FIELDS, watch)[0])
     result = Reproduction(figure1, figure2, timed, slices, network.name, folder, folder / "index.html")
@@ -202,20 +203,20 @@ def _panel(
     watch: Callable[[str], Any],
 ) -> tuple[Panel, list[tuple[str, Snapshot]]]:
     """Engines against every truth; and the first truth with the first engine's prediction."""
-    found: list[list[Comparison]] = [[] for _ in engines]
+    comparisons: list[list[Comparison]] = [[] for _ in engines]
     seeds: list[int | None] = []
     slices: list[tuple[str, Snapshot]] = []
     for truth in truths:
         against = Reference(truth.snapshot, truth.name)
         seeds.append(truth.ics.seed)
-        for several, one in zip(found, engines, strict=True):
-            with watch(one.name) as progress, measured() as cost:
-                (prediction,) = one.run(truth.ics, [0.0], progress)
+        for several, engine in zip(comparisons, engines, strict=True):
+            with watch(engine.name) as progress, measured() as cost:
+                (prediction,) = engine.run(truth.ics, [0.0], progress)
             made = against.compare(prediction, wall_seconds=cost.seconds, peak_memory=cost.peak_memory)
             several.append(replace(made, fields={name: made.fields[name] for name in shown}))
             if not slices:
-                slices = [(f"N-body: {truth.name}", truth.snapshot), (one.name, prediction)]
-    return Panel(cosmology, [averaged(several) for several in found], seeds), slices
+                slices = [(f"N-body: {truth.name}", truth.snapshot), (engine.name, prediction)]
+    return Panel(cosmology, [averaged(several) for several in comparisons], seeds), slices
 
 
 def averaged(several: Sequence[Comparison]) -> Comparison:
@@ -227,11 +228,12 @@ def averaged(several: Sequence[Comparison]) -> Comparison:
     means = {}
     for label, spectrum in first.fields.items():
         values = {
-            name: np.mean([getattr(one.fields[label], name) for one in several], axis=0) for name in names
+            name: np.mean([getattr(comparison.fields[label], name) for comparison in several], axis=0)
+            for name in names
         }
         means[label] = FieldComparison(k=spectrum.k, **values)
-    seconds = [one.wall_seconds for one in several if one.wall_seconds is not None]
-    memory = [one.peak_memory for one in several if one.peak_memory is not None]
+    seconds = [comparison.wall_seconds for comparison in several if comparison.wall_seconds is not None]
+    memory = [comparison.peak_memory for comparison in several if comparison.peak_memory is not None]
     return replace(
         first,
         fields=means,
@@ -255,7 +257,7 @@ def _write(result: Reproduction, command: str) -> None:
         "figure 1": result.figure1,
         **{f"figure 2{x}": p for x, p in zip("abc", result.figure2, strict=True)},
     }
-    comparisons = [one for panel in panels.values() for one in panel.comparisons]
+    comparisons = [comparison for panel in panels.values() for comparison in panel.comparisons]
     universes = [
         {
             "figure": name,

@@ -45,7 +45,7 @@ def _slices(figure: Figure, grid, slices: Sequence[tuple[str, Snapshot]]) -> Non
     first = slices[0][1]
     thickness = min(SLAB, first.box)
     start = densest_slab(first, thickness)
-    maps = [projected_density(one, min(2 * one.n, 512), start, thickness) for _, one in slices]
+    maps = [projected_density(snapshot, min(2 * snapshot.n, 512), start, thickness) for _, snapshot in slices]
     norm = colours(maps[0])
     axes = []
     for row, ((name, _), density) in enumerate(zip(slices, maps, strict=True)):

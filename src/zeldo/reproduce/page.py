@@ -6,11 +6,11 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeldo._version import __version__
 from zeldo.files.atomic import write_text
 from zeldo.report.html import accuracy_rows, machine_line, template
 from zeldo.report.labels import K_SHOWN, labels
 from zeldo.reproduce.tables import HEADINGS, conditions, findings, timing_rows, title_of
+from zeldo.version import __version__
 
 if TYPE_CHECKING:
     from zeldo.reproduce.deoliveira2020 import Panel, Reproduction

@@ -35,16 +35,16 @@ def timing_rows(table: TimingTable) -> list[tuple[str, list[str]]]:
     last = table.timings[-1].what
     return [
         (
-            f"{one.what} ({one.engine})" if one.engine not in one.what else one.what,
+            f"{timing.what} ({timing.engine})" if timing.engine not in timing.what else timing.what,
             [
-                seconds_text(one.seconds),
-                f"{table.ratio(one.what, last):.3g}",
-                seconds_text(one.energy),
-                seconds_text(one.co2),
-                memory_text(one.peak_memory),
+                seconds_text(timing.seconds),
+                f"{table.ratio(timing.what, last):.3g}",
+                seconds_text(timing.energy),
+                seconds_text(timing.co2),
+                memory_text(timing.peak_memory),
             ],
         )
-        for one in table.timings
+        for timing in table.timings
     ]
 
 
@@ -59,10 +59,10 @@ def conditions(table: TimingTable) -> list[str]:
         f"{m['processor']}, {m['cores']} cores{gpu}, {m['system']}; threads: {threads}",
         f"versions: {versions}",
     ]
-    for one in table.timings:
-        if len(one.runs) > 1:
+    for timing in table.timings:
+        if len(timing.runs) > 1:
             lines.append(
-                f"{one.what}: median of {', '.join(seconds_text(s) for s in one.runs)} s, in turns, warm"
+                f"{timing.what}: median of {', '.join(seconds_text(s) for s in timing.runs)} s, in turns, warm"
             )
     if table.load_before is not None and table.load_before > 0.3 * (m["cores"] or 1):
         lines.append(
@@ -71,17 +71,17 @@ def conditions(table: TimingTable) -> list[str]:
     return [*lines, f"energy: {table.energy}"]
 
 
-def largest_error(one: Comparison, field: str = "density", upto: float = SMALLEST) -> float:
+def largest_error(comparison: Comparison, field: str = "density", upto: float = SMALLEST) -> float:
     """The largest |T - 1| of the bins with k <= upto (h/Mpc)."""
-    spectrum = one.fields[field]
+    spectrum = comparison.fields[field]
     inside = (spectrum.k > 0) & (spectrum.k <= upto)
     return float(np.nanmax(np.abs(spectrum.transfer[inside] - 1)))
 
 
-def share_better(one: Comparison, other: Comparison, quantity: str) -> tuple[int, int]:
+def share_better(comparison: Comparison, other: Comparison, quantity: str) -> tuple[int, int]:
     """In how many bins with k <= 1, of all fields, `one` is nearer to N-body than `other`; and how many there are."""
     better = total = 0
-    for name, ours in one.fields.items():
+    for name, ours in comparison.fields.items():
         theirs = other.fields[name]
         inside = (ours.k > 0) & (ours.k <= SMALLEST)
         target = 1.0 if quantity == "transfer" else 0.0
@@ -96,7 +96,7 @@ def findings(result: Reproduction) -> list[tuple[str, str]]:
     name, other, *_ = labels(result.figure1.comparisons)
     t, total = share_better(network, cola, "transfer")
     r, _ = share_better(network, cola, "one_minus_r2")
-    found = [
+    rows = [
         (
             "Per-cent accurate down to k = 1 h/Mpc",
             f"T of the density is within {_percent(network)} for k <= 1 ({name}; {other}: {_percent(cola)})",
@@ -116,20 +116,20 @@ def findings(result: Reproduction) -> list[tuple[str, str]]:
         ),
     ]
     if result.table1 is not None:
-        slow, middle, fast = (one.what for one in result.table1.timings)
+        slow, middle, fast = (timing.what for timing in result.table1.timings)
         table = result.table1
-        found.append(
+        rows.append(
             (
                 "2 times faster than COLA (a P100 against 20 cores), 1000 times faster than N-body",
                 f"{table.ratio(middle, fast):.3g} times COLA's speed and {table.ratio(slow, fast):.3g} times that of "
                 f"this project's N-body ({table.timings[0].engine}), on one machine",
             )
         )
-    return found
+    return rows
 
 
-def _percent(one: Comparison) -> str:
-    return f"{100 * largest_error(one):.2g} %"
+def _percent(comparison: Comparison) -> str:
+    return f"{100 * largest_error(comparison):.2g} %"
 
 
 def print_reproduction(result: Reproduction) -> None:

@@ -15,7 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from zeldo._version import __version__
 from zeldo.comparing import warm_up
 from zeldo.engines.base import Engine
 from zeldo.files.atomic import write_text
@@ -24,6 +23,7 @@ from zeldo.measuring.cost import measured
 from zeldo.measuring.energy import Meter
 from zeldo.particles.snapshot import Snapshot
 from zeldo.report.html import processor
+from zeldo.version import __version__
 
 REPEATS = 3  # of what takes seconds; N-body runs once
 PACKAGES = ("numpy", "numba", "torch", "ducc0")
@@ -63,18 +63,18 @@ class TimingTable:
 
     def ratio(self, slow: str, fast: str) -> float:
         """How many times longer one takes than another."""
-        seconds = {one.what: one.seconds for one in self.timings}
+        seconds = {timing.what: timing.seconds for timing in self.timings}
         return seconds[slow] / seconds[fast]
 
     def write(self, path: Path, **extra: object) -> None:
         """As JSON, `extra` entries beside its own."""
         content: dict[str, Any] = {"zeldo": __version__, **extra, **asdict(self)}
-        for row, one in zip(content["timings"], self.timings, strict=True):
-            row["seconds"] = one.seconds
+        for row, timing in zip(content["timings"], self.timings, strict=True):
+            row["seconds"] = timing.seconds
         slowest, *others = self.timings
         content["ratios"] = {
             f"{a.what} / {b.what}": self.ratio(a.what, b.what)
-            for a, b in [*((slowest, one) for one in others), *pairwise(others)]
+            for a, b in [*((slowest, timing) for timing in others), *pairwise(others)]
         }
         write_text(path, json.dumps(content, indent=1, default=str) + "\n")
 
@@ -125,23 +125,23 @@ def paired_run(
 ) -> tuple[TimingTable, dict[str, Snapshot]]:
     """Runs the engines in turns, each as often as it asks for, and the last snapshot of each."""
     load = _load()
-    for one in entries:
-        warm_up(one.engine, ics)
+    for entry in entries:
+        warm_up(entry.engine, ics)
     last = {}
-    for turn in range(max(one.repeats for one in entries)):
-        for one in entries:
-            if turn >= one.repeats:
+    for turn in range(max(entry.repeats for entry in entries)):
+        for entry in entries:
+            if turn >= entry.repeats:
                 continue
-            title = f"Table 1: {one.what}, run {turn + 1} of {one.repeats}"
+            title = f"Table 1: {entry.what}, run {turn + 1} of {entry.repeats}"
             with watch(title) as progress, meter.measured() as used, measured() as cost:
-                (last[one.what],) = one.engine.run(ics, [0.0], progress)
-            one.runs.append(cost.seconds)
-            one.peak_memory = max(one.peak_memory or 0.0, cost.peak_memory or 0.0) or None
+                (last[entry.what],) = entry.engine.run(ics, [0.0], progress)
+            entry.runs.append(cost.seconds)
+            entry.peak_memory = max(entry.peak_memory or 0.0, cost.peak_memory or 0.0) or None
             if used.energy is not None and used.co2 is not None:
-                one.energy.append(used.energy)
-                one.co2.append(used.co2)
+                entry.energy.append(used.energy)
+                entry.co2.append(used.co2)
     table = TimingTable(
-        timings=[one.timing() for one in entries],
+        timings=[entry.timing() for entry in entries],
         n=ics.n,
         box=ics.box,
         seed=ics.seed,
@@ -156,13 +156,9 @@ def paired_run(
 
 def table_key(entries: Sequence[Entry], ics: InitialConditions, how: str) -> str:
     """A hash of engines, weights, phases, machine, versions, and how energy is measured."""
-    from zeldo.engines.network import Network
-
     parts: list[object] = [how, machine()]
-    for one in entries:
-        parts += [one.what, one.engine.key(ics, [0.0]), one.repeats]
-        if isinstance(one.engine, Network):
-            parts.append(hashlib.sha256(one.engine.path.read_bytes()).hexdigest())
+    for entry in entries:
+        parts += [entry.what, entry.engine.key(ics, [0.0]), entry.repeats]
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
 
@@ -171,16 +167,16 @@ def machine() -> dict[str, Any]:
     import numba
     import torch
 
-    found: dict[str, Any] = {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()}
-    found["threads"] = {"numba": numba.get_num_threads(), "torch": torch.get_num_threads()}
-    found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    facts: dict[str, Any] = {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()}
+    facts["threads"] = {"numba": numba.get_num_threads(), "torch": torch.get_num_threads()}
+    facts["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     versions = {"python": platform.python_version(), "zeldo": __version__}
     for package in PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return {**found, "versions": versions}
+    return {**facts, "versions": versions}
 
 
 def _load() -> float | None:

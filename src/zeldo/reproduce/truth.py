@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,17 +105,17 @@ def reference_files(directory: Path) -> list[ReferenceFile]:
         raise InputError(
             f"reference {directory} is not a directory: give one that holds files of reference runs"
         )
-    found = []
+    references = []
     for path in sorted(directory.glob("*.npz")):
         if is_reference(path):
             values = read_arrays(path, ["n", "box", *COSMOLOGY])
             n, box = integer(values, "n", path), number(values, "box", path)
-            found.append(ReferenceFile(path, cosmology_of(values, path), n, box))
-    if not found:
+            references.append(ReferenceFile(path, cosmology_of(values, path), n, box))
+    if not references:
         raise InputError(
             f"{directory} holds no reference runs (.npz with delta_lin and psi_z0): give another"
         )
-    return found
+    return references
 
 
 def nearest_file(
@@ -123,13 +123,13 @@ def nearest_file(
 ) -> ReferenceFile | None:
     """The run of this cosmology and lattice spacing (Mpc/h) whose size is nearest to n; None where there is none."""
     fitting = [
-        one
-        for one in files
-        if _same(one.cosmology, cosmology) and math.isclose(one.box / one.n, spacing, rel_tol=1e-3)
+        file
+        for file in files
+        if _same(file.cosmology, cosmology) and math.isclose(file.box / file.n, spacing, rel_tol=1e-3)
     ]
-    return min(fitting, key=lambda one: (abs(math.log(one.n / n)), -one.n), default=None)
+    return min(fitting, key=lambda file: (abs(math.log(file.n / n)), -file.n), default=None)
 
 
-def _same(one: Cosmology, other: Cosmology) -> bool:
-    ours, theirs = asdict(one), asdict(other)
+def _same(first: Cosmology, other: Cosmology) -> bool:
+    ours, theirs = first.to_dict(), other.to_dict()
     return all(math.isclose(ours[name], theirs[name], rel_tol=1e-6, abs_tol=1e-9) for name in ours)

@@ -22,11 +22,20 @@ _GOOD = (1, 3, 5, 9, 15)  # sizes that FFTs like: these times powers of two
 
 @dataclass(frozen=True, eq=False)
 class Bispectrum:
-    """Triangles of shells; arrays of one length, float64.
+    """Triangles of shells; arrays of one length T, float64.
 
-    k: (T, 3) mean |k| of the three shells, h/Mpc. bispectrum: (Mpc/h)^6. reduced: Q = B / (P1 P2 + P2 P3 + P3
-    P1). error: of a Gaussian field of the same power, (Mpc/h)^6. triangles: closed triplets of modes, each
-    order counted.
+    Parameters
+    ----------
+    k : ndarray
+        (T, 3) mean wavenumbers of the three shells, h/Mpc.
+    bispectrum : ndarray
+        (Mpc/h)^6.
+    reduced : ndarray
+        Q = B / (P1 P2 + P2 P3 + P3 P1).
+    error : ndarray
+        Of a Gaussian field of the same power, (Mpc/h)^6.
+    triangles : ndarray
+        Closed triplets of modes, each order counted.
     """
 
     k: np.ndarray
@@ -47,11 +56,29 @@ def equilateral_bispectrum(
     *,
     device: str | torch.device = "cpu",
 ) -> Bispectrum:
-    """Triangles of three equal sides, in adjacent shells of width fundamentals from the fundamental to k_max.
+    """Triangles of three equal sides, in adjacent shells from the fundamental mode to `k_max`.
 
-    mesh: points per side of the density, twice the lattice unless told otherwise. k_max in h/Mpc, the
-    lattice's Nyquist wavenumber (or the mesh's, if lower) where not given. Raises `InputError` for a k_max or
-    width that leaves no shell.
+    Parameters
+    ----------
+    snapshot : Snapshot
+        The particles.
+    mesh : int, optional
+        Points per side of the density, twice the lattice where absent.
+    width : float
+        Of the shells, in fundamentals.
+    k_max : float, optional
+        h/Mpc; the Nyquist wavenumber of the lattice, or of the mesh if lower, where absent.
+    device : str or torch.device
+        Where to compute.
+
+    Returns
+    -------
+    Bispectrum
+
+    Raises
+    ------
+    InputError
+        For a `k_max` or `width` that leaves no shell.
     """
     modes, top = _density(snapshot, mesh, k_max, device)
     return bispectrum_of_shells(
@@ -68,10 +95,28 @@ def squeezed_bispectrum(
     *,
     device: str | torch.device = "cpu",
 ) -> Bispectrum:
-    """Triangles of one long wave and two short ones of equal length: column 0 of k is the long wave.
+    """Triangles of one long wave and two short ones of equal length.
 
-    long: its shell in fundamentals, from and to. The short shells start at twice its end; otherwise as
-    `equilateral_bispectrum`.
+    Parameters
+    ----------
+    snapshot : Snapshot
+        The particles.
+    mesh, width, k_max
+        As of `equilateral_bispectrum`.
+    long : (float, float)
+        The long wave's shell in fundamentals, from and to. The short shells start at twice its end.
+    device : str or torch.device
+        Where to compute.
+
+    Returns
+    -------
+    Bispectrum
+        Column 0 of `k` is the long wave.
+
+    Raises
+    ------
+    InputError
+        For a `k_max` or `width` that leaves no shell.
     """
     modes, top = _density(snapshot, mesh, k_max, device)
     return bispectrum_of_shells(
@@ -99,10 +144,10 @@ def bispectrum_of_shells(
     power *= volume
     equal = np.array([6 if len(set(t)) == 1 else 2 if len(set(t)) == 2 else 1 for t in triangles])
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = volume**2 * product / count
+        bispectrum = volume**2 * product / count
         pairs = power[:, 0] * power[:, 1] + power[:, 1] * power[:, 2] + power[:, 2] * power[:, 0]
         error = np.sqrt(equal * volume * power.prod(axis=1) / count)
-        return Bispectrum(k * (2 * np.pi / box), found, found / pairs, error, count)
+        return Bispectrum(k * (2 * np.pi / box), bispectrum, bispectrum / pairs, error, count)
 
 
 def _density(
@@ -140,7 +185,7 @@ def _triangle(
     weight = torch.full_like(length[0, 0], 2)  # a mode of an rfft stands for its conjugate too
     weight[0] = 1
 
-    def one(shell: Shell) -> tuple[float, float, torch.Tensor, torch.Tensor]:
+    def filtered_by(shell: Shell) -> tuple[float, float, torch.Tensor, torch.Tensor]:
         inside = (length >= shell[0]) & (length < shell[1])
         share = inside * weight
         number = float(share.sum(dtype=torch.float64))
@@ -152,8 +197,8 @@ def _triangle(
         mean = float((share * length).sum(dtype=torch.float64)) / number
         return mean, float(square.sum(dtype=torch.float64)) / number, waves, ones
 
-    found = {shell: one(shell) for shell in set(triangle)}
-    a, b, c = (found[shell] for shell in triangle)
+    filtered = {shell: filtered_by(shell) for shell in set(triangle)}
+    a, b, c = (filtered[shell] for shell in triangle)
     total = float((a[2] * b[2] * c[2]).mean(dtype=torch.float64))
     count = float((a[3] * b[3] * c[3]).mean(dtype=torch.float64).round())
     return [a[0], b[0], c[0]], [a[1], b[1], c[1]], total, count

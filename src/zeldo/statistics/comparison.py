@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
 
+from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
+from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.spectra import (
     as_tensor,
@@ -50,7 +52,7 @@ class Comparison:
 
     engine, settings: of the prediction. reference: what it is compared with. box in Mpc/h, n particles per
     side. wall_seconds and peak_memory (GB of 10^9 bytes): what the prediction took, None where nobody
-    measured.
+    measured. provenance: by what the prediction was made.
     """
 
     engine: str
@@ -62,20 +64,22 @@ class Comparison:
     fields: Mapping[str, FieldComparison]
     wall_seconds: float | None = None
     peak_memory: float | None = None
+    provenance: Provenance = field(default_factory=lambda: Provenance(""))
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, object]:
         """Plain numbers, lists and text for JSON; None for what is not finite."""
         names = ("k", "power", "power_reference", "transfer", "one_minus_r2")
         return {
             "engine": self.engine,
+            **asdict(self.provenance),
             "settings": {name: _plain(value) for name, value in self.settings.items()},
             "reference": self.reference,
             "redshift": self.redshift,
             "box": self.box,
             "n": self.n,
             "fields": {
-                label: {name: [_plain(float(x)) for x in getattr(found, name)] for name in names}
-                for label, found in self.fields.items()
+                label: {name: [_plain(float(x)) for x in getattr(field, name)] for name in names}
+                for label, field in self.fields.items()
             },
             "wall_seconds": self.wall_seconds,
             "peak_memory": self.peak_memory,
@@ -94,11 +98,35 @@ def compare_snapshots(
 ) -> Comparison:
     """A prediction against a reference of the same lattice, box and redshift.
 
-    Density: cloud-in-cell on a mesh of twice the lattice (mesh for another), window divided out, no shot noise taken
-    off. That is the definition behind published T and 1 - r^2, in which the aliases of both fields all but cancel; its
-    `power` has them, so for P(k) take `power_spectrum`. Displacement and velocity: on the lattice, components summed. To
-    compare many predictions with one reference, make one `Reference` and use its `compare`. Raises `InputError` where
-    the two do not belong together.
+    Density is cloud-in-cell, window divided out, no shot noise taken off. That is the definition behind published T and
+    1 - r^2, in which the aliases of both fields all but cancel; its `power` has them, so for P(k) take
+    `power_spectrum`. Displacement and velocity are on the lattice, components summed.
+
+    To compare many predictions with one reference, make one `Reference` and use its `compare`.
+
+    Parameters
+    ----------
+    prediction, reference : Snapshot
+        On the same initial conditions.
+    wall_seconds : float, optional
+        What the prediction took.
+    peak_memory : float, optional
+        What it needed, GB of 10^9 bytes.
+    reference_name : str, optional
+        The reference's engine where absent.
+    mesh : int, optional
+        Of the density, points per side; twice the lattice where absent.
+    device : str or torch.device
+        Where to compute.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        Where the two do not belong together.
     """
     against = Reference(reference, name=reference_name, mesh=mesh, device=device)
     return against.compare(prediction, wall_seconds=wall_seconds, peak_memory=peak_memory)
@@ -132,21 +160,25 @@ class Reference:
     ) -> Comparison:
         """The prediction against this reference. Raises `InputError` for another lattice, box or redshift."""
         ours = self.snapshot
-        for what, given, wanted, near in (
-            ("n", prediction.n, ours.n, 0.0),
-            ("box", prediction.box, ours.box, 1e-6),
-            ("redshift", 1 + prediction.redshift, 1 + ours.redshift, 1e-4),
+        for what, given, wanted, agree in (
+            ("n", prediction.n, ours.n, prediction.n == ours.n),
+            ("box", prediction.box, ours.box, math.isclose(prediction.box, ours.box, rel_tol=1e-6)),
+            (
+                "redshift",
+                prediction.redshift,
+                ours.redshift,
+                same_redshift(prediction.redshift, ours.redshift),
+            ),
         ):
-            if abs(given - wanted) > near * abs(wanted):
-                off = 1 if what == "redshift" else 0
+            if not agree:
                 raise InputError(
-                    f"the prediction ({prediction.engine}) has {what} = {given - off:g}, the reference "
-                    f"{wanted - off:g}: both must agree; run the engine with the reference's"
+                    f"the prediction ({prediction.engine}) has {what} = {given:g}, the reference "
+                    f"{wanted:g}: both must agree; run the engine with the reference's"
                 )
-        found = {}
+        fields = {}
         for label, theirs in self.modes.items():
             if label in _fields(prediction):
-                found[label] = self._compare(label, self._modes(prediction, label), theirs)
+                fields[label] = self._compare(label, self._modes(prediction, label), theirs)
         return Comparison(
             engine=prediction.engine,
             settings=dict(prediction.settings),
@@ -154,9 +186,10 @@ class Reference:
             redshift=prediction.redshift,
             box=prediction.box,
             n=prediction.n,
-            fields=found,
+            fields=fields,
             wall_seconds=wall_seconds,
             peak_memory=peak_memory,
+            provenance=prediction.provenance,
         )
 
     def _modes(self, snapshot: Snapshot, label: str) -> torch.Tensor:

@@ -20,9 +20,26 @@ _PAIRS_AT_ONCE = 4_000_000  # some 100 MB in SciPy's list of pairs
 class Halos:
     """Groups of friends, the largest first.
 
-    count: (H,) particles. mass: (H,) 10^10 Msun/h. centre: (H, 3) centre of mass, Mpc/h in [0, box).
-    velocity: (H, 3) mean peculiar velocity, km/s, None without velocities. group: (n^3,) the halo of each
-    particle in Lagrangian order, -1 for none. box in Mpc/h. minimum: fewest particles that count as a halo.
+    Parameters
+    ----------
+    count : ndarray
+        (H,) particles.
+    mass : ndarray
+        (H,) 10^10 Msun/h.
+    centre : ndarray
+        (H, 3) centre of mass, Mpc/h in [0, box).
+    velocity : ndarray or None
+        (H, 3) mean peculiar velocity, km/s; None without velocities.
+    group : ndarray
+        (n^3,) the halo of each particle in Lagrangian order, -1 for none.
+    box : float
+        Side of the box, Mpc/h.
+    redshift : float
+        Of the snapshot.
+    particle_mass : float
+        10^10 Msun/h.
+    minimum : int
+        Fewest particles that count as a halo.
     """
 
     count: np.ndarray
@@ -38,10 +55,18 @@ class Halos:
 
 @dataclass(frozen=True, eq=False)
 class MassFunction:
-    """Comoving number of halos a volume and logarithm of mass.
+    """Comoving number of halos per volume and logarithm of mass.
 
-    edges: (B + 1,) and mass: (B,) geometric centres, 10^10 Msun/h. dn_dlnm and error (Poisson): (Mpc/h)^-3.
-    count: halos in each bin.
+    Parameters
+    ----------
+    edges : ndarray
+        (B + 1,) of the bins, 10^10 Msun/h.
+    mass : ndarray
+        (B,) geometric centres, 10^10 Msun/h.
+    dn_dlnm, error : ndarray
+        (B,) and its Poisson error, (Mpc/h)^-3.
+    count : ndarray
+        (B,) halos.
     """
 
     edges: np.ndarray
@@ -54,12 +79,27 @@ class MassFunction:
 def friends_of_friends(
     snapshot: Snapshot, linking_length: float = 0.2, minimum: int = 20, backend: str | None = None
 ) -> Halos:
-    """Halos of a snapshot.
+    """Halos of a snapshot by friends-of-friends (Davis et al. 1985).
 
-    linking_length: in units of the mean particle spacing. minimum: fewest particles of a halo. backend:
-    "kdcount" or
-    "scipy"; None takes kdcount where it is installed. Both give the same groups. Raises `InputError` for
-    values out of range.
+    Parameters
+    ----------
+    snapshot : Snapshot
+        The particles.
+    linking_length : float
+        In units of the mean particle spacing.
+    minimum : int
+        Fewest particles of a halo.
+    backend : {"kdcount", "scipy"}, optional
+        kdcount where it is installed, if absent. Both give the same groups.
+
+    Returns
+    -------
+    Halos
+
+    Raises
+    ------
+    InputError
+        For values out of range, and a backend that is not there.
     """
     if not 0 < linking_length < 1:
         raise InputError(
@@ -108,8 +148,8 @@ def groups(positions: np.ndarray, box: float, link: float, backend: str | None =
         backend = "kdcount" if find_spec("kdcount") else "scipy"
     if backend not in ("kdcount", "scipy"):
         raise InputError(f"backend = {backend!r} is not known: choose kdcount or scipy")
-    found = _kdcount(positions, box, link) if backend == "kdcount" else _scipy(positions, box, link)
-    _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
+    labels = _kdcount(positions, box, link) if backend == "kdcount" else _scipy(positions, box, link)
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(first.size, dtype=np.int64)
     rank[np.argsort(first)] = np.arange(first.size)
     return rank[inverse]
@@ -157,8 +197,21 @@ def _scipy(positions: np.ndarray, box: float, link: float) -> np.ndarray:
 def mass_function(halos: Halos, bins: int | np.ndarray = 10) -> MassFunction:
     """dn/dlnM of halos with Poisson errors.
 
-    bins: the number of logarithmic bins from the smallest allowed halo to past the largest, or their edges in
-    10^10 Msun/h. Raises `InputError` for edges that do not rise or are not positive.
+    Parameters
+    ----------
+    halos : Halos
+        What `friends_of_friends` finds.
+    bins : int or array_like
+        The number of logarithmic bins from the smallest allowed halo to past the largest, or their edges in 10^10 Msun/h.
+
+    Returns
+    -------
+    MassFunction
+
+    Raises
+    ------
+    InputError
+        For edges that do not rise or are not positive.
     """
     if not isinstance(halos, Halos):
         raise InputError(

@@ -26,8 +26,16 @@ from zeldo.statistics.spectra import (
 class Multipoles:
     """P_l(k) = (2l + 1) <P(k) L_l(mu)> over the modes of a bin; arrays of one length, float64.
 
-    k: h/Mpc. monopole, quadrupole, hexadecapole: (Mpc/h)^3. modes: how many modes each bin averages. In the
-    lowest bins the few directions of a box leak some of the monopole into the hexadecapole.
+    In the lowest bins the few directions of a box leak some of the monopole into the hexadecapole.
+
+    Parameters
+    ----------
+    k : ndarray
+        Mean wavenumber of each bin, h/Mpc.
+    monopole, quadrupole, hexadecapole : ndarray
+        (Mpc/h)^3.
+    modes : ndarray
+        How many modes each bin averages.
     """
 
     k: np.ndarray
@@ -38,10 +46,24 @@ class Multipoles:
 
 
 def redshift_space_displacement(snapshot: Snapshot, axis: int = 2) -> np.ndarray:
-    """(3, n, n, n) float32, Mpc/h: the displacement from the lattice as an observer far away along axis sees
-    it.
+    """The displacement from the lattice as an observer far away sees it.
 
-    Raises `InputError` for a snapshot without velocities or an axis other than 0, 1, 2.
+    Parameters
+    ----------
+    snapshot : Snapshot
+        With velocities.
+    axis : {0, 1, 2}
+        The line of sight.
+
+    Returns
+    -------
+    ndarray
+        (3, n, n, n) float32, Mpc/h.
+
+    Raises
+    ------
+    InputError
+        For a snapshot without velocities, and another axis.
     """
     if axis not in (0, 1, 2):
         raise InputError(f"axis = {axis!r} is not allowed: give 0, 1 or 2, the line of sight")
@@ -64,20 +86,40 @@ def redshift_space_multipoles(
     *,
     device: str | torch.device = "cpu",
 ) -> Multipoles:
-    """Monopole, quadrupole and hexadecapole of the matter in redshift space, the line of sight along axis.
+    """Monopole, quadrupole and hexadecapole of the matter in redshift space.
 
-    mesh: points per side, twice the lattice unless told otherwise. subtract_shot_noise: as in `power_spectrum`; shot
-    noise enters the monopole alone. The density is that of `density_modes`. Raises `InputError` as
-    `redshift_space_displacement`.
+    Parameters
+    ----------
+    snapshot : Snapshot
+        With velocities.
+    axis : {0, 1, 2}
+        The line of sight.
+    mesh : int, optional
+        Points per side, twice the lattice where absent.
+    subtract_shot_noise : bool
+        As of `power_spectrum`; shot noise enters the monopole alone.
+    device : str or torch.device
+        Where to compute.
+
+    Returns
+    -------
+    Multipoles
+
+    Raises
+    ------
+    InputError
+        For a snapshot without velocities, and another axis.
     """
     mesh = check_mesh(2 * snapshot.n if mesh is None else mesh)
     psi = as_tensor(redshift_space_displacement(snapshot, axis), device)
     modes = density_modes(psi, mesh, snapshot.box)
-    found = multipoles(modes, snapshot.box, axis)
+    spectrum = multipoles(modes, snapshot.box, axis)
     if subtract_shot_noise:
         noise = (snapshot.box / snapshot.n) ** 3
-        found = Multipoles(found.k, found.monopole - noise, found.quadrupole, found.hexadecapole, found.modes)
-    return found
+        spectrum = Multipoles(
+            spectrum.k, spectrum.monopole - noise, spectrum.quadrupole, spectrum.hexadecapole, spectrum.modes
+        )
+    return spectrum
 
 
 def multipoles(modes: torch.Tensor, box: float, axis: int = 2) -> Multipoles:

@@ -27,7 +27,17 @@ CLOUD_IN_CELL, CUBIC_SPLINE = 2, 4  # power of sinc in the window along each axi
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """k: mean wavenumber of each bin, h/Mpc. power: (Mpc/h)^3. modes: how many modes each bin averages."""
+    """Power in bins of the fundamental mode; arrays of one length, float64.
+
+    Parameters
+    ----------
+    k : ndarray
+        Mean wavenumber of each bin, h/Mpc.
+    power : ndarray
+        (Mpc/h)^3.
+    modes : ndarray
+        How many modes each bin averages.
+    """
 
     k: np.ndarray
     power: np.ndarray
@@ -79,9 +89,9 @@ def bins(m: int, device: str | torch.device = "cpu") -> Bins:
     index = size.round().int().reshape(-1)
     weight = torch.full((m // 2 + 1,), 2, device=device, dtype=torch.float32)
     weight[0] = weight[-1] = 1
-    found = Bins(m, index, weight, np.empty(0), np.ones(m // 2 - 1))
-    modes = found.sums(torch.ones_like(size))
-    return Bins(m, index, weight, found.sums(size) / modes, modes)
+    unweighted = Bins(m, index, weight, np.empty(0), np.ones(m // 2 - 1))
+    modes = unweighted.sums(torch.ones_like(size))
+    return Bins(m, index, weight, unweighted.sums(size) / modes, modes)
 
 
 def mode_numbers(m: int, device: str | torch.device = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
@@ -99,7 +109,20 @@ def as_tensor(array: torch.Tensor | np.ndarray, device: str | torch.device | Non
 
 
 def field_modes(field: torch.Tensor | np.ndarray, window: int = 0) -> torch.Tensor:
-    """delta_k of real fields (..., m, m, m), sinc to the power window divided out: (..., m, m, m//2 + 1)."""
+    """The modes of real fields.
+
+    Parameters
+    ----------
+    field : tensor or ndarray
+        (..., m, m, m).
+    window : int
+        Power of sinc along each axis that is divided out.
+
+    Returns
+    -------
+    tensor
+        (..., m, m, m // 2 + 1), (1 / m^3) sum of field exp(-ikx).
+    """
     field = as_tensor(field)
     m = field.shape[-1]
     modes = torch.fft.rfftn(field, dim=(-3, -2, -1), norm="forward")
@@ -116,24 +139,29 @@ def density_modes(
     *,
     device: str | torch.device = "cpu",
 ) -> torch.Tensor:
-    """delta_k of particles on a mesh: cubic splines, two interlaced meshes, window divided out.
+    """The modes delta_k of particles on a mesh: cubic splines, two interlaced meshes, window divided out.
 
     Parameters
     ----------
-    particles : a snapshot; or displacements (3, n, n, n) from the lattice or positions (N, 3), Mpc/h, with box.
-    mesh : points per side, even. On twice the lattice the power is within 0.1 % of a direct sum over particles up to
-        the lattice's Nyquist wavenumber at any redshift, and within some 3 % up to the mesh's.
-    box : side, Mpc/h; a snapshot brings its own.
-    device : where the particles go. Tensors that require a gradient get one.
+    particles : Snapshot or tensor
+        A snapshot; or displacements (3, n, n, n) from the lattice, or positions (N, 3), Mpc/h, together with `box`.
+    mesh : int
+        Points per side, even. On twice the lattice the power is within 0.1 % of a direct sum over particles up to the
+        lattice's Nyquist wavenumber at any redshift, and within some 3 % up to the mesh's.
+    box : float, optional
+        Side of the box of bare particles, Mpc/h.
+    device : str or torch.device
+        Where to compute. Tensors that require a gradient get one.
 
     Returns
     -------
-    (mesh, mesh, mesh//2 + 1) complex; the mean is not part of delta.
+    tensor
+        (mesh, mesh, mesh // 2 + 1) complex, zero in the mean mode.
 
     Raises
     ------
     InputError
-        For an odd mesh, or particles without a box.
+        For a mesh that is odd or too small, and bare particles without a box.
     """
     mesh = check_mesh(mesh)
     if isinstance(particles, Snapshot):
@@ -178,7 +206,20 @@ def cloud_in_cell_modes(snapshot: Snapshot, mesh: int, *, device: str | torch.de
 def cross_power(
     a: Sequence[torch.Tensor] | torch.Tensor, b: Sequence[torch.Tensor] | torch.Tensor, box: float
 ) -> np.ndarray:
-    """(m/2 - 1,) float64: cross power of modes (..., m, m, m//2 + 1), summed over components."""
+    """Cross power of modes in bins of the fundamental mode, summed over components.
+
+    Parameters
+    ----------
+    a, b : tensor or sequence of tensor
+        (..., m, m, m // 2 + 1) each.
+    box : float
+        Side of the box, Mpc/h.
+
+    Returns
+    -------
+    ndarray
+        (m / 2 - 1,) float64, (Mpc/h)^3 times the fields' units.
+    """
     a, b = (
         list(x) if not isinstance(x, torch.Tensor) else list(x.reshape(-1, *x.shape[-3:])) for x in (a, b)
     )
@@ -198,16 +239,20 @@ def power_spectrum(
 
     Parameters
     ----------
-    snapshot : particles of a lattice.
-    mesh : points per side, even; twice the lattice unless told otherwise. Bins reach to its Nyquist wavenumber.
-    subtract_shot_noise : take V/N off; what its aliases add is below 0.02 % of it. Particles that set out from a
-        lattice have no shot noise until orbits cross, so for a simulation's matter leave it out.
-    device : where to work.
+    snapshot : Snapshot
+        The particles.
+    mesh : int, optional
+        Points per side, twice the lattice where absent.
+    subtract_shot_noise : bool
+        Take V/N off; what its aliases add is below 0.02 % of it. Particles that set out from a lattice have no shot
+        noise until orbits cross, so for a simulation's matter leave it out.
+    device : str or torch.device
+        Where to compute.
 
     Returns
     -------
     Spectrum
-        k in h/Mpc, power in (Mpc/h)^3.
+        From the fundamental mode to the mesh's Nyquist wavenumber.
 
     Raises
     ------

@@ -89,7 +89,7 @@ class Checkpoint:
         values = read_arrays(path, ["key", "number", "first", "second"])
         if str(values["key"]) != self.key:
             raise InputError(
-                f"checkpoint {path} belongs to a run with other options or initial conditions: "
+                f"checkpoint {path} belongs to a run with another version, engine revision, options or initial conditions: "
                 "remove it or give another name"
             )
         first, second = values["first"], values["second"]

@@ -17,21 +17,22 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeldo._version import __version__
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.power import LinearPower, linear_power
+from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.errors import DamagedFileError, InputError, nearest
 from zeldo.files.atomic import write_text
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
-from zeldo.particles.snapshot import Snapshot
+from zeldo.particles.provenance import Provenance
+from zeldo.particles.snapshot import MADE, Snapshot
 from zeldo.store.fields import LARGEST, attributes, fingerprint, get, put
+from zeldo.version import __version__
 
 if TYPE_CHECKING:
     import zarr
@@ -43,9 +44,21 @@ PSI_STEP, VEL_STEP = 0.005, 1.0  # Mpc/h, km/s
 class RunStore:
     """Runs of any engine, each with its initial conditions and snapshots at several redshifts.
 
-    RunStore(path) opens a store, or makes one where none is. psi_step (Mpc/h) and vel_step (km/s) are what
-    fields of new runs are rounded to; 0 stores float32 unrounded. Raises `InputError` where path is something
-    else.
+    Parameters
+    ----------
+    path : str or path
+        Of a store, or of a new one where nothing is.
+    psi_step : float
+        What displacements of new runs are rounded to, Mpc/h; 0 stores float32 unrounded.
+    vel_step : float
+        The same of velocities, km/s.
+    create : bool
+        Whether to make a store where none is.
+
+    Raises
+    ------
+    InputError
+        Where the path is something else, or a step is not allowed.
     """
 
     def __init__(
@@ -68,9 +81,9 @@ class RunStore:
             if not create:
                 raise InputError(f"no store of runs at {self.path}: make one by `zeldo dataset`")
             self._create()
-        found = attributes(self.path).get("format")
-        if found != FORMAT:
-            raise InputError(f"{self.path} is no store of runs ({FORMAT}) but {found!r}")
+        kind = attributes(self.path).get("format")
+        if kind != FORMAT:
+            raise InputError(f"{self.path} is no store of runs ({FORMAT}) but {kind!r}")
 
     def _create(self) -> None:
         """An empty group; several processes may do so at once."""
@@ -95,7 +108,7 @@ class RunStore:
     def runs(self) -> list[dict[str, Any]]:
         """The manifest: one row a run, in the order of `run_ids`.
 
-        Keys: run_id, part, seed, cosmology, box, n, redshifts, engine, settings, version, wall_seconds,
+        Keys: run_id, part, seed, cosmology, box, n, redshifts, engine, settings, version, revision, weights, wall_seconds,
         status, initial (how delta_lin is got back), steps, bytes.
         """
         return [self.row(run_id) for run_id in self.run_ids()]
@@ -108,6 +121,26 @@ class RunStore:
                 f"{self.path} holds no run {run_id!r}, only {len(ids)} others{nearest(run_id, ids)}"
             )
         return attributes(self.path / run_id)
+
+    def check_provenance(self, engine: str, made: Provenance) -> None:
+        """`InputError` where the store holds runs of this engine that no others of this provenance may join.
+
+        Parameters
+        ----------
+        engine : str
+            Its name.
+        made : Provenance
+            Of the runs that are to come.
+        """
+        for row in self.runs():
+            if engine not in (row["engine"], row.get("teacher")):
+                continue
+            clash = made.clash(Provenance(row["version"], row.get("revision"), row.get("weights")))
+            if clash:
+                raise InputError(
+                    f"{self.path} holds runs of {engine} that others may not join ({clash}): go on with the version "
+                    "and weights that made them, or choose another store"
+                )
 
     def has_velocity(self, run_id: str) -> bool:
         """Whether a run was stored with velocities."""
@@ -161,6 +194,7 @@ class RunStore:
         try:
             group = zarr.open_group(partial, mode="w")
             row = self._write(group, ics, snapshots, regenerate)
+            self.check_provenance(row["engine"], Provenance(*(row[name] for name in ("version", *MADE))))
             size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
             row |= {
                 "run_id": run_id,
@@ -177,16 +211,23 @@ class RunStore:
             raise
         return self.row(run_id)
 
-    def _write(self, group: zarr.Group, ics, snapshots, regenerate) -> dict[str, Any]:
+    def _write(
+        self,
+        group: zarr.Group,
+        ics: InitialConditions,
+        snapshots: Iterable[Snapshot],
+        regenerate: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
         row: dict[str, Any] = {
             "seed": ics.seed,
-            "cosmology": asdict(ics.cosmology),
+            "cosmology": ics.cosmology.to_dict(),
             "box": ics.box,
             "n": ics.n,
             "redshifts": [],
             "engine": None,
             "settings": {},
             "version": __version__,
+            **dict.fromkeys(MADE),
             "steps": {"psi": self.psi_step, "vel": self.vel_step},
         }
         if regenerate is None:
@@ -201,21 +242,22 @@ class RunStore:
                 "arguments": dict(regenerate),
                 "fingerprint": fingerprint(ics.delta_lin),
             }
-        for one in snapshots:
-            if (one.box, one.n, one.cosmology) != (ics.box, ics.n, ics.cosmology):
+        for snapshot in snapshots:
+            if (snapshot.box, snapshot.n, snapshot.cosmology) != (ics.box, ics.n, ics.cosmology):
                 raise InputError(
-                    f"the snapshot at z = {one.redshift:g} ({one.engine}, n = {one.n}, box = {one.box:g}) is "
-                    "of another lattice or cosmology than the initial conditions "
+                    f"the snapshot at z = {snapshot.redshift:g} ({snapshot.engine}, n = {snapshot.n}, "
+                    f"box = {snapshot.box:g}) is of another lattice or cosmology than the initial conditions "
                     f"(n = {ics.n}, box = {ics.box:g})"
                 )
-            here = group.create_group(_name(one.redshift), attributes={"redshift": one.redshift})
-            put(here, "psi", one.psi, self.psi_step)
-            if one.vel is not None:
-                put(here, "vel", one.vel, self.vel_step)
-            row["redshifts"].append(one.redshift)
+            here = group.create_group(_name(snapshot.redshift), attributes={"redshift": snapshot.redshift})
+            put(here, "psi", snapshot.psi, self.psi_step)
+            if snapshot.vel is not None:
+                put(here, "vel", snapshot.vel, self.vel_step)
+            row["redshifts"].append(snapshot.redshift)
+            row |= {name: getattr(snapshot, name) for name in MADE}
             row["engine"], row["settings"] = (
-                one.engine,
-                json.loads(json.dumps(dict(one.settings), default=str)),
+                snapshot.engine,
+                json.loads(json.dumps(dict(snapshot.settings), default=str)),
             )
         if not row["redshifts"]:
             raise InputError("the run has no snapshot: give at least one redshift")
@@ -225,29 +267,30 @@ class RunStore:
         self, run_id: str, redshift: float = 0.0
     ) -> tuple[InitialConditions, np.ndarray, np.ndarray | None]:
         """(ics, psi, vel) of a run at one of its redshifts: (3, n, n, n) float32, Mpc/h, km/s or None."""
-        one = self.snapshot(run_id, redshift)
-        return self.initial(run_id), one.psi, one.vel
+        snapshot = self.snapshot(run_id, redshift)
+        return self.initial(run_id), snapshot.psi, snapshot.vel
 
     def snapshot(self, run_id: str, redshift: float = 0.0, *, velocity: bool = True) -> Snapshot:
         """The particles of a run at one of its redshifts. Raises `InputError` for another redshift."""
         row = self.row(run_id)
-        near = [z for z in row["redshifts"] if abs(z - redshift) <= 1e-4 * (1 + redshift)]
-        if not near:
+        kept = nearest_redshift(row["redshifts"], redshift)
+        if kept is None:
             there = ", ".join(f"{z:g}" for z in row["redshifts"])
             raise InputError(f"run {run_id!r} has no redshift {redshift:g}: choose one of {there}")
         group = self._group(run_id)
-        name = _name(near[0])
+        name = _name(kept)
         has_vel = velocity and f"{name}/vel" in group
         return Snapshot(
             psi=get(group, f"{name}/psi"),
             vel=get(group, f"{name}/vel") if has_vel else None,
             box=row["box"],
             cosmology=Cosmology(**row["cosmology"]),
-            redshift=near[0],
+            redshift=kept,
             engine=row["engine"],
             seed=row["seed"],
             settings=row["settings"],
             version=row["version"],
+            **{name: row.get(name) for name in MADE},
             **_drawn(row),
         )
 

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from zeldo._version import __version__
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.networks.card import ModelCard
 from zeldo.networks.vnet import VNet
 from zeldo.networks.weights import save
 from zeldo.training.config import TrainConfig
+from zeldo.version import __version__
 
 UNIT, OMEGA_M = 6.0, 0.31  # of the normalisation "growth" of model cards: 6 D(z) Mpc/h with this omega_m
 

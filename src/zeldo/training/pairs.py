@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.power import MODELS
+from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
 from zeldo.files.archive import existing
 from zeldo.initial.conditions import InitialConditions
@@ -79,7 +80,7 @@ class Pairs:
             truths = [
                 {
                     "seed": s.seed,
-                    "cosmology": asdict(s.cosmology),
+                    "cosmology": s.cosmology.to_dict(),
                     "box": s.box,
                     "n": s.n,
                     "engine": s.engine,
@@ -145,7 +146,7 @@ class Pairs:
 
         one = next(one for one in self.config.snapshots if str(one.path) == name)
         truth = read(one.path)
-        if abs(truth.redshift - self.config.redshift) > 1e-3 * (1 + truth.redshift):
+        if not same_redshift(truth.redshift, self.config.redshift):
             raise InputError(
                 f"{name} is at redshift {truth.redshift:g}, the configuration says {self.config.redshift:g}: "
                 "change one of them"

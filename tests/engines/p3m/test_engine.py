@@ -120,9 +120,9 @@ def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         list(engine.run(start(), [0.0], kill_after(0.5)))
     for other, redshifts in ((replace(engine, pair_accuracy=5.0), [0.0]), (engine, [0.5])):
-        with pytest.raises(InputError, match="other options or initial conditions"):
+        with pytest.raises(InputError, match="options or initial conditions"):
             list(other.run(start(), redshifts))
-    with pytest.raises(InputError, match="other options or initial conditions"):
+    with pytest.raises(InputError, match="options or initial conditions"):
         list(engine.run(start(spacing=2.5), [0.0]))
 
 

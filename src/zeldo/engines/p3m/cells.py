@@ -7,13 +7,12 @@ The list is a stable counting sort: within a cell the particles stand in Lagrang
 from __future__ import annotations
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
 from zeldo.errors import InputError
+from zeldo.mesh.compile import inlined, kernel
 
 BLOCKS = 64  # of cells, when places are counted
-
-_parallel = {"parallel": True, "fastmath": True, "error_model": "numpy", "cache": True, "nogil": True}
 
 
 class CellList:
@@ -49,7 +48,7 @@ class CellList:
               self._counts, self._key, self.order, self.start, self.position)  # fmt: skip
 
 
-@njit(inline="always")
+@inlined
 def _cell_coordinate(psi, axis, p, n, per_box, to_cells, cells):  # type: ignore[no-untyped-def]
     """The particle's coordinate in cells, in [0, cells]."""
     q = p // (n * n) if axis == 0 else (p // n) % n if axis == 1 else p % n
@@ -57,7 +56,7 @@ def _cell_coordinate(psi, axis, p, n, per_box, to_cells, cells):  # type: ignore
     return x - cells * np.floor(x / cells)
 
 
-@njit(**_parallel)
+@kernel(parallel=True)
 def _sort(psi, n, per_box, cells, side, counts, key, order, start, position):  # type: ignore[no-untyped-def]
     threads, total = counts.shape
     particles = psi.shape[1]

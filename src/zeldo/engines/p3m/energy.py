@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from zeldo.mesh.compile import kernel
 
 if TYPE_CHECKING:
     from zeldo.engines.p3m.dynamics import PairDynamics
@@ -41,7 +43,7 @@ def mean_potential(dynamics: PairDynamics, state: State) -> float:
     return smooth + close / cells.n**3
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@kernel(parallel=True)
 def _pair_potential(position, start, cells, side, table):  # type: ignore[no-untyped-def]
     """The sum over ordered pairs of a table in (r / R)^2."""
     total = 0.0

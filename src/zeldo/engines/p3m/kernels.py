@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from zeldo.mesh.compile import kernel
 
 PARTS = 1024  # of a sum: their number, and so the bits, do not depend on the threads
-
-_parallel = {"parallel": True, "fastmath": True, "error_model": "numpy", "cache": True, "nogil": True}
 
 
 def advance(
@@ -39,7 +39,7 @@ def _flat(*fields: np.ndarray) -> list[np.ndarray]:
     return [x.reshape(-1) for x in fields]
 
 
-@njit(**_parallel)
+@kernel(parallel=True)
 def _advance(p, psi, near, far, k1, k2, drift):  # type: ignore[no-untyped-def]
     for i in prange(p.size):
         v = p[i] + k1 * near[i] + k2 * far[i]
@@ -47,7 +47,7 @@ def _advance(p, psi, near, far, k1, k2, drift):  # type: ignore[no-untyped-def]
         psi[i] += drift * v
 
 
-@njit(**_parallel)
+@kernel(parallel=True)
 def _advance_near(p, psi, near, k1, drift):  # type: ignore[no-untyped-def]
     for i in prange(p.size):
         v = p[i] + k1 * near[i]
@@ -55,7 +55,7 @@ def _advance_near(p, psi, near, k1, drift):  # type: ignore[no-untyped-def]
         psi[i] += drift * v
 
 
-@njit(**_parallel)
+@kernel(parallel=True)
 def _fourth_powers(force, sums):  # type: ignore[no-untyped-def]
     particles = force.shape[1]
     for part in prange(sums.size):
@@ -70,7 +70,7 @@ def _fourth_powers(force, sums):  # type: ignore[no-untyped-def]
         sums[part] = total
 
 
-@njit(**_parallel)
+@kernel(parallel=True)
 def _sums(force, sums):  # type: ignore[no-untyped-def]
     particles, parts = force.shape[1], sums.shape[1]
     for part in prange(parts):
@@ -83,7 +83,7 @@ def _sums(force, sums):  # type: ignore[no-untyped-def]
             sums[axis, part] = total
 
 
-@njit(**_parallel)
+@kernel(parallel=True)
 def _subtract(force, mean):  # type: ignore[no-untyped-def]
     for i in prange(force.shape[1]):
         for axis in range(3):

@@ -12,18 +12,17 @@ where aliases of S are left out: it is below 1e-2 there.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from zeldo.engines.p3m.cells import CellList
 from zeldo.engines.p3m.force_split import ForceSplit
 from zeldo.engines.p3m.kernels import remove_mean
 from zeldo.engines.p3m.mesh_kernels import paint_cells, read_cells
 from zeldo.mesh import fft
+from zeldo.mesh.compile import kernel
 
 WINDOW = 4  # sinc to this power: the cubic spline
 ALIASES = 8  # on either side, in the sums: terms fall as the sixth power
-
-_parallel = {"parallel": True, "fastmath": True, "error_model": "numpy", "cache": True, "nogil": True}
 
 
 class MeshForce:
@@ -65,7 +64,7 @@ def green_function(split: ForceSplit, m: int, box: float) -> np.ndarray:
     return out
 
 
-@njit(**_parallel)
+@kernel(parallel=True)
 def _green(window, second, wanted, out):  # type: ignore[no-untyped-def]
     size = window.size
     for i in prange(size):
@@ -79,7 +78,7 @@ def _green(window, second, wanted, out):  # type: ignore[no-untyped-def]
                     out[a, b, c] = -window[a] * window[b] * window[c] * wanted[a * a + b * b + c * c] / k2
 
 
-@njit(**_parallel)
+@kernel(parallel=True)
 def apply_octant(modes, green):  # type: ignore[no-untyped-def]
     """modes *= green in place, green given for non-negative wavenumbers."""
     m = modes.shape[0]

@@ -7,12 +7,10 @@ The window falls as k^-4 where cloud-in-cell falls as k^-2: particles near their
 from __future__ import annotations
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
 from zeldo.engines.p3m.cells import CellList
-
-_parallel = {"parallel": True, "fastmath": True, "error_model": "numpy", "cache": True, "nogil": True}
-_serial = {"fastmath": True, "error_model": "numpy", "cache": True, "nogil": True}
+from zeldo.mesh.compile import inlined, kernel
 
 
 def paint_cells(cells: CellList, field: np.ndarray) -> None:
@@ -34,7 +32,7 @@ def read_cells(phi: np.ndarray, cells: CellList, out: np.ndarray) -> None:
           np.float32(-m / cells.box), phi, get_num_threads(), out.reshape(3, -1))  # fmt: skip
 
 
-@njit(inline="always")
+@inlined
 def _window(f):  # type: ignore[no-untyped-def]
     """Weights of the points -1, 0, 1, 2 for a particle at 0 <= f < 1."""
     g = np.float32(1) - f
@@ -47,7 +45,7 @@ def _window(f):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(inline="always")
+@inlined
 def _slope(f):  # type: ignore[no-untyped-def]
     """Derivatives of the weights."""
     g = np.float32(1) - f
@@ -55,7 +53,7 @@ def _slope(f):  # type: ignore[no-untyped-def]
     return -half * g * g, f * (three * f - two), -g * (three * g - two), half * f * f
 
 
-@njit(inline="always")
+@inlined
 def _points(x, m):  # type: ignore[no-untyped-def]
     """The four points about a place 0 <= x <= m of the periodic mesh, and how far it is past the second."""
     i = int(x)
@@ -66,7 +64,7 @@ def _points(x, m):  # type: ignore[no-untyped-def]
     return (a, b, c, d), np.float32(x - i)
 
 
-@njit(**_serial)
+@kernel()
 def deal(start, cells, columns, bounds):  # type: ignore[no-untyped-def]
     """Deals the columns out in stretches of about as many particles: of stretch s, bounds[s] to bounds[s + 1].
 
@@ -87,7 +85,7 @@ def deal(start, cells, columns, bounds):  # type: ignore[no-untyped-def]
     bounds[s:] = columns.size
 
 
-@njit(**_parallel)
+@kernel(parallel=True)
 def _paint(position, start, cells, side, to_mesh, weight, threads, out):  # type: ignore[no-untyped-def]
     m = out.shape[0]
     for i in prange(m):
@@ -111,7 +109,7 @@ def _paint(position, start, cells, side, to_mesh, weight, threads, out):  # type
                 _paint_column(position, start, cells, column, side, to_mesh, weight, out)
 
 
-@njit(**_serial)
+@kernel()
 def _paint_column(position, start, cells, column, side, to_mesh, weight, out):  # type: ignore[no-untyped-def]
     m = out.shape[0]
     x0, y0 = column // cells * side, column % cells * side
@@ -133,7 +131,7 @@ def _paint_column(position, start, cells, column, side, to_mesh, weight, out):  
                     row[iz[3]] += w * wz[3]
 
 
-@njit(**_parallel)
+@kernel(parallel=True)
 def _read(position, order, start, cells, side, to_mesh, scale, phi, threads, out):  # type: ignore[no-untyped-def]
     bounds = np.empty(threads + 1, np.int64)
     deal(start, cells, np.arange(cells * cells), bounds)
@@ -142,7 +140,7 @@ def _read(position, order, start, cells, side, to_mesh, scale, phi, threads, out
             _read_column(position, order, start, cells, column, side, to_mesh, scale, phi, out)
 
 
-@njit(**_serial)
+@kernel()
 def _read_column(position, order, start, cells, column, side, to_mesh, scale, phi, out):  # type: ignore[no-untyped-def]
     m = phi.shape[0]
     x0, y0 = column // cells * side, column % cells * side

@@ -14,10 +14,11 @@ from functools import cache
 from queue import Empty, SimpleQueue
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 
 from zeldo.engines.p3m.cells import CellList
 from zeldo.engines.p3m.force_split import SPLINE, ForceSplit
+from zeldo.mesh.compile import kernel
 
 SHARE = 3  # a piece is this part of what is left for a thread, so that a busy core delays little
 SMALL = 2.5e5  # pairs, a quarter of a millisecond: pieces are no smaller
@@ -26,9 +27,6 @@ CROWD = 16  # particles in a cell from which on its parts look for the neighbour
 PAD = 16  # neighbours are worked in multiples of this: no remainder loop
 MAX_ORDER = 4  # of the split: the polynomial is written out
 FAR = np.float32(64.0)  # a coordinate beyond R from everything, in units of R
-
-_parallel = {"parallel": True, "fastmath": True, "error_model": "numpy", "cache": True, "nogil": True}
-_serial = {"fastmath": True, "error_model": "numpy", "cache": True, "nogil": True}
 
 
 class PairForce:
@@ -106,7 +104,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
 
 
-@njit(**_serial)
+@kernel()
 def _segment(s, cells):  # type: ignore[no-untyped-def]
     """Column i, j and levels low to high of a segment."""
     segments = (cells + LEVELS - 1) // LEVELS
@@ -115,12 +113,12 @@ def _segment(s, cells):  # type: ignore[no-untyped-def]
     return column // cells, column % cells, low, min(low + LEVELS, cells)
 
 
-@njit(**_serial)
+@kernel()
 def _wrap(i, cells):  # type: ignore[no-untyped-def]
     return i + cells if i < 0 else i - cells if i >= cells else i
 
 
-@njit(**_parallel)
+@kernel(parallel=True)
 def count_work(start, cells, work):  # type: ignore[no-untyped-def]
     """Fills the cumulative work (pairs, and gathered particles) before each segment; returns the most gathered."""
     largest = np.zeros(work.size - 1, np.int64)
@@ -148,7 +146,7 @@ def count_work(start, cells, work):  # type: ignore[no-untyped-def]
     return largest.max()
 
 
-@njit(**_serial)
+@kernel()
 def _gather(position, start, i, j, low, high, cells, side, near, begin):  # type: ignore[no-untyped-def]
     """Copies the levels low - 1 to high of the nine columns around (i, j), relative to cell (i, j, low).
 
@@ -178,7 +176,7 @@ def _gather(position, start, i, j, low, high, cells, side, near, begin):  # type
     near[:, m : m + PAD] = FAR
 
 
-@njit(**_serial)
+@kernel()
 def _within_reach(near, at, m, box, distance, chosen):  # type: ignore[no-untyped-def]
     """Copies those of m neighbours closer than 1 to the box of (low, high) along x, y, z; returns their number."""
     nx, ny, nz = near[0, at:], near[1, at:], near[2, at:]
@@ -200,7 +198,7 @@ def _within_reach(near, at, m, box, distance, chosen):  # type: ignore[no-untype
     return count
 
 
-@njit(**_serial)
+@kernel()
 def _attract(x, y, z, near, at, m, poly, core, slope):  # type: ignore[no-untyped-def]
     """The force at (x, y, z) by the m neighbours from near[:, at].
 
@@ -223,7 +221,7 @@ def _attract(x, y, z, near, at, m, poly, core, slope):  # type: ignore[no-untype
     return fx, fy, fz
 
 
-@njit(**_serial)
+@kernel()
 def _by_part(position, first, last, side, split, index, begin):  # type: ignore[no-untyped-def]
     """Lists the particles of a cell by its split^3 parts: index[begin[s] : begin[s + 1]], stable."""
     parts = split * split * split
@@ -247,7 +245,7 @@ def _by_part(position, first, last, side, split, index, begin):  # type: ignore[
     begin[0] = 0
 
 
-@njit(**_serial)
+@kernel()
 def _bounding_box(position, members, z):  # type: ignore[no-untyped-def]
     x0 = y0 = z0 = FAR
     x1 = y1 = z1 = -FAR
@@ -258,7 +256,7 @@ def _bounding_box(position, members, z):  # type: ignore[no-untyped-def]
     return x0, x1, y0, y1, z0 + z, z1 + z
 
 
-@njit(**_serial)
+@kernel()
 def _pair_force(
     position, order, start, start_at, stop_at, cells, side, largest, poly, core, slope, scale, out
 ):  # type: ignore[no-untyped-def]

@@ -1,0 +1,72 @@
+"""How the kernels are compiled: one set of Numba's options, and machine code that is kept only as long as it is true.
+
+Numba keeps a kernel's machine code until its own file changes. Kernels have code and constants of other files in them
+too, so their names carry a hash of every file of zeldo that theirs imports: after an edit there, they are compiled anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from hashlib import sha256
+from inspect import getfile
+from pathlib import Path
+from typing import Any
+
+from numba import njit
+
+PACKAGE = Path(__file__).parents[1]
+_IMPORT = re.compile(r"^from (zeldo[\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE)
+
+
+def kernel(*, parallel: bool = False, fastmath: bool = True) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator that compiles a function and keeps its machine code on disk.
+
+    Parameters
+    ----------
+    parallel : bool
+        Whether its loops over `prange` are shared among threads.
+    fastmath : bool
+        Whether sums may be taken in another order, and no number is infinite or none at all.
+    """
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        function.__qualname__ += f"_{imported_hash(Path(getfile(function)))}"  # Numba's files are named by it
+        return njit(parallel=parallel, fastmath=fastmath, error_model="numpy", cache=True, nogil=True)(
+            function
+        )
+
+    return compiled
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compiles a function into each kernel that calls it."""
+    return njit(inline="always")(function)
+
+
+@cache
+def imported_hash(path: Path) -> str:
+    """A short hash of the files of zeldo that a file of it imports at its top, and of those that these import."""
+    reached: set[Path] = set()
+    left = [path]
+    while left:
+        for file in _imports(left.pop()):
+            if file not in reached:
+                reached.add(file)
+                left.append(file)
+    return sha256(b"\0".join(file.read_bytes() for file in sorted(reached))).hexdigest()[:12]
+
+
+@cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    return tuple(_files(path.read_text(encoding="utf-8")))
+
+
+def _files(source: str) -> Iterator[Path]:
+    """The files of the modules in `from zeldo.x import y`, where x is a module, or a package and y one in it."""
+    for module, names in _IMPORT.findall(source):
+        place = PACKAGE.joinpath(*module.split(".")[1:])
+        candidates = [place.with_suffix(".py"), place / "__init__.py"]
+        candidates += [place / f"{name}.py" for name in re.findall(r"\w+", names)]
+        yield from (file for file in candidates if file.is_file())

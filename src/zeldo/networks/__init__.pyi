@@ -1,0 +1,9 @@
+from .card import ModelCard as ModelCard
+from .field import Prediction as Prediction
+from .field import predict as predict
+from .inference import optimise as optimise
+from .styled import StyledVNet as StyledVNet
+from .vnet import VNet as VNet
+from .weights import import_model as import_model
+from .weights import load as load
+from .weights import save as save

@@ -1,0 +1,79 @@
+"""By what something was made: the version, the engine's revision, and the weights of its networks."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from zeldo.version import __version__
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What decides the bits of a run beside its universe and options. None or "" where nobody said it.
+
+    Parameters
+    ----------
+    version : str
+        Of zeldo, or of another code.
+    revision : int or None
+        Of the engine: it rises when the same options give other bits.
+    weights : str or None
+        sha256 of the file of weights where a network ran; of two files joined by "+".
+    """
+
+    version: str = __version__
+    revision: int | None = None
+    weights: str | None = None
+
+    @classmethod
+    def of(cls, engine: Any) -> Provenance:
+        """What an engine would make here and now."""
+        return cls(__version__, getattr(engine, "revision", 1), getattr(engine, "weights_hash", None))
+
+    @property
+    def key(self) -> str:
+        """Equal for what may be mixed or resumed."""
+        return f"{minor_version(self.version)} {self.revision} {self.weights}"
+
+    def clash(self, other: Provenance) -> str | None:
+        """What keeps two from being mixed, in words, or None; what one of them does not say keeps nothing.
+
+        Parameters
+        ----------
+        other : Provenance
+            What is there already.
+        """
+        pairs = (
+            ("version", minor_version(self.version), minor_version(other.version)),
+            ("engine revision", self.revision, other.revision),
+            ("weights of sha256", self.weights and self.weights[:8], other.weights and other.weights[:8]),
+        )
+        for what, here, there in pairs:
+            if here is not None and there is not None and here != there:
+                return f"{what} {there} there, {here} here"
+        return None
+
+
+def minor_version(version: str) -> str | None:
+    """ "0.2" of "0.2.1.dev3+g1234"; None where it is no version of that form."""
+    match = re.match(r"\d+\.\d+", version)
+    return match[0] if match else None
+
+
+def weights_hash(*paths: str | os.PathLike[str]) -> str:
+    """sha256 of files of weights in hexadecimal, joined by "+"."""
+    return "+".join(
+        _hash(str(path), (status := Path(path).stat()).st_mtime_ns, status.st_size) for path in paths
+    )
+
+
+@lru_cache(maxsize=16)
+def _hash(path: str, modified: int, size: int) -> str:
+    with open(path, "rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,121 @@
+"""The Universe: all that decides a simulation's initial conditions, before any of them is made."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any
+
+from zeldo.cosmology.parameters import PRESETS, Cosmology
+from zeldo.cosmology.power import check_model
+from zeldo.errors import InputError, nearest
+from zeldo.initial.conditions import InitialConditions, check_grid
+from zeldo.initial.noise import check_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Universe:
+    """A cosmology, a periodic box, its lattice, and the phases and amplitudes of its modes.
+
+    Parameters
+    ----------
+    cosmology : Cosmology
+        Quijote's by default.
+    box : float
+        Side of the box, Mpc/h.
+    n : int
+        Particles per side, even.
+    seed : int
+        Of the phases: the same large scales for every `n` of the same box.
+    fixed : bool
+        Amplitudes of the modes fixed to their mean (Angulo & Pontzen 2016, arXiv:1603.05253).
+    flip : bool
+        Phases inverted, the pair of the same seed (ibid.).
+    power : str or path
+        Linear power: "camb", "eisenstein-hu", or a text file with the columns k in h/Mpc and P.
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed.
+    """
+
+    cosmology: Cosmology = PRESETS["quijote"]
+    box: float = 250.0
+    n: int = 128
+    seed: int = 7
+    fixed: bool = False
+    flip: bool = False
+    power: str | os.PathLike[str] = "camb"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.cosmology, Cosmology):
+            raise InputError(
+                f"cosmology = {self.cosmology!r} is not allowed: give a `Cosmology`, "
+                "or use `Universe.of`, which takes names of presets and astropy's objects too"
+            )
+        box, n = check_grid(self.box, self.n)
+        checked = {"box": box, "n": n, "seed": check_seed(self.seed), "power": check_model(self.power)}
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        for name in ("fixed", "flip"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} = {getattr(self, name)!r} is not allowed: give true or false")
+
+    @classmethod
+    def of(cls, cosmology: Any = None, **options: Any) -> Universe:
+        """A universe from a name and what differs from it.
+
+        Parameters
+        ----------
+        cosmology : str, Cosmology or astropy.cosmology.FLRW, optional
+            A preset's name, or a flat model; "quijote" where absent.
+        **options
+            Any of the fields of `Universe`, and parameters of `Cosmology` that replace the model's own; what
+            is None keeps its default.
+
+        Returns
+        -------
+        Universe
+
+        Raises
+        ------
+        InputError
+            For an unknown name or a value that is not allowed.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        parameters = {name: given.pop(name) for name in Cosmology.names() if name in given}
+        fields = [name for name in cls.__dataclass_fields__ if name != "cosmology"]
+        for name in given:
+            if name not in fields:
+                allowed = [*Cosmology.names(), *fields]
+                raise InputError(
+                    f"a universe has no {name!r}{nearest(name, allowed)}: give any of {', '.join(allowed)}"
+                )
+        base = _cosmology(cosmology, parameters)
+        return cls(cosmology=replace(base, **parameters) if parameters else base, **given)
+
+    @property
+    def spacing(self) -> float:
+        """Lattice spacing, Mpc/h."""
+        return self.box / self.n
+
+    def initial_conditions(self) -> InitialConditions:
+        """The linear density field today: the same bits for the same universe on the same machine."""
+        from zeldo.initial.linear import initial_conditions
+
+        return initial_conditions(
+            self.cosmology, self.box, self.n, self.seed, fixed=self.fixed, flip=self.flip, power=self.power
+        )
+
+
+def _cosmology(cosmology: Any, parameters: dict[str, Any]) -> Cosmology:
+    if cosmology is None:
+        return Universe.cosmology
+    if isinstance(cosmology, Cosmology):
+        return cosmology
+    if isinstance(cosmology, str):
+        return Cosmology.preset(cosmology)
+    # astropy's objects need not have these
+    lacking = {name: parameters[name] for name in ("omega_b", "sigma_8", "n_s") if name in parameters}
+    return Cosmology.from_astropy(cosmology, **lacking)
