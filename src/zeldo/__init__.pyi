@@ -49,6 +49,6 @@ from .statistics import mass_function as mass_function
 from .statistics import power_spectrum as power_spectrum
 from .statistics import redshift_space_multipoles as redshift_space_multipoles
 from .statistics import squeezed_bispectrum as squeezed_bispectrum
-from .statistics.spherical_overdensity import halos as halos
+from .statistics.overdensity import halos as halos
 from .universe import Universe as Universe
 from .version import __version__ as __version__

@@ -74,9 +74,9 @@ def test_a_checkpoint_of_another_revision_option_or_universe_is_refused(tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(type(chosen), "revision", 99)
         runs.append(lambda: list(chosen.run(ics, [0.0])))
-        assert "belongs to a run with other options" in refusal(runs.pop())
+        assert "with another version, engine revision, options or initial conditions" in refusal(runs.pop())
     for run in runs:
-        assert "belongs to a run with other options or initial conditions" in refusal(run)
+        assert "with another version, engine revision, options or initial conditions" in refusal(run)
     assert len(list(chosen.run(ics, [0.0]))) == 1
 
 

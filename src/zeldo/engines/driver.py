@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
@@ -105,22 +105,14 @@ def evolve(
         here = [output for output in timetable.outputs if output.step == i]
         if i > first or not begun:
             meter.add(timetable.work[i], f"z = {1 / state.a - 1:.2f}")
-            yield from _views(
-                i, state, [output.redshift for output in here if output.aside is None], dynamics, row
-            )
+            redshift = next((output.redshift for output in here if output.aside is None), None)
+            yield View(i, state, redshift, False, dynamics, row)
         for output in here:
             if output.aside is not None:
                 aside = dynamics.step(state, output.aside)
                 meter.add(timetable.aside, f"z = {output.redshift:g}, written")
                 yield View(i, aside, output.redshift, True, dynamics, output.aside)
                 del aside
-
-
-def _views(step: int, state: State, redshifts: list[float], dynamics: Dynamics[R], row: R) -> Iterator[View]:
-    """Of a state on the main path, once; before it for redshifts that rounding alone tells apart from its own."""
-    for z in redshifts[:-1]:
-        yield View(step, replace(state, psi=state.psi + 0), z, True, dynamics, row)
-    yield View(step, state, redshifts[-1] if redshifts else None, False, dynamics, row)
 
 
 class _Meter:

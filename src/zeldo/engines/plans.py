@@ -28,10 +28,11 @@ USUAL_RMS = 10.0  # Mpc/h: how far the rms particle has moved today, in linear t
 
 
 def lattice(n: int, orders: int, outputs: int) -> Plan:
-    """Of LPT: its orders, psi and velocity, and room for a product."""
+    """Of LPT: its orders, psi and velocity, and room for a product of the second."""
     cost = (FIRST_ORDER, SECOND_ORDER)[orders - 1]
     return Plan(
-        memory=(orders + 3) * FIELD * n**3 / GB, seconds=1e-9 * cost * n**3 * (1 + 0.3 * (outputs - 1))
+        memory=(orders + 2 + (orders > 1)) * FIELD * n**3 / GB,
+        seconds=1e-9 * cost * n**3 * (1 + 0.3 * (outputs - 1)),
     )
 
 

@@ -10,6 +10,9 @@ from .halos import Halos as Halos
 from .halos import MassFunction as MassFunction
 from .halos import friends_of_friends as friends_of_friends
 from .halos import mass_function as mass_function
+from .overdensity import HaloCatalogue as HaloCatalogue
+from .overdensity import SphericalOverdensity as SphericalOverdensity
+from .overdensity import spherical_overdensity as spherical_overdensity
 from .redshift_space import Multipoles as Multipoles
 from .redshift_space import redshift_space_multipoles as redshift_space_multipoles
 from .spectra import Spectrum as Spectrum
@@ -18,6 +21,3 @@ from .spectra import cross_power as cross_power
 from .spectra import density_modes as density_modes
 from .spectra import field_modes as field_modes
 from .spectra import power_spectrum as power_spectrum
-from .spherical_overdensity import HaloCatalogue as HaloCatalogue
-from .spherical_overdensity import SphericalOverdensity as SphericalOverdensity
-from .spherical_overdensity import spherical_overdensity as spherical_overdensity

@@ -8,9 +8,9 @@ import zeldo
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
-from zeldo.statistics import spherical_overdensity as module
+from zeldo.statistics import overdensity as module
 from zeldo.statistics.halos import friends_of_friends
-from zeldo.statistics.spherical_overdensity import halos, overdensities, spherical_overdensity
+from zeldo.statistics.overdensity import halos, overdensities, spherical_overdensity
 
 BOX = 100.0
 COSMOLOGY = Cosmology.preset("quijote")
