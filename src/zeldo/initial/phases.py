@@ -1,0 +1,162 @@
+"""Phases: where the random numbers of a linear density field come from.
+
+Each source gives white noise in Fourier space, w(k) with <|w|^2> = 1, in one convention: w is Hermitian, its mean mode is zero,
+and delta_k = w sqrt(P / V) is synthesised with exp(+ikx).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError, nearest
+from zeldo.initial.noise import check_seed, white_noise
+
+SEED = 7  # where nobody gives one
+NAMES = ("native", "ngenic", "quijote:SET/NUMBER")
+
+
+class Phases(ABC):
+    """A source of white noise. Its options are the fields of frozen dataclasses.
+
+    Attributes
+    ----------
+    seed : int or None
+        None for white noise that no seed is known of.
+    fixed, flip : bool or None
+        Unit amplitudes, inverted phases (Angulo & Pontzen 2016, arXiv:1603.05253); None where nobody said it.
+    label : str
+        What snapshots and files call it.
+    cosmology : Cosmology or None
+        Of the published simulation whose phases these are, where they are those of one.
+    box : float or None
+        Its side, Mpc/h.
+    """
+
+    seed: int | None
+    fixed: bool | None
+    flip: bool | None
+    cosmology: Cosmology | None = None
+    box: float | None = None
+
+    @property
+    @abstractmethod
+    def label(self) -> str: ...
+
+    @abstractmethod
+    def modes(self, n: int) -> np.ndarray:
+        """White noise of a lattice of n^3 points.
+
+        Parameters
+        ----------
+        n : int
+            Points per side, even.
+
+        Returns
+        -------
+        numpy.ndarray
+            (n, n, n // 2 + 1) complex64, the half with kz >= 0.
+        """
+
+    def mesh(self, n: int) -> int:
+        """Points per side of the mesh that the field of an n^3 lattice is made on."""
+        return n
+
+    def field(self, n: int) -> np.ndarray:
+        """White noise on the lattice, (n, n, n) float32: unit variance but for the modes that are zero."""
+        from zeldo.mesh import fft
+
+        return fft.inverse(self.modes(n), n, scratch=True) * np.float32(n**1.5)
+
+
+@dataclass(frozen=True)
+class Native(Phases):
+    """zeldo's own phases: one stream of numbers per shell of modes, the same for every n (`noise.white_noise`)."""
+
+    seed: int = SEED
+    fixed: bool = False
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", check_seed(self.seed))
+
+    @property
+    def label(self) -> str:
+        return "native"
+
+    def modes(self, n: int) -> np.ndarray:
+        return white_noise(n, self.seed, fixed=self.fixed, flip=self.flip)
+
+
+def named(name: str, *, seed: int | None = None, fixed: bool = False, flip: bool = False) -> Phases:
+    """Phases by name.
+
+    Parameters
+    ----------
+    name : str
+        "native"; "ngenic", with options as "ngenic:sphere=true,nyquist=filled"; or a simulation of Quijote as
+        "quijote:fiducial/17".
+    seed : int, optional
+        7 where absent. A simulation of Quijote has its own.
+    fixed, flip : bool
+        Unit amplitudes, inverted phases.
+
+    Raises
+    ------
+    InputError
+        For an unknown name or option, and where seed, fixed or flip are not those of the simulation.
+    """
+    kind, _, rest = name.partition(":")
+    drawn: dict[str, Any] = {"seed": SEED if seed is None else seed, "fixed": fixed, "flip": flip}
+    if kind == "native":
+        return Native(**drawn, **options_of(rest, (), name))
+    if kind == "ngenic":
+        from zeldo.initial.ngenic import NGenIC
+
+        known = [field.name for field in fields(NGenIC) if field.name not in drawn]
+        return NGenIC(**drawn, **options_of(rest, known, name))
+    if kind == "quijote":
+        from zeldo.initial.quijote import simulation
+
+        phases = simulation(rest)
+        check_given(phases, {"seed": seed, "fixed": fixed or None, "flip": flip or None})
+        return phases
+    raise InputError(
+        f"phases {name!r} are not known: give {', '.join(NAMES)}, or a file of white noise{nearest(kind, NAMES)}"
+    )
+
+
+def check_given(phases: Phases, given: Mapping[str, Any]) -> None:
+    """`InputError` where something given, not None, is not what the phases bring themselves."""
+    for name, value in given.items():
+        brought = getattr(phases, name)
+        if value is not None and value != brought:
+            what = f"bring {name} = {brought}" if brought is not None else f"have no {name}"
+            raise InputError(f"the phases {phases.label} {what}, so {name} = {value} cannot be given: leave it out")
+
+
+def options_of(text: str, known: tuple[str, ...] | list[str], name: str) -> dict[str, Any]:
+    """Options from "a=1,b=true"; `InputError` for one that is not known."""
+    options: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        key = key.replace("-", "_")
+        if not equals or key not in known:
+            allowed = f"give any of {', '.join(known)} as option=value" if known else "they have none"
+            raise InputError(f"phases {name!r} have no option {part.strip()!r}: {allowed}{nearest(key, known)}")
+        options[key] = _value(value)
+    return options
+
+
+def _value(text: str) -> bool | int | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return int(text)
+    except ValueError:
+        return text
