@@ -1,7 +1,7 @@
 """Phases of N-GenIC (Springel et al. 2005) and the codes that took over its scheme, the same for the same seed.
 
-One generator fills a table of seeds, ring by ring from the smallest |kx|, |ky| to the largest, so that a larger mesh keeps the seeds of a
-smaller one. Each row (kx, ky) is drawn from its own seed along kz: phase, amplitude, phase, amplitude, ...
+One generator fills a table of seeds, ring by ring from small |kx| and |ky| to large, so that a larger mesh keeps the
+seeds of a smaller one. Each row (kx, ky) is drawn from its seed along kz: phase, amplitude, phase, amplitude, ...
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class NGenIC(Phases):
     Parameters
     ----------
     seed : int
-        From 1 to 2^31 - 1.
+        From 0 to 2^31 - 1; 0 gives the phases of 1, as it does in those codes.
     fixed : bool
         Unit amplitudes: RayleighSampling 0, FixedAmplitude 1, UnitaryAmplitude 1.
     flip : bool
@@ -55,8 +55,10 @@ class NGenIC(Phases):
     sign: int = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= check_seed(self.seed) <= MAX_SEED:
-            raise InputError(f"seed = {self.seed} is not allowed: phases of N-GenIC have seeds from 1 to 2^31 - 1")
+        if check_seed(self.seed) > MAX_SEED:
+            raise InputError(
+                f"seed = {self.seed} is not allowed: phases of N-GenIC have seeds from 0 to 2^31 - 1"
+            )
         object.__setattr__(self, "seed", int(self.seed))
         for name in ("fixed", "flip", "sphere"):
             if not isinstance(getattr(self, name), bool):
@@ -110,7 +112,7 @@ def seed_table(n: int, seed: int) -> np.ndarray:
     seed_state(state, seed)
     for i in range(n // 2):
         for a, b in ((i, i), (n - 1 - i, i), (i, n - 1 - i), (n - 1 - i, n - 1 - i)):
-            # a is the row of the first run, b the column of the second; the other index counts from its own edge
+            # a ring in one corner of the table: a stretch of row a, then one of column b
             for j in range(i):
                 table[a, j if b == i else n - 1 - j] = np.int64(MAX_SEED * draw(state))
             for j in range(i + 1):
@@ -160,7 +162,7 @@ def fold(modes: np.ndarray, n: int) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Modes of the lattice, (n, n, n // 2 + 1) complex64, Nyquist planes cleared. What the displacement has of a curl is lost.
+        Modes of the lattice, (n, n, n // 2 + 1) complex64, Nyquist planes cleared. The displacement's curl is lost.
     """
     m = modes.shape[0]
     fft.zero_nyquist(modes)

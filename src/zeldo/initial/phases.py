@@ -1,7 +1,7 @@
 """Phases: where the random numbers of a linear density field come from.
 
-Each source gives white noise in Fourier space, w(k) with <|w|^2> = 1, in one convention: w is Hermitian, its mean mode is zero,
-and delta_k = w sqrt(P / V) is synthesised with exp(+ikx).
+Each source gives white noise in Fourier space, w(k) with <|w|^2> = 1, in one convention: w is Hermitian, its mean
+mode is zero, and delta_k = w sqrt(P / V) is synthesised with exp(+ikx).
 """
 
 from __future__ import annotations
@@ -132,12 +132,19 @@ def named(name: str, *, seed: int | None = None, fixed: bool = False, flip: bool
 
 
 def check_given(phases: Phases, given: Mapping[str, Any]) -> None:
-    """`InputError` where something given, not None, is not what the phases bring themselves."""
+    """`InputError` where something given, not None, is not what the phases or their cosmology bring themselves."""
     for name, value in given.items():
-        brought = getattr(phases, name)
-        if value is not None and value != brought:
-            what = f"bring {name} = {brought}" if brought is not None else f"have no {name}"
-            raise InputError(f"the phases {phases.label} {what}, so {name} = {value} cannot be given: leave it out")
+        brought = getattr(phases if hasattr(phases, name) else phases.cosmology, name)
+        if value is None or value == brought:
+            continue
+        if isinstance(value, Cosmology):
+            raise InputError(
+                f"the phases {phases.label} bring another cosmology than the one given: leave that out"
+            )
+        what = f"bring {name} = {brought}" if brought is not None else f"have no {name}"
+        raise InputError(
+            f"the phases {phases.label} {what}, so {name} = {value} cannot be given: leave it out"
+        )
 
 
 def options_of(text: str, known: tuple[str, ...] | list[str], name: str) -> dict[str, Any]:
@@ -148,7 +155,9 @@ def options_of(text: str, known: tuple[str, ...] | list[str], name: str) -> dict
         key = key.replace("-", "_")
         if not equals or key not in known:
             allowed = f"give any of {', '.join(known)} as option=value" if known else "they have none"
-            raise InputError(f"phases {name!r} have no option {part.strip()!r}: {allowed}{nearest(key, known)}")
+            raise InputError(
+                f"phases {name!r} have no option {part.strip()!r}: {allowed}{nearest(key, known)}"
+            )
         options[key] = _value(value)
     return options
 

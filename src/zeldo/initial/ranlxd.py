@@ -1,7 +1,7 @@
 """ranlxd1, the generator of N-GenIC: subtract with borrow in base 2^48 with most numbers thrown away.
 
-x_i = x_{i-5} - x_{i-12} - borrow mod 2^48 (Marsaglia & Zaman 1991); of 202 numbers in a row the last 12 are used (Luescher 1994,
-hep-lat/9309020), which makes them independent. The first 12 words come from the bits of a shift register of 31 bits.
+x_i = x_{i-5} - x_{i-12} - borrow mod 2^48 (Marsaglia & Zaman 1991). Of 202 numbers in a row the last 12 are used, which
+makes them independent (Luescher 1994, hep-lat/9309020). The first 12 words come from a shift register of 31 bits.
 """
 
 from __future__ import annotations
