@@ -19,12 +19,13 @@ from zeldo.errors import InputError
 from zeldo.files import check_writable, write
 from zeldo.files.saved import saved
 from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.phases import Phases, check_given
 from zeldo.keywords import checked_keywords
 from zeldo.particles.snapshot import Snapshot
 
 PathLike = str | os.PathLike[str]
 COSMOLOGY_FIELDS = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
-DEFAULTS = {"box": 250.0, "n": 128, "seed": 7}
+DEFAULTS = {"box": 250.0, "n": 128}
 
 
 @checked_keywords()
@@ -44,6 +45,7 @@ def initial_conditions(
     fixed: bool = False,
     flip: bool = False,
     power: str | None = None,
+    phases: PathLike | Phases | None = None,
     ics: PathLike | InitialConditions | None = None,
 ) -> InitialConditions:
     """The linear field of a cosmology and a seed, or of a file.
@@ -51,6 +53,8 @@ def initial_conditions(
     cosmology: a preset's name (default "quijote"), a `Cosmology`, or an astropy cosmology; parameters given beside
     it replace its own. box: Mpc/h (250). n: particles per side (128). seed: of the phases (7). fixed, flip: unit
     amplitudes, inverted phases. power: "camb" (default), "eisenstein-hu", or a table's path.
+    phases: "native" (default), "ngenic" with options, "quijote:fiducial/17" and the like, which bring cosmology, box
+    and seed, a file of white noise, or `Phases`.
     ics: a reference run or a file of initial conditions, which fixes everything else.
     """
     changes: dict[str, Any] = dict(
@@ -59,7 +63,7 @@ def initial_conditions(
     changes = {name: value for name, value in changes.items() if value is not None}
     if ics is not None:
         given = {"cosmology": cosmology, "box": box, "n": n, "seed": seed, "power": power, **changes}
-        given |= {"fixed": fixed or None, "flip": flip or None}
+        given |= {"fixed": fixed or None, "flip": flip or None, "phases": phases}
         clash = [name for name, value in given.items() if value is not None]
         if clash:
             raise InputError(
@@ -75,17 +79,21 @@ def initial_conditions(
 
         return read_initial_conditions(ics)
 
+    from zeldo.files.white_noise import find_phases
     from zeldo.initial import linear
 
+    drawn = find_phases(phases, seed=seed, fixed=fixed, flip=flip)
+    if drawn.cosmology is not None:
+        check_given(drawn, {"box": box, **changes})
+        box = drawn.box
+        cosmology = drawn.cosmology if cosmology is None else cosmology
     base = _cosmology(cosmology, changes)
     return linear.initial_conditions(
         replace(base, **changes) if changes else base,
         DEFAULTS["box"] if box is None else box,
         DEFAULTS["n"] if n is None else n,  # type: ignore[arg-type]
-        DEFAULTS["seed"] if seed is None else seed,  # type: ignore[arg-type]
-        fixed=fixed,
-        flip=flip,
         power=power or "camb",
+        phases=drawn,
     )
 
 
@@ -130,7 +138,8 @@ def run(
     for path in paths.values():
         check_writable(path)
     chosen.check(redshifts, observers)
-    _check_apart(paths.values(), {"ics": universe.get("ics"), "power": universe.get("power"), **vars(chosen)})
+    inputs = {name: universe.get(name) for name in ("ics", "power", "phases")}
+    _check_apart(paths.values(), inputs | vars(chosen))
     outputs = chosen.run(initial_conditions(**universe), redshifts, progress, observers)
     # `map` holds no output while the engine makes the next one
     return list(map(partial(_written, paths), outputs) if paths else outputs)

@@ -28,9 +28,9 @@ class InitialConditions:
     """A linear density field today on a periodic lattice, with the cosmology that grew it.
 
     box: side in Mpc/h. n: lattice points per side. delta_lin: (n, n, n) float32, linear density contrast at
-    a = 1 (D1 = 1), zero mean, nothing on Nyquist planes. seed: of the white noise; fixed, flip, power: how the
-    field was drawn with it (power by the name of its model or table); each is None where nobody said it, as for
-    a field from outside.
+    a = 1 (D1 = 1), zero mean, nothing on Nyquist planes. seed: of the white noise; fixed, flip, power, phases: how
+    the field was drawn with it (power by the name of its model or table, phases by their label); each is None
+    where nobody said it, as for a field from outside.
     """
 
     box: float
@@ -41,6 +41,7 @@ class InitialConditions:
     fixed: bool | None = None
     flip: bool | None = None
     power: str | None = None
+    phases: str | None = None
 
     def __post_init__(self) -> None:
         box, n = check_grid(self.box, self.n)

@@ -13,7 +13,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, check_grid
 
-DRAWN = ("fixed", "flip", "power")  # how a field was drawn, beside its seed
+DRAWN = ("fixed", "flip", "power", "phases")  # how a field was drawn, beside its seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Snapshot:
 
     psi: (3, n, n, n) float32, displacement from the lattice point q = (i, j, k) box / n, Mpc/h.
     vel: (3, n, n, n) float32, peculiar velocity, km/s; None where the source has none.
-    box in Mpc/h. engine: the name of what made it, settings its options. seed, fixed, flip, power: of the
+    box in Mpc/h. engine: the name of what made it, settings its options. seed, fixed, flip, power, phases: of the
     `InitialConditions`, None where nobody said it.
     """
 
@@ -38,6 +38,7 @@ class Snapshot:
     fixed: bool | None = None
     flip: bool | None = None
     power: str | None = None
+    phases: str | None = None
 
     @classmethod
     def of(
