@@ -165,8 +165,9 @@ def fold(modes: np.ndarray, n: int) -> np.ndarray:
         Modes of the lattice, (n, n, n // 2 + 1) complex64, Nyquist planes cleared. The displacement's curl is lost.
     """
     m = modes.shape[0]
-    fft.zero_nyquist(modes)
     fine = [k.astype(np.float32) for k in fft.wavenumbers(m)]
+    for k in fine:
+        k[k == -(m // 2)] = m // 2  # the sign that MP-GenIC gives its Nyquist planes
     coarse = [k.astype(np.float32) for k in fft.wavenumbers(n)]
     square = fine[0] ** 2 + fine[1] ** 2 + fine[2] ** 2
     square[0, 0, 0] = 1
