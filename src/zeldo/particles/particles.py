@@ -39,7 +39,7 @@ class Header:
         Particles per side where the rows are the points of a lattice, row (i n + j) n + k; None for other orders.
     engine, settings, version:
         The code that made the particles, its options, and its version.
-    seed, fixed, flip, power:
+    seed, fixed, flip, power, phases:
         As in `InitialConditions`.
     extra:
         Whatever else a file says, by the file's names. No format has to keep it.
@@ -59,6 +59,7 @@ class Header:
     fixed: bool | None = None
     flip: bool | None = None
     power: str | None = None
+    phases: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
     @property
