@@ -18,6 +18,7 @@ from zeldo.errors import InputError
 from zeldo.files import check_writable, write
 from zeldo.files.saved import saved
 from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.phases import Phases
 from zeldo.keywords import checked_keywords
 from zeldo.particles.snapshot import Snapshot
 from zeldo.universe import Universe
@@ -42,6 +43,7 @@ def initial_conditions(
     fixed: bool = False,
     flip: bool = False,
     power: str | None = None,
+    phases: PathLike | Phases | None = None,
     ics: PathLike | InitialConditions | None = None,
     universe: Universe | None = None,
 ) -> InitialConditions:
@@ -63,6 +65,9 @@ def initial_conditions(
         Unit amplitudes, inverted phases.
     power : str or path, optional
         "camb", which is the default, "eisenstein-hu", or a table.
+    phases : str, path or Phases, optional
+        "native", which is the default, "ngenic" with options, "quijote:fiducial/17" and the like, which bring cosmology,
+        box and seed, a file of white noise, or phases.
     ics : path or InitialConditions, optional
         A reference run or a file of initial conditions, which fixes all of the above.
     universe : Universe, optional
@@ -82,7 +87,7 @@ def initial_conditions(
     )
     changes = {name: value for name, value in changes.items() if value is not None}
     given = {"cosmology": cosmology, "box": box, "n": n, "seed": seed, "power": power, **changes}
-    given |= {"fixed": fixed or None, "flip": flip or None}
+    given |= {"fixed": fixed or None, "flip": flip or None, "phases": phases}
     for what, source in (("ics", ics), ("universe", universe)):
         clash = [name for name, value in given.items() if value is not None]
         if source is not None and clash:
@@ -103,7 +108,7 @@ def initial_conditions(
 
     if universe is None:
         universe = Universe.of(
-            cosmology, **changes, box=box, n=n, seed=seed, fixed=fixed, flip=flip, power=power
+            cosmology, **changes, box=box, n=n, seed=seed, fixed=fixed, flip=flip, power=power, phases=phases
         )
     return universe.initial_conditions()
 
@@ -137,7 +142,8 @@ def run(
     for path in paths.values():
         check_writable(path)
     chosen.check(redshifts, observers)
-    _check_apart(paths.values(), {"ics": universe.get("ics"), "power": universe.get("power"), **vars(chosen)})
+    inputs = {name: universe.get(name) for name in ("ics", "power", "phases")}
+    _check_apart(paths.values(), inputs | vars(chosen))
     outputs = chosen.run(initial_conditions(**universe), redshifts, progress, observers)
     # `map` holds no output while the engine makes the next one
     return list(map(partial(_written, paths), outputs) if paths else outputs)

@@ -9,8 +9,11 @@ from typing import Any
 from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.cosmology.power import check_model
 from zeldo.errors import InputError, nearest
+from zeldo.files.white_noise import find_phases
 from zeldo.initial.conditions import InitialConditions, check_grid
-from zeldo.initial.noise import check_seed
+from zeldo.initial.phases import Phases, check_given
+
+DRAWN = ("seed", "fixed", "flip")  # with the phases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +28,17 @@ class Universe:
         Side of the box, Mpc/h.
     n : int
         Particles per side, even.
-    seed : int
-        Of the phases: the same large scales for every `n` of the same box.
+    seed : int, optional
+        The same large scales for every `n` of the same box; 7 where absent, or what the phases bring.
     fixed : bool
         Amplitudes of the modes fixed to their mean (Angulo & Pontzen 2016, arXiv:1603.05253).
     flip : bool
         Phases inverted, the pair of the same seed (ibid.).
     power : str or path
         Linear power: "camb", "eisenstein-hu", or a text file with the columns k in h/Mpc and P.
+    phases : str, path or Phases
+        Of a name, such as "native" or "ngenic", or of a file of white noise, which is read at once. Those of a published
+        simulation must have its cosmology and box, which `Universe.of` fills in.
 
     Raises
     ------
@@ -43,10 +49,11 @@ class Universe:
     cosmology: Cosmology = PRESETS["quijote"]
     box: float = 250.0
     n: int = 128
-    seed: int = 7
-    fixed: bool = False
-    flip: bool = False
+    seed: int | None = None
+    fixed: bool | None = False
+    flip: bool | None = False
     power: str | os.PathLike[str] = "camb"
+    phases: str | os.PathLike[str] | Phases = "native"
 
     def __post_init__(self) -> None:
         if not isinstance(self.cosmology, Cosmology):
@@ -55,12 +62,19 @@ class Universe:
                 "or use `Universe.of`, which takes names of presets and astropy's objects too"
             )
         box, n = check_grid(self.box, self.n)
-        checked = {"box": box, "n": n, "seed": check_seed(self.seed), "power": check_model(self.power)}
+        for name in ("fixed", "flip"):
+            if not isinstance(getattr(self, name), bool | None):
+                raise InputError(f"{name} = {getattr(self, name)!r} is not allowed: give true or false")
+        phases = find_phases(self.phases, seed=self.seed, fixed=bool(self.fixed), flip=bool(self.flip))
+        if phases.cosmology is not None:
+            check_given(phases, {"box": box, "cosmology": self.cosmology})
+        checked: dict[str, Any] = {"box": box, "n": n, "power": check_model(self.power)}
+        checked |= {name: getattr(phases, name) for name in ("seed", "fixed", "flip")}
+        checked["phases"] = (
+            self.phases if isinstance(self.phases, str) and phases.seed is not None else phases
+        )
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        for name in ("fixed", "flip"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name} = {getattr(self, name)!r} is not allowed: give true or false")
 
     @classmethod
     def of(cls, cosmology: Any = None, **options: Any) -> Universe:
@@ -92,6 +106,14 @@ class Universe:
                 raise InputError(
                     f"a universe has no {name!r}{nearest(name, allowed)}: give any of {', '.join(allowed)}"
                 )
+        if "phases" in given:
+            drawn = find_phases(given["phases"], **{name: given[name] for name in DRAWN if name in given})
+            if drawn.cosmology is not None:
+                check_given(drawn, {"box": given.get("box"), **parameters})
+                given["box"] = drawn.box
+                cosmology = drawn.cosmology if cosmology is None else cosmology
+            if drawn.seed is None:  # a file, which need not be read again
+                given["phases"] = drawn
         base = _cosmology(cosmology, parameters)
         return cls(cosmology=replace(base, **parameters) if parameters else base, **given)
 
@@ -104,8 +126,16 @@ class Universe:
         """The linear density field today: the same bits for the same universe on the same machine."""
         from zeldo.initial.linear import initial_conditions
 
+        assert not isinstance(self.phases, os.PathLike)  # `__post_init__` has read it
         return initial_conditions(
-            self.cosmology, self.box, self.n, self.seed, fixed=self.fixed, flip=self.flip, power=self.power
+            self.cosmology,
+            self.box,
+            self.n,
+            self.seed,
+            fixed=bool(self.fixed),
+            flip=bool(self.flip),
+            power=self.power,
+            phases=self.phases,
         )
 
 

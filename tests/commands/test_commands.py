@@ -58,6 +58,19 @@ def test_compare_has_the_same_short_names(capsys):
     assert "z = 1" in capsys.readouterr().out
 
 
+def test_run_takes_a_simulation_of_quijote(tmp_path, capsys):
+    path = tmp_path / "out.hdf5"
+    arguments = ["run", "--n", "16", "--power", "eisenstein-hu", "--engine", "2lpt", "-o", str(path)]
+    phases = ["--phases", "quijote:latin_hypercube/NCV_100"]
+    assert main([*arguments, *phases]) == 0
+    snapshot = read(path)
+    assert (snapshot.box, snapshot.seed, snapshot.fixed, snapshot.cosmology.h) == (1000, 467, True, 0.5619)
+    assert snapshot.phases == phases[1]
+    capsys.readouterr()
+    fails(capsys, [*arguments, *phases, "--seed", "3"], "bring seed = 467")
+    fails(capsys, [*arguments, "--phases", "quijote:Mnu_p/1"], "massive neutrinos")
+
+
 def test_several_redshifts_write_a_file_each(tmp_path):
     path = tmp_path / "out.hdf5"
     arguments = [

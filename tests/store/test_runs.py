@@ -60,14 +60,25 @@ def test_the_linear_field_is_regenerated_to_the_bit(tmp_path, ics):
     assert (again.seed, again.box, again.cosmology) == (11, 32.0, QUIJOTE)
 
 
+@pytest.mark.parametrize("phases", ["ngenic:sphere=true", "quijote:fiducial/17"])
+def test_phases_of_other_codes_are_regenerated_too(tmp_path, phases):
+    box = 1000.0 if phases.startswith("quijote") else 32.0
+    ics = initial_conditions(QUIJOTE, box, 16, phases=phases, **EH)
+    store = RunStore(tmp_path / "s.zarr")
+    store.add("a", ics, [replace(snapshot(), box=box)], regenerate=EH)
+    again = store.initial("a")
+    np.testing.assert_array_equal(again.delta_lin, ics.delta_lin)
+    assert again.phases == store.snapshot("a").phases == phases
+
+
 def test_runs_say_how_their_field_was_drawn(tmp_path, ics):
     store = RunStore(tmp_path / "s.zarr")
     store.add("a", ics, [snapshot()], regenerate=EH)
     store.add("b", ics, [snapshot()])
     for one in (store.snapshot("a"), store.initial("a")):
-        assert (one.fixed, one.flip, one.power) == (False, False, "eisenstein-hu")
+        assert (one.fixed, one.flip, one.power, one.phases) == (False, False, "eisenstein-hu", "native")
     for one in (store.snapshot("b"), store.initial("b")):
-        assert one.fixed is one.flip is one.power is None
+        assert one.fixed is one.flip is one.power is one.phases is None
 
 
 def test_a_linear_field_without_a_seed_is_stored(tmp_path, ics):

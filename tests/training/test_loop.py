@@ -350,7 +350,7 @@ def test_devices_that_are_not_there_are_refused(config, monkeypatch, change, wor
             {"snapshots": [{"path": __file__, "part": "validation", "linear": "gone.npz"}]},
             "gone.npz does not",
         ),
-        ({"snapshots": [{"path": __file__}]}, "suffix"),
+        ({"snapshots": [{"path": __file__}]}, "of no format that zeldo knows"),
         ({"crop": 9}, "crop of|side"),
         ({"redshift": 2.0}, "redshift"),
     ],
@@ -371,7 +371,8 @@ def test_a_broken_checkpoint_is_named_and_runs_no_code(config):
 
 
 def test_a_snapshot_of_flipped_phases_is_paired_with_its_own_linear_field(tmp_path):
-    ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, fixed=True, flip=True, power="eisenstein-hu")
+    drawn = {"fixed": True, "flip": True, "power": "eisenstein-hu", "phases": "ngenic"}
+    ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, **drawn)
     (snap,) = Zeldovich().run(ics, [0.0])
     write(snap, tmp_path / "flipped.npz")
     pair = Pairs(DataConfig(snapshots=[{"path": tmp_path / "flipped.npz"}])).get(

@@ -56,6 +56,8 @@ class Universe:
     """Amplitudes of the modes fixed to their mean."""
     flip: Annotated[bool, Parameter(negative="")] = False
     """Phases inverted: the pair of the same seed."""
+    phases: str | None = None
+    """Where the phases are from: native (default), ngenic, quijote:fiducial/17 (with cosmology and box), or a file."""
     power: str | None = None
     """Linear power: camb (default), eisenstein-hu, or a file with columns k and P."""
     ics: Path | None = None

@@ -119,7 +119,7 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
 
 
 def _check_seeds(runs: list[Run]) -> None:
-    seen: dict[int, str] = {}
+    seen: dict[int | None, str] = {}
     for run in runs:
         seed = run.universe.seed
         if seed in seen:

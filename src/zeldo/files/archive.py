@@ -105,11 +105,11 @@ def integer(values: Mapping[str, Any], name: str, where: str | Path) -> int:
 
 
 def drawn(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
-    """How the linear field was drawn, as far as the file says it: fixed, flip, power."""
+    """How the linear field was drawn, as far as the file says it: fixed, flip, power, phases."""
     found: dict[str, Any] = {
         name: bool(integer(values, name, where)) for name in ("fixed", "flip") if name in values
     }
-    return found | ({"power": str(values["power"])} if "power" in values else {})
+    return found | {name: str(values[name]) for name in ("power", "phases") if name in values}
 
 
 def made_by(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:

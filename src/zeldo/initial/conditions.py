@@ -42,7 +42,9 @@ class InitialConditions:
     fixed, flip : bool, optional
         How the field was drawn with it.
     power : str, optional
-        The name of its model or table. As all of these, None where nobody said it, as for a field from outside.
+        The name of its model or table.
+    phases : str, optional
+        Their label. As all of these, None where nobody said it, as for a field from outside.
 
     Raises
     ------
@@ -58,6 +60,7 @@ class InitialConditions:
     fixed: bool | None = None
     flip: bool | None = None
     power: str | None = None
+    phases: str | None = None
 
     def __post_init__(self) -> None:
         box, n = check_grid(self.box, self.n)

@@ -10,7 +10,8 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.initial.conditions import InitialConditions, check_grid
-from zeldo.initial.noise import white_noise
+from zeldo.initial.phase_names import named
+from zeldo.initial.phases import Phases, check_given
 from zeldo.mesh import fft
 
 
@@ -18,11 +19,12 @@ def initial_conditions(
     cosmology: Cosmology,
     box: float = 250.0,
     n: int = 128,
-    seed: int = 7,
+    seed: int | None = None,
     *,
     fixed: bool = False,
     flip: bool = False,
     power: str | PathLike[str] | Callable[[np.ndarray], np.ndarray] = "camb",
+    phases: str | Phases = "native",
 ) -> InitialConditions:
     """A Gaussian realisation of the linear density today, made of the lattice's own modes.
 
@@ -34,12 +36,14 @@ def initial_conditions(
         Side of the box, Mpc/h.
     n : int
         Particles per side, even.
-    seed : int
-        The same large scales for every n of the same box.
+    seed : int, optional
+        The same large scales for every n of the same box; 7 where absent.
     fixed, flip : bool
         Unit amplitudes, and inverted phases (Angulo & Pontzen 2016, arXiv:1603.05253).
     power : str, path or callable
         "camb", "eisenstein-hu", a table file, or a function P(k) in (Mpc/h)^3 of k in h/Mpc.
+    phases : str or Phases
+        A name that `named` knows, or phases, which bring their own seed, fixed and flip.
 
     Returns
     -------
@@ -51,15 +55,28 @@ def initial_conditions(
         For a value that is not allowed.
     """
     box, n = check_grid(box, n)
+    if not isinstance(phases, Phases):
+        phases = named(phases, seed=seed, fixed=fixed, flip=flip)
+    else:
+        check_given(phases, {"seed": seed, "fixed": fixed or None, "flip": flip or None})
+    check_given(phases, {"box": box, "cosmology": cosmology} if phases.cosmology else {})
     if not callable(power):
         from zeldo.cosmology.power import linear_power
 
         power = linear_power(cosmology, power)
-    modes = white_noise(n, seed, fixed=fixed, flip=flip)
-    modes *= amplitude(power, box, n)
+    mesh = phases.mesh(n)
+    modes = phases.modes(mesh)
+    modes *= amplitude(power, box, mesh)
+    if mesh > n:
+        from zeldo.initial.ngenic import fold
+
+        modes = fold(modes, n)
     model = getattr(power, "model", None)  # a table's path, of which the name says enough
     name = Path(model).name if model else None
-    return InitialConditions(box, n, cosmology, fft.inverse(modes, n, scratch=True), seed, fixed, flip, name)
+    field = fft.inverse(modes, n, scratch=True)
+    return InitialConditions(
+        box, n, cosmology, field, phases.seed, phases.fixed, phases.flip, name, phases.label
+    )
 
 
 def amplitude(power: Callable[[np.ndarray], np.ndarray], box: float, n: int) -> np.ndarray:

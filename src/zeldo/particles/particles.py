@@ -41,7 +41,7 @@ class Header:
         The code that made the particles, and its options.
     version, revision, weights:
         As in `Provenance`.
-    seed, fixed, flip, power:
+    seed, fixed, flip, power, phases:
         As in `InitialConditions`.
     extra:
         Whatever else a file says, by the file's names. No format has to keep it.
@@ -63,6 +63,7 @@ class Header:
     power: str | None = None
     revision: int | None = None
     weights: str | None = None
+    phases: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
     @property

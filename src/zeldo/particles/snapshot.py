@@ -15,7 +15,7 @@ from zeldo.particles.provenance import Provenance
 from zeldo.version import __version__
 
 MADE = ("revision", "weights")  # of what made the particles, beside its version
-DRAWN = ("fixed", "flip", "power")  # how a field was drawn, beside its seed
+DRAWN = ("fixed", "flip", "power", "phases")  # how a field was drawn, beside its seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Snapshot:
 
     psi: (3, n, n, n) float32, displacement from the lattice point q = (i, j, k) box / n, Mpc/h.
     vel: (3, n, n, n) float32, peculiar velocity, km/s; None where the source has none.
-    box in Mpc/h. engine: the name of what made it, settings its options. seed, fixed, flip, power: of the
+    box in Mpc/h. engine: the name of what made it, settings its options. seed, fixed, flip, power, phases: of the
     `InitialConditions`, None where nobody said it. version, revision, weights: see `Provenance`.
     """
 
@@ -42,6 +42,7 @@ class Snapshot:
     power: str | None = None
     revision: int | None = None
     weights: str | None = None
+    phases: str | None = None
 
     @classmethod
     def of(

@@ -234,6 +234,8 @@ class RunStore:
             put(group, "delta_lin", ics.delta_lin, float(np.abs(ics.delta_lin).max()) / LARGEST)
             row["initial"] = {"kind": "stored"}
         else:
+            if ics.phases not in (None, "native"):
+                regenerate = {**regenerate, "phases": ics.phases}
             power = linear_power(ics.cosmology, regenerate.get("power", "camb"))
             # the table beside the seed: nobody who reads the run waits for CAMB, or has another version of it
             group.create_array("linear_power", data=np.stack([power.k, power.p]), attributes={"step": 0})
@@ -327,7 +329,7 @@ def _drawn(row: Mapping[str, Any]) -> dict[str, Any]:
     """How the linear field of a run was drawn with its seed; nothing where the field itself is stored."""
     if row["initial"]["kind"] == "stored":
         return {}
-    said = {"fixed": False, "flip": False, "power": "camb"} | row["initial"]["arguments"]
+    said = {"fixed": False, "flip": False, "power": "camb", "phases": "native"} | row["initial"]["arguments"]
     return said | {"power": Path(said["power"]).name}
 
 

@@ -217,7 +217,9 @@ def _conditions(one: SnapshotPair, truth: Snapshot) -> InitialConditions:
             f"{one.path} was made with the power spectrum of {power}: give its initial conditions by `initial`"
         )
     drawn = {"fixed": bool(truth.fixed), "flip": bool(truth.flip)}
-    return initial_conditions(truth.cosmology, truth.box, truth.n, truth.seed, power=power, **drawn)
+    return initial_conditions(
+        truth.cosmology, truth.box, truth.n, truth.seed, power=power, phases=truth.phases or "native", **drawn
+    )
 
 
 def _d1(snapshot: Snapshot) -> float:

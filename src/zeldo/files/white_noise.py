@@ -1,0 +1,180 @@
+"""White noise on disk: .npy, .npz, and the files of GRAFIC (Bertschinger 2001), which MUSIC reads and writes too.
+
+GRAFIC's are Fortran records: n1, n2, n3 and a seed as 4-byte integers, then for each plane along z a record of
+n1 n2 numbers, x fastest.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from zeldo.errors import AGAIN, DamagedFileError, InputError
+from zeldo.files.archive import existing, names_in, read_arrays
+from zeldo.files.atomic import writing
+from zeldo.initial.ngenic import check_sign
+from zeldo.initial.phase_names import NAMES, named, options_of
+from zeldo.initial.phases import Phases, check_given
+from zeldo.initial.white_noise import WhiteNoise
+
+SUFFIXES = (".npy", ".npz", ".grafic", ".bin")
+KEY = "white_noise"  # of the array in an npz
+HEADER = 16  # bytes of GRAFIC's first record
+
+
+def find_phases(
+    source: str | os.PathLike[str] | Phases | None,
+    *,
+    seed: int | None = None,
+    fixed: bool = False,
+    flip: bool = False,
+) -> Phases:
+    """Phases by name, or of a file of white noise.
+
+    Parameters
+    ----------
+    source : str, path or Phases, optional
+        A name for `zeldo.initial.phase_names.named`, or a file, with its sign as "noise.npy:sign=-1". zeldo's own phases
+        where absent.
+    seed, fixed, flip
+        As in `named`; white noise of a file has no seed.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, a missing file, and options that contradict the phases. `DamagedFileError` for a damaged file.
+    """
+    if isinstance(source, Phases):
+        check_given(source, {"seed": seed, "fixed": fixed or None, "flip": flip or None})
+        return source
+    if source is not None and not isinstance(source, str | os.PathLike):
+        raise InputError(
+            f"phases {source!r} are not allowed: give {', '.join(NAMES)}, or a file of white noise"
+        )
+    name = "native" if source is None else os.fspath(source)
+    path, _, rest = name.partition(":sign=")
+    if Path(path).suffix not in SUFFIXES:
+        return named(name, seed=seed, fixed=fixed, flip=flip)
+    options = options_of(f"sign={rest}", ["sign"], name) if rest else {}
+    noise = read_white_noise(path, fixed=fixed, flip=flip, **options)
+    check_given(noise, {"seed": seed})
+    return noise
+
+
+def read_white_noise(
+    path: str | os.PathLike[str], sign: int = 1, *, fixed: bool = False, flip: bool = False
+) -> WhiteNoise:
+    """White noise of a file.
+
+    Parameters
+    ----------
+    path : str or path
+        .npy with an array (m, m, m); .npz with one, or with several of which one is `white_noise`; .grafic or .bin of
+        GRAFIC or MUSIC.
+    sign : {1, -1}
+        -1 for files of the other convention, such as BORG's.
+    fixed, flip : bool
+        Unit amplitudes, inverted phases.
+
+    Raises
+    ------
+    InputError
+        For a missing file, another suffix, and a field that is no white noise. `DamagedFileError` for a damaged file.
+    """
+    path = existing(path)
+    if path.suffix == ".npy":
+        values = _read_npy(path)
+    elif path.suffix == ".npz":
+        names = names_in(path)
+        key = names[0] if len(names) == 1 else KEY
+        values = read_arrays(path, [key])[key]
+    elif path.suffix in SUFFIXES:
+        values = _read_grafic(path)
+    else:
+        raise InputError(f"{path}: white noise is read from {', '.join(SUFFIXES)}; give a name that ends so")
+    if values.dtype.kind != "f":
+        raise InputError(f"{path} holds {values.dtype}: give white noise as real numbers on a lattice")
+    try:
+        return WhiteNoise(values, check_sign(sign), fixed, flip, name=path.name)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def write_white_noise(phases: Phases, path: str | os.PathLike[str], n: int, sign: int = 1) -> Path:
+    """Write white noise on a lattice, float32, and return the path.
+
+    Parameters
+    ----------
+    phases : Phases
+        Whose noise it is: `NGenIC(seed=1)`, or `noise_of` initial conditions.
+    path : str or path
+        .npy, .npz, or .grafic and .bin for GRAFIC's format.
+    n : int
+        Points per side.
+    sign : {1, -1}
+        -1 for codes of the other convention.
+
+    Raises
+    ------
+    InputError
+        For another suffix, and a directory that is missing or not writable.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path}: white noise is written as {', '.join(SUFFIXES)}; give a name that ends so")
+    factor = np.float32(check_sign(sign))
+    with writing(path, 4 * n**3) as temporary, open(temporary, "wb") as stream:
+        values = factor * phases.field(n)
+        if path.suffix == ".npy":
+            np.save(stream, values)
+        elif path.suffix == ".npz":
+            np.savez(stream, white_noise=values, phases=np.array(phases.label))
+        else:
+            _record(stream, np.array([n, n, n, phases.seed or 0], "<i4"))
+            for plane in values.T:  # [z, y, x]
+                _record(stream, np.ascontiguousarray(plane, "<f4"))
+    return path
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DamagedFileError(f"{path} is not a readable npy file ({reason}); {AGAIN}") from error
+
+
+def _read_grafic(path: Path) -> np.ndarray:
+    """[x, y, z], float32 or float64, of either byte order."""
+    data = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)
+    if len(data) < HEADER + 8:
+        raise DamagedFileError(f"{path} is truncated: {len(data)} bytes hold no white noise; {AGAIN}")
+    order = next((sign for sign in "<>" if data[:4].view(f"{sign}u4")[0] == HEADER), None)
+    if order is None:
+        raise InputError(
+            f"{path} is no white noise of GRAFIC: its first record must be n1, n2, n3 and a seed; give another file"
+        )
+    shape = [int(count) for count in data[4:16].view(f"{order}i4")]
+    if min(shape) < 1:
+        raise DamagedFileError(f"{path}: a lattice of {shape} is not possible; {AGAIN}")
+    nx, ny, nz = shape
+    body = data[HEADER + 8 :]
+    for size in (4, 8):
+        plane = nx * ny * size
+        if len(body) == nz * (plane + 8):
+            records = body.reshape(nz, plane + 8)
+            ends = [np.ascontiguousarray(records[:, at]).view(f"{order}u4") for at in (np.s_[:4], np.s_[-4:])]
+            if any((end != plane).any() for end in ends):
+                raise DamagedFileError(f"{path}: the lengths of its records contradict each other; {AGAIN}")
+            values = np.ascontiguousarray(records[:, 4:-4]).view(f"{order}f{size}").reshape(nz, ny, nx)
+            return values.T
+    raise DamagedFileError(f"{path}: {len(data)} bytes are not what {nx} x {ny} x {nz} numbers take; {AGAIN}")
+
+
+def _record(stream, values: np.ndarray) -> None:
+    length = np.array([values.nbytes], "<u4").tobytes()
+    stream.write(length)
+    stream.write(values.tobytes())
+    stream.write(length)

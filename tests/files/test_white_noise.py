@@ -1,0 +1,106 @@
+"""White noise from and to files."""
+
+import numpy as np
+import pytest
+
+import zeldo
+from refusals import refusal
+from zeldo.errors import DamagedFileError
+from zeldo.files.white_noise import read_white_noise, write_white_noise
+from zeldo.initial.ngenic import NGenIC
+
+PHASES = NGenIC(3)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.grafic", "wnoise_0004.bin"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_is_written_is_read(tmp_path, name, sign):
+    path = write_white_noise(PHASES, tmp_path / name, 16, sign)
+    noise = read_white_noise(path, sign)
+    np.testing.assert_allclose(noise.modes(16), PHASES.modes(16), atol=1e-5)
+    np.testing.assert_array_equal(noise.values, sign * PHASES.field(16))
+    assert noise.label == (name if sign > 0 else f"{name}:sign=-1")
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def grafic(path, values, order="<", kind="f4", seed=9):
+    """Written here by another way than zeldo's: one number after the other, x fastest."""
+    nx, ny, nz = values.shape
+    words = np.dtype(f"{order}i4")
+    length = np.dtype(kind).itemsize * nx * ny
+    data = np.array([16, nx, ny, nz, seed, 16], words).tobytes()
+    for z in range(nz):
+        plane = np.array([values[x, y, z] for y in range(ny) for x in range(nx)], f"{order}{kind}")
+        data += np.array([length], words).tobytes() + plane.tobytes() + np.array([length], words).tobytes()
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_grafic_of_either_byte_order_and_precision(tmp_path, order, kind):
+    values = np.random.default_rng(1).standard_normal((8, 8, 8)).astype(np.float32)
+    np.testing.assert_array_equal(
+        read_white_noise(grafic(tmp_path / "a.bin", values, order, kind)).values, values
+    )
+
+
+def test_grafic_is_written_as_others_write_it(tmp_path):
+    theirs = grafic(tmp_path / "a.bin", PHASES.field(8), seed=3)
+    assert write_white_noise(PHASES, tmp_path / "b.bin", 8).read_bytes() == theirs.read_bytes()
+
+
+def test_a_file_of_noise_makes_a_universe(tmp_path):
+    tiny = {"box": 20, "power": "eisenstein-hu"}
+    path = write_white_noise(PHASES, tmp_path / "a.npy", 16, -1)
+    wanted = zeldo.initial_conditions(phases=PHASES, n=8, **tiny)
+    made = zeldo.initial_conditions(phases=f"{path}:sign=-1", n=8, **tiny)
+    np.testing.assert_allclose(made.delta_lin, wanted.delta_lin, atol=1e-4 * wanted.delta_lin.std())
+    assert (made.seed, made.phases) == (None, "a.npy:sign=-1")
+    flipped = zeldo.initial_conditions(phases=path, n=8, **tiny)
+    np.testing.assert_allclose(flipped.delta_lin, -made.delta_lin, atol=1e-5)
+    assert "have no seed, so seed = 3" in refusal(
+        lambda: zeldo.initial_conditions(phases=path, seed=3, **tiny)
+    )
+    assert "too few for n = 128" in refusal(lambda: zeldo.initial_conditions(phases=path, **tiny))
+
+
+def test_an_npz_of_several_arrays_needs_the_name(tmp_path):
+    np.savez(tmp_path / "one.npz", anything=PHASES.field(8))
+    assert read_white_noise(tmp_path / "one.npz").values.shape == (8, 8, 8)
+    np.savez(tmp_path / "two.npz", a=PHASES.field(8), b=1)
+    assert "lacks white_noise" in refusal(lambda: read_white_noise(tmp_path / "two.npz"))
+
+
+def test_damaged_files_are_refused_in_one_line(tmp_path):
+    whole = write_white_noise(PHASES, tmp_path / "a.bin", 8).read_bytes()
+    damaged = tmp_path / "b.bin"
+    bad_length = bytearray(whole)
+    bad_length[24] ^= 1
+    for data, words in (
+        (b"", "is truncated"),
+        (whole[:-5], "bytes are not what 8 x 8 x 8 numbers take"),
+        (bytes(bad_length), "contradict each other"),
+        (whole[:4] + b"\xff\xff\xff\xff" + whole[8:], "is not possible"),
+    ):
+        damaged.write_bytes(data)
+        assert words in refusal(lambda: read_white_noise(damaged))
+        with pytest.raises(DamagedFileError):
+            read_white_noise(damaged)
+    (tmp_path / "c.npy").write_bytes(b"\x93NUMPY junk")
+    assert "is not a readable npy file" in refusal(lambda: read_white_noise(tmp_path / "c.npy"))
+
+
+def test_other_files_are_refused_in_one_line(tmp_path):
+    initial = tmp_path / "ic_poscx.bin"
+    initial.write_bytes(np.array([44, *range(11), 44], "<i4").tobytes())
+    assert "no white noise of GRAFIC" in refusal(lambda: read_white_noise(initial))
+    np.save(tmp_path / "whole.npy", np.arange(8**3).reshape(8, 8, 8))
+    assert "holds int64" in refusal(lambda: read_white_noise(tmp_path / "whole.npy"))
+    np.save(tmp_path / "density.npy", 50 * PHASES.field(8))
+    line = refusal(lambda: read_white_noise(tmp_path / "density.npy"))
+    assert "density.npy" in line and "unit variance" in line
+    assert "does not exist" in refusal(lambda: read_white_noise(tmp_path / "none.npy"))
+    assert "is written as .npy" in refusal(lambda: write_white_noise(PHASES, tmp_path / "a.txt", 8))
+    assert "give 1 or -1" in refusal(lambda: write_white_noise(PHASES, tmp_path / "a.npy", 8, 2))
+    assert not (tmp_path / "a.npy").exists()
