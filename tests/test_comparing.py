@@ -26,7 +26,7 @@ def nets(tmp_path_factory) -> dict[str, str]:
     paths = {}
     for name, levels in (("deep", 5), ("shallow", 3)):
         arguments = {"channels": 1, "levels": levels}
-        card = ModelCard("vnet", arguments, "growth", "displacement", (1, 1), (1.9, 2.0), (0.1, 0.5))
+        card = ModelCard("vnet", arguments, "deoliveira2020", {}, (1, 1), (1.9, 2.0), (0.1, 0.5))
         paths[name] = str(tmp_path_factory.mktemp("nets") / f"{name}.safetensors")
         save(VNet(**arguments).eval(), paths[name], card)
     return paths

@@ -20,9 +20,7 @@ from zeldo.networks.card import ModelCard
 from zeldo.networks.vnet import VNet
 from zeldo.networks.weights import load, save
 
-CARD = ModelCard(
-    "vnet", {"channels": 4, "levels": 3}, "growth", "displacement", (0, 0), (1.9, 2.0), (0.1, 0.5)
-)
+CARD = ModelCard("vnet", {"channels": 4, "levels": 3}, "deoliveira2020", {}, (0, 0), (1.9, 2.0), (0.1, 0.5))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +63,7 @@ def test_outside_the_range_of_the_card_is_refused_unless_extrapolated_and_record
 def test_velocities_come_from_a_network_of_their_own(ics, tmp_path):
     """Of zeros, each returns linear theory: Zel'dovich's displacement and velocity."""
     of_psi = weights(tmp_path / "d.safetensors", zero=True)
-    of_vel = weights(tmp_path / "v.safetensors", zero=True, quantity="velocity")
+    of_vel = weights(tmp_path / "v.safetensors", zero=True, options={"quantity": "velocity"})
     calls = []
     chosen = engine(of_psi, velocity=of_vel)
     (out,) = chosen.run(ics, [0.0], lambda done, total, text: calls.append((done, total)))
@@ -78,7 +76,7 @@ def test_velocities_come_from_a_network_of_their_own(ics, tmp_path):
 
 def test_networks_of_the_wrong_quantity_are_refused(ics, tmp_path):
     of_psi = weights(tmp_path / "d.safetensors")
-    of_vel = weights(tmp_path / "v.safetensors", quantity="velocity")
+    of_vel = weights(tmp_path / "v.safetensors", options={"quantity": "velocity"})
     with pytest.raises(InputError, match="velocities alone"):
         list(engine(of_vel).run(ics, [0.0]))
     with pytest.raises(InputError, match="displacement by its model card, not velocity"):

@@ -1,5 +1,6 @@
 """An engine that somebody else wrote, outside the package: it runs and compares like zeldo's own."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def package(tmp_path, monkeypatch, clean):
         (folder / "entry_points.txt").write_text("[zeldo.engines]\n" + "\n".join(entries) + "\n")
         (tmp_path / f"{name}.py").write_text(code)
         monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.invalidate_caches()  # of the directory, too young for its time stamp to tell
         registry._installed.cache_clear()
 
     yield install

@@ -14,6 +14,7 @@ from zeldo.errors import InputError
 from zeldo.networks import field
 from zeldo.networks.card import ModelCard, public_card
 from zeldo.networks.styled import StyledVNet, displacement_and_rate
+from zeldo.networks.tasks import units
 from zeldo.networks.vnet import VNet
 
 COSMOLOGY = Cosmology(omega_m=0.25, omega_b=0.04, h=0.7, n_s=0.96, sigma_8=0.8)
@@ -48,16 +49,18 @@ def predict(net, redshift=0.0, **options):
 
 
 def test_growth_is_that_of_matter_and_lambda():
-    """Heath's integral, and f against a difference of ln D."""
-    for omega_m in (0.1, 0.31, 0.5):
+    """Heath's integral, f against a difference of ln D, and the unit that the styled networks were published with."""
+    for omega_m in (0.02, 0.1, 0.31, 0.5):
+        cosmology = units.lcdm(omega_m)
         hubble = lambda a, om=omega_m: np.sqrt(om / a**3 + 1 - om)  # noqa: E731
         grown = lambda a, h=hubble: h(a) * quad(lambda b: (b * h(b)) ** -3, 0, a)[0]  # noqa: E731
         for z in (0.0, 0.5, 3.0):
-            assert field.growth_lcdm(omega_m, z) == pytest.approx(grown(1 / (1 + z)) / grown(1), rel=1e-6)
+            assert units.growth_factor(cosmology, z) == pytest.approx(grown(1 / (1 + z)) / grown(1), rel=1e-6)
             h, a = 1e-4, 1 / (1 + z)
-            up, down = (np.log(field.growth_lcdm(omega_m, 1 / (a * np.exp(s)) - 1)) for s in (h, -h))
-            assert field.growth_rate_lcdm(omega_m, z) == pytest.approx((up - down) / (2 * h), rel=1e-6)
-    assert 600 * field.growth_rate_lcdm(0.31, 0) == pytest.approx(313.4221, abs=1e-4)
+            up, down = (np.log(units.growth_factor(cosmology, 1 / (a * np.exp(s)) - 1)) for s in (h, -h))
+            flow = 100 * a * hubble(a) * (up - down) / (2 * h)
+            assert units.hubble_flow(cosmology, z) == pytest.approx(flow, rel=1e-6)
+    assert 6 * units.hubble_flow(units.REFERENCE, 0) == pytest.approx(313.4221, abs=1e-4)
 
 
 @pytest.mark.parametrize(("styles", "z"), [(0, 0.0), (0, 1.0), (1, 0.0), (2, 0.0), (2, 1.0)])
@@ -91,7 +94,7 @@ def test_the_network_is_called_in_its_units(styles, z):
         "styled vnet" if styles else "vnet", {"styles": styles} if styles else ARGUMENTS, None
     )
     x = torch.from_numpy(psi_lin())[None]
-    d = field.growth_lcdm(om, z)
+    d = units.growth_factor(units.lcdm(om), z)
     with torch.no_grad():
         if styles == 0:
             expected = 6 * net(x / 6, periodic=True)[0]
@@ -117,9 +120,8 @@ def test_units_are_those_of_the_reference_cosmology_whatever_the_cosmology_is(st
     net.card = public_card(
         "styled vnet" if styles else "vnet", {"styles": styles} if styles else ARGUMENTS, quantity
     )
-    linear, unit = field.growth_lcdm(om, z), 6 * field.growth_lcdm(0.31, z)
-    if quantity == "velocity":
-        linear, unit = field.velocity_factor(om, z), 6 * field.velocity_factor(0.31, z)
+    factor = units.growth_factor if quantity == "displacement" else units.velocity_factor
+    linear, unit = factor(units.lcdm(om), z), 6 * factor(units.REFERENCE, z)
     x = torch.from_numpy(psi_lin())[None] * linear / unit
     with torch.no_grad():
         style = (torch.tensor([5 * (om - 0.3)]),) if styles else ()
@@ -171,8 +173,8 @@ def test_velocities_from_a_derivative_are_as_good_as_float32_where_bfloat16_is_n
     net = StyledVNet(2, styles=2).eval()
     net.load_state_dict(draw(shapes_b(2, 2)))
     net.card = public_card("styled vnet", {"styles": 2}, None)
-    rate = field.velocity_factor(COSMOLOGY.omega_m, 0.5)
-    d = field.growth_lcdm(COSMOLOGY.omega_m, 0.5)
+    rate = units.velocity_factor(COSMOLOGY, 0.5)
+    d = units.growth_factor(COSMOLOGY, 0.5)
     x = torch.from_numpy(psi_lin())[None] / 6
     expected = 6 * rate * displacement_and_rate(net, x, COSMOLOGY.omega_m, d, periodic=True)[1][0].numpy()
     assert np.abs(predict(net, 0.5).vel - expected).max() < 1e-4 * np.abs(expected).max()
@@ -200,14 +202,33 @@ def test_fields_with_nan_and_networks_without_card_are_refused():
 def test_the_card_survives_its_dictionary():
     card = identity().card
     assert type(card).from_dict(card.to_dict()) == card
-    with pytest.raises(InputError, match="did you mean 'growth'"):
-        dataclasses.replace(card, normalisation="grwth")
+    with pytest.raises(InputError, match="did you mean 'deoliveira2020'"):
+        dataclasses.replace(card, task="deoliveira")
+    with pytest.raises(InputError, match=r"no option 'quanity'.*did you mean 'quantity'"):
+        dataclasses.replace(card, options={"quanity": "velocity"})
 
 
-@pytest.mark.parametrize("wrong", ["style", "style and growth"])
-def test_a_card_whose_normalisation_needs_other_styles_is_refused(wrong):
+@pytest.mark.parametrize(
+    ("normalisation", "styles", "quantity"),
+    [
+        (None, 0, "velocity"),
+        ("style", 1, "displacement"),
+        ("style and growth", 2, "displacement and velocity"),
+    ],
+)
+def test_a_card_of_format_1_names_its_task_by_the_normalisation(normalisation, styles, quantity):
+    card = identity(styles, quantity).card
+    old = {key: value for key, value in card.to_dict().items() if key not in ("task", "options")}
+    old |= {"normalisation": normalisation or "growth", "quantity": quantity}
+    assert ModelCard.from_dict(old) == card
+    with pytest.raises(InputError, match="normalisation 'grwth' is not known"):
+        ModelCard.from_dict(old | {"normalisation": "grwth"})
+
+
+@pytest.mark.parametrize("wrong", ["jamieson2022", "jamieson2024", "correction"])
+def test_a_card_whose_task_needs_other_styles_is_refused(wrong):
     ranges = {"redshift": (0, 0), "spacing": (1.9, 2.0), "omega_m": (0.1, 0.5)}
-    with pytest.raises(InputError, match=r"a vnet of 0 styles .* give 'growth'"):
-        ModelCard("vnet", {"channels": 4}, wrong, "displacement", **ranges)
-    with pytest.raises(InputError, match=r"of 2 styles .* give 'style and growth'"):
-        ModelCard("styled vnet", {"channels": 4, "styles": 2}, "growth", "displacement", **ranges)
+    with pytest.raises(InputError, match=rf"a vnet of 0 styles cannot have the task '{wrong}'"):
+        ModelCard("vnet", {"channels": 4}, wrong, {}, **ranges)
+    with pytest.raises(InputError, match=r"of 2 styles .* 'deoliveira2020', which tells it 0"):
+        ModelCard("styled vnet", {"channels": 4, "styles": 2}, "deoliveira2020", {}, **ranges)

@@ -31,7 +31,7 @@ def same(net, state):
 
 def card(**changes):
     arguments = {"channels": 2, "levels": 3, "in_channels": 3, "out_channels": 3}
-    first = ModelCard("vnet", arguments, "growth", "displacement", (0, 0), (1.9, 2.0), (0.1, 0.5), "a note")
+    first = ModelCard("vnet", arguments, "deoliveira2020", {}, (0, 0), (1.9, 2.0), (0.1, 0.5), "a note")
     return dataclasses.replace(first, **changes)
 
 
@@ -69,7 +69,7 @@ def test_a_vnet_of_map2map_loads_unchanged(tmp_path, prefix, whole_state):
     assert isinstance(net, VNet)
     assert not net.training
     assert same(net, state)
-    assert net.card.normalisation == "growth"
+    assert net.card.task == "deoliveira2020"
     x = torch.randn(1, 3, 44, 44, 44)
     with torch.no_grad():
         assert torch.allclose(net(x), plain_a(state, x), rtol=1e-4, atol=1e-5)
@@ -82,7 +82,7 @@ def test_a_styled_network_loads_unchanged(tmp_path, quantity):
     net = load(tmp_path / "params.pt", quantity=quantity)
     assert isinstance(net, StyledVNet)
     assert same(net, state)
-    assert (net.card.normalisation, net.card.quantity) == ("style", quantity or "displacement")
+    assert (net.card.task, net.card.quantity) == ("jamieson2022", quantity or "displacement")
 
 
 def test_a_plain_npz_of_names_and_arrays_loads(tmp_path):
@@ -143,7 +143,7 @@ def test_the_emulator_with_redshift_loads_from_its_pickle(tmp_path, fake_jax, le
     net = load(path)
     assert isinstance(net, StyledVNet)
     assert net.styles == 2
-    assert net.card.normalisation == "style and growth"
+    assert net.card.task == "jamieson2024"
     if leaves != "jax":
         return
     x, style = torch.randn(1, 3, 104, 104, 104), torch.tensor([0.2, -0.4])

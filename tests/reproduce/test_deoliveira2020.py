@@ -32,7 +32,7 @@ def weights(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "net.safetensors"
     ranges = {"redshift": (0, 0), "spacing": (paper.SPACING, paper.SPACING), "omega_m": (0.3175, 0.3175)}
-    save(VNet(channels=4), path, ModelCard("vnet", {"channels": 4}, "growth", "displacement", **ranges))
+    save(VNet(channels=4), path, ModelCard("vnet", {"channels": 4}, "deoliveira2020", {}, **ranges))
     return path
 
 

@@ -35,7 +35,7 @@ def test_the_configurations_of_the_repository_are_valid(path, tmp_path):
 def test_the_paper_s_recipe_is_in_its_file():
     config = load(CONFIGS / "vnet_paper.toml", TrainConfig)
     option = config.optimizer
-    assert (config.network.channels, config.network.levels, config.loss_weight) == (64, 3, 3.0)
+    assert (config.network.channels, config.network.levels, config.task.make().loss_weight) == (64, 3, 3.0)
     assert (option.rate, option.betas, option.schedule) == (1e-4, (0.9, 0.999), "plateau")
     assert (option.factor, option.patience, config.data.crop) == (0.5, 3, 128)
 
@@ -48,10 +48,16 @@ def test_overrides_reach_into_tables():
     assert TRAIN["data"] == {"store": "s.zarr"}
 
 
-@pytest.mark.parametrize("dotted", ["output.x", "output.x.y", "loss_weight.x"])
+def test_a_configuration_from_before_there_were_tasks_says_the_same():
+    old = load(TRAIN | {"loss_weight": 1.0, "data": {"store": "s", "redshift": 0.5}}, TrainConfig)
+    new = {"task": {"loss_weight": 1.0}, "data": {"store": "s", "redshifts": [0.5]}}
+    assert old == load(TRAIN | new, TrainConfig)
+
+
+@pytest.mark.parametrize("dotted", ["output.x", "output.x.y", "epochs.x"])
 def test_a_value_is_no_table_to_reach_into(dotted):
     with pytest.raises(InputError, match=f"{dotted} cannot be set: {dotted.split('.')[0]} = .* is no table"):
-        load(TRAIN | {"loss_weight": 2.0}, TrainConfig, {dotted: 3})
+        load(TRAIN | {"epochs": 2}, TrainConfig, {dotted: 3})
 
 
 @pytest.mark.parametrize(
@@ -70,6 +76,13 @@ def test_a_value_is_no_table_to_reach_into(dotted):
         (TrainConfig, {"data": {"store": "a", "background": True}}, "background needs dataset"),
         (TrainConfig, {"optimizer": {"schedule": "linear"}}, "'plateau' or 'cosine'"),
         (TrainConfig, {"output": None}, "output"),
+        (TrainConfig, {"task": {"name": "deoliviera2020"}}, r"\[task\]: .*did you mean 'deoliveira2020'"),
+        (TrainConfig, {"task": {"loss_wight": 1}}, r"\[task\]: .*did you mean 'loss_weight'"),
+        (TrainConfig, {"task": {"loss_weight": -1}}, r"\[task\]: loss_weight = -1 is not allowed"),
+        (TrainConfig, {"loss_weight": 1, "task": {"loss_weight": 1}}, "are one setting"),
+        (TrainConfig, {"data": {"store": "a", "redshift": 0, "redshifts": [1]}}, "are one setting"),
+        (TrainConfig, {"data": {"store": "a", "redshifts": [-1]}}, "redshifts must be numbers"),
+        (TrainConfig, {"network": {"name": "vent"}}, "did you mean 'vnet'"),
         (TrainConfig, {"network": {"levels": 9}}, "network.levels = 9 is not allowed"),
         (TrainConfig, {"range_omega_m": [0.5, 0.1]}, "range_omega_m = .*the lowest and the highest"),
         (TrainConfig, {"range_sigma_8": [1.1, 0.5]}, "range_sigma_8 = .*the lowest and the highest sigma_8"),

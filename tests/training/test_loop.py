@@ -19,13 +19,14 @@ from zeldo.errors import DamagedFileError, InputError
 from zeldo.files import write
 from zeldo.initial.linear import initial_conditions
 from zeldo.measuring.energy import Used
+from zeldo.networks.tasks import make_task
 from zeldo.networks.weights import load as load_network
 from zeldo.training.checkpoint import load_checkpoint
 from zeldo.training.config import DataConfig, TrainConfig
 from zeldo.training.export import model_card
 from zeldo.training.loop import train
-from zeldo.training.losses import paper_loss
-from zeldo.training.pairs import Pairs
+from zeldo.training.sample import collate
+from zeldo.training.samples import Samples
 from zeldo.training.state import State
 
 
@@ -47,19 +48,17 @@ def same(a, b):
 @pytest.fixture(scope="module")
 def linear_errors(store):
     """Losses of linear theory, one for each box to validate with."""
-    pairs = Pairs(DataConfig(store=store.path))
-    linear = [pairs.get(name) for name in pairs.names("validation")]
-    return [
-        paper_loss(torch.from_numpy(p.linear)[None], torch.from_numpy(p.target)[None], p.spacing)
-        for p in linear
-    ]
+    task = make_task("deoliveira2020")
+    samples = Samples(DataConfig(store=store.path), task)
+    batches = [collate([samples.get(key)], torch.device("cpu")) for key in samples.keys("validation")]
+    return [task.loss(batch.inputs, batch) for batch in batches]
 
 
 def test_a_training_beats_linear_theory_on_boxes_it_has_not_seen(config, linear_errors):
     config |= {"epochs": 12, "optimizer": {"rate": 3e-3, "schedule": "cosine"}}
     last = train(config).history[-1]["validation"]
     assert last["loss"] < np.mean([error.total for error in linear_errors]) - 0.5
-    assert last["l_psi"] < 0.9 * np.mean([error.psi for error in linear_errors])
+    assert last["l_psi"] < 0.9 * np.mean([error.parts["l_psi"] for error in linear_errors])
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
@@ -76,19 +75,18 @@ def test_a_resumed_training_equals_the_uninterrupted_one_to_the_bit(config, tmp_
 
 
 def test_a_network_begins_as_linear_theory(config):
-    from zeldo.networks.vnet import VNet
-    from zeldo.training.trainer import start_linear
+    from zeldo.training.players import make_network
 
-    net = VNet(4, 2)
+    option, task = load_config(config, TrainConfig).network, make_task("deoliveira2020")
     x = torch.randn(1, 3, 8, 8, 8)
-    assert not torch.equal(net(x, periodic=True), x)
-    start_linear(net)
-    torch.testing.assert_close(net(x, periodic=True), x)
+    torch.testing.assert_close(make_network(option, task)(x, periodic=True), x)
+    other = make_network(option.model_copy(update={"start_linear": False}), task)
+    assert (other(x, periodic=True) - x).abs().max() > 0.01
 
 
 def test_another_seed_gives_another_network(config, tmp_path):
     one, other = train(config), train(config | {"output": tmp_path / "other", "seed": 2})
-    assert not same(weights(one)["model"], weights(other)["model"])
+    assert not same(weights(one)["players"], weights(other)["players"])
 
 
 def test_a_signal_saves_and_says_where_it_stopped(config):
@@ -154,7 +152,7 @@ def test_the_precision_is_that_of_the_hardware_where_it_is_left_open(config, mon
 
 def test_a_training_that_goes_on_with_another_weight_of_the_loss_is_judged_anew(config):
     first = train(config)
-    again = train(config | {"epochs": 3, "loss_weight": 0.0})
+    again = train(config | {"epochs": 3, "task": {"loss_weight": 0.0}})
     assert again.best == again.history[-1]["validation"]["loss"] != first.best
     assert again.best_epoch == 3
     story = json.loads(again.weights.with_suffix(".json").read_text())
@@ -233,7 +231,7 @@ def test_energy_of_a_part_of_a_training_says_of_which(config):
     state.seconds = 9000.0
     state.add_energy(120.0)
     facts |= {"hours": 2.5, **state.energy("by hand")}
-    card = model_card(load_config(config, TrainConfig), facts)
+    card = model_card(load_config(config, TrainConfig), make_task("deoliveira2020"), facts)
     assert "2.50 hours on CPU, 1 threads, 0.12 kWh in 1.50 of them. Adam" in card.training
 
 
@@ -264,20 +262,21 @@ def test_tensorboard_gets_curves_and_pictures(config):
     assert len(events.Scalars("train/loss")) == 8
     assert [e.step for e in events.Scalars("validation/loss")] == [4, 8]
     assert "density transfer/k=0.3" in tags["scalars"]
-    assert "density: linear, network, N-body" in tags["images"]
+    assert "density: input, network, N-body" in tags["images"]
 
 
 def test_snapshot_files_give_the_same_pairs_as_the_store(config, store, tmp_path):
     snap = store.snapshot("s100")
     write(snap, tmp_path / "s100.npz")
-    linear = Pairs(DataConfig(store=store.path)).get("s100").linear
+    task = make_task("deoliveira2020")
+    linear = 6 * Samples(DataConfig(store=store.path), task).get(("s100", 0.0)).inputs
     d1 = float(growth(snap.cosmology).d1(0.25))
     write(replace(snap, psi=linear * d1, redshift=3.0), tmp_path / "linear.npz")
     files = DataConfig(snapshots=[{"path": tmp_path / "s100.npz", "linear": tmp_path / "linear.npz"}])
-    pairs = Pairs(files)
-    got = pairs.get(pairs.names("train")[0])
-    np.testing.assert_allclose(got.linear, linear, atol=2e-5)
-    np.testing.assert_array_equal(got.target, snap.psi)
+    samples = Samples(files, task)
+    got = samples.get(samples.keys("train")[0])
+    np.testing.assert_allclose(6 * got.inputs, linear, atol=2e-5)
+    np.testing.assert_array_equal(got.psi, snap.psi)
 
 
 def test_the_best_network_is_left_with_its_card(config):
@@ -289,7 +288,7 @@ def test_the_best_network_is_left_with_its_card(config):
     for name, value in net.state_dict().items():
         torch.testing.assert_close(value, best[name], rtol=1e-3, atol=1e-6)  # kernels in half precision
     card = net.card
-    assert (card.normalisation, card.spacing, card.redshift) == ("growth", (4.0, 4.0), (0.0, 0.0))
+    assert (card.task, card.spacing, card.redshift) == ("deoliveira2020", (4.0, 4.0), (0.0, 0.0))
     assert card.omega_m == (0.2, 0.4)
     assert card.sigma_8 == (0.834, 0.834)  # of the runs
     for words in (
@@ -375,13 +374,18 @@ def test_a_snapshot_of_flipped_phases_is_paired_with_its_own_linear_field(tmp_pa
     ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, **drawn)
     (snap,) = Zeldovich().run(ics, [0.0])
     write(snap, tmp_path / "flipped.npz")
-    pair = Pairs(DataConfig(snapshots=[{"path": tmp_path / "flipped.npz"}])).get(
-        str(tmp_path / "flipped.npz")
-    )
-    np.testing.assert_allclose(pair.linear, pair.target, atol=1e-4)
+    got = only(DataConfig(snapshots=[{"path": tmp_path / "flipped.npz"}]))
+    np.testing.assert_allclose(6 * got.inputs, got.psi, atol=1e-4)
     write(replace(snap, power="table.txt"), tmp_path / "table.npz")
     with pytest.raises(InputError, match=r"power spectrum of table\.txt: give its initial conditions"):
-        Pairs(DataConfig(snapshots=[{"path": tmp_path / "table.npz"}])).get(str(tmp_path / "table.npz"))
+        only(DataConfig(snapshots=[{"path": tmp_path / "table.npz"}]))
+
+
+def only(data):
+    """The one sample of a configuration."""
+    samples = Samples(data, make_task("deoliveira2020"))
+    (key,) = samples.keys("train")
+    return samples.get(key)
 
 
 def test_a_target_of_another_seed_is_found_out(store, tmp_path):
@@ -389,4 +393,4 @@ def test_a_target_of_another_seed_is_found_out(store, tmp_path):
         write(store.snapshot(run), tmp_path / f"{run}.npz")
     mixed = DataConfig(snapshots=[{"path": tmp_path / "s100.npz", "linear": tmp_path / "s101.npz"}])
     with pytest.raises(InputError, match="correlate by"):
-        Pairs(mixed).get(str(tmp_path / "s100.npz"))
+        only(mixed)

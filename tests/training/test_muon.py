@@ -1,14 +1,15 @@
-"""Muon: steps of kernels with all singular values alike, Adam for all else."""
+"""Muon: steps of kernels with all singular values alike."""
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeldo.networks.vnet import VNet
 from zeldo.training.muon import RMS, Muon, orthogonalised, split
 
 
+@settings(deadline=None)  # no timed tests
 @given(
     rows=st.integers(1, 24), columns=st.integers(1, 24), scale=st.floats(1e-8, 1e8), seed=st.integers(0, 99)
 )
@@ -37,27 +38,6 @@ def test_every_parameter_of_the_network_is_in_one_of_two_lists():
     }
 
 
-def test_what_is_no_kernel_steps_as_adam_does():
-    torch.manual_seed(0)
-    start = torch.nn.Linear(5, 7)
-    one, other = (torch.nn.Linear(5, 7) for _ in range(2))
-    x = torch.randn(16, 5)
-    found = []
-    for net, make in (
-        (one, lambda net: Muon(net, 1e-2)),
-        (other, lambda net: torch.optim.Adam(net.parameters(), 1e-2)),
-    ):
-        net.load_state_dict(start.state_dict())
-        optimizer = make(net)
-        for _ in range(5):
-            optimizer.zero_grad()
-            net(x).square().sum().backward()
-            optimizer.step()
-        found.append([p.detach().clone() for p in net.parameters()])
-    for a, b in zip(*found, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
-
-
 @pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels last"])
 def test_the_first_step_of_a_kernel_is_its_gradient_with_singular_values_alike(last):
     torch.manual_seed(0)
@@ -67,7 +47,7 @@ def test_the_first_step_of_a_kernel_is_its_gradient_with_singular_values_alike(l
     before = net.weight.detach().clone()
     net(torch.randn(1, 8, 6, 6, 6)).square().sum().backward()
     u, _, v = torch.linalg.svd(net.weight.grad.reshape(6, -1), full_matrices=False)
-    Muon(net, 0.1).step()
+    Muon([net.weight], 0.1).step()
     step = (before - net.weight).detach().reshape(6, -1) / (0.1 * RMS * (8 * 27) ** 0.5)
     turned = u.T @ step @ v.T
     assert turned.diagonal().min() > 0.5
@@ -76,10 +56,10 @@ def test_the_first_step_of_a_kernel_is_its_gradient_with_singular_values_alike(l
 
 
 def test_weight_decay_shrinks_what_has_no_gradient_to_follow():
-    net = torch.nn.Conv3d(4, 4, 1)
+    net = torch.nn.Conv3d(4, 4, 1, bias=False)
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
     for p in net.parameters():
         p.grad = torch.zeros_like(p)
-    Muon(net, 0.1, weight_decay=0.5).step()
+    Muon(net.parameters(), 0.1, weight_decay=0.5).step()
     for name, p in net.named_parameters():
         torch.testing.assert_close(p.detach(), 0.95 * before[name])

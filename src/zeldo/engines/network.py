@@ -14,7 +14,6 @@ from zeldo.engines.checks import check_whole
 from zeldo.engines.registry import register
 from zeldo.errors import InputError
 from zeldo.initial.conditions import MAX_N, InitialConditions
-from zeldo.initial.lpt import linear_displacement
 from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
@@ -85,7 +84,13 @@ class Network(Engine):
 
         path = self.path
         nets = [load(path)]
-        quantity = nets[0].card.quantity  # type: ignore[union-attr]
+        card = nets[0].card
+        assert card is not None  # every loaded network has one
+        quantity = card.quantity
+        if card.make_task().dynamics is not None:
+            raise InputError(
+                f"{path} corrects an engine ({card.task}): give it as engine, not as weights of {self.name}"
+            )
         if quantity == "velocity":
             raise InputError(f"{path} predicts velocities alone: an engine needs a network of displacements")
         if self.velocity is not None:
@@ -93,13 +98,13 @@ class Network(Engine):
                 raise InputError(f"{path} predicts velocities too: leave velocity = {self.velocity} out")
             nets.append(load(Path(self.velocity), quantity="velocity"))
         weights = self.weights_hash
-        psi_lin = linear_displacement(ics)
+        fields = card.make_task().fields(ics)
         total = len(nets) * len(redshifts)
         for count, z in enumerate(redshifts):
             made = [
                 predict(
                     net,
-                    psi_lin,
+                    fields,
                     ics.cosmology,
                     z,
                     spacing=ics.spacing,

@@ -32,6 +32,11 @@ BUILT_IN = tuple(
         "vnet": "network:Network",
     }.items()
 )
+# classes for files of weights, by what the task of the network names
+FOR_WEIGHTS = {
+    "vnet": BUILT_IN[-1],
+    "emulator": EntryPoint("emulator", "zeldo.engines.emulator:Emulator", GROUP),
+}
 _registered: dict[str, type[Engine]] = {}
 
 E = TypeVar("E", bound=type[Engine])
@@ -72,18 +77,29 @@ def engine_class(name: str) -> type[Engine]:
         Where there is none of that name, or its package cannot be loaded.
     """
     if name.lower().endswith(WEIGHTS):
-        name = "vnet"
+        return _class_for(name)
+    sources = _offered().get(name, [])
+    if len(sources) > 1:  # whether or not one of them is loaded already
+        offers = " and ".join(source.value for source in sources)
+        raise InputError(f"engine {name} is offered twice, by {offers}: uninstall the package of one")
     if name in _registered:
         return _registered[name]
-    sources = _offered().get(name, [])
     if not sources:
         raise InputError(
             f"engine {name!r} is not known: choose one of {', '.join(names())}{nearest(name, names())}"
         )
-    if len(sources) > 1:
-        offers = " and ".join(source.value for source in sources)
-        raise InputError(f"engine {name} is offered twice, by {offers}: uninstall the package of one")
     return _load(sources[0])
+
+
+def _class_for(path: str) -> type[Engine]:
+    """The class of engine that a file of weights is for; that of public checkpoints where it does not tell."""
+    name = "vnet"
+    if path.lower().endswith(".safetensors"):
+        from zeldo.networks.weights import read_card
+
+        card = read_card(path)
+        name = name if card is None else card.make_task().engine_class
+    return FOR_WEIGHTS[name].load() if name in FOR_WEIGHTS else engine_class(name)
 
 
 def engine(name: str, **options: Any) -> Engine:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import InputError, nearest
+from zeldo.errors import InputError
+from zeldo.networks.architectures import architecture
+from zeldo.networks.tasks import make_task
 
-# How fields are normalised, and what the network is told (`networks.field` carries each of them out), by the
-# number of styles that it is told.
-NORMALISATIONS = (
-    "growth",  # fields over 6 D(z) Mpc/h (velocity: times H f / (1 + z)) of flat LCDM with omega_m = 0.31
-    "style",  # today; fields over 6 Mpc/h (velocity: times 100 f(0.31)); style 5 (omega_m - 0.3)
-    "style and growth",  # input D psi_lin / 6, output times 6, velocity by the derivative; styles also D - 1
-)
-QUANTITIES = ("displacement", "velocity", "displacement and velocity")
-ARCHITECTURES = ("vnet", "styled vnet")
+if TYPE_CHECKING:
+    from zeldo.networks.tasks.base import Task
+
+# tasks of public checkpoints, by the number of styles that the network is told
+PUBLIC_TASKS = ("deoliveira2020", "jamieson2022", "jamieson2024")
+# how cards of format 1 named them
+NORMALISATIONS = dict(zip(("growth", "style", "style and growth"), PUBLIC_TASKS, strict=True))
 _REMEDY = "choose a value inside, or allow it with extrapolate=True"
 
 
@@ -26,16 +26,29 @@ _REMEDY = "choose a value inside, or allow it with extrapolate=True"
 class ModelCard:
     """What a network is and where it may be used.
 
-    architecture, arguments: of the module's constructor. normalisation: one of `NORMALISATIONS`; quantity:
-    one of `QUANTITIES`. redshift, spacing (of the lattice, Mpc/h), omega_m, sigma_8 (None: any): the ranges it may
-    be used in. training: a note on data, seeds, steps, hours, device. accuracy: measured numbers, by name.
-    Raises `InputError` for an unknown name or a range that is none.
+    Parameters
+    ----------
+    architecture, arguments:
+        The network's class, by its name, and the arguments of its constructor.
+    task, options:
+        What it is for: a task of `networks.tasks` by its name, and the task's options.
+    redshift, spacing, omega_m, sigma_8:
+        The ranges it may be used in; spacing of the lattice in Mpc/h, sigma_8 None for any.
+    training:
+        A note on data, seeds, steps, hours, device.
+    accuracy:
+        Measured numbers, by name.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, a task that the network does not fit, or a range that is none.
     """
 
     architecture: str
     arguments: Mapping[str, int]
-    normalisation: str
-    quantity: str
+    task: str
+    options: Mapping[str, Any]
     redshift: tuple[float, float]
     spacing: tuple[float, float]
     omega_m: tuple[float, float]
@@ -44,17 +57,7 @@ class ModelCard:
     sigma_8: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("architecture", ARCHITECTURES),
-            ("normalisation", NORMALISATIONS),
-            ("quantity", QUANTITIES),
-        ):
-            value = getattr(self, name)
-            if value not in allowed:
-                raise InputError(
-                    f"{name} {value!r} is not known: choose one of {', '.join(allowed)}"
-                    f"{nearest(str(value), allowed)}"
-                )
+        architecture(self.architecture)
         for name in ("redshift", "spacing", "omega_m", *(["sigma_8"] if self.sigma_8 is not None else [])):
             try:
                 low, high = (float(value) for value in getattr(self, name))
@@ -64,13 +67,24 @@ class ModelCard:
                 raise InputError(f"{name} = {getattr(self, name)!r} is no range: give (lowest, highest)")
             object.__setattr__(self, name, (low, high))
         object.__setattr__(self, "arguments", {str(k): int(v) for k, v in self.arguments.items()})
-        styles = self.arguments.get("styles", 1) if self.architecture == "styled vnet" else 0
-        if styles < len(NORMALISATIONS) and self.normalisation != NORMALISATIONS[styles]:
+        task = self.make_task()
+        object.__setattr__(self, "options", task.options())
+        styles = self.arguments.get("styles", 1 if self.architecture == "styled vnet" else 0)
+        if styles != task.styles:
             raise InputError(
-                f"a {self.architecture} of {styles} styles cannot have the normalisation {self.normalisation!r}: "
-                f"give {NORMALISATIONS[styles]!r}"
+                f"a {self.architecture} of {styles} styles cannot have the task {self.task!r}, which tells it "
+                f"{task.styles}: change one of them"
             )
         object.__setattr__(self, "accuracy", dict(self.accuracy))
+
+    def make_task(self) -> Task:
+        """What the network is for."""
+        return make_task(self.task, **self.options)
+
+    @property
+    def quantity(self) -> str:
+        """What the network predicts, in words."""
+        return self.make_task().quantity
 
     def check_range(self, cosmology: Cosmology, *, redshift: float, spacing: float) -> None:
         """Raise `InputError` for what is outside the card's ranges, or another dark energy than the network knows."""
@@ -97,6 +111,13 @@ class ModelCard:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> ModelCard:
         """The card of `to_dict`. Raises `InputError` for missing or unknown entries."""
+        content = dict(content)
+        if "normalisation" in content and "quantity" in content:  # of format 1
+            normalisation = content.pop("normalisation")
+            if normalisation not in NORMALISATIONS:
+                raise InputError(f"normalisation {normalisation!r} is not known: the file is damaged")
+            content["task"] = NORMALISATIONS[normalisation]
+            content["options"] = {"quantity": content.pop("quantity")}
         known = [each.name for each in fields(cls)]
         for name in content:
             if name not in known:
@@ -116,40 +137,33 @@ _OMEGA_M = (0.1, 0.5)
 _SIGMA_8 = (0.6, 1.0)
 
 
+_NOTES = {
+    "deoliveira2020": "as de Oliveira et al. 2020: 180 Quijote simulations of the fiducial cosmology",
+    "jamieson2022": "as Jamieson et al. 2022: Quijote simulations of the Latin hypercube, z = 0",
+    "jamieson2024": "as Jamieson et al. 2024: Quijote simulations of the Latin hypercube, z = 0 to 3",
+}
+
+
 def public_card(architecture: str, arguments: Mapping[str, int], quantity: str | None) -> ModelCard:
-    """The card of a published checkpoint, which carries none. quantity: "displacement" where not given."""
-    if architecture == "vnet":
-        return ModelCard(
-            architecture,
-            arguments,
-            "growth",
-            quantity or "displacement",
-            (0, 0),
-            _SPACING,
-            _OMEGA_M,
-            "imported; as de Oliveira et al. 2020: 180 Quijote simulations of the fiducial cosmology",
-            sigma_8=_SIGMA_8,
-        )
-    if arguments["styles"] == 2:
-        return ModelCard(
-            architecture,
-            arguments,
-            "style and growth",
-            quantity or "displacement and velocity",
-            (0, 3),
-            _SPACING,
-            _OMEGA_M,
-            "imported; as Jamieson et al. 2024: Quijote simulations of the Latin hypercube, z = 0 to 3",
-            sigma_8=_SIGMA_8,
-        )
+    """The card of a published checkpoint, which carries none.
+
+    Parameters
+    ----------
+    quantity:
+        What it predicts; None for what the task predicts where nobody says.
+    """
+    styles = 0 if architecture == "vnet" else arguments["styles"]
+    if styles >= len(PUBLIC_TASKS):
+        raise InputError(f"a network of {styles} styles is none that was published: give 1 or 2")
+    task = PUBLIC_TASKS[styles]
     return ModelCard(
         architecture,
         arguments,
-        "style",
-        quantity or "displacement",
-        (0, 0),
+        task,
+        {} if quantity is None else {"quantity": quantity},
+        (0, 3) if task == "jamieson2024" else (0, 0),
         _SPACING,
         _OMEGA_M,
-        "imported; as Jamieson et al. 2022: Quijote simulations of the Latin hypercube, z = 0",
+        f"imported; {_NOTES[task]}",
         sigma_8=_SIGMA_8,
     )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zeldo.errors import InputError
+from zeldo.networks.convolution import halved
 from zeldo.networks.layout import MARGIN, Layer, Layout
 from zeldo.networks.vnet import LayeredNet, activation, check_width
 from zeldo.networks.wrap import crop
@@ -70,9 +71,12 @@ class StyledConv(nn.Module):
         return kernel * torch.rsqrt((kernel * kernel).sum(axes, keepdim=True) + EPSILON)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        convolve = functional.conv_transpose3d if self.transposed else functional.conv3d
         kernel, bias = self.kernel(style).to(x.dtype), self.bias.to(x.dtype)
-        return convolve(x, kernel, bias, stride=self.stride)
+        if self.stride == 1:
+            return functional.conv3d(x, kernel, bias)
+        if self.transposed:
+            return functional.conv_transpose3d(x, kernel, bias, stride=2)
+        return halved(x, kernel, bias)
 
 
 class StyledBlock(nn.Module):

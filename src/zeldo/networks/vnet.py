@@ -6,13 +6,18 @@ each block's margin wrapped around, so that no halo is computed twice.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from zeldo.errors import InputError
-from zeldo.networks.card import ModelCard
+from zeldo.networks.convolution import convolution
 from zeldo.networks.layout import MARGIN, Layer, Layout
 from zeldo.networks.wrap import crop, wrap
+
+if TYPE_CHECKING:
+    from zeldo.networks.card import ModelCard
 
 SLOPE = 0.01  # of the leaky ReLU
 
@@ -81,10 +86,7 @@ class Resampling(nn.Module):
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
-        kind = nn.Conv3d if layer.kind == "down" else nn.ConvTranspose3d
-        self.convs = nn.Sequential(
-            kind(layer.inputs, layer.outputs, 2, stride=2), nn.BatchNorm3d(layer.outputs), activation()
-        )
+        self.convs = nn.Sequential(convolution(layer), nn.BatchNorm3d(layer.outputs), activation())
 
     def forward(self, x: Tensor) -> Tensor:
         return self.convs(x)
@@ -118,7 +120,11 @@ class LayeredNet(nn.Module):
         """Origins of crops must differ by multiples of this many cells."""
         return self.layout.stride
 
-    def follow(self, x: Tensor, periodic: bool, *args: Tensor) -> Tensor:
+    def last_convolutions(self) -> list[nn.Module]:
+        """Those whose sum is the network's output: where they are zero the network returns its input."""
+        raise InputError("this network cannot begin as its input: set network.start_linear to false")
+
+    def follow(self, x: Tensor, periodic: bool, *args: Tensor | None) -> Tensor:
         """Apply all layers, each with args, to (batch, channel, x, y, z), and add the input."""
         layout = self.layout
         layout.check(x.shape, self.in_channels, periodic=periodic)
@@ -167,3 +173,8 @@ class VNet(LayeredNet):
 
     def forward(self, x: Tensor, periodic: bool = False) -> Tensor:
         return self.follow(x, periodic)
+
+    def last_convolutions(self) -> list[nn.Module]:
+        block = self.get_submodule(self.layout.layers[-1].name)
+        convolutions = [layer for layer in block.convs if isinstance(layer, nn.Conv3d)]  # type: ignore[union-attr]
+        return [convolutions[-1], block.skip]  # type: ignore[list-item]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +18,13 @@ import torch
 
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files.atomic import writing
+from zeldo.networks.architectures import architecture
 from zeldo.networks.arrays import Arrays, read_arrays
 from zeldo.networks.card import ModelCard, public_card
-from zeldo.networks.styled import StyledVNet
-from zeldo.networks.vnet import LayeredNet, VNet
+from zeldo.networks.vnet import LayeredNet
 
-FORMAT_VERSION = 1
-CLASSES: dict[str, Callable[..., LayeredNet]] = {"vnet": VNet, "styled vnet": StyledVNet}
+FORMAT_VERSION = 2  # 1 named a normalisation where 2 names a task
+PUBLIC = ("vnet", "styled vnet")  # architectures of public checkpoints
 PREFIXES = ("module.", "params.")
 # sizes that tell in a tensor's shape which argument an axis follows; no one divides another
 MARKS = {"channels": 1009, "in_channels": 13, "out_channels": 11, "styles": 7}
@@ -57,6 +57,21 @@ def load(path: str | Path, *, quantity: str | None = None) -> LayeredNet:
     net.requires_grad_(True).eval()
     net.card = card
     return net
+
+
+def read_card(path: str | Path) -> ModelCard | None:
+    """The card of a file of zeldo's, without its weights; None for any other file.
+
+    Raises `DamagedFileError` for a card that cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError):
+        return None
+    return _read_card(metadata["zeldo"], path) if "zeldo" in metadata else None
 
 
 def save(net: LayeredNet, path: str | Path, card: ModelCard, *, half: bool = True) -> None:
@@ -126,9 +141,9 @@ def _read_card(header: str, path: str | Path) -> ModelCard:
         raise DamagedFileError(
             f"{path}: the header is no JSON with a model card: fetch the file again"
         ) from None
-    if version != FORMAT_VERSION:
+    if version not in range(1, FORMAT_VERSION + 1):
         raise InputError(
-            f"{path} has format version {version}, not {FORMAT_VERSION}: use the zeldo that wrote it"
+            f"{path} has format version {version}, not 1 to {FORMAT_VERSION}: use the zeldo that wrote it"
         )
     try:
         return ModelCard.from_dict(described)
@@ -138,7 +153,7 @@ def _read_card(header: str, path: str | Path) -> ModelCard:
 
 def _construct(card: ModelCard, path: str | Path) -> LayeredNet:
     try:
-        return CLASSES[card.architecture](**card.arguments)
+        return architecture(card.architecture)(**card.arguments)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # torch: too large for any memory
@@ -185,19 +200,19 @@ def _all_shapes() -> dict[tuple[str, int], dict[str, tuple[int, ...]]]:
     """Names and shapes of every network that zeldo knows, by architecture and levels; sizes are those of `MARKS`."""
     found = {}
     with torch.device("meta"):
-        for architecture, make in CLASSES.items():
-            marks = {k: v for k, v in MARKS.items() if k != "styles" or architecture == "styled vnet"}
+        for name in PUBLIC:
+            marks = {k: v for k, v in MARKS.items() if k != "styles" or name == "styled vnet"}
             for levels in LEVELS:
-                net = make(levels=levels, **marks)
-                found[architecture, levels] = {k: tuple(v.shape) for k, v in net.state_dict().items()}
+                net = architecture(name)(levels=levels, **marks)
+                found[name, levels] = {k: tuple(v.shape) for k, v in net.state_dict().items()}
     return found
 
 
 def _recognise(arrays: Arrays, path: str | Path) -> tuple[str, dict[str, int]]:
     """Architecture and constructor arguments: those that most names and shapes fit, for any one may be wrong."""
     known = _all_shapes()
-    architecture, levels = min(known, key=lambda each: len(known[each].keys() ^ arrays.keys()))
-    shapes = known[architecture, levels]
+    kind, levels = min(known, key=lambda each: len(known[each].keys() ^ arrays.keys()))
+    shapes = known[kind, levels]
     if not shapes.keys() & arrays.keys():
         example = next(iter(arrays), "nothing")
         raise InputError(f"{path} holds no network that zeldo knows (it begins with {example!r})")
@@ -216,11 +231,11 @@ def _recognise(arrays: Arrays, path: str | Path) -> tuple[str, dict[str, int]]:
     inputs, out = votes["in_channels"], arguments.get("out_channels", 0)
     if inputs and inputs[out] == max(inputs.values()):
         arguments["in_channels"] = out
-    needed = [name for name in MARKS if name != "styles" or architecture == "styled vnet"]
+    needed = [name for name in MARKS if name != "styles" or kind == "styled vnet"]
     missing = [name for name in needed if name not in arguments]
     if missing:
-        raise InputError(f"{path} does not tell {missing[0]}: it misses too much of a {architecture}")
-    return architecture, arguments
+        raise InputError(f"{path} does not tell {missing[0]}: it misses too much of a {kind}")
+    return kind, arguments
 
 
 def _match(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from zeldo.measuring.cost import measured
 from zeldo.measuring.energy import Meter
 from zeldo.particles.snapshot import Snapshot
 from zeldo.report.files import write_json
+from zeldo.reproduce.result import Panel, Reproduction
 from zeldo.reproduce.timing import Entry, TimingTable, paired_run, table_key
 from zeldo.reproduce.truth import NBody, ReferenceFile, Truth, nearest_file, reference_files
 from zeldo.statistics.comparison import Comparison, FieldComparison, Reference
@@ -42,28 +43,6 @@ SEEDS = (40001,)  # in no data set of configs/
 QUICK_N = 32
 FIELDS = ("density", "displacement")
 COLA = "10-step COLA"
-
-
-@dataclass(frozen=True, eq=False)
-class Panel:
-    """Engines against N-body in one cosmology. comparisons: averaged over the seeds."""
-
-    cosmology: Cosmology
-    comparisons: Sequence[Comparison]
-    seeds: Sequence[int | None]
-
-
-@dataclass(frozen=True, eq=False)
-class Reproduction:
-    """What `reproduce` found. slices: N-body and the network's density of Figure 1, with their names."""
-
-    figure1: Panel
-    figure2: Sequence[Panel]
-    table1: TimingTable | None
-    slices: Sequence[tuple[str, Snapshot]]
-    network: str
-    output: Path
-    page: Path
 
 
 def reproduce(

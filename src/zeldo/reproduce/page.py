@@ -13,7 +13,7 @@ from zeldo.reproduce.tables import HEADINGS, conditions, findings, timing_rows, 
 from zeldo.version import __version__
 
 if TYPE_CHECKING:
-    from zeldo.reproduce.deoliveira2020 import Panel, Reproduction
+    from zeldo.reproduce.result import Panel, Reproduction
 
 TITLE = "Fast and Accurate Non-Linear Predictions of Universes with Deep Learning, by zeldo's own runs"
 FIGURE2_FILES = {"density": "figure2.png", "displacement": "figure2_displacement.png"}

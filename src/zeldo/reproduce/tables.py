@@ -12,7 +12,7 @@ from zeldo.reproduce.timing import TimingTable
 from zeldo.statistics.comparison import Comparison
 
 if TYPE_CHECKING:
-    from zeldo.reproduce.deoliveira2020 import Reproduction
+    from zeldo.reproduce.result import Reproduction
 
 HEADINGS = ("wall time s", "times the network's", "energy Wh", "CO2 g", "peak GB")
 SMALLEST = 1.0  # h/Mpc: the smallest scales that the paper speaks of

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from zeldo.errors import DamagedFileError
+from zeldo.errors import DamagedFileError, InputError
+from zeldo.files.atomic import writing
 
-FORMAT = "zeldo training 1"
+FORMAT = "zeldo training 2"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors, numbers, text and lists or dicts of them: all of it or nothing."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(partial, "wb") as file:
-            torch.save({"format": FORMAT, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with writing(path) as partial, open(partial, "wb") as file:
+        torch.save({"format": FORMAT, **state}, file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -36,6 +28,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise DamagedFileError(
             f"{path} is no checkpoint of a training ({first}): remove it to start again"
         ) from None
+    if isinstance(state, dict) and state.get("format") == "zeldo training 1":
+        raise InputError(
+            f"{path} was written by an earlier version of zeldo: finish with that one, or remove it to start again"
+        )
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise DamagedFileError(f"{path} is no checkpoint of a training: remove it to start again")
     return state
@@ -53,21 +49,3 @@ def restore_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.device_count() == len(state["cuda"]):
         torch.cuda.set_rng_state_all(state["cuda"])
-
-
-class Average:
-    """Exponential moving average of a network's weights and running statistics."""
-
-    def __init__(self, module: torch.nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, module: torch.nn.Module, step: int) -> None:
-        """After optimizer step number `step`, from 1. Early on the average is shorter."""
-        keep = min(self.decay, step / (step + 9))
-        for name, value in module.state_dict().items():
-            if value.is_floating_point():
-                self.state[name].lerp_(value, 1 - keep)
-            else:
-                self.state[name].copy_(value)

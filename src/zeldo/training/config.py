@@ -5,20 +5,53 @@ Relative paths are taken from the directory the command runs in.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from zeldo.configuration import Section
 from zeldo.cosmology.parameters import RANGES
 
+if TYPE_CHECKING:
+    from zeldo.networks.tasks.base import Task
+
+
+class TaskConfig(Section):
+    """What the network is for: a task by its name; every other key is an option of it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str = "deoliveira2020"
+
+    @model_validator(mode="after")
+    def _known(self) -> TaskConfig:
+        self.make()
+        return self
+
+    def make(self) -> Task:
+        """The task. Raises `InputError` for an unknown name or option."""
+        from zeldo.networks.tasks import make_task
+
+        return make_task(self.name, **(self.model_extra or {}))
+
 
 class NetworkConfig(Section):
-    name: Literal["vnet"] = "vnet"
+    name: str = "vnet"  # an architecture
     channels: int = Field(default=64, ge=1)
     levels: int = Field(default=3, ge=2, le=8)
-    start_linear: bool = True  # the last convolutions begin at zero: the network begins as linear theory
+    start_linear: bool = (
+        True  # the last convolutions begin at zero: the network begins by returning its input
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        from zeldo.networks.architectures import architecture
+
+        architecture(name)
+        return name
 
 
 class SnapshotPair(Section):
@@ -36,14 +69,33 @@ class DataConfig(Section):
     background: bool = False  # make them while training, from `start_with` runs on
     start_with: int = Field(default=4, ge=1)
     snapshots: tuple[SnapshotPair, ...] = ()
-    redshift: float = Field(default=0.0, ge=0)
+    redshifts: tuple[float, ...] = Field(
+        default=(0.0,), min_length=1
+    )  # every run is a sample at each of them
     crop: int = Field(default=0, ge=0)  # side; 0: whole periodic boxes
-    samples_per_run: int = Field(default=1, ge=1)  # in one epoch
-    samples_per_epoch: int = Field(default=0, ge=0)  # 0: all runs
+    samples_per_run: int = Field(default=1, ge=1)  # in one epoch, at each redshift
+    samples_per_epoch: int = Field(default=0, ge=0)  # 0: all runs at all redshifts
     augment: bool = True
     runs: int = Field(default=0, ge=0)  # of the training part; 0: all
     validation_runs: int = Field(default=0, ge=0)  # 0: all
     cache_gb: float = Field(default=4.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_redshift(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or "redshift" not in given:
+            return given
+        if "redshifts" in given:
+            raise ValueError("redshift and redshifts are one setting: leave out redshift")
+        given = dict(given)
+        return given | {"redshifts": (given.pop("redshift"),)}
+
+    @field_validator("redshifts")
+    @classmethod
+    def _high_to_low(cls, redshifts: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 <= z < math.inf for z in redshifts):
+            raise ValueError("redshifts must be numbers, 0 or more")
+        return tuple(sorted(set(redshifts), reverse=True))
 
     @model_validator(mode="after")
     def _some_source(self) -> DataConfig:
@@ -75,13 +127,13 @@ class OptimizerConfig(Section):
 
 
 class TrainConfig(Section):
-    """A training: the network, the data, the loss, the optimizer, and where it runs."""
+    """A training: the task, the network, the data, the optimizer, and where it runs."""
 
     output: Path
     name: str = "vnet"
+    task: TaskConfig = TaskConfig()
     network: NetworkConfig = NetworkConfig()
     data: DataConfig
-    loss_weight: float = Field(default=3.0, ge=0)  # lambda of ln(L_delta L_psi^lambda)
     optimizer: OptimizerConfig = OptimizerConfig()
     epochs: int = Field(default=100, ge=1)
     hours: float = Field(default=0.0, ge=0)  # of this call; it stops and can be resumed; 0: no limit
@@ -97,6 +149,18 @@ class TrainConfig(Section):
     range_omega_m: tuple[float, float] | None = None  # of the card; None: that of the training runs
     range_sigma_8: tuple[float, float] | None = None  # the same
     notes: str = ""  # for the card
+
+    @model_validator(mode="before")
+    @classmethod
+    def _loss_of_the_task(cls, given: Any) -> Any:
+        """The loss's weight stood beside the tables before there were tasks."""
+        if not isinstance(given, Mapping) or "loss_weight" not in given:
+            return given
+        given = dict(given)
+        task = dict(given.get("task", {}))
+        if "loss_weight" in task:
+            raise ValueError("loss_weight and task.loss_weight are one setting: leave out the former")
+        return given | {"task": task | {"loss_weight": given.pop("loss_weight")}}
 
     @field_validator("range_omega_m", "range_sigma_8")
     @classmethod

@@ -3,58 +3,51 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from zeldo.cosmology.background import growth
-from zeldo.cosmology.parameters import PRESETS
+from zeldo.files.atomic import writing
 from zeldo.networks.card import ModelCard
-from zeldo.networks.vnet import VNet
+from zeldo.networks.tasks.base import Task
+from zeldo.networks.vnet import LayeredNet
 from zeldo.networks.weights import save
 from zeldo.training.config import TrainConfig
+from zeldo.training.players import network_arguments
 from zeldo.version import __version__
-
-UNIT, OMEGA_M = 6.0, 0.31  # of the normalisation "growth" of model cards: 6 D(z) Mpc/h with this omega_m
-
-
-def scale(redshift: float) -> float:
-    """What displacements are divided by going in and multiplied by coming out, Mpc/h."""
-    return UNIT * float(growth(replace(PRESETS["quijote"], omega_m=OMEGA_M)).d1(1 / (1 + redshift)))
 
 
 def weights_path(config: TrainConfig) -> Path:
     return config.output / f"{config.name}.safetensors"
 
 
-def export(net: VNet, config: TrainConfig, story: dict[str, Any]) -> Path:
+def export(net: LayeredNet, config: TrainConfig, task: Task, story: dict[str, Any]) -> Path:
     """Write weights with their card to `weights_path`, and the whole story beside it as JSON.
 
-    story: "data" as `Pairs.described` has it, "validation" measured numbers, and what else is to be told.
+    Parameters
+    ----------
+    story:
+        "data" as `Samples.described` has it, "validation" measured numbers, and what else is to be told.
     """
     path = weights_path(config)
-    facts = {**story, **_recipe(config), "version": __version__, "date": _today()}
-    save(net, path, model_card(config, facts))
-    beside = path.with_suffix(".json")
-    partial = beside.with_name(f".{beside.name}.{os.getpid()}")
-    partial.write_text(json.dumps(facts, indent=1, default=str) + "\n")
-    os.replace(partial, beside)
+    facts = {**story, **_recipe(config, task), "version": __version__, "date": _today()}
+    save(net, path, model_card(config, task, facts))
+    with writing(path.with_suffix(".json")) as partial:
+        partial.write_text(json.dumps(facts, indent=1, default=str) + "\n")
     return path
 
 
-def model_card(config: TrainConfig, facts: dict[str, Any]) -> ModelCard:
+def model_card(config: TrainConfig, task: Task, facts: dict[str, Any]) -> ModelCard:
+    """What the network is and where it may be used: by default where it was trained."""
     data = facts["data"]
-    redshift, spacing = config.data.redshift, data["spacing"]
     return ModelCard(
         architecture=config.network.name,
-        arguments={"channels": config.network.channels, "levels": config.network.levels},
-        normalisation="growth",
-        quantity="displacement",
-        redshift=(redshift, redshift),
-        spacing=(spacing, spacing),
+        arguments=network_arguments(config.network, task),
+        task=task.name,
+        options=task.options(),
+        redshift=(min(data["redshifts"]), max(data["redshifts"])),
+        spacing=(min(data["spacing"]), max(data["spacing"])),
         omega_m=config.range_omega_m or tuple(data["cosmology"]["omega_m"]),
         training=_note(config, facts),
         accuracy=facts.get("validation") or {},
@@ -70,7 +63,7 @@ def _note(config: TrainConfig, facts: dict[str, Any]) -> str:
     universes = f"omega_m {low:g}" if low == high else f"omega_m {low:g} to {high:g}"
     text = (
         f"{data['runs']} runs by {data['engine']} ({_listed(data['n'])}^3 particles in "
-        f"{_listed(data['box'])} Mpc/h, z = {config.data.redshift:g}, {universes}), seeds "
+        f"{_listed(data['box'])} Mpc/h, z = {_listed(data['redshifts'])}, {universes}), seeds "
         f"{_ranges(data['seeds'])}; validated on seeds {_ranges(held_out['seeds']) or 'none'}. "
         f"{facts['samples']} {facts['crop']} in {facts['steps']} steps, {facts['epochs']} epochs, "
         f"{facts['hours']:.2f} hours on {facts['device']}"
@@ -83,14 +76,16 @@ def _note(config: TrainConfig, facts: dict[str, Any]) -> str:
     return f"{text}{facts['seed']}, zeldo {__version__}, {facts['date']}. {config.notes}".rstrip()
 
 
-def _recipe(config: TrainConfig) -> dict[str, Any]:
+def _recipe(config: TrainConfig, task: Task) -> dict[str, Any]:
     option = config.optimizer
     ema = f", weights averaged with decay {option.ema:g}" if option.ema else ""
     return {
         "name": config.name,
         "crop": f"crops of {config.data.crop}^3" if config.data.crop else "whole periodic boxes",
         "augmentation": "48 rotations and reflections, shifts" if config.data.augment else "none",
-        "loss": f"ln(L_delta L_psi^{config.loss_weight:g})",
+        "task": task.name,
+        "task_options": task.options(),
+        "loss": task.describe_loss(),
         "optimizer": f"{option.name.capitalize()} {option.rate:g} {tuple(option.betas)}, {option.schedule}{ema}",
         "precision": config.precision,
         "seed": config.seed,
@@ -100,13 +95,13 @@ def _recipe(config: TrainConfig) -> dict[str, Any]:
 
 def _ranges(seeds: Sequence[int | None]) -> str:
     """`"3, 10-19"`."""
-    found: list[list[int]] = []
+    ranges: list[list[int]] = []
     for seed in sorted(s for s in seeds if s is not None):
-        if found and seed == found[-1][1] + 1:
-            found[-1][1] = seed
+        if ranges and seed == ranges[-1][1] + 1:
+            ranges[-1][1] = seed
         else:
-            found.append([seed, seed])
-    return ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in found)
+            ranges.append([seed, seed])
+    return ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in ranges)
 
 
 def _listed(values: Sequence[float]) -> str:

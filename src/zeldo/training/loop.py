@@ -26,6 +26,8 @@ from zeldo.training.export import weights_path
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from zeldo.networks.tasks.base import Task
+
 Progress = Callable[[float, float, str], None]
 POLL = 1.0  # seconds between looks at a store that fills
 PATIENCE = 60.0  # seconds that the making of data has to end
@@ -54,6 +56,7 @@ class TrainResult:
 def train(
     config: Given,
     *,
+    task: Task | None = None,
     override: Mapping[str, Any] | None = None,
     resume: bool = True,
     stop_after: int | None = None,
@@ -61,7 +64,8 @@ def train(
 ) -> TrainResult:
     """Train a network as a configuration says, going on from the last checkpoint in its output directory.
 
-    config: a TOML file, mapping or `TrainConfig`; override: dotted keys. resume: False starts again and
+    config: a TOML file, mapping or `TrainConfig`; override: dotted keys. task: what the network is for, in place of
+    the configuration's, such as one from outside the package. resume: False starts again and
     overwrites. stop_after: optimizer steps of this call. progress(done, total, text) is told of steps. Ctrl-C
     and SIGTERM save and return. Raises `InputError` for a bad configuration or data that do not fit, and
     `ConvergenceError` where the loss is not finite.
@@ -73,6 +77,7 @@ def train(
     from zeldo.networks.inference import native_bfloat16
 
     config = load(config, TrainConfig, override)
+    task = config.task.make() if task is None else task
     count, kind = _devices(config)
     if config.precision == "auto":
         precision = "bf16-mixed" if native_bfloat16(kind) else "32-true"
@@ -85,12 +90,17 @@ def train(
             strategy="ddp_spawn" if count > 1 else "auto",
         )
         if count > 1:
-            return fabric.launch(_on_each, config, resume, stop_after, None)  # type: ignore[arg-type]
-        return _on_each(fabric, config, resume, stop_after, progress)
+            return fabric.launch(_on_each, config, task, resume, stop_after, None)  # type: ignore[arg-type]
+        return _on_each(fabric, config, task, resume, stop_after, progress)
 
 
 def _on_each(
-    fabric: Fabric, config: TrainConfig, resume: bool, stop_after: int | None, progress: Progress | None
+    fabric: Fabric,
+    config: TrainConfig,
+    task: Task,
+    resume: bool,
+    stop_after: int | None,
+    progress: Progress | None,
 ) -> TrainResult:
     """What every device does."""
     import torch
@@ -101,7 +111,7 @@ def _on_each(
     keep_freed_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
-    trainer = Trainer(fabric, config, progress)
+    trainer = Trainer(fabric, config, task, progress)
     if resume and trainer.last.exists():
         trainer.restore()
     done = trainer.run(stop_after)

@@ -1,12 +1,15 @@
-"""Muon: momentum whose singular values are set to one, for the kernels of convolutions; Adam for the rest.
+"""Muon: momentum whose singular values are set to one, for the kernels of convolutions.
 
 Jordan et al. 2024 (kellerjordan.github.io/posts/muon); the step is scaled so that its root mean square is that of
 a usual step of Adam (Liu et al. 2025, arXiv:2502.16982, section 2.2), hence one learning rate serves both.
+
+`torch.optim.Muon` takes matrices alone, refuses the five axes of a kernel, and iterates in bfloat16, which most
+processors emulate; a channels-last kernel has no view as a matrix that it could be given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -39,22 +42,20 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for the kernels of a network, Adam for what else it has.
+    """Muon for kernels of convolutions, as `split` picks them.
 
-    net: its parameters are shared out by `split`. rate: of both. betas: of Adam. weight_decay: decoupled.
+    Parameters
+    ----------
+    kernels:
+        (out, in, k, k, k); of a transposed convolution (in, out, k, k, k).
+    rate:
+        As Adam's.
+    weight_decay:
+        Decoupled.
     """
 
-    def __init__(
-        self,
-        net: nn.Module,
-        rate: float,
-        betas: tuple[float, float] = (0.9, 0.999),
-        weight_decay: float = 0.0,
-    ) -> None:
-        kernels, others = split(net)
-        groups = [{"params": kernels, "kernels": True}, {"params": others, "kernels": False}]
-        defaults = {"lr": rate, "betas": betas, "weight_decay": weight_decay}
-        super().__init__([group for group in groups if group["params"]], defaults)
+    def __init__(self, kernels: Iterable[Tensor], rate: float, weight_decay: float = 0.0) -> None:
+        super().__init__(kernels, {"lr": rate, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
@@ -63,15 +64,14 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            update = self._muon if group["kernels"] else self._adam
             for p in group["params"]:
                 if p.grad is not None:
                     if group["weight_decay"]:
                         p.mul_(1 - group["lr"] * group["weight_decay"])
-                    p.sub_(update(p, p.grad, group), alpha=group["lr"])
+                    p.sub_(self._update(p, p.grad), alpha=group["lr"])
         return loss
 
-    def _muon(self, p: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+    def _update(self, p: Tensor, gradient: Tensor) -> Tensor:
         state = self.state[p]
         if not state:
             state["momentum"] = torch.zeros_like(p)
@@ -81,15 +81,3 @@ class Muon(torch.optim.Optimizer):
         matrix = ahead.reshape(p.shape[0], -1)
         scale = RMS * max(matrix.shape) ** 0.5
         return orthogonalised(matrix).mul_(scale).view(p.shape)
-
-    def _adam(self, p: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
-        state = self.state[p]
-        if not state:
-            state["step"] = torch.zeros(())
-            state["mean"], state["square"] = torch.zeros_like(p), torch.zeros_like(p)
-        state["step"] += 1
-        (beta1, beta2), step = group["betas"], float(state["step"])
-        mean = state["mean"].lerp_(gradient, 1 - beta1)
-        square = state["square"].lerp_(gradient.square(), 1 - beta2)
-        root = (square / (1 - beta2**step)).sqrt_().add_(1e-8)
-        return mean / (1 - beta1**step) / root

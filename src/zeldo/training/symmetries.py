@@ -84,14 +84,16 @@ def crop(
     origin: tuple[int, int, int] = (0, 0, 0),
     side: int | None = None,
     halo: int = 0,
+    *,
+    vector: bool = True,
 ) -> Field:
-    """A cube of a periodic vector field as `element` leaves it, with its periodic halo, in one gather.
+    """A cube of a periodic field as `element` leaves it, with its periodic halo, in one gather.
 
-    field: (3, n, n, n), a whole periodic box, numpy or torch. The result is (3, side + 2 halo, ...): cells
-    origin - halo to origin + side + halo of `transform(field, element)`; `side` None means n. A shifted whole
-    box is the crop of side n without halo.
+    field: (3, n, n, n) where `vector`, else (n, n, n); a whole periodic box, numpy or torch. The result has
+    side + 2 halo cells along each axis: cells origin - halo to origin + side + halo of `transform(field, element)`;
+    `side` None means n. A shifted whole box is the crop of side n without halo.
     """
-    _check(field, True)
+    _check(field, vector)
     n = field.shape[-1]  # type: ignore[attr-defined]
     side = n if side is None else side
     if not 0 < side <= n:
@@ -100,6 +102,8 @@ def crop(
         sign * index % n for sign, index in zip(element.sign, window(origin, side, n, halo), strict=True)
     )
     out = take(_transpose(field, element), (i, j, k))
+    if not vector:
+        return out
     picked = out[list(element.axis)]  # type: ignore[index]
     for a in range(3):
         if element.sign[a] < 0:

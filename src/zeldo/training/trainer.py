@@ -1,70 +1,69 @@
-"""The training loop: epochs of steps, validation, checkpoints; resumed as if it had never stopped."""
+"""The training loop: epochs of steps, validation, checkpoints; resumed as if it had never stopped.
+
+It knows nothing of what is trained: the task makes samples, modules and losses.
+"""
 
 from __future__ import annotations
 
 import copy
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from zeldo.errors import ConvergenceError, InputError
 from zeldo.measuring.energy import Meter
 from zeldo.measuring.machine import device_name
-from zeldo.networks.vnet import VNet
+from zeldo.networks.tasks.base import Batch, Task
 from zeldo.training.batches import Batches
-from zeldo.training.checkpoint import Average, load_checkpoint, save_checkpoint
-from zeldo.training.config import OptimizerConfig, TrainConfig
+from zeldo.training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
+from zeldo.training.config import TrainConfig
 from zeldo.training.devices import memory_format
-from zeldo.training.export import export, scale
-from zeldo.training.losses import paper_loss
-from zeldo.training.muon import Muon
-from zeldo.training.pairs import Pairs, prefetch
-from zeldo.training.schedule import cosine
+from zeldo.training.export import export
+from zeldo.training.monitor import Monitor
+from zeldo.training.players import Player, averaged, make_network
+from zeldo.training.samples import Samples, prefetch
 from zeldo.training.signals import stop_signals
-from zeldo.training.state import State, contents, put_back
-from zeldo.training.validation import Monitor, Score, mean, score
+from zeldo.training.state import State
+from zeldo.training.validation import Score, by_redshift, score, summary
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 Progress = Callable[[float, float, str], None]
+JUDGED = "net"  # the module that is validated and written
 
 
 class Trainer:
     """One training on this process's share of the devices."""
 
-    def __init__(self, fabric: Fabric, config: TrainConfig, progress: Progress | None = None) -> None:
-        self.fabric, self.config, self.progress = fabric, config, progress
+    def __init__(
+        self, fabric: Fabric, config: TrainConfig, task: Task, progress: Progress | None = None
+    ) -> None:
+        self.fabric, self.config, self.task, self.progress = fabric, config, task, progress
         self.state = State()
-        self.pairs = Pairs(config.data)
-        self.scale = scale(config.data.redshift)
-        self.validation_names = self.pairs.names("validation")
+        task.check_training(crop=bool(config.data.crop))
+        self.samples = Samples(config.data, task, config.output / "dynamics")
+        self.validation_keys = self.samples.keys("validation")
         torch.manual_seed(config.seed)
-        module = VNet(config.network.channels, config.network.levels)
-        if config.network.start_linear:
-            start_linear(module)
         self.format = memory_format(config, fabric)
-        module = module.to(memory_format=self.format)  # type: ignore[call-overload]
-        self.halo = module.halo
+        modules = {
+            name: module.to(memory_format=self.format)  # type: ignore[call-overload]
+            for name, module in task.modules(make_network(config.network, task)).items()
+        }
+        self.halo = 0
         if config.data.crop:
-            module.layout.sides(config.data.crop + 2 * self.halo)  # InputError where it is not legal
-        option = config.optimizer
-        optimizer = make_optimizer(module, option)
-        self.judge = copy.deepcopy(module).to(fabric.device).eval()  # what validation sees: best for EMA too
-        self.net, self.optimizer = fabric.setup(module, optimizer)
-        self.average = Average(self.net.module, option.ema) if option.ema else None
-        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            self.optimizer,
-            factor=option.factor,
-            patience=option.patience,
-            threshold=1e-4,
-            threshold_mode="abs",
-        )
+            self.halo = modules[JUDGED].halo
+            modules[JUDGED].layout.sides(config.data.crop + 2 * self.halo)  # InputError where it is not legal
+        self.judge = copy.deepcopy(modules[JUDGED]).to(fabric.device).eval()  # what validation sees
+        self.players = {name: Player(fabric, module, config.optimizer) for name, module in modules.items()}
+        self.nets = {name: player.net for name, player in self.players.items()}
+        self.net = self.players[JUDGED]
+        self.average = averaged(self.net.net.module, config.optimizer.ema) if config.optimizer.ema else None
         self.last, self.best = config.output / "last.pt", config.output / "best.pt"
         self.stopped = ""  # why, where it was
         self.meter: Meter | None = None
@@ -102,127 +101,129 @@ class Trainer:
 
     def _begin_epoch(self) -> None:
         state, config = self.state, self.config
-        if not state.names:
-            names = self.pairs.names("train")
-            if not names:
+        if not state.keys:
+            state.keys = self.samples.keys("train")
+            if not state.keys:
                 raise InputError("there are no runs to train on: make them by `zeldo dataset`")
-            state.names = names
         self.batches = Batches(
-            config, self.fabric, self.pairs, state.names, state.epoch, self.format, self.halo
+            config, self.fabric, self.samples, state.keys, state.epoch, self.format, self.halo
         )
         state.per_epoch = state.per_epoch or self.batches.steps
+        if state.steps == self.first_step:
+            for player in self.players.values():
+                player.schedule(state.steps, config.epochs * state.per_epoch)
 
     def _train_epoch(self) -> bool:
         """Train to the end of the epoch; False where it was stopped before."""
-        state, option = self.state, self.config.optimizer
+        state, count = self.state, self.config.optimizer.accumulate
         if state.step >= self.batches.steps:
             return True
-        self.net.train()
-        count = option.accumulate
-        batches = prefetch(self.batches.make, state.step * count, self.batches.steps * count)
+        for net in self.nets.values():
+            net.train()
+        feed = prefetch(self.batches.make, state.step * count, self.batches.steps * count)
         times: list[float] = []
         clock = time.monotonic()
         for _ in range(state.step, self.batches.steps):
-            self._set_rate()
-            parts = np.zeros(3)
-            for i in range(option.accumulate):
-                x, y, spacing = next(batches)
-                last = i + 1 == option.accumulate
-                hold = nullcontext() if last else self.fabric.no_backward_sync(self.net)
-                with hold:
-                    parts += self._forward_backward(x, y, spacing) / option.accumulate
-            if option.clip:
-                self.fabric.clip_gradients(self.net, self.optimizer, max_norm=option.clip)
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
+            parts = self._step(next(feed) for _ in range(count))
             state.step, state.steps = state.step + 1, state.steps + 1
             state.samples += self.batches.per_step
-            state.sums = [s + float(p) for s, p in zip(state.sums, parts, strict=True)]
-            if self.average:
-                self.average.update(self.net.module, state.steps)
+            for name, value in parts.items():
+                state.sums[name] = state.sums.get(name, 0.0) + value
+            if self.average is not None:
+                self.average.update_parameters(self.net.net.module)
             now = time.monotonic()
             times.append(now - clock)
             # a process that stood still for hours did not train for hours
             state.seconds, clock = state.seconds + min(times[-1], 10 * median(times)), now
             self._tell(parts)
             if self._should_stop():
-                batches.close()
+                feed.close()
                 self.save()
                 return False
             if now - self.saved > 60 * self.config.checkpoint_minutes:
                 self.save()
         return True
 
-    def _forward_backward(self, x: torch.Tensor, y: torch.Tensor, spacing: float) -> np.ndarray:
-        whole = not self.config.data.crop
-        psi = self.net(x, periodic=whole).float() * self.scale
-        loss = paper_loss(psi, y, spacing, weight=self.config.loss_weight, periodic=whole)
-        self.fabric.backward(loss.total)
-        parts = np.array([loss.total.item(), loss.delta.item(), loss.psi.item()])
-        if not np.isfinite(parts[0]):
-            raise ConvergenceError(
-                f"the loss is {parts[0]} at step {self.state.steps + 1}: lower the rate or set clip, and "
-                f"resume from {self.last}"
-            )
-        return parts
-
-    def _set_rate(self) -> None:
-        option = self.config.optimizer
-        if option.schedule == "cosine":
-            share = self.state.steps / (self.config.epochs * self.state.per_epoch)
-            for group in self.optimizer.param_groups:
-                group["lr"] = option.rate * cosine(share, option.warmup, option.final)
+    def _step(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """A step of every module in turn on the same batches; losses and their parts, by name."""
+        if len(self.players) > 1:
+            batches = list(batches)
+        told: dict[str, float] = {}
+        count = self.config.optimizer.accumulate
+        for turn, player in self.players.items():
+            for i, batch in enumerate(batches, 1):
+                hold = nullcontext() if i == count else self.fabric.no_backward_sync(player.net)
+                with hold:
+                    loss = self.task.objective(turn, self.nets, batch)
+                    self.fabric.backward(loss.total)
+                prefix = "" if turn == JUDGED else f"{turn} "
+                for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
+                    told[prefix + name] = told.get(prefix + name, 0.0) + float(value) / count
+                if not math.isfinite(told[f"{prefix}loss"]):
+                    raise ConvergenceError(
+                        f"the {prefix}loss is {told[f'{prefix}loss']} at step {self.state.steps + 1}: lower the rate "
+                        f"or set clip, and resume from {self.last}"
+                    )
+            player.step()
+            for other in self.players.values():  # a turn leaves gradients in the modules that it only uses
+                other.zero_grad()
+        return told
 
     def _end_epoch(self) -> None:
         state = self.state
         started = time.monotonic()
-        found = self._validate()
-        loss = [s / max(state.step, 1) for s in state.sums]
-        entry: dict[str, Any] = {"epoch": state.epoch, "steps": state.steps, "runs": len(state.names)}
-        entry |= {"seconds": state.seconds, "rate": self.rate, "train": loss[0]}
-        judged = loss[0] if found is None else found.loss
-        if found is not None:
-            entry["validation"] = found.to_dict()
-            self.monitor.validation(state.steps, found)
-        if self.config.optimizer.schedule == "plateau":
-            self.plateau.step(judged)
+        scores = self._validate()
+        entry: dict[str, Any] = {"epoch": state.epoch, "steps": state.steps, "samples": len(state.keys)}
+        entry["runs"] = len({name for name, _ in state.keys})
+        trained = state.sums.get("loss", 0.0) / max(state.step, 1)
+        entry |= {"seconds": state.seconds, "rate": self.net.rate, "train": trained}
+        judged = trained
+        if scores:
+            entry["validation"] = summary(scores)
+            judged = entry["validation"]["loss"]
+            self.monitor.validation(state.steps, by_redshift(scores))
+        for player in self.players.values():
+            player.judged(judged)
         state.history.append(entry)
         better = judged < state.best
         if better:
             state.best, state.best_epoch = judged, state.epoch
-        names = state.names
-        state.epoch, state.step, state.names, state.sums = state.epoch + 1, 0, [], [0.0, 0.0, 0.0]
+        keys = state.keys
+        state.epoch, state.step, state.keys, state.sums = state.epoch + 1, 0, [], {}
         state.seconds += time.monotonic() - started
         if better and self.fabric.is_global_zero:
             self._count_energy()
             save_checkpoint(self.best, {"model": self.judge.state_dict(), "epoch": state.best_epoch})
-            export(self.judge, self.config, self._story(names, found))
+            export(self.judge, self.config, self.task, self._story(keys, entry.get("validation")))
         self.save()
 
-    def _validate(self) -> Score | None:
-        weights = self.average.state if self.average else self.net.module.state_dict()
-        self.judge.load_state_dict(weights)
-        if not self.validation_names:
-            return None
-        fabric, config = self.fabric, self.config
-        mine = self.validation_names[fabric.global_rank :: fabric.world_size]
-        found = score(
-            self.judge,
-            self.pairs,
-            mine,
-            scale=self.scale,
-            weight=config.loss_weight,
-            tile=config.data.crop,
-            monitor=self.monitor,
-            epoch=self.state.epoch,
-        )
+    def _validate(self) -> list[Score]:
+        """Scores of all validation samples, those of the other processes too."""
+        net = self.net.net.module if self.average is None else self.average.module
+        self.judge.load_state_dict(net.state_dict())
+        if not self.validation_keys:
+            return []
+        fabric = self.fabric
+        mine = self.validation_keys[fabric.global_rank :: fabric.world_size]
+        scores = score(self.judge, self.task, self.samples, mine, tile=self.config.data.crop, look=self._look)
         if fabric.world_size > 1:
             gathered: list[Any] = [None] * fabric.world_size
-            torch.distributed.all_gather_object(gathered, found)
-            found = [one for part in gathered for one in part]
-        return mean(found)
+            torch.distributed.all_gather_object(gathered, scores)
+            scores = [each for part in gathered for each in part]
+        return scores
 
-    def _story(self, names: list[str], found: Score | None) -> dict[str, Any]:
+    def _look(self, output: torch.Tensor, batch: Batch) -> None:
+        """Pictures of the first validation box."""
+        psi, _ = self.task.decode(output, batch.settings)
+        given, start = batch.inputs[:, : output.shape[1]], None
+        if given.shape == output.shape:  # what the network would return if it added nothing
+            start, _ = self.task.decode(given, batch.settings)
+        if psi is not None and batch.psi is not None and psi.shape == batch.psi.shape:
+            box = batch.settings[0].spacing * psi.shape[-1]
+            begun = None if start is None else start[0].cpu()
+            self.monitor.pictures(begun, psi[0].cpu(), batch.psi[0].cpu(), box, self.state.epoch)
+
+    def _story(self, keys: list[tuple[str, float]], validation: dict[str, Any] | None) -> dict[str, Any]:
         """What the model card tells of the training."""
         state = self.state
         return {
@@ -234,24 +235,23 @@ class Trainer:
             "device": device_name(self.fabric.device),
             "devices": self.fabric.world_size,
             "batch": self.batches.per_step,
-            "data": self.pairs.described(names),
-            "validation_data": self.pairs.described(self.validation_names),
-            "validation": None if found is None else found.to_dict(),
+            "data": self.samples.described(keys),
+            "validation_data": self.samples.described(self.validation_keys),
+            "validation": validation,
         }
 
-    def _tell(self, parts: np.ndarray) -> None:
+    def _tell(self, parts: dict[str, float]) -> None:
         """TensorBoard, and the caller's progress in steps: loss, validation, rate, speed."""
-        state = self.state
-        loss, delta, psi = parts
-        self.monitor.train(state.steps, float(loss), float(delta), float(psi), self.rate)
+        state, rate = self.state, self.net.rate
+        self.monitor.train(state.steps, parts, rate)
         if self.progress is None or not self.fabric.is_global_zero:
             return
         speed = (state.steps - self.first_step) * self.batches.per_step / (time.monotonic() - self.started)
-        text = f"epoch {state.epoch + 1} of {self.config.epochs}, loss {state.sums[0] / state.step:.3f}"
+        text = f"epoch {state.epoch + 1} of {self.config.epochs}, loss {state.sums['loss'] / state.step:.3f}"
         if state.history:
             last = state.history[-1].get("validation")
             text += f", validation {last['loss']:.3f}" if last else ""
-        text += f", rate {self.rate:.2g}, {speed:.3g} boxes/s"
+        text += f", rate {rate:.2g}, {speed:.3g} boxes/s"
         self.progress(state.steps, self.config.epochs * state.per_epoch, text)
 
     def _should_stop(self) -> bool:
@@ -268,41 +268,56 @@ class Trainer:
                 self.stopped = "with another process"
         return bool(self.stopped)
 
-    @property
-    def rate(self) -> float:
-        return float(self.optimizer.param_groups[0]["lr"])
-
     def save(self) -> None:
-        """The checkpoint to go on from."""
+        """The checkpoint to go on from: all that the next step depends on."""
         self._count_energy()
         if self.fabric.is_global_zero:
-            save_checkpoint(self.last, contents(self))
+            state = {
+                "state": vars(self.state),
+                "players": {name: player.state_dict() for name, player in self.players.items()},
+                "average": {} if self.average is None else self.average.state_dict(),
+                "random": random_state(),
+                "fixed": self._fixed(),
+                "loss": self.task.describe_loss(),
+            }
+            save_checkpoint(self.last, state)
         self.saved = time.monotonic()
 
     def restore(self) -> None:
         """Go on from the checkpoint. Raises `InputError` where it is of another network or other data."""
-        put_back(self, load_checkpoint(self.last))
+        kept = load_checkpoint(self.last)
+        for name, value in self._fixed().items():
+            if kept["fixed"].get(name) != value:
+                raise InputError(
+                    f"{self.last} was trained with {name} = {kept['fixed'].get(name)!r}, the configuration "
+                    f"says {value!r}: set it back, or choose another output"
+                )
+        self.state = State(**kept["state"])
+        for name, player in self.players.items():
+            player.load_state_dict(kept["players"][name])
+        if self.average is not None:
+            self.average.load_state_dict(kept["average"])
+        if kept["loss"] != self.task.describe_loss():
+            self.state.best = math.inf
+            for player in self.players.values():
+                player.judge_anew()
+        restore_random_state(kept["random"])
+
+    def _fixed(self) -> dict[str, Any]:
+        """What must stay the same when a training is resumed."""
+        config, task = self.config, self.task
+        return {
+            "task.name": task.name,
+            **{f"task.{key}": value for key, value in task.options().items() if key not in task.loss_options},
+            **{f"network.{name}": value for name, value in config.network.model_dump().items()},
+            "data.redshifts": config.data.redshifts,
+            "optimizer.name": config.optimizer.name,
+            "optimizer.ema": config.optimizer.ema,
+            "seed": config.seed,
+        }
 
     def _count_energy(self) -> None:
         """Add to the state what was used since the last time."""
         if self.meter is not None:
             self.state.add_energy(self.meter.stop().energy)
             self.meter.start()
-
-
-def make_optimizer(module: torch.nn.Module, option: OptimizerConfig) -> torch.optim.Optimizer:
-    if option.name == "muon":
-        return Muon(module, option.rate, option.betas, option.weight_decay)
-    return torch.optim.Adam(
-        module.parameters(), option.rate, option.betas, weight_decay=option.weight_decay, fused=True
-    )
-
-
-@torch.no_grad()
-def start_linear(net: VNet) -> None:
-    """Set the last block's last convolution and its residual one to zero: the output is the input."""
-    block = net.get_submodule(net.layout.layers[-1].name)
-    convolutions = [m for m in block.convs if isinstance(m, torch.nn.Conv3d)]  # type: ignore[union-attr]
-    for layer in (convolutions[-1], block.skip):
-        for parameter in layer.parameters():  # type: ignore[union-attr]
-            parameter.zero_()

@@ -1,162 +1,147 @@
-"""How good a network is on boxes it has not seen: the loss, T and 1 - r^2, and pictures of them."""
+"""How good a network is on boxes it has not seen: the loss, and T and 1 - r^2 of what it predicts, by redshift."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from zeldo.mesh.torch_kernels import paint
-from zeldo.particles.tiles import cover, take, window
+from zeldo.networks.inference import apply
+from zeldo.networks.tasks.base import Batch, Task
+from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.comparison import K_SHOWN, compare_snapshots
-from zeldo.training.losses import paper_loss
-from zeldo.training.pairs import Pair, Pairs
+from zeldo.training.sample import Sample, collate
+from zeldo.training.samples import Key, Samples
 
 FIGURES = ("transfer", "one_minus_r2")
+# (what the network returned, the whole box) -> nothing
+Look = Callable[[torch.Tensor, Batch], None]
+
+
+@dataclass
+class Score:
+    """Of one box, or the mean of several. parts: of the loss. at: "density transfer" and so on, at K_SHOWN."""
+
+    redshift: float
+    loss: float
+    parts: dict[str, float]
+    at: dict[str, dict[float, float]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        at = {name: {f"{k:g}": value for k, value in values.items()} for name, values in self.at.items()}
+        return {"loss": self.loss, **self.parts, **at}
 
 
 @torch.no_grad()
-def predict(net: torch.nn.Module, linear: np.ndarray, scale: float, tile: int = 0) -> torch.Tensor:
-    """psi of a whole periodic box, (3, n, n, n) float32, Mpc/h, on the device of `net`.
+def predict(net: torch.nn.Module, task: Task, sample: Sample, tile: int = 0) -> tuple[torch.Tensor, Batch]:
+    """The network's output for a whole box, in its units and on its device, and the box as a batch.
 
-    linear: D1 psi_lin, (3, n, n, n), Mpc/h. scale: Mpc/h. tile: side of crops computed one by one; 0: the
-    whole box at once.
+    Parameters
+    ----------
+    net:
+        As it is: call `eval` before.
+    tile:
+        Side of the pieces that are computed one by one; 0 for the whole box at once.
     """
     parameter = next(net.parameters())
     last = any(
         p.ndim == 5 and p.is_contiguous(memory_format=torch.channels_last_3d) for p in net.parameters()
     )
-    n = linear.shape[-1]
-
-    def forward(x: np.ndarray, periodic: bool) -> torch.Tensor:
-        given = torch.from_numpy(x)[None].to(parameter) / scale
-        if last:
-            given = given.contiguous(memory_format=torch.channels_last_3d)
-        return net(given, periodic=periodic)[0].float() * scale
-
+    form = torch.channels_last_3d if last else torch.contiguous_format
+    batch = collate([sample], parameter.device, memory_format=form)
+    n = sample.inputs.shape[-1]
     if not tile or tile >= n:
-        return forward(linear, True)
-    out = torch.empty(linear.shape, device=parameter.device)
-    for piece in cover(n, tile):
-        around = take(linear, window(piece.origin, tile, n, net.halo))  # type: ignore[arg-type]
-        out[:, *piece.inside] = forward(around, False)[:, *piece.valid]
-    return out
+        return task.run(net, batch).float(), batch
 
+    def call(_: torch.nn.Module, x: torch.Tensor, periodic: bool) -> torch.Tensor:
+        return task.run(net, replace(batch, inputs=x, periodic=periodic))
 
-@dataclass
-class Score:
-    """Means over validation boxes. delta, psi: L_delta and L_psi; at: "density T" and so on at K_SHOWN."""
-
-    loss: float
-    delta: float
-    psi: float
-    at: dict[str, dict[float, float]] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        at = {name: {f"{k:g}": value for k, value in values.items()} for name, values in self.at.items()}
-        return {"loss": self.loss, "l_delta": self.delta, "l_psi": self.psi, **at}
+    (output,) = apply(net, sample.inputs, call=call, tiles=-(-n // tile))  # type: ignore[arg-type]
+    return torch.from_numpy(output)[None].to(parameter.device), batch
 
 
 def score(
     net: torch.nn.Module,
-    pairs: Pairs,
-    names: Sequence[str],
+    task: Task,
+    samples: Samples,
+    keys: Sequence[Key],
     *,
-    scale: float,
-    weight: float,
     tile: int = 0,
-    monitor: Monitor | None = None,
-    epoch: int = 0,
+    look: Look | None = None,
 ) -> list[Score]:
-    """One `Score` a box, of the network as it is (call net.eval() before)."""
-    found = []
-    for i, name in enumerate(names):
-        pair = pairs.get(name)
-        psi = predict(net, pair.linear, scale, tile)
-        target = torch.from_numpy(pair.target).to(psi.device)
-        loss = paper_loss(psi[None], target[None], pair.spacing, weight=weight)
-        predicted = replace(pair.truth, psi=psi.cpu().numpy(), vel=None, engine="network")
-        compared = compare_snapshots(predicted, replace(pair.truth, vel=None), device=psi.device)
-        nyquist = np.pi / pair.spacing
-        at = {
-            f"{label} {figure}": {
-                k: float(getattr(values, figure)[values.nearest(k)])
-                for k in K_SHOWN
-                if values.k[0] * 0.75 <= k <= nyquist
-            }
-            for label, values in compared.fields.items()
-            for figure in FIGURES
+    """One `Score` a sample. look: is shown the first of them."""
+    scores = []
+    for i, key in enumerate(keys):
+        sample, truth = samples.get(key), samples.truth(key)
+        output, batch = predict(net, task, sample, tile)
+        with torch.no_grad():
+            loss = task.loss(output, batch)
+            psi, vel = (None if each is None else each[0] for each in task.decode(output, batch.settings))
+        if look is not None and not i:
+            look(output, batch)
+        parts = {name: float(value) for name, value in loss.parts.items()}
+        at = _figures(psi, vel, sample, truth)
+        scores.append(Score(sample.redshift, float(loss.total), parts, at))
+    return scores
+
+
+def _figures(
+    psi: torch.Tensor | None, vel: torch.Tensor | None, sample: Sample, truth: Snapshot
+) -> dict[str, dict[float, float]]:
+    """T and 1 - r^2 of density and displacement, and of the velocity where there is one."""
+    given = psi if psi is not None else vel
+    if given is None or given.shape != truth.psi.shape:
+        return {}
+    # of a network of velocities alone the true displacement says where particles are
+    moved = truth.psi if psi is None else psi.cpu().numpy()
+    moving = None if vel is None else vel.cpu().numpy()
+    predicted = replace(truth, psi=moved, vel=moving, engine="network")
+    compared = compare_snapshots(predicted, replace(truth, vel=sample.vel), device=given.device)
+    nyquist = np.pi / sample.spacing
+    return {
+        f"{label} {figure}": {
+            k: float(getattr(values, figure)[values.nearest(k)])
+            for k in K_SHOWN
+            if values.k[0] * 0.75 <= k <= nyquist
         }
-        found.append(Score(float(loss.total), float(loss.delta), float(loss.psi), at))
-        if monitor is not None and not i:
-            monitor.pictures(pair, psi.cpu(), epoch)
-    return found
+        for label, values in compared.fields.items()
+        if psi is not None or label == "velocity"
+        for figure in FIGURES
+    }
+
+
+def by_redshift(scores: Sequence[Score]) -> dict[float, Score]:
+    """The mean score at each redshift, from high to low."""
+    redshifts = sorted({each.redshift for each in scores}, reverse=True)
+    return {z: mean([each for each in scores if each.redshift == z]) for z in redshifts}
 
 
 def mean(scores: Sequence[Score]) -> Score:
-    """The mean of scores of several boxes."""
-    at = {
-        name: {k: float(np.mean([s.at[name][k] for s in scores])) for k in scores[0].at[name]}
-        for name in scores[0].at
+    """The mean of scores of several boxes; figures at the k that all have."""
+    first = scores[0]
+    shared = {
+        name: [k for k in values if all(k in each.at.get(name, {}) for each in scores)]
+        for name, values in first.at.items()
     }
-    loss, delta, psi = np.mean([(s.loss, s.delta, s.psi) for s in scores], axis=0)
-    return Score(float(loss), float(delta), float(psi), at)
+    return Score(
+        first.redshift,
+        float(np.mean([each.loss for each in scores])),
+        {name: float(np.mean([each.parts[name] for each in scores])) for name in first.parts},
+        {
+            name: {k: float(np.mean([each.at[name][k] for each in scores])) for k in ks}
+            for name, ks in shared.items()
+        },
+    )
 
 
-class Monitor:
-    """TensorBoard, where it is installed and wanted; else nothing."""
-
-    def __init__(self, directory: Path, wanted: bool, purge_step: int | None = None) -> None:
-        self._directory, self._wanted, self._purge_step = directory, wanted, purge_step
-
-    @cached_property
-    def _writer(self) -> Any:
-        """Made when there is something to write, so that bad input leaves no file."""
-        if not self._wanted:
-            return None
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            return None
-        return SummaryWriter(str(self._directory), purge_step=self._purge_step)
-
-    def train(self, step: int, loss: float, delta: float, psi: float, rate: float) -> None:
-        if self._writer is not None:
-            named = (("loss", loss), ("l_delta", delta), ("l_psi", psi), ("rate", rate))
-            for name, value in named:
-                self._writer.add_scalar(f"train/{name}", value, step)
-
-    def validation(self, step: int, found: Score) -> None:
-        if self._writer is None:
-            return
-        for name, value in (("loss", found.loss), ("l_delta", found.delta), ("l_psi", found.psi)):
-            self._writer.add_scalar(f"validation/{name}", value, step)
-        for name, values in found.at.items():
-            for k, value in values.items():
-                self._writer.add_scalar(f"{name}/k={k:g}", value, step)
-        self._writer.flush()
-
-    def pictures(self, pair: Pair, psi: torch.Tensor, epoch: int) -> None:
-        """Slabs of ln(1 + n): linear displacement, network, truth; and |psi - truth| beside them."""
-        if self._writer is None:
-            return
-        box, n = pair.truth.box, pair.truth.n
-        thick = max(1, n // 16)
-        slabs = []
-        for one in (torch.from_numpy(pair.linear), psi, torch.from_numpy(pair.target)):
-            slabs.append(torch.log1p(paint(one, n, box)[:thick].mean(0)))
-        image = torch.cat(slabs, dim=1) / slabs[2].max()
-        self._writer.add_image("density: linear, network, N-body", image.clamp(0, 1)[None], epoch)
-        truth = torch.from_numpy(pair.target)
-        errors = [(one - truth)[:, 0].norm(dim=0) for one in (torch.from_numpy(pair.linear), psi)]
-        image = torch.cat(errors, dim=1) / errors[0].max()
-        self._writer.add_image("error of displacement: linear, network", image.clamp(0, 1)[None], epoch)
-
-    def close(self) -> None:
-        if "_writer" in vars(self) and self._writer is not None:
-            self._writer.close()
+def summary(scores: Sequence[Score]) -> dict[str, Any]:
+    """For the history and the card: the mean loss of all, and with several redshifts what holds at each."""
+    means = by_redshift(scores)
+    if len(means) == 1:
+        return next(iter(means.values())).to_dict()
+    overall = mean(scores)
+    each: Mapping[str, Any] = {f"z = {z:g}": found.to_dict() for z, found in means.items()}
+    return {"loss": overall.loss, **overall.parts, **each}

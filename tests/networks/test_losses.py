@@ -7,7 +7,14 @@ import torch
 
 from zeldo.errors import InputError
 from zeldo.mesh.torch_kernels import paint
-from zeldo.training.losses import LAMBDA, number_error, paper_loss
+from zeldo.networks.losses import (
+    LAMBDA,
+    gradient_error,
+    momentum_error,
+    number_error,
+    paper_loss,
+    spectrum_error,
+)
 
 H = 1.953125  # lattice spacing, Mpc/h
 
@@ -26,7 +33,9 @@ def test_it_is_the_logarithm_of_the_product(fields):
     l_delta = torch.stack(numbers).square().mean()
     l_psi = (psi - target).square().mean()
     assert loss.total.item() == pytest.approx(math.log(l_delta * l_psi**3))
-    assert (loss.delta.item(), loss.psi.item()) == pytest.approx((l_delta.item(), l_psi.item()))
+    assert (loss.parts["l_delta"].item(), loss.parts["l_psi"].item()) == pytest.approx(
+        (l_delta.item(), l_psi.item())
+    )
 
 
 @pytest.mark.parametrize("periodic", [True, False])
@@ -88,3 +97,40 @@ def test_no_particle_is_lost_from_a_crop():
 def test_shapes_that_do_not_agree_are_refused(fields):
     with pytest.raises(InputError, match="must both be"):
         paper_loss(fields[0][:1], fields[1], H)
+
+
+def test_momentum_is_what_particles_carry_to_where_they_are(fields):
+    """Its sum over cells is the sum of velocities, and with equal velocities it is their density."""
+    psi, target = (f[0] for f in fields)
+    vel, target_vel = torch.randn_like(psi), torch.randn_like(psi)
+    error = momentum_error(psi, vel, target, target_vel, H)
+    torch.testing.assert_close(error.sum((1, 2, 3)), (vel - target_vel).sum((1, 2, 3)))
+    even = torch.full_like(psi, 2.0)
+    torch.testing.assert_close(
+        momentum_error(psi, even, target, even, H)[1], 2 * number_error(psi, target, H)
+    )
+    crop = momentum_error(psi, even, target, even, H, periodic=False)[2]
+    torch.testing.assert_close(crop, 2 * number_error(psi, target, H, periodic=False))
+
+
+def test_gradient_error_weighs_small_scales_more():
+    n, axis = 16, 2 * math.pi * torch.arange(16.0) / 16
+
+    def error(waves):
+        psi = torch.zeros(1, 3, n, n, n)
+        psi[0, 0] = torch.sin(waves * axis)[:, None, None]
+        return gradient_error(psi, torch.zeros_like(psi))
+
+    assert error(4) > 5 * error(1) > 0
+    assert gradient_error(torch.ones(1, 3, n, n, n), torch.zeros(1, 3, n, n, n)) == 0
+
+
+def test_spectrum_error_is_blind_to_place_and_knows_power(fields):
+    target = fields[1][0].float()
+    moved = target.roll(3, dims=2)  # the same universe elsewhere
+    assert spectrum_error(moved, target, 8 * H) < 1e-8
+    quiet = 0.1 * torch.randn(3, 16, 16, 16)  # linear: twice the displacement is four times the power
+    assert spectrum_error(2 * quiet, quiet, 16.0) == pytest.approx(math.log(4) ** 2, rel=0.2)
+    near = (target + 0.1 * torch.randn_like(target)).requires_grad_()
+    spectrum_error(near, target, 8 * H).backward()
+    assert torch.isfinite(near.grad).all() and near.grad.abs().max() > 0

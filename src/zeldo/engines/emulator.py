@@ -1,0 +1,144 @@
+"""A fast engine corrected by a network, as an engine: dynamics first, then what they miss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from zeldo.engines.base import Engine, Progress
+from zeldo.engines.checks import check_whole
+from zeldo.engines.registry import engine as make_engine
+from zeldo.errors import InputError
+from zeldo.initial.conditions import MAX_N, InitialConditions
+from zeldo.particles.provenance import weights_hash
+from zeldo.particles.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from zeldo.networks.card import ModelCard
+
+SHARE = 0.5  # of the progress, the dynamics
+
+
+@dataclass(frozen=True)
+class Emulator(Engine):
+    """Dynamics whose displacement and velocity a network corrects; the network's card says which dynamics.
+
+    The dynamics run for each redshift alone, as they did in training: their steps end there.
+
+    Parameters
+    ----------
+    weights:
+        A file of a network whose task is "correction".
+    extrapolate:
+        Allow a lattice spacing, redshift or cosmology outside the card's ranges; it is recorded in the snapshot.
+    tiles:
+        Pieces per side that the network is applied to; None as memory allows.
+    device:
+        Of torch, for the network; the dynamics run where their own options say.
+    """
+
+    name: ClassVar[str] = "emulator"
+    weights: str | PathLike | None = None
+    extrapolate: bool = False
+    tiles: int | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.weights, str | PathLike):
+            raise InputError(f"weights = {self.weights!r} is not allowed: give a file of weights")
+        if not isinstance(self.extrapolate, bool):
+            raise InputError(f"extrapolate = {self.extrapolate!r} is not allowed: give true or false")
+        if self.tiles is not None:
+            check_whole("tiles", self.tiles, 1, MAX_N)
+        if self.device != "cpu":
+            from zeldo.mesh.gravity import check_device
+
+            check_device(self.device)
+
+    @property
+    def least_n(self) -> int:
+        """The smallest lattice that the network takes."""
+        return max(8, self._net().stride)
+
+    @property
+    def start_redshift(self) -> float | None:
+        """Where the dynamics start, None where they have no start."""
+        return self._dynamics(self._card()).start_redshift
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """The file by its name: where it lies decides nothing."""
+        name, options = self._card().make_task().dynamics or ("none", {})
+        chosen = ",".join(f"{option}={value}" for option, value in options.items())
+        weights = Path(self.weights).name  # type: ignore[arg-type]
+        return {**asdict(self), "weights": weights, "dynamics": f"{name}:{chosen}" if chosen else name}
+
+    @property
+    def weights_hash(self) -> str:
+        """sha256 of the network's weights."""
+        return weights_hash(self.weights)  # type: ignore[arg-type]
+
+    def for_trial(self) -> Emulator:
+        """A small box may not hold as many pieces."""
+        return replace(self, tiles=None)
+
+    def _net(self) -> Any:
+        from zeldo.networks.weights import load
+
+        return load(Path(self.weights))  # type: ignore[arg-type]
+
+    def _card(self) -> ModelCard:
+        from zeldo.networks.weights import read_card
+
+        card = read_card(Path(self.weights))  # type: ignore[arg-type]
+        return self._net().card if card is None else card
+
+    def _dynamics(self, card: ModelCard) -> Engine:
+        chosen = card.make_task().dynamics
+        if chosen is None:
+            raise InputError(
+                f"{self.weights} corrects no engine ({card.task}): give a network with the task correction"
+            )
+        return make_engine(chosen[0], **chosen[1])
+
+    def evolve(
+        self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress
+    ) -> Iterator[Snapshot]:
+        from zeldo.networks.field import predict
+
+        net = self._net()
+        dynamics = self._dynamics(net.card)
+        if not self.extrapolate:
+            for z in redshifts:  # before any work
+                net.card.check_range(ics.cosmology, redshift=z, spacing=ics.spacing)
+        weights = self.weights_hash
+        fields = net.card.make_task().fields(ics)
+        for count, z in enumerate(redshifts):
+            (carried,) = dynamics.run(ics, [z], _part(progress, count, len(redshifts)))
+            made = predict(
+                net,
+                fields.at(carried),
+                ics.cosmology,
+                z,
+                spacing=ics.spacing,
+                extrapolate=self.extrapolate,
+                tiles=self.tiles,
+                device=self.device,
+                progress=_tiles(progress, count, len(redshifts), z),
+            )
+            assert made.psi is not None  # the task predicts both
+            yield replace(self.snapshot(ics, made.psi, made.vel, z), weights=weights)
+
+
+def _part(progress: Progress, count: int, total: int) -> Progress:
+    """Progress of the dynamics of one redshift within that of all."""
+    return lambda done, steps, text: progress(count + SHARE * done / steps, total, text)
+
+
+def _tiles(progress: Progress, count: int, total: int, z: float) -> Callable[[int, int], None]:
+    return lambda done, tiles: progress(
+        count + SHARE + (1 - SHARE) * done / tiles, total, f"z = {z:g}, corrected"
+    )

@@ -1,0 +1,47 @@
+"""The architectures of networks, by the names that model cards and configurations give them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, TypeVar
+
+from zeldo.errors import InputError, nearest
+
+MODULES = {
+    "vnet": ("zeldo.networks.vnet", "VNet"),
+    "styled vnet": ("zeldo.networks.styled", "StyledVNet"),
+    "modulated vnet": ("zeldo.networks.modulated", "ModulatedVNet"),
+}
+_classes: dict[str, Callable[..., Any]] = {}  # of `vnet.LayeredNet`
+C = TypeVar("C", bound=type)
+
+
+def register(name: str) -> Callable[[C], C]:
+    """Make an architecture from outside the package known by a name.
+
+    Its constructor takes `channels`, `levels`, `in_channels` and `out_channels`, and `styles` where tasks tell it any.
+    """
+
+    def known(cls: C) -> C:
+        _classes[name] = cls
+        return cls
+
+    return known
+
+
+def names() -> list[str]:
+    """The architectures that are known."""
+    return [*MODULES, *(name for name in _classes if name not in MODULES)]
+
+
+def architecture(name: str) -> Callable[..., Any]:
+    """The class of an architecture. Raises `InputError` for an unknown name."""
+    if name not in _classes:
+        if name not in MODULES:
+            raise InputError(
+                f"architecture {name!r} is not known: choose one of {', '.join(names())}{nearest(str(name), names())}"
+            )
+        module, cls = MODULES[name]
+        _classes[name] = getattr(import_module(module), cls)
+    return _classes[name]

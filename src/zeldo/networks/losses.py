@@ -1,0 +1,181 @@
+"""What networks minimise: errors of displacement, density, velocity and momentum, each by its logarithm.
+
+The paper's loss is L = ln(L_delta L_psi^lambda)   (de Oliveira et al. 2020, arXiv:2012.00240, section 2)
+with L_psi the mean square error of the displacement, (Mpc/h)^2, and L_delta that of the particle number per lattice
+cell n(x), painted by cloud-in-cell. The logarithm makes either scale a constant that no gradient sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zeldo.errors import InputError
+from zeldo.mesh.torch_kernels import paint, paint_positions
+
+LAMBDA = 3.0
+MARGIN = 12  # cells: beyond it a particle that leaves a crop is counted on the opposite side
+
+
+class Loss(NamedTuple):
+    """total: what is minimised. parts: what it is made of, by name, detached, for people to look at."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+
+
+def paper_loss(
+    psi: Tensor,
+    target: Tensor,
+    spacing: float | Sequence[float],
+    *,
+    weight: float = LAMBDA,
+    periodic: bool = True,
+    margin: int = MARGIN,
+) -> Loss:
+    """The paper's loss of predicted displacements against true ones, over a batch.
+
+    Parameters
+    ----------
+    psi, target:
+        (batch, 3, n, n, n), Mpc/h. At the truth itself the gradient is zero.
+    spacing:
+        Lattice spacing, Mpc/h; one for all items, or one for each.
+    weight:
+        lambda.
+    periodic:
+        Each item is a whole periodic box, else a crop (see `number_error`).
+
+    Returns
+    -------
+    Loss with the parts "l_delta" and "l_psi", the latter in (Mpc/h)^2.
+    """
+    _check(psi, target)
+    spacings = [spacing] * len(psi) if isinstance(spacing, int | float) else spacing
+    l_psi = (psi - target).square().mean()
+    errors = [
+        number_error(p, t, h, periodic=periodic, margin=margin).square().sum() / p[0].numel()
+        for p, t, h in zip(psi, target, spacings, strict=True)
+    ]
+    l_delta = torch.stack(errors).mean()
+    total = logarithm(l_delta) + weight * logarithm(l_psi)
+    return Loss(total, {"l_delta": l_delta.detach(), "l_psi": l_psi.detach()})
+
+
+def log_square_error(field: Tensor, target: Tensor, name: str) -> Loss:
+    """The logarithm of a field's mean square error, which is the loss's part `name`."""
+    _check(field, target)
+    error = (field - target).square().mean()
+    return Loss(logarithm(error), {name: error.detach()})
+
+
+def logarithm(error: Tensor) -> Tensor:
+    """ln of an error that may be zero."""
+    return torch.log(error + torch.finfo(error.dtype).tiny)  # of no weight but at the truth itself
+
+
+def number_error(
+    psi: Tensor, target: Tensor, spacing: float, *, periodic: bool = True, margin: int = MARGIN
+) -> Tensor:
+    """n_pred(x) - n_true(x), particles per lattice cell, painted by cloud-in-cell on the lattice's own mesh.
+
+    psi, target: (3, n, n, n), Mpc/h. A whole periodic box gives (n, n, n). A crop gives its mesh continued by
+    `margin` cells per side: particles that leave the crop are painted where they arrive. The particles of the
+    halo around it, which move into it and out of it, are the target's own in both fields and cancel in the
+    difference: they need not be painted at all.
+    """
+    n = psi.shape[-1]
+    if periodic:
+        box = n * spacing
+        with torch.no_grad():
+            truth = paint(target, n, box)
+        return paint(psi, n, box) - truth
+    with torch.no_grad():
+        truth = _paint_weights(target, None, spacing, margin)
+    return _paint_weights(psi, None, spacing, margin) - truth
+
+
+def momentum_error(
+    psi: Tensor,
+    vel: Tensor,
+    target_psi: Tensor,
+    target_vel: Tensor,
+    spacing: float,
+    *,
+    periodic: bool = True,
+    margin: int = MARGIN,
+) -> Tensor:
+    """The momentum per lattice cell, predicted minus true, (3, m, m, m) in the velocity's unit.
+
+    Fields (3, n, n, n) and meshes as in `number_error`; each particle is painted with its velocity.
+    """
+    margin = 0 if periodic else margin
+    components = []
+    for v, w in zip(vel, target_vel, strict=True):
+        with torch.no_grad():
+            truth = _paint_weights(target_psi, w, spacing, margin)
+        components.append(_paint_weights(psi, v, spacing, margin) - truth)
+    return torch.stack(components)
+
+
+def gradient_error(psi: Tensor, target: Tensor) -> Tensor:
+    """Mean square of the error's differences between neighbours on the lattice, summed over the three directions.
+
+    psi, target: (batch, 3, n, n, n). It weighs small scales more than the error of the field itself.
+    """
+    error = psi - target
+    return sum((error.diff(dim=axis).square().mean() for axis in (2, 3, 4)), start=error.new_zeros(()))
+
+
+def spectrum_error(psi: Tensor, target: Tensor, box: float) -> Tensor:
+    """Mean square of ln(P / P_true) of the density over shells of wavenumber up to Nyquist, one mode wide.
+
+    psi, target: (3, n, n, n), Mpc/h, of a whole periodic box. Equal windows cancel in the ratio.
+    """
+    n = psi.shape[-1]
+    with torch.no_grad():
+        truth = _power(paint(target, n, box))
+    return (_power(paint(psi, n, box)) / truth).log().square().mean()
+
+
+def _power(density: Tensor) -> Tensor:
+    n = density.shape[-1]
+    shell, weight = _shells(n, str(density.device))
+    modes = torch.fft.rfftn(density - 1)
+    square = (modes.real.square() + modes.imag.square()) * weight
+    power = density.new_zeros(n // 2 + 1).index_add_(0, shell, square.reshape(-1))
+    return power[1:] + torch.finfo(density.dtype).tiny
+
+
+@lru_cache(maxsize=8)
+def _shells(n: int, device: str) -> tuple[Tensor, Tensor]:
+    """The shell of each mode, 0 for those left out, and how often the mode stands in the whole spectrum."""
+    whole, half = torch.fft.fftfreq(n, 1 / n, device=device), torch.arange(n // 2 + 1, device=device)
+    k = (whole[:, None, None] ** 2 + whole[None, :, None] ** 2 + half[None, None, :] ** 2).sqrt()
+    shell = k.round().long()
+    shell[shell > n // 2] = 0
+    weight = torch.full_like(half, 2.0, dtype=torch.float32)
+    weight[0] = weight[-1] = 1.0
+    return shell.reshape(-1), weight
+
+
+def _paint_weights(psi: Tensor, weights: Tensor | None, spacing: float, margin: int) -> Tensor:
+    """Particles, or weights, per lattice cell on the lattice's mesh continued by `margin` cells per side."""
+    n = psi.shape[-1]
+    m = n + 2 * margin
+    axis = torch.arange(margin, margin + n, device=psi.device, dtype=psi.dtype)
+    q = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"))
+    positions = (q + psi / spacing).reshape(3, -1).T
+    flat = None if weights is None else weights.reshape(-1)
+    return paint_positions(positions, m, float(m), flat) * (n / m) ** 3
+
+
+def _check(field: Tensor, target: Tensor) -> None:
+    if field.shape != target.shape or field.ndim != 5 or field.shape[1] != 3:
+        raise InputError(
+            f"prediction {tuple(field.shape)} and target {tuple(target.shape)} must both be (batch, 3, n, n, n)"
+        )

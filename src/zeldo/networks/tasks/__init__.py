@@ -1,0 +1,56 @@
+"""What networks are for: one file a task, each known by its name."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from zeldo.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from zeldo.networks.tasks.base import Task
+
+MODULES = {
+    "deoliveira2020": "zeldo.networks.tasks.deoliveira2020",
+    "jamieson2022": "zeldo.networks.tasks.jamieson",
+    "jamieson2024": "zeldo.networks.tasks.jamieson",
+    "correction": "zeldo.networks.tasks.correction",
+}
+_classes: dict[str, type[Task]] = {}
+T = TypeVar("T", bound="type[Task]")
+
+
+def register(cls: T) -> T:
+    """Make a task known by its `name`, also one from outside the package."""
+    _classes[cls.name] = cls
+    return cls
+
+
+def names() -> list[str]:
+    """The tasks that are known."""
+    return [*MODULES, *(name for name in _classes if name not in MODULES)]
+
+
+def make_task(name: str, **options: Any) -> Task:
+    """A task by its name, with its options.
+
+    Raises
+    ------
+    InputError
+        For a task or an option that is not known, or a value that is not allowed.
+    """
+    if name not in _classes:
+        if name not in MODULES:
+            raise InputError(
+                f"task {name!r} is not known: choose one of {', '.join(names())}{nearest(str(name), names())}"
+            )
+        import_module(MODULES[name])
+    cls = _classes[name]
+    allowed = [field.name for field in dataclasses.fields(cls)]
+    for key in options:
+        if key not in allowed:
+            raise InputError(
+                f"task {name} has no option {key!r}: it takes {', '.join(allowed) or 'none'}{nearest(key, allowed)}"
+            )
+    return cls(**options)

@@ -1,0 +1,253 @@
+"""A fast engine that a network corrects: dynamics carry the particles most of the way, the network the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zeldo.cosmology.background import growth
+from zeldo.errors import InputError, nearest
+from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.lpt import displacements, linear_displacement
+from zeldo.networks.losses import (
+    Loss,
+    gradient_error,
+    logarithm,
+    momentum_error,
+    number_error,
+    spectrum_error,
+)
+from zeldo.networks.tasks import register
+from zeldo.networks.tasks.base import Batch, Evolved, Fields, Setting, Task, scaled
+from zeldo.networks.tasks.units import growth_factor, hubble_flow
+
+WEIGHTS = {
+    "displacement": 1.0,
+    "density": 1.0,
+    "velocity": 1.0,
+    "momentum": 0.0,
+    "gradient": 0.0,
+    "spectrum": 0.0,
+}
+FILES = (".safetensors", ".pt", ".npz")
+REFUSED = (
+    "checkpoint",
+    "checkpoint_minutes",
+    "weights",
+    "velocity",
+)  # a card may name no file to read or to write
+TYPICAL_SPACING = 2.0  # Mpc/h, where the style is 0
+
+
+def _density(fields: Fields, setting: Setting) -> np.ndarray:
+    """ln(1 + n) at the particles, n the number of particles in their cell."""
+    from zeldo.mesh.torch_kernels import paint, read
+
+    psi = torch.from_numpy(np.ascontiguousarray(fields.psi))
+    n = psi.shape[-1]
+    box = n * setting.spacing
+    return read(torch.log1p(paint(psi, n, box)), psi, box).numpy()
+
+
+def _force(fields: Fields, setting: Setting) -> np.ndarray:
+    """-grad lap^-1 delta at the particles, in lattice spacings."""
+    from zeldo.mesh.gravity import gravity
+
+    assert fields.psi is not None
+    n = fields.psi.shape[-1]
+    return gravity(n * setting.spacing, n)(fields.psi) / np.float32(setting.spacing)
+
+
+def _linear(fields: Fields, setting: Setting) -> np.ndarray:
+    d1 = growth_factor(setting.cosmology, setting.redshift)
+    return fields.psi_lin * np.float32(d1 / setting.spacing)
+
+
+def _second_order(fields: Fields, setting: Setting) -> np.ndarray:
+    assert fields.second_order is not None
+    d2 = float(growth(setting.cosmology).d2(setting.scale_factor))
+    return fields.second_order * np.float32(d2 / setting.spacing)
+
+
+def _psi(fields: Fields, setting: Setting) -> np.ndarray:
+    assert fields.psi is not None
+    return fields.psi / np.float32(setting.spacing)
+
+
+def _vel(fields: Fields, setting: Setting) -> np.ndarray:
+    assert fields.vel is not None
+    return fields.vel / np.float32(velocity_unit(setting))
+
+
+INPUTS: dict[str, Callable[[Fields, Setting], np.ndarray]] = {
+    "psi": _psi,
+    "vel": _vel,
+    "linear": _linear,
+    "second_order": _second_order,
+    "density": _density,
+    "force": _force,
+}
+SCALARS = ("density",)
+
+
+def velocity_unit(setting: Setting) -> float:
+    """km/s: the linear velocity of a displacement by one lattice spacing."""
+    return setting.spacing * hubble_flow(setting.cosmology, setting.redshift)
+
+
+@register
+@dataclass(frozen=True)
+class Correction(Task):
+    """A network corrects the displacement and the velocity of any engine, at any redshift, cosmology and spacing.
+
+    Lengths are in lattice spacings and velocities in their linear counterpart, so that the network sees how far
+    particles moved on the lattice. Its first six inputs are the dynamics' own displacement and velocity, which it adds
+    to its output: a network that ends in zeros changes nothing. It is told (5 (omega_m - 0.3), D - 1, f - 1,
+    ln(spacing / 2)).
+
+    Parameters
+    ----------
+    engine:
+        The dynamics: an engine by its name.
+    engine_options:
+        The dynamics' options.
+    inputs:
+        What the network sees at each lattice point: "psi" and "vel" first, then any of "linear" (D1 psi_lin),
+        "second_order" (2LPT's second term), "density" (ln(1 + n) at the particle) and "force".
+    weights:
+        Of the terms of the loss: the logarithms of mean square errors of displacement, density, velocity, momentum and
+        gradient of the displacement, and "spectrum", the mean square of ln(P / P_true). Those left out keep their
+        defaults; 0 leaves a term out.
+    """
+
+    name: ClassVar[str] = "correction"
+    engine_class: ClassVar[str] = "emulator"
+    trained_at_one_spacing: ClassVar[bool] = False
+    loss_options: ClassVar[tuple[str, ...]] = ("weights",)
+    engine: str = "cola"
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Sequence[str] = ("psi", "vel", "linear", "density")
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.engine, str) or not isinstance(self.engine_options, Mapping):
+            raise InputError("the dynamics are not allowed: give engine = a name and a table engine_options")
+        files = [name for name in self.engine_options if name in REFUSED]
+        if files or self.engine.lower().endswith(FILES):
+            raise InputError(
+                f"the dynamics {self.engine} with {files[0] if files else 'weights'} are not allowed: choose an engine "
+                "by its name, with options that name no file"
+            )
+        inputs = tuple(self.inputs)
+        for name in inputs:
+            if name not in INPUTS:
+                raise InputError(
+                    f"input {name!r} is not known: choose from {', '.join(INPUTS)}{nearest(str(name), INPUTS)}"
+                )
+        if inputs[:2] != ("psi", "vel") or len(set(inputs)) < len(inputs):
+            raise InputError(
+                f"inputs = {list(inputs)} is not allowed: begin with psi and vel, each name once"
+            )
+        for name, value in self.weights.items():
+            if name not in WEIGHTS:
+                raise InputError(
+                    f"the loss has no term {name!r}: it has {', '.join(WEIGHTS)}{nearest(name, WEIGHTS)}"
+                )
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+                raise InputError(f"weights.{name} = {value!r} is not allowed: give a number, 0 or more")
+        object.__setattr__(self, "inputs", inputs)
+        object.__setattr__(self, "engine_options", dict(self.engine_options))
+        object.__setattr__(self, "weights", {**WEIGHTS, **self.weights})
+        if not any(self.weights.values()):
+            raise InputError("all terms of the loss have no weight: set one of task.weights above 0")
+
+    @property
+    def predicts(self) -> tuple[str, ...]:
+        return ("psi", "vel")
+
+    @property
+    def vectors(self) -> tuple[bool, ...]:
+        return tuple(name not in SCALARS for name in self.inputs)
+
+    @property
+    def styles(self) -> int:
+        return 4
+
+    @property
+    def dynamics(self) -> tuple[str, Mapping[str, Any]]:
+        return self.engine, self.engine_options
+
+    def fields(self, ics: InitialConditions) -> Fields:
+        if "second_order" in self.inputs:
+            return Fields(*displacements(ics))
+        return Fields(linear_displacement(ics))
+
+    def check_training(self, *, crop: bool) -> None:
+        if crop and self.weights["spectrum"]:
+            raise InputError(
+                "the spectrum of a crop is not that of a box: set data.crop or task.weights.spectrum to 0"
+            )
+
+    def encode(self, fields: Fields, setting: Setting) -> np.ndarray:
+        if fields.psi is None or fields.vel is None:
+            raise InputError(
+                f"the task {self.name} needs displacement and velocity of its dynamics, {self.engine} gave not both: "
+                "choose an engine with velocities, and use the network by its engine"
+            )
+        made = [INPUTS[name](fields, setting) for name in self.inputs]
+        return np.concatenate([each.reshape(-1, *each.shape[-3:]) for each in made]).astype(
+            np.float32, copy=False
+        )
+
+    def style(self, setting: Setting) -> tuple[float, ...]:
+        cosmology, grown = setting.cosmology, growth(setting.cosmology)
+        a = setting.scale_factor
+        spacing = float(np.log(setting.spacing / TYPICAL_SPACING))
+        return 5 * (cosmology.omega_m - 0.3), float(grown.d1(a)) - 1, float(grown.f1(a)) - 1, spacing
+
+    def decode(self, output: Tensor, settings: Sequence[Setting]) -> Evolved:
+        psi = scaled(output[:, :3], [setting.spacing for setting in settings])
+        return Evolved(psi, scaled(output[:, 3:], [velocity_unit(setting) for setting in settings]))
+
+    def loss(self, output: Tensor, batch: Batch) -> Loss:
+        assert batch.psi is not None and batch.vel is not None
+        units = [(setting.spacing, velocity_unit(setting)) for setting in batch.settings]
+        # lengths in spacings, velocities in their linear counterpart: one scale for all redshifts and lattices
+        psi, vel = output.float().split(3, dim=1)
+        target = scaled(batch.psi, [1 / spacing for spacing, _ in units])
+        target_vel = scaled(batch.vel, [1 / unit for _, unit in units])
+        items = list(zip(psi, vel, target, target_vel, strict=True))
+        periodic, cells = batch.periodic, psi[0, 0].numel()
+        terms: dict[str, Callable[[], Tensor]] = {
+            "displacement": lambda: (psi - target).square().mean(),
+            "density": lambda: _mean(
+                number_error(p, t, 1.0, periodic=periodic).square().sum() / cells for p, _, t, _ in items
+            ),
+            "velocity": lambda: (vel - target_vel).square().mean(),
+            "momentum": lambda: _mean(
+                momentum_error(p, v, t, w, 1.0, periodic=periodic).square().sum() / (3 * cells)
+                for p, v, t, w in items
+            ),
+            "gradient": lambda: gradient_error(psi, target),
+            "spectrum": lambda: _mean(spectrum_error(p, t, float(p.shape[-1])) for p, _, t, _ in items),
+        }
+        total, parts = output.new_zeros((), dtype=torch.float32), {}
+        for name, weight in self.weights.items():
+            if weight:
+                error = terms[name]()
+                parts[f"l_{name}"] = error.detach()
+                total = total + weight * (error if name == "spectrum" else logarithm(error))
+        return Loss(total, parts)
+
+    def describe_loss(self) -> str:
+        named = [f"{weight:g} {name}" for name, weight in self.weights.items() if weight]
+        return f"logarithms of errors, weights {', '.join(named)}"
+
+
+def _mean(errors: Any) -> Tensor:
+    return torch.stack(list(errors)).mean()

@@ -1,0 +1,75 @@
+"""From the linear displacement to the evolved one: de Oliveira et al. 2020 (arXiv:2012.00240)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from zeldo.errors import InputError
+from zeldo.networks.losses import LAMBDA, Loss, log_square_error, paper_loss
+from zeldo.networks.tasks import register
+from zeldo.networks.tasks.base import Batch, Evolved, Fields, Setting, Task, check_quantity, scaled
+from zeldo.networks.tasks.units import REFERENCE, UNIT, growth_factor, velocity_factor
+
+
+@register
+@dataclass(frozen=True)
+class DeOliveira2020(Task):
+    """The linear field at a redshift goes in, the evolved one comes out; the network is told nothing else.
+
+    Displacements are over 6 D(z) Mpc/h and velocities over 6 D a H f, both of flat LCDM with omega_m = 0.31.
+
+    Parameters
+    ----------
+    quantity:
+        "displacement", or "velocity", whose input is the linear velocity.
+    loss_weight:
+        lambda of ln(L_delta L_psi^lambda).
+    """
+
+    name: ClassVar[str] = "deoliveira2020"
+    loss_options: ClassVar[tuple[str, ...]] = ("loss_weight",)
+    quantity: str = "displacement"  # type: ignore[assignment]
+    loss_weight: float = LAMBDA
+
+    def __post_init__(self) -> None:
+        check_quantity(self.quantity, ("displacement", "velocity"))
+        if (
+            isinstance(self.loss_weight, bool)
+            or not isinstance(self.loss_weight, int | float)
+            or self.loss_weight < 0
+        ):
+            raise InputError(f"loss_weight = {self.loss_weight!r} is not allowed: give a number, 0 or more")
+
+    @property
+    def predicts(self) -> tuple[str, ...]:
+        return ("psi",) if self.quantity == "displacement" else ("vel",)
+
+    def _unit(self, setting: Setting) -> float:
+        factor = growth_factor if self.quantity == "displacement" else velocity_factor
+        return UNIT * factor(REFERENCE, setting.redshift)
+
+    def encode(self, fields: Fields, setting: Setting) -> np.ndarray:
+        factor = growth_factor if self.quantity == "displacement" else velocity_factor
+        linear = factor(setting.cosmology, setting.redshift)
+        return fields.psi_lin * np.float32(linear / self._unit(setting))
+
+    def decode(self, output: Tensor, settings: Sequence[Setting]) -> Evolved:
+        field = scaled(output, [self._unit(setting) for setting in settings])
+        return Evolved(field, None) if self.quantity == "displacement" else Evolved(None, field)
+
+    def loss(self, output: Tensor, batch: Batch) -> Loss:
+        psi, vel = self.decode(output.float(), batch.settings)
+        if vel is not None:
+            assert batch.vel is not None
+            return log_square_error(vel, batch.vel, "l_vel")
+        assert psi is not None and batch.psi is not None
+        spacings = [setting.spacing for setting in batch.settings]
+        return paper_loss(psi, batch.psi, spacings, weight=self.loss_weight, periodic=batch.periodic)
+
+    def describe_loss(self) -> str:
+        return "ln(L_vel)" if self.quantity == "velocity" else f"ln(L_delta L_psi^{self.loss_weight:g})"

@@ -1,0 +1,34 @@
+"""The units of fields in networks: growth factors and linear velocities, all by one growth code."""
+
+from __future__ import annotations
+
+from zeldo.cosmology.background import expansion, growth
+from zeldo.cosmology.parameters import PRESETS, Cosmology
+
+UNIT = 6.0  # Mpc/h; displacements of the public networks are in units of this
+REFERENCE_OMEGA_M = 0.31  # of the public normalisations, whatever the cosmology is
+
+
+def lcdm(omega_m: float) -> Cosmology:
+    """Flat LCDM of this omega_m; what else it has does not enter growth."""
+    quijote = PRESETS["quijote"]
+    return Cosmology(omega_m, 0.1 * omega_m, quijote.h, quijote.n_s, quijote.sigma_8)
+
+
+REFERENCE = lcdm(REFERENCE_OMEGA_M)
+
+
+def growth_factor(cosmology: Cosmology, redshift: float) -> float:
+    """D1, 1 today."""
+    return float(growth(cosmology).d1(1 / (1 + redshift)))
+
+
+def hubble_flow(cosmology: Cosmology, redshift: float) -> float:
+    """a H f, km/s per Mpc/h: the linear velocity over the displacement at that time."""
+    a = 1 / (1 + redshift)
+    return 100 * a * float(expansion(cosmology, a) * growth(cosmology).f1(a))
+
+
+def velocity_factor(cosmology: Cosmology, redshift: float) -> float:
+    """D1 a H f, km/s per Mpc/h: the linear velocity over psi_lin."""
+    return growth_factor(cosmology, redshift) * hubble_flow(cosmology, redshift)

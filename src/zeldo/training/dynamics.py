@@ -1,0 +1,54 @@
+"""What a task's dynamics make of the runs, computed once for each run and redshift and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from zeldo.engines.registry import engine
+from zeldo.files.atomic import make_directory, writing
+from zeldo.initial.conditions import InitialConditions
+from zeldo.networks.tasks.base import Task
+from zeldo.particles.provenance import Provenance
+from zeldo.particles.snapshot import Snapshot
+from zeldo.store.fields import fingerprint
+
+
+class Dynamics:
+    """An engine whose snapshots are kept in a directory; with None they are made each time.
+
+    Each redshift is a run of its own, so that it is what the emulator does when it is asked for that redshift alone.
+    """
+
+    def __init__(self, task: Task, directory: Path | None = None) -> None:
+        assert task.dynamics is not None
+        name, options = task.dynamics
+        self.engine = engine(name, **options)
+        self.directory = directory
+        self._about = [name, dict(options), Provenance.of(self.engine).key]
+        self._lock = threading.Lock()  # engines use all threads, and Numba's pool is not for two callers
+
+    def snapshot(self, ics: InitialConditions, redshift: float) -> Snapshot:
+        """What the engine makes of the initial conditions at one redshift."""
+        path = self._path(ics, redshift)
+        with self._lock:
+            if path is not None and path.exists():
+                psi, vel = np.load(path)
+                return self.engine.snapshot(ics, psi, vel, redshift)
+            (made,) = self.engine.run(ics, [redshift])
+            if path is not None and made.vel is not None:
+                make_directory(path.parent)
+                with writing(path, 2 * made.psi.nbytes) as partial, open(partial, "wb") as file:
+                    np.save(file, np.stack([made.psi, made.vel]))
+        return made
+
+    def _path(self, ics: InitialConditions, redshift: float) -> Path | None:
+        if self.directory is None:
+            return None
+        universe = [ics.cosmology.to_dict(), ics.box, ics.n, fingerprint(ics.delta_lin), redshift]
+        text = json.dumps([*self._about, *universe], sort_keys=True, default=str)
+        return self.directory / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.npy"

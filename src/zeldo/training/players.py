@@ -1,0 +1,154 @@
+"""What is trained: a module with its optimizers, the schedule of their rates, and the average of its weights."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel
+
+from zeldo.errors import InputError
+from zeldo.networks.architectures import architecture
+from zeldo.networks.tasks.base import Task
+from zeldo.networks.vnet import LayeredNet
+from zeldo.training.config import NetworkConfig, OptimizerConfig
+from zeldo.training.muon import Muon, split
+from zeldo.training.schedule import cosine
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+class Player:
+    """One module of a training. A network with a discriminator are two, which take their turns in every step."""
+
+    def __init__(self, fabric: Fabric, module: torch.nn.Module, option: OptimizerConfig) -> None:
+        self.option = option
+        self.net, *optimizers = fabric.setup(module, *make_optimizers(module, option))
+        self.optimizers: list[Any] = optimizers
+        self.plateaus = [
+            ReduceLROnPlateau(
+                optimizer,
+                factor=option.factor,
+                patience=option.patience,
+                threshold=1e-4,
+                threshold_mode="abs",
+            )
+            for optimizer in self.optimizers
+        ]
+        self.schedules: list[LambdaLR] = []
+
+    def schedule(self, steps: int, total: int) -> None:
+        """Let the rate follow the configuration's schedule from step number `steps` on, of `total` steps."""
+        if self.option.schedule != "cosine":
+            return
+
+        def factor(step: int) -> float:
+            return cosine(step / total, self.option.warmup, self.option.final)
+
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:  # the rate may be another than before a resume
+                group["lr"] = group["initial_lr"] = self.option.rate
+        self.schedules = [LambdaLR(each, factor, last_epoch=steps - 1) for each in self.optimizers]
+
+    def step(self) -> None:
+        """A step of every optimizer along the gradients that are there, then of the schedule."""
+        if self.option.clip:
+            torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.option.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        for schedule in self.schedules:
+            schedule.step()
+
+    def zero_grad(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+    def judged(self, loss: float) -> None:
+        """Tell the schedule the validation loss after an epoch."""
+        if self.option.schedule == "plateau":
+            for plateau in self.plateaus:
+                plateau.step(loss)
+
+    def judge_anew(self) -> None:
+        """Forget the lowest loss: that of another loss does not compare."""
+        for plateau in self.plateaus:
+            plateau.best = math.inf
+
+    @property
+    def rate(self) -> float:
+        return float(self.optimizers[0].param_groups[0]["lr"])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "model": self.net.module.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "plateaus": [plateau.state_dict() for plateau in self.plateaus],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.net.module.load_state_dict(state["model"])
+        for each, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            each.load_state_dict(kept)
+        for plateau, kept in zip(self.plateaus, state["plateaus"], strict=True):
+            plateau.load_state_dict(kept)
+
+
+def make_optimizers(module: torch.nn.Module, option: OptimizerConfig) -> list[torch.optim.Optimizer]:
+    """Adam for all parameters, or Muon for kernels between hidden channels and Adam for the rest."""
+    decay = option.weight_decay
+    if option.name == "adam":
+        return [
+            torch.optim.Adam(module.parameters(), option.rate, option.betas, weight_decay=decay, fused=True)
+        ]
+    kernels, others = split(module)
+    made: list[torch.optim.Optimizer] = []
+    if kernels:
+        made.append(Muon(kernels, option.rate, weight_decay=decay))
+    if others:
+        made.append(torch.optim.AdamW(others, option.rate, option.betas, weight_decay=decay, fused=True))
+    return made
+
+
+def averaged(module: torch.nn.Module, decay: float) -> AveragedModel:
+    """The exponential moving average of weights and running statistics; early on it is shorter."""
+
+    def average(mean: torch.Tensor, value: torch.Tensor, step: torch.Tensor | int) -> torch.Tensor:
+        if not mean.is_floating_point():
+            return value
+        count = int(step)
+        return torch.lerp(mean, value, 1 - min(decay, count / (count + 9)))
+
+    made = AveragedModel(module, avg_fn=average, use_buffers=True)
+    made.n_averaged += 1  # the initial weights are the average before the first step
+    return made
+
+
+def network_arguments(config: NetworkConfig, task: Task) -> dict[str, int]:
+    """The arguments of the network's constructor: width and depth by the configuration, the rest by the task."""
+    arguments = {
+        "channels": config.channels,
+        "levels": config.levels,
+        "in_channels": task.in_channels,
+        "out_channels": task.out_channels,
+    }
+    return arguments | ({"styles": task.styles} if task.styles else {})
+
+
+def make_network(config: NetworkConfig, task: Task) -> LayeredNet:
+    """The network that a configuration describes. Raises `InputError` where it does not serve the task."""
+    try:
+        net = architecture(config.name)(**network_arguments(config, task))
+    except TypeError:
+        raise InputError(
+            f"a {config.name} is told nothing, the task {task.name} tells it {task.styles} numbers: set network.name "
+            "to 'modulated vnet'"
+        ) from None
+    if config.start_linear:
+        with torch.no_grad():
+            for convolution in net.last_convolutions():
+                for parameter in convolution.parameters():
+                    parameter.zero_()
+    return net

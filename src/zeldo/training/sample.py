@@ -1,0 +1,113 @@
+"""One training sample: what a task makes of a run at one redshift."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from zeldo.errors import InputError
+from zeldo.networks.tasks.base import Batch, Fields, Setting, Task
+from zeldo.particles.snapshot import Snapshot
+from zeldo.training.symmetries import Element, crop
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A whole periodic box, or a crop of it.
+
+    inputs: (channels, n, n, n), in the network's units. style: what the network is told. psi, vel: the truth on the
+    output's lattice, (3, m, m, m) with m a multiple of n, Mpc/h and km/s; vel None where the task predicts
+    none. vectors: see `Task.vectors`.
+    """
+
+    inputs: np.ndarray
+    style: tuple[float, ...]
+    psi: np.ndarray
+    vel: np.ndarray | None
+    setting: Setting
+    vectors: tuple[bool, ...] = (True,)
+
+    @classmethod
+    def of(cls, task: Task, fields: Fields, truth: Snapshot) -> Sample:
+        """What a task makes of fields and what N-body made of them."""
+        setting = Setting(truth.cosmology, truth.redshift, truth.box / truth.n)
+        inputs, (psi, vel) = task.encode(fields, setting), task.target(truth)
+        if len(inputs) != task.in_channels or psi.shape[-1] % inputs.shape[-1]:
+            raise InputError(
+                f"the task {task.name} made inputs of shape {inputs.shape} for a target of {psi.shape}: it must "
+                f"give {task.in_channels} channels on a lattice that divides the target's"
+            )
+        return cls(inputs, task.style(setting), psi, vel, setting, task.vectors)
+
+    @property
+    def redshift(self) -> float:
+        return self.setting.redshift
+
+    @property
+    def spacing(self) -> float:
+        """Of the particles' lattice, Mpc/h."""
+        return self.setting.spacing
+
+    @property
+    def nbytes(self) -> int:
+        return self.inputs.nbytes + self.psi.nbytes + (0 if self.vel is None else self.vel.nbytes)
+
+    def cut(self, element: Element, origin: tuple[int, int, int], side: int = 0, halo: int = 0) -> Sample:
+        """The box rotated, reflected and shifted; with a side a crop of it, whose inputs have a halo.
+
+        origin, side and halo are in cells of the inputs.
+        """
+        n = self.inputs.shape[-1]
+        if side > n:
+            raise InputError(f"crop = {side} is larger than the box of {n} cells: give at most {n}")
+        ratio = self.psi.shape[-1] // n
+        i, j, k = (ratio * cell for cell in origin)
+        target = (element, (i, j, k), ratio * (side or n))
+        parts, channel = [], 0
+        for vector in self.vectors:
+            group = self.inputs[channel : channel + 3] if vector else self.inputs[channel]
+            channel += 3 if vector else 1
+            part = crop(group, element, origin, side or n, halo if side else 0, vector=vector)
+            parts.append(part if vector else part[None])
+        return replace(
+            self,
+            inputs=parts[0] if len(parts) == 1 else np.concatenate(parts),
+            psi=crop(self.psi, *target),
+            vel=None if self.vel is None else crop(self.vel, *target),
+        )
+
+
+def collate(
+    samples: Sequence[Sample],
+    device: torch.device,
+    *,
+    periodic: bool = True,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Batch:
+    """Samples of one shape as a batch on a device."""
+    if len({sample.inputs.shape for sample in samples}) > 1:
+        shapes = " and ".join(str(sample.inputs.shape) for sample in samples)
+        raise InputError(
+            f"a batch of boxes of shapes {shapes} cannot be made: set optimizer.batch to 1 or data.crop"
+        )
+
+    def stacked(
+        arrays: Sequence[np.ndarray], form: torch.memory_format = torch.contiguous_format
+    ) -> torch.Tensor:
+        field = torch.stack([torch.from_numpy(array) for array in arrays]).contiguous(memory_format=form)
+        if device.type == "cuda":
+            field = field.pin_memory()
+        return field.to(device, non_blocking=True)
+
+    vel = [sample.vel for sample in samples if sample.vel is not None]
+    return Batch(
+        inputs=stacked([sample.inputs for sample in samples], memory_format),
+        style=torch.tensor([sample.style for sample in samples], dtype=torch.float32, device=device),
+        settings=tuple(sample.setting for sample in samples),
+        periodic=periodic,
+        psi=stacked([sample.psi for sample in samples]),
+        vel=stacked(vel) if vel else None,
+    )

@@ -1,0 +1,245 @@
+"""The samples of a training: runs of a store, or snapshots in files, at one redshift or several."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeldo.cosmology.background import growth
+from zeldo.cosmology.power import MODELS
+from zeldo.cosmology.redshifts import nearest_redshift, same_redshift
+from zeldo.errors import InputError
+from zeldo.files.archive import existing
+from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.linear import initial_conditions
+from zeldo.networks.tasks.base import Fields, Task
+from zeldo.particles.snapshot import Snapshot
+from zeldo.store.runs import RunStore
+from zeldo.training.config import DataConfig, SnapshotPair
+from zeldo.training.dynamics import Dynamics
+from zeldo.training.sample import Sample
+from zeldo.training.symmetries import IDENTITY, random_element
+
+Key = tuple[str, float]  # of a sample: a run of the store, or the path of a snapshot, and its redshift
+
+
+class Samples:
+    """The samples of a data configuration, made when needed; what was made is kept up to `cache_gb`.
+
+    Parameters
+    ----------
+    config:
+        Where runs and snapshots are, and at which redshifts they are learned.
+    task:
+        Makes inputs and targets.
+    directory:
+        Where snapshots of the task's dynamics are kept; None makes them each time.
+
+    Raises
+    ------
+    InputError
+        Where a target does not follow its linear field, or lattice spacings differ that may not.
+    """
+
+    def __init__(self, config: DataConfig, task: Task, directory: Path | None = None) -> None:
+        self.config, self.task = config, task
+        self._store = None if config.store is None else RunStore(config.store, create=False)
+        for file in config.snapshots:  # now, not at the end of the first epoch
+            for path in filter(None, (file.path, file.initial, file.linear)):
+                existing(path)
+        self._dynamics = None if task.dynamics is None else Dynamics(task, directory)
+        self._kept: OrderedDict[Key, tuple[Sample, Snapshot]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._first: tuple[str, float] | None = None  # whose spacing the others must have
+
+    def keys(self, part: str) -> list[Key]:
+        """The samples of a part that are there now, in a fixed order."""
+        most = {"train": self.config.runs, "validation": self.config.validation_runs}.get(part, 0) or None
+        if self._store is None:
+            files = [file for file in self.config.snapshots if file.part == part]
+            return [(str(file.path), self._redshift(file)) for file in files[:most]]
+        runs = [row["run_id"] for row in self._store.runs() if row["part"] == part]
+        return [(name, z) for name in runs[:most] for z in self.config.redshifts]
+
+    def described(self, keys: Sequence[Key]) -> dict[str, Any]:
+        """What a model card says of the data; empty for no samples."""
+        if not keys:
+            return {}
+        names = list(dict.fromkeys(name for name, _ in keys))
+        truths = [self._store.row(name) for name in names] if self._store else []
+        if not truths:
+            snapshots = [self.truth(key) for key in keys]
+            truths = [
+                {
+                    "seed": s.seed,
+                    "cosmology": s.cosmology.to_dict(),
+                    "box": s.box,
+                    "n": s.n,
+                    "engine": s.engine,
+                    "settings": dict(s.settings),
+                }
+                for s in snapshots
+            ]
+        ranges = {
+            name: [min(t["cosmology"][name] for t in truths), max(t["cosmology"][name] for t in truths)]
+            for name in truths[0]["cosmology"]
+        }
+        return {
+            "runs": len(truths),
+            "seeds": [t["seed"] for t in truths],
+            "engine": truths[0]["engine"],
+            "settings": truths[0]["settings"],
+            "box": sorted({t["box"] for t in truths}),
+            "n": sorted({t["n"] for t in truths}),
+            "spacing": sorted({t["box"] / t["n"] for t in truths}),
+            "redshifts": sorted({z for _, z in keys}),
+            "cosmology": ranges,
+        }
+
+    def get(self, key: Key) -> Sample:
+        """One sample. May be called from several threads."""
+        return self._both(key)[0]
+
+    def truth(self, key: Key) -> Snapshot:
+        """The snapshot that the sample's target is of."""
+        return self._both(key)[1]
+
+    def _both(self, key: Key) -> tuple[Sample, Snapshot]:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        truth, ics, fields = self._from_store(*key) if self._store else self._from_file(*key)
+        if fields is None:
+            assert ics is not None
+            fields = self.task.fields(ics)
+            if self._dynamics is not None:
+                fields = fields.at(self._dynamics.snapshot(ics, key[1]))
+        self._check(key[0], fields, truth)
+        made = Sample.of(self.task, fields, truth), truth
+        with self._lock:
+            self._kept[key] = made
+            while (
+                sum(sample.nbytes for sample, _ in self._kept.values()) > self.config.cache_gb * 1e9
+                and len(self._kept) > 1
+            ):
+                self._kept.popitem(last=False)
+        return made
+
+    def draw(self, key: Key, rng: np.random.Generator, halo: int) -> Sample:
+        """A sample for training: rotated, reflected and shifted where `augment`, and cut where there is a crop."""
+        sample, side = self.get(key), self.config.crop
+        element = random_element(rng) if self.config.augment else IDENTITY
+        i, j, k = (int(x) for x in rng.integers(sample.inputs.shape[-1], size=3))
+        origin = (i, j, k) if self.config.augment or side else (0, 0, 0)
+        return sample.cut(element, origin, side, halo)
+
+    def _from_store(self, name: str, redshift: float) -> tuple[Snapshot, InitialConditions, None]:
+        assert self._store is not None
+        truth = self._store.snapshot(name, redshift, velocity="vel" in self.task.predicts)
+        return truth, self._store.initial(name), None
+
+    def _from_file(
+        self, name: str, redshift: float
+    ) -> tuple[Snapshot, InitialConditions | None, Fields | None]:
+        from zeldo.files import read
+
+        file = next(file for file in self.config.snapshots if str(file.path) == name)
+        truth = read(file.path)
+        if not same_redshift(truth.redshift, redshift):
+            raise InputError(
+                f"{name} is at redshift {truth.redshift:g}, the configuration says {redshift:g}: "
+                "change one of them"
+            )
+        if file.linear is None:
+            return truth, _conditions(file, truth), None
+        if self.task.dynamics is not None:
+            raise InputError(
+                f"{name}: the task {self.task.name} runs an engine, which needs initial conditions: give `initial`, "
+                "not `linear`"
+            )
+        linear = read(file.linear)
+        return truth, None, Fields((linear.psi / _d1(linear)).astype(np.float32))
+
+    def _redshift(self, file: SnapshotPair) -> float:
+        if len(self.config.redshifts) == 1:
+            return self.config.redshifts[0]
+        from zeldo.files import read
+
+        found = read(file.path).redshift
+        wanted = nearest_redshift(self.config.redshifts, found)
+        if wanted is None:
+            listed = ", ".join(f"{z:g}" for z in self.config.redshifts)
+            raise InputError(
+                f"{file.path} is at redshift {found:g}, data.redshifts has {listed}: change one of them"
+            )
+        return wanted
+
+    def _check(self, name: str, fields: Fields, truth: Snapshot) -> None:
+        if fields.psi_lin.shape != truth.psi.shape:
+            raise InputError(
+                f"{name}: the linear field has shape {fields.psi_lin.shape}, the target {truth.psi.shape}"
+            )
+        spacing = truth.box / truth.n
+        with self._lock:
+            first, wanted = self._first = self._first or (name, spacing)
+        if self.task.trained_at_one_spacing and abs(spacing / wanted - 1) > 1e-6:
+            raise InputError(
+                f"{name} has a lattice spacing of {spacing:g} Mpc/h, {first} {wanted:g}: a network for "
+                f"{self.task.name} learns one spacing only"
+            )
+        x, y = fields.psi_lin.reshape(-1), truth.psi.reshape(-1)
+        r = float(x @ y) / max(float(np.sqrt((x @ x) * (y @ y))), 1e-30)
+        if not r > 0.3:
+            raise InputError(
+                f"{name}: target and linear displacement correlate by {r:.2f} only: are they of one "
+                "seed, and the particles in Lagrangian order?"
+            )
+
+
+def prefetch(
+    make: Callable[[int], Any], first: int, end: int, workers: int = 2, ahead: int = 2
+) -> Generator[Any, None, None]:
+    """make(first), ..., make(end - 1) in order, made in threads while the caller works."""
+    with ThreadPoolExecutor(workers, thread_name_prefix="samples") as pool:
+        waiting = [pool.submit(partial(make, i)) for i in range(first, min(first + ahead, end))]
+        try:
+            for i in range(first, end):
+                if i + ahead < end:
+                    waiting.append(pool.submit(partial(make, i + ahead)))
+                yield waiting.pop(0).result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _conditions(file: SnapshotPair, truth: Snapshot) -> InitialConditions:
+    if file.initial is not None:
+        from zeldo.files.reference import read_initial_conditions
+
+        return read_initial_conditions(file.initial)
+    if truth.seed is None:
+        raise InputError(
+            f"{file.path} names no seed: give its initial conditions by `initial`, or a snapshot of its "
+            "linear displacement by `linear`"
+        )
+    power = truth.power or "camb"
+    if power not in MODELS:
+        raise InputError(
+            f"{file.path} was made with the power spectrum of {power}: give its initial conditions by `initial`"
+        )
+    drawn = {"fixed": bool(truth.fixed), "flip": bool(truth.flip)}
+    return initial_conditions(
+        truth.cosmology, truth.box, truth.n, truth.seed, power=power, phases=truth.phases or "native", **drawn
+    )
+
+
+def _d1(snapshot: Snapshot) -> float:
+    return float(growth(snapshot.cosmology).d1(snapshot.scale_factor))

@@ -1,0 +1,58 @@
+"""Strided convolutions whose output is one cell wide are right in bfloat16, on processors where the library is not."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from zeldo.networks import convolution
+from zeldo.networks.inference import optimise
+from zeldo.networks.modulated import ModulatedVNet
+from zeldo.networks.styled import StyledVNet
+from zeldo.networks.vnet import VNet
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """What oneDNN does with AMX: wrong numbers for bfloat16, stride 2, one output cell along the last axis."""
+    right, calls = functional.conv3d, []
+
+    def conv3d(x, weight, bias=None, stride=1, *args):
+        y = right(x, weight, bias, stride, *args)
+        if y.dtype == torch.bfloat16 and stride == 2 and y.shape[-1] == 1:
+            calls.append(y.shape)
+            return y + 100
+        return y
+
+    monkeypatch.setattr(convolution.functional, "conv3d", conv3d)
+    return calls
+
+
+@pytest.mark.parametrize("make", [VNet, StyledVNet, ModulatedVNet])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_box_as_wide_as_the_stride_is_right_in_bfloat16(broken, make, autocast):
+    torch.manual_seed(0)
+    net = make(4, 3).eval()
+    x = torch.randn(1, 3, 4, 4, 4)  # one cell a side after two halvings
+    style = (torch.tensor([0.3]),) if make is StyledVNet else ()
+    with torch.no_grad():
+        expected = net(x, *style, periodic=True)
+        if autocast:
+            with torch.autocast("cpu", torch.bfloat16):
+                out = net(x, *style, periodic=True)
+        else:
+            out = optimise(net, dtype=torch.bfloat16)(x, *style, periodic=True)
+    assert not broken
+    assert (out.float() - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+@pytest.mark.parametrize(("side", "dtype"), [(2, torch.bfloat16), (3, torch.bfloat16), (4, torch.bfloat16)])
+def test_the_layer_is_what_the_library_says_in_float32(side, dtype):
+    """On a processor whose library is wrong this fails without the guard."""
+    torch.manual_seed(0)
+    layer = convolution.Halving(8, 8, 2, stride=2)
+    x = torch.randn(2, 8, 4, 4, side)
+    with torch.no_grad():
+        expected = functional.conv3d(x, layer.weight, layer.bias, stride=2)
+        out = layer.to(dtype)(x.to(dtype))
+    assert out.dtype == dtype
+    assert (out.float() - expected).abs().max() < 0.02 * expected.abs().max()

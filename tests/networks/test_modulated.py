@@ -1,0 +1,76 @@
+"""The modulated V-Net: no statistics, a style that scales and shifts features, and the geometry of its kin."""
+
+import numpy as np
+import pytest
+import torch
+
+from zeldo.errors import InputError
+from zeldo.networks import inference
+from zeldo.networks.card import ModelCard
+from zeldo.networks.modulated import ModulatedVNet
+from zeldo.networks.weights import load, save
+
+
+def drawn(channels=4, levels=3, inputs=7, outputs=6, styles=2):
+    """A network whose style matters."""
+    torch.manual_seed(0)
+    net = ModulatedVNet(channels, levels, inputs, outputs, styles).eval()
+    for name, parameter in net.named_parameters():
+        if "linear" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return net
+
+
+def test_the_style_changes_what_comes_out_and_each_item_has_its_own():
+    net = drawn()
+    x, styles = torch.randn(2, 7, 8, 8, 8), torch.tensor([[0.2, -0.5], [1.0, 0.3]])
+    with torch.no_grad():
+        both = net(x, styles, periodic=True)
+        alone = [net(item, style, periodic=True) for item, style in zip(x.split(1), styles, strict=True)]
+        assert (net(x[:1], styles[1], periodic=True) - alone[0]).abs().max() > 0.05
+    torch.testing.assert_close(both, torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_at_first_the_style_says_nothing():
+    net = ModulatedVNet(4, 2, styles=2)
+    x = torch.randn(1, 3, 8, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(net(x, torch.zeros(2), periodic=True), net(x, torch.ones(2), periodic=True))
+
+
+def test_what_passes_neither_dies_nor_explodes_at_first():
+    torch.manual_seed(1)
+    x = torch.randn(1, 6, 16, 16, 16)
+    with torch.no_grad():
+        added = ModulatedVNet(16, 3, 6, 6)(x, periodic=True) - x
+    assert 0.3 < added.std() < 3
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+def test_tiles_crops_and_the_whole_box_agree(levels):
+    net = inference.optimise(drawn(levels=levels), dtype=torch.float32)
+    field = np.random.default_rng(3).normal(size=(7, 16, 16, 16)).astype(np.float32)
+    style = torch.tensor([0.4, -0.2])
+
+    def call(net, x, periodic):
+        return net(x, style, periodic=periodic)
+
+    (whole,), (tiled,) = (inference.apply(net, field, call=call, tiles=tiles) for tiles in (1, 2))
+    assert np.abs(whole - tiled).max() < 1e-5 * np.abs(whole).max()
+
+
+def test_it_survives_its_file(tmp_path):
+    net = drawn(4, 2, 10, 6, 4)
+    arguments = {"channels": 4, "levels": 2, "in_channels": 10, "out_channels": 6, "styles": 4}
+    options = {"engine": "cola", "engine_options": {"steps": 3}}
+    card = ModelCard("modulated vnet", arguments, "correction", options, (0, 3), (1, 4), (0.1, 0.5))
+    save(net, tmp_path / "net.safetensors", card, half=False)
+    back = load(tmp_path / "net.safetensors")
+    assert back.card == card
+    assert all(torch.equal(value, net.state_dict()[name]) for name, value in back.state_dict().items())
+
+
+@pytest.mark.parametrize("style", [None, torch.zeros(3), torch.zeros(2, 2)])
+def test_a_style_of_another_size_is_refused(style):
+    with pytest.raises(InputError, match="give 2 numbers"):
+        drawn()(torch.randn(1, 7, 8, 8, 8), style, periodic=True)

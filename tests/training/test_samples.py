@@ -1,0 +1,105 @@
+"""Samples: linear fields grown to their redshift, turned and cut like their targets, seen in the units of the card."""
+
+import numpy as np
+import pytest
+import torch
+
+from teachers import second_order
+from zeldo.configuration import load
+from zeldo.cosmology.background import growth
+from zeldo.cosmology.parameters import PRESETS
+from zeldo.files import write
+from zeldo.initial.linear import initial_conditions
+from zeldo.initial.lpt import linear_displacement
+from zeldo.networks.tasks import make_task
+from zeldo.networks.tasks.units import lcdm
+from zeldo.networks.vnet import VNet
+from zeldo.store.runs import RunStore
+from zeldo.training.config import DataConfig, NetworkConfig
+from zeldo.training.players import make_network
+from zeldo.training.sample import collate
+from zeldo.training.samples import Samples
+from zeldo.training.validation import predict, score
+
+TASK = make_task("deoliveira2020", loss_weight=2.0)
+
+
+def test_linear_displacements_have_grown_to_the_redshifts_of_the_data(tmp_path):
+    """In units of 6 D of the reference cosmology, at each redshift of a run."""
+    drawn = {"power": "eisenstein-hu"}
+    ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, **drawn)
+    store = RunStore(tmp_path / "runs.zarr")
+    store.add("a", ics, second_order(ics, [1.0, 0.0]), regenerate=drawn)
+    samples = Samples(load({"store": store.path, "redshifts": [0.0, 1.0]}, DataConfig), TASK)
+    assert samples.keys("train") == [("a", 1.0), ("a", 0.0)]
+    for key in samples.keys("train"):
+        a = 1 / (1 + key[1])
+        d1, unit = growth(ics.cosmology).d1(a), 6 * growth(lcdm(0.31)).d1(a)
+        sample = samples.get(key)
+        np.testing.assert_allclose(unit * sample.inputs, d1 * linear_displacement(ics), rtol=1e-6)
+        np.testing.assert_array_equal(sample.psi, store.read(*key)[1])
+        assert (sample.redshift, sample.spacing) == (key[1], 4.0)
+
+
+@pytest.fixture
+def equal(store, tmp_path):
+    """Makes the samples of a file whose target is its linear displacement: six times the input."""
+    path = write(store.snapshot("s100"), tmp_path / "s100.npz")
+    return lambda **options: Samples(DataConfig(snapshots=[{"path": path, "linear": path}], **options), TASK)
+
+
+@pytest.mark.parametrize("side", [0, 8])
+def test_input_and_target_are_turned_moved_and_cut_alike(equal, side):
+    samples, halo = equal(crop=side), 3
+    (key,) = samples.keys("train")
+    box = samples.get(key).psi
+    around = halo if side else 0
+    seen = set()
+    for seed in range(8):
+        drawn = samples.draw(key, np.random.default_rng(seed), halo)
+        x, y = drawn.inputs, drawn.psi
+        assert y.shape == (3, *3 * [side or 16]) and x.shape == (3, *3 * [(side or 16) + 2 * around])
+        inside = slice(around, x.shape[-1] - around)
+        np.testing.assert_allclose(6 * x[:, inside, inside, inside], y, rtol=1e-5)
+        seen.add(y[:, 0, 0, 0].tobytes())
+        if not side:  # all that is there, elsewhere
+            np.testing.assert_array_equal(np.sort(np.abs(y), axis=None), np.sort(np.abs(box), axis=None))
+    assert len(seen) == 8
+
+
+def test_without_augmentation_a_box_is_as_it_is_and_a_crop_is_cut_out_of_it(equal):
+    whole = equal(augment=False)
+    (key,) = whole.keys("train")
+    sample = whole.get(key)
+    drawn = whole.draw(key, np.random.default_rng(1), 3)
+    np.testing.assert_array_equal(drawn.inputs, sample.inputs)
+    np.testing.assert_array_equal(drawn.psi, sample.psi)
+    crop = equal(augment=False, crop=8).draw(key, np.random.default_rng(1), 3).psi
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(sample.psi, [(0, 0), *3 * [(0, 7)]], "wrap"), (3, 8, 8, 8)
+    )
+    assert (windows == crop).all((-1, -2, -3, -4)).sum() == 1
+
+
+def test_a_box_predicted_in_tiles_is_the_box_predicted_at_once(store):
+    torch.manual_seed(1)
+    net = VNet(4, 2).eval()
+    sample = Samples(DataConfig(store=store.path), TASK).get(("s100", 0.0))
+    whole, batch = predict(net, TASK, sample)
+    torch.testing.assert_close(predict(net, TASK, sample, tile=8)[0], whole, rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(whole, net(batch.inputs, periodic=True), rtol=1e-4, atol=1e-4)
+
+
+def test_scores_are_those_of_linear_theory_for_a_network_that_adds_nothing(store):
+    net = make_network(NetworkConfig(channels=4, levels=2), TASK)
+    samples = Samples(DataConfig(store=store.path), TASK)
+    key = ("s104", 0.0)
+    (found,) = score(net.eval(), TASK, samples, [key])
+    batch = collate([samples.get(key)], torch.device("cpu"))
+    assert found.loss == pytest.approx(TASK.loss(batch.inputs, batch).total.item(), rel=1e-4)
+    error = (6 * batch.inputs - batch.psi).square().mean().item()
+    assert found.parts["l_psi"] == pytest.approx(error, rel=1e-4)
+    # from the fundamental mode, 0.1 h/Mpc, to the Nyquist frequency of the lattice, pi / 4
+    for name in ("density transfer", "displacement one_minus_r2"):
+        assert list(found.at[name]) == [0.1, 0.2, 0.3, 0.5, 0.7]
