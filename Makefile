@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 REFERENCE ?= ../shared/reference
-ENGINES := zeldovich 2lpt cola cola:mesh_factor=2 pm vnet p3m
+ENGINES := zeldovich 2lpt cola cola:mesh_factor=2 pm emulator vnet p3m
 
 .PHONY: demo test lint format bench tables clean
 

@@ -6,6 +6,7 @@ from benchmarks.record import Rows
 from zeldo.statistics import K_SHOWN
 
 FIDUCIAL = {"ics": "fiducial.npz", "n": 128, "z": 0}
+EMULATOR = "`pm` with a small network behind it: density and displacement nearest to N-body after `p3m`"
 PEERS = {"l-picola:mesh_factor=1": "L-PICOLA, mesh N", "l-picola:mesh_factor=2": "L-PICOLA, mesh 2N"}
 
 
@@ -16,7 +17,9 @@ def share(value: float) -> str:
 
 def which_engine(rows: Rows) -> list[list[str]]:
     """Which engine when: text by hand, 1 - r^2 from the record."""
-    accuracy, vnet = rows.where(benchmark="accuracy", **FIDUCIAL), rows.where(benchmark="vnet", **FIDUCIAL)
+    accuracy, vnet, emulator = (
+        rows.where(benchmark=benchmark, **FIDUCIAL) for benchmark in ("accuracy", "vnet", "emulator")
+    )
 
     def missed(source: Rows, engine: str) -> str:
         about = {"engine": engine, "field": "density", "reference": "mp-gadget"}
@@ -30,6 +33,7 @@ def which_engine(rows: Rows) -> list[list[str]]:
         ["`cola`", "thousands of mocks", missed(accuracy, "cola")],
         ["`cola:mesh_factor=2`", "halos and velocities of mocks", missed(accuracy, "cola:mesh_factor=2")],
         ["`pm`", "the same without 2LPT; converges with steps", missed(accuracy, "pm")],
+        ["`emulator`", EMULATOR, f"{missed(emulator, 'emulator')} ([docs/emulator.md](docs/emulator.md))"],
         ["`vnet`", paper, f"{missed(vnet, 'vnet')} ([docs/networks.md](docs/networks.md))"],
         ["`p3m`", "the truth at this resolution, in two minutes", "[docs/p3m.md](docs/p3m.md)"],
         ["a file of weights", "networks of the field: `zeldo models import FILE`", "its model card"],
@@ -86,4 +90,27 @@ def vnet(rows: Rows) -> list[list[str]]:
     return table
 
 
-TABLES = {"which-engine": which_engine, "speed-and-accuracy": speed_and_accuracy, "vnet": vnet}
+def emulator(rows: Rows) -> list[list[str]]:
+    """The emulator beside its dynamics and L-PICOLA, at z = 0 and 1."""
+    shown = rows.where(benchmark="emulator", ics="fiducial.npz", reference="mp-gadget")
+    peers = rows.where(benchmark="accuracy", **FIDUCIAL)
+    table = [["", *[f"k = {k:g}" if i == 0 else f"{k:g}" for i, k in enumerate(K_SHOWN)]]]
+    for z in (0, 1):
+        for field in ("density", "displacement", "velocity"):
+            for quantity, title, digits in (("T", "T", 3), ("one_minus_r2", "1 − r²", 5)):
+                for engine in ("emulator", "pm", *(["l-picola:mesh_factor=2"] if z == 0 else [])):
+                    source = peers if engine in PEERS else shown.where(z=z)
+                    values = [source.value(quantity, engine=engine, field=field, k=k) for k in K_SHOWN]
+                    name = PEERS.get(engine, f"`{engine}`")
+                    begin = f"z = {z}, {field} {title}: " if engine == "emulator" else ""
+                    cells = [f"{x:.3f}" if x >= 0.1 else f"{x:.{digits}f}" for x in values]
+                    table.append([begin + name, *cells])
+    return table
+
+
+TABLES = {
+    "which-engine": which_engine,
+    "speed-and-accuracy": speed_and_accuracy,
+    "vnet": vnet,
+    "emulator": emulator,
+}

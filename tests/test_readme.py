@@ -1,4 +1,4 @@
-"""What README and the page of P3M tell people to type, and the examples, all of it run on small universes."""
+"""What README and two pages tell people to type, and the examples, all of it run on small universes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zeldo.files.reference import write_initial_conditions
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-P3M = (ROOT / "docs" / "p3m.md").read_text(encoding="utf-8")
+PAGES = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("p3m.md", "emulator.md")]
 SMALL = {"n": 16, "box": 31.25}  # the lattice spacing of the defaults
 # in Python code: the sizes, and what leads to a box of 64^3
 SMALLER = {
@@ -37,10 +37,11 @@ def small(command: str) -> list[str]:
     """The arguments of a zeldo command, with SMALL where nothing else fixes the universe."""
     arguments = shlex.split(command)[1:]
     if arguments[0] == "run" and "--ics" not in arguments:
-        for name in ("--n", "--box"):
+        for name in ("--n", "-n", "--box"):
             if name in arguments:
                 del arguments[arguments.index(name) : arguments.index(name) + 2]
-        arguments += [f"--{name}={value}" for name, value in SMALL.items()]
+        fixed = ("box",) if "--phases" in arguments else ()  # a simulation's name brings its box
+        arguments += [f"--{name}={value}" for name, value in SMALL.items() if name not in fixed]
     return arguments
 
 
@@ -60,12 +61,12 @@ def folder(tmp_path, monkeypatch):
 
 RUNS = [
     *commands(README, "zeldo"),
-    *(line for line in commands(P3M, "zeldo") if not line.endswith("...")),
+    *(line for page in PAGES for line in commands(page, "zeldo") if not line.endswith("...")),
 ]
 
 
 def test_the_commands_are_there():
-    assert len(commands(README, "zeldo")) == 4 and len(RUNS) == 5
+    assert len(commands(README, "zeldo")) == 6 and len(RUNS) == 10
 
 
 @pytest.mark.parametrize("command", RUNS)

@@ -28,7 +28,7 @@ def compare(
     Parameters
     ----------
     engine:
-        zeldovich, 2lpt, cola, pm, p3m, vnet, or a file of a network's weights, given once for each; options as
+        zeldovich, 2lpt, cola, pm, emulator, p3m, vnet, or a file of a network's weights, given once for each; options as
         cola:mesh_factor=2,steps=20.
     reference:
         A reference run, a snapshot, or an engine; by default the particles of --ics where it has them, else p3m.

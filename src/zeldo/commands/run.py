@@ -27,7 +27,7 @@ def run(
     Parameters
     ----------
     engine:
-        zeldovich, 2lpt, cola, pm, p3m, vnet, or a file of a network's weights; further options as
+        zeldovich, 2lpt, cola, pm, emulator, p3m, vnet, or a file of a network's weights; further options as
         cola:start_redshift=19.
     steps:
         Steps of the engine, its default where absent.

@@ -55,7 +55,7 @@ class DatasetConfig(Section):
     redshifts: tuple[float, ...] = Field(default=(0.0,), min_length=1)
     cosmology: str | dict[str, float] = "quijote"
     latin_hypercube: Path | None = (
-        None  # text file: omega_m omega_b h n_s sigma_8 [w0 wa]; replaces cosmology
+        None  # "quijote", or a text file: omega_m omega_b h n_s sigma_8 [w0 wa]; replaces cosmology
     )
     cosmologies: Cosmologies | None = None  # drawn here; what does not vary is of cosmology
     power: str = "camb"

@@ -9,6 +9,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.datasets.config import PARTS, Cosmologies
 from zeldo.errors import InputError
+from zeldo.initial.quijote import latin_hypercube
 
 COLUMNS = (
     Cosmology.required(),
@@ -17,25 +18,29 @@ COLUMNS = (
 
 
 def read_hypercube(path: str | os.PathLike[str]) -> list[Cosmology]:
-    """Cosmologies of a text file.
+    """Cosmologies of a text file, or of Quijote's Latin hypercube.
 
     Parameters
     ----------
     path : str or path
-        A row for each, with the columns omega_m, omega_b, h, n_s, sigma_8, and perhaps w0 and wa; `#` starts a comment.
+        "quijote" for the 2000 rows of that suite's hypercube. Else a text file: a row for each, with the columns
+        omega_m, omega_b, h, n_s, sigma_8, and perhaps w0 and wa; `#` starts a comment.
 
     Raises
     ------
     InputError
         For a file that cannot be read, another number of columns, and values that are not allowed.
     """
+    if os.fspath(path) == "quijote":
+        return list(latin_hypercube())
     wanted = f"{', '.join(COLUMNS[0])}, and perhaps w0, wa"
     try:
         rows = np.loadtxt(path, ndmin=2)
     except (OSError, ValueError) as error:
         reason = str(error).rstrip(".")
         raise InputError(
-            f"the hypercube {path} cannot be read: {reason}; set latin_hypercube to a text file with the columns {wanted}"
+            f"the hypercube {path} cannot be read: {reason}; set latin_hypercube to quijote, or to a text file with "
+            f"the columns {wanted}"
         ) from None
     names = {len(columns): columns for columns in COLUMNS}.get(rows.shape[1])
     if names is None:

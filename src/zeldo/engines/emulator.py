@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from zeldo.engines.base import Engine, Progress
 from zeldo.engines.checks import check_whole
+from zeldo.engines.network import shipped_weights
 from zeldo.engines.registry import engine as make_engine
+from zeldo.engines.registry import register
 from zeldo.errors import InputError
 from zeldo.initial.conditions import MAX_N, InitialConditions
 from zeldo.particles.provenance import weights_hash
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 SHARE = 0.5  # of the progress, the dynamics
 
 
+@register
 @dataclass(frozen=True)
 class Emulator(Engine):
     """Dynamics whose displacement and velocity a network corrects; the network's card says which dynamics.
@@ -31,7 +34,7 @@ class Emulator(Engine):
     Parameters
     ----------
     weights:
-        A file of a network whose task is "correction".
+        A file of a network whose task is "correction"; None is the one that ships.
     extrapolate:
         Allow a lattice spacing, redshift or cosmology outside the card's ranges; it is recorded in the snapshot.
     tiles:
@@ -47,7 +50,7 @@ class Emulator(Engine):
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.weights, str | PathLike):
+        if not isinstance(self.weights, str | PathLike | None):
             raise InputError(f"weights = {self.weights!r} is not allowed: give a file of weights")
         if not isinstance(self.extrapolate, bool):
             raise InputError(f"extrapolate = {self.extrapolate!r} is not allowed: give true or false")
@@ -57,6 +60,11 @@ class Emulator(Engine):
             from zeldo.mesh.gravity import check_device
 
             check_device(self.device)
+
+    @property
+    def path(self) -> Path:
+        """The file of weights."""
+        return shipped_weights(self.name) if self.weights is None else Path(self.weights)
 
     @property
     def least_n(self) -> int:
@@ -73,13 +81,16 @@ class Emulator(Engine):
         """The file by its name: where it lies decides nothing."""
         name, options = self._card().make_task().dynamics or ("none", {})
         chosen = ",".join(f"{option}={value}" for option, value in options.items())
-        weights = Path(self.weights).name  # type: ignore[arg-type]
-        return {**asdict(self), "weights": weights, "dynamics": f"{name}:{chosen}" if chosen else name}
+        dynamics = {
+            "dynamics": f"{name}:{chosen}" if chosen else name,
+            "dynamics_revision": self._dynamics(self._card()).revision,
+        }
+        return {**asdict(self), "weights": self.path.name, **dynamics}
 
     @property
     def weights_hash(self) -> str:
         """sha256 of the network's weights."""
-        return weights_hash(self.weights)  # type: ignore[arg-type]
+        return weights_hash(self.path)
 
     def for_trial(self) -> Emulator:
         """A small box may not hold as many pieces."""
@@ -88,19 +99,19 @@ class Emulator(Engine):
     def _net(self) -> Any:
         from zeldo.networks.weights import load
 
-        return load(Path(self.weights))  # type: ignore[arg-type]
+        return load(self.path)
 
     def _card(self) -> ModelCard:
         from zeldo.networks.weights import read_card
 
-        card = read_card(Path(self.weights))  # type: ignore[arg-type]
+        card = read_card(self.path)
         return self._net().card if card is None else card
 
     def _dynamics(self, card: ModelCard) -> Engine:
         chosen = card.make_task().dynamics
         if chosen is None:
             raise InputError(
-                f"{self.weights} corrects no engine ({card.task}): give a network with the task correction"
+                f"{self.path} corrects no engine ({card.task}): give a network with the task correction"
             )
         return make_engine(chosen[0], **chosen[1])
 

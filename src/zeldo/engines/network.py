@@ -120,11 +120,13 @@ class Network(Engine):
             yield replace(self.snapshot(ics, psi, vel, z), weights=weights)
 
 
-def shipped_weights() -> Path:
-    """The file of the V-Net that ships with zeldo, its model card inside and beside it."""
-    path = Path(str(files("zeldo.weights") / "vnet.safetensors"))
+def shipped_weights(name: str = "vnet") -> Path:
+    """The file of a network that ships with zeldo, its model card inside and beside it."""
+    path = Path(str(files("zeldo.weights") / f"{name}.safetensors"))
     if not path.is_file():
-        raise InputError("no V-Net ships with this version: give a file of weights, as --engine FILE")
+        raise InputError(
+            f"no weights of {name} ship with this version: give a file of weights, as --engine FILE"
+        )
     return path
 
 

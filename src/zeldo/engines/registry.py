@@ -30,13 +30,11 @@ BUILT_IN = tuple(
         "pm": "pm:ParticleMesh",
         "p3m": "p3m.engine:P3M",
         "vnet": "network:Network",
+        "emulator": "emulator:Emulator",
     }.items()
 )
 # classes for files of weights, by what the task of the network names
-FOR_WEIGHTS = {
-    "vnet": BUILT_IN[-1],
-    "emulator": EntryPoint("emulator", "zeldo.engines.emulator:Emulator", GROUP),
-}
+FOR_WEIGHTS = {source.name: source for source in BUILT_IN if source.name in ("vnet", "emulator")}
 _registered: dict[str, type[Engine]] = {}
 
 E = TypeVar("E", bound=type[Engine])
