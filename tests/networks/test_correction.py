@@ -1,5 +1,7 @@
 """What the network behind an engine sees, in units of the lattice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from zeldo.engines.registry import engine
 from zeldo.errors import InputError
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import displacements
+from zeldo.networks.losses import paper_loss
 from zeldo.networks.tasks import make_task
 from zeldo.networks.tasks.base import Batch, Fields, Setting
 
@@ -41,6 +44,35 @@ def test_inputs_are_one_field_in_linear_theory(universe):
     assert np.corrcoef(force.ravel(), psi.ravel())[0, 1] > 0.9
 
 
+def test_a_universe_twice_as_large_is_the_same_on_the_lattice(universe):
+    """Every input is in units of the lattice spacing."""
+    setting, fields, _ = universe
+    task = make_task("correction", inputs=INPUTS)
+    large = Fields(*(2 * each for each in (fields.psi_lin, fields.second_order, fields.psi, fields.vel)))
+    twice = task.encode(large, replace(setting, spacing=2 * setting.spacing))
+    np.testing.assert_allclose(twice, task.encode(fields, setting), rtol=1e-3, atol=1e-4)
+
+
+def test_particles_at_rest_on_their_lattice_have_a_density_of_one_and_feel_no_force(universe):
+    setting, fields, _ = universe
+    still = replace(fields, psi=0 * fields.psi)
+    made = make_task("correction", inputs=("psi", "vel", "density", "force")).encode(still, setting)
+    np.testing.assert_allclose(made[6], np.log(2), rtol=1e-5)
+    assert np.abs(made[7:]).max() < 1e-5
+
+
+@pytest.mark.parametrize("redshift", [0.0, 3.0])
+def test_the_network_is_told_matter_growth_its_rate_and_the_spacing(redshift):
+    """Of an Einstein-de Sitter universe D is a and f is 1."""
+    eds = replace(PRESETS["quijote"], omega_m=1.0)
+    told = make_task("correction").style(Setting(eds, redshift, 5.0))
+    assert told == pytest.approx((3.5, 1 / (1 + redshift) - 1, 0, np.log(2.5)), abs=1e-6)
+    usual = make_task("correction").style(Setting(PRESETS["quijote"], redshift, 2.0))
+    grown = growth(PRESETS["quijote"])
+    d, f = grown.d1(1 / (1 + redshift)), grown.f1(1 / (1 + redshift))
+    assert usual == pytest.approx((5 * 0.0175, d - 1, f - 1, 0))
+
+
 def test_density_is_high_where_particles_flow_together(universe):
     setting, fields, _ = universe
     density = make_task("correction", inputs=("psi", "vel", "density")).encode(fields, setting)[6]
@@ -69,6 +101,29 @@ def test_every_term_of_the_loss_vanishes_at_the_truth_alone(universe):
     for name, value in off.items():
         assert value > 1e-4
         assert at[name] < 1e-6 * value
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms_each_a_mean_over_cells(universe):
+    """Momenta of particles on their lattice are velocities; the density's term is that of the paper's loss."""
+    setting, fields, _ = universe
+    weights = {"displacement": 1.0, "density": 2.0, "velocity": 0.5, "momentum": 3.0, "spectrum": 4.0}
+    task = make_task("correction", weights=weights)
+    truth = torch.from_numpy(task.encode(fields, setting)[:6])[None]
+    psi, vel = (torch.from_numpy(each)[None] for each in (fields.psi, fields.vel))
+    batch = Batch(torch.empty(0), torch.empty(0), (setting,), True, psi, vel)
+    total, parts = task.loss(1.3 * truth, batch)
+    expected = weights["spectrum"] * float(parts["l_spectrum"])
+    expected += sum(value * np.log(float(parts[f"l_{x}"])) for x, value in weights.items() if x != "spectrum")
+    assert float(total) == pytest.approx(expected, rel=1e-5)
+    paper = paper_loss(1.3 * psi, psi, setting.spacing)
+    assert float(parts["l_density"]) == pytest.approx(float(paper.parts["l_delta"]), rel=1e-3)
+    scale = setting.spacing**2
+    assert float(parts["l_displacement"]) == pytest.approx(float(paper.parts["l_psi"]) / scale, rel=1e-4)
+    still = replace(batch, psi=0 * psi)
+    off = task.loss(1.3 * truth * torch.tensor([0.0, 1.0]).repeat_interleave(3).view(1, 6, 1, 1, 1), still).parts
+    error = 0.3**2 * float(truth[:, 3:].square().mean())
+    assert float(off["l_velocity"]) == pytest.approx(error, rel=1e-4)
+    assert float(off["l_momentum"]) == pytest.approx(error, rel=1e-4)
 
 
 def test_dynamics_that_are_missing_are_asked_for(universe):

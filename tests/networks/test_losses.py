@@ -122,7 +122,22 @@ def test_gradient_error_weighs_small_scales_more():
         return gradient_error(psi, torch.zeros_like(psi))
 
     assert error(4) > 5 * error(1) > 0
+    waves = torch.zeros(3, 1, 3, n, n, n)
+    for direction, psi in enumerate(waves):  # along any axis it is the same wave
+        psi[0, 0] = torch.sin(4 * axis).view([n if a == direction else 1 for a in range(3)])
+    assert [float(gradient_error(psi, 0 * psi)) for psi in waves] == pytest.approx([float(error(4))] * 3)
     assert gradient_error(torch.ones(1, 3, n, n, n), torch.zeros(1, 3, n, n, n)) == 0
+
+
+def test_spectrum_error_counts_every_mode_once(fields):
+    """Against the whole transform, by shells one mode wide up to Nyquist."""
+    psi, target = (f[0] for f in fields)
+    numbers = torch.fft.fftfreq(8, 1 / 8)
+    shell = sum(x**2 for x in torch.meshgrid(numbers, numbers, numbers, indexing="ij")).sqrt().round()
+    square = [torch.fft.fftn(paint(x, 8, 8 * H) - 1).abs().square() for x in (psi, target)]
+    ratios = [square[0][shell == i].sum() / square[1][shell == i].sum() for i in range(1, 5)]
+    expected = torch.stack(ratios).log().square().mean()
+    torch.testing.assert_close(spectrum_error(psi, target, 8 * H), expected)
 
 
 def test_spectrum_error_is_blind_to_place_and_knows_power(fields):
