@@ -103,6 +103,23 @@ def test_start_and_exponent_go_with_the_mesh(mesh_factor, start, exponent):
     assert (settings["start_redshift"], settings["exponent"]) == (start, exponent)
 
 
+@pytest.mark.parametrize(
+    ("mesh_factor", "box", "exact"), [(1, 40.0, False), (2, 40.0, True), (2, 56.0, False), (3, 40.0, True)]
+)
+def test_the_exact_gradient_is_for_fine_meshes_on_fine_lattices(mesh_factor, box, exact):
+    """The force is that of the mesh with this gradient: on 2.5 Mpc/h the exact one, on 3.5 differences."""
+    ics = universe(16, box)
+    dynamics = engine("cola", mesh_factor=mesh_factor).dynamics(ics)
+    psi = last("zeldovich", ics, 1.0).psi
+    kinds = [
+        gravity(box, 16 * mesh_factor, gradient=kind, deconvolution=float(mesh_factor == 1))
+        for kind in ("difference", "spectral")
+    ]
+    chosen = dynamics.gravity(psi.copy())
+    near = [difference(chosen, kind(psi.copy())) for kind in kinds]
+    assert near[exact] < 1e-6 < 1e-3 < near[not exact]
+
+
 @pytest.mark.parametrize("exponent", [0, 1.0, -20, float("nan"), "-2.5"])
 def test_an_exponent_that_no_decay_has_is_refused(exponent):
     with pytest.raises(InputError, match=r"exponent .* give a number from -10 to -0.5"):

@@ -120,7 +120,9 @@ def test_the_loss_is_the_weighted_sum_of_its_terms_each_a_mean_over_cells(univer
     scale = setting.spacing**2
     assert float(parts["l_displacement"]) == pytest.approx(float(paper.parts["l_psi"]) / scale, rel=1e-4)
     still = replace(batch, psi=0 * psi)
-    off = task.loss(1.3 * truth * torch.tensor([0.0, 1.0]).repeat_interleave(3).view(1, 6, 1, 1, 1), still).parts
+    off = task.loss(
+        1.3 * truth * torch.tensor([0.0, 1.0]).repeat_interleave(3).view(1, 6, 1, 1, 1), still
+    ).parts
     error = 0.3**2 * float(truth[:, 3:].square().mean())
     assert float(off["l_velocity"]) == pytest.approx(error, rel=1e-4)
     assert float(off["l_momentum"]) == pytest.approx(error, rel=1e-4)

@@ -2,12 +2,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
 from zeldo.report.labels import labels
 from zeldo.report.pictures import QUANTITIES, cost_figure, memory_figure, spectra_figure, spectrum_figure
-from zeldo.report.slices import densest_slab, projected_density, slice_figure
+from zeldo.report.slices import colours, densest_slab, draw_slice, projected_density, slice_figure
 
 
 def moved(snapshot, psi) -> Snapshot:
@@ -38,14 +39,23 @@ def test_a_shift_of_all_particles_shifts_the_picture(snapshot):
     )
 
 
-def test_a_plane_wave_shows_the_density_of_mass_conservation(snapshot):
+def test_a_slab_is_at_the_depth_where_it_begins(snapshot):
+    one, depth = snapshot(amplitude=2.0), 7.5
+    deeper = moved(one, one.psi + np.float32([0, 0, depth]).reshape(3, 1, 1, 1))
+    here, there = projected_density(one, 20, 10.0, 30.0), projected_density(deeper, 20, 10.0 + depth, 30.0)
+    np.testing.assert_allclose(there, here, atol=1e-3)
+    assert np.abs(projected_density(deeper, 20, 10.0, 30.0) - here).max() > 0.05
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_plane_wave_shows_the_density_of_mass_conservation(snapshot, axis):
     """1 + delta = 1 / (1 + d psi / d q) before shells cross."""
     one = snapshot()
     q = np.arange(one.n) * one.box / one.n
     k, amplitude = 2 * np.pi / one.box, 4.0
     psi = np.zeros_like(one.psi)
-    psi[0] = -amplitude * np.sin(k * q)[:, None, None]
-    density = projected_density(moved(one, psi), 16, 0.0, one.box).mean(axis=1)
+    psi[axis] = -amplitude * np.expand_dims(np.sin(k * q), (1 - axis, 2))
+    density = projected_density(moved(one, psi), 16, 0.0, one.box).mean(axis=1 - axis)
     centres = (np.arange(16) + 0.5) * one.box / 16
     origin = np.linspace(0, one.box, 4001)
     exact = np.interp(
@@ -77,6 +87,14 @@ def test_slices_share_one_colour_scale_and_axes(snapshot):
     assert {ax.get_xlim() for ax in axes} == {(0.0, reference.box)}
     alone = slice_figure([reference], ["N-body"], mesh=16)
     assert alone.axes[0].images[0].get_clim() == axes[0].images[0].get_clim()
+
+
+def test_pictures_have_x_to_the_right_and_y_upwards():
+    density = np.ones((8, 8))
+    density[6, 1] = 50.0
+    image = draw_slice(Figure().subplots(), density, 40.0, colours(density))
+    row, column = np.unravel_index(image.get_array().argmax(), (8, 8))
+    assert (column, row, image.origin, *image.get_extent()) == (6, 1, "lower", 0, 40, 0, 40)
 
 
 def test_slices_refuse_another_number_of_names(snapshot):
