@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
 
 from zeldo.errors import InputError
 from zeldo.networks import inference
 from zeldo.networks.card import ModelCard
-from zeldo.networks.modulated import ModulatedVNet
+from zeldo.networks.modulated import ModulatedBlock, ModulatedVNet
 from zeldo.networks.weights import load, save
 
 
@@ -36,6 +38,37 @@ def test_at_first_the_style_says_nothing():
     x = torch.randn(1, 3, 8, 8, 8)
     with torch.no_grad():
         assert torch.equal(net(x, torch.zeros(2), periodic=True), net(x, torch.ones(2), periodic=True))
+
+
+def test_a_block_is_what_its_docstrings_say():
+    """By hand: y (1 + s) + t after each sum of convolutions, s and t linear in the style."""
+    block = next(
+        b for b in drawn().modules() if isinstance(b, ModulatedBlock) and not isinstance(b.end, nn.Identity)
+    )
+    x, style = torch.randn(2, block.first.in_channels, 7, 7, 7), torch.tensor([[0.2, -0.5], [1.0, 0.3]])
+
+    def modulated(y, layer):
+        scale, shift = (style @ layer.weight.T + layer.bias)[:, :, None, None, None].chunk(2, dim=1)
+        return y * (1 + scale) + shift
+
+    first, second = (modulation.linear for modulation in block.modulations)
+    with torch.no_grad():
+        y = modulated(F.conv3d(x, block.first.weight, block.first.bias), first)
+        y = F.conv3d(F.leaky_relu(y, 0.01), block.second.weight, block.second.bias)
+        y = y + F.conv3d(x, block.skip.weight, block.skip.bias)[:, :, 2:-2, 2:-2, 2:-2]
+        expected = F.leaky_relu(modulated(y, second), 0.01)
+        torch.testing.assert_close(block(x.clone(), style), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["block", "down", "up"])
+def test_layers_keep_the_mean_square_of_what_passes_at_first(name):
+    torch.manual_seed(2)
+    net = ModulatedVNet(32, 2)
+    layer = next(x for x in net.layout.layers if x.kind == name and x.inputs >= 32)
+    x = torch.randn(4, layer.inputs, 8, 8, 8).abs()  # like what comes out of an activation
+    with torch.no_grad():
+        y = net.get_submodule(layer.name)(x, None)
+    assert float(y.square().mean() / x.square().mean()) == pytest.approx(1, rel=0.35)
 
 
 def test_what_passes_neither_dies_nor_explodes_at_first():

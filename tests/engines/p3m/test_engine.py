@@ -251,6 +251,16 @@ def test_weights_are_the_integrals_of_the_equations_of_motion(a: float, b: float
     assert w.drift(a, b) == pytest.approx(drift, rel=1e-8)
 
 
+def test_the_mesh_kicks_over_the_first_half_of_a_step_and_then_over_the_second() -> None:
+    """Halves of ln a: what begins a step and what ends it are not the same."""
+    table = P3M(mesh_step=0.5, crossing=100.0).timetable(start(), [1.0, 0.0])
+    w = Weights(QUIJOTE)
+    for row in table.rows[1:]:
+        middle = (row.start * row.end) ** 0.5
+        assert row.far == pytest.approx((w.kick(row.start, middle), w.kick(middle, row.end)), rel=1e-9)
+        assert abs(row.far[1] / row.far[0] - 1) > 1e-3
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
