@@ -89,15 +89,17 @@ def test_a_sample_turns_all_its_fields_alike_on_whatever_lattice_they_are(store,
     scalar = (coarse**2).sum(0, keepdims=True)  # invariant
     key = ("s100", 0.0)
     setting = Samples(DataConfig(store=store.path), task).get(key).setting
-    sample = Sample(np.concatenate([coarse, scalar]), (), fine, 2 * fine, setting, (True, False))
+    inputs = np.concatenate([coarse, scalar, 3 * coarse])
+    sample = Sample(inputs, (), fine, 2 * fine, setting, (True, False, True))
     for element in (ELEMENTS[7], ELEMENTS[13], random_element(rng)):
         cut = sample.cut(element, (1, 5, 2), side, halo=2)
         n = side or 8
         halo = 2 if side else 0
-        assert cut.inputs.shape == (4, *3 * [n + 2 * halo]) and cut.psi.shape == (3, *3 * [2 * n])
+        assert cut.inputs.shape == (7, *3 * [n + 2 * halo]) and cut.psi.shape == (3, *3 * [2 * n])
         inner = (slice(None), *3 * [slice(halo, halo + n)])
         np.testing.assert_array_equal(cut.psi[:, ::2, ::2, ::2], cut.inputs[inner][:3])
         np.testing.assert_allclose((cut.inputs[:3] ** 2).sum(0), cut.inputs[3], rtol=1e-6)
+        np.testing.assert_array_equal(cut.inputs[4:], 3 * cut.inputs[:3])
         np.testing.assert_array_equal(cut.vel, 2 * cut.psi)
         np.testing.assert_array_equal(cut.psi, crop(fine, element, (2, 10, 4), 2 * n))
 

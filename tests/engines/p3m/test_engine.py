@@ -251,6 +251,17 @@ def test_weights_are_the_integrals_of_the_equations_of_motion(a: float, b: float
     assert w.drift(a, b) == pytest.approx(drift, rel=1e-8)
 
 
+def test_the_start_is_second_order_itself() -> None:
+    ics = start()
+    (ours,) = replace(QUICK, start_redshift=9.0).run(ics, [9.0])
+    (lpt,) = engine("2lpt").run(ics, [9.0])
+    (first,) = engine("zeldovich").run(ics, [9.0])
+    for name in ("psi", "vel"):
+        x, y, z = (getattr(one, name) for one in (ours, lpt, first))
+        np.testing.assert_allclose(x, y, atol=1e-5 * y.std())
+        assert np.abs(y - z).max() > 0.05 * y.std()
+
+
 def test_the_mesh_kicks_over_the_first_half_of_a_step_and_then_over_the_second() -> None:
     """Halves of ln a: what begins a step and what ends it are not the same."""
     table = P3M(mesh_step=0.5, crossing=100.0).timetable(start(), [1.0, 0.0])
