@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from refusals import refusal
 from zeldo.initial.ngenic import NGenIC, fold, seed_table
+from zeldo.initial.ranlxd import uniforms
 from zeldo.mesh import fft
 
 
@@ -29,6 +30,18 @@ def test_a_larger_lattice_adds_modes_and_changes_none(seed, half, more, fixed, n
     phases = NGenIC(seed, fixed, nyquist=nyquist)
     small, large = (phases.modes(2 * h) for h in (half, half + more))
     np.testing.assert_array_equal(low(small, 2 * half), low(large, 2 * half))
+
+
+@pytest.mark.parametrize(("row", "own"), [((1, 2), False), ((4, 0), True), ((4, 4), True), ((0, 4), True)])
+def test_a_row_is_phase_and_amplitude_in_turn_from_its_seed(row, own):
+    """own: its modes at kz = 0 and Nyquist are opposite to themselves, and so have a real part alone."""
+    n, seed = 8, 2
+    numbers = uniforms(seed_table(n, seed)[row], n + 2)
+    expected = np.sqrt(-np.log(numbers[1::2])) * np.exp(2j * np.pi * numbers[::2])
+    if own:
+        expected[[0, -1]] = expected[[0, -1]].real
+    made = NGenIC(seed, nyquist="filled").modes(n)[row]
+    np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_every_row_has_a_seed():
@@ -76,10 +89,11 @@ def test_a_flip_or_a_sign_is_the_negative_and_both_are_nothing(options):
     np.testing.assert_array_equal(NGenIC(2, flip=True, sign=-1).modes(8), plain)
 
 
-def test_sphere_mode_keeps_the_sphere_and_nothing_else():
-    n = 16
+@pytest.mark.parametrize("n", [12, 16])
+def test_sphere_mode_keeps_the_sphere_and_nothing_else(n):
+    """Its surface too, as 2LPTic does: |k| = 6 of n = 12 is (2, 4, 4), no Nyquist frequency."""
     kx, ky, kz = fft.wavenumbers(n)
-    inside = kx**2 + ky**2 + kz**2 <= 64
+    inside = kx**2 + ky**2 + kz**2 <= n**2 // 4
     whole, cut = NGenIC(2).modes(n), NGenIC(2, sphere=True).modes(n)
     np.testing.assert_array_equal(cut, np.where(inside, whole, 0))
     assert np.count_nonzero(cut) < 0.7 * np.count_nonzero(whole)
