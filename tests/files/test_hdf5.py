@@ -9,7 +9,9 @@ import pytest
 
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.errors import DamagedFileError, InputError
-from zeldo.files import read, write
+from zeldo.files import open_particles, read, write
+from zeldo.particles.lattice import header_of
+from zeldo.particles.particles import Particles
 
 
 @pytest.fixture
@@ -125,6 +127,43 @@ def test_a_gadget_file_in_kpc_is_read(snapshot, path, said):
             read(path)
     with pytest.raises(DamagedFileError, match=r"Omega0 = 0\.31 in the header contradicts"):
         read(path, cosmology=PRESETS["quijote"])
+
+
+@pytest.mark.parametrize("dataset", [False, True])
+def test_masses_and_velocities_are_read_in_the_files_units(snapshot, path, dataset):
+    """Masses in 10^12 Msun/h and velocities in 10 km/s."""
+    with h5py.File(path, "r+") as file:
+        for group in ("Header", "Parameters"):
+            file[group].attrs["UnitMass_in_g"] = 1.98841e45
+            file[group].attrs["UnitVelocity_in_cm_per_s"] = 1e6
+        velocities = file["PartType1/Velocities"][:] / 10
+        if dataset:
+            file["PartType1/Masses"] = np.full(snapshot.n**3, snapshot.particle_mass / 100)
+    particles(path, Velocities=velocities)
+    header(path, MassTable=np.array([0, 0 if dataset else snapshot.particle_mass / 100, 0, 0, 0, 0]))
+    np.testing.assert_allclose(read(path).vel, snapshot.vel, rtol=1e-6)
+    with open_particles(path) as found:
+        mass = found.masses[0] if dataset else found.header.particle_mass
+    assert mass == pytest.approx(snapshot.particle_mass, rel=1e-6)
+
+
+def test_fields_say_how_they_scale_with_a_and_h(snapshot, tmp_path):
+    """Comoving Mpc/h, km/s over the root of a, and 10^10 Msun/h: Gadget-4's attributes and older ones alike."""
+    mass = np.full(snapshot.n**3, snapshot.particle_mass)
+    ids = np.arange(1, snapshot.n**3 + 1)
+    whole = Particles(header_of(snapshot), snapshot.positions(), snapshot.velocities(), ids, mass)
+    expected = {
+        "Coordinates": (1, -1, 1, 0, 0, 3.085678e24),
+        "Velocities": (0.5, 0, 0, 0, 1, 1e5),
+        "Masses": (0, -1, 0, 1, 0, 1.98841e43),
+    }
+    with h5py.File(write(whole, tmp_path / "all.hdf5")) as file:
+        for name, wanted in expected.items():
+            said = file[f"PartType1/{name}"].attrs
+            scalings = [said[f"{x}_scaling"] for x in ("a", "h", "length", "mass", "velocity")]
+            assert (*scalings, said["to_cgs"]) == pytest.approx(wanted)
+            assert said["aexp-scale-exponent"] == wanted[0] and said["h-scale-exponent"] == wanted[1]
+            assert said["CGSConversionFactor"] == said["to_cgs"]
 
 
 def test_masses_in_a_dataset_do_as_well(snapshot, path):
