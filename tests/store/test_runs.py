@@ -44,6 +44,16 @@ def test_fields_come_back_within_half_a_step(tmp_path, ics):
         assert np.sqrt((error**2).mean()) == pytest.approx(step / np.sqrt(12), rel=0.05)
 
 
+def test_each_redshift_comes_back_as_its_own(tmp_path, ics):
+    store = RunStore(tmp_path / "s.zarr")
+    given = [snapshot(z, seed=i) for i, z in enumerate((1.0, 0.5, 0.49, 0.0))]
+    store.add("a", ics, given, regenerate=EH)
+    for one in given:
+        back = store.snapshot("a", one.redshift)
+        assert back.redshift == one.redshift
+        assert np.abs(back.psi - one.psi).max() < PSI_STEP and np.abs(back.vel - one.vel).max() < VEL_STEP
+
+
 def test_without_steps_fields_come_back_to_the_bit(tmp_path, ics):
     store = RunStore(tmp_path / "s.zarr", psi_step=0, vel_step=0)
     given = snapshot()
