@@ -14,7 +14,8 @@ from zeldo.errors import InputError
 from zeldo.networks import field
 from zeldo.networks.card import ModelCard, public_card
 from zeldo.networks.styled import StyledVNet, displacement_and_rate
-from zeldo.networks.tasks import units
+from zeldo.networks.tasks import make_task, units
+from zeldo.networks.tasks.base import Setting
 from zeldo.networks.vnet import VNet
 
 COSMOLOGY = Cosmology(omega_m=0.25, omega_b=0.04, h=0.7, n_s=0.96, sigma_8=0.8)
@@ -232,3 +233,27 @@ def test_a_card_whose_task_needs_other_styles_is_refused(wrong):
         ModelCard("vnet", {"channels": 4}, wrong, {}, **ranges)
     with pytest.raises(InputError, match=r"of 2 styles .* 'deoliveira2020', which tells it 0"):
         ModelCard("styled vnet", {"channels": 4, "styles": 2}, "deoliveira2020", {}, **ranges)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("deoliveira2020", {}),
+        ("deoliveira2020", {"quantity": "velocity"}),
+        ("jamieson2022", {"quantity": "velocity"}),
+        ("jamieson2024", {}),
+        ("correction", {}),
+    ],
+)
+def test_each_item_of_a_batch_is_in_the_units_of_its_own_universe(name, options):
+    task = make_task(name, **options)
+    other = dataclasses.replace(COSMOLOGY, omega_m=0.4)
+    settings = [Setting(COSMOLOGY, 0.0, 2.0), Setting(other, 1.5, 4.0)]
+    torch.manual_seed(0)
+    output = torch.randn(2, 3 * len(task.predicts), 4, 4, 4)
+    both = task.decode(output, settings)
+    alone = [task.decode(x, [one]) for x, one in zip(output.split(1), settings, strict=True)]
+    for whole, *parts in zip(both, *alone, strict=True):
+        assert (whole is None) == (parts[0] is None)
+        if whole is not None:
+            torch.testing.assert_close(whole, torch.cat(parts))
