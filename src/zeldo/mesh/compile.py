@@ -2,6 +2,8 @@
 
 Numba keeps a kernel's machine code until its own file changes. Kernels have code and constants of other files in them
 too, so their names carry a hash of every file of zeldo that theirs imports: after an edit there, they are compiled anew.
+
+The process that compiles a kernel and those that take it from the disk run the same machine code, and so give the same bits.
 """
 
 from __future__ import annotations
@@ -14,9 +16,13 @@ from inspect import getfile
 from pathlib import Path
 from typing import Any
 
+from llvmlite.binding import Linkage
 from numba import njit
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 
 PACKAGE = Path(__file__).parents[1]
+_WEAK = Linkage.linkonce_odr, Linkage.weak_odr
 _IMPORT = re.compile(r"^from (zeldo[\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE)
 
 
@@ -33,11 +39,40 @@ def kernel(*, parallel: bool = False, fastmath: bool = True) -> Callable[[Callab
 
     def compiled(function: Callable[..., Any]) -> Any:
         function.__qualname__ += f"_{imported_hash(Path(getfile(function)))}"  # Numba's files are named by it
-        return njit(parallel=parallel, fastmath=fastmath, error_model="numpy", cache=True, nogil=True)(
-            function
-        )
+        return njit(
+            parallel=parallel,
+            fastmath=fastmath,
+            error_model="numpy",
+            cache=True,
+            nogil=True,
+            pipeline_class=_Compiler,
+        )(function)
 
     return compiled
+
+
+class _Library(JITCodeLibrary):
+    """A kernel's machine code, which calls none but its own.
+
+    Numba compiles the body of a parallel loop by itself first, and then again as a weak symbol of the kernel that has the
+    loop, which is what it keeps on disk. Both have one name: the process that compiles would run the first, all later ones
+    the second, optimised once more, whose sums have other bits.
+    """
+
+    def _optimize_final_module(self) -> None:
+        for function in self._final_module.functions:
+            if function.linkage in _WEAK and not function.is_declaration:
+                function.linkage = Linkage.internal
+        super()._optimize_final_module()
+
+
+class _Compiler(Compiler):  # type: ignore[misc]
+    """Numba's, whose code goes into a `_Library`."""
+
+    def define_pipelines(self) -> Any:
+        self.state.library = _Library(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
+        self.state.library.enable_object_caching()  # it is what Numba writes to disk
+        return super().define_pipelines()
 
 
 def inlined(function: Callable[..., Any]) -> Any:
