@@ -99,3 +99,32 @@ def test_numba_compiles_nothing_by_other_options():
     for path in PACKAGE.rglob("*.py"):
         if path.name != "compile.py":
             assert not re.search(r"\b(njit|jit|vectorize|guvectorize)\b", path.read_text()), path
+
+
+GRADIENT = """
+import sys
+import numpy as np
+from zeldo.mesh.reading import minus_gradient
+field = np.random.default_rng(1).standard_normal((16, 16, 16), dtype=np.float32)
+out = np.empty((16, 16, 17, 4), np.float32)
+minus_gradient(field, np.float32(1 / 12), out)
+sys.stdout.write(f"{bool(minus_gradient.stats.cache_hits)} {out.tobytes().hex()}")
+"""
+
+
+def test_the_process_that_compiles_has_the_bits_of_those_that_follow(tmp_path):
+    """A kernel whose bits differ where Numba's first machine code of its loop is run, not the one that is kept."""
+
+    def process():
+        out = subprocess.run(
+            [sys.executable, "-c", GRADIENT],
+            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(PACKAGE.parent)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return out.stdout.split()
+
+    (compiled, first), (cached, second) = process(), process()
+    assert (compiled, cached) == ("False", "True")
+    assert first == second

@@ -63,16 +63,17 @@ class _Library(JITCodeLibrary):
         for function in self._final_module.functions:
             if function.linkage in _WEAK and not function.is_declaration:
                 function.linkage = Linkage.internal
-        super()._optimize_final_module()
+        super()._optimize_final_module()  # type: ignore[no-untyped-call]
 
 
-class _Compiler(Compiler):  # type: ignore[misc]
+class _Compiler(Compiler):
     """Numba's, whose code goes into a `_Library`."""
 
     def define_pipelines(self) -> Any:
-        self.state.library = _Library(self.state.targetctx.codegen(), self.state.func_id.func_qualname)
-        self.state.library.enable_object_caching()  # it is what Numba writes to disk
-        return super().define_pipelines()
+        library: Any = _Library(self.state.targetctx.codegen(), self.state.func_id.func_qualname)  # type: ignore[no-untyped-call]
+        library.enable_object_caching()  # the object is what Numba writes to disk
+        self.state.library = library
+        return super().define_pipelines()  # type: ignore[no-untyped-call]
 
 
 def inlined(function: Callable[..., Any]) -> Any:
