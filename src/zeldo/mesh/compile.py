@@ -60,10 +60,10 @@ class _Library(JITCodeLibrary):
     """
 
     def _optimize_final_module(self) -> None:
-        for function in self._final_module.functions:
+        super()._optimize_final_module()  # type: ignore[no-untyped-call]
+        for function in self._final_module.functions:  # not before: reading the gradient would be 8 % slower
             if function.linkage in _WEAK and not function.is_declaration:
                 function.linkage = Linkage.internal
-        super()._optimize_final_module()  # type: ignore[no-untyped-call]
 
 
 class _Compiler(Compiler):
