@@ -24,14 +24,14 @@ def main() -> int:
         action="store_true",
         help="let them replace those in benchmarks/results, the committed figures",
     )
-    given = parser.parse_args()
-    if given.quick and given.save:
+    arguments = parser.parse_args()
+    if arguments.quick and arguments.save:
         parser.error("--quick tells nothing that is worth keeping: leave out --save")
-    passed = ["--quick"] if given.quick else []
-    passed += ["--reference", given.reference] if given.reference else []
+    passed = ["--quick"] if arguments.quick else []
+    passed += ["--reference", arguments.reference] if arguments.reference else []
     failed, rows = [], []
     for name in ORDER:
-        if name not in given.only:
+        if name not in arguments.only:
             continue
         path = MEASURED / f"{name}.csv"
         path.unlink(missing_ok=True)
@@ -40,7 +40,7 @@ def main() -> int:
         if not path.exists():
             continue
         rows += read(path)
-        if given.save:
+        if arguments.save:
             COMMITTED.mkdir(exist_ok=True)
             shutil.copyfile(path, COMMITTED / path.name)
     heading("All bars")

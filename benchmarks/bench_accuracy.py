@@ -34,15 +34,15 @@ LARGE_SCALES = 0.1  # h/Mpc
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__, "accuracy")
     parser.add_argument("--steps", type=int, default=10)
-    given = parser.parse_args(arguments)
-    record = start(f"Accuracy: {given.steps} steps, against MP-Gadget", "accuracy")
-    if reference_directory(given.reference) is None:
+    parsed = parser.parse_args(arguments)
+    record = start(f"Accuracy: {parsed.steps} steps, against MP-Gadget", "accuracy")
+    if reference_directory(parsed.reference) is None:
         print("no directory of references: the shipped 64^3 one alone, without L-PICOLA's figures")
-    files = references(given.reference, FILES[1:2] if given.quick else FILES)
-    others = peers(given.reference)
+    files = references(parsed.reference, FILES[1:2] if parsed.quick else FILES)
+    others = peers(parsed.reference)
     for name, path in files.items():
-        _file(name, path, given.steps, others.get(name, {}), record)
-    save(record, given)
+        _file(name, path, parsed.steps, others.get(name, {}), record)
+    save(record, parsed)
 
 
 def _file(name: str, path: object, steps: int, others: dict, record: Record) -> None:
@@ -50,17 +50,19 @@ def _file(name: str, path: object, steps: int, others: dict, record: Record) -> 
     about = {"ics": name, "reference": "mp-gadget", "n": ics.n, "box": ics.box}
     shown = {z: snapshot for z, snapshot in snapshots.items() if snapshot.vel is not None}
     against = {z: Reference(snapshot, name=f"MP-Gadget, {name}") for z, snapshot in shown.items()}
-    found: dict[float, dict[str, Comparison]] = {z: {} for z in shown}
+    comparisons_at: dict[float, dict[str, Comparison]] = {z: {} for z in shown}
     for label in ENGINES:
         for snapshot in parse_engine(label, optional=True, steps=steps).run(ics, list(shown)):
-            one = found[snapshot.redshift][label] = against[snapshot.redshift].compare(snapshot)
-            record.comparison(one, K_SHOWN, engine=label, z=snapshot.redshift, **about)
+            comparison = comparisons_at[snapshot.redshift][label] = against[snapshot.redshift].compare(
+                snapshot
+            )
+            record.comparison(comparison, K_SHOWN, engine=label, z=snapshot.redshift, **about)
     for label, other in others.items():
         for field, k in product(FIELDS, K_SHOWN) if "l-picola" in label else ():
             for quantity in ("T", "one_minus_r2"):
                 value = other[field][quantity][K_SHOWN.index(k)]
                 record.add(quantity, value, engine=label, field=field, k=k, z=0, **about | PUBLISHED)
-    for z, comparisons in sorted(found.items()):
+    for z, comparisons in sorted(comparisons_at.items()):
         heading(f"{name}: {ics.n}^3 particles in {ics.box:g} Mpc/h, z = {z:g}")
         for field in FIELDS:
             for title, attribute in FIGURES:
@@ -69,9 +71,9 @@ def _file(name: str, path: object, steps: int, others: dict, record: Record) -> 
             _bars(comparisons, others, record, about | {"z": z})
 
 
-def at(one: Comparison, field: str, attribute: str, k: float) -> float:
-    found = one.fields[field]
-    return float(getattr(found, attribute)[found.nearest(k)])
+def at(comparison: Comparison, field: str, attribute: str, k: float) -> float:
+    spectrum = comparison.fields[field]
+    return float(getattr(spectrum, attribute)[spectrum.nearest(k)])
 
 
 def _print(title: str, comparisons: dict[str, Comparison], field: str, attribute: str, others: dict) -> None:
@@ -79,7 +81,7 @@ def _print(title: str, comparisons: dict[str, Comparison], field: str, attribute
     for label, peer in ENGINES.items():
         values = [at(comparisons[label], field, attribute, k) for k in K_SHOWN]
         theirs = _peer(others, peer, field, attribute)
-        # Zel'dovich and 2LPT are the same models there: they tell whether the two measure alike
+        # Zel'dovich and 2LPT are the same models there: they show whether the two measure alike
         mark = theirs is not None and "l-picola" in str(peer)
         worse = _worse(values, theirs or [], attribute) if mark else [False] * len(values)
         rows.append([label, *[_text(v, attribute, w) for v, w in zip(values, worse, strict=True)]])
@@ -88,10 +90,14 @@ def _print(title: str, comparisons: dict[str, Comparison], field: str, attribute
             rows.append([label, *[_text(v, attribute, False) for v in other[field][_key(attribute)]]])
     table([title, *[f"k = {k:g}" for k in K_SHOWN]], rows)
     if others:
-        print(f"* worse than L-PICOLA on the same mesh; {_alike(comparisons, others, field, attribute)}\n")
+        print(
+            f"* worse than L-PICOLA on the same mesh; {_agreement_of_shared_models(comparisons, others, field, attribute)}\n"
+        )
 
 
-def _alike(comparisons: dict[str, Comparison], others: dict, field: str, attribute: str) -> str:
+def _agreement_of_shared_models(
+    comparisons: dict[str, Comparison], others: dict, field: str, attribute: str
+) -> str:
     """Zel'dovich and 2LPT here and in the table of peers: the same models, measured by two codes."""
     off = [
         abs(at(comparisons[label], field, attribute, k) - theirs)

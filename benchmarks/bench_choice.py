@@ -30,8 +30,8 @@ FIELDS = ("density", "displacement")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    given = options(__doc__, "choice").parse_args(arguments)
-    n, seeds = (32, SEEDS[:1]) if given.quick else (64, SEEDS)
+    parsed = options(__doc__, "choice").parse_args(arguments)
+    n, seeds = (32, SEEDS[:1]) if parsed.quick else (64, SEEDS)
     record = start("The choice of COLA's start and exponent, mesh 2N", "choice")
     boxes = []
     for seed in seeds:
@@ -39,11 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         (truth,) = engine("p3m").run(ics, [0.0])
         boxes.append((ics, Reference(truth, name="p3m")))
     heading(f"1 - r^2 over that of the first row, mean of {len(seeds)} boxes of {n}^3 by p3m, z = 0")
-    found = {one: _missed(boxes, *one) for one in CANDIDATES}
-    first = found[CANDIDATES[0]]
+    unexplained = {candidate: _unexplained(boxes, *candidate) for candidate in CANDIDATES}
+    first = unexplained[CANDIDATES[0]]
     for field in FIELDS:
         rows = []
-        for (redshift, exponent), values in found.items():
+        for (redshift, exponent), values in unexplained.items():
             ratios = np.mean(values[field] / first[field], axis=0)
             label = f"z = {redshift:g}, exponent {exponent:g}"
             rows.append([label, *[f"{x:.3f}" for x in ratios]])
@@ -54,19 +54,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     "one_minus_r2_ratio_mean", ratio, field=field, k=k, n=n, box=250.0 * n / 128, z=0, **about
                 )
         table([field, *[f"k = {k:g}" for k in K_SHOWN]], rows)
-    save(record, given)
+    save(record, parsed)
 
 
-def _missed(
+def _unexplained(
     boxes: Sequence[tuple[InitialConditions, Reference]], redshift: float, exponent: float
 ) -> dict[str, np.ndarray]:
     """1 - r^2 at `K_SHOWN`, (boxes, k), by field."""
     rows: dict[str, list] = {field: [] for field in FIELDS}
     for ics, truth in boxes:
-        (made,) = engine("cola", mesh_factor=2, start_redshift=redshift, exponent=exponent).run(ics, [0.0])
-        one = truth.compare(made)
+        (snapshot,) = engine("cola", mesh_factor=2, start_redshift=redshift, exponent=exponent).run(
+            ics, [0.0]
+        )
+        comparison = truth.compare(snapshot)
         for field in FIELDS:
-            values = one.fields[field]
+            values = comparison.fields[field]
             rows[field].append([values.one_minus_r2[values.nearest(k)] for k in K_SHOWN])
     return {field: np.array(several) for field, several in rows.items()}
 

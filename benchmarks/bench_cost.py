@@ -32,13 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__, "cost")
     parser.add_argument("--sizes", type=int, nargs="+", help="particles per side of the growth")
     parser.add_argument("--runs", type=int, help="runs of the command, of which the median counts")
-    given = parser.parse_args(arguments)
-    n, runs = (32, 1) if given.quick else (128, 3)
-    sizes = given.sizes or ([16, 32, 64] if given.quick else [64, 128, 256])
+    parsed = parser.parse_args(arguments)
+    n, runs = (32, 1) if parsed.quick else (128, 3)
+    sizes = parsed.sizes or ([16, 32, 64] if parsed.quick else [64, 128, 256])
     record = start("Cost: the whole command, memory, growth", "cost")
-    _command(n, given.runs or runs, record)
+    _command(n, parsed.runs or runs, record)
     _growth(sizes, record)
-    save(record, given)
+    save(record, parsed)
 
 
 def spawn(command: Sequence[str]) -> dict:
@@ -61,16 +61,16 @@ def _command(n: int, runs: int, record: Record) -> None:
             out = str(Path(folder) / "out.hdf5")
             settings = ["--n", str(n), "--box", f"{250 * n / 128:g}", "--mesh-factor", str(factor)]
             command = [sys.executable, "-m", "zeldo", "run", "--engine", "cola", *settings, "-o", out]
-            taken = [spawn(command) for _ in range(runs + 1)][1:]
-        failed = next((one for one in taken if one["status"] != 0), None)
+            children = [spawn(command) for _ in range(runs + 1)][1:]
+        failed = next((child for child in children if child["status"] != 0), None)
         if failed:
             print(f"the command failed with status {failed['status']}: {failed['text'].strip()[-300:]}")
             return
-        taken.sort(key=lambda one: one["wall"])
-        middle = taken[len(taken) // 2]
+        children.sort(key=lambda child: child["wall"])
+        middle = children[len(children) // 2]
         about = {"engine": name, "ics": "seed=7", "n": n, "box": 250 * n / 128, "z": 0}
-        walls = [one["wall"] for one in taken]
-        peak = max(one["peak_gb"] for one in taken)
+        walls = [child["wall"] for child in children]
+        peak = max(child["peak_gb"] for child in children)
         record.add("command_wall_median", middle["wall"], "s", **about)
         record.add("command_wall_min", min(walls), "s", **about)
         record.add("command_wall_max", max(walls), "s", **about)
@@ -87,32 +87,32 @@ def _command(n: int, runs: int, record: Record) -> None:
 
 def _growth(sizes: Sequence[int], record: Record) -> None:
     heading("Growth: cola, mesh N, each size in a process of its own, per particle")
-    found = []
+    costs = []
     rows = []
     for n in sizes:
-        taken = spawn([sys.executable, "-m", "benchmarks.growth_child", str(n)])
-        if taken["status"] != 0:
-            print(f"{n}^3 failed with status {taken['status']}: {taken['text'].strip()[-300:]}")
+        child = spawn([sys.executable, "-m", "benchmarks.growth_child", str(n)])
+        if child["status"] != 0:
+            print(f"{n}^3 failed with status {child['status']}: {child['text'].strip()[-300:]}")
             continue
-        one = json.loads(taken["text"].splitlines()[-1])
-        found.append(one)
+        cost = json.loads(child["text"].splitlines()[-1])
+        costs.append(cost)
         about = {"engine": "cola", "ics": "seed=7", "n": n, "box": 250 * n / 128, "z": 0}
-        record.add("wall_median", one["wall_s"], "s", **about)
-        record.add("cpu_per_thread_median", one["cpu_s"], "s", **about)
-        record.add("others_share_median", one["others_share"], **about)
-        record.add("memory_per_particle", one["bytes_per_particle"], "bytes", **about)
-        record.add("peak_memory", one["peak_gb"], "GB", **about)
-        numbers = [f"{one[key]:.3f}" for key in ("wall_s", "cpu_s")]
-        per = [f"{1e6 * one[key] / n**3:.3f}" for key in ("wall_s", "cpu_s")]
-        rows.append([f"{n}^3", *numbers, *per, f"{one['bytes_per_particle']:.0f}", f"{one['peak_gb']:.2f}"])
+        record.add("wall_median", cost["wall_s"], "s", **about)
+        record.add("cpu_per_thread_median", cost["cpu_s"], "s", **about)
+        record.add("others_share_median", cost["others_share"], **about)
+        record.add("memory_per_particle", cost["bytes_per_particle"], "bytes", **about)
+        record.add("peak_memory", cost["peak_gb"], "GB", **about)
+        numbers = [f"{cost[key]:.3f}" for key in ("wall_s", "cpu_s")]
+        per = [f"{1e6 * cost[key] / n**3:.3f}" for key in ("wall_s", "cpu_s")]
+        rows.append([f"{n}^3", *numbers, *per, f"{cost['bytes_per_particle']:.0f}", f"{cost['peak_gb']:.2f}"])
     table(["particles", "median s", "cpu/thr s", "us", "cpu us", "bytes", "whole process GB"], rows)
     print(
         "us, cpu us, bytes: wall, work of a thread, and memory above the idle interpreter's, per particle.\n"
     )
-    for key, what in (("cpu_s", "cpu"), ("wall_s", "wall"), ("bytes_per_particle", "memory")):
-        values = [one[key] / (1 if key == "bytes_per_particle" else one["n"] ** 3) for one in found]
+    for key, quantity in (("cpu_s", "cpu"), ("wall_s", "wall"), ("bytes_per_particle", "memory")):
+        values = [cost[key] / (1 if key == "bytes_per_particle" else cost["n"] ** 3) for cost in costs]
         if len(values) > 1 and sizes[-1] >= 128:
-            bar(record, f"{what}_per_particle_spread", max(values) / min(values) - 1, 0.2, engine="cola")
+            bar(record, f"{quantity}_per_particle_spread", max(values) / min(values) - 1, 0.2, engine="cola")
 
 
 if __name__ == "__main__":

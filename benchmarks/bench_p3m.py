@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.chance import CHANCE_RUNS, power_off, tell, throws, velocity_ratios
+from benchmarks.chance import CHANCE_RUNS, perturbed_conditions, power_off, record_chance, velocity_ratios
 from benchmarks.gadget_steps import run_as_gadget
 from benchmarks.inputs import realisation, references
 from benchmarks.machine import threads
@@ -50,34 +50,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--far", type=int, default=64, metavar="N", help="particles a side in far cosmologies"
     )
-    given = parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
     name = (
-        "p3m" if given.part is parts else "-".join(("p3m", *given.part))
+        "p3m" if parsed.part is parts else "-".join(("p3m", *parsed.part))
     )  # files of parts stand beside the whole
-    record = start("P3M", name if given.far == 64 else f"{name}-{given.far}")
-    if "forces" in given.part:
-        forces(record, 16 if given.quick else 32)
-    if "speed" in given.part:
-        speed(record, 32 if given.quick else 128)
-    if "steps" in given.part:
+    record = start("P3M", name if parsed.far == 64 else f"{name}-{parsed.far}")
+    if "forces" in parsed.part:
+        forces(record, 16 if parsed.quick else 32)
+    if "speed" in parsed.part:
+        speed(record, 32 if parsed.quick else 128)
+    if "steps" in parsed.part:
         linear(record)
-        steps(record, 16 if given.quick else 48)
-    if "scatter" in given.part and not given.quick:
-        ics, truth = read_reference(references(given.reference, FILES[:1])["small.npz"])
+        steps(record, 16 if parsed.quick else 48)
+    if "scatter" in parsed.part and not parsed.quick:
+        ics, truth = read_reference(references(parsed.reference, FILES[:1])["small.npz"])
         scatter(record, ics, truth[0.0])
-    if "far" in given.part:
-        far(record, 16 if given.quick else given.far, FAR[-1:] if given.quick else FAR)
-    if "energy" in given.part:
-        energy(record, 16 if given.quick else 32)
+    if "far" in parsed.part:
+        far(record, 16 if parsed.quick else parsed.far, FAR[-1:] if parsed.quick else FAR)
+    if "energy" in parsed.part:
+        energy(record, 16 if parsed.quick else 32)
     files = {}
-    if {"reference", "gadget"} & set(given.part):
-        files = references(given.reference, FILES[:1] if given.quick else FILES)
+    if {"reference", "gadget"} & set(parsed.part):
+        files = references(parsed.reference, FILES[:1] if parsed.quick else FILES)
     for name, path in files.items():
-        if "reference" in given.part:
+        if "reference" in parsed.part:
             against_reference(record, name, *read_reference(path))
-        if "gadget" in given.part:
+        if "gadget" in parsed.part:
             with_gadget_steps(record, name, *read_reference(path))
-    save(record, given)
+    save(record, parsed)
 
 
 def linear(record: Record) -> None:
@@ -104,13 +104,13 @@ def steps(record: Record, n: int) -> None:
     heading(f"Steps, {n}^3 particles at z = 0, against {FINE}")
     ics = realisation(n)
     against = Reference(last(P3M(**FINE), ics), name="fine steps")
-    found = {}
+    comparisons = {}
     for chosen in STEPS:
         began = time.process_time()
         label = spelled(**chosen)
-        one = against.compare(last(P3M(**chosen), ics))
+        comparison = against.compare(last(P3M(**chosen), ics))
         seconds = (time.process_time() - began) / threads()
-        found[f"{label} ({seconds:.0f} s)"] = one
+        comparisons[f"{label} ({seconds:.0f} s)"] = comparison
         about = {
             "engine": label,
             "ics": "seed=7",
@@ -119,9 +119,9 @@ def steps(record: Record, n: int) -> None:
             "box": ics.box,
             "z": 0,
         }
-        record.comparison(one, K_SHOWN, **about)
+        record.comparison(comparison, K_SHOWN, **about)
         record.add("cpu_per_thread", seconds, "s", **about)
-    print_comparisons("z = 0", found)
+    print_comparisons("z = 0", comparisons)
 
 
 def scatter(record: Record, ics: InitialConditions, truth: Snapshot) -> None:
@@ -130,9 +130,12 @@ def scatter(record: Record, ics: InitialConditions, truth: Snapshot) -> None:
     print("T of the density at k = 1.5, and velocity power over MP-Gadget's in bins of k:\n")
     against, rows = Reference(truth, name="MP-Gadget"), []
     for accuracy in (4 * P3M.pair_accuracy, 2 * P3M.pair_accuracy, P3M.pair_accuracy, P3M.pair_accuracy / 2):
-        runs = [against.compare(last(P3M(pair_accuracy=accuracy), one)).fields for one in throws(ics)]
-        density = np.array([one["density"].transfer[one["density"].nearest(1.5)] for one in runs])
-        velocity = np.array([velocity_ratios(one["velocity"], 1.0) - 1 for one in runs])
+        runs = [
+            against.compare(last(P3M(pair_accuracy=accuracy), perturbed)).fields
+            for perturbed in perturbed_conditions(ics)
+        ]
+        density = np.array([run["density"].transfer[run["density"].nearest(1.5)] for run in runs])
+        velocity = np.array([velocity_ratios(run["velocity"], 1.0) - 1 for run in runs])
         mean, deviation = velocity.mean(0), velocity.std(0, ddof=1)
         about = {"engine": spelled(pair_accuracy=accuracy), "ics": "small.npz", "reference": "mp-gadget"}
         about |= {"n": ics.n, "box": ics.box, "z": 0}
@@ -155,26 +158,26 @@ def scatter(record: Record, ics: InitialConditions, truth: Snapshot) -> None:
 def far(record: Record, n: int, cosmologies: Sequence[Cosmology]) -> None:
     """The default in far cosmologies against fine steps, beside what two fine settings differ by, and against long ones."""
     heading(f"Far cosmologies, {n}^3: the default, and fine steps again, against fine steps")
-    found, long = {}, []
+    comparisons, long = {}, []
     for cosmology in cosmologies:
         ics = initial_conditions(cosmology, 250.0 * n / 128, n, 5, power="eisenstein-hu")
         fine = last(P3M(**FINE), ics)
         floor = last(P3M(**AS_FINE), ics)
-        ours = [last(P3M(), field) for field in throws(ics)]
+        ours = [last(P3M(), field) for field in perturbed_conditions(ics)]
         about = {"reference": spelled(**FINE), "n": n, "box": ics.box, "z": 0}
         about["ics"] = f"seed=5,omega_m={cosmology.omega_m:g},sigma_8={cosmology.sigma_8:g}"
-        for made, engine in ((ours, "p3m"), ([floor], spelled(**AS_FINE))):
+        for snapshots, engine in ((ours, "p3m"), ([floor], spelled(**AS_FINE))):
             label = f"{about['ics']}, {engine}"
             print(label)
-            found[label] = tell(record, made, fine, engine=engine, **about)
+            comparisons[label] = record_chance(record, snapshots, fine, engine=engine, **about)
         gadget = Reference(list(run_as_gadget(P3M(), ics, [3.0, 1.0, 0.0]))[-1], name="its steps")
         off = {"p3m": power_off(gadget.compare(ours[0])), spelled(**FINE): power_off(gadget.compare(fine))}
         about |= {"reference": GADGET, "field": "density", "k": 1.5}
         for engine, value in off.items():
             record.add("power_off_to_k", value, engine=engine, **about)
-        default = power_off(found[f"{about['ics']}, p3m"])
+        default = power_off(comparisons[f"{about['ics']}, p3m"])
         long.append([about["ics"], *[f"{x:.2%}" for x in (default, *off.values())]])
-    print_comparisons("z = 0", found)
+    print_comparisons("z = 0", comparisons)
     columns = ("default, fine steps", "default, MP-Gadget's steps", "fine steps, MP-Gadget's")
     table(["P(k) for k <= 1.5 off by", *columns], long)
 
@@ -207,10 +210,10 @@ def against_reference(
     redshifts = sorted({*FIVE, *truth}, reverse=True) if name == "fiducial.npz" else list(truth)
     list(replace(P3M(), mesh_step=1.0, pair_accuracy=100.0).run(ics, [0.0]))  # compile
     runs = []
-    for field in throws(ics):
-        began, made = time.perf_counter(), {}
+    for field in perturbed_conditions(ics):
+        began, snapshots = time.perf_counter(), {}
         for snapshot in P3M().run(field, redshifts):
-            made[snapshot.redshift] = snapshot
+            snapshots[snapshot.redshift] = snapshot
         wall = time.perf_counter() - began
         print(f"{wall:.0f} s to {len(redshifts)} redshifts\n")
         if name == "fiducial.npz":
@@ -226,12 +229,14 @@ def against_reference(
                 n=ics.n,
                 box=ics.box,
             )
-        runs.append(made)
+        runs.append(snapshots)
     about = {"engine": "p3m", "ics": name, "reference": "mp-gadget", "n": ics.n, "box": ics.box}
     first = {}
-    for z, one in truth.items():  # the made ones hold more redshifts
+    for z, reference in truth.items():  # the runs hold more redshifts
         print(f"z = {z:g}")
-        first[f"z = {z:g}"] = tell(record, [made[z] for made in runs], one, z=z, **about)
+        first[f"z = {z:g}"] = record_chance(
+            record, [snapshots[z] for snapshots in runs], reference, z=z, **about
+        )
     print_comparisons("P3M", first)
 
 
@@ -240,18 +245,21 @@ def with_gadget_steps(
 ) -> None:
     """What is left of the difference when P3M takes MP-Gadget's steps."""
     heading(f"{name}: P3M with MP-Gadget's steps against MP-Gadget")
-    found = {}
+    comparisons = {}
     for snapshot in run_as_gadget(P3M(), ics, list(truth)):
-        z, one = snapshot.redshift, Reference(truth[snapshot.redshift], name="MP-Gadget").compare(snapshot)
-        density, off = one.fields["density"], power_off(one)
-        found[f"z = {z:g}, P(k) for k <= 1.5 off by {off:.2%}"] = one
+        z, comparison = (
+            snapshot.redshift,
+            Reference(truth[snapshot.redshift], name="MP-Gadget").compare(snapshot),
+        )
+        density, off = comparison.fields["density"], power_off(comparison)
+        comparisons[f"z = {z:g}, P(k) for k <= 1.5 off by {off:.2%}"] = comparison
         at = [density.nearest(k) for k in K_SHOWN if k <= 0.5]
         most = float(np.max(np.abs(density.transfer[at] - 1)))
         about = {"engine": GADGET, "ics": name, "reference": "mp-gadget", "n": ics.n, "box": ics.box, "z": z}
-        record.comparison(one, K_SHOWN, **about)
+        record.comparison(comparison, K_SHOWN, **about)
         record.add("power_off_to_k", off, field="density", k=1.5, **about)
         bar(record, "T_off_to_k", most, 0.002, field="density", k=0.5, **about)
-    print_comparisons("MP-Gadget's steps", found)
+    print_comparisons("MP-Gadget's steps", comparisons)
 
 
 if __name__ == "__main__":

@@ -107,8 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__, "pysco")
     parser.add_argument("--n", type=int, help="particles per side, a power of two")
     parser.add_argument("--runs", type=int, help="pairs")
-    given = parser.parse_args(arguments)
-    n, runs = given.n or (32 if given.quick else 128), given.runs or (3 if given.quick else 11)
+    parsed = parser.parse_args(arguments)
+    n, runs = parsed.n or (32 if parsed.quick else 128), parsed.runs or (3 if parsed.quick else 11)
     m = 2 * n
     record = start(f"One PM step: {n}^3 particles, mesh {m}^3, beside PySCo's", "pysco")
     try:
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bar(
         record, "wall_ratio_to_fastest_most", worst, 1.0, engine="step:mesh_factor=2", reference=name, **about
     )
-    save(record, given)
+    save(record, parsed)
 
 
 def _pair(

@@ -28,15 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--n", type=int, help="particles per side")
     parser.add_argument("--runs", type=int, help="timed runs of each engine")
     parser.add_argument("--steps-only", action="store_true", help="the stages of a step alone")
-    given = parser.parse_args(arguments)
-    n, runs = given.n or (32 if given.quick else 128), given.runs or (3 if given.quick else 7)
+    parsed = parser.parse_args(arguments)
+    n, runs = parsed.n or (32 if parsed.quick else 128), parsed.runs or (3 if parsed.quick else 7)
     record = start(f"Speed: {n}^3 particles, {STEPS} steps", "speed")
-    ics, name = _conditions(n, given.reference)
+    ics, name = _conditions(n, parsed.reference)
     about = {"ics": name, "n": n, "box": ics.box, "z": 0}
-    if not given.steps_only:
+    if not parsed.steps_only:
         _engines(ics, runs, record, about)
     _stages(ics, runs, record, about)
-    save(record, given)
+    save(record, parsed)
 
 
 def _conditions(n: int, reference: str | None) -> tuple[InitialConditions, str]:

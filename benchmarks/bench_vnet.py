@@ -35,23 +35,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__, "vnet")
     parser.add_argument("--weights", metavar="FILE", help="a file of weights instead of the shipped one")
     parser.add_argument("--no-time", action="store_true", help="accuracy alone")
-    given = parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
     record = start("V-Net", "vnet")
     try:
-        path = given.weights or str(shipped_weights())
+        path = parsed.weights or str(shipped_weights())
     except InputError as error:
         path = None
         print(error)
     width = None if path is None else load(path).layout.layers[0].outputs
-    if not given.no_time:
-        forward(record, width, 32 if given.quick else 128)
+    if not parsed.no_time:
+        forward(record, width, 32 if parsed.quick else 128)
     if path is not None:
-        files = references(given.reference, FILES[1:2] if given.quick else FILES)
-        others = peers(given.reference)
+        files = references(parsed.reference, FILES[1:2] if parsed.quick else FILES)
+        others = peers(parsed.reference)
         for name, file in files.items():
             ics, truth = read_reference(file)
             accuracy(record, name, path, ics, Reference(truth[0.0], name="MP-Gadget"), others.get(name, {}))
-    save(record, given)
+    save(record, parsed)
 
 
 def forward(record: Record, width: int | None, n: int) -> None:
@@ -112,11 +112,11 @@ def accuracy(
     heading(f"{name}: {ics.n}^3 particles in {ics.box:g} Mpc/h against MP-Gadget, z = 0")
     about = {"ics": name, "n": ics.n, "box": ics.box, "z": 0}
     network = Network(weights=path, extrapolate=name not in FIDUCIAL)
-    found: dict[str, Comparison] = {}
+    comparisons: dict[str, Comparison] = {}
     for label in ENGINES:
-        (made,) = (network if label == "vnet" else parse_engine(label)).run(ics, [0.0])
-        found[label] = truth.compare(made)
-        record.comparison(found[label], K_SHOWN, engine=label, reference="mp-gadget", **about)
+        (snapshot,) = (network if label == "vnet" else parse_engine(label)).run(ics, [0.0])
+        comparisons[label] = truth.compare(snapshot)
+        record.comparison(comparisons[label], K_SHOWN, engine=label, reference="mp-gadget", **about)
     if ics.n == 128:
         timing = measure(lambda: list(network.run(ics, [0.0])), 3)
         table(["vnet engine, weights read from disk", *COLUMNS], [["", *cells(timing)]])
@@ -125,8 +125,11 @@ def accuracy(
     for field in ("density", "displacement"):
         for title, attribute in (("T", "transfer"), ("1 - r^2", "one_minus_r2")):
             rows = [
-                [label, *[f"{at(one, field, attribute, k):.{4 if title == 'T' else 5}f}" for k in K_SHOWN]]
-                for label, one in found.items()
+                [
+                    label,
+                    *[f"{at(comparison, field, attribute, k):.{4 if title == 'T' else 5}f}" for k in K_SHOWN],
+                ]
+                for label, comparison in comparisons.items()
             ]
             if PEER in others:
                 key = "T" if title == "T" else attribute
@@ -137,11 +140,11 @@ def accuracy(
                     ]
                 )
             table([f"{field}, {title}", *[f"k = {k:g}" for k in K_SHOWN]], rows)
-    bars(record, found, others.get(PEER), about | {"engine": "vnet", "reference": "mp-gadget"})
+    bars(record, comparisons, others.get(PEER), about | {"engine": "vnet", "reference": "mp-gadget"})
 
 
-def bars(record: Record, found: dict[str, Comparison], peer: dict | None, about: dict) -> None:
-    net, za = found["vnet"], found["zeldovich"]
+def bars(record: Record, comparisons: dict[str, Comparison], peer: dict | None, about: dict) -> None:
+    net, za = comparisons["vnet"], comparisons["zeldovich"]
     density = net.fields["density"]
 
     def off(k: float, limit: float, aim: float | None = None) -> None:

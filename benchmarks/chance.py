@@ -30,52 +30,54 @@ class Figure(NamedTuple):
     k: float | None = None
 
 
-def throws(ics: InitialConditions) -> list[InitialConditions]:
-    """The field itself, and where chance tells others beside it, with a little white noise each."""
-    found = [ics]
+def perturbed_conditions(ics: InitialConditions) -> list[InitialConditions]:
+    """The field itself, and copies with a little white noise added, which show what chance does to a run."""
+    fields = [ics]
     for seed in range(1, CHANCE_RUNS if ics.n < 128 else 1):
         noise = np.random.default_rng(seed).standard_normal(ics.delta_lin.shape, dtype=np.float32)
-        found.append(replace(ics, delta_lin=ics.delta_lin + NOISE * ics.delta_lin.std() * noise))
-    return found
+        fields.append(replace(ics, delta_lin=ics.delta_lin + NOISE * ics.delta_lin.std() * noise))
+    return fields
 
 
-def figures_of_merit(one: Comparison, ours: np.ndarray, theirs: np.ndarray) -> dict[Figure, Merit]:
+def figures_of_merit(comparison: Comparison, ours: np.ndarray, theirs: np.ndarray) -> dict[Figure, Merit]:
     """Density power, and at z = 0 its correlation; velocity power where there is one; numbers of halos."""
-    density = one.fields["density"]
-    found: dict[Figure, Merit] = {Figure("density", "power_off_to_k", 1.5): (power_off(one), 0.01, 0.005)}
-    if one.redshift == 0:
+    density = comparison.fields["density"]
+    merits: dict[Figure, Merit] = {
+        Figure("density", "power_off_to_k", 1.5): (power_off(comparison), 0.01, 0.005)
+    }
+    if comparison.redshift == 0:
         for k, limit in ((0.5, 2e-4), (1.0, 1e-3)):
             value = float(density.one_minus_r2[density.nearest(k)])
-            found[Figure("density", "one_minus_r2", k)] = (value, limit, None)
-    if "velocity" in one.fields:
+            merits[Figure("density", "one_minus_r2", k)] = (value, limit, None)
+    if "velocity" in comparison.fields:
         for k, limit in ((0.5, 0.02), (1.0, 0.05)):
-            off = float(np.abs(velocity_ratios(one.fields["velocity"], k) - 1).max())
-            found[Figure("velocity", "power_off_to_k", k)] = (off, limit, None)
+            off = float(np.abs(velocity_ratios(comparison.fields["velocity"], k) - 1).max())
+            merits[Figure("velocity", "power_off_to_k", k)] = (off, limit, None)
     if theirs.size:
-        found[Figure("halos", "count_off_most")] = (float(np.abs(ours / theirs - 1).max()), 0.05, 0.03)
-    return found
+        merits[Figure("halos", "count_off_most")] = (float(np.abs(ours / theirs - 1).max()), 0.05, 0.03)
+    return merits
 
 
-def power_off(one: Comparison) -> float:
+def power_off(comparison: Comparison) -> float:
     """The largest deviation of P(k) in shells of modes with k <= 1.5 h/Mpc."""
-    density = one.fields["density"]
+    density = comparison.fields["density"]
     return float(np.max(np.abs(density.transfer[density.k <= 1.5] ** 2 - 1)))
 
 
-def tell(record: Record, runs: Sequence[Snapshot], truth: Snapshot, **about: Any) -> Comparison:
-    """The bars by the first run, the default, and what chance does to them: in other runs, and of each run against each.
+def record_chance(record: Record, runs: Sequence[Snapshot], truth: Snapshot, **about: Any) -> Comparison:
+    """Record the figures of merit of the first run, and their scatter over the other runs and over pairs of runs.
 
     Returns the comparison of the first run.
     """
     theirs = halo_counts(truth)
     judged = theirs >= ENOUGH
-    theirs, counts = theirs[judged], [halo_counts(one)[judged] for one in runs]
+    theirs, counts = theirs[judged], [halo_counts(run)[judged] for run in runs]
     against = Reference(truth, name="truth")
     first = against.compare(runs[0])
     merits = [figures_of_merit(first, counts[0], theirs)]
     merits += [
-        figures_of_merit(against.compare(made), count, theirs)
-        for made, count in zip(runs[1:], counts[1:], strict=True)
+        figures_of_merit(against.compare(run), count, theirs)
+        for run, count in zip(runs[1:], counts[1:], strict=True)
     ]
     record.comparison(first, K_SHOWN, **about)
     for low, a, b in zip(HALO_BINS[:-1][judged], counts[0], theirs, strict=True):
@@ -83,18 +85,19 @@ def tell(record: Record, runs: Sequence[Snapshot], truth: Snapshot, **about: Any
         field = f"halos of {low:.0f} to {2 * low - 1:.0f} particles"
         record.add("count", a, field=field, **about)
         record.add("count_of_reference", b, field=field, **about)
-    for what, (value, limit, aim) in merits[0].items():
-        bar(record, what.quantity, value, limit, aim=aim, field=what.field, k=what.k, **about)
+    for figure, (value, limit, aim) in merits[0].items():
+        bar(record, figure.quantity, value, limit, aim=aim, field=figure.field, k=figure.k, **about)
     if len(runs) == 1:
         return first
-    own = []
-    for i, one in enumerate(runs[:-1]):
-        other = Reference(one, name="another run")
-        for made, count in zip(runs[i + 1 :], counts[i + 1 :], strict=True):
-            own.append(figures_of_merit(other.compare(made), count, counts[i]))
+    merits_between_runs = []
+    for i, run in enumerate(runs[:-1]):
+        first_of_pair = Reference(run, name="another run")
+        for second, count in zip(runs[i + 1 :], counts[i + 1 :], strict=True):
+            merits_between_runs.append(figures_of_merit(first_of_pair.compare(second), count, counts[i]))
     rows = []
-    for what, (_, limit, _) in merits[0].items():
-        values, pairs = ([found[what][0] for found in some] for some in (merits, own))
+    for figure, (_, limit, _) in merits[0].items():
+        values = [merit[figure][0] for merit in merits]
+        pairs = [merit[figure][0] for merit in merits_between_runs]
         spread = {
             "median": float(np.median(values)),
             "min": min(values),
@@ -105,10 +108,10 @@ def tell(record: Record, runs: Sequence[Snapshot], truth: Snapshot, **about: Any
             "share_of_pairs_within": sum(value <= limit for value in pairs) / len(pairs),
         }
         for name, value in spread.items():
-            record.add(f"{what.quantity}_{name}", value, field=what.field, k=what.k, **about)
+            record.add(f"{figure.quantity}_{name}", value, field=figure.field, k=figure.k, **about)
         rows.append(
             [
-                f"{what.field} {what.quantity}" + ("" if what.k is None else f" {what.k:g}"),
+                f"{figure.field} {figure.quantity}" + ("" if figure.k is None else f" {figure.k:g}"),
                 *[f"{spread[name]:.2g}" for name in ("median", "min", "max")],
                 f"{spread['runs_within']} of {len(runs)}",
                 f"{spread['pairs_median']:.2g}",

@@ -1,4 +1,4 @@
-"""P3M stepped as MP-Gadget steps, to tell what of a difference between the two is the steps' and what the force's.
+"""P3M with the time steps of MP-Gadget: this separates what the steps and what the force add to a difference.
 
 Its mesh steps are powers of two of the time between outputs, at most 0.1 in ln a and such that the rms particle crosses
 at most 0.2 of the scale of the force split, 1.5 cells of a mesh of 3N (its MaxSizeTimestep, MaxRMSDisplacementFac and

@@ -21,7 +21,7 @@ def main(n: int) -> None:
     run_all()
     peak = _status("VmHWM")
     timing = measure(run_all, 21 if n <= 64 else 7 if n <= 128 else 3, warm=1)
-    found = {
+    costs = {
         "n": n,
         "wall_s": timing.median,
         "cpu_s": timing.cpu_median,
@@ -29,7 +29,7 @@ def main(n: int) -> None:
         "bytes_per_particle": (peak - idle) / n**3,
         "peak_gb": peak / 1e9,
     }
-    print(json.dumps(found))
+    print(json.dumps(costs))
 
 
 def _status(name: str) -> float:
@@ -37,7 +37,7 @@ def _status(name: str) -> float:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(name + ":"):
             return 1024.0 * int(line.split()[1])
-    raise SystemExit(f"the system does not tell {name}: growth of memory is measured on Linux alone")
+    raise SystemExit(f"the system does not report {name}: growth of memory is measured on Linux alone")
 
 
 def _forget_peak() -> None:

@@ -14,35 +14,35 @@ PUBLISHED = {"commit": "", "date": "", "machine": "as published with the referen
 BESIDE = Path(__file__).parents[2] / "shared" / "reference"
 
 
-def reference_directory(given: str | None) -> Path | None:
+def reference_directory(directory: str | None) -> Path | None:
     """Where the reference files are, None where they are not."""
-    if given and not Path(given).is_dir():
-        raise SystemExit(f"{given} is not a directory: give the one that holds fiducial.npz")
-    for place in (given, os.environ.get("ZELDO_REFERENCE"), BESIDE):
+    if directory and not Path(directory).is_dir():
+        raise SystemExit(f"{directory} is not a directory: give the one that holds fiducial.npz")
+    for place in (directory, os.environ.get("ZELDO_REFERENCE"), BESIDE):
         if place and Path(place).is_dir():
             return Path(place)
     return None
 
 
-def references(given: str | None, names: tuple[str, ...]) -> dict[str, Path]:
+def references(wanted_directory: str | None, names: tuple[str, ...]) -> dict[str, Path]:
     """Those of the reference files that are there, by name; the shipped 64^3 one where no other is."""
-    directory = reference_directory(given)
-    found = {name: directory / name for name in names if (directory / name).exists()} if directory else {}
-    if not found:
+    directory = reference_directory(wanted_directory)
+    paths = {name: directory / name for name in names if (directory / name).exists()} if directory else {}
+    if not paths:
         from zeldo.files.reference import reference_path
 
-        found = {"small.npz": reference_path("small")}
-    return {name: path for name, path in found.items() if path.exists()}
+        paths = {"small.npz": reference_path("small")}
+    return {name: path for name, path in paths.items() if path.exists()}
 
 
-def peers(given: str | None) -> dict:
+def peers(wanted_directory: str | None) -> dict:
     """Figures of other codes on the same phases, by file and code as the record spells it; empty where there are none."""
-    directory = reference_directory(given)
+    directory = reference_directory(wanted_directory)
     path = directory / "peers.json" if directory else None
-    found = json.loads(path.read_text()) if path and path.exists() else {}
+    by_file = json.loads(path.read_text()) if path and path.exists() else {}
     return {
         name: {PEERS.get(code, code): figures for code, figures in codes.items()}
-        for name, codes in found.items()
+        for name, codes in by_file.items()
         if isinstance(codes, dict)
     }
 

@@ -29,28 +29,28 @@ def machine() -> dict:
     }
 
 
-def machine_line(found: dict) -> str:
+def machine_line(facts: dict) -> str:
     """The same in one line."""
-    versions = ", ".join(f"{name} {found[name]}" for name in ("python", *PACKAGES))
-    cores = f"{found['cores']} cores, {found['threads']} threads, {found['memory_gb']:g} GB"
-    cores += f", OMP_WAIT_POLICY {found['omp_wait_policy']}"
-    return f"{found['cpu']}, {cores}; {versions}"
+    versions = ", ".join(f"{name} {facts[name]}" for name in ("python", *PACKAGES))
+    cores = f"{facts['cores']} cores, {facts['threads']} threads, {facts['memory_gb']:g} GB"
+    cores += f", OMP_WAIT_POLICY {facts['omp_wait_policy']}"
+    return f"{facts['cpu']}, {cores}; {versions}"
 
 
 def machine_name() -> str:
     """The machine alone, short: CPU, cores, memory; threads and their waiting where they are not the usual ones."""
-    found = machine()
-    name = f"{found['cpu']}, {found['cores']} cores, {found['memory_gb']:g} GB"
-    name += f", {found['threads']} threads" if found["threads"] != found["cores"] else ""
+    facts = machine()
+    name = f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gb']:g} GB"
+    name += f", {facts['threads']} threads" if facts["threads"] != facts["cores"] else ""
     return name + (
-        "" if found["omp_wait_policy"] == "passive" else f", OMP_WAIT_POLICY {found['omp_wait_policy']}"
+        "" if facts["omp_wait_policy"] == "passive" else f", OMP_WAIT_POLICY {facts['omp_wait_policy']}"
     )
 
 
 def versions() -> str:
     """What the figures may depend on."""
-    found = machine()
-    return " ".join(f"{name}={found[name]}" for name in ("python", *PACKAGES) if name != "zeldo")
+    facts = machine()
+    return " ".join(f"{name}={facts[name]}" for name in ("python", *PACKAGES) if name != "zeldo")
 
 
 def threads() -> int:
@@ -63,7 +63,7 @@ def threads() -> int:
 @dataclass
 class Timing:
     """Runs of one thing. cpu: seconds of this process over its threads, what the wall would be on quiet cores at the least;
-    others: the share of the machine that other processes took meanwhile (nan where the system does not tell)."""
+    others: the share of the machine that other processes took meanwhile (nan where the system does not report it)."""
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)

@@ -38,10 +38,10 @@ def start(title: str, benchmark: str) -> Record:
     return Record(benchmark)
 
 
-def save(record: Record, given: argparse.Namespace) -> None:
+def save(record: Record, parsed: argparse.Namespace) -> None:
     """Where the options say."""
     name = f"{record.benchmark}.csv"
-    record.save(given.rows or (COMMITTED if given.save else MEASURED) / name)
+    record.save(parsed.rows or (COMMITTED if parsed.save else MEASURED) / name)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

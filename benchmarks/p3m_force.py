@@ -50,10 +50,10 @@ def forces(record: Record, n: int) -> None:
         truth = force(psi, ics.box, 4, 3.0, 4)
         rows = []
         for factor, reach, order in SPLITS:
-            found = force(psi, ics.box, factor, reach, order)
+            mesh_force = force(psi, ics.box, factor, reach, order)
             at = [round(share * n / 2) for share in shares]
-            transfer = np.sqrt(power(found) / power(truth))[at]
-            error = np.sqrt(power(found - truth) / power(truth))[at]
+            transfer = np.sqrt(power(mesh_force) / power(truth))[at]
+            error = np.sqrt(power(mesh_force - truth) / power(truth))[at]
             rows.append(
                 [
                     f"z = {z}, mesh {factor}N, reach {reach}, shape {order}",
@@ -67,5 +67,5 @@ def forces(record: Record, n: int) -> None:
                 k = 2 * np.pi * wave / ics.box
                 record.add("T", transfer[i], k=k, reference=against, **about)
                 record.add("error_rms", error[i], k=k, reference=against, **about)
-        header = [f"{what} at {share:g} Nyquist" for what in ("T", "error") for share in shares]
+        header = [f"{quantity} at {share:g} Nyquist" for quantity in ("T", "error") for share in shares]
         table(["", *header], rows)

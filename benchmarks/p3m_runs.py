@@ -29,19 +29,25 @@ def spelled(**options: float) -> str:
     return f"p3m:{text}" if text else "p3m"
 
 
-def figures(one: Comparison, field: str) -> list[float]:
-    found = one.fields[field]
-    at = [found.nearest(k) for k in K_SHOWN]
-    return [float(found.transfer[i]) for i in at] + [float(found.one_minus_r2[i]) for i in at]
+def figures(comparison: Comparison, field: str) -> list[float]:
+    spectrum = comparison.fields[field]
+    at = [spectrum.nearest(k) for k in K_SHOWN]
+    return [float(spectrum.transfer[i]) for i in at] + [float(spectrum.one_minus_r2[i]) for i in at]
 
 
 def print_comparisons(title: str, comparisons: dict[str, Comparison]) -> None:
     for field in ("density", "displacement", "velocity"):
-        for what, part in (("T", slice(0, len(K_SHOWN))), ("1 - r^2", slice(len(K_SHOWN), None))):
+        for quantity, part in (("T", slice(0, len(K_SHOWN))), ("1 - r^2", slice(len(K_SHOWN), None))):
             rows = [
-                [label, *[f"{x:.4f}" if what == "T" else f"{x:.5f}" for x in figures(one, field)[part]]]
-                for label, one in comparisons.items()
-                if field in one.fields
+                [
+                    label,
+                    *[
+                        f"{x:.4f}" if quantity == "T" else f"{x:.5f}"
+                        for x in figures(comparison, field)[part]
+                    ],
+                ]
+                for label, comparison in comparisons.items()
+                if field in comparison.fields
             ]
             if rows:
-                table([f"{title}, {field}, {what}", *[f"k = {k:g}" for k in K_SHOWN]], rows)
+                table([f"{title}, {field}, {quantity}", *[f"k = {k:g}" for k in K_SHOWN]], rows)

@@ -56,7 +56,10 @@ def scaling(record: Record, dynamics: PairDynamics, psi: np.ndarray) -> None:
         numba.set_num_threads(count)
         state = dynamics.arrive(rows[-2], psi, np.zeros_like(psi))
         timings[count] = measure(lambda state=state: dynamics.step(state, rows[-1]), 3)  # type: ignore[misc]
-    table(["last mesh step", *COLUMNS], [[f"{count} threads", *cells(one)] for count, one in timings.items()])
+    table(
+        ["last mesh step", *COLUMNS],
+        [[f"{count} threads", *cells(timing)] for count, timing in timings.items()],
+    )
     n, box = dynamics.ics.n, dynamics.ics.box
     about = {"engine": "p3m", "ics": "seed=7", "n": n, "box": box, "z": 0}
     for count in (2, 16):
@@ -82,9 +85,11 @@ def cores(record: Record, ics: InitialConditions) -> None:
     """A whole run on 2 threads and on 16, where there are as many cores."""
     import numba
 
-    here = min(threads(), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads())
-    if here < 16:
-        print(f"16 cores against 2: not measured, there are {here} here.\n")
+    available = min(
+        threads(), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads()
+    )
+    if available < 16:
+        print(f"16 cores against 2: not measured, there are {available} here.\n")
         return
     wall, most = {}, threads()
     for count in (2, 16):

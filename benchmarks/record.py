@@ -55,7 +55,7 @@ class Row:
     versions: str = ""
 
 
-COLUMNS = tuple(one.name for one in fields(Row))
+COLUMNS = tuple(column.name for column in fields(Row))
 KEY = COLUMNS[: COLUMNS.index("value")]
 WHOLE, TRUTH = ("n",), ("met",)
 NUMBERS = ("box", "z", "k", "value", "limit", "aim")
@@ -71,10 +71,10 @@ def label(row: Row) -> str:
     size = f"{row.n}^3" if row.n else ""
     against = f"against {row.reference}" if row.reference else ""
     parts = (row.engine, row.ics, size, against, "" if row.z is None else f"z = {row.z:g}", row.field)
-    what = row.quantity.removesuffix("_to_k").replace("_", " ")
+    words = row.quantity.removesuffix("_to_k").replace("_", " ")
     if row.k is not None:
-        what += f" {'for k <=' if row.quantity.endswith('_to_k') else 'at k ='} {row.k:g}"
-    return ", ".join([*filter(None, parts), what])
+        words += f" {'for k <=' if row.quantity.endswith('_to_k') else 'at k ='} {row.k:g}"
+    return ", ".join([*filter(None, parts), words])
 
 
 class Record:
@@ -92,8 +92,8 @@ class Record:
 
     def add(self, quantity: str, value: float, unit: str = "", **about: Any) -> Row:
         """A row; one about the same thing replaces the one before. about: other columns of `Row`."""
-        made = {**self.made, **about}
-        row = Row(benchmark=self.benchmark, quantity=quantity, value=float(value), unit=unit, **made)
+        columns = {**self.made, **about}
+        row = Row(benchmark=self.benchmark, quantity=quantity, value=float(value), unit=unit, **columns)
         if row.limit is not None and row.met is None:
             row = replace(row, met=row.value <= row.limit)
         self._rows[key(row)] = row
@@ -111,11 +111,11 @@ class Record:
 
     def comparison(self, comparison: Comparison, k: Iterable[float], **about: Any) -> None:
         """T and 1 - r^2 of every field at the shells nearest to k."""
-        for field, one in comparison.fields.items():
+        for field, spectrum in comparison.fields.items():
             for wave in k:
-                i = one.nearest(wave)
-                self.add("T", one.transfer[i], field=field, k=wave, **about)
-                self.add("one_minus_r2", one.one_minus_r2[i], field=field, k=wave, **about)
+                i = spectrum.nearest(wave)
+                self.add("T", spectrum.transfer[i], field=field, k=wave, **about)
+                self.add("one_minus_r2", spectrum.one_minus_r2[i], field=field, k=wave, **about)
 
     def save(self, path: Path) -> None:
         """Write beside and rename."""

@@ -35,7 +35,7 @@ def markdown(table: Table) -> str:
 
 def names(text: str) -> list[str]:
     """Of the tables that a page shows."""
-    return [found["name"] for found in BLOCK.finditer(text)]
+    return [block["name"] for block in BLOCK.finditer(text)]
 
 
 def filled(text: str, rows: Rows) -> str:
@@ -43,10 +43,10 @@ def filled(text: str, rows: Rows) -> str:
     if text.count("<!-- table: ") != len(names(text)):
         raise LookupError("a table has no <!-- end -->")
 
-    def table(found: re.Match[str]) -> str:
-        if found["name"] not in TABLES:
-            raise LookupError(f"table {found['name']!r} is not known: choose among {', '.join(TABLES)}")
-        return found["begin"] + markdown(TABLES[found["name"]](rows)) + found["end"]
+    def table(block: re.Match[str]) -> str:
+        if block["name"] not in TABLES:
+            raise LookupError(f"table {block['name']!r} is not known: choose among {', '.join(TABLES)}")
+        return block["begin"] + markdown(TABLES[block["name"]](rows)) + block["end"]
 
     return BLOCK.sub(table, text)
 
@@ -54,7 +54,7 @@ def filled(text: str, rows: Rows) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 where a page is behind")
-    given = parser.parse_args()
+    parsed = parser.parse_args()
     rows = Rows.committed()
     behind = 0
     for page in pages():
@@ -63,10 +63,10 @@ def main() -> int:
         if before == after:
             continue
         behind += 1
-        print(f"{'behind' if given.check else 'written'}: {page.relative_to(ROOT)}")
-        if not given.check:
+        print(f"{'behind' if parsed.check else 'written'}: {page.relative_to(ROOT)}")
+        if not parsed.check:
             page.write_text(after, encoding="utf-8")
-    return 1 if given.check and behind else 0
+    return 1 if parsed.check and behind else 0
 
 
 if __name__ == "__main__":

@@ -53,9 +53,9 @@ def speed_and_accuracy(rows: Rows) -> list[list[str]]:
     }.items():
         timed = rows.where(benchmark="speed", engine=engine, **FIDUCIAL)
         wall = timed.value("wall_with_output" if engine in PEERS else "wall_median")
-        made = rows.where(benchmark="accuracy", engine=engine, **FIDUCIAL)
+        selected = rows.where(benchmark="accuracy", engine=engine, **FIDUCIAL)
         transfer, density, displacement = (
-            [made.value(quantity, field=field, k=k) for k in (0.5, 1.0)]
+            [selected.value(quantity, field=field, k=k) for k in (0.5, 1.0)]
             for field, quantity in (
                 ("density", "T"),
                 ("density", "one_minus_r2"),

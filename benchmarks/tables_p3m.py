@@ -57,16 +57,16 @@ def steps(rows: Rows) -> Table:
     header = ["", "seconds", "density T at k = 0.1 / 1 / 1.5"]
     table = [[*header, "density 1 − r² at 0.5 / 1", "displacement 1 − r² at 0.5 / 1"]]
     for engine, name in chosen.items():
-        made = rows.where(benchmark="p3m", engine=engine, n=48, reference=FINE)
-        transfer = [made.value("T", field="density", k=k) for k in (0.1, 1.0, 1.5)]
+        selected = rows.where(benchmark="p3m", engine=engine, n=48, reference=FINE)
+        transfer = [selected.value("T", field="density", k=k) for k in (0.1, 1.0, 1.5)]
         density, displacement = (
-            [made.value("one_minus_r2", field=field, k=k) for k in (0.5, 1.0)]
+            [selected.value("one_minus_r2", field=field, k=k) for k in (0.5, 1.0)]
             for field in ("density", "displacement")
         )
         table.append(
             [
                 name,
-                f"{made.value('cpu_per_thread'):.0f}",
+                f"{selected.value('cpu_per_thread'):.0f}",
                 f"{transfer[0]:.4f} / {transfer[1]:.3f} / {transfer[2]:.3f}",
                 f"{density[0]:.5f} / {density[1]:.4f}",
                 f"{displacement[0]:.4f} / {displacement[1]:.3f}",
@@ -89,17 +89,17 @@ def scatter(rows: Rows) -> Table:
     ]
     for accuracy in (0.04, 0.02, 0.01, 0.005):
         default = accuracy == 0.01
-        made = rows.where(
+        selected = rows.where(
             benchmark="p3m",
             engine="p3m" if default else f"p3m:pair_accuracy={accuracy:g}",
             ics="small.npz",
             reference="mp-gadget",
             z=0,
         )
-        cells = [f"{made.value('T_mean', k=1.5):.4f} ± {made.value('T_std', k=1.5):.4f}"]
+        cells = [f"{selected.value('T_mean', k=1.5):.4f} ± {selected.value('T_std', k=1.5):.4f}"]
         for k in (0.5, 0.7, 0.8, 0.9):
             mean, deviation = (
-                100 * made.value(f"power_off_in_bin_to_k_{name}", field="velocity", k=k)
+                100 * selected.value(f"power_off_in_bin_to_k_{name}", field="velocity", k=k)
                 for name in ("mean", "std")
             )
             cells.append(f"{mean:+.1f} ± {deviation:.1f} %")
@@ -116,11 +116,11 @@ def far(rows: Rows) -> Table:
             rows.where(benchmark="p3m-far-128", ics=ics, engine=engine, reference=FINE)
             for engine in ("p3m", AS_FINE)
         ]
-        power, floor = (one.value("power_off_to_k", field="density", k=1.5) for one in both)
+        power, floor = (selected.value("power_off_to_k", field="density", k=1.5) for selected in both)
         half, whole = (
-            [one.value("power_off_to_k", field="velocity", k=k) for one in both] for k in (0.5, 1.0)
+            [selected.value("power_off_to_k", field="velocity", k=k) for selected in both] for k in (0.5, 1.0)
         )
-        halos = [one.value("count_off_most", field="halos") for one in both]
+        halos = [selected.value("count_off_most", field="halos") for selected in both]
         missed = [both[0].value("one_minus_r2", field="density", k=k) for k in (0.5, 1.0)]
         table.append(
             [
@@ -163,8 +163,8 @@ def against_gadget(rows: Rows) -> Table:
         (1, "density", "T", "T", 4),
         (3, "density", "T", "T", 4),
     ):
-        made = rows.where(benchmark="p3m", engine="p3m", ics="fiducial.npz", z=z, field=field)
-        values = [made.value(quantity, k=k) for k in K_SHOWN]
+        selected = rows.where(benchmark="p3m", engine="p3m", ics="fiducial.npz", z=z, field=field)
+        values = [selected.value(quantity, k=k) for k in K_SHOWN]
         table.append([f"z = {z} {field} {title}", *[f"{x:.{digits}f}" for x in values]])
     return table
 
@@ -176,16 +176,16 @@ def small_boxes(rows: Rows) -> Table:
         ("small.npz", "`small.npz`"),
         ("figure2b_small.npz", "`figure2b_small.npz`, σ₈ = 0.91"),
     ):
-        made = rows.where(benchmark="p3m", engine="p3m", ics=ics, z=0, reference="mp-gadget")
-        missed = [made.value("one_minus_r2", field="density", k=k) for k in (0.5, 1.0)]
+        selected = rows.where(benchmark="p3m", engine="p3m", ics=ics, z=0, reference="mp-gadget")
+        missed = [selected.value("one_minus_r2", field="density", k=k) for k in (0.5, 1.0)]
         table.append(
             [
                 title,
-                _spread(made.where(field="density", k=1.5), "power_off_to_k", 2),
+                _spread(selected.where(field="density", k=1.5), "power_off_to_k", 2),
                 f"{missed[0]:.5f} / {missed[1]:.4f}",
-                _spread(made.where(field="velocity", k=0.5), "power_off_to_k", 1),
-                _spread(made.where(field="velocity", k=1.0), "power_off_to_k", 1),
-                _spread(made.where(field="halos"), "count_off_most", 1),
+                _spread(selected.where(field="velocity", k=0.5), "power_off_to_k", 1),
+                _spread(selected.where(field="velocity", k=1.0), "power_off_to_k", 1),
+                _spread(selected.where(field="halos"), "count_off_most", 1),
             ]
         )
     return table
@@ -205,9 +205,9 @@ def by_gadget_steps(rows: Rows) -> Table:
     """fiducial.npz with MP-Gadget's steps."""
     table = [["", *WAVES, "P(k), k ≤ 1.5"]]
     for z in (0, 1, 3):
-        made = rows.where(benchmark="p3m", engine=GADGET, ics="fiducial.npz", z=z, field="density")
-        off = f"{percent(made.value('power_off_to_k', k=1.5))} %"
-        table.append([f"z = {z} density T", *[f"{made.value('T', k=k):.4f}" for k in K_SHOWN], off])
+        selected = rows.where(benchmark="p3m", engine=GADGET, ics="fiducial.npz", z=z, field="density")
+        off = f"{percent(selected.value('power_off_to_k', k=1.5))} %"
+        table.append([f"z = {z} density T", *[f"{selected.value('T', k=k):.4f}" for k in K_SHOWN], off])
     return table
 
 

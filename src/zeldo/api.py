@@ -86,15 +86,15 @@ def initial_conditions(
         zip(Cosmology.names(), (omega_m, omega_b, h, n_s, sigma_8, w0, wa), strict=True)
     )
     changes = {name: value for name, value in changes.items() if value is not None}
-    given = {"cosmology": cosmology, "box": box, "n": n, "seed": seed, "power": power, **changes}
-    given |= {"fixed": fixed or None, "flip": flip or None, "phases": phases}
-    for what, source in (("ics", ics), ("universe", universe)):
-        clash = [name for name, value in given.items() if value is not None]
+    arguments = {"cosmology": cosmology, "box": box, "n": n, "seed": seed, "power": power, **changes}
+    arguments |= {"fixed": fixed or None, "flip": flip or None, "phases": phases}
+    for argument, source in (("ics", ics), ("universe", universe)):
+        clash = [name for name, value in arguments.items() if value is not None]
         if source is not None and clash:
             raise InputError(
-                f"{what} fixes the universe, so {', '.join(clash)} cannot be given too: leave out one or the other"
+                f"{argument} fixes the universe, so {', '.join(clash)} cannot be given too: leave out one or the other"
             )
-        given[what] = source
+        arguments[argument] = source
     if ics is not None:
         if isinstance(ics, InitialConditions):
             return ics
@@ -143,23 +143,23 @@ def run(
         check_writable(path)
     chosen.check(redshifts, observers)
     inputs = {name: universe.get(name) for name in ("ics", "power", "phases")}
-    _check_apart(paths.values(), inputs | vars(chosen))
+    _check_output_is_no_input(paths.values(), inputs | vars(chosen))
     outputs = chosen.run(initial_conditions(**universe), redshifts, progress, observers)
     # `map` holds no output while the engine makes the next one
-    return list(map(partial(_written, paths), outputs) if paths else outputs)
+    return list(map(partial(_write_and_release, paths), outputs) if paths else outputs)
 
 
-def _written(paths: Mapping[float, Path], snapshot: Snapshot) -> Snapshot:
+def _write_and_release(paths: Mapping[float, Path], snapshot: Snapshot) -> Snapshot:
     path = write(snapshot, paths[snapshot.redshift])
     return saved(snapshot, path)
 
 
-def _check_apart(outputs: Iterable[Path], inputs: Mapping[str, Any]) -> None:
+def _check_output_is_no_input(outputs: Iterable[Path], inputs: Mapping[str, Any]) -> None:
     """`InputError` where an output has the name of a file that the run reads, or of its checkpoint, which ends with it."""
     names = {path.resolve() for path in outputs}
-    for what, value in inputs.items():
+    for name, value in inputs.items():
         if isinstance(value, str | os.PathLike) and Path(value).resolve() in names:
-            raise InputError(f"output and {what} are one file, {value}: give the output another name")
+            raise InputError(f"output and {name} are one file, {value}: give the output another name")
 
 
 def parse_engine(text: PathLike | Engine, *, optional: bool = False, **options: Any) -> Engine:
@@ -181,29 +181,29 @@ def parse_engine(text: PathLike | Engine, *, optional: bool = False, **options: 
             f"engine {text!r} is not allowed: give a name such as cola, a file of weights, or a zeldo.Engine object"
         )
     name, _, tail = os.fspath(text).partition(":")
-    options = {key: _whole(plain(value)) for key, value in options.items()}
-    given: dict[str, Any] = {}
+    options = {key: _whole_as_int(plain(value)) for key, value in options.items()}
+    written: dict[str, Any] = {}
     for part in filter(None, tail.split(",")):
         key, equals, value = part.partition("=")
         if not equals:
             raise InputError(
                 f"engine {text!r}: {part!r} is not an option; write {name}:option=value,option=value"
             )
-        given[key.strip().replace("-", "_")] = _value(value.strip())
+        written[key.strip().replace("-", "_")] = _parse_value(value.strip())
     if optional:
         known = engine_class(name).options()
         options = {key: value for key, value in options.items() if key in known}
-    clash = [key for key in options if key in given and options[key] is not None]
+    clash = [key for key in options if key in written and options[key] is not None]
     if clash and not optional:
         raise InputError(f"{clash[0]} is given twice for engine {name}: once is enough")
-    return make_engine(name, **{**options, **given})
+    return make_engine(name, **{**options, **written})
 
 
-def _whole(value: Any) -> Any:
+def _whole_as_int(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _value(text: str) -> bool | int | float | str:
+def _parse_value(text: str) -> bool | int | float | str:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):

@@ -20,42 +20,42 @@ class Section(BaseModel):
 
 
 Config = TypeVar("Config", bound=Section)
-Given = str | os.PathLike[str] | Mapping[str, Any] | Section
+ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | Section
 
 
-def load(given: Given, kind: type[Config], override: Mapping[str, Any] | None = None) -> Config:
+def load(source: ConfigSource, kind: type[Config], override: Mapping[str, Any] | None = None) -> Config:
     """A configuration from a TOML file, a mapping, or one that is ready.
 
     override: values that replace the file's, by dotted keys: `{"data.store": "other.zarr"}`. Raises
     `InputError` in one line, with the nearest key for an unknown one.
     """
-    if isinstance(given, kind) and not override:
-        return given
+    if isinstance(source, kind) and not override:
+        return source
     where = "the configuration"
-    if isinstance(given, Section):
-        tree = given.model_dump(exclude_unset=True)
-    elif isinstance(given, Mapping):
-        tree = _copied(given)
+    if isinstance(source, Section):
+        tree = source.model_dump(exclude_unset=True)
+    elif isinstance(source, Mapping):
+        tree = _copy_tree(source)
     else:
-        where = str(given)
-        tree = _parsed(Path(given))
+        where = str(source)
+        tree = _read_toml(Path(source))
     for dotted, value in (override or {}).items():
         *parents, last = dotted.split(".")
-        here = tree
+        table = tree
         for parent in parents:
-            here = here.setdefault(parent, {})
-            if not isinstance(here, dict):
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
                 raise InputError(
-                    f"{dotted} cannot be set: {parent} = {here!r} is no table, set {parent} itself"
+                    f"{dotted} cannot be set: {parent} = {table!r} is no table, set {parent} itself"
                 )
-        here[last] = value
+        table[last] = value
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        raise InputError(f"{where}: {_explained(error, kind)}") from None
+        raise InputError(f"{where}: {_explanation(error, kind)}") from None
 
 
-def _parsed(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
@@ -67,17 +67,17 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _copied(tree: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in tree.items()}
+def _copy_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy_tree(value) if isinstance(value, Mapping) else value for key, value in tree.items()}
 
 
-def _explained(error: ValidationError, kind: type[Section]) -> str:
+def _explanation(error: ValidationError, kind: type[Section]) -> str:
     """One thing that is wrong, in one line: an unknown key before one that is missing, as it explains it."""
     first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
     path = [str(part) for part in first["loc"]]
     name = ".".join(path)
     if first["type"] == "extra_forbidden":
-        allowed = _keys(kind, path[:-1])
+        allowed = _known_keys(kind, path[:-1])
         table = f" in [{'.'.join(path[:-1])}]" if path[:-1] else ""
         known = ", ".join(allowed)
         return f"unknown key {path[-1]!r}{table}{nearest(path[-1], allowed)}; known are {known}"
@@ -91,7 +91,7 @@ def _explained(error: ValidationError, kind: type[Section]) -> str:
     return f"{name} = {first['input']!r} is not allowed: {message[:1].lower() + message[1:]}"
 
 
-def _keys(kind: type[Section], path: list[str]) -> list[str]:
+def _known_keys(kind: type[Section], path: list[str]) -> list[str]:
     for part in path:
         if part.isdigit():
             continue

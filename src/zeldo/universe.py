@@ -97,25 +97,25 @@ class Universe:
         InputError
             For an unknown name or a value that is not allowed.
         """
-        given = {name: value for name, value in options.items() if value is not None}
-        parameters = {name: given.pop(name) for name in Cosmology.names() if name in given}
+        values = {name: value for name, value in options.items() if value is not None}
+        parameters = {name: values.pop(name) for name in Cosmology.names() if name in values}
         fields = [name for name in cls.__dataclass_fields__ if name != "cosmology"]
-        for name in given:
+        for name in values:
             if name not in fields:
                 allowed = [*Cosmology.names(), *fields]
                 raise InputError(
                     f"a universe has no {name!r}{nearest(name, allowed)}: give any of {', '.join(allowed)}"
                 )
-        if "phases" in given:
-            drawn = find_phases(given["phases"], **{name: given[name] for name in DRAWN if name in given})
+        if "phases" in values:
+            drawn = find_phases(values["phases"], **{name: values[name] for name in DRAWN if name in values})
             if drawn.cosmology is not None:
-                check_given(drawn, {"box": given.get("box"), **parameters})
-                given["box"] = drawn.box
+                check_given(drawn, {"box": values.get("box"), **parameters})
+                values["box"] = drawn.box
                 cosmology = drawn.cosmology if cosmology is None else cosmology
             if drawn.seed is None:  # a file, which need not be read again
-                given["phases"] = drawn
+                values["phases"] = drawn
         base = _cosmology(cosmology, parameters)
-        return cls(cosmology=replace(base, **parameters) if parameters else base, **given)
+        return cls(cosmology=replace(base, **parameters) if parameters else base, **values)
 
     @property
     def spacing(self) -> float:

@@ -74,8 +74,8 @@ def _failed(error: Exception) -> int:
         return _say(f"not enough memory ({error}): give a smaller n or mesh_factor", 1)
     if os.environ.get("ZELDO_TRACEBACK"):
         traceback.print_exception(error)
-    what = f"{type(error).__name__}: {error}"
-    return _say(f"internal error: {what}; please report it; ZELDO_TRACEBACK=1 shows where", 1)
+    description = f"{type(error).__name__}: {error}"
+    return _say(f"internal error: {description}; please report it; ZELDO_TRACEBACK=1 shows where", 1)
 
 
 def _say(message: object, status: int) -> int:

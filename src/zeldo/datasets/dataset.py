@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from zeldo.configuration import Given, load
+from zeldo.configuration import ConfigSource, load
 from zeldo.cosmology.power import MODELS, linear_power
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.design import Run, make_design, unfinished
@@ -49,7 +49,7 @@ class DatasetResult:
 
 
 def make_dataset(
-    config: Given, *, override: dict[str, Any] | None = None, progress: Progress | None = None
+    config: ConfigSource, *, override: dict[str, Any] | None = None, progress: Progress | None = None
 ) -> DatasetResult:
     """Make the runs of a data set that its store does not hold yet.
 

@@ -174,8 +174,8 @@ class Engine(ABC):
 
     def key(self, ics: InitialConditions, redshifts: Sequence[float]) -> str:
         """A hash of all that decides the bits of a run: the minor version, revision and weights too."""
-        what = (self.name, dict(self.settings), list(redshifts))
-        text = f"{Provenance.of(self).key} {ics.box} {ics.n} {ics.cosmology} {what}"
+        inputs = (self.name, dict(self.settings), list(redshifts))
+        text = f"{Provenance.of(self).key} {ics.box} {ics.n} {ics.cosmology} {inputs}"
         return hashlib.sha256(text.encode() + ics.delta_lin.tobytes()).hexdigest()
 
     def for_trial(self) -> Self:

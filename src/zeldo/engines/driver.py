@@ -79,7 +79,7 @@ def evolve(
     dynamics: Dynamics[R],
     timetable: Timetable[R],
     progress: Progress,
-    begun: tuple[int, np.ndarray, np.ndarray] | None = None,
+    resumed: tuple[int, np.ndarray, np.ndarray] | None = None,
 ) -> Iterator[View]:
     """Step through a timetable; a view after every step, and one for each output between two steps.
 
@@ -91,23 +91,25 @@ def evolve(
         The steps and outputs.
     progress
         Called with the work that is done, all of it, and the redshift.
-    begun
-        Steps that are done, with psi and v after them: the run goes on from there, and shows what comes after.
+    resumed
+        For a run that is resumed: the number of steps done, with psi and v after them. Only later views are yielded.
     """
-    first = begun[0] if begun else 0
-    meter = _Meter(progress, timetable, first if begun else -1)
+    first = resumed[0] if resumed else 0
+    meter = _Meter(progress, timetable, first if resumed else -1)
     rows = timetable.rows
-    state = dynamics.arrive(rows[first], *begun[1:]) if begun else dynamics.start(rows[first])
+    state = dynamics.arrive(rows[first], *resumed[1:]) if resumed else dynamics.start(rows[first])
     for i in range(first, len(rows)):
         row = rows[i]
         if i > first:
-            state = dynamics.step(state, row, donate=True, report=partial(meter.tell, timetable.work[i]))
-        here = [output for output in timetable.outputs if output.step == i]
-        if i > first or not begun:
+            state = dynamics.step(
+                state, row, donate=True, report=partial(meter.report_share, timetable.work[i])
+            )
+        due = [output for output in timetable.outputs if output.step == i]
+        if i > first or not resumed:
             meter.add(timetable.work[i], f"z = {1 / state.a - 1:.2f}")
-            redshift = next((output.redshift for output in here if output.aside is None), None)
+            redshift = next((output.redshift for output in due if output.aside is None), None)
             yield View(i, state, redshift, False, dynamics, row)
-        for output in here:
+        for output in due:
             if output.aside is not None:
                 aside = dynamics.step(state, output.aside)
                 meter.add(timetable.aside, f"z = {output.redshift:g}, written")
@@ -116,20 +118,20 @@ def evolve(
 
 
 class _Meter:
-    """Work that is done and the whole of it, told as it grows. begun: the last step that is done already, or -1."""
+    """Reports the work done as a share of the total. `last_done` is the last step of an earlier run, or -1."""
 
-    def __init__(self, progress: Progress, timetable: Timetable[Any], begun: int):
+    def __init__(self, progress: Progress, timetable: Timetable[Any], last_done: int):
         asides = [output for output in timetable.outputs if output.aside is not None]
         self.progress, self.total = progress, sum(timetable.work) + timetable.aside * len(asides)
-        self.done = sum(timetable.work[: begun + 1])
-        self.done += timetable.aside * sum(output.step < begun for output in asides)
+        self.done = sum(timetable.work[: last_done + 1])
+        self.done += timetable.aside * sum(output.step < last_done for output in asides)
         progress(self.done, self.total, "preparing (the first run on a machine compiles for a minute)")
 
-    def tell(self, work: float, share: float, a: float) -> None:
-        """A share of some work."""
+    def report_share(self, work: float, share: float, a: float) -> None:
+        """Report that a share of a step's work is done, at scale factor a."""
         self.progress(self.done + share * work, self.total, f"z = {1 / a - 1:.2f}")
 
     def add(self, work: float, text: str) -> None:
-        """Work that is done."""
+        """Add finished work and report it."""
         self.done += work
         self.progress(self.done, self.total, text)

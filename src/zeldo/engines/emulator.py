@@ -128,8 +128,8 @@ class Emulator(Engine):
         weights = self.weights_hash
         fields = net.card.make_task().fields(ics)
         for count, z in enumerate(redshifts):
-            (carried,) = dynamics.run(ics, [z], _part(progress, count, len(redshifts)))
-            made = predict(
+            (carried,) = dynamics.run(ics, [z], _dynamics_progress(progress, count, len(redshifts)))
+            prediction = predict(
                 net,
                 fields.at(carried),
                 ics.cosmology,
@@ -138,18 +138,18 @@ class Emulator(Engine):
                 extrapolate=self.extrapolate,
                 tiles=self.tiles,
                 device=self.device,
-                progress=_tiles(progress, count, len(redshifts), z),
+                progress=_network_progress(progress, count, len(redshifts), z),
             )
-            assert made.psi is not None  # the task predicts both
-            yield replace(self.snapshot(ics, made.psi, made.vel, z), weights=weights)
+            assert prediction.psi is not None  # the task predicts both
+            yield replace(self.snapshot(ics, prediction.psi, prediction.vel, z), weights=weights)
 
 
-def _part(progress: Progress, count: int, total: int) -> Progress:
+def _dynamics_progress(progress: Progress, count: int, total: int) -> Progress:
     """Progress of the dynamics of one redshift within that of all."""
     return lambda done, steps, text: progress(count + SHARE * done / steps, total, text)
 
 
-def _tiles(progress: Progress, count: int, total: int, z: float) -> Callable[[int, int], None]:
+def _network_progress(progress: Progress, count: int, total: int, z: float) -> Callable[[int, int], None]:
     return lambda done, tiles: progress(
         count + SHARE + (1 - SHARE) * done / tiles, total, f"z = {z:g}, corrected"
     )

@@ -69,12 +69,12 @@ class Leapfrog(Dynamics[Row]):
         first, second = self.frame or self._lpt()
         psi = self.gravity.combine(None, (row.drift[1], first), (row.drift[2], second))
         v = self.gravity.combine(None, (row.kick[2], first), (row.kick[3], second))
-        return self._arrived(row, psi, v)
+        return self._state_at_end(row, psi, v)
 
     def arrive(self, row: Row, psi: np.ndarray, v: np.ndarray) -> State:
-        return self._arrived(row, self.gravity.array(psi), self.gravity.array(v))
+        return self._state_at_end(row, self.gravity.array(psi), self.gravity.array(v))
 
-    def _arrived(self, row: Row, psi: Array, v: Array) -> State:
+    def _state_at_end(self, row: Row, psi: Array, v: Array) -> State:
         return State(row.a1, psi, v, take(self.gravity, psi, row))
 
     def step(self, state: State, row: Row, *, donate: bool = False, report: Report | None = None) -> State:

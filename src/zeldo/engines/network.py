@@ -101,7 +101,7 @@ class Network(Engine):
         fields = card.make_task().fields(ics)
         total = len(nets) * len(redshifts)
         for count, z in enumerate(redshifts):
-            made = [
+            predictions = [
                 predict(
                     net,
                     fields,
@@ -111,11 +111,11 @@ class Network(Engine):
                     extrapolate=self.extrapolate,
                     tiles=self.tiles,
                     device=self.device,
-                    progress=_part(progress, len(nets) * count + number, total, z),
+                    progress=_network_progress(progress, len(nets) * count + number, total, z),
                 )
                 for number, net in enumerate(nets)
             ]
-            psi, vel = made[0].psi, made[-1].vel
+            psi, vel = predictions[0].psi, predictions[-1].vel
             assert psi is not None  # by its quantity
             yield replace(self.snapshot(ics, psi, vel, z), weights=weights)
 
@@ -130,5 +130,5 @@ def shipped_weights(name: str = "vnet") -> Path:
     return path
 
 
-def _part(progress: Progress, count: int, total: int, z: float) -> Callable[[float, float], None]:
+def _network_progress(progress: Progress, count: int, total: int, z: float) -> Callable[[float, float], None]:
     return lambda done, tiles: progress(count + done / tiles, total, f"z = {z:g}")

@@ -48,14 +48,15 @@ def register(cls: E) -> E:
     InputError
         Where the class is no engine, lacks something, or has the name of another.
     """
-    _check(cls)
-    for source in _offered().get(cls.name, []):
+    _check_class(cls)
+    for source in _sources().get(cls.name, []):
         if source.value != f"{cls.__module__}:{cls.__qualname__}":
             raise InputError(f"engine {cls.name} is there already ({source.value}): give yours another name")
-    there = _registered.get(cls.name, cls)
-    if (there.__module__, there.__qualname__) != (cls.__module__, cls.__qualname__):
+    registered = _registered.get(cls.name, cls)
+    if (registered.__module__, registered.__qualname__) != (cls.__module__, cls.__qualname__):
         raise InputError(
-            f"engine {cls.name} is there already ({there.__module__}:{there.__qualname__}): give yours another name"
+            f"engine {cls.name} is there already ({registered.__module__}:{registered.__qualname__}): "
+            "give yours another name"
         )
     _registered[cls.name] = cls
     return cls
@@ -63,7 +64,7 @@ def register(cls: E) -> E:
 
 def names() -> list[str]:
     """All engines that can be asked for by name."""
-    return list(dict.fromkeys([*_offered(), *_registered]))
+    return list(dict.fromkeys([*_sources(), *_registered]))
 
 
 def engine_class(name: str) -> type[Engine]:
@@ -76,7 +77,7 @@ def engine_class(name: str) -> type[Engine]:
     """
     if name.lower().endswith(WEIGHTS):
         return _class_for(name)
-    sources = _offered().get(name, [])
+    sources = _sources().get(name, [])
     if len(sources) > 1:  # whether or not one of them is loaded already
         offers = " and ".join(source.value for source in sources)
         raise InputError(f"engine {name} is offered twice, by {offers}: uninstall the package of one")
@@ -111,12 +112,12 @@ def engine(name: str, **options: Any) -> Engine:
             )
         options["weights"] = name
     allowed = cls.options()
-    given = {key: plain(value) for key, value in options.items() if value is not None}
-    for key in given:
+    values = {key: plain(value) for key, value in options.items() if value is not None}
+    for key in values:
         if key not in allowed:
-            what = f"it takes {', '.join(allowed)}" if allowed else "it takes no options"
-            raise InputError(f"engine {name} has no option {key!r}: {what}{nearest(key, allowed)}")
-    return cls(**given)
+            known_options = f"it takes {', '.join(allowed)}" if allowed else "it takes no options"
+            raise InputError(f"engine {name} has no option {key!r}: {known_options}{nearest(key, allowed)}")
+    return cls(**values)
 
 
 def plain(value: Any) -> Any:
@@ -124,13 +125,13 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _offered() -> dict[str, list[EntryPoint]]:
+def _sources() -> dict[str, list[EntryPoint]]:
     """Where engines come from, zeldo's first; nothing is loaded."""
     offers: dict[str, list[EntryPoint]] = {source.name: [source] for source in BUILT_IN}
     for source in _installed(tuple(sys.path)):
-        there = offers.setdefault(source.name, [])
-        if source.value not in [other.value for other in there]:
-            there.append(source)
+        offering = offers.setdefault(source.name, [])
+        if source.value not in [other.value for other in offering]:
+            offering.append(source)
     return offers
 
 
@@ -152,7 +153,7 @@ def _load(source: EntryPoint) -> type[Engine]:
         raise InputError(
             f"engine {source.name} ({source.value}) cannot be loaded ({reason}): update its package or remove it"
         ) from error
-    _check(cls)
+    _check_class(cls)
     if cls.name != source.name:
         raise InputError(
             f"engine {source.name} ({source.value}) calls itself {cls.name!r}: both names must agree"
@@ -161,7 +162,7 @@ def _load(source: EntryPoint) -> type[Engine]:
     return cls
 
 
-def _check(cls: Any) -> None:
+def _check_class(cls: Any) -> None:
     """`InputError` unless it is a class of an engine with all that it needs."""
     if not (isinstance(cls, type) and issubclass(cls, Engine)):
         raise InputError(f"{cls!r} is not an engine: give a class that inherits from zeldo.Engine")

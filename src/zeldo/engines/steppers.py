@@ -68,15 +68,15 @@ class BullFrog:
         self.growth = growth(cosmology)
 
     def open(self, a0: float, a1: float) -> Kick:
-        return self._kick(second_slope(self.growth, a0), self._inside(a0, a1), a0)
+        return self._kick(second_slope(self.growth, a0), self._slope_inside(a0, a1), a0)
 
     def close(self, a0: float, a1: float) -> Kick:
-        return self._kick(self._inside(a0, a1), second_slope(self.growth, a1), a1)
+        return self._kick(self._slope_inside(a0, a1), second_slope(self.growth, a1), a1)
 
     def drift(self, a0: float, a1: float) -> float:
         return float(self.growth.d1(a1) - self.growth.d1(a0))
 
-    def _inside(self, a0: float, a1: float) -> float:
+    def _slope_inside(self, a0: float, a1: float) -> float:
         return float((self.growth.d2(a1) - self.growth.d2(a0)) / (self.growth.d1(a1) - self.growth.d1(a0)))
 
     def _kick(self, start: float, end: float, a: float) -> Kick:

@@ -87,45 +87,47 @@ class Stepping(Engine):
         store: Checkpoint | None,
     ) -> Iterator[Snapshot]:
         timetable = self.timetable(ics, redshifts)
-        begun = store.load() if store else None
-        everybody = list(observers)
+        resumed = store.load() if store else None
+        watchers = list(observers)
         if store:
-            made = _made(timetable, begun)
-            for number in range(made):
+            outputs_done = _outputs_before(timetable, resumed)
+            for number in range(outputs_done):
                 psi, vel = store.load_output(number)
                 yield self.snapshot(ics, psi, vel, redshifts[number])
-            everybody.append(Keeper(store, made))  # the last: what it keeps, all have seen
-        for view in evolve(self.dynamics(ics), timetable, progress, begun):
-            for observer in everybody:
+            watchers.append(
+                Keeper(store, outputs_done)
+            )  # last, so that every observer has seen the step that it saves
+        for view in evolve(self.dynamics(ics), timetable, progress, resumed):
+            for observer in watchers:
                 observer(view)
             if view.redshift is not None:
                 yield self.snapshot(ics, view.psi, view.velocity, view.redshift)
-            del view  # and with it what was made for its observers
+            del view  # and with it the arrays that its observers asked for
         if store:
             store.remove(len(redshifts))
 
 
 @dataclass
 class Keeper:
-    """The observer that writes checkpoints. made: outputs so far."""
+    """The observer that writes checkpoints; `outputs_done` counts the snapshots that were yielded before."""
 
     store: Checkpoint
-    made: int = 0
+    outputs_done: int = 0
 
     def __call__(self, view: View) -> None:
         if view.redshift is not None:
-            self.store.save_output(self.made, view.psi, view.velocity)
-            self.made += 1
+            self.store.save_output(self.outputs_done, view.psi, view.velocity)
+            self.outputs_done += 1
         if not view.aside and view.step > 0 and self.store.due():
             host = view.dynamics.host
             self.store.save(view.step, host(view.state.psi), host(view.state.v))
 
 
-def _made(timetable: Timetable[Any], begun: tuple[int, Any, Any] | None) -> int:
-    """Outputs that were made when a checkpoint was written: those on its step too, those after it not yet."""
-    if begun is None:
+def _outputs_before(timetable: Timetable[Any], resumed: tuple[int, Any, Any] | None) -> int:
+    """How many outputs were yielded before a checkpoint: those up to its step, without states off the main path after it."""
+    if resumed is None:
         return 0
     return sum(
-        output.step < begun[0] or (output.step == begun[0] and output.aside is None)
+        output.step < resumed[0] or (output.step == resumed[0] and output.aside is None)
         for output in timetable.outputs
     )

@@ -134,9 +134,9 @@ def timetable(
     owed = STILL  # what closes the step before
     for i, a0 in enumerate(times):
         a1 = times[min(i + 1, steps)]
-        while waiting and (i == steps or (waiting[0][0] < a1 and not _same(waiting[0][0], a1))):
+        while waiting and (i == steps or (waiting[0][0] < a1 and not _same_time(waiting[0][0], a1))):
             a, z = waiting.pop(0)
-            aside = None if _same(a, a0) else lpt.row(stepper, owed, a0, a, offsets[i + 1])
+            aside = None if _same_time(a, a0) else lpt.row(stepper, owed, a0, a, offsets[i + 1])
             outputs.append(Output(z, i, aside))
         if i < steps:
             rows.append(lpt.row(stepper, owed, a0, a1, offsets[i + 1]))
@@ -180,5 +180,5 @@ class _Lpt:
         return (unit * alpha, unit * beta, *lpt)
 
 
-def _same(a: float, other: float) -> bool:
+def _same_time(a: float, other: float) -> bool:
     return bool(np.isclose(a, other, rtol=1e-12, atol=0))

@@ -18,7 +18,7 @@ from zeldo.particles.particles import Header
 from zeldo.particles.snapshot import DRAWN, MADE
 
 
-def existing(path: str | os.PathLike) -> Path:
+def existing_file(path: str | os.PathLike) -> Path:
     """The path where a file stands there, else `InputError`."""
     path = Path(path)
     if path.is_dir():
@@ -39,12 +39,12 @@ def names_in(path: Path) -> list[str]:
 
 def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     """The named arrays of an npz file. `DamagedFileError` where one is missing, truncated or pickled."""
-    found = names_in(path)
+    present = names_in(path)
     names = list(names)
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if name not in present]
     if missing:
         raise DamagedFileError(
-            f"{path} lacks {', '.join(missing)}: it has {', '.join(found) or 'nothing'}; give a complete file"
+            f"{path} lacks {', '.join(missing)}: it has {', '.join(present) or 'nothing'}; give a complete file"
         )
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -104,15 +104,15 @@ def integer(values: Mapping[str, Any], name: str, where: str | Path) -> int:
     return int(np.asarray(values[name]).reshape(()))
 
 
-def drawn(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
+def read_drawing(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
     """How the linear field was drawn, as far as the file says it: fixed, flip, power, phases."""
-    found: dict[str, Any] = {
+    flags: dict[str, Any] = {
         name: bool(integer(values, name, where)) for name in ("fixed", "flip") if name in values
     }
-    return found | {name: str(values[name]) for name in ("power", "phases") if name in values}
+    return flags | {name: str(values[name]) for name in ("power", "phases") if name in values}
 
 
-def made_by(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
+def read_provenance(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
     """The engine's revision and the hash of its weights, as far as the file says them."""
     revision = {"revision": integer(values, "revision", where)} if "revision" in values else {}
     return revision | ({"weights": str(values["weights"])} if "weights" in values else {})
@@ -129,16 +129,16 @@ def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
         raise DamagedFileError(f"{where}: {error}") from error
 
 
-def story(header: Header) -> dict[str, Any]:
+def origin_attributes(header: Header) -> dict[str, Any]:
     """What made particles, as files say it: engine, version, settings as JSON; seed, revision and so on where known."""
-    told: dict[str, Any] = {"engine": header.engine, "version": header.version}
-    told["settings"] = json.dumps(dict(header.settings), default=str)
+    attributes: dict[str, Any] = {"engine": header.engine, "version": header.version}
+    attributes["settings"] = json.dumps(dict(header.settings), default=str)
     known = {name: getattr(header, name) for name in ("seed", *DRAWN, *MADE)}
-    return told | {name: value for name, value in known.items() if value is not None}
+    return attributes | {name: value for name, value in known.items() if value is not None}
 
 
-def story_of(values: Mapping[str, Any], where: str | Path, engine: str = "unknown") -> dict[str, Any]:
-    """What `story` wrote, by the names of `Header`. engine: of files that do not say it."""
+def read_origin(values: Mapping[str, Any], where: str | Path, engine: str = "unknown") -> dict[str, Any]:
+    """What `origin_attributes` wrote, by the names of `Header`. engine: of files that do not say it."""
     try:
         settings = dict(json.loads(str(values.get("settings", "{}"))))
     except (TypeError, ValueError) as error:
@@ -148,12 +148,12 @@ def story_of(values: Mapping[str, Any], where: str | Path, engine: str = "unknow
         "settings": settings,
         "version": str(values.get("version", "")),
         "seed": integer(values, "seed", where) if "seed" in values else None,
-        **drawn(values, where),
-        **made_by(values, where),
+        **read_drawing(values, where),
+        **read_provenance(values, where),
     }
 
 
-def known_cosmology(header: Header) -> Cosmology:
+def required_cosmology(header: Header) -> Cosmology:
     """The cosmology of particles that are to be written. `InputError` where it is not known in full."""
     if header.cosmology is None:
         raise InputError("the particles have no cosmology: give it in their header, `Header(cosmology=...)`")

@@ -29,7 +29,7 @@ def check_writable(path: str | os.PathLike) -> Path:
             pass
     except OSError as error:
         if error.errno in FULL:
-            raise _full(path, 0, error) from error
+            raise _disk_full_error(path, 0, error) from error
         raise InputError(
             f"directory {directory} is not writable ({error.strerror}): mend that or write elsewhere"
         ) from error
@@ -47,7 +47,7 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
     path = check_writable(path).resolve()  # a link stays a link to what is written
     free = free_space(path.parent)
     if size > free:
-        raise _full(path, size, None, free)
+        raise _disk_full_error(path, size, None, free)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.", suffix=".part")
     temporary = Path(name)
     try:
@@ -61,7 +61,7 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         if error.errno in FULL or "No space left" in str(error) or free_space(path.parent) < 4096:
-            raise _full(path, size, error) from error
+            raise _disk_full_error(path, size, error) from error
         raise ZeldoError(f"{path} could not be written ({error}): check the disk and try again") from error
     finally:
         # also after KeyboardInterrupt; gone already where the name was changed
@@ -100,7 +100,7 @@ def writing_directory(path: str | os.PathLike) -> Iterator[Path]:
             os.replace(temporary, path)
         except OSError as error:
             if error.errno in FULL or free_space(path.parent) < 4096:
-                raise _full(path, 0, error) from error
+                raise _disk_full_error(path, 0, error) from error
             raise ZeldoError(
                 f"{path} could not be written ({error}): check the disk and try again"
             ) from error
@@ -125,14 +125,14 @@ def directory(path: str | os.PathLike) -> Iterator[Path]:
     Raises `InputError` as `make_directory` does.
     """
     path = Path(path)
-    made = [one for one in (path, *path.parents) if not one.exists()]
+    created = [folder for folder in (path, *path.parents) if not folder.exists()]
     make_directory(path)
     try:
         yield path
     finally:
         with suppress(OSError):  # of one that holds something
-            for one in made:
-                one.rmdir()
+            for folder in created:
+                folder.rmdir()
 
 
 def free_space(directory: Path) -> int:
@@ -140,7 +140,7 @@ def free_space(directory: Path) -> int:
     return shutil.disk_usage(directory).free
 
 
-def _full(path: Path, size: int, error: OSError | None, free: int | None = None) -> ZeldoError:
+def _disk_full_error(path: Path, size: int, error: OSError | None, free: int | None = None) -> ZeldoError:
     needed = f": {max(1, round(size / 1e6))} MB needed" if size else ""
     left = f", {free / 1e6:.0f} MB free" if free is not None else ""
     reason = f" ({error.strerror})" if error is not None and error.errno == errno.EDQUOT else ""

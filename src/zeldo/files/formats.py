@@ -166,8 +166,8 @@ def check_options(kind: Format, options: Iterable[str]) -> None:
     known = list(inspect.signature(kind.create).parameters)[3:]
     for option in options:
         if option not in known:
-            there = f"give one of {', '.join(known)}" if known else "it has none"
-            raise InputError(f"format {kind.name} has no option {option!r}: {there}{nearest(option, known)}")
+            advice = f"give one of {', '.join(known)}" if known else "it has none"
+            raise InputError(f"format {kind.name} has no option {option!r}: {advice}{nearest(option, known)}")
 
 
 _registered: dict[str, Format] = {}
@@ -175,9 +175,11 @@ _registered: dict[str, Format] = {}
 
 def register_format(kind: type[Format]) -> type[Format]:
     """Make a format known, by its name: a class decorator. `InputError` where another class has that name."""
-    there = _registered.get(kind.name)
-    if there is not None and type(there).__qualname__ != kind.__qualname__:
-        raise InputError(f"format {kind.name!r} is {type(there).__qualname__} already: give another name")
+    registered = _registered.get(kind.name)
+    if registered is not None and type(registered).__qualname__ != kind.__qualname__:
+        raise InputError(
+            f"format {kind.name!r} is {type(registered).__qualname__} already: give another name"
+        )
     _registered[kind.name] = kind()
     return kind
 
@@ -197,7 +199,7 @@ def formats() -> dict[str, Format]:
 
 def suffixes() -> list[str]:
     """Every suffix that a file may be written under."""
-    return [suffix for one in formats().values() for suffix in one.suffixes]
+    return [suffix for kind in formats().values() for suffix in kind.suffixes]
 
 
 def format_named(name: str) -> Format:
@@ -215,9 +217,9 @@ def format_to_write(path: str | os.PathLike, name: str | None = None) -> Format:
     if name is not None:
         return format_named(name)
     suffix = Path(path).suffix.lower()
-    for one in formats().values():
-        if suffix in one.suffixes:
-            return one
+    for kind in formats().values():
+        if suffix in kind.suffixes:
+            return kind
     known = suffixes()
     raise InputError(
         f"{path} has the suffix {suffix!r}: give one of {', '.join(known)}{nearest(suffix, known)}, or a format"
@@ -233,15 +235,15 @@ def format_of(path: str | os.PathLike) -> Format:
         For a path where nothing is, and for files of no format that zeldo knows.
     """
     path = Path(path)
-    fitting = [one for one in formats().values() if one.sniff(path)]
-    narrowed = {name for one in fitting for name in one.narrows}
-    for one in fitting:
-        if one.name not in narrowed:
-            return one
+    fitting = [kind for kind in formats().values() if kind.sniff(path)]
+    narrowed = {name for kind in fitting for name in kind.narrows}
+    for kind in fitting:
+        if kind.name not in narrowed:
+            return kind
     if path.is_file():
-        for one in formats().values():
-            if path.suffix.lower() in one.suffixes:
-                return one  # damaged: it says how
+        for kind in formats().values():
+            if path.suffix.lower() in kind.suffixes:
+                return kind  # damaged: it says how
     elif not path.exists():
         raise InputError(f"{path} does not exist: check the path")
     raise InputError(f"{path} is of no format that zeldo knows: it reads {', '.join(formats())}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import cosmology_of, known_cosmology, number, story
+from zeldo.files.archive import cosmology_of, number, origin_attributes, required_cosmology
 from zeldo.particles.particles import Header
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ MPC = 3.085678e24  # cm
 MASS = 1.98841e43  # g, 10^10 Msun
 KM = 1e5  # cm
 UNITS = {"UnitLength_in_cm": MPC, "UnitMass_in_g": MASS, "UnitVelocity_in_cm_per_s": KM}
-SAID = {
+GADGET_NAMES = {
     "omega_m": "Omega0",
     "omega_b": "OmegaBaryon",
     "h": "HubbleParam",
@@ -33,7 +33,7 @@ SAID = {
 
 
 def write_attributes(header: Header, file: h5py.File) -> None:
-    cosmology, count = known_cosmology(header), header.count
+    cosmology, count = required_cosmology(header), header.count
     counts = np.array([0, count, 0, 0, 0, 0], dtype=np.uint64)
     densities = {
         "Omega0": cosmology.omega_m,
@@ -70,12 +70,12 @@ def write_attributes(header: Header, file: h5py.File) -> None:
             **UNITS,
         }
     )
-    own = file.create_group("Zeldo").attrs
-    own.update(cosmology.to_dict())
-    own["format"] = np.int32(1)
+    zeldo_attributes = file.create_group("Zeldo").attrs
+    zeldo_attributes.update(cosmology.to_dict())
+    zeldo_attributes["format"] = np.int32(1)
     if header.n is not None:
-        own["n"] = header.n
-    own.update(story(header))
+        zeldo_attributes["n"] = header.n
+    zeldo_attributes.update(origin_attributes(header))
 
 
 def particle_count(header: Mapping[str, Any], group: h5py.Group, path: Path) -> int:
@@ -100,34 +100,35 @@ def particle_count(header: Mapping[str, Any], group: h5py.Group, path: Path) -> 
 def parameters_of(header: Mapping[str, Any], file: h5py.File, path: Path) -> dict[str, Any]:
     """What stands in /Parameters; where /Header says it too, both must agree."""
     parameters: dict[str, Any] = dict(file["Parameters"].attrs) if "Parameters" in file else {}
-    for name in ("BoxSize", *SAID.values(), "OmegaLambda", *UNITS):
+    for name in ("BoxSize", *GADGET_NAMES.values(), "OmegaLambda", *UNITS):
         if name in header and name in parameters:
-            one, other = number(header, name, path), number(parameters, name, path)
-            if abs(one - other) > 1e-6 * abs(one):
+            in_header, in_parameters = number(header, name, path), number(parameters, name, path)
+            if abs(in_header - in_parameters) > 1e-6 * abs(in_header):
                 raise DamagedFileError(
-                    f"{path}: {name} is {one:g} in /Header and {other:g} in /Parameters: they must agree; {AGAIN}"
+                    f"{path}: {name} is {in_header:g} in /Header and {in_parameters:g} in /Parameters: "
+                    f"they must agree; {AGAIN}"
                 )
     return parameters
 
 
 def gadget_cosmology(
-    own: Mapping[str, Any],
-    said: Mapping[str, float],
+    zeldo_attributes: Mapping[str, Any],
+    gadget_values: Mapping[str, float],
     parameters: Mapping[str, Any],
-    given: Cosmology | None,
+    fallback: Cosmology | None,
     path: Path,
 ) -> Cosmology | None:
     """The file's, in full, or what is given. `DamagedFileError` where the file contradicts it."""
-    cosmology = cosmology_of(own, path) if "omega_m" in own else given
-    if cosmology is None and len(said) == len(SAID):
-        cosmology = cosmology_of(said, path)
+    cosmology = cosmology_of(zeldo_attributes, path) if "omega_m" in zeldo_attributes else fallback
+    if cosmology is None and len(gadget_values) == len(GADGET_NAMES):
+        cosmology = cosmology_of(gadget_values, path)
     if cosmology is None:
         return None
     # Gadget's Sigma8 and so on are of the initial conditions that it makes itself, and may be of no others
-    for name in SAID if "omega_m" in own else ("omega_m", "h"):
-        if name in said and abs(said[name] / getattr(cosmology, name) - 1) > 1e-4:
+    for name in GADGET_NAMES if "omega_m" in zeldo_attributes else ("omega_m", "h"):
+        if name in gadget_values and abs(gadget_values[name] / getattr(cosmology, name) - 1) > 1e-4:
             raise DamagedFileError(
-                f"{path}: {SAID[name]} = {said[name]:g} in the header contradicts {name} = "
+                f"{path}: {GADGET_NAMES[name]} = {gadget_values[name]:g} in the header contradicts {name} = "
                 f"{getattr(cosmology, name):g}; {AGAIN}, or pass its cosmology"
             )
     if "OmegaLambda" in parameters:

@@ -17,14 +17,14 @@ from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import AGAIN, DamagedFileError, ZeldoError
-from zeldo.files.archive import existing, number, positive, redshift_of, story_of
+from zeldo.files.archive import existing_file, number, positive, read_origin, redshift_of
 from zeldo.files.atomic import writing
 from zeldo.files.formats import DAMAGED, Format, Sink, register_format
 from zeldo.files.gadget import (
+    GADGET_NAMES,
     KM,
     MASS,
     MPC,
-    SAID,
     UNITS,
     gadget_cosmology,
     parameters_of,
@@ -64,11 +64,11 @@ class GadgetHDF5(Format):
     def open(self, path: Path, cosmology: Cosmology | None = None) -> Iterator[Source]:
         import h5py
 
-        with _readable(existing(path)):
+        with _readable(existing_file(path)):
             file = h5py.File(path, "r", locking=False)
         with file:
             with _readable(path):
-                source = _read(file, path, cosmology)
+                source = _open_source(file, path, cosmology)
             yield source
 
     @contextmanager
@@ -77,12 +77,12 @@ class GadgetHDF5(Format):
             dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items()
         )
         with writing(path, size + 16384) as temporary:
-            offsets = _lay_out(temporary, header, fields)
+            offsets = _create_layout(temporary, header, fields)
             with open(temporary, "r+b") as stream:
                 yield _Sink(stream, header, fields, offsets)
 
 
-def _lay_out(path: Path, header: Header, fields: Mapping[str, np.dtype]) -> dict[str, int]:
+def _create_layout(path: Path, header: Header, fields: Mapping[str, np.dtype]) -> dict[str, int]:
     """Make the file with room for its fields, and return where each begins.
 
     The fields are then written without the library, which dies of a disk that fills up.
@@ -170,7 +170,7 @@ class _Source(Source):
         return values * scale if scale != 1.0 else values
 
 
-def _read(file: h5py.File, path: Path, given: Cosmology | None) -> Source:
+def _open_source(file: h5py.File, path: Path, fallback: Cosmology | None) -> Source:
     for name in ("Header", f"{GROUP}/Coordinates", f"{GROUP}/ParticleIDs"):
         if name not in file:
             raise DamagedFileError(f"{path} lacks /{name}: zeldo reads Gadget's layout; {AGAIN}")
@@ -179,12 +179,14 @@ def _read(file: h5py.File, path: Path, given: Cosmology | None) -> Source:
         if name not in header:
             raise DamagedFileError(f"{path} lacks {name} in /Header: it must say it; {AGAIN}")
     parameters = {**header, **parameters_of(header, file, path)}
-    own: dict[str, Any] = dict(file["Zeldo"].attrs) if "Zeldo" in file else {}
+    zeldo_attributes: dict[str, Any] = dict(file["Zeldo"].attrs) if "Zeldo" in file else {}
     group = file[GROUP]
     count = particle_count(header, group, path)
     dtypes = _dtypes(group, count, path)
-    said = {name: number(parameters, key, path) for name, key in SAID.items() if key in parameters}
-    cosmology = gadget_cosmology(own, said, parameters, given, path)
+    gadget_values = {
+        name: number(parameters, key, path) for name, key in GADGET_NAMES.items() if key in parameters
+    }
+    cosmology = gadget_cosmology(zeldo_attributes, gadget_values, parameters, fallback, path)
     box, mass = positive(header, "BoxSize", path), float(np.asarray(header["MassTable"])[1])
     if mass:
         dtypes.pop("masses", None)
@@ -199,24 +201,26 @@ def _read(file: h5py.File, path: Path, given: Cosmology | None) -> Source:
     }
     length, in_mass = units.get("UnitLength_in_cm", 1.0), units.get("UnitMass_in_g", 1.0)
     if "UnitLength_in_cm" not in units:
-        omega_m = cosmology.omega_m if cosmology is not None else said.get("omega_m", np.nan)
+        omega_m = cosmology.omega_m if cosmology is not None else gadget_values.get("omega_m", np.nan)
         first = float(group["Masses"][0]) if "masses" in dtypes else mass
         if abs(first / (CRITICAL_DENSITY * omega_m * (box / 1e3) ** 3 / count) - 1) < 1e-2:
             length = 1e-3  # Gadget's own default, kpc/h, and the mass agrees
     speed = np.sqrt(1 / (1 + redshift)) * units.get(
         "UnitVelocity_in_cm_per_s", 1.0
     )  # Gadget's u = v / sqrt(a)
-    found = Header(
+    particles_header = Header(
         count=count,
         box=box * length,
         redshift=redshift,
         cosmology=cosmology,
-        parameters=said,
+        parameters=gadget_values,
         particle_mass=None if "masses" in dtypes else mass * in_mass,
         extra=header,
-        **story_of(own, path, "gadget"),
+        **read_origin(zeldo_attributes, path, "gadget"),
     )
-    return _Source(group, path, found, dtypes, {"positions": length, "velocities": speed, "masses": in_mass})
+    return _Source(
+        group, path, particles_header, dtypes, {"positions": length, "velocities": speed, "masses": in_mass}
+    )
 
 
 def _dtypes(group: h5py.Group, count: int, path: Path) -> dict[str, np.dtype]:

@@ -18,16 +18,16 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError
 from zeldo.files.archive import (
     cosmology_of,
-    existing,
+    existing_file,
     integer,
-    known_cosmology,
     names_in,
     number,
+    origin_attributes,
     positive,
     read_arrays,
+    read_origin,
     redshift_of,
-    story,
-    story_of,
+    required_cosmology,
     unreadable,
 )
 from zeldo.files.atomic import writing
@@ -54,11 +54,11 @@ class Npz(Format):
 
     @contextmanager
     def open(self, path: Path, cosmology: Cosmology | None = None) -> Iterator[Source]:
-        there = names_in(existing(path))
-        counted = "count" if "count" in there else "n"
-        optional = [name for name in ("seed", *DRAWN, *MADE) if name in there]
-        if "pos" not in there:
-            raise DamagedFileError(f"{path} lacks pos: it has {', '.join(there)}; give a complete file")
+        present = names_in(existing_file(path))
+        counted = "count" if "count" in present else "n"
+        optional = [name for name in ("seed", *DRAWN, *MADE) if name in present]
+        if "pos" not in present:
+            raise DamagedFileError(f"{path} lacks pos: it has {', '.join(present)}; give a complete file")
         values = read_arrays(path, [counted, *NEEDED, *optional])
         n = integer(values, "n", path) if counted == "n" else None
         header = Header(
@@ -66,14 +66,14 @@ class Npz(Format):
             box=positive(values, "box", path),
             redshift=redshift_of(values, "redshift", path),
             cosmology=cosmology_of(values, path),
-            particle_mass=None if "mass" in there else number(values, "particle_mass", path),
+            particle_mass=None if "mass" in present else number(values, "particle_mass", path),
             n=n,
-            **story_of(values, path),
+            **read_origin(values, path),
         )
         with ExitStack() as stack:
             members = {}
             for field, name in NAMES.items():
-                if name in there:
+                if name in present:
                     members[field] = stack.enter_context(_Member(path, name, field, header.count))
             yield _Source(path, header, members)
 
@@ -81,10 +81,10 @@ class Npz(Format):
     def create(self, path: Path, header: Header, fields: Mapping[str, np.dtype]) -> Iterator[Sink]:
         if header.n is not None:  # rows in lattice order need no ids
             fields = {name: dtype for name, dtype in fields.items() if name != "ids"}
-        values: dict[str, object] = dict(known_cosmology(header).to_dict())
+        values: dict[str, object] = dict(required_cosmology(header).to_dict())
         values |= {"n": header.n} if header.n is not None else {"count": header.count}
         values |= {"box": header.box, "redshift": header.redshift}
-        values |= {"particle_mass": header.particle_mass or 0.0, **story(header)}
+        values |= {"particle_mass": header.particle_mass or 0.0, **origin_attributes(header)}
         size = header.count * sum(
             dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items()
         )
@@ -135,9 +135,9 @@ class _Member:
             self._open()
         self.dtype = self._dtype
         if self._shape != (count, *FIELDS[field]) or self.dtype.kind not in KINDS[field]:
-            what = {"pos": "pos is", "vel": "velocities are", "ids": "ids are", "mass": "masses are"}[name]
+            subject = {"pos": "pos is", "vel": "velocities are", "ids": "ids are", "mass": "masses are"}[name]
             raise DamagedFileError(
-                f"{path}: {what} {self.dtype} of shape {self._shape}, not {(count, *FIELDS[field])}; {AGAIN}"
+                f"{path}: {subject} {self.dtype} of shape {self._shape}, not {(count, *FIELDS[field])}; {AGAIN}"
             )
 
     def __enter__(self) -> _Member:

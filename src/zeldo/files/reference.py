@@ -21,12 +21,12 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError, nearest
 from zeldo.files.archive import (
     cosmology_of,
-    drawn,
-    existing,
+    existing_file,
     integer,
     names_in,
     number,
     read_arrays,
+    read_drawing,
 )
 from zeldo.files.atomic import writing
 from zeldo.files.formats import Format, register_format
@@ -49,10 +49,10 @@ class Reference(Format):
 
     def sniff(self, path: Path) -> bool:
         try:
-            found = names_in(path)
+            present = names_in(path)
         except DamagedFileError:
             return False
-        return "delta_lin" in found and "pos" not in found
+        return "delta_lin" in present and "pos" not in present
 
     def open(self, path: Path, cosmology: Cosmology | None = None) -> AbstractContextManager[Source]:
         raise InputError(
@@ -71,8 +71,8 @@ def reference_path(name: str = "small") -> Path:
 
 def is_reference(path: str | os.PathLike) -> bool:
     """Whether the file holds a linear field and particles at some redshift."""
-    found = names_in(existing(path))
-    return "delta_lin" in found and any(name.startswith("psi_z") for name in found)
+    present = names_in(existing_file(path))
+    return "delta_lin" in present and any(name.startswith("psi_z") for name in present)
 
 
 def read_reference(path: str | os.PathLike) -> tuple[InitialConditions, dict[float, Snapshot]]:
@@ -80,14 +80,14 @@ def read_reference(path: str | os.PathLike) -> tuple[InitialConditions, dict[flo
 
     Raises `InputError` for a missing file, `DamagedFileError` for one that is truncated or inconsistent.
     """
-    path = existing(path)
-    found = names_in(path)
-    redshifts = _redshifts(found, path)
+    path = existing_file(path)
+    present = names_in(path)
+    redshifts = _redshifts(present, path)
     fields = [f"psi_{tag}" for tag in redshifts] + [
-        f"vel_{tag}" for tag in redshifts if f"vel_{tag}" in found
+        f"vel_{tag}" for tag in redshifts if f"vel_{tag}" in present
     ]
     steps = ["delta_step", "psi_step"] + (["vel_step"] if len(fields) > len(redshifts) else [])
-    values = read_arrays(path, _header(found) + ["delta_lin", *steps, *fields])
+    values = read_arrays(path, _header(present) + ["delta_lin", *steps, *fields])
     ics = _initial_conditions(values, path)
     meta = _meta(values, path)
     snapshots = {}
@@ -103,17 +103,17 @@ def read_reference(path: str | os.PathLike) -> tuple[InitialConditions, dict[flo
             seed=ics.seed,
             settings=meta,
             version=str(meta.get("code", "")),
-            **drawn(values, path),
+            **read_drawing(values, path),
         )
     return ics, snapshots
 
 
 def read_initial_conditions(path: str | os.PathLike) -> InitialConditions:
     """The linear field of a reference file or of `write_initial_conditions`. Errors as `read_reference`."""
-    path = existing(path)
-    found = names_in(path)
-    steps = ["delta_step"] if "delta_step" in found else []
-    return _initial_conditions(read_arrays(path, _header(found) + ["delta_lin", *steps]), path)
+    path = existing_file(path)
+    present = names_in(path)
+    steps = ["delta_step"] if "delta_step" in present else []
+    return _initial_conditions(read_arrays(path, _header(present) + ["delta_lin", *steps]), path)
 
 
 def write_initial_conditions(ics: InitialConditions, path: str | os.PathLike) -> Path:
@@ -121,8 +121,8 @@ def write_initial_conditions(ics: InitialConditions, path: str | os.PathLike) ->
     if Path(path).suffix != ".npz":
         raise InputError(f"{path}: initial conditions are written as .npz; give a name that ends so")
     values = {name: getattr(ics.cosmology, name) for name in Cosmology.names()}
-    said = {name: getattr(ics, name) for name in ("seed", *DRAWN)}
-    values |= {name: value for name, value in said.items() if value is not None}
+    origin = {name: getattr(ics, name) for name in ("seed", *DRAWN)}
+    values |= {name: value for name, value in origin.items() if value is not None}
     with writing(path, ics.delta_lin.nbytes) as temporary, open(temporary, "wb") as stream:
         np.savez(
             stream,
@@ -135,21 +135,21 @@ def write_initial_conditions(ics: InitialConditions, path: str | os.PathLike) ->
     return Path(path)
 
 
-def _header(found: list[str]) -> list[str]:
-    optional = [name for name in ("seed", *DRAWN, "w0", "wa", "meta", "k", "p_lin") if name in found]
+def _header(present: list[str]) -> list[str]:
+    optional = [name for name in ("seed", *DRAWN, "w0", "wa", "meta", "k", "p_lin") if name in present]
     return ["n", "box", *COSMOLOGY, *optional]
 
 
-def _redshifts(found: list[str], path: Path) -> dict[str, float]:
+def _redshifts(present: list[str], path: Path) -> dict[str, float]:
     """Tags as z0, z0.5, with their redshifts, from high to low."""
     tags = {}
-    for name in found:
+    for name in present:
         match = re.fullmatch(r"psi_(z(\d+(?:\.\d+)?))", name)
         if match:
             tags[match[1]] = float(match[2])
     if not tags:
         raise DamagedFileError(
-            f"{path} lacks psi_z0 or another redshift: it has {', '.join(found)}; give a reference"
+            f"{path} lacks psi_z0 or another redshift: it has {', '.join(present)}; give a reference"
         )
     return dict(sorted(tags.items(), key=lambda item: -item[1]))
 
@@ -168,12 +168,12 @@ def _initial_conditions(values: Mapping[str, np.ndarray], path: Path) -> Initial
     elif delta.dtype.kind != "f":
         raise DamagedFileError(f"{path}: delta_lin is {delta.dtype} and has no delta_step; {AGAIN}")
     try:
-        made = InitialConditions(box, n, cosmology, delta, seed, **drawn(values, path))
+        ics = InitialConditions(box, n, cosmology, delta, seed, **read_drawing(values, path))
     except InputError as error:
         raise DamagedFileError(f"{path}: {error}") from error
     if "k" in values and "p_lin" in values:
-        _check_power(made, values["k"], values["p_lin"], path)
-    return made
+        _check_power(ics, values["k"], values["p_lin"], path)
+    return ics
 
 
 def _check_power(ics: InitialConditions, k: np.ndarray, power: np.ndarray, path: Path) -> None:
@@ -189,10 +189,10 @@ def _check_power(ics: InitialConditions, k: np.ndarray, power: np.ndarray, path:
     times = np.where(axis > 0, 2.0, 1.0)
     total = 0.0
     for kx, count in zip(axis, times, strict=True):
-        found = np.interp(np.sqrt(kx**2 + axis[:, None] ** 2 + axis**2), k, power, left=0.0)
+        power_on_plane = np.interp(np.sqrt(kx**2 + axis[:, None] ** 2 + axis**2), k, power, left=0.0)
         if kx == 0:
-            found[0, 0] = 0.0
-        total += count * float(times @ found @ times)
+            power_on_plane[0, 0] = 0.0
+        total += count * float(times @ power_on_plane @ times)
     ratio = float(np.var(ics.delta_lin, dtype=np.float64)) / (total / ics.box**3)
     if not 1 / VARIANCE < ratio < VARIANCE:
         raise DamagedFileError(

@@ -61,16 +61,16 @@ class SavedSnapshot(Snapshot):
         return f"SavedSnapshot({str(self.path)!r}, n={self.n}, box={self.box:g}, redshift={self.redshift:g})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _made, ({name: value for name, value in vars(self).items() if name != "_alive"},)
+        return _restore, ({name: value for name, value in vars(self).items() if name != "_alive"},)
 
 
 def saved(snapshot: Snapshot, path: str | os.PathLike) -> SavedSnapshot:
     """The snapshot that was written to a path, without its fields in memory."""
     kept = {name: value for name, value in vars(snapshot).items() if name not in ("psi", "vel")}
-    return _made({**kept, "path": Path(path), "_n": snapshot.n, "_moving": snapshot.vel is not None})
+    return _restore({**kept, "path": Path(path), "_n": snapshot.n, "_moving": snapshot.vel is not None})
 
 
-def _made(attributes: dict[str, Any]) -> SavedSnapshot:
-    made: SavedSnapshot = object.__new__(SavedSnapshot)
-    vars(made).update(attributes, _alive={})
-    return made
+def _restore(attributes: dict[str, Any]) -> SavedSnapshot:
+    snapshot: SavedSnapshot = object.__new__(SavedSnapshot)
+    vars(snapshot).update(attributes, _alive={})
+    return snapshot

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import existing, names_in, read_arrays
+from zeldo.files.archive import existing_file, names_in, read_arrays
 from zeldo.files.atomic import writing
 from zeldo.initial.ngenic import check_sign
 from zeldo.initial.phase_names import NAMES, named, options_of
@@ -83,7 +83,7 @@ def read_white_noise(
     InputError
         For a missing file, another suffix, and a field that is no white noise. `DamagedFileError` for a damaged file.
     """
-    path = existing(path)
+    path = existing_file(path)
     if path.suffix == ".npy":
         values = _read_npy(path)
     elif path.suffix == ".npz":

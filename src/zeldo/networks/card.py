@@ -118,7 +118,7 @@ class ModelCard:
                 raise InputError(f"normalisation {normalisation!r} is not known: the file is damaged")
             content["task"] = NORMALISATIONS[normalisation]
             content["options"] = {"quantity": content.pop("quantity")}
-        known = [each.name for each in fields(cls)]
+        known = [entry.name for entry in fields(cls)]
         for name in content:
             if name not in known:
                 raise InputError(

@@ -90,6 +90,6 @@ def evolve(
         output = task.run(net, Batch(x, style.to(x.device), (setting,), periodic))
         return tuple(field for field in task.decode(output.float(), (setting,)) if field is not None)
 
-    made = inference.apply(net, inputs, call=call, passes=task.passes, tiles=tiles, progress=progress)
-    named = dict(zip(task.predicts, made, strict=True))
-    return Prediction(named.get("psi"), named.get("vel"))
+    outputs = inference.apply(net, inputs, call=call, passes=task.passes, tiles=tiles, progress=progress)
+    by_quantity = dict(zip(task.predicts, outputs, strict=True))
+    return Prediction(by_quantity.get("psi"), by_quantity.get("vel"))

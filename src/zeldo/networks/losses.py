@@ -54,7 +54,7 @@ def paper_loss(
     -------
     Loss with the parts "l_delta" and "l_psi", the latter in (Mpc/h)^2.
     """
-    _check(psi, target)
+    _check_shapes(psi, target)
     spacings = [spacing] * len(psi) if isinstance(spacing, int | float) else spacing
     l_psi = (psi - target).square().mean()
     errors = [
@@ -68,7 +68,7 @@ def paper_loss(
 
 def log_square_error(field: Tensor, target: Tensor, name: str) -> Loss:
     """The logarithm of a field's mean square error, which is the loss's part `name`."""
-    _check(field, target)
+    _check_shapes(field, target)
     error = (field - target).square().mean()
     return Loss(logarithm(error), {name: error.detach()})
 
@@ -174,7 +174,7 @@ def _paint_weights(psi: Tensor, weights: Tensor | None, spacing: float, margin: 
     return paint_positions(positions, m, float(m), flat) * (n / m) ** 3
 
 
-def _check(field: Tensor, target: Tensor) -> None:
+def _check_shapes(field: Tensor, target: Tensor) -> None:
     if field.shape != target.shape or field.ndim != 5 or field.shape[1] != 3:
         raise InputError(
             f"prediction {tuple(field.shape)} and target {tuple(target.shape)} must both be (batch, 3, n, n, n)"

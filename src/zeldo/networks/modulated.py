@@ -97,9 +97,9 @@ class ModulatedVNet(LayeredNet):
         if not self.styles:
             return self.follow(x, periodic, None)
         if style is None or style.shape not in ((self.styles,), (len(x), self.styles)):
-            given = None if style is None else tuple(style.shape)
+            shape = None if style is None else tuple(style.shape)
             raise InputError(
-                f"the style has shape {given}: give {self.styles} numbers, or so many for each of {len(x)} fields"
+                f"the style has shape {shape}: give {self.styles} numbers, or so many for each of {len(x)} fields"
             )
         return self.follow(x, periodic, style.to(x.device, torch.float32))
 

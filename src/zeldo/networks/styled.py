@@ -142,7 +142,9 @@ class StyledVNet(LayeredNet):
             )
         if style.ndim == 1:
             return self.follow(x, periodic, style)
-        fields = [self.follow(field, periodic, each) for field, each in zip(x.split(1), style, strict=True)]
+        fields = [
+            self.follow(field, periodic, numbers) for field, numbers in zip(x.split(1), style, strict=True)
+        ]
         return torch.cat(fields)
 
 

@@ -167,9 +167,11 @@ def _public_names(arrays: Arrays, path: str | Path) -> tuple[Arrays, dict[str, s
     Some files have `module.` or `params.` before each name, the JAX emulator its own names of layers. What most
     names have all must have. Raises `InputError` naming one that has not.
     """
-    prefix = next((one for one in PREFIXES if _most(name.startswith(one) for name in arrays)), "")
+    prefix = next(
+        (candidate for candidate in PREFIXES if _majority(name.startswith(candidate) for name in arrays)), ""
+    )
     emulator = sum(".conv_0." in name for name in arrays) > sum(".convs.0." in name for name in arrays)
-    found: Arrays = {}
+    renamed: Arrays = {}
     spelled: dict[str, str] = {}
     for name, value in arrays.items():
         public = name.removeprefix(prefix)
@@ -182,15 +184,15 @@ def _public_names(arrays: Arrays, path: str | Path) -> tuple[Arrays, dict[str, s
                 # there a correlation with the zero-interleaved field: the transposed kernel, mirrored
                 value = np.flip(value.swapaxes(0, 1), axis=(2, 3, 4))
             public = public.replace(".conv_0.", ".convs.0.").replace(".conv_1.", ".convs.2.")
-        found[public] = value
+        renamed[public] = value
         spelled[public] = name
     for name in (name for shapes in _all_shapes().values() for name in shapes if name not in spelled):
         theirs = name.replace(".convs.0.", ".conv_0.").replace(".convs.2.", ".conv_1.") if emulator else name
         spelled[name] = prefix + theirs
-    return found, spelled
+    return renamed, spelled
 
 
-def _most(of: Iterable[bool]) -> bool:
+def _majority(of: Iterable[bool]) -> bool:
     values = list(of)
     return 2 * sum(values) > len(values)
 
@@ -198,20 +200,20 @@ def _most(of: Iterable[bool]) -> bool:
 @lru_cache(maxsize=1)
 def _all_shapes() -> dict[tuple[str, int], dict[str, tuple[int, ...]]]:
     """Names and shapes of every network that zeldo knows, by architecture and levels; sizes are those of `MARKS`."""
-    found = {}
+    shapes = {}
     with torch.device("meta"):
         for name in PUBLIC:
             marks = {k: v for k, v in MARKS.items() if k != "styles" or name == "styled vnet"}
             for levels in LEVELS:
                 net = architecture(name)(levels=levels, **marks)
-                found[name, levels] = {k: tuple(v.shape) for k, v in net.state_dict().items()}
-    return found
+                shapes[name, levels] = {k: tuple(v.shape) for k, v in net.state_dict().items()}
+    return shapes
 
 
 def _recognise(arrays: Arrays, path: str | Path) -> tuple[str, dict[str, int]]:
     """Architecture and constructor arguments: those that most names and shapes fit, for any one may be wrong."""
     known = _all_shapes()
-    kind, levels = min(known, key=lambda each: len(known[each].keys() ^ arrays.keys()))
+    kind, levels = min(known, key=lambda architecture: len(known[architecture].keys() ^ arrays.keys()))
     shapes = known[kind, levels]
     if not shapes.keys() & arrays.keys():
         example = next(iter(arrays), "nothing")
@@ -247,24 +249,24 @@ def _match(
     extra = [name for name in arrays if name not in expected]
     if missing or extra:
         parts = [
-            f"{verb} {_listed([spelled.get(name, name) for name in names])}"
+            f"{verb} {_comma_separated([spelled.get(name, name) for name in names])}"
             for verb, names in (("misses", missing), ("has the unknown", extra))
             if names
         ]
         raise InputError(f"{path} {' and '.join(parts)}: it does not fit {type(net).__name__}")
     state: dict[str, Any] = {}
     for name, like in expected.items():
-        value, own = arrays[name], spelled.get(name, name)
+        value, original = arrays[name], spelled.get(name, name)
         if value.shape != tuple(like.shape):
             raise InputError(
-                f"{path}: {own} has shape {value.shape}, {type(net).__name__} has {tuple(like.shape)}"
+                f"{path}: {original} has shape {value.shape}, {type(net).__name__} has {tuple(like.shape)}"
             )
         if value.dtype.kind not in "fiu" or (like.is_floating_point() and not np.isfinite(value).all()):
-            raise DamagedFileError(f"{path}: {own} holds values that are not finite numbers")
+            raise DamagedFileError(f"{path}: {original} holds values that are not finite numbers")
         kind = np.float32 if like.is_floating_point() else np.int64
         state[name] = torch.from_numpy(np.array(value, dtype=kind, order="C"))
     return state
 
 
-def _listed(names: list[str]) -> str:
+def _comma_separated(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -264,13 +264,13 @@ def velocity(particles: Particles, points: np.ndarray | None) -> np.ndarray | No
     return vel.reshape(3, n, n, n)
 
 
-def check_finite(values: np.ndarray, what: str, where: str | Path, start: int = 0) -> None:
+def check_finite(values: np.ndarray, quantity: str, where: str | Path, start: int = 0) -> None:
     """`DamagedFileError` where one of the values, rows from `start` on, is NaN or infinite."""
     bad = ~np.isfinite(values)
     if bad.any():
         row = start + int(np.argmax(bad.any(axis=1)))
         raise DamagedFileError(
-            f"{where}: {int(bad.sum())} of the {what} are not finite, the first in row {row}; {AGAIN}"
+            f"{where}: {int(bad.sum())} of the {quantity} are not finite, the first in row {row}; {AGAIN}"
         )
 
 

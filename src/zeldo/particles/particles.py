@@ -125,8 +125,8 @@ class Particles:
         ids: np.ndarray | None = None,
         masses: np.ndarray | None = None,
     ) -> None:
-        given = {"positions": positions, "velocities": velocities, "ids": ids, "masses": masses}
-        arrays = {name: np.asarray(values) for name, values in given.items() if values is not None}
+        fields = {"positions": positions, "velocities": velocities, "ids": ids, "masses": masses}
+        arrays = {name: np.asarray(values) for name, values in fields.items() if values is not None}
         for name, values in arrays.items():
             if values.shape != (header.count, *FIELDS[name]) or values.dtype.kind not in KINDS[name]:
                 raise InputError(

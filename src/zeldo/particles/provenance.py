@@ -54,9 +54,9 @@ class Provenance:
             ("engine revision", self.revision, other.revision),
             ("weights of sha256", self.weights and self.weights[:8], other.weights and other.weights[:8]),
         )
-        for what, here, there in pairs:
-            if here is not None and there is not None and here != there:
-                return f"{what} {there} there, {here} here"
+        for quantity, ours, theirs in pairs:
+            if ours is not None and theirs is not None and ours != theirs:
+                return f"{quantity} {theirs} there, {ours} here"
         return None
 
 

@@ -58,9 +58,9 @@ class Snapshot:
         weights: str | None = None,
     ) -> Snapshot:
         """What an engine made of initial conditions."""
-        made = cls(psi, vel, ics.box, ics.cosmology, redshift, engine, ics.seed, settings or {})
+        snapshot = cls(psi, vel, ics.box, ics.cosmology, redshift, engine, ics.seed, settings or {})
         drawn = {name: getattr(ics, name) for name in DRAWN}
-        return replace(made, **drawn, revision=revision, weights=weights)
+        return replace(snapshot, **drawn, revision=revision, weights=weights)
 
     @property
     def provenance(self) -> Provenance:

@@ -90,7 +90,7 @@ def reproduce(
     watch = watch or _unwatched
     # a network that does not fit is refused here, by a few particles, and not after N-body
     for candidate in (network, cola, zeldovich):
-        warm_up(candidate, _tiny(box / n, FIDUCIAL))
+        warm_up(candidate, _trial_conditions(box / n, FIDUCIAL))
     meter = Meter(country) if table else None
 
     def phases(cosmology: Cosmology, seed: int) -> InitialConditions:
@@ -111,7 +111,7 @@ def reproduce(
         timed = _table(first, network, cola, kept, f"fiducial_{first.seed}", folder, meter, watch, command)
     engines = (network, cola, zeldovich)
     figure1, slices = _panel(engines, FIDUCIAL, truths("fiducial", FIDUCIAL, chosen[0], seeds), FIELDS, watch)
-    abroad = (_anywhere(network), cola, zeldovich)
+    abroad = (_with_extrapolation(network), cola, zeldovich)
     figure2 = []
     for letter, cosmology, file in zip("abc", FIGURE2, chosen[1:], strict=True):
         runs = truths(f"figure2{letter}", cosmology, file, seeds[:1])
@@ -130,11 +130,11 @@ def _check_seeds(seeds: Sequence[int]) -> None:
         raise InputError(f"seeds {', '.join(map(str, seeds))}: one is given twice, and once is enough")
 
 
-def _tiny(spacing: float, cosmology: Cosmology) -> InitialConditions:
+def _trial_conditions(spacing: float, cosmology: Cosmology) -> InitialConditions:
     return InitialConditions(4 * spacing, 4, cosmology, np.zeros((4, 4, 4), np.float32))
 
 
-def _anywhere(engine: Engine) -> Engine:
+def _with_extrapolation(engine: Engine) -> Engine:
     """The engine, allowed outside the cosmologies it was trained in: Figure 2 asks how far it carries."""
     if any(field.name == "extrapolate" for field in fields(engine)):  # type: ignore[arg-type]
         return replace(engine, extrapolate=True)  # type: ignore[call-arg]
@@ -191,8 +191,8 @@ def _panel(
         for several, engine in zip(comparisons, engines, strict=True):
             with watch(engine.name) as progress, measured() as cost:
                 (prediction,) = engine.run(truth.ics, [0.0], progress)
-            made = against.compare(prediction, wall_seconds=cost.seconds, peak_memory=cost.peak_memory)
-            several.append(replace(made, fields={name: made.fields[name] for name in shown}))
+            comparison = against.compare(prediction, wall_seconds=cost.seconds, peak_memory=cost.peak_memory)
+            several.append(replace(comparison, fields={name: comparison.fields[name] for name in shown}))
             if not slices:
                 slices = [(f"N-body: {truth.name}", truth.snapshot), (engine.name, prediction)]
     return Panel(cosmology, [averaged(several) for several in comparisons], seeds), slices

@@ -125,11 +125,12 @@ def nearest_file(
     fitting = [
         file
         for file in files
-        if _same(file.cosmology, cosmology) and math.isclose(file.box / file.n, spacing, rel_tol=1e-3)
+        if _same_parameters(file.cosmology, cosmology)
+        and math.isclose(file.box / file.n, spacing, rel_tol=1e-3)
     ]
     return min(fitting, key=lambda file: (abs(math.log(file.n / n)), -file.n), default=None)
 
 
-def _same(first: Cosmology, other: Cosmology) -> bool:
+def _same_parameters(first: Cosmology, other: Cosmology) -> bool:
     ours, theirs = first.to_dict(), other.to_dict()
     return all(math.isclose(ours[name], theirs[name], rel_tol=1e-6, abs_tol=1e-9) for name in ours)

@@ -82,13 +82,13 @@ class DataConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_redshift(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping) or "redshift" not in given:
-            return given
-        if "redshifts" in given:
+    def _one_redshift(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "redshift" not in values:
+            return values
+        if "redshifts" in values:
             raise ValueError("redshift and redshifts are one setting: leave out redshift")
-        given = dict(given)
-        return given | {"redshifts": (given.pop("redshift"),)}
+        values = dict(values)
+        return values | {"redshifts": (values.pop("redshift"),)}
 
     @field_validator("redshifts")
     @classmethod
@@ -152,23 +152,23 @@ class TrainConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _loss_of_the_task(cls, given: Any) -> Any:
+    def _loss_of_the_task(cls, values: Any) -> Any:
         """The loss's weight stood beside the tables before there were tasks."""
-        if not isinstance(given, Mapping) or "loss_weight" not in given:
-            return given
-        given = dict(given)
-        task = dict(given.get("task", {}))
+        if not isinstance(values, Mapping) or "loss_weight" not in values:
+            return values
+        values = dict(values)
+        task = dict(values.get("task", {}))
         if "loss_weight" in task:
             raise ValueError("loss_weight and task.loss_weight are one setting: leave out the former")
-        return given | {"task": task | {"loss_weight": given.pop("loss_weight")}}
+        return values | {"task": task | {"loss_weight": values.pop("loss_weight")}}
 
     @field_validator("range_omega_m", "range_sigma_8")
     @classmethod
     def _lowest_first(
-        cls, given: tuple[float, float] | None, info: ValidationInfo
+        cls, limits: tuple[float, float] | None, info: ValidationInfo
     ) -> tuple[float, float] | None:
         name = str(info.field_name).removeprefix("range_")
         top = RANGES[name][1]
-        if given is not None and not 0 < given[0] <= given[1] <= top:
+        if limits is not None and not 0 < limits[0] <= limits[1] <= top:
             raise ValueError(f"give the lowest and the highest {name}, above 0 and up to {top:g}")
-        return given
+        return limits

@@ -39,12 +39,12 @@ class Dynamics:
             if path is not None and path.exists():
                 psi, vel = np.load(path)
                 return self.engine.snapshot(ics, psi, vel, redshift)
-            (made,) = self.engine.run(ics, [redshift])
-            if path is not None and made.vel is not None:
+            (result,) = self.engine.run(ics, [redshift])
+            if path is not None and result.vel is not None:
                 make_directory(path.parent)
-                with writing(path, 2 * made.psi.nbytes) as partial, open(partial, "wb") as file:
-                    np.save(file, np.stack([made.psi, made.vel]))
-        return made
+                with writing(path, 2 * result.psi.nbytes) as partial, open(partial, "wb") as file:
+                    np.save(file, np.stack([result.psi, result.vel]))
+        return result
 
     def _path(self, ics: InitialConditions, redshift: float) -> Path | None:
         if self.directory is None:

@@ -22,16 +22,16 @@ def weights_path(config: TrainConfig) -> Path:
     return config.output / f"{config.name}.safetensors"
 
 
-def export(net: LayeredNet, config: TrainConfig, task: Task, story: dict[str, Any]) -> Path:
-    """Write weights with their card to `weights_path`, and the whole story beside it as JSON.
+def export(net: LayeredNet, config: TrainConfig, task: Task, facts_of_run: dict[str, Any]) -> Path:
+    """Write weights with their card to `weights_path`, and all facts of the run beside it as JSON.
 
     Parameters
     ----------
-    story:
-        "data" as `Samples.described` has it, "validation" measured numbers, and what else is to be told.
+    facts_of_run:
+        "data" as `Samples.described` has it, "validation" measured numbers, and further facts for the JSON file.
     """
     path = weights_path(config)
-    facts = {**story, **_recipe(config, task), "version": __version__, "date": _today()}
+    facts = {**facts_of_run, **_recipe(config, task), "version": __version__, "date": _today()}
     save(net, path, model_card(config, task, facts))
     with writing(path.with_suffix(".json")) as partial:
         partial.write_text(json.dumps(facts, indent=1, default=str) + "\n")

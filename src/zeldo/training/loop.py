@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeldo.configuration import Given, load
+from zeldo.configuration import ConfigSource, load
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.dataset import check_dataset, make_dataset
 from zeldo.errors import InputError, ZeldoError
@@ -54,7 +54,7 @@ class TrainResult:
 
 
 def train(
-    config: Given,
+    config: ConfigSource,
     *,
     task: Task | None = None,
     override: Mapping[str, Any] | None = None,
@@ -82,7 +82,7 @@ def train(
     if config.precision == "auto":
         precision = "bf16-mixed" if native_bfloat16(kind) else "32-true"
         config = config.model_copy(update={"precision": precision})
-    with directory(config.output), _data(config, progress) as config:
+    with directory(config.output), _with_data(config, progress) as config:
         fabric = Fabric(
             accelerator=config.accelerator,
             devices=count,
@@ -90,11 +90,11 @@ def train(
             strategy="ddp_spawn" if count > 1 else "auto",
         )
         if count > 1:
-            return fabric.launch(_on_each, config, task, resume, stop_after, None)  # type: ignore[arg-type]
-        return _on_each(fabric, config, task, resume, stop_after, progress)
+            return fabric.launch(_train_on_device, config, task, resume, stop_after, None)  # type: ignore[arg-type]
+        return _train_on_device(fabric, config, task, resume, stop_after, progress)
 
 
-def _on_each(
+def _train_on_device(
     fabric: Fabric,
     config: TrainConfig,
     task: Task,
@@ -141,17 +141,17 @@ def _devices(config: TrainConfig) -> tuple[int, str]:
     kind = "cuda" if gpus else "cpu"
     if config.devices == "auto":
         return gpus or 1, kind
-    there = gpus or os.cpu_count() or 1
-    if not 1 <= config.devices <= there:
-        what = "CUDA devices" if gpus else "processor cores"
+    available = gpus or os.cpu_count() or 1
+    if not 1 <= config.devices <= available:
+        noun = "CUDA devices" if gpus else "processor cores"
         raise InputError(
-            f"devices = {config.devices} is not allowed: give 1 to {there}, the {what} there are, or 'auto'"
+            f"devices = {config.devices} is not allowed: give 1 to {available}, the {noun} there are, or 'auto'"
         )
     return config.devices, kind
 
 
 @contextmanager
-def _data(config: TrainConfig, progress: Progress | None) -> Iterator[TrainConfig]:
+def _with_data(config: TrainConfig, progress: Progress | None) -> Iterator[TrainConfig]:
     """The configuration with a store that holds runs; a data set that it names is made first, or beside."""
     data = config.data
     if data.dataset is None:
@@ -160,17 +160,17 @@ def _data(config: TrainConfig, progress: Progress | None) -> Iterator[TrainConfi
     design = load(data.dataset, DatasetConfig, {} if data.store is None else {"store": data.store})
     config = config.model_copy(update={"data": data.model_copy(update={"store": design.store})})
     if not data.background:
-        made = make_dataset(design, progress=progress)
-        if made.failed:
-            run_id, problem = next(iter(made.failed.items()))
-            raise ZeldoError(f"{len(made.failed)} runs of the data set failed, {run_id} first: {problem}")
+        dataset = make_dataset(design, progress=progress)
+        if dataset.failed:
+            run_id, problem = next(iter(dataset.failed.items()))
+            raise ZeldoError(f"{len(dataset.failed)} runs of the data set failed, {run_id} first: {problem}")
         yield config
         return
     check_dataset(design)  # here, where a slip is told in one line
     queue = multiprocessing.get_context("spawn").Process(target=_make_beside, args=(design,))
     queue.start()
     try:
-        _wait(design, data.start_with, queue, progress)
+        _wait_for_runs(design, data.start_with, queue, progress)
         yield config
     finally:
         queue.terminate()  # what is half done goes on with the next call
@@ -191,20 +191,20 @@ def _make_beside(design: DatasetConfig) -> None:
         sys.exit(f"the data set: {error}")
 
 
-def _wait(design: DatasetConfig, start_with: int, queue: Any, progress: Progress | None) -> None:
+def _wait_for_runs(design: DatasetConfig, start_with: int, queue: Any, progress: Progress | None) -> None:
     """Until the store holds all validation runs and `start_with` runs to train on."""
     wanted = {"validation": design.validation.runs, "train": min(start_with, design.train.runs)}
     while True:
         alive = queue.is_alive()
         parts = [row["part"] for row in RunStore(design.store).runs()]
-        there = {part: parts.count(part) for part in wanted}
-        if all(there[part] >= count for part, count in wanted.items()):
+        counts = {part: parts.count(part) for part in wanted}
+        if all(counts[part] >= count for part, count in wanted.items()):
             return
         if not alive:
             raise ZeldoError(
-                f"the data set ended with {there} runs, {wanted} are needed: run `zeldo dataset` to see why"
+                f"the data set ended with {counts} runs, {wanted} are needed: run `zeldo dataset` to see why"
             )
         if progress is not None:
-            done = sum(min(there[part], count) for part, count in wanted.items())
+            done = sum(min(counts[part], count) for part, count in wanted.items())
             progress(done, sum(wanted.values()), "waiting for the first runs of the data set")
         time.sleep(POLL)

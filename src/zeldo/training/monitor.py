@@ -60,16 +60,21 @@ class Monitor:
             return
         n = truth.shape[-1]
         thick = max(1, n // 16)
-        named = {"network": psi, "N-body": truth}
+        displacements = {"network": psi, "N-body": truth}
         if start is not None and start.shape == truth.shape:
-            named = {"input": start, **named}
-        slabs = [torch.log1p(paint(each, n, box)[:thick].mean(0)) for each in named.values()]
+            displacements = {"input": start, **displacements}
+        slabs = [
+            torch.log1p(paint(displacement, n, box)[:thick].mean(0))
+            for displacement in displacements.values()
+        ]
         image = torch.cat(slabs, dim=1) / slabs[-1].max()
-        self._writer.add_image(f"density: {', '.join(named)}", image.clamp(0, 1)[None], epoch)
-        del named["N-body"]
-        errors = [(each - truth)[:, 0].norm(dim=0) for each in named.values()]
+        self._writer.add_image(f"density: {', '.join(displacements)}", image.clamp(0, 1)[None], epoch)
+        del displacements["N-body"]
+        errors = [(displacement - truth)[:, 0].norm(dim=0) for displacement in displacements.values()]
         image = torch.cat(errors, dim=1) / errors[0].max()
-        self._writer.add_image(f"error of displacement: {', '.join(named)}", image.clamp(0, 1)[None], epoch)
+        self._writer.add_image(
+            f"error of displacement: {', '.join(displacements)}", image.clamp(0, 1)[None], epoch
+        )
 
     def close(self) -> None:
         if "_writer" in vars(self) and self._writer is not None:

@@ -51,7 +51,7 @@ class Player:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:  # the rate may be another than before a resume
                 group["lr"] = group["initial_lr"] = self.option.rate
-        self.schedules = [LambdaLR(each, factor, last_epoch=steps - 1) for each in self.optimizers]
+        self.schedules = [LambdaLR(optimizer, factor, last_epoch=steps - 1) for optimizer in self.optimizers]
 
     def step(self) -> None:
         """A step of every optimizer along the gradients that are there, then of the schedule."""
@@ -90,10 +90,10 @@ class Player:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.net.module.load_state_dict(state["model"])
-        for each, kept in zip(self.optimizers, state["optimizers"], strict=True):
-            each.load_state_dict(kept)
-        for plateau, kept in zip(self.plateaus, state["plateaus"], strict=True):
-            plateau.load_state_dict(kept)
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        for plateau, saved in zip(self.plateaus, state["plateaus"], strict=True):
+            plateau.load_state_dict(saved)
 
 
 def make_optimizers(module: torch.nn.Module, option: OptimizerConfig) -> list[torch.optim.Optimizer]:
@@ -104,12 +104,14 @@ def make_optimizers(module: torch.nn.Module, option: OptimizerConfig) -> list[to
             torch.optim.Adam(module.parameters(), option.rate, option.betas, weight_decay=decay, fused=True)
         ]
     kernels, others = split(module)
-    made: list[torch.optim.Optimizer] = []
+    optimizers: list[torch.optim.Optimizer] = []
     if kernels:
-        made.append(Muon(kernels, option.rate, weight_decay=decay))
+        optimizers.append(Muon(kernels, option.rate, weight_decay=decay))
     if others:
-        made.append(torch.optim.AdamW(others, option.rate, option.betas, weight_decay=decay, fused=True))
-    return made
+        optimizers.append(
+            torch.optim.AdamW(others, option.rate, option.betas, weight_decay=decay, fused=True)
+        )
+    return optimizers
 
 
 def averaged(module: torch.nn.Module, decay: float) -> AveragedModel:
@@ -121,9 +123,9 @@ def averaged(module: torch.nn.Module, decay: float) -> AveragedModel:
         count = int(step)
         return torch.lerp(mean, value, 1 - min(decay, count / (count + 9)))
 
-    made = AveragedModel(module, avg_fn=average, use_buffers=True)
-    made.n_averaged += 1  # the initial weights are the average before the first step
-    return made
+    average_model = AveragedModel(module, avg_fn=average, use_buffers=True)
+    average_model.n_averaged += 1  # the initial weights are the average before the first step
+    return average_model
 
 
 def network_arguments(config: NetworkConfig, task: Task) -> dict[str, int]:

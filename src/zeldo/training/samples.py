@@ -16,7 +16,7 @@ from zeldo.cosmology.background import growth
 from zeldo.cosmology.power import MODELS
 from zeldo.cosmology.redshifts import nearest_redshift, same_redshift
 from zeldo.errors import InputError
-from zeldo.files.archive import existing
+from zeldo.files.archive import existing_file
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 from zeldo.networks.tasks.base import Fields, Task
@@ -53,7 +53,7 @@ class Samples:
         self._store = None if config.store is None else RunStore(config.store, create=False)
         for file in config.snapshots:  # now, not at the end of the first epoch
             for path in filter(None, (file.path, file.initial, file.linear)):
-                existing(path)
+                existing_file(path)
         self._dynamics = None if task.dynamics is None else Dynamics(task, directory)
         self._kept: OrderedDict[Key, tuple[Sample, Snapshot]] = OrderedDict()
         self._lock = threading.Lock()
@@ -105,13 +105,13 @@ class Samples:
 
     def get(self, key: Key) -> Sample:
         """One sample. May be called from several threads."""
-        return self._both(key)[0]
+        return self._sample_and_truth(key)[0]
 
     def truth(self, key: Key) -> Snapshot:
         """The snapshot that the sample's target is of."""
-        return self._both(key)[1]
+        return self._sample_and_truth(key)[1]
 
-    def _both(self, key: Key) -> tuple[Sample, Snapshot]:
+    def _sample_and_truth(self, key: Key) -> tuple[Sample, Snapshot]:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -123,15 +123,15 @@ class Samples:
             if self._dynamics is not None:
                 fields = fields.at(self._dynamics.snapshot(ics, key[1]))
         self._check(key[0], fields, truth)
-        made = Sample.of(self.task, fields, truth), truth
+        pair = Sample.of(self.task, fields, truth), truth
         with self._lock:
-            self._kept[key] = made
+            self._kept[key] = pair
             while (
                 sum(sample.nbytes for sample, _ in self._kept.values()) > self.config.cache_gb * 1e9
                 and len(self._kept) > 1
             ):
                 self._kept.popitem(last=False)
-        return made
+        return pair
 
     def draw(self, key: Key, rng: np.random.Generator, halo: int) -> Sample:
         """A sample for training: rotated, reflected and shifted where `augment`, and cut where there is a crop."""
@@ -173,14 +173,14 @@ class Samples:
             return self.config.redshifts[0]
         from zeldo.files import read
 
-        found = read(file.path).redshift
-        wanted = nearest_redshift(self.config.redshifts, found)
-        if wanted is None:
+        redshift = read(file.path).redshift
+        nearest = nearest_redshift(self.config.redshifts, redshift)
+        if nearest is None:
             listed = ", ".join(f"{z:g}" for z in self.config.redshifts)
             raise InputError(
-                f"{file.path} is at redshift {found:g}, data.redshifts has {listed}: change one of them"
+                f"{file.path} is at redshift {redshift:g}, data.redshifts has {listed}: change one of them"
             )
-        return wanted
+        return nearest
 
     def _check(self, name: str, fields: Fields, truth: Snapshot) -> None:
         if fields.psi_lin.shape != truth.psi.shape:

@@ -23,9 +23,11 @@ def stop_signals() -> Iterator[list[str]]:
             interrupts.ask(number, frame)
         asked.append(signal.Signals(number).name)
 
-    there = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     # what is ignored stays so, and what was not set from Python could not be put back
-    before = {number: handler for number, handler in there.items() if handler not in (signal.SIG_IGN, None)}
+    before = {
+        number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)
+    }
     for number in before:
         signal.signal(number, ask)
     try:

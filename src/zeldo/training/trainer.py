@@ -135,7 +135,7 @@ class Trainer:
             times.append(now - clock)
             # a process that stood still for hours did not train for hours
             state.seconds, clock = state.seconds + min(times[-1], 10 * median(times)), now
-            self._tell(parts)
+            self._report_progress(parts)
             if self._should_stop():
                 feed.close()
                 self.save()
@@ -148,7 +148,7 @@ class Trainer:
         """A step of every module in turn on the same batches; losses and their parts, by name."""
         if len(self.players) > 1:
             batches = list(batches)
-        told: dict[str, float] = {}
+        parts: dict[str, float] = {}
         count = self.config.optimizer.accumulate
         for turn, player in self.players.items():
             for i, batch in enumerate(batches, 1):
@@ -158,16 +158,16 @@ class Trainer:
                     self.fabric.backward(loss.total)
                 prefix = "" if turn == JUDGED else f"{turn} "
                 for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
-                    told[prefix + name] = told.get(prefix + name, 0.0) + float(value) / count
-                if not math.isfinite(told[f"{prefix}loss"]):
+                    parts[prefix + name] = parts.get(prefix + name, 0.0) + float(value) / count
+                if not math.isfinite(parts[f"{prefix}loss"]):
                     raise ConvergenceError(
-                        f"the {prefix}loss is {told[f'{prefix}loss']} at step {self.state.steps + 1}: lower the rate "
+                        f"the {prefix}loss is {parts[f'{prefix}loss']} at step {self.state.steps + 1}: lower the rate "
                         f"or set clip, and resume from {self.last}"
                     )
             player.step()
             for other in self.players.values():  # a turn leaves gradients in the modules that it only uses
                 other.zero_grad()
-        return told
+        return parts
 
     def _end_epoch(self) -> None:
         state = self.state
@@ -194,7 +194,7 @@ class Trainer:
         if better and self.fabric.is_global_zero:
             self._count_energy()
             save_checkpoint(self.best, {"model": self.judge.state_dict(), "epoch": state.best_epoch})
-            export(self.judge, self.config, self.task, self._story(keys, entry.get("validation")))
+            export(self.judge, self.config, self.task, self._facts(keys, entry.get("validation")))
         self.save()
 
     def _validate(self) -> list[Score]:
@@ -205,25 +205,27 @@ class Trainer:
             return []
         fabric = self.fabric
         mine = self.validation_keys[fabric.global_rank :: fabric.world_size]
-        scores = score(self.judge, self.task, self.samples, mine, tile=self.config.data.crop, look=self._look)
+        scores = score(
+            self.judge, self.task, self.samples, mine, tile=self.config.data.crop, look=self._draw_pictures
+        )
         if fabric.world_size > 1:
             gathered: list[Any] = [None] * fabric.world_size
             torch.distributed.all_gather_object(gathered, scores)
-            scores = [each for part in gathered for each in part]
+            scores = [entry for scores_of_device in gathered for entry in scores_of_device]
         return scores
 
-    def _look(self, output: torch.Tensor, batch: Batch) -> None:
+    def _draw_pictures(self, output: torch.Tensor, batch: Batch) -> None:
         """Pictures of the first validation box."""
         psi, _ = self.task.decode(output, batch.settings)
-        given, start = batch.inputs[:, : output.shape[1]], None
-        if given.shape == output.shape:  # what the network would return if it added nothing
-            start, _ = self.task.decode(given, batch.settings)
+        unchanged, start = batch.inputs[:, : output.shape[1]], None
+        if unchanged.shape == output.shape:  # what the network would return if it added nothing
+            start, _ = self.task.decode(unchanged, batch.settings)
         if psi is not None and batch.psi is not None and psi.shape == batch.psi.shape:
             box = batch.settings[0].spacing * psi.shape[-1]
-            begun = None if start is None else start[0].cpu()
-            self.monitor.pictures(begun, psi[0].cpu(), batch.psi[0].cpu(), box, self.state.epoch)
+            initial_psi = None if start is None else start[0].cpu()
+            self.monitor.pictures(initial_psi, psi[0].cpu(), batch.psi[0].cpu(), box, self.state.epoch)
 
-    def _story(self, keys: list[tuple[str, float]], validation: dict[str, Any] | None) -> dict[str, Any]:
+    def _facts(self, keys: list[tuple[str, float]], validation: dict[str, Any] | None) -> dict[str, Any]:
         """What the model card tells of the training."""
         state = self.state
         return {
@@ -240,7 +242,7 @@ class Trainer:
             "validation": validation,
         }
 
-    def _tell(self, parts: dict[str, float]) -> None:
+    def _report_progress(self, parts: dict[str, float]) -> None:
         """TensorBoard, and the caller's progress in steps: loss, validation, rate, speed."""
         state, rate = self.state, self.net.rate
         self.monitor.train(state.steps, parts, rate)
@@ -277,7 +279,7 @@ class Trainer:
                 "players": {name: player.state_dict() for name, player in self.players.items()},
                 "average": {} if self.average is None else self.average.state_dict(),
                 "random": random_state(),
-                "fixed": self._fixed(),
+                "fixed": self._conditions_of_resuming(),
                 "loss": self.task.describe_loss(),
             }
             save_checkpoint(self.last, state)
@@ -286,7 +288,7 @@ class Trainer:
     def restore(self) -> None:
         """Go on from the checkpoint. Raises `InputError` where it is of another network or other data."""
         kept = load_checkpoint(self.last)
-        for name, value in self._fixed().items():
+        for name, value in self._conditions_of_resuming().items():
             if kept["fixed"].get(name) != value:
                 raise InputError(
                     f"{self.last} was trained with {name} = {kept['fixed'].get(name)!r}, the configuration "
@@ -303,7 +305,7 @@ class Trainer:
                 player.judge_anew()
         restore_random_state(kept["random"])
 
-    def _fixed(self) -> dict[str, Any]:
+    def _conditions_of_resuming(self) -> dict[str, Any]:
         """What must stay the same when a training is resumed."""
         config, task = self.config, self.task
         return {

@@ -79,7 +79,7 @@ def score(
         output, batch = predict(net, task, sample, tile)
         with torch.no_grad():
             loss = task.loss(output, batch)
-            psi, vel = (None if each is None else each[0] for each in task.decode(output, batch.settings))
+            psi, vel = (None if field is None else field[0] for field in task.decode(output, batch.settings))
         if look is not None and not i:
             look(output, batch)
         parts = {name: float(value) for name, value in loss.parts.items()}
@@ -92,14 +92,14 @@ def _figures(
     psi: torch.Tensor | None, vel: torch.Tensor | None, sample: Sample, truth: Snapshot
 ) -> dict[str, dict[float, float]]:
     """T and 1 - r^2 of density and displacement, and of the velocity where there is one."""
-    given = psi if psi is not None else vel
-    if given is None or given.shape != truth.psi.shape:
+    predicted_field = psi if psi is not None else vel
+    if predicted_field is None or predicted_field.shape != truth.psi.shape:
         return {}
     # of a network of velocities alone the true displacement says where particles are
     moved = truth.psi if psi is None else psi.cpu().numpy()
     moving = None if vel is None else vel.cpu().numpy()
     predicted = replace(truth, psi=moved, vel=moving, engine="network")
-    compared = compare_snapshots(predicted, replace(truth, vel=sample.vel), device=given.device)
+    compared = compare_snapshots(predicted, replace(truth, vel=sample.vel), device=predicted_field.device)
     nyquist = np.pi / sample.spacing
     return {
         f"{label} {figure}": {
@@ -115,23 +115,23 @@ def _figures(
 
 def by_redshift(scores: Sequence[Score]) -> dict[float, Score]:
     """The mean score at each redshift, from high to low."""
-    redshifts = sorted({each.redshift for each in scores}, reverse=True)
-    return {z: mean([each for each in scores if each.redshift == z]) for z in redshifts}
+    redshifts = sorted({score.redshift for score in scores}, reverse=True)
+    return {z: mean([score for score in scores if score.redshift == z]) for z in redshifts}
 
 
 def mean(scores: Sequence[Score]) -> Score:
     """The mean of scores of several boxes; figures at the k that all have."""
     first = scores[0]
     shared = {
-        name: [k for k in values if all(k in each.at.get(name, {}) for each in scores)]
+        name: [k for k in values if all(k in score.at.get(name, {}) for score in scores)]
         for name, values in first.at.items()
     }
     return Score(
         first.redshift,
-        float(np.mean([each.loss for each in scores])),
-        {name: float(np.mean([each.parts[name] for each in scores])) for name in first.parts},
+        float(np.mean([score.loss for score in scores])),
+        {name: float(np.mean([score.parts[name] for score in scores])) for name in first.parts},
         {
-            name: {k: float(np.mean([each.at[name][k] for each in scores])) for k in ks}
+            name: {k: float(np.mean([score.at[name][k] for score in scores])) for k in ks}
             for name, ks in shared.items()
         },
     )
@@ -143,5 +143,5 @@ def summary(scores: Sequence[Score]) -> dict[str, Any]:
     if len(means) == 1:
         return next(iter(means.values())).to_dict()
     overall = mean(scores)
-    each: Mapping[str, Any] = {f"z = {z:g}": found.to_dict() for z, found in means.items()}
-    return {"loss": overall.loss, **overall.parts, **each}
+    by_name: Mapping[str, Any] = {f"z = {z:g}": score.to_dict() for z, score in means.items()}
+    return {"loss": overall.loss, **overall.parts, **by_name}

@@ -85,9 +85,9 @@ def _sort(psi, n, per_box, cells, side, counts, key, order, start, position):  #
         for c in range(blocks[b], blocks[b + 1]):
             start[c] = at
             for t in range(threads):
-                here = counts[t, c]
+                members = counts[t, c]
                 counts[t, c] = at
-                at += here
+                at += members
     start[total] = particles
     for t in prange(threads):
         for p in range(bounds[t], bounds[t + 1]):

@@ -85,8 +85,8 @@ def share(function: Callable[[int, int], None], pieces: Iterable[tuple[int, int]
     threads = get_num_threads()
     working = [_pool(threads).submit(work) for _ in range(min(threads, waiting.qsize()))]
     try:
-        for one in working:
-            one.result()
+        for task in working:
+            task.result()
     finally:
         with suppress(Empty):  # after an error or an interrupt nobody begins another piece
             while True:
@@ -124,7 +124,7 @@ def count_work(start, cells, work):  # type: ignore[no-untyped-def]
     largest = np.zeros(work.size - 1, np.int64)
     for u in prange(work.size - 1):
         i, j, low, high = _segment(np.int64(u), cells)
-        below = here = total = 0
+        below = middle = total = 0
         pairs = 0.0
         for level in range(low - 1, high + 1):
             above = 0
@@ -135,8 +135,8 @@ def count_work(start, cells, work):  # type: ignore[no-untyped-def]
             total += above
             if level > low:
                 c = (i * cells + j) * cells + level - 1
-                pairs += (start[c + 1] - start[c]) * float(below + here + above)
-            below, here = here, above
+                pairs += (start[c + 1] - start[c]) * float(below + middle + above)
+            below, middle = middle, above
         largest[u] = total
         work[u + 1] = pairs + 4.0 * total
     running = 0.0

@@ -53,17 +53,17 @@ def schedule(
     Where `longest` is a function of the scale factor, each step between two outputs is the same share of its own limit.
     """
     steps = []
-    here = 1 / (1 + start)
+    a_start = 1 / (1 + start)
     for z in redshifts:
-        there = 1 / (1 + z)
-        grid = np.linspace(log(here), log(there), FINE)
+        a_end = 1 / (1 + z)
+        grid = np.linspace(log(a_start), log(a_end), FINE)
         limit = [longest(float(a)) if callable(longest) else longest for a in np.exp(grid)]
         done = cumulative_trapezoid(1 / np.array(limit), grid, initial=0)  # in steps
         count = max(1, ceil(done[-1] - 1e-6))
         inner = np.exp(np.interp(np.arange(1, count) * (done[-1] / count), done, grid))
-        bounds = [here, *map(float, inner), there]
-        steps += [MeshStep(a, b, b == there) for a, b in pairwise(bounds)]
-        here = there
+        bounds = [a_start, *map(float, inner), a_end]
+        steps += [MeshStep(a, b, b == a_end) for a, b in pairwise(bounds)]
+        a_start = a_end
     return steps
 
 

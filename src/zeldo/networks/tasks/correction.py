@@ -199,8 +199,8 @@ class Correction(Task):
                 f"the task {self.name} needs displacement and velocity of its dynamics, {self.engine} gave not both: "
                 "choose an engine with velocities, and use the network by its engine"
             )
-        made = [INPUTS[name](fields, setting) for name in self.inputs]
-        return np.concatenate([each.reshape(-1, *each.shape[-3:]) for each in made]).astype(
+        channels = [INPUTS[name](fields, setting) for name in self.inputs]
+        return np.concatenate([channel.reshape(-1, *channel.shape[-3:]) for channel in channels]).astype(
             np.float32, copy=False
         )
 
@@ -245,8 +245,8 @@ class Correction(Task):
         return Loss(total, parts)
 
     def describe_loss(self) -> str:
-        named = [f"{weight:g} {name}" for name, weight in self.weights.items() if weight]
-        return f"logarithms of errors, weights {', '.join(named)}"
+        terms = [f"{weight:g} {name}" for name, weight in self.weights.items() if weight]
+        return f"logarithms of errors, weights {', '.join(terms)}"
 
 
 def _mean(errors: Any) -> Tensor:
