@@ -1,4 +1,4 @@
-"""What the commands call: one function each, with the same names for the same things."""
+"""The public functions behind `zeldo run`, and the parsing of engines, redshifts and output paths."""
 
 from __future__ import annotations
 
@@ -47,40 +47,45 @@ def initial_conditions(
     ics: PathLike | InitialConditions | None = None,
     universe: Universe | None = None,
 ) -> InitialConditions:
-    """The linear field of a cosmology and a seed, of a universe, or of a file.
+    """Make or read initial conditions: from a cosmology and a seed, from a `Universe`, or from a file.
 
     Parameters
     ----------
     cosmology : str, Cosmology or astropy.cosmology.FLRW, optional
         A preset's name, "quijote" where absent, or a flat model.
     omega_m, omega_b, h, n_s, sigma_8, w0, wa : float, optional
-        Parameters that replace the cosmology's own.
+        Parameters that replace those of the cosmology: density parameters of matter and baryons today, the Hubble
+        constant in 100 km/s/Mpc, spectral index, sigma_8, and the dark energy's w = w0 + wa (1 - a).
     box : float, optional
-        Side of the box, Mpc/h (250).
+        Side of the periodic box, Mpc/h; 250 by default.
     n : int, optional
-        Particles per side (128).
+        Particles per side, even; 128 by default.
     seed : int, optional
-        Of the phases (7).
-    fixed, flip : bool
-        Unit amplitudes, inverted phases.
+        Seed of the random phases; 7 by default.
+    fixed : bool
+        Fix the amplitudes of the modes to their mean.
+    flip : bool
+        Invert the phases, for the paired simulation of the same seed.
     power : str or path, optional
-        "camb", which is the default, "eisenstein-hu", or a table.
+        Linear power spectrum: "camb" (default), "eisenstein-hu", or a text file with the columns k in h/Mpc and P in
+        (Mpc/h)^3.
     phases : str, path or Phases, optional
-        "native", which is the default, "ngenic" with options, "quijote:fiducial/17" and the like, which bring cosmology,
-        box and seed, a file of white noise, or phases.
+        Where the phases come from: "native" (default), "ngenic" with options, a published simulation as in
+        "quijote:fiducial/17", which sets cosmology, box and seed too, a file of white noise, or a `Phases` object.
     ics : path or InitialConditions, optional
-        A reference run or a file of initial conditions, which fixes all of the above.
+        A reference run or a file of initial conditions. It takes the place of all arguments above.
     universe : Universe, optional
-        The same, as a value.
+        A `Universe`, which takes the place of all arguments above.
 
     Returns
     -------
     InitialConditions
+        The linear density field today on the lattice, with its cosmology and box.
 
     Raises
     ------
     InputError
-        For a value that is not allowed, and for two that contradict each other.
+        For a value that is not allowed, and for arguments that contradict each other.
     """
     changes: dict[str, Any] = dict(
         zip(Cosmology.names(), (omega_m, omega_b, h, n_s, sigma_8, w0, wa), strict=True)
@@ -126,26 +131,55 @@ def run(
     observers: Sequence[Observer] = (),
     **universe: Any,
 ) -> list[Snapshot]:
-    """Evolve a universe; snapshots from high redshift to low, written to `output` where it is given.
+    """Evolve a universe, and write its snapshots where an output is given.
 
-    Snapshots that are written do not stay in memory: `psi` and `vel` of what is returned are read from its file.
+    Parameters
+    ----------
+    engine : str, path or Engine
+        An engine's name or a file of a network's weights, with further options as in "cola:start_redshift=19", or an
+        `Engine` object.
+    redshift : float or sequence of float, optional
+        Redshifts of the snapshots; 0 by default.
+    steps : int, optional
+        Number of steps; the engine's default where None.
+    mesh_factor : float, optional
+        Mesh points per particle and dimension; the engine's default where None.
+    extrapolate : bool
+        Let a network leave the ranges of its model card. The snapshot records it.
+    output : path, optional
+        A file to write, .hdf5 or .npz. With several redshifts, each file name gets _z1 and so on before the suffix.
+    progress : callable, optional
+        Called with the work done, the total work, and a short text.
+    observers : sequence of callable
+        Called between steps with a `View` of the particles; see `Engine.run`.
+    **universe
+        The arguments of `initial_conditions`, such as `box=250, n=128, seed=7` or `universe=Universe(...)`.
 
-    engine: a name or a file of a network's weights, with further options as "cola:start_redshift=19", or an `Engine`.
-    redshift: one or several, 0 where None. steps, mesh_factor: of the engine, its own defaults where None. extrapolate:
-    lets a network leave the ranges of its model card. output: .hdf5 or .npz; with several redshifts each file gets _z1
-    and so on before the suffix. observers: called between steps with a view of the particles, see `Engine.run`.
-    universe: the arguments of `initial_conditions`, or `universe=Universe(...)`. Raises `InputError` before any work.
+    Returns
+    -------
+    list of Snapshot
+        From high redshift to low. A snapshot that was written is not kept in memory: its `psi` and `vel`, both
+        (3, n, n, n) in Mpc/h and km/s, are read from the file when they are used.
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed. It is raised before any work begins.
+    ZeldoError
+        Where a file cannot be written, such as on a full disk.
     """
-    chosen = parse_engine(engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
+    parsed_engine = parse_engine(
+        engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
+    )
     redshifts = redshift_list(redshift)
     paths = output_paths(output, redshifts) if output is not None else {}
     for path in paths.values():
         check_writable(path)
-    chosen.check(redshifts, observers)
+    parsed_engine.check(redshifts, observers)
     inputs = {name: universe.get(name) for name in ("ics", "power", "phases")}
-    _check_output_is_no_input(paths.values(), inputs | vars(chosen))
-    outputs = chosen.run(initial_conditions(**universe), redshifts, progress, observers)
-    # `map` holds no output while the engine makes the next one
+    _check_output_is_no_input(paths.values(), inputs | vars(parsed_engine))
+    outputs = parsed_engine.run(initial_conditions(**universe), redshifts, progress, observers)
+    # `map` drops each snapshot before the engine computes the next, so that only one is in memory
     return list(map(partial(_write_and_release, paths), outputs) if paths else outputs)
 
 
@@ -155,7 +189,7 @@ def _write_and_release(paths: Mapping[float, Path], snapshot: Snapshot) -> Snaps
 
 
 def _check_output_is_no_input(outputs: Iterable[Path], inputs: Mapping[str, Any]) -> None:
-    """`InputError` where an output has the name of a file that the run reads, or of its checkpoint, which ends with it."""
+    """`InputError` where an output file is also an input of the run, or its checkpoint, which is removed at the end."""
     names = {path.resolve() for path in outputs}
     for name, value in inputs.items():
         if isinstance(value, str | os.PathLike) and Path(value).resolve() in names:
@@ -163,9 +197,26 @@ def _check_output_is_no_input(outputs: Iterable[Path], inputs: Mapping[str, Any]
 
 
 def parse_engine(text: PathLike | Engine, *, optional: bool = False, **options: Any) -> Engine:
-    """An engine from "name" or "name:option=value,...". `options` apply too; with `optional` only where it has them.
+    """Make an engine from "name" or "name:option=value,...".
 
-    An `Engine` keeps the options that it has: others beside it are refused, or left out where they are `optional`.
+    Parameters
+    ----------
+    text : str, path or Engine
+        A name with options, or a file of weights. An `Engine` object is returned as it is.
+    optional : bool
+        Whether to leave out those of `options` that the engine does not have, or that `text` sets already, instead of
+        refusing them.
+    **options
+        Further options of the engine. One that is None keeps the engine's default.
+
+    Returns
+    -------
+    Engine
+
+    Raises
+    ------
+    InputError
+        For an unknown engine or option, and for an option that is given twice or beside an `Engine` object.
     """
     if isinstance(text, Engine):
         clash = [key for key, value in options.items() if value is not None]
@@ -215,7 +266,23 @@ def _parse_value(text: str) -> bool | int | float | str:
 
 
 def redshift_list(redshift: float | Sequence[float] | None) -> list[float]:
-    """From high to low; today where None."""
+    """Check redshifts, given as one number, several, or None.
+
+    Parameters
+    ----------
+    redshift : float, sequence of float, or None
+        None is today.
+
+    Returns
+    -------
+    list of float
+        From high to low, each once.
+
+    Raises
+    ------
+    InputError
+        For what is no redshift from 0 to 1000.
+    """
     if redshift is None:
         return [0.0]
     try:
@@ -226,10 +293,25 @@ def redshift_list(redshift: float | Sequence[float] | None) -> list[float]:
 
 
 def output_paths(output: PathLike, redshifts: Sequence[float]) -> dict[float, Path]:
-    """Where `run` writes each redshift: `output` itself where there is one, else with _z1 and so on before the suffix."""
+    """The file that `run` writes for each redshift.
+
+    Parameters
+    ----------
+    output : path
+        The name of the file.
+    redshifts : sequence of float
+        One redshift keeps the name; with several, each name gets _z1 and so on before the suffix.
+
+    Returns
+    -------
+    dict of float to Path
+        The paths by redshift.
+    """
     path = Path(output)
     if len(redshifts) == 1:
         return {redshifts[0]: path}
-    short = {z: f"{z:g}" for z in redshifts}
-    names = short if len(set(short.values())) == len(short) else {z: repr(z) for z in redshifts}
+    short_names = {z: f"{z:g}" for z in redshifts}
+    names = (
+        short_names if len(set(short_names.values())) == len(short_names) else {z: repr(z) for z in redshifts}
+    )
     return {z: path.with_name(f"{path.stem}_z{name}{path.suffix}") for z, name in names.items()}

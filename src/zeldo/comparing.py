@@ -26,7 +26,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class CompareResult:
-    """What `compare` found: one comparison and one prediction for each engine and redshift, and the references."""
+    """The results of `compare`.
+
+    Parameters
+    ----------
+    comparisons : list of Comparison
+        One for each redshift and engine, all engines of the first redshift first.
+    snapshots : list of Snapshot
+        The engines' predictions, in the order of `comparisons`.
+    references : list of Snapshot
+        The snapshots that the engines are compared with, one for each redshift.
+    page : Path or None
+        The report, `index.html`; None where no output directory was given.
+    """
 
     comparisons: list[Comparison] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
@@ -50,54 +62,83 @@ def compare(
 ) -> CompareResult:
     """Engines against a reference on the same initial conditions: accuracy, time and memory of each.
 
-    engine: one or several names, with options as "cola:mesh_factor=2", files of weights, or `Engine` objects.
-    reference: a file of a reference run, a snapshot (file), or an engine; by default the particles of the reference file
-    given as `ics`, else `p3m`. redshift: by default 0, or that of the reference snapshot. steps, mesh_factor, extrapolate:
-    for every engine given by name that has them. output: a directory for index.html and comparison.json. watch: makes a
-    context manager that gives a progress callback, called with the engine's name. universe: the arguments of
-    `initial_conditions`; by default those of the reference file.
+    Parameters
+    ----------
+    engine : str, path, Engine, or a sequence of them
+        Names of engines, with options as in "cola:mesh_factor=2", files of weights, or `Engine` objects.
+    reference : path, str, Engine or Snapshot, optional
+        A file of a reference run, a snapshot or its file, or an engine. By default the particles of the reference file
+        given as `ics`, else the engine "p3m".
+    redshift : float or sequence of float, optional
+        Where to compare; 0 by default, or the lowest redshift of a reference that has no snapshot at 0.
+    steps : int, optional
+        Number of steps of every engine given by name that has this option.
+    mesh_factor : float, optional
+        Mesh points per particle and dimension, of every engine given by name that has this option.
+    extrapolate : bool
+        Let networks given by name leave the ranges of their model cards.
+    output : path, optional
+        A directory for the report, `index.html`, and the numbers, `comparison.json`.
+    command : str
+        The command line that the report quotes.
+    watch : callable, optional
+        Called with a title before every run; returns a context manager that gives the run's progress callback.
+    **universe
+        The arguments of `initial_conditions`; by default the initial conditions of the reference file.
+
+    Returns
+    -------
+    CompareResult
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed, and for a reference of another universe than the initial conditions.
     """
-    given: list[Any] = [engine] if isinstance(engine, str) or not isinstance(engine, Iterable) else [*engine]
-    chosen = _engines(given, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
+    requested: list[Any] = (
+        [engine] if isinstance(engine, str) or not isinstance(engine, Iterable) else [*engine]
+    )
+    engines = _make_engines(requested, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
     with nullcontext() if output is None else directory(output):
-        ics, truth, name = _truth(reference, redshift, universe)
+        ics, truth, name = _find_reference(reference, redshift, universe)
         if redshift is None:
-            redshift = _default(truth) if isinstance(truth, dict) else 0.0
+            redshift = _default_redshift(truth) if isinstance(truth, dict) else 0.0
         redshifts = redshift_list(redshift)
-        for one in chosen:
-            one.check(redshifts)
+        for candidate in engines:
+            candidate.check(redshifts)
         watch = watch or _unwatched
         if not isinstance(truth, dict):
             truth.check(redshifts)
             with watch(f"reference {truth.name}") as progress:
-                truth = {one.redshift: one for one in truth.run(ics, redshifts, progress)}
-        matched = {one.redshift: one for one in (_nearest(truth, z) for z in redshifts)}
-        return _compare(chosen, ics, matched, name, output, command, watch)
+                truth = {snapshot.redshift: snapshot for snapshot in truth.run(ics, redshifts, progress)}
+        references = [_reference_at(truth, z) for z in redshifts]
+        matched = {snapshot.redshift: snapshot for snapshot in references}
+        return _run_and_compare(engines, ics, matched, name, output, command, watch)
 
 
-def _nearest(truth: dict[float, Snapshot], redshift: float) -> Snapshot:
-    """The snapshot at a redshift, as far as files tell it: their headers are seldom round."""
+def _reference_at(truth: dict[float, Snapshot], redshift: float) -> Snapshot:
+    """The reference snapshot nearest to a redshift, since the redshifts in file headers are rarely round numbers."""
     z = nearest_redshift(truth, redshift)
     if z is None:
-        there = ", ".join(f"{one:g}" for one in truth)
-        raise InputError(f"the reference has no redshift {redshift:g}: choose among {there}")
+        available = ", ".join(f"{z:g}" for z in truth)
+        raise InputError(f"the reference has no redshift {redshift:g}: choose among {available}")
     return truth[z]
 
 
-def _engines(given: Sequence[PathLike | Engine], **options: Any) -> list[Engine]:
-    """Each with the options that it has; one that none of them has is refused."""
-    if not given:
+def _make_engines(requested: Sequence[PathLike | Engine], **options: Any) -> list[Engine]:
+    """The engines, each with those of the options that it has. An option that none of them has is refused."""
+    if not requested:
         raise InputError("no engine was given: name at least one, such as cola")
-    chosen = [parse_engine(each, optional=True, **options) for each in given]
-    takers = [made for made, each in zip(chosen, given, strict=True) if made is not each]
+    engines = [parse_engine(spec, optional=True, **options) for spec in requested]
+    from_names = [engine for engine, spec in zip(engines, requested, strict=True) if engine is not spec]
     for key, value in options.items():
-        if value is not None and not any(key in made.options() for made in takers):
-            parse_engine(given[0], **{key: value})
-    return chosen
+        if value is not None and not any(key in engine.options() for engine in from_names):
+            parse_engine(requested[0], **{key: value})
+    return engines
 
 
-def _compare(
-    chosen: list[Engine],
+def _run_and_compare(
+    engines: list[Engine],
     ics: InitialConditions,
     truth: dict[float, Snapshot],
     name: str,
@@ -107,17 +148,17 @@ def _compare(
 ) -> CompareResult:
     from zeldo.statistics.comparison import Reference
 
-    for one in chosen:
-        warm_up(one, ics, list(truth))
+    for engine in engines:
+        warm_up(engine, ics, list(truth))
     result = CompareResult(references=list(truth.values()))
     runs = []
-    for one in chosen:
-        with watch(one.name) as progress, measured() as cost:
-            runs.append((list(one.run(ics, list(truth), progress)), cost))
-    for z, snapshot in truth.items():
-        against = Reference(snapshot, name)
+    for engine in engines:
+        with watch(engine.name) as progress, measured() as cost:
+            runs.append((list(engine.run(ics, list(truth), progress)), cost))
+    for z, truth_snapshot in truth.items():
+        against = Reference(truth_snapshot, name)
         for snapshots, cost in runs:
-            prediction = next(one for one in snapshots if one.redshift == z)
+            prediction = next(snapshot for snapshot in snapshots if snapshot.redshift == z)
             result.snapshots.append(prediction)
             result.comparisons.append(
                 against.compare(prediction, wall_seconds=cost.seconds, peak_memory=cost.peak_memory)
@@ -136,13 +177,23 @@ def _compare(
     return result
 
 
-def warm_up(one: Engine, ics: InitialConditions, redshifts: Sequence[float] = (0.0,)) -> None:
-    """Runs the engine on a few particles, so that what is timed afterwards compiles and imports nothing."""
+def warm_up(engine: Engine, ics: InitialConditions, redshifts: Sequence[float] = (0.0,)) -> None:
+    """Run an engine on a few particles, so that a timed run afterwards neither compiles nor imports anything.
+
+    Parameters
+    ----------
+    engine : Engine
+        The engine whose run will be timed.
+    ics : InitialConditions
+        The initial conditions of the timed run; the trial has their lattice spacing and cosmology.
+    redshifts : sequence of float
+        The redshifts of the trial's snapshots.
+    """
     import numpy as np
 
-    n = one.least_n
+    n = engine.least_n
     tiny = InitialConditions(ics.spacing * n, n, ics.cosmology, np.zeros((n, n, n), np.float32))
-    list(one.for_trial().run(tiny, redshifts))
+    list(engine.for_trial().run(tiny, redshifts))
 
 
 @contextmanager
@@ -150,15 +201,15 @@ def _unwatched(title: str) -> Iterator[None]:
     yield None
 
 
-def _default(truth: dict[float, Snapshot]) -> float:
+def _default_redshift(truth: dict[float, Snapshot]) -> float:
     """Today where the reference has it, else its lowest redshift."""
     return 0.0 if 0.0 in truth else min(truth)
 
 
-def _truth(
+def _find_reference(
     reference: PathLike | Engine | Snapshot | None, redshift: Any, universe: dict[str, Any]
 ) -> tuple[InitialConditions, dict[float, Snapshot] | Engine, str]:
-    """Initial conditions, and the reference: snapshots by redshift or an engine; and its name."""
+    """The initial conditions; the reference, as snapshots by redshift or as an engine; and the reference's name."""
     from zeldo.files import read
     from zeldo.files.reference import SHIPPED, is_reference, read_reference, reference_path
 
@@ -180,9 +231,9 @@ def _truth(
             f"reference {name!r} is neither a file nor an engine nor {', '.join(SHIPPED)}: engines are {', '.join(names())}"
         )
     if Path(name).suffix == ".npz" and is_reference(name):
-        own, snapshots = read_reference(name)
-        given = {key: value for key, value in universe.items() if value not in (None, False)}
-        ics = own if not given else initial_conditions(**universe)
+        reference_ics, snapshots = read_reference(name)
+        requested = {key: value for key, value in universe.items() if value not in (None, False)}
+        ics = reference_ics if not requested else initial_conditions(**universe)
         for snapshot in snapshots.values():
             _same_universe(snapshot, ics)
         return ics, snapshots, next(iter(snapshots.values())).engine
@@ -192,18 +243,19 @@ def _truth(
 
 
 def _same_universe(snapshot: Snapshot, ics: InitialConditions) -> Snapshot:
+    """The snapshot; `InputError` unless it is of the universe of the initial conditions."""
     for name in ("n", "box", "cosmology"):
-        mine, other = getattr(ics, name), getattr(snapshot, name)
-        if mine != other:
+        expected, value = getattr(ics, name), getattr(snapshot, name)
+        if expected != value:
             raise InputError(
-                f"the reference has {name} = {other} and the initial conditions have {mine}: both must be one universe; "
+                f"the reference has {name} = {value} and the initial conditions have {expected}: both must be one universe; "
                 "give the reference's own initial conditions by --ics, or its parameters and seed"
             )
     for name in ("seed", *DRAWN):
-        mine, other = getattr(ics, name), getattr(snapshot, name)
-        if None not in (mine, other) and mine != other:
+        expected, value = getattr(ics, name), getattr(snapshot, name)
+        if None not in (expected, value) and expected != value:
             raise InputError(
-                f"the reference has {name} = {other} and the initial conditions have {mine}: "
+                f"the reference has {name} = {value} and the initial conditions have {expected}: "
                 f"mode by mode they are not one universe; give the same {name}"
             )
     return snapshot

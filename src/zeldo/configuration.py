@@ -1,4 +1,4 @@
-"""Configuration files: TOML into frozen pydantic models, with every mistake explained in one line."""
+"""Configuration files: TOML becomes frozen pydantic models, and every mistake is explained in one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from zeldo.errors import InputError, nearest
 
 
 class Section(BaseModel):
-    """A table of the file; a key that is not listed is an error."""
+    """A table of a configuration file. A key that is not one of its fields is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,10 +24,26 @@ ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | Section
 
 
 def load(source: ConfigSource, kind: type[Config], override: Mapping[str, Any] | None = None) -> Config:
-    """A configuration from a TOML file, a mapping, or one that is ready.
+    """Load and check a configuration.
 
-    override: values that replace the file's, by dotted keys: `{"data.store": "other.zarr"}`. Raises
-    `InputError` in one line, with the nearest key for an unknown one.
+    Parameters
+    ----------
+    source : path, mapping or Section
+        A TOML file, a tree of values, or a configuration that is ready.
+    kind : type
+        The `Section` that the file must match.
+    override : mapping, optional
+        Values that replace those of the file, by dotted keys: `{"data.store": "other.zarr"}`.
+
+    Returns
+    -------
+    Section
+        An instance of `kind`.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing or not TOML, and for the first key or value that is not allowed.
     """
     if isinstance(source, kind) and not override:
         return source
@@ -72,7 +88,7 @@ def _copy_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _explanation(error: ValidationError, kind: type[Section]) -> str:
-    """One thing that is wrong, in one line: an unknown key before one that is missing, as it explains it."""
+    """The first mistake, in one line. Unknown keys come first: a misspelt key also explains a missing one."""
     first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
     path = [str(part) for part in first["loc"]]
     name = ".".join(path)

@@ -1,4 +1,4 @@
-"""The Universe: all that decides a simulation's initial conditions, before any of them is made."""
+"""The Universe: everything that determines the initial conditions of a simulation."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ class Universe:
     n : int
         Particles per side, even.
     seed : int, optional
-        The same large scales for every `n` of the same box; 7 where absent, or what the phases bring.
+        Seed of the phases; by default 7, or that of the published simulation. In one box, all values of `n` share the
+        large scales of a seed.
     fixed : bool
         Amplitudes of the modes fixed to their mean (Angulo & Pontzen 2016, arXiv:1603.05253).
     flip : bool
-        Phases inverted, the pair of the same seed (ibid.).
+        Phases inverted, for the paired simulation of the same seed (ibid.).
     power : str or path
         Linear power: "camb", "eisenstein-hu", or a text file with the columns k in h/Mpc and P.
     phases : str, path or Phases
-        Of a name, such as "native" or "ngenic", or of a file of white noise, which is read at once. Those of a published
-        simulation must have its cosmology and box, which `Universe.of` fills in.
+        The name of a generator, such as "native" or "ngenic", or a file of white noise, which is read at once. Phases of
+        a published simulation need its cosmology and box, which `Universe.of` fills in.
 
     Raises
     ------
@@ -78,15 +79,15 @@ class Universe:
 
     @classmethod
     def of(cls, cosmology: Any = None, **options: Any) -> Universe:
-        """A universe from a name and what differs from it.
+        """A universe from the name of a cosmology and the values that differ from the defaults.
 
         Parameters
         ----------
         cosmology : str, Cosmology or astropy.cosmology.FLRW, optional
             A preset's name, or a flat model; "quijote" where absent.
         **options
-            Any of the fields of `Universe`, and parameters of `Cosmology` that replace the model's own; what
-            is None keeps its default.
+            Fields of `Universe`, and parameters of `Cosmology` that replace those of the model. An option that is None
+            keeps its default.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""What an engine is: it takes initial conditions to snapshots, and tells beforehand what that costs."""
+"""The interface of engines: from initial conditions to snapshots, and an estimate of the cost before a run."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ RUN_OPTIONS = ("checkpoint", "checkpoint_minutes")  # of one run: they decide no
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will cost.
+    """The expected cost of a run.
 
     Parameters
     ----------
-    memory
-        The arrays that the run holds at its peak, GB (10^9 bytes), without Python and the libraries.
-    seconds
-        Wall time on two cores, from measured costs of a particle and step; None where nobody measured.
-    forces
-        How often the force of all particles is taken: 0 for an engine without steps.
+    memory : float
+        Size of all arrays of the run at its peak, GB (10^9 bytes), without Python and its libraries.
+    seconds : float, optional
+        Wall time on two cores, from measured costs of one particle and step; None where no cost was measured.
+    forces : int
+        How many times the force on all particles is computed; 0 for an engine without steps.
     """
 
     memory: float
@@ -44,27 +44,27 @@ class Plan:
 
 @dataclass(frozen=True)
 class Engine(ABC):
-    """From initial conditions to the evolved universe.
+    """The base class of engines, which evolve initial conditions into snapshots.
 
-    A subclass is a frozen dataclass. The first line of its docstring says what it is, its fields are its options, and
-    `__post_init__` refuses what makes no sense. It gives itself a `name` and a `revision`, and writes `evolve`;
-    `zeldo.register` makes it known by its name.
+    A subclass is a frozen dataclass. The first line of its docstring describes it, its fields are its options, and its
+    `__post_init__` checks them. It sets `name` and `revision`, and implements `evolve`. `zeldo.register` makes it
+    available by its name.
 
     Attributes
     ----------
     name : str
-        By which it is called.
+        The name that users call it by.
     revision : int
         Raised whenever the same options and initial conditions give other results.
     resumable : bool
-        Whether it has the options `checkpoint`, a file from which a killed run goes on to the same bits, and
-        `checkpoint_minutes`, how often it is written.
+        Whether it has the options `checkpoint`, a file from which a killed run resumes with identical results, and
+        `checkpoint_minutes`, the interval at which it is written.
     observable : bool
-        Whether it has steps, so that observers can look between them.
+        Whether it has time steps, so that observers can be called between them.
     start_redshift : float or None
-        Where its steps begin: nothing before it can be asked for. None where any redshift can.
+        The redshift of the first step, which is the highest that can be asked for. None where there is no limit.
     least_n : int
-        The smallest lattice that it takes, particles per side.
+        The smallest number of particles per side.
     weights_hash : str or None
         sha256 of the weights of its networks; None where it has none.
     """
@@ -76,28 +76,28 @@ class Engine(ABC):
 
     @property
     def start_redshift(self) -> float | None:
-        """None: any redshift can be asked for."""
+        """The highest redshift that can be asked for; None where there is no limit."""
         return None
 
     @property
     def least_n(self) -> int:
-        """Particles per side."""
+        """The smallest number of particles per side."""
         return 8
 
     @property
     def weights_hash(self) -> str | None:
-        """None: it has no weights."""
+        """sha256 of the weights; None for an engine without weights."""
         return None
 
     @property
     def settings(self) -> Mapping[str, object]:
-        """The options that decide what comes out: what snapshots record."""
+        """The options that affect the results. Snapshots record them."""
         values = dataclasses.asdict(self)
         return {key: value for key, value in values.items() if key not in RUN_OPTIONS}
 
     @classmethod
     def options(cls) -> list[str]:
-        """The names of all options, those of its own before those that engines share."""
+        """The names of all options: the engine's own first, then those that engines share."""
         fields = dataclasses.fields(cls)
         return [field.name for field in sorted(fields, key=lambda field: bool(field.kw_only))]
 
@@ -105,16 +105,20 @@ class Engine(ABC):
     def evolve(
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress
     ) -> Iterator[Snapshot]:
-        """Yield a snapshot for each redshift; what `run` calls once everything is checked.
+        """Yield a snapshot for each redshift. `run` calls this after all checks.
 
         Parameters
         ----------
-        ics
-            Not to be written to.
-        redshifts
-            From high to low, each once, none before the start.
-        progress
-            To be called with what is done, the total, and what is being done, as progress(3, 10, "z = 2").
+        ics : InitialConditions
+            The linear field. It must not be written to.
+        redshifts : sequence of float
+            From high to low, each once, none above the start.
+        progress : callable
+            To be called with the work done, the total work, and a short text, as in `progress(3, 10, "z = 2")`.
+
+        Yields
+        ------
+        Snapshot
         """
 
     def run(
@@ -124,29 +128,52 @@ class Engine(ABC):
         progress: Progress | None = None,
         observers: Sequence[Observer] = (),
     ) -> Iterator[Snapshot]:
-        """Snapshots at the redshifts, from high to low.
+        """Evolve initial conditions to one or several redshifts.
 
         Parameters
         ----------
-        ics
+        ics : InitialConditions
             The linear field.
-        redshifts
-            In any order.
-        progress
-            Called with what is done, the total, and what is being done.
-        observers
-            Called between steps with a view of the particles; engines without steps refuse them.
+        redshifts : sequence of float
+            Redshifts of the snapshots, in any order.
+        progress : callable, optional
+            Called with the work done, the total work, and a short text.
+        observers : sequence of callable
+            Called between steps with a view of the particles. Engines without steps refuse them.
+
+        Returns
+        -------
+        iterator of Snapshot
+            From high redshift to low; each is computed when it is asked for.
 
         Raises
         ------
         InputError
-            Before any work.
+            For a value that is not allowed, before any work.
         """
         wanted = self.check(redshifts, observers)
         return self.evolve(ics, wanted, progress or silent)
 
     def check(self, redshifts: Sequence[float], observers: Sequence[Observer] = ()) -> list[float]:
-        """The redshifts from high to low, each once; `InputError` for what this engine cannot do."""
+        """Check a request before any work.
+
+        Parameters
+        ----------
+        redshifts : sequence of float
+            Redshifts of the snapshots, in any order.
+        observers : sequence of callable
+            As in `run`.
+
+        Returns
+        -------
+        list of float
+            The redshifts from high to low, each once.
+
+        Raises
+        ------
+        InputError
+            For what this engine cannot do.
+        """
         if observers and not self.observable:
             raise InputError(f"engine {self.name} has no steps to observe: give no observers")
         return check_redshifts(
@@ -154,13 +181,40 @@ class Engine(ABC):
         )
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
-        """What a run of n^3 particles to these redshifts will cost: by default the fields that go in and come out."""
+        """Estimate the cost of a run. By default: the memory of the linear field and of the snapshot.
+
+        Parameters
+        ----------
+        n : int
+            Particles per side.
+        redshifts : sequence of float
+            Redshifts of the snapshots.
+
+        Returns
+        -------
+        Plan
+        """
         return Plan(memory=(1 + 2 * 6) * 4 * n**3 / 1e9)
 
     def snapshot(
         self, ics: InitialConditions, psi: np.ndarray, vel: np.ndarray | None, redshift: float
     ) -> Snapshot:
-        """What this engine made: psi (3, n, n, n) in Mpc/h and vel in km/s, with all that says where they are from."""
+        """Make a snapshot of this engine's results, with a record of where they come from.
+
+        Parameters
+        ----------
+        ics : InitialConditions
+            The initial conditions of the run.
+        psi : ndarray, (3, n, n, n)
+            Displacement, Mpc/h.
+        vel : ndarray, (3, n, n, n), or None
+            Peculiar velocity, km/s.
+        redshift : float
+
+        Returns
+        -------
+        Snapshot
+        """
         return Snapshot.of(
             ics,
             psi,
@@ -173,15 +227,27 @@ class Engine(ABC):
         )
 
     def key(self, ics: InitialConditions, redshifts: Sequence[float]) -> str:
-        """A hash of all that decides the bits of a run: the minor version, revision and weights too."""
+        """Hash everything that determines the results of a run, with zeldo's minor version, the revision and the weights.
+
+        Parameters
+        ----------
+        ics : InitialConditions
+        redshifts : sequence of float
+            From high to low.
+
+        Returns
+        -------
+        str
+            sha256 in hexadecimal.
+        """
         inputs = (self.name, dict(self.settings), list(redshifts))
         text = f"{Provenance.of(self).key} {ics.box} {ics.n} {ics.cosmology} {inputs}"
         return hashlib.sha256(text.encode() + ics.delta_lin.tobytes()).hexdigest()
 
     def for_trial(self) -> Self:
-        """This engine for a run on a few particles: without what belongs to one run, such as its checkpoint."""
+        """This engine for a trial run on a few particles: without options of one run, such as its checkpoint."""
         return self
 
 
 def silent(done: float, total: float, text: str) -> None:
-    """Progress that nobody watches."""
+    """The progress callback of a run that nobody watches: it does nothing."""

@@ -24,20 +24,23 @@ COARSE_LATTICE = 3.0  # Mpc/h; displacements today are some 5 Mpc/h
 @register
 @dataclass(frozen=True)
 class Cola(Stepping):
-    """Tassev, Zaldarriaga & Eisenstein 2013 (arXiv:1301.0322).
+    """COLA: steps of a particle mesh for what 2LPT leaves out (Tassev, Zaldarriaga & Eisenstein 2013, arXiv:1301.0322).
 
     Parameters
     ----------
-    steps
-        Forces from the start to the last redshift, uniform in the scale factor.
-    mesh_factor
+    steps : int
+        Number of forces from the start to the last redshift, at times uniform in the scale factor.
+    mesh_factor : int
         Mesh points per particle and dimension, 1 to 4.
-    start_redshift
-        Where the steps begin; None becomes 9 on a mesh as coarse as the lattice and 10 on a finer one.
-    exponent
-        n_LPT, how momenta relative to 2LPT change with a; None becomes -2.5 on the coarse mesh and -3 on a finer one.
-    device
-        "cpu" (Numba), or a device of torch such as "cuda"; "torch" is torch on the CPU.
+    start_redshift : float, optional
+        Redshift of the first step; by default 9 with a mesh factor of 1, and 10 on finer meshes.
+    exponent : float, optional
+        n_LPT: momenta relative to 2LPT change as a^n_LPT within a step; by default -2.5 with a mesh factor of 1, and -3
+        on finer meshes.
+    device : str
+        "cpu" for the Numba kernels, a torch device such as "cuda", or "torch" for torch on the CPU.
+    checkpoint, checkpoint_minutes
+        See `zeldo.engines.stepping.Stepping`.
     """
 
     name: ClassVar[str] = "cola"

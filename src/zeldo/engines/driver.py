@@ -1,4 +1,4 @@
-"""The one loop of all engines that step. What happens between two steps is an observer's."""
+"""The loop over time steps that all engines share. Anything that happens between two steps is an observer's work."""
 
 from __future__ import annotations
 
@@ -18,21 +18,25 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The particles between two steps, as an observer sees them. What costs something is made when it is asked for.
+    """The particles between two steps, as observers see them. Properties are computed when they are asked for.
 
-    Its own arrays are written over by the next step: an observer copies what it keeps of `state`. What the properties
-    return stays.
+    The next step overwrites the arrays of `state`, so an observer must copy what it keeps of them. The arrays that the
+    properties return are not overwritten.
 
     Parameters
     ----------
-    step
-        How many steps are done.
-    state
-        The particles; `state.v` may be owed half a kick, `velocity` is not.
-    redshift
-        That of the snapshot that was asked for here, else None.
-    aside
+    step : int
+        Number of steps done.
+    state : State
+        The particles. The closing half kick of the step may still be missing in `state.v`; `velocity` includes it.
+    redshift : float or None
+        Redshift of the snapshot that was asked for at this time, if any.
+    aside : bool
         Whether this is a state off the main path, between this step and the next.
+    dynamics : Dynamics
+        The physics of the run.
+    row
+        The coefficients of the step that led here.
     """
 
     step: int
@@ -60,7 +64,7 @@ class View:
 
     @cached_property
     def density(self) -> np.ndarray:
-        """In units of the mean, (m, m, m) float32, on the mesh and with the window that the engine's force has."""
+        """Density in units of the mean, (m, m, m) float32, with the mesh and window of the engine's force."""
         return self.dynamics.host(self.dynamics.density(self.state))
 
     @cached_property
@@ -70,7 +74,7 @@ class View:
 
     @cached_property
     def force(self) -> np.ndarray | None:
-        """F at the particles, (3, n, n, n) float32, Mpc/h; None where none is taken, as where COLA starts."""
+        """F at the particles, (3, n, n, n) float32, Mpc/h; None where none was computed, as at the start of COLA."""
         force: Array | None = self.dynamics.force(self.state)
         return None if force is None else self.dynamics.host(force + 0)
 
@@ -81,18 +85,22 @@ def evolve(
     progress: Progress,
     resumed: tuple[int, np.ndarray, np.ndarray] | None = None,
 ) -> Iterator[View]:
-    """Step through a timetable; a view after every step, and one for each output between two steps.
+    """Step through a timetable, and yield a view after every step and at each output between two steps.
 
     Parameters
     ----------
-    dynamics
-        Takes the steps.
-    timetable
+    dynamics : Dynamics
+        Computes the steps.
+    timetable : Timetable
         The steps and outputs.
-    progress
-        Called with the work that is done, all of it, and the redshift.
-    resumed
-        For a run that is resumed: the number of steps done, with psi and v after them. Only later views are yielded.
+    progress : callable
+        Called with the work done, the total work, and the redshift as text.
+    resumed : tuple, optional
+        For a run that is resumed: the number of steps done, and psi and v after them. Only later views are yielded.
+
+    Yields
+    ------
+    View
     """
     first = resumed[0] if resumed else 0
     meter = _Meter(progress, timetable, first if resumed else -1)

@@ -1,4 +1,4 @@
-"""A fast engine corrected by a network, as an engine: dynamics first, then what they miss."""
+"""A fast engine that a network corrects, as one engine: dynamics first, then the correction."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ SHARE = 0.5  # of the progress, the dynamics
 @register
 @dataclass(frozen=True)
 class Emulator(Engine):
-    """Dynamics whose displacement and velocity a network corrects; the network's card says which dynamics.
+    """Dynamics whose displacement and velocity a network corrects; the network's card names the dynamics.
 
-    The dynamics run for each redshift alone, as they did in training: their steps end there.
+    Each redshift has a run of the dynamics of its own that ends there, as in training.
 
     Parameters
     ----------
-    weights:
-        A file of a network whose task is "correction"; None is the one that ships.
-    extrapolate:
-        Allow a lattice spacing, redshift or cosmology outside the card's ranges; it is recorded in the snapshot.
-    tiles:
-        Pieces per side that the network is applied to; None as memory allows.
-    device:
-        Of torch, for the network; the dynamics run where their own options say.
+    weights : path, optional
+        A file of a network whose task is "correction"; by default the network that ships with zeldo.
+    extrapolate : bool
+        Allow a lattice spacing, redshift or cosmology outside the ranges of the model card. The snapshot records it.
+    tiles : int, optional
+        Pieces per side that the box is divided into; by default as few as fit in memory.
+    device : str
+        A torch device for the network. The dynamics run where their own options say.
     """
 
     name: ClassVar[str] = "emulator"
@@ -68,17 +68,17 @@ class Emulator(Engine):
 
     @property
     def least_n(self) -> int:
-        """The smallest lattice that the network takes."""
+        """The smallest number of particles per side that the network takes."""
         return max(8, self._net().stride)
 
     @property
     def start_redshift(self) -> float | None:
-        """Where the dynamics start, None where they have no start."""
+        """Where the dynamics start; None where they have no start."""
         return self._dynamics(self._card()).start_redshift
 
     @property
     def settings(self) -> Mapping[str, object]:
-        """The file by its name: where it lies decides nothing."""
+        """The options that affect the results. The file stands by its name, without its directory."""
         name, options = self._card().make_task().dynamics or ("none", {})
         chosen = ",".join(f"{option}={value}" for option, value in options.items())
         dynamics = {
@@ -93,7 +93,7 @@ class Emulator(Engine):
         return weights_hash(self.path)
 
     def for_trial(self) -> Emulator:
-        """A small box may not hold as many pieces."""
+        """This engine without tiles: a small box may not divide into as many pieces."""
         return replace(self, tiles=None)
 
     def _net(self) -> Any:
@@ -145,7 +145,7 @@ class Emulator(Engine):
 
 
 def _dynamics_progress(progress: Progress, count: int, total: int) -> Progress:
-    """Progress of the dynamics of one redshift within that of all."""
+    """The progress of the dynamics at one redshift, as a share of the progress of all redshifts."""
     return lambda done, steps, text: progress(count + SHARE * done / steps, total, text)
 
 

@@ -1,8 +1,8 @@
-"""The steps of the mesh engines: kick, drift, and the force where the particles arrive.
+"""Leapfrog steps of the mesh engines: kick, drift, and the force at the new positions.
 
-Velocities are v = d psi / d D1. With a frame (COLA) psi is whole, and v is what the motion has beyond 2LPT; forces count
-without what 2LPT has of them. The kick that closes a step and the one that opens the next are by the same force and done in
-one go, so that a state between two steps is owed the first of them.
+Velocities are v = d psi / d D1. In COLA, psi is the full displacement, v is relative to 2LPT, and so are the forces. The
+kick that closes a step and the kick that opens the next one use the same force and are done together. So the closing
+kick is still missing in a state between two steps.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def step(state: State, row: Row, gravity: Gravity, frame: Frame = (), *, donate:
 
 
 def take(gravity: Gravity, psi: Array, row: Row, out: Array | None = None) -> Array | None:
-    """F at the end of a row, on a mesh where that row puts it; None where it takes none."""
+    """F at the end of a row, on the mesh shifted by the row's offset; None where the row needs no force."""
     none = row.offset != row.offset  # NaN; a tensor too says so
     return None if none else gravity(psi, row.offset, out)
 
 
 def velocity(state: State, row: Row, gravity: Gravity, frame: Frame = ()) -> Array:
-    """Peculiar velocity once the kick is done that the state is owed, km/s."""
+    """Peculiar velocity with the closing kick included, km/s."""
     terms = zip(row.close, (state.v, state.force, *frame), strict=False)
     return gravity.combine(None, *((weight, field) for weight, field in terms if field is not None))
 
@@ -45,11 +45,11 @@ class Leapfrog(Dynamics[Row]):
 
     Parameters
     ----------
-    ics
+    ics : InitialConditions
         The linear field.
-    gravity
-        Takes forces and adds fields.
-    moving
+    gravity : Gravity
+        Computes forces and adds fields.
+    moving : bool
         Whether v is relative to 2LPT (COLA).
     """
 
@@ -65,7 +65,7 @@ class Leapfrog(Dynamics[Row]):
         return tuple(self.gravity.array(field) for field in displacements(self.ics))
 
     def start(self, row: Row) -> State:
-        """On 2LPT: the first row leads there from particles at rest on the lattice."""
+        """The particles on their 2LPT trajectories. The first row leads there from rest on the lattice."""
         first, second = self.frame or self._lpt()
         psi = self.gravity.combine(None, (row.drift[1], first), (row.drift[2], second))
         v = self.gravity.combine(None, (row.kick[2], first), (row.kick[3], second))

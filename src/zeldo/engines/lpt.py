@@ -1,4 +1,4 @@
-"""Lagrangian perturbation theory as engines: instantaneous, exact on large scales, blind to what has collapsed."""
+"""Lagrangian perturbation theory as engines: instant, exact on large scales, and without collapsed structures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zeldo.particles.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class _Perturbation(Engine):
-    """psi = D1 psi_lin (+ D2 grad phi2); v = 100 E a (f1 psi1 + f2 psi2) km/s."""
+    """psi = D1 psi_lin (+ D2 grad phi2), in Mpc/h, and v = 100 E a (f1 psi1 + f2 psi2), in km/s."""
 
     order: ClassVar[int]
 
@@ -36,7 +36,7 @@ class _Perturbation(Engine):
 @register
 @dataclass(frozen=True)
 class Zeldovich(_Perturbation):
-    """Zel'dovich 1970: every particle keeps its first direction."""
+    """The Zel'dovich approximation (Zel'dovich 1970): particles move on straight lines. It has no options."""
 
     name: ClassVar[str] = "zeldovich"
     order: ClassVar[int] = 1
@@ -45,7 +45,7 @@ class Zeldovich(_Perturbation):
 @register
 @dataclass(frozen=True)
 class SecondOrder(_Perturbation):
-    """Second-order Lagrangian perturbation theory (Bouchet et al. 1995, arXiv:astro-ph/9406013)."""
+    """Second-order Lagrangian perturbation theory (Bouchet et al. 1995, arXiv:astro-ph/9406013), without options."""
 
     name: ClassVar[str] = "2lpt"
     order: ClassVar[int] = 2

@@ -1,4 +1,4 @@
-"""A network as an engine: the linear displacement goes in, the evolved one comes out."""
+"""A network as an engine: from the linear displacement to the evolved one in a single step."""
 
 from __future__ import annotations
 
@@ -23,9 +23,18 @@ from zeldo.particles.snapshot import Snapshot
 class Network(Engine):
     """The V-Net of de Oliveira et al. 2020 (arXiv:2012.00240), or any network that `zeldo.networks.load` reads.
 
-    weights: a file; None is the shipped V-Net. velocity: a file of a network that predicts velocities, for weights that
-    predict displacements alone. extrapolate: allow a lattice spacing, redshift or cosmology outside the model card's
-    range; it is recorded in the snapshot. tiles: pieces per side, None as memory allows. device: of torch.
+    Parameters
+    ----------
+    weights : path, optional
+        A file of weights; the V-Net that ships with zeldo by default.
+    velocity : path, optional
+        A file of a second network, which predicts velocities, for weights that predict displacements alone.
+    extrapolate : bool
+        Allow a lattice spacing, redshift or cosmology outside the ranges of the model card. The snapshot records it.
+    tiles : int, optional
+        Pieces per side that the box is divided into; by default as few as fit in memory.
+    device : str
+        A torch device, such as "cpu" or "cuda".
     """
 
     name: ClassVar[str] = "vnet"
@@ -51,7 +60,7 @@ class Network(Engine):
 
     @property
     def least_n(self) -> int:
-        """The smallest lattice that the network takes."""
+        """The smallest number of particles per side that the network takes."""
         from zeldo.networks.weights import load
 
         return max(8, load(self.path).stride)
@@ -63,17 +72,17 @@ class Network(Engine):
 
     @property
     def weights_hash(self) -> str:
-        """sha256 of its weights, of both files where velocities have a network of their own."""
+        """sha256 of the weights; of both files where a second network predicts velocities."""
         return weights_hash(self.path, *([self.velocity] if self.velocity is not None else []))
 
     @property
     def settings(self) -> Mapping[str, object]:
-        """Files by their names: where they lie decides nothing."""
+        """The options that affect the results. Files stand by their names, without their directories."""
         velocity = Path(self.velocity).name if self.velocity else None
         return {**asdict(self), "weights": self.path.name, "velocity": velocity}
 
     def for_trial(self) -> Network:
-        """A small box may not hold as many pieces."""
+        """This engine without tiles: a small box may not divide into as many pieces."""
         return replace(self, tiles=None)
 
     def evolve(
@@ -121,7 +130,22 @@ class Network(Engine):
 
 
 def shipped_weights(name: str = "vnet") -> Path:
-    """The file of a network that ships with zeldo, its model card inside and beside it."""
+    """The file of a network that ships with zeldo. Its model card is inside, and beside it as JSON.
+
+    Parameters
+    ----------
+    name : str
+        The engine that the network is for.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        Where the installed version has no such file.
+    """
     path = Path(str(files("zeldo.weights") / f"{name}.safetensors"))
     if not path.is_file():
         raise InputError(

@@ -1,7 +1,7 @@
-"""What runs of the engines on the CPU will cost: memory from the sizes of arrays, time from measured costs.
+"""Expected costs of the engines on the CPU: memory from the sizes of arrays, time from measured costs.
 
-Costs are nanoseconds of wall time on two idle cores (AMD EPYC, Zen 5), of one particle or mesh point and one force, in boxes
-of 64^3 and 128^3 particles at a spacing of 2 Mpc/h. Clustering, other processors and other work change them.
+Costs are nanoseconds of wall time on two idle cores (AMD EPYC, Zen 5) for one particle or mesh point and one force. They
+were measured in boxes of 64^3 and 128^3 particles at a spacing of 2 Mpc/h. Clustering and the processor change them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,21 @@ USUAL_RMS = 10.0  # Mpc/h: how far the rms particle has moved today, in linear t
 
 
 def lattice(n: int, orders: int, outputs: int) -> Plan:
-    """Of LPT: its orders, psi and velocity, and room for a product of the second."""
+    """The cost of LPT: its orders, the displacement and velocity of a snapshot, and work space for the second order.
+
+    Parameters
+    ----------
+    n : int
+        Particles per side.
+    orders : int
+        1 for Zel'dovich, 2 for 2LPT.
+    outputs : int
+        Number of snapshots.
+
+    Returns
+    -------
+    Plan
+    """
     cost = (FIRST_ORDER, SECOND_ORDER)[orders - 1]
     return Plan(
         memory=(orders + 2 + (orders > 1)) * FIELD * n**3 / GB,
@@ -37,7 +51,27 @@ def lattice(n: int, orders: int, outputs: int) -> Plan:
 
 
 def mesh(n: int, factor: int, timetable: Timetable[Row], *, moving: bool, spectral: bool, cpu: bool) -> Plan:
-    """Of leapfrog on a mesh."""
+    """The cost of leapfrog steps on a mesh.
+
+    Parameters
+    ----------
+    n : int
+        Particles per side.
+    factor : int
+        Mesh points per particle and dimension.
+    timetable : Timetable
+        The steps and outputs.
+    moving : bool
+        Whether velocities are relative to 2LPT (COLA).
+    spectral : bool
+        Whether the gradient is the exact one, in Fourier space.
+    cpu : bool
+        Whether the run is on the CPU; elsewhere no time was measured.
+
+    Returns
+    -------
+    Plan
+    """
     particle, point, room = SPECTRAL if spectral else DIFFERENCE
     asides = sum(output.aside is not None for output in timetable.outputs)
     forces = len(timetable.rows) + asides - moving  # COLA takes none at its start
@@ -49,7 +83,25 @@ def mesh(n: int, factor: int, timetable: Timetable[Row], *, moving: bool, spectr
 
 
 def pairs(n: int, factor: float, pair_steps: float, mesh_steps: int, work: float) -> Plan:
-    """Of P3M: psi, momentum and two forces, psi and velocity of an output. work: of a mesh force in pair steps."""
+    """The cost of P3M: displacement, momentum, two forces, and a snapshot.
+
+    Parameters
+    ----------
+    n : int
+        Particles per side.
+    factor : float
+        Mesh points per particle and dimension.
+    pair_steps : float
+        Number of pair steps.
+    mesh_steps : int
+        Number of mesh steps.
+    work : float
+        Time of a mesh force in units of a pair step.
+
+    Returns
+    -------
+    Plan
+    """
     memory = (6 * FIELD + CELLS + PAIR_MESH * factor**3) * n**3 / GB
     seconds = 1e-9 * n**3 * PAIRS * (pair_steps + work * mesh_steps)
     return Plan(memory, seconds, round(pair_steps))

@@ -1,4 +1,4 @@
-"""A particle mesh with steps that know how structure grows."""
+"""A particle mesh whose time steps follow the growth of structure."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ from zeldo.mesh.gravity import gravity
 @register
 @dataclass(frozen=True)
 class ParticleMesh(Stepping):
-    """Feng et al. 2016 (arXiv:1603.00476) and Rampf, List & Hahn 2024 (arXiv:2409.19049).
+    """Particle mesh with growth-aware steps (Feng et al. 2016, arXiv:1603.00476; Rampf et al. 2024, arXiv:2409.19049).
 
     Parameters
     ----------
-    steps
-        Forces from the start to the last redshift, uniform in the scale factor.
-    mesh_factor
+    steps : int
+        Number of forces from the start to the last redshift, at times uniform in the scale factor.
+    mesh_factor : int
         Mesh points per particle and dimension, 1 to 4.
-    stepper
-        "bullfrog" (growth exact to second order) or "fastpm" (to first).
-    start_redshift
-        Where 2LPT ends and the steps begin.
-    device
-        "cpu" (Numba), or a device of torch such as "cuda"; "torch" is torch on the CPU.
+    stepper : str
+        "bullfrog", in which second-order growth is exact, or "fastpm", in which first-order growth is.
+    start_redshift : float
+        Redshift where 2LPT ends and the steps begin.
+    device : str
+        "cpu" for the Numba kernels, a torch device such as "cuda", or "torch" for torch on the CPU.
+    checkpoint, checkpoint_minutes
+        See `zeldo.engines.stepping.Stepping`.
     """
 
     name: ClassVar[str] = "pm"

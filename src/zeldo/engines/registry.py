@@ -1,4 +1,4 @@
-"""Engines by name: zeldo's, those of installed packages, and those that a user registers, all alike.
+"""Engines by name: those of zeldo, of installed packages, and those that a user registers.
 
 A package offers its engines by an entry point of the group `zeldo.engines`, "name = package.module:Class".
 """
@@ -41,12 +41,22 @@ E = TypeVar("E", bound=type[Engine])
 
 
 def register(cls: E) -> E:
-    """Make an engine class known by its `name`; a decorator.
+    """Make an engine class known by its `name`. Use it as a decorator.
+
+    Parameters
+    ----------
+    cls : type
+        A subclass of `Engine`.
+
+    Returns
+    -------
+    type
+        The same class.
 
     Raises
     ------
     InputError
-        Where the class is no engine, lacks something, or has the name of another.
+        Where the class is no engine, lacks something that engines need, or has the name of another engine.
     """
     _check_class(cls)
     for source in _sources().get(cls.name, []):
@@ -68,12 +78,22 @@ def names() -> list[str]:
 
 
 def engine_class(name: str) -> type[Engine]:
-    """The class of an engine by its name, or by a file of a network's weights.
+    """Find the class of an engine.
+
+    Parameters
+    ----------
+    name : str
+        The engine's name, or the path of a file of a network's weights.
+
+    Returns
+    -------
+    type
+        A subclass of `Engine`.
 
     Raises
     ------
     InputError
-        Where there is none of that name, or its package cannot be loaded.
+        For an unknown name, and for a package that cannot be loaded.
     """
     if name.lower().endswith(WEIGHTS):
         return _class_for(name)
@@ -91,7 +111,7 @@ def engine_class(name: str) -> type[Engine]:
 
 
 def _class_for(path: str) -> type[Engine]:
-    """The class of engine that a file of weights is for; that of public checkpoints where it does not tell."""
+    """The engine class for a file of weights: the one its card names, or the V-Net's for files without a card."""
     name = "vnet"
     if path.lower().endswith(".safetensors"):
         from zeldo.networks.weights import read_card
@@ -102,7 +122,24 @@ def _class_for(path: str) -> type[Engine]:
 
 
 def engine(name: str, **options: Any) -> Engine:
-    """An engine by name with its options; an option that is None keeps the engine's default."""
+    """Make an engine by its name, with its options.
+
+    Parameters
+    ----------
+    name : str
+        A name such as "cola", or the path of a file of a network's weights.
+    **options
+        Options of the engine: the parameters of its class. One that is None keeps the engine's default.
+
+    Returns
+    -------
+    Engine
+
+    Raises
+    ------
+    InputError
+        For an unknown name or option, and for a value that is not allowed.
+    """
     cls = engine_class(name)
     if name.lower().endswith(WEIGHTS):
         if options.get("weights") is not None:
@@ -121,12 +158,12 @@ def engine(name: str, **options: Any) -> Engine:
 
 
 def plain(value: Any) -> Any:
-    """The number of Python's for one of NumPy's; anything else as it is."""
+    """A NumPy scalar as a number of Python; any other value unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _sources() -> dict[str, list[EntryPoint]]:
-    """Where engines come from, zeldo's first; nothing is loaded."""
+    """The entry points of every engine by name, those of zeldo first. No engine is loaded."""
     offers: dict[str, list[EntryPoint]] = {source.name: [source] for source in BUILT_IN}
     for source in _installed(tuple(sys.path)):
         offering = offers.setdefault(source.name, [])
@@ -142,7 +179,7 @@ def _installed(path: tuple[str, ...]) -> list[EntryPoint]:
 
 
 def _load(source: EntryPoint) -> type[Engine]:
-    """The class of an entry point; one line where its package is broken."""
+    """The class of an entry point; `InputError` in one line where its package is broken."""
     cls: type[Engine]
     try:
         cls = source.load()
@@ -163,7 +200,7 @@ def _load(source: EntryPoint) -> type[Engine]:
 
 
 def _check_class(cls: Any) -> None:
-    """`InputError` unless it is a class of an engine with all that it needs."""
+    """`InputError` unless this is an engine class with everything that an engine needs."""
     if not (isinstance(cls, type) and issubclass(cls, Engine)):
         raise InputError(f"{cls!r} is not an engine: give a class that inherits from zeldo.Engine")
     name = getattr(cls, "name", None)

@@ -1,4 +1,4 @@
-"""What moves, as a value, and what the driver needs of the physics that moves it."""
+"""The state of the particles between steps, and the interface of the physics that advances it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ class State:
 
     Parameters
     ----------
-    a
+    a : float
         Scale factor.
-    psi
-        Displacement from the lattice, (3, n, n, n), Mpc/h.
-    v
-        Velocity after the last kick, in the unit of the engine's steps: not yet that at `a` where half a kick is owed.
-    force
-        What the particles feel at psi, taken when they arrived; None where nothing acts.
+    psi : array, (3, n, n, n)
+        Displacement from the lattice, Mpc/h.
+    v : array, (3, n, n, n)
+        Velocity after the last kick, in the unit of the engine's steps. Where the closing half kick of a step is still to
+        come, it is not yet the velocity at `a`.
+    force : optional
+        The force at the positions psi; None where none was computed.
     """
 
     a: float
@@ -38,39 +39,39 @@ class State:
 
 
 class Dynamics(ABC, Generic[R]):
-    """Physics in steps: each takes a state and a row of coefficients to the next state, and changes neither."""
+    """The physics of a step: from a state and a row of coefficients to the next state, without changing either."""
 
     @abstractmethod
     def start(self, row: R) -> State:
-        """The particles at the beginning, told by the first row."""
+        """The particles at the beginning of a run, from the coefficients of the first row."""
 
     @abstractmethod
     def arrive(self, row: R, psi: np.ndarray, v: np.ndarray) -> State:
-        """The state at the end of a row from its fields in main memory: how a killed run goes on."""
+        """The state at the end of a row, from its fields in main memory: this is how a killed run resumes."""
 
     @abstractmethod
     def step(self, state: State, row: R, *, donate: bool = False, report: Report | None = None) -> State:
         """The state at the end of a row.
 
-        With `donate` nobody needs the old state any more: its arrays may hold the new one.
+        With `donate` the old state is no longer needed, and its arrays may be overwritten.
         """
 
     @abstractmethod
     def velocity(self, state: State, row: R) -> Array:
-        """Peculiar velocity of a state at the end of its row, km/s: a new field."""
+        """Peculiar velocity of a state at the end of its row, km/s, as a new array."""
 
     @abstractmethod
     def density(self, state: State) -> Array:
-        """The density in units of its mean, on the mesh that the force is taken on: a new field."""
+        """The density in units of its mean, on the mesh of the force, as a new array."""
 
     @abstractmethod
     def potential(self, state: State) -> Array:
-        """phi with F = -grad phi on that mesh, (Mpc/h)^2: a new field."""
+        """phi with F = -grad phi on the same mesh, (Mpc/h)^2, as a new array."""
 
     def force(self, state: State) -> Array | None:
         """F at the particles, Mpc/h."""
         return state.force
 
     def host(self, field: Array) -> np.ndarray:
-        """A field in main memory; itself where it is there already."""
+        """A field in main memory; the same array where it is there already."""
         return np.asarray(field)

@@ -1,8 +1,8 @@
-"""Leapfrog steps of the mesh engines: kick half, drift, kick half, with time told by the linear growth factor D.
+"""Coefficients of leapfrog steps (half kick, drift, half kick) with the linear growth factor D as the time variable.
 
-psi is the displacement and v = d psi / d D, so that v = psi_lin = F / D is Zel'dovich's motion. A kick reads
-v <- alpha v + beta F, with the force F = -grad lap^-1 delta at one end of the step; the velocity between two kicks
-belongs to the step's inside. Steppers differ in alpha, beta and the drift alone.
+psi is the displacement and v = d psi / d D, so that v = psi_lin = F / D in the Zel'dovich approximation. A kick is
+v <- alpha v + beta F, with the force F = -grad lap^-1 delta at one end of the step; the velocity between the two kicks
+is the one inside the step. Steppers differ in alpha, beta and the drift alone.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Stepper(Protocol):
     def __init__(self, cosmology: Cosmology) -> None: ...
 
     def open(self, a0: float, a1: float) -> Kick:
-        """The kick at a0 that makes the velocity at a0 the one inside the step."""
+        """The opening kick: from the velocity at a0 to the velocity inside the step."""
 
     def drift(self, a0: float, a1: float) -> float:
-        """psi(a1) - psi(a0) over the velocity inside the step."""
+        """The change of psi over the step, divided by the velocity inside the step."""
 
     def close(self, a0: float, a1: float) -> Kick:
-        """The kick at a1 that makes the velocity inside the step the one at a1."""
+        """The closing kick: from the velocity inside the step to the velocity at a1."""
 
 
 class FastPM:
@@ -124,7 +124,7 @@ STEPPERS: dict[str, Callable[[Cosmology], Stepper]] = {"bullfrog": BullFrog, "fa
 
 
 def merged(first: Kick, second: Kick) -> Kick:
-    """The one kick that does the same as two by the same force."""
+    """The single kick that equals two kicks by the same force."""
     return second[0] * first[0], second[0] * first[1] + second[1]
 
 
@@ -139,7 +139,7 @@ def second_slope(growth: Growth, a: float) -> float:
 
 
 def _integral(function: Callable[[np.ndarray], np.ndarray], a0: float, a1: float) -> float:
-    """Gauss-Legendre with 24 points: exact to rounding for the smooth rates here."""
+    """Gauss-Legendre quadrature with 24 points, which is exact to rounding for the smooth rates here."""
     x, w = _gauss_legendre()
     half = 0.5 * (a1 - a0)
     return float(half * np.sum(w * function(a0 + half * (x + 1))))

@@ -1,4 +1,4 @@
-"""Engines that step: the physics and its timetable are theirs, the loop, observers and checkpoints are here."""
+"""The base class of engines with time steps: it runs the loop, calls observers, and writes checkpoints."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from zeldo.store.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Stepping(Engine):
-    """An engine that steps.
+    """An engine with time steps.
 
-    A subclass writes `dynamics` and `timetable`, and calls `super().__post_init__()` where it checks its own options.
+    A subclass implements `dynamics` and `timetable`. Where it checks its own options, it calls `super().__post_init__()`.
 
     Parameters
     ----------
-    checkpoint
-        A .npz file from which a killed run goes on to the same bits; it is removed when the run is done.
-    checkpoint_minutes
-        How often it is written.
+    checkpoint : path, optional
+        A .npz file from which a killed run resumes with identical results. It is removed at the end of the run.
+    checkpoint_minutes : float
+        The interval at which it is written.
     """
 
     resumable: ClassVar[bool] = True
@@ -64,8 +64,8 @@ class Stepping(Engine):
     ) -> Iterator[Snapshot]:
         """Snapshots at the redshifts, from high to low; see `Engine.run`.
 
-        `observers` are called with a `View` after every step and at every output. A run that goes on from a checkpoint
-        shows them what comes after it.
+        Observers are called with a `View` after every step and at every output. In a run that resumes from a
+        checkpoint, they see only what comes after it.
         """
         wanted = self.check(redshifts)
         store = None

@@ -1,7 +1,7 @@
 """The coefficients of all steps of a mesh engine, computed once from cosmology, times and stepper.
 
-Fields of a row are weights of v, F and 2LPT's two orders psi1 and psi2, in this order. A motion that is not written
-relative to 2LPT has no use for the last two.
+Each coefficient of a row is a tuple of weights, of v, F and the two orders of 2LPT, psi1 and psi2, in this order. The
+last two are zero where motion is not relative to 2LPT.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ class Row(NamedTuple):
 
     Parameters
     ----------
+    a0, a1
+        Scale factors at the two ends.
     kick
-        Weights of (v, F, psi1, psi2): v inside the step, by the force at a0.
+        Weights of (v, F, psi1, psi2) in the velocity inside the step, with the force at a0.
     drift
-        Weights of (v, psi1, psi2): what psi gains.
+        Weights of (v, psi1, psi2) in the change of psi.
     offset
-        Of the mesh for the force at a1, in its cells; NaN where none is taken.
+        Shift of the mesh for the force at a1, in cells; NaN where no force is computed.
     close
-        Weights of (v, F, psi1, psi2): the peculiar velocity at a1 in km/s, by the force there.
+        Weights of (v, F, psi1, psi2) in the peculiar velocity at a1, km/s, with the force at a1.
     """
 
     a0: Any
@@ -56,7 +58,7 @@ class Table(Sequence[Row]):
         return cls(Row(*(np.array(column) for column in zip(*rows, strict=True))))
 
     def map(self, function: Callable[[np.ndarray], Any]) -> Table:
-        """The table with each column replaced, such as by a tensor that gradients are wanted of."""
+        """The table with a function applied to each column, such as one that makes a tensor with gradients."""
         return Table(Row(*map(function, self.columns)))
 
     def __len__(self) -> int:
@@ -72,7 +74,16 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Output(Generic[R]):
-    """A snapshot that is asked for. step: the row after which it is made. aside: one more, off the main path."""
+    """A snapshot that is asked for.
+
+    Parameters
+    ----------
+    redshift : float
+    step : int
+        The row after which it is made.
+    aside : optional
+        A further row, off the main path, for an output between two steps.
+    """
 
     redshift: float
     step: int
@@ -81,9 +92,18 @@ class Output(Generic[R]):
 
 @dataclass(frozen=True)
 class Timetable(Generic[R]):
-    """All that a run will do: the rows of its steps, its outputs from early to late, and the work of each step.
+    """The plan of a run: its steps, its outputs and the work of each step.
 
-    work: in any unit, of each row. aside: of an output off the main path, in the same.
+    Parameters
+    ----------
+    rows : sequence
+        The coefficients of the steps.
+    outputs : sequence of Output
+        From early to late.
+    work : sequence of float
+        The work of each row, in any unit.
+    aside : float
+        The work of an output off the main path, in the same unit.
     """
 
     rows: Sequence[R]
@@ -103,22 +123,27 @@ def timetable(
 ) -> Timetable[Row]:
     """Steps uniform in the scale factor, from the start to the lowest redshift.
 
-    An output between two steps is a step of its own off the main path, so that the others do not depend on it.
+    An output between two steps is a step off the main path, so that the other outputs do not depend on it.
 
     Parameters
     ----------
-    cosmology
-        Decides growth.
-    stepper
-        What a kick and a drift are.
-    steps
-        How many, at least one.
-    start_redshift
+    cosmology : Cosmology
+        Sets the growth factors.
+    stepper : Stepper
+        Gives the coefficients of kicks and drifts.
+    steps : int
+        Number of steps, at least one.
+    start_redshift : float
         Where 2LPT ends.
-    redshifts
+    redshifts : sequence of float
         Of the outputs, none above the start.
-    moving
-        Whether v is relative to 2LPT (COLA). No force is taken at the start then: it would be noise of the lattice.
+    moving : bool
+        Whether v is relative to 2LPT (COLA). Then no force is computed at the start, where it would be noise of the
+        lattice.
+
+    Returns
+    -------
+    Timetable
     """
     lpt = _Lpt(cosmology, moving)
     if min(redshifts) == start_redshift:
@@ -146,7 +171,7 @@ def timetable(
 
 @dataclass(frozen=True)
 class _Lpt:
-    """The part of 2LPT in a row."""
+    """The 2LPT terms of a row."""
 
     cosmology: Cosmology
     moving: bool
@@ -172,7 +197,7 @@ class _Lpt:
         return Row(a0, a1, kick, (drift, d1 - d0, e1 - e0), offset, close)
 
     def close(self, a: float, kick: Kick) -> tuple[float, float, float, float]:
-        """Peculiar velocity a dx/dt, with dx/dt = v dD/dt, after a kick at a."""
+        """Weights of the peculiar velocity a dx/dt, with dx/dt = v dD/dt, after a kick at a."""
         d, e, slope = self.factors(a)
         unit = 100 * a * float(expansion(self.cosmology, a) * growth(self.cosmology).f1(a)) * d
         alpha, beta = kick

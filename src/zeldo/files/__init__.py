@@ -1,4 +1,4 @@
-"""Particles in files: reading and writing them, one file a format, and writing that is whole or not there."""
+"""Reading and writing particles in files, one module per format. A file is written whole, or not at all."""
 
 from __future__ import annotations
 
@@ -22,19 +22,23 @@ __all__ = ["Snapshot", "check_writable", "create_particles", "open_particles", "
 
 
 def read(path: str | os.PathLike, cosmology: Cosmology | None = None) -> Snapshot:
-    """Read a snapshot of a lattice in any format that zeldo knows, recognised by its content.
+    """Read a snapshot of a lattice, in any format that zeldo knows. The format is recognised by the content.
 
     Parameters
     ----------
-    path:
-        A file, a directory, or what else a format takes.
-    cosmology:
-        Of the run, needed only for a file of another code that does not say its own in full.
+    path : path
+        A file, a directory, or the beginning of the names of a set of files.
+    cosmology : Cosmology, optional
+        The cosmology of the run, needed only for files of other codes that do not give all its parameters.
+
+    Returns
+    -------
+    Snapshot
 
     Raises
     ------
     InputError
-        For a missing file, one of an unknown format, or particles that are no whole lattice.
+        For a missing file, an unknown format, or particles that are not a full lattice.
     DamagedFileError
         For a file that is truncated or contradicts itself.
     """
@@ -46,9 +50,25 @@ def read(path: str | os.PathLike, cosmology: Cosmology | None = None) -> Snapsho
 
 @contextmanager
 def open_particles(path: str | os.PathLike, cosmology: Cosmology | None = None) -> Iterator[Particles]:
-    """Particles of any number and order, read from their file slice by slice while the context lasts.
+    """Open particles of any number and order, to read them from their file slice by slice. Use it in a `with` statement.
 
-    Parameters and errors as of `read`; they need be no lattice.
+    Parameters
+    ----------
+    path : path
+        A file, a directory, or the beginning of the names of a set of files.
+    cosmology : Cosmology, optional
+        The cosmology of the run, for files that do not give all its parameters.
+
+    Yields
+    ------
+    Particles
+
+    Raises
+    ------
+    InputError
+        For a missing file or an unknown format.
+    DamagedFileError
+        For a file that is truncated or contradicts itself.
 
     Examples
     --------
@@ -65,21 +85,26 @@ def open_particles(path: str | os.PathLike, cosmology: Cosmology | None = None) 
 def write(
     snapshot: Snapshot | Particles, path: str | os.PathLike, format: str | None = None, **options: Any
 ) -> Path:
-    """Write a snapshot, or particles, and return the path. A file under that name is replaced.
+    """Write a snapshot or particles. A file of the same name is replaced.
 
-    The file appears under its name when it is whole: a write that fails or is interrupted leaves nothing. Beside
-    the snapshot it takes the memory of one lattice plane.
+    The file appears under its name when it is complete: a write that fails or is interrupted leaves nothing. Beyond the
+    snapshot itself, it needs the memory of one lattice plane.
 
     Parameters
     ----------
-    snapshot:
+    snapshot : Snapshot or Particles
         What to write.
-    path:
-        Where. Its suffix chooses the format.
-    format:
+    path : path
+        The file's name. Its suffix chooses the format.
+    format : str, optional
         The name of a format, whatever the suffix is.
-    options:
-        Of the format.
+    **options
+        Options of the format.
+
+    Returns
+    -------
+    Path
+        The path of the file.
 
     Raises
     ------
@@ -110,16 +135,34 @@ def create_particles(
     format: str | None = None,
     **options: Any,
 ) -> Iterator[Sink]:
-    """A sink that takes particles slice by slice: `sink.write(field, start, values)` for each of `sink.fields`.
+    """Create a file of particles, to write it slice by slice. Use it in a `with` statement.
+
+    Call `sink.write(field, start, values)` for the slices of each of `sink.fields`. An error inside the context leaves no
+    file.
 
     Parameters
     ----------
-    header:
+    path : path
+        The file's name. Its suffix chooses the format.
+    header : Header
         What the particles are.
-    fields:
-        The type of the numbers of each field on offer, by its name.
+    fields : mapping of str to dtype
+        The fields that can be written, with the types of their numbers.
+    format : str, optional
+        The name of a format, whatever the suffix is.
+    **options
+        Options of the format.
 
-    Other parameters and errors as of `write`. An error inside the context leaves no file.
+    Yields
+    ------
+    Sink
+
+    Raises
+    ------
+    InputError
+        As `write` does.
+    ZeldoError
+        For a full disk.
     """
     from zeldo.files.formats import check_options, format_to_write
 
@@ -131,7 +174,7 @@ def create_particles(
 
 
 def check_finite(snapshot: Snapshot) -> None:
-    """`InputError` where displacements or velocities are not finite: no reader would take the file."""
+    """`InputError` where displacements or velocities are not finite, since no reader would accept the file."""
     import numpy as np
 
     for name in ("psi", "vel"):
@@ -144,7 +187,7 @@ def check_finite(snapshot: Snapshot) -> None:
 
 
 def check_writable(path: str | os.PathLike, format: str | None = None) -> Path:
-    """The path where `write` could write there, else `InputError`: ask before the work, not after."""
+    """The path, if `write` could write there; otherwise `InputError`. Call it before the work, not after."""
     from zeldo.files.formats import format_to_write
 
     return format_to_write(path, format).check_writable(Path(path))

@@ -1,4 +1,4 @@
-"""Reading npz archives of arrays without trust: no pickle, every fault one line."""
+"""Reading npz archives from untrusted sources: nothing is unpickled, and every fault is reported in one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zeldo.particles.snapshot import DRAWN, MADE
 
 
 def existing_file(path: str | os.PathLike) -> Path:
-    """The path where a file stands there, else `InputError`."""
+    """The path, if it is a file; otherwise `InputError`."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a directory: give the path of a file")
@@ -29,7 +29,7 @@ def existing_file(path: str | os.PathLike) -> Path:
 
 
 def names_in(path: Path) -> list[str]:
-    """The names of the arrays in an npz file. `DamagedFileError` where it is none."""
+    """The names of the arrays in an npz file. `DamagedFileError` where it is not an npz file."""
     try:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
@@ -62,7 +62,7 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
 
 
 def unreadable(path: Path, error: Exception) -> DamagedFileError:
-    """What to raise for an npz file that cannot be read."""
+    """The error to raise for an npz file that cannot be read."""
     reason = " ".join(str(error).split()) or type(error).__name__
     return DamagedFileError(
         f"{path} is not a readable npz file ({reason}): it is damaged or incomplete, {AGAIN}"
@@ -70,7 +70,7 @@ def unreadable(path: Path, error: Exception) -> DamagedFileError:
 
 
 def number(values: Mapping[str, Any], name: str, where: str | Path) -> float:
-    """One finite number by its name, else `DamagedFileError`."""
+    """A finite number by its name; otherwise `DamagedFileError`."""
     try:
         value = float(np.asarray(values[name]).reshape(()))
     except (KeyError, TypeError, ValueError) as error:
@@ -81,7 +81,7 @@ def number(values: Mapping[str, Any], name: str, where: str | Path) -> float:
 
 
 def redshift_of(values: Mapping[str, Any], name: str, where: str | Path) -> float:
-    """One redshift above -1 by its name, else `DamagedFileError`."""
+    """A redshift above -1 by its name; otherwise `DamagedFileError`."""
     redshift = number(values, name, where)
     if redshift <= -1:
         raise DamagedFileError(f"{where}: redshift = {redshift:g} is not above -1; {AGAIN}")
@@ -89,7 +89,7 @@ def redshift_of(values: Mapping[str, Any], name: str, where: str | Path) -> floa
 
 
 def positive(values: Mapping[str, Any], name: str, where: str | Path) -> float:
-    """One positive number by its name, else `DamagedFileError`."""
+    """A positive number by its name; otherwise `DamagedFileError`."""
     value = number(values, name, where)
     if value <= 0:
         raise DamagedFileError(f"{where}: {name} = {value:g} is not positive; {AGAIN}")
@@ -97,7 +97,7 @@ def positive(values: Mapping[str, Any], name: str, where: str | Path) -> float:
 
 
 def integer(values: Mapping[str, Any], name: str, where: str | Path) -> int:
-    """One whole number by its name, else `DamagedFileError`."""
+    """A whole number by its name; otherwise `DamagedFileError`."""
     value = number(values, name, where)
     if value != int(value):
         raise DamagedFileError(f"{where}: {name} = {value:g} is not a whole number; {AGAIN}")
@@ -105,7 +105,7 @@ def integer(values: Mapping[str, Any], name: str, where: str | Path) -> int:
 
 
 def read_drawing(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
-    """How the linear field was drawn, as far as the file says it: fixed, flip, power, phases."""
+    """How the linear field was drawn, as far as the file says: fixed, flip, power, phases."""
     flags: dict[str, Any] = {
         name: bool(integer(values, name, where)) for name in ("fixed", "flip") if name in values
     }
@@ -113,13 +113,13 @@ def read_drawing(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]
 
 
 def read_provenance(values: Mapping[str, Any], where: str | Path) -> dict[str, Any]:
-    """The engine's revision and the hash of its weights, as far as the file says them."""
+    """The engine's revision and the hash of its weights, as far as the file says."""
     revision = {"revision": integer(values, "revision", where)} if "revision" in values else {}
     return revision | ({"weights": str(values["weights"])} if "weights" in values else {})
 
 
 def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
-    """The cosmology under its own names, w0 and wa if there. `DamagedFileError` for one not allowed."""
+    """The cosmology, from parameters under its own names; w0 and wa may be absent. `DamagedFileError` for a bad one."""
     required = Cosmology.required()
     names = [name for name in Cosmology.names() if name in required or name in values]
     parameters = {name: number(values, name, where) for name in names}
@@ -130,7 +130,7 @@ def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
 
 
 def origin_attributes(header: Header) -> dict[str, Any]:
-    """What made particles, as files say it: engine, version, settings as JSON; seed, revision and so on where known."""
+    """Where particles come from, for a file: engine, version, settings as JSON, and seed, revision and so on if known."""
     attributes: dict[str, Any] = {"engine": header.engine, "version": header.version}
     attributes["settings"] = json.dumps(dict(header.settings), default=str)
     known = {name: getattr(header, name) for name in ("seed", *DRAWN, *MADE)}
@@ -138,7 +138,7 @@ def origin_attributes(header: Header) -> dict[str, Any]:
 
 
 def read_origin(values: Mapping[str, Any], where: str | Path, engine: str = "unknown") -> dict[str, Any]:
-    """What `origin_attributes` wrote, by the names of `Header`. engine: of files that do not say it."""
+    """The inverse of `origin_attributes`, by the names of `Header`. `engine` is for files that do not name theirs."""
     try:
         settings = dict(json.loads(str(values.get("settings", "{}"))))
     except (TypeError, ValueError) as error:
@@ -154,7 +154,7 @@ def read_origin(values: Mapping[str, Any], where: str | Path, engine: str = "unk
 
 
 def required_cosmology(header: Header) -> Cosmology:
-    """The cosmology of particles that are to be written. `InputError` where it is not known in full."""
+    """The cosmology of particles to be written. `InputError` where not all of its parameters are known."""
     if header.cosmology is None:
         raise InputError("the particles have no cosmology: give it in their header, `Header(cosmology=...)`")
     return header.cosmology

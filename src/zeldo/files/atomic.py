@@ -1,4 +1,4 @@
-"""Files that are either whole under their name or not there at all."""
+"""Writing files so that they are complete under their name, or not there at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def check_writable(path: str | os.PathLike) -> Path:
-    """The path where a file can be written there, else `InputError`. Call it before the work, not after."""
+    """The path, if a file can be written there; otherwise `InputError`. Call it before the work, not after."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a directory: give the name of a file")
@@ -38,11 +38,26 @@ def check_writable(path: str | os.PathLike) -> Path:
 
 @contextmanager
 def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
-    """A temporary name beside `path`, put in its place if the block ends well and removed if it does not.
+    """A temporary file name beside `path`. It replaces `path` if the block succeeds, and is removed if the block fails.
 
-    size: bytes that the block will write, if known: too little space is then found before the work. Raises
-    `InputError` where the directory is missing or not writable, and `ZeldoError`, one line, where the disk
-    fills up or the write fails otherwise; a KeyboardInterrupt passes through.
+    Parameters
+    ----------
+    path : path
+        The final name.
+    size : int
+        Bytes that the block will write, if known. Too little space is then reported before the work.
+
+    Yields
+    ------
+    Path
+        The temporary name.
+
+    Raises
+    ------
+    InputError
+        Where the directory is missing or not writable.
+    ZeldoError
+        Where the disk is full or the write fails in another way. A KeyboardInterrupt passes through.
     """
     path = check_writable(path).resolve()  # a link stays a link to what is written
     free = free_space(path.parent)
@@ -70,7 +85,7 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> Path:
-    """Write `text` as UTF-8 under `path` and return the path. Raises as `writing` does."""
+    """Write `text` as UTF-8 to `path` and return the path. It raises the errors of `writing`."""
     content = text.encode("utf-8")
     with writing(path, len(content)) as temporary:
         temporary.write_bytes(content)
@@ -79,10 +94,10 @@ def write_text(path: str | os.PathLike, text: str) -> Path:
 
 @contextmanager
 def writing_directory(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary directory beside `path`, put in its place if the block ends well and removed if it does not.
+    """A temporary directory beside `path`. It replaces `path` if the block succeeds, and is removed if the block fails.
 
-    For formats whose snapshots are directories. A directory that stands under the name is replaced. Raises as
-    `writing` does.
+    It is for formats whose snapshots are directories. An existing directory of that name is replaced. It raises the errors
+    of `writing`.
     """
     path = Path(path).resolve()
     if path.exists() and not path.is_dir():
@@ -107,7 +122,7 @@ def writing_directory(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def make_directory(path: str | os.PathLike) -> Path:
-    """The directory, made where absent. `InputError` where it cannot be, or where a file has its name."""
+    """The directory, created where absent. `InputError` where that fails, or where a file has its name."""
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file, not a directory: give another name")
@@ -120,9 +135,9 @@ def make_directory(path: str | os.PathLike) -> Path:
 
 @contextmanager
 def directory(path: str | os.PathLike) -> Iterator[Path]:
-    """A directory, made where absent, and gone again after a block that leaves nothing in it.
+    """A directory, created where absent, and removed after a block that leaves it empty.
 
-    Raises `InputError` as `make_directory` does.
+    It raises `InputError` as `make_directory` does.
     """
     path = Path(path)
     created = [folder for folder in (path, *path.parents) if not folder.exists()]
@@ -136,7 +151,7 @@ def directory(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def free_space(directory: Path) -> int:
-    """Bytes left for this user."""
+    """Bytes that this user can still write."""
     return shutil.disk_usage(directory).free
 
 

@@ -1,6 +1,6 @@
-"""File formats of particles: what one is, and which there are.
+"""File formats of particles: the interface of a format, and the registry of formats.
 
-A format is one class in one file of this package, or anywhere else:
+A format is one class, in a module of this package or anywhere else:
 
     @register_format
     class Table(Format):
@@ -10,7 +10,7 @@ A format is one class in one file of this package, or anywhere else:
         def open(self, path, cosmology=None): ...
         def create(self, path, header, fields): ...
 
-`zeldo.read` and `zeldo.write` then know it, and so does every command.
+`zeldo.read`, `zeldo.write` and every command then know it.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ DAMAGED = (
 
 
 class Sink(ABC):
-    """Where particles are written to, slice by slice. A format subclasses it and defines `put`.
+    """Takes particles slice by slice and writes them to a file. A format subclasses it and defines `put`.
 
-    Fields come one after another in the order of `fields`, and the rows of a field from the first to the last, in
-    slices of any length.
+    Fields are written one after another in the order of `fields`. The rows of a field are written from the first to the
+    last, in slices of any length.
 
     Parameters
     ----------
-    header:
+    header : Header
         What the particles are.
-    fields:
-        The type of the numbers of each field that the sink takes. It may be fewer than were offered.
+    fields : mapping of str to dtype
+        The fields that the sink takes, with the types of their numbers. They may be fewer than those on offer.
     """
 
     def __init__(self, header: Header, fields: Mapping[str, np.dtype]) -> None:
@@ -66,12 +66,21 @@ class Sink(ABC):
         """Store rows from `start` on: Mpc/h, peculiar km/s, ids, or 10^10 Msun/h. `write` has checked them."""
 
     def write(self, field: str, start: int, values: np.ndarray) -> None:
-        """Write rows of a field from `start` on: the next ones.
+        """Write the next rows of a field.
+
+        Parameters
+        ----------
+        field : str
+            A name in `fields`.
+        start : int
+            Number of the first row.
+        values : ndarray, (rows, 3) or (rows,)
+            Comoving Mpc/h, peculiar km/s, ids, or 10^10 Msun/h.
 
         Raises
         ------
         InputError
-            For a field or rows out of turn, an array of another shape, and values that are not finite.
+            For a field or rows out of order, an array of another shape, and values that are not finite.
         """
         turn = next((name for name, rows in self._rows.items() if rows < self.header.count), None)
         if field != turn or start != self._rows[field]:
@@ -100,12 +109,12 @@ class Format(ABC):
 
     Attributes
     ----------
-    name:
-        As users give it.
-    suffixes:
-        Of the names of its files, with the dot; empty where `write` must be told the format.
-    narrows:
-        Names of formats whose `sniff` takes files of this format too: this one goes before them.
+    name : str
+        The name that users give.
+    suffixes : tuple of str
+        File name suffixes, with the dot; empty where `write` must be given the format's name.
+    narrows : tuple of str
+        Names of more general formats, whose `sniff` accepts files of this format too. This one takes precedence.
     """
 
     name: ClassVar[str]
@@ -114,24 +123,30 @@ class Format(ABC):
 
     @abstractmethod
     def sniff(self, path: Path) -> bool:
-        """Whether what stands under `path` is of this format, by its content.
+        """Whether the file at `path` is of this format, by its content.
 
-        The path may be a file, a directory, or what the files of a set begin with. A damaged or missing file is False.
+        The path may be a file, a directory, or the beginning of the names of a set of files. The answer is False for a damaged
+        or missing file.
         """
 
     @abstractmethod
     def open(self, path: Path, cosmology: Cosmology | None = None) -> AbstractContextManager[Source]:
-        """A source that reads the particles by slices while the context lasts.
+        """Open a source that reads the particles by slices, as a context manager.
 
         Parameters
         ----------
-        cosmology:
-            Of the run, for files that do not say it in full.
+        path : Path
+        cosmology : Cosmology, optional
+            The cosmology of the run, for files that do not give all its parameters.
+
+        Returns
+        -------
+        context manager of Source
 
         Raises
         ------
         InputError
-            For what is not there, or what zeldo does not read.
+            For a file that is missing, or that zeldo does not read.
         DamagedFileError
             For files that are truncated or contradict themselves.
         """
@@ -139,30 +154,37 @@ class Format(ABC):
     def create(
         self, path: Path, header: Header, fields: Mapping[str, np.dtype]
     ) -> AbstractContextManager[Sink]:
-        """A sink that the particles are written to by slices. Further keywords are options of a format.
+        """Create a sink to which the particles are written by slices, as a context manager.
 
-        The files stand under their names after the context has ended well, and not at all otherwise:
-        `zeldo.files.atomic.writing` and `writing_directory` do that.
+        The files must appear under their names when the context has ended without an error, and not at all otherwise:
+        `zeldo.files.atomic.writing` and `writing_directory` do that. Further keyword arguments are options of the format.
 
         Parameters
         ----------
-        fields:
-            The type of the numbers of each field on offer.
+        path : Path
+        header : Header
+            What the particles are.
+        fields : mapping of str to dtype
+            The fields on offer, with the types of their numbers.
+
+        Returns
+        -------
+        context manager of Sink
 
         Raises
         ------
         InputError
-            For a path where nothing can be written, and particles that the format cannot hold.
+            For a path where nothing can be written, and for particles that the format cannot hold.
         """
         raise InputError(f"{path}: zeldo reads {self.name} and does not write it; give another format")
 
     def check_writable(self, path: Path) -> Path:
-        """The path where `create` could write there, else `InputError`: to ask before the work."""
+        """The path, if `create` could write there; otherwise `InputError`. It is called before the work."""
         return atomic.check_writable(path)
 
 
 def check_options(kind: Format, options: Iterable[str]) -> None:
-    """`InputError` for what `create` of a format does not take."""
+    """`InputError` for an option that the format's `create` does not take."""
     known = list(inspect.signature(kind.create).parameters)[3:]
     for option in options:
         if option not in known:
@@ -174,7 +196,23 @@ _registered: dict[str, Format] = {}
 
 
 def register_format(kind: type[Format]) -> type[Format]:
-    """Make a format known, by its name: a class decorator. `InputError` where another class has that name."""
+    """Make a format known by its name. Use it as a class decorator.
+
+    Parameters
+    ----------
+    kind : type
+        A subclass of `Format`.
+
+    Returns
+    -------
+    type
+        The same class.
+
+    Raises
+    ------
+    InputError
+        Where another class has the same name.
+    """
     registered = _registered.get(kind.name)
     if registered is not None and type(registered).__qualname__ != kind.__qualname__:
         raise InputError(
@@ -203,7 +241,7 @@ def suffixes() -> list[str]:
 
 
 def format_named(name: str) -> Format:
-    """The format of a name, else `InputError`."""
+    """The format of that name; `InputError` for an unknown one."""
     known = formats()
     if name not in known:
         raise InputError(
@@ -213,7 +251,7 @@ def format_named(name: str) -> Format:
 
 
 def format_to_write(path: str | os.PathLike, name: str | None = None) -> Format:
-    """The format of a name, or of the path's suffix where there is none. `InputError` for unknown ones."""
+    """The format of that name or, without a name, of the path's suffix. `InputError` for an unknown one."""
     if name is not None:
         return format_named(name)
     suffix = Path(path).suffix.lower()
@@ -227,12 +265,20 @@ def format_to_write(path: str | os.PathLike, name: str | None = None) -> Format:
 
 
 def format_of(path: str | os.PathLike) -> Format:
-    """The format of what stands under a path, by its content; by its suffix where no format knows the content.
+    """Recognise the format of a file by its content, or by its suffix where no format knows the content.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Format
 
     Raises
     ------
     InputError
-        For a path where nothing is, and for files of no format that zeldo knows.
+        For a missing file, and for one of no format that zeldo knows.
     """
     path = Path(path)
     fitting = [kind for kind in formats().values() if kind.sniff(path)]

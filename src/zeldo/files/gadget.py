@@ -1,6 +1,6 @@
-"""What Gadget's HDF5 files say of their particles: counts, units and cosmology, in /Header and /Parameters.
+"""Headers of Gadget's HDF5 files: counts, units and cosmology, in /Header and /Parameters.
 
-What Gadget has no place for (the whole cosmology, seed, engine, settings) stands in /Zeldo.
+What Gadget has no entry for (the full cosmology, seed, engine, settings) is in the group /Zeldo.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ GADGET_NAMES = {
 
 
 def write_attributes(header: Header, file: h5py.File) -> None:
+    """Write the header of particles into the groups /Header, /Parameters and /Zeldo of a file."""
     cosmology, count = required_cosmology(header), header.count
     counts = np.array([0, count, 0, 0, 0, 0], dtype=np.uint64)
     densities = {
@@ -118,7 +119,7 @@ def gadget_cosmology(
     fallback: Cosmology | None,
     path: Path,
 ) -> Cosmology | None:
-    """The file's, in full, or what is given. `DamagedFileError` where the file contradicts it."""
+    """The full cosmology of the file, or else the fallback. `DamagedFileError` where the file contradicts it."""
     cosmology = cosmology_of(zeldo_attributes, path) if "omega_m" in zeldo_attributes else fallback
     if cosmology is None and len(gadget_values) == len(GADGET_NAMES):
         cosmology = cosmology_of(gadget_values, path)

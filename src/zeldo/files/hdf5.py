@@ -1,7 +1,8 @@
 """Snapshots as HDF5 in the layout of Gadget-4 (Springel et al. 2021, arXiv:2010.03567).
 
-Lengths Mpc/h, masses 10^10 Msun/h, velocities km/s divided by sqrt(a), as Gadget has them; the ids of a lattice
-count from 1 in its order. What Gadget has no place for (the whole cosmology, seed, engine, settings) stands in /Zeldo.
+Lengths are in Mpc/h, masses in 10^10 Msun/h, and velocities in km/s divided by sqrt(a), as in Gadget. The ids of a
+lattice count from 1 in lattice order. What Gadget has no entry for (the full cosmology, seed, engine, settings) is in
+the group /Zeldo.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Particles as npz: `pos` (N, 3) in Mpc/h and `vel` (N, 3) in km/s, in lattice order, and what they are.
+"""Particles as npz: `pos` (N, 3) in Mpc/h and `vel` (N, 3) in km/s, in lattice order, with a description of the run.
 
-Particles in another order, or of another number than n^3, have `count` in place of `n`, and `ids` where they are known.
+Particles in another order, or in a number that is not n^3, have `count` in place of `n`, and `ids` where known.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ VARIANCE = 1.2  # how far that of a field may be off its power: lattices have th
 
 @register_format
 class Reference(Format):
-    """Reference runs and initial conditions: known by sight, for they hold more, or less, than one snapshot."""
+    """Reference runs and initial conditions. They are recognised only to be refused: neither is a single snapshot."""
 
     name = "reference"
 
@@ -61,7 +61,22 @@ class Reference(Format):
 
 
 def reference_path(name: str = "small") -> Path:
-    """The path of a reference that ships with zeldo: "small" (64^3 particles in 125 Mpc/h at z = 0 and 1)."""
+    """The file of a reference run that ships with zeldo.
+
+    Parameters
+    ----------
+    name : str
+        "small": 64^3 particles in 125 Mpc/h at z = 0 and 1.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        For an unknown name.
+    """
     if name not in SHIPPED:
         raise InputError(
             f"reference {name!r} does not ship: choose {', '.join(SHIPPED)}{nearest(name, SHIPPED)}"
@@ -76,9 +91,26 @@ def is_reference(path: str | os.PathLike) -> bool:
 
 
 def read_reference(path: str | os.PathLike) -> tuple[InitialConditions, dict[float, Snapshot]]:
-    """The initial conditions and the snapshots, by redshift from high to low, of a reference file.
+    """Read a reference run: its initial conditions and its snapshots.
 
-    Raises `InputError` for a missing file, `DamagedFileError` for one that is truncated or inconsistent.
+    Parameters
+    ----------
+    path : path
+        A reference file (.npz).
+
+    Returns
+    -------
+    ics : InitialConditions
+        The linear field of the run.
+    snapshots : dict of float to Snapshot
+        The snapshots by redshift, from high to low.
+
+    Raises
+    ------
+    InputError
+        For a missing file.
+    DamagedFileError
+        For a file that is truncated or inconsistent.
     """
     path = existing_file(path)
     present = names_in(path)
@@ -109,7 +141,23 @@ def read_reference(path: str | os.PathLike) -> tuple[InitialConditions, dict[flo
 
 
 def read_initial_conditions(path: str | os.PathLike) -> InitialConditions:
-    """The linear field of a reference file or of `write_initial_conditions`. Errors as `read_reference`."""
+    """Read the linear field of a reference file, or of one that `write_initial_conditions` wrote.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    InitialConditions
+
+    Raises
+    ------
+    InputError
+        For a missing file.
+    DamagedFileError
+        For a file that is truncated or inconsistent.
+    """
     path = existing_file(path)
     present = names_in(path)
     steps = ["delta_step"] if "delta_step" in present else []
@@ -117,7 +165,26 @@ def read_initial_conditions(path: str | os.PathLike) -> InitialConditions:
 
 
 def write_initial_conditions(ics: InitialConditions, path: str | os.PathLike) -> Path:
-    """Write initial conditions as npz (delta_lin in float32, uncompressed) and return the path."""
+    """Write initial conditions as npz, with delta_lin in float32, uncompressed.
+
+    Parameters
+    ----------
+    ics : InitialConditions
+    path : path
+        A name that ends in .npz.
+
+    Returns
+    -------
+    Path
+        The path of the file.
+
+    Raises
+    ------
+    InputError
+        For another suffix, and for a directory that is missing or not writable.
+    ZeldoError
+        For a full disk.
+    """
     if Path(path).suffix != ".npz":
         raise InputError(f"{path}: initial conditions are written as .npz; give a name that ends so")
     values = {name: getattr(ics.cosmology, name) for name in Cosmology.names()}

@@ -1,7 +1,7 @@
-"""White noise on disk: .npy, .npz, and the files of GRAFIC (Bertschinger 2001), which MUSIC reads and writes too.
+"""Files of white noise: .npy, .npz, and the format of GRAFIC (Bertschinger 2001), which MUSIC reads and writes too.
 
-GRAFIC's are Fortran records: n1, n2, n3 and a seed as 4-byte integers, then for each plane along z a record of
-n1 n2 numbers, x fastest.
+GRAFIC's files are Fortran records: n1, n2, n3 and a seed as 4-byte integers, then for each plane along z a record of
+n1 n2 numbers, with x varying fastest.
 """
 
 from __future__ import annotations

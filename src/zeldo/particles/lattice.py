@@ -1,4 +1,4 @@
-"""The one place that knows a lattice among particles, by their ids and positions, and makes a `Snapshot` of it."""
+"""Recognises a lattice among particles, by their ids and positions, and makes a `Snapshot` of it."""
 
 from __future__ import annotations
 

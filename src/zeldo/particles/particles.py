@@ -1,4 +1,4 @@
-"""Particles of any number in a periodic box: what they are, and their fields, read by slices."""
+"""Particles of any number in a periodic box: their header, and their fields, which are read by slices."""
 
 from __future__ import annotations
 
@@ -19,32 +19,38 @@ SMALLEST_SLICE = 1024  # rows
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """What is known of particles beside their fields.
+    """What is known of particles besides their fields.
 
     Parameters
     ----------
-    count:
+    count : int
         Number of particles.
-    box:
+    box : float
         Side of the periodic box, Mpc/h.
-    redshift:
+    redshift : float
         Above -1.
-    cosmology:
-        None where it is not known in full.
-    parameters:
-        Cosmological parameters by the names of `Cosmology`, as far as they are known.
-    particle_mass:
-        Of every particle, 10^10 Msun/h; None where it is unknown, or masses differ.
-    n:
+    cosmology : Cosmology, optional
+        None where not all parameters are known.
+    parameters : mapping of str to float
+        Those cosmological parameters that are known, by the names of `Cosmology`.
+    particle_mass : float, optional
+        Mass of every particle, 10^10 Msun/h; None where it is unknown, or where masses differ.
+    n : int, optional
         Particles per side where the rows are the points of a lattice, row (i n + j) n + k; None for other orders.
-    engine, settings:
-        The code that made the particles, and its options.
-    version, revision, weights:
+    engine : str
+        The code that made the particles.
+    settings : mapping
+        The options of that code.
+    version : str
         As in `Provenance`.
-    seed, fixed, flip, power, phases:
+    seed, fixed, flip, power
         As in `InitialConditions`.
-    extra:
-        Whatever else a file says, by the file's names. No format has to keep it.
+    revision, weights
+        As in `Provenance`.
+    phases : str, optional
+        As in `InitialConditions`.
+    extra : mapping
+        Whatever else a file says, by the file's names. Formats need not keep it.
     """
 
     count: int
@@ -72,16 +78,16 @@ class Header:
 
 
 class Source(ABC):
-    """Where particles are read from, slice by slice. A file format subclasses it and defines `rows`.
+    """Reads particles slice by slice. A file format subclasses it and defines `rows`.
 
     Parameters
     ----------
-    name:
-        What messages call it, such as a path.
-    header:
+    name : str
+        What messages call the particles, such as the path of a file.
+    header : Header
         What the particles are.
-    fields:
-        The type of the numbers of each field that is there, by the names in `FIELDS`.
+    fields : mapping of str to dtype
+        The fields that exist, by the names in `FIELDS`, with the types of their numbers.
     """
 
     def __init__(self, name: str, header: Header, fields: Mapping[str, np.dtype]) -> None:
@@ -91,7 +97,7 @@ class Source(ABC):
     def rows(self, field: str, start: int, stop: int) -> np.ndarray:
         """Rows start to stop of a field: Mpc/h in [0, box], peculiar km/s, ids, or 10^10 Msun/h.
 
-        The field is there and 0 <= start <= stop <= count: `Particles.read` has checked it.
+        `Particles.read` has checked that the field exists and that 0 <= start <= stop <= count.
         """
 
 
@@ -100,16 +106,16 @@ class Particles:
 
     Parameters
     ----------
-    header:
+    header : Header
         What they are.
-    positions:
-        (N, 3) float32 or float64, comoving Mpc/h.
-    velocities:
-        (N, 3) float32 or float64, peculiar, km/s.
-    ids:
-        (N,) whole numbers.
-    masses:
-        (N,) float32 or float64, 10^10 Msun/h.
+    positions : ndarray, (N, 3)
+        float32 or float64, comoving Mpc/h.
+    velocities : ndarray, (N, 3), optional
+        float32 or float64, peculiar, km/s.
+    ids : ndarray, (N,), optional
+        Whole numbers.
+    masses : ndarray, (N,), optional
+        float32 or float64, 10^10 Msun/h.
 
     Raises
     ------
@@ -137,7 +143,7 @@ class Particles:
 
     @classmethod
     def backed(cls, source: Source) -> Particles:
-        """Particles that stay where they are and are read by slices."""
+        """Particles that stay in their source, such as a file, and are read from it by slices."""
         particles = cls.__new__(cls)
         particles._source = source
         return particles
@@ -153,19 +159,31 @@ class Particles:
 
     @property
     def fields(self) -> dict[str, np.dtype]:
-        """The type of the numbers of each field that is there."""
+        """The fields that exist, with the types of their numbers."""
         return self._source.fields
 
     def __len__(self) -> int:
         return self.header.count
 
     def read(self, field: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Rows start to stop of a field, (stop - start, 3) or (stop - start,), as `Particles` has them.
+        """Rows start to stop of a field.
+
+        Parameters
+        ----------
+        field : str
+            "positions", "velocities", "ids" or "masses".
+        start, stop : int
+            Range of rows; to the end by default.
+
+        Returns
+        -------
+        ndarray, (stop - start, 3) or (stop - start,)
+            In the units of `Particles`.
 
         Raises
         ------
         InputError
-            For a field that is not there, or rows that are not.
+            For a field or rows that do not exist.
         """
         stop = len(self) if stop is None else stop
         if field not in self.fields:
@@ -177,7 +195,7 @@ class Particles:
         return self._source.rows(field, start, stop)
 
     def slices(self) -> Iterator[tuple[int, int]]:
-        """(start, stop) of pieces to read one by one: a plane each where the particles are a lattice in order."""
+        """(start, stop) of the pieces to read one by one; for a lattice in order, one plane each."""
         return slabs(len(self), max(SMALLEST_SLICE, round(len(self) ** (2 / 3))))
 
     @property

@@ -1,4 +1,4 @@
-"""By what something was made: the version, the engine's revision, and the weights of its networks."""
+"""What particles were made by: the version of the code, the engine's revision, and the weights of its networks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from zeldo.version import __version__
 
 @dataclass(frozen=True)
 class Provenance:
-    """What decides the bits of a run beside its universe and options. None or "" where nobody said it.
+    """What determines the results of a run besides its universe and options. None or "" where it is unknown.
 
     Parameters
     ----------
     version : str
-        Of zeldo, or of another code.
+        Version of zeldo, or of another code.
     revision : int or None
-        Of the engine: it rises when the same options give other bits.
+        Revision of the engine, which rises when the same options give other results.
     weights : str or None
-        sha256 of the file of weights where a network ran; of two files joined by "+".
+        sha256 of the file of a network's weights; of two files, joined by "+".
     """
 
     version: str = __version__
@@ -33,21 +33,26 @@ class Provenance:
 
     @classmethod
     def of(cls, engine: Any) -> Provenance:
-        """What an engine would make here and now."""
+        """The provenance of what an engine makes with this version of zeldo."""
         return cls(__version__, getattr(engine, "revision", 1), getattr(engine, "weights_hash", None))
 
     @property
     def key(self) -> str:
-        """Equal for what may be mixed or resumed."""
+        """Equal for results that may be mixed or resumed."""
         return f"{minor_version(self.version)} {self.revision} {self.weights}"
 
     def clash(self, other: Provenance) -> str | None:
-        """What keeps two from being mixed, in words, or None; what one of them does not say keeps nothing.
+        """Why results of two provenances must not be mixed. An entry that is unknown on either side is no reason.
 
         Parameters
         ----------
         other : Provenance
-            What is there already.
+            Of the results that exist already.
+
+        Returns
+        -------
+        str or None
+            The first difference in words, or None.
         """
         pairs = (
             ("version", minor_version(self.version), minor_version(other.version)),
@@ -61,7 +66,7 @@ class Provenance:
 
 
 def minor_version(version: str) -> str | None:
-    """ "0.2" of "0.2.1.dev3+g1234"; None where it is no version of that form."""
+    """ "0.2" of "0.2.1.dev3+g1234"; None where the text is no version of that form."""
     match = re.match(r"\d+\.\d+", version)
     return match[0] if match else None
 

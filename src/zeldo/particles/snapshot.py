@@ -1,4 +1,4 @@
-"""The Snapshot: particles of a lattice at one redshift, and all that is needed to know what they are."""
+"""The Snapshot: the particles of a lattice at one redshift, with a record of where they come from."""
 
 from __future__ import annotations
 
@@ -22,10 +22,40 @@ DRAWN = ("fixed", "flip", "power", "phases")  # how a field was drawn, beside it
 class Snapshot:
     """n^3 particles of equal mass in a periodic box at one redshift, in Lagrangian order.
 
-    psi: (3, n, n, n) float32, displacement from the lattice point q = (i, j, k) box / n, Mpc/h.
-    vel: (3, n, n, n) float32, peculiar velocity, km/s; None where the source has none.
-    box in Mpc/h. engine: the name of what made it, settings its options. seed, fixed, flip, power, phases: of the
-    `InitialConditions`, None where nobody said it. version, revision, weights: see `Provenance`.
+    Parameters
+    ----------
+    psi : ndarray, (3, n, n, n)
+        Displacement from the lattice point q = (i, j, k) box / n, Mpc/h; stored as float32.
+    vel : ndarray, (3, n, n, n), or None
+        Peculiar velocity, km/s, stored as float32; None where the source has none.
+    box : float
+        Side of the periodic box, Mpc/h.
+    cosmology : Cosmology
+    redshift : float
+        Above -1.
+    engine : str
+        The name of the engine or code that made it.
+    seed : int, optional
+        Seed of the phases, as in `InitialConditions`; None where unknown.
+    settings : mapping
+        The options of the engine.
+    version : str
+        Version of zeldo or of another code; see `Provenance`.
+    fixed, flip : bool, optional
+        As in `InitialConditions`; None where unknown.
+    power : str, optional
+        The linear power spectrum, as in `InitialConditions`.
+    revision : int, optional
+        Revision of the engine; see `Provenance`.
+    weights : str, optional
+        sha256 of the weights of a network; see `Provenance`.
+    phases : str, optional
+        Where the phases come from, as in `InitialConditions`.
+
+    Raises
+    ------
+    InputError
+        For arrays of another shape, and for a box or redshift that is not allowed.
     """
 
     psi: np.ndarray
@@ -57,14 +87,26 @@ class Snapshot:
         revision: int = 1,
         weights: str | None = None,
     ) -> Snapshot:
-        """What an engine made of initial conditions."""
+        """A snapshot that an engine made from initial conditions.
+
+        Parameters
+        ----------
+        ics : InitialConditions
+            Give the box, the cosmology, and how the linear field was drawn.
+        psi, vel, redshift, engine, settings, revision, weights
+            As in `Snapshot`.
+
+        Returns
+        -------
+        Snapshot
+        """
         snapshot = cls(psi, vel, ics.box, ics.cosmology, redshift, engine, ics.seed, settings or {})
         drawn = {name: getattr(ics, name) for name in DRAWN}
         return replace(snapshot, **drawn, revision=revision, weights=weights)
 
     @property
     def provenance(self) -> Provenance:
-        """By what it was made."""
+        """The versions that made it."""
         return Provenance(self.version, self.revision, self.weights)
 
     def __post_init__(self) -> None:
@@ -95,11 +137,17 @@ class Snapshot:
         return CRITICAL_DENSITY * self.cosmology.omega_m * (self.box / self.n) ** 3
 
     def positions(self, first: int = 0, end: int | None = None) -> np.ndarray:
-        """Comoving positions in [0, box), Mpc/h, of the lattice planes first to end; of all by default.
+        """Comoving positions of the particles in the lattice planes first to end; of all by default.
+
+        Parameters
+        ----------
+        first, end : int
+            Range of planes along the first axis.
 
         Returns
         -------
-        (planes n^2, 3) float64, row ((i - first) n + j) n + k.
+        ndarray, (planes n^2, 3)
+            float64, in [0, box), Mpc/h; row ((i - first) n + j) n + k.
         """
         psi = self.psi[:, first:end]
         axis = np.arange(self.n) * (self.box / self.n)
@@ -112,7 +160,23 @@ class Snapshot:
         return x.reshape(-1, 3)
 
     def velocities(self, first: int = 0, end: int | None = None) -> np.ndarray:
-        """Peculiar velocities, (planes n^2, 3) float32, km/s, in the order of `positions`. `InputError` for none."""
+        """Peculiar velocities of the particles in the lattice planes first to end, in the order of `positions`.
+
+        Parameters
+        ----------
+        first, end : int
+            Range of planes along the first axis.
+
+        Returns
+        -------
+        ndarray, (planes n^2, 3)
+            float32, km/s.
+
+        Raises
+        ------
+        InputError
+            Where the snapshot has no velocities.
+        """
         vel = self.vel
         if vel is None:
             raise InputError(f"this snapshot ({self.engine}, z = {self.redshift:g}) holds no velocities")

@@ -1,7 +1,7 @@
-"""Cubes that cover a periodic lattice, and the windows around them: integer geometry alone.
+"""Cubes that cover a periodic lattice, and windows around them: integer geometry only.
 
 Cells are counted from 0 to n - 1 along each axis. A window may begin before 0, end after n and be longer than the
-lattice: it is wrapped around.
+lattice, since it wraps around.
 """
 
 from __future__ import annotations

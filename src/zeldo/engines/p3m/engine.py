@@ -1,6 +1,6 @@
-"""P3M: the N-body teacher. The mesh attracts from afar, pairs of particles from near by; nothing is fitted to other codes.
+"""P3M, the N-body engine: a mesh for long-range forces and pair sums at short range, with nothing fitted to other codes.
 
-The method and the measurements that chose its parameters: docs/p3m.md.
+The method, and the measurements behind its parameters: docs/p3m.md.
 """
 
 from __future__ import annotations
@@ -52,22 +52,24 @@ class P3M(Stepping):
 
     Parameters
     ----------
-    mesh_factor
+    mesh_factor : float
         Mesh points per particle and dimension.
-    reach
-        Where the pair force ends, in lattice spacings.
-    shape
+    reach : float
+        Range of the pair force, in lattice spacings.
+    shape : int
         Order of the force split, 1 to 4.
-    softening
-        Plummer-equivalent, in lattice spacings.
-    start_redshift
-        Of the 2LPT start.
-    mesh_step
+    softening : float
+        Plummer-equivalent softening length, in lattice spacings.
+    start_redshift : float
+        Redshift of the 2LPT start.
+    mesh_step : float
         Longest step of the mesh force in ln a.
-    crossing
-        How far the rms particle moves in one at most, in lattice spacings.
-    pair_accuracy
-        Decides the steps of the pair force, which go as its square root; see `PairDynamics.pair_length`.
+    crossing : float
+        The farthest that an rms particle may move in a mesh step, in lattice spacings.
+    pair_accuracy : float
+        Sets the length of pair steps, which is proportional to its square root; see `PairDynamics.pair_length`.
+    checkpoint, checkpoint_minutes
+        See `zeldo.engines.stepping.Stepping`.
     """
 
     name: ClassVar[str] = "p3m"
@@ -95,7 +97,7 @@ class P3M(Stepping):
 
     @property
     def least_n(self) -> int:
-        """The pair force must fit into the box three times."""
+        """The smallest number of particles per side: the box must be three times as wide as the pair force reaches."""
         return max(8, 2 * ceil(1.5 * self.reach))
 
     def dynamics(self, ics: InitialConditions) -> PairDynamics:
@@ -119,7 +121,7 @@ class P3M(Stepping):
         return schedule(self.start_redshift, later, longest)
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
-        """At a lattice spacing of 2 Mpc/h in a usual cosmology."""
+        """The cost at a lattice spacing of 2 Mpc/h, in the Quijote cosmology."""
         rms = plans.USUAL_RMS / plans.USUAL_SPACING
         longest = longest_at(plans.USUAL, rms, self.mesh_step, self.crossing)
         steps = self._mesh_steps(self.check(redshifts), longest)

@@ -24,7 +24,17 @@ PLUMMER = 2.8  # h in units of the Plummer-equivalent softening
 
 @dataclass(frozen=True)
 class ForceSplit:
-    """radius: R in Mpc/h, where pairs end. order: nu, 1 to 8. softening: Plummer-equivalent length, Mpc/h."""
+    """The split of gravity into a mesh part and a pair part.
+
+    Parameters
+    ----------
+    radius : float
+        R, where the pair force ends, Mpc/h.
+    order : int
+        nu, 1 to 8.
+    softening : float
+        Plummer-equivalent softening length, Mpc/h.
+    """
 
     radius: float
     order: int

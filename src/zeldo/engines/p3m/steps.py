@@ -28,9 +28,16 @@ NODES, SHARES = np.polynomial.legendre.leggauss(20)
 
 @dataclass(frozen=True)
 class MeshStep:
-    """From scale factor `start` to `end`; `is_output` where a snapshot is wanted there.
+    """A step of the mesh force.
 
-    far: the weights of the mesh force in the kick at either end.
+    Parameters
+    ----------
+    start, end : float
+        Scale factors.
+    is_output : bool
+        Whether a snapshot is wanted at the end.
+    far : (float, float)
+        Weights of the mesh force in the kicks at the start and at the end.
     """
 
     start: float
@@ -39,7 +46,7 @@ class MeshStep:
     far: tuple[float, float] = (0.0, 0.0)
 
     def times(self, longest: float) -> list[float]:
-        """Bounds of pair steps, equal in ln a and at most `longest` there."""
+        """Scale factors that divide the step into pair steps, equal in ln a and at most `longest` there."""
         count = ceil(log(self.end / self.start) / longest - 1e-9)
         bounds = np.geomspace(self.start, self.end, min(max(count, 1), MOST_PAIR_STEPS) + 1)
         return [self.start, *map(float, bounds[1:-1]), self.end]
@@ -48,9 +55,21 @@ class MeshStep:
 def schedule(
     start: float, redshifts: list[float], longest: float | Callable[[float], float]
 ) -> list[MeshStep]:
-    """Mesh steps from redshift `start` through all `redshifts` (falling), at most `longest` in ln a.
+    """Mesh steps from one redshift through several others.
 
-    Where `longest` is a function of the scale factor, each step between two outputs is the same share of its own limit.
+    Parameters
+    ----------
+    start : float
+        Redshift of the start.
+    redshifts : list of float
+        Where snapshots are wanted, from high to low.
+    longest : float or callable
+        Longest step in ln a, or that as a function of the scale factor. The steps between two outputs are all the same
+        fraction of their limits.
+
+    Returns
+    -------
+    list of MeshStep
     """
     steps = []
     a_start = 1 / (1 + start)
@@ -77,8 +96,23 @@ def weighted(steps: list[MeshStep], weights: Weights) -> list[MeshStep]:
 
 
 def longest_step(ics: InitialConditions, mesh_step: float, crossing: float) -> Callable[[float], float]:
-    """The longest mesh step in ln a at a scale factor: `mesh_step`, or what takes the rms particle over `crossing` lattice
-    spacings at its speed in linear theory, whichever is shorter (Gadget's criterion, MaxRMSDisplacementFac).
+    """The limit on mesh steps, as a function of the scale factor.
+
+    It is the shorter of `mesh_step` and the time in which an rms particle moves by `crossing` lattice spacings at its
+    speed in linear theory (Gadget's criterion, MaxRMSDisplacementFac).
+
+    Parameters
+    ----------
+    ics : InitialConditions
+    mesh_step : float
+        Longest step in ln a.
+    crossing : float
+        Lattice spacings.
+
+    Returns
+    -------
+    callable
+        From the scale factor to the longest step in ln a.
     """
     from zeldo.initial.lpt import linear_displacement
 
@@ -89,7 +123,7 @@ def longest_step(ics: InitialConditions, mesh_step: float, crossing: float) -> C
 def longest_at(
     cosmology: Cosmology, rms: float, mesh_step: float, crossing: float
 ) -> Callable[[float], float]:
-    """The same for particles that have moved by `rms` lattice spacings today, in linear theory."""
+    """As `longest_step`, for particles whose rms linear displacement today is `rms` lattice spacings."""
     g = growth(cosmology)
 
     def longest(a: float) -> float:
@@ -100,17 +134,31 @@ def longest_at(
 
 
 def pair_length(cosmology: Cosmology, a: float, force: float, softening: float, accuracy: float) -> float:
-    """The longest pair step in ln a, for particles whose mean pair force is `force` (Mpc/h, as F); softening in Mpc/h.
+    """The longest pair step in ln a, sqrt(2 accuracy softening / acceleration).
 
-    It is sqrt(2 accuracy softening / acceleration): Gadget's criterion for each particle (Springel 2005,
-    arXiv:astro-ph/0505010, equation 34), here for all of them.
+    It is Gadget's criterion for one particle (Springel 2005, arXiv:astro-ph/0505010, equation 34), applied here to all.
+
+    Parameters
+    ----------
+    cosmology : Cosmology
+    a : float
+        Scale factor.
+    force : float
+        A mean of the pair force over particles, Mpc/h (in the unit of F).
+    softening : float
+        Mpc/h.
+    accuracy : float
+
+    Returns
+    -------
+    float
     """
     acceleration = 1.5 * cosmology.omega_m * max(force, 1e-12) / a**3  # of the comoving place, H0 = 1
     return float(expansion(cosmology, a)) * (2 * accuracy * softening / acceleration) ** 0.5
 
 
 def expected_pair_steps(step: MeshStep) -> float:
-    """Pair steps of the default options in a usual cosmology: for the progress bar."""
+    """Number of pair steps with the default options in the Quijote cosmology, for the progress bar."""
     return max(2.0, log(step.end / step.start) * step.end**0.75 / 0.0028)
 
 
@@ -126,7 +174,7 @@ class Weights:
         return float(a**2 * expansion(self.cosmology, a) * g.d1(a) * g.f1(a))
 
     def momentum2(self, a: float) -> float:
-        """The same at second order, a^3 E dD2/da."""
+        """The second-order counterpart, a^3 E dD2/da."""
         g = self.growth
         return float(a**2 * expansion(self.cosmology, a) * g.d2(a) * g.f2(a))
 
@@ -139,7 +187,7 @@ class Weights:
         return self._integral(3, a, b)
 
     def _integral(self, power: int, a: float, b: float) -> float:
-        """Of da / (a^power E), exact to rounding for any step."""
+        """The integral of da / (a^power E), exact to rounding for any step."""
         half = log(b / a) / 2
         x = np.sqrt(a * b) * np.exp(half * NODES)
         return float(half * (SHARES @ (x ** (1 - power) / expansion(self.cosmology, x))))
