@@ -1,4 +1,4 @@
-"""The command line: parses, calls one public function, prints. One file a subcommand.
+"""The command line: each subcommand, in a file of its own, parses its options, calls one public function and prints.
 
 Exit status: 0; 2 for bad input; 1 for a failure; 130 when interrupted. Errors are one line on standard error.
 """
@@ -36,7 +36,7 @@ def app() -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit status."""
+    """Run a command and return its exit status."""
     from zeldo.interrupts import interruptible
 
     try:
@@ -59,7 +59,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _failed(error: Exception) -> int:
-    """Tells what went wrong, and returns the exit status."""
+    """Print the error and return the exit status."""
     from cyclopts import CycloptsError
 
     from zeldo.errors import InputError, ZeldoError

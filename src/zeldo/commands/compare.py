@@ -28,16 +28,16 @@ def compare(
     Parameters
     ----------
     engine:
-        zeldovich, 2lpt, cola, pm, emulator, p3m, vnet, or a file of a network's weights, given once for each; options as
-        cola:mesh_factor=2,steps=20.
+        zeldovich, 2lpt, cola, pm, emulator, p3m, vnet, or a file of a network's weights. Repeat it for each engine. Further
+        options follow a colon, as in cola:mesh_factor=2,steps=20.
     reference:
-        A reference run, a snapshot, or an engine; by default the particles of --ics where it has them, else p3m.
+        A reference run, a snapshot, or an engine. By default the particles in the file of --ics if it has any, else p3m.
     redshift:
-        Where to compare, 0 by default; may be given several times.
+        Redshift to compare at (0). May be given several times.
     steps:
-        Steps of every engine that has them.
+        Number of steps, of every engine that has this option.
     mesh_factor:
-        Mesh points per particle and dimension, of every engine that has them.
+        Mesh points per particle and dimension, of every engine that has this option.
     extrapolate:
         Let networks leave the ranges of their model cards.
     output:

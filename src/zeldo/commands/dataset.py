@@ -13,14 +13,14 @@ def dataset(
     *,
     override: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
 ) -> None:
-    """Make the runs of a training set that its store does not hold yet; after a kill the same command goes on.
+    """Make the runs of a training set that are not in its store yet. The same command resumes after an interruption.
 
     Parameters
     ----------
     config:
         A TOML file, such as configs/dataset_fiducial.toml.
     override:
-        A value of the configuration, as --set train.runs=4; may be given several times.
+        A value to replace in the configuration, as in --set train.runs=4. May be given several times.
     """
     from zeldo.commands.override import parsed
     from zeldo.datasets.dataset import make_dataset

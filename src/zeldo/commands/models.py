@@ -17,16 +17,16 @@ def import_(
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     quantity: Literal["displacement", "velocity", "displacement and velocity"] | None = None,
 ) -> None:
-    """Read a public checkpoint and write it as zeldo's safetensors, with a model card. Nothing in the file is run.
+    """Convert a public checkpoint to zeldo's safetensors with a model card. No code in the file is run.
 
     Parameters
     ----------
     file:
-        The map2map V-Net (.pt), the styled networks of Jamieson et al. 2022 (.pt) and 2024 (.npz).
+        The map2map V-Net (.pt), or a styled network of Jamieson et al. 2022 (.pt) or 2024 (.npz).
     output:
-        The .safetensors file to write, by default of the same name.
+        The .safetensors file to write, by default with the name of the checkpoint.
     quantity:
-        What the network predicts, where the file cannot tell: displacement by default.
+        What the network predicts, for files that do not say (displacement).
     """
     from zeldo.networks.weights import import_model
 
@@ -48,7 +48,7 @@ def show(file: Path) -> None:
     Parameters
     ----------
     file:
-        Weights that `zeldo.networks.load` reads.
+        A file of weights in any format that zeldo reads.
     """
     import json
 

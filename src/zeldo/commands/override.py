@@ -1,4 +1,4 @@
-"""--set key=value, for commands with a configuration file."""
+"""The option --set key=value of commands with a configuration file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zeldo.errors import InputError
 
 
 def parsed(pairs: Sequence[str] | None) -> dict[str, Any]:
-    """{"a.b": value} of "a.b=value"; values as in TOML, a word without quotes is text."""
+    """The settings as {"a.b": value} from texts "a.b=value". Values are written as in TOML; words need no quotes."""
     values = {}
     for pair in pairs or ():
         key, equals, text = pair.partition("=")

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from zeldo.commands.universe import Whole
 
-reproduce = App(name="reproduce", help="Published results, by this project's own runs.")
+reproduce = App(name="reproduce", help="Reproduce published results with new runs.")
 
 
 @reproduce.command
@@ -28,35 +28,35 @@ def deoliveira2020(
     power: str | None = None,
     country: str | None = None,
 ) -> None:
-    """The paper's V-Net: a network, COLA and Zel'dovich against N-body (arXiv:2012.00240, Figures 1, 2, Table 1).
+    """A network, COLA and Zel'dovich compared with N-body, as in arXiv:2012.00240 (Figures 1, 2 and Table 1).
 
-    Four N-body runs are made, minutes each at n = 128, and kept in the output directory for the next time.
+    It makes four N-body runs, which take minutes each at n = 128, and keeps them in the output directory.
 
     Parameters
     ----------
     engine:
-        The network: vnet, the one that ships, or a file of weights; any other engine can stand in its place.
+        The network: vnet, which ships with zeldo, or a file of weights. Any other engine can take its place.
     nbody:
-        What the others are held against.
+        The engine that the others are compared with.
     n:
         Particles per side (128, or 32 with --quick).
     box:
-        Mpc/h, by default at the paper's lattice spacing, 250/128.
+        Side of the box in Mpc/h, by default at the paper's lattice spacing of 250/128.
     seeds:
-        Of the phases of Figure 1, which averages over them (40001, in no training set of this project); Figure 2
-        takes the first.
+        Seeds of the phases (40001, which is in no training set of this project). Figure 1 is an average over them;
+        Figure 2 uses the first.
     reference:
-        A directory of reference runs (fiducial.npz and so on), to stand for N-body where one has the cosmology.
+        A directory of reference runs (fiducial.npz and so on), used in place of N-body runs of the same cosmology.
     output:
         The directory for figure1.png, figure2.png, figure2_displacement.png, table1.json, comparison.json, index.html.
     quick:
-        A small box, in a minute or two: the same code, not the paper's accuracy.
+        A small box, which takes a minute or two: the same code, but not the paper's accuracy.
     table:
-        Whether to time N-body, COLA and the network one beside the other.
+        Whether to measure the times of N-body, COLA and the network.
     power:
-        Linear power: camb (default), eisenstein-hu, or a file with columns k and P.
+        Linear power spectrum: camb (default), eisenstein-hu, or a file with columns k and P.
     country:
-        Three letters such as FRA, for the CO2 of its electricity; energy is measured where codecarbon is installed.
+        Three letters such as FRA, for the CO2 of its electricity. Energy is measured if codecarbon is installed.
     """
     from zeldo.report.progress import Progress
     from zeldo.reproduce.deoliveira2020 import SEEDS

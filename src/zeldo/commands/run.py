@@ -27,18 +27,19 @@ def run(
     Parameters
     ----------
     engine:
-        zeldovich, 2lpt, cola, pm, emulator, p3m, vnet, or a file of a network's weights; further options as
+        zeldovich, 2lpt, cola, pm, emulator, p3m, vnet, or a file of a network's weights. Further options follow a colon, as in
         cola:start_redshift=19.
     steps:
-        Steps of the engine, its default where absent.
+        Number of steps, by default the engine's own.
     mesh_factor:
-        Mesh points per particle and dimension, the engine's default where absent.
+        Mesh points per particle and dimension, by default the engine's own.
     extrapolate:
-        Let a network leave the ranges of its model card; the output records it.
+        Let a network leave the ranges of its model card. The output records it.
     redshift:
-        When to write, 0 by default; may be given several times.
+        Redshift of the output (0). May be given several times.
     output:
-        .hdf5 (Gadget-4 style) or .npz; with several redshifts _z1 and so on comes before the suffix.
+        A file to write, .hdf5 (Gadget-4 style) or .npz. With several redshifts, each name gets _z1 and so on before the
+        suffix.
     """
     from zeldo import api
     from zeldo.report.progress import Progress

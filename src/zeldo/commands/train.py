@@ -14,16 +14,16 @@ def train(
     override: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     resume: Annotated[bool, Parameter(negative="--restart")] = True,
 ) -> None:
-    """Train a network; after an interruption the same command goes on from the last checkpoint.
+    """Train a network. The same command resumes from the last checkpoint after an interruption.
 
     Parameters
     ----------
     config:
         A TOML file, such as configs/vnet_fiducial.toml.
     override:
-        A value of the configuration, as --set optimizer.rate=1e-4; may be given several times.
+        A value to replace in the configuration, as in --set optimizer.rate=1e-4. May be given several times.
     resume:
-        --restart begins again and overwrites.
+        Resume from the last checkpoint. --restart begins again and overwrites.
     """
     from zeldo.commands.override import parsed
     from zeldo.report.progress import Progress

@@ -1,4 +1,4 @@
-"""The options that say which universe: the same for every command."""
+"""The options that describe the universe, which several commands share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cyclopts import Parameter, Token
 
 
 def whole(kind: type, tokens: Sequence[Token]) -> int:
-    """The whole number of a text; `ValueError` for a fraction, which would be cut off."""
+    """The whole number in a text, such as 128 or 1e3. `ValueError` for a fraction, which would otherwise be cut off."""
     text = tokens[0].value
     try:
         return int(text)
@@ -28,10 +28,10 @@ Whole = Annotated[int, Parameter(converter=whole)]
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Universe:
-    """Which universe."""
+    """The universe of a run; see `zeldo.Universe`."""
 
     cosmology: str | None = None
-    """A preset, quijote (default) or planck2018; the parameters below replace its own."""
+    """A preset, quijote (default) or planck2018. The parameters below replace those of the preset."""
     omega_m: float | None = None
     """Matter density today, baryons included."""
     omega_b: float | None = None
@@ -43,22 +43,22 @@ class Universe:
     sigma_8: float | None = None
     """Linear rms density contrast today in spheres of 8 Mpc/h."""
     w0: float | None = None
-    """Dark energy's equation of state today."""
+    """Equation of state of dark energy today."""
     wa: float | None = None
-    """Its change: w = w0 + wa (1 - a)."""
+    """Change of the equation of state: w = w0 + wa (1 - a)."""
     box: float | None = None
     """Side of the box in Mpc/h (250)."""
     n: Annotated[Whole | None, Parameter(name=["--n", "-n"])] = None
     """Particles per side, even (128)."""
     seed: Whole | None = None
-    """Of the phases (7)."""
+    """Seed of the random phases (7)."""
     fixed: Annotated[bool, Parameter(negative="")] = False
-    """Amplitudes of the modes fixed to their mean."""
+    """Fix the amplitudes of the modes to their mean."""
     flip: Annotated[bool, Parameter(negative="")] = False
-    """Phases inverted: the pair of the same seed."""
+    """Invert the phases, for the paired simulation of the same seed."""
     phases: str | None = None
-    """Where the phases are from: native (default), ngenic, quijote:fiducial/17 (with cosmology and box), or a file."""
+    """Source of the phases: native (default), ngenic, quijote:fiducial/17 (sets cosmology and box), or a file."""
     power: str | None = None
-    """Linear power: camb (default), eisenstein-hu, or a file with columns k and P."""
+    """Linear power spectrum: camb (default), eisenstein-hu, or a file with columns k and P."""
     ics: Path | None = None
-    """A file with a linear field: a reference run, or initial conditions. It fixes all of the above."""
+    """A reference run or a file of initial conditions. It replaces all options above."""

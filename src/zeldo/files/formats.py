@@ -125,8 +125,8 @@ class Format(ABC):
     def sniff(self, path: Path) -> bool:
         """Whether the file at `path` is of this format, by its content.
 
-        The path may be a file, a directory, or the beginning of the names of a set of files. The answer is False for a damaged
-        or missing file.
+        The path may be a file, a directory, or the beginning of the names of a set of files. It is False for a damaged or
+        missing file.
         """
 
     @abstractmethod

@@ -80,7 +80,7 @@ def write_attributes(header: Header, file: h5py.File) -> None:
 
 
 def particle_count(header: Mapping[str, Any], group: h5py.Group, path: Path) -> int:
-    """Number of particles, the same wherever the file says it."""
+    """The number of particles, checked to be the same in every entry of the file."""
     if int(header.get("NumFilesPerSnapshot", 1)) != 1:
         raise InputError(
             f"{path} is one of {int(header['NumFilesPerSnapshot'])} files of a snapshot: "
@@ -99,7 +99,7 @@ def particle_count(header: Mapping[str, Any], group: h5py.Group, path: Path) -> 
 
 
 def parameters_of(header: Mapping[str, Any], file: h5py.File, path: Path) -> dict[str, Any]:
-    """What stands in /Parameters; where /Header says it too, both must agree."""
+    """The entries of /Parameters. `DamagedFileError` where /Header contradicts one of them."""
     parameters: dict[str, Any] = dict(file["Parameters"].attrs) if "Parameters" in file else {}
     for name in ("BoxSize", *GADGET_NAMES.values(), "OmegaLambda", *UNITS):
         if name in header and name in parameters:

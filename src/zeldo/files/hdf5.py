@@ -84,10 +84,7 @@ class GadgetHDF5(Format):
 
 
 def _create_layout(path: Path, header: Header, fields: Mapping[str, np.dtype]) -> dict[str, int]:
-    """Make the file with room for its fields, and return where each begins.
-
-    The fields are then written without the library, which dies of a disk that fills up.
-    """
+    """Create the file with room for its fields, and return the offset of each in bytes."""
     import h5py
 
     with h5py.File(path, "w") as file:
@@ -121,7 +118,7 @@ class _Sink(Sink):
 
 
 def _scaling(powers: Mapping[str, float], cgs: float, unit: str) -> dict[str, object]:
-    """A unit said twice: as Gadget-4 says it, and as older readers (pynbody) expect it."""
+    """A unit, in the form of Gadget-4 and in the form that older readers (pynbody) expect."""
     names = ("a", "h", "length", "mass", "velocity")
     return {f"{name}_scaling": powers.get(name, 0.0) for name in names} | {
         "to_cgs": cgs,
@@ -134,7 +131,7 @@ def _scaling(powers: Mapping[str, float], cgs: float, unit: str) -> dict[str, ob
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """`DamagedFileError`, one line, for whatever h5py raises inside."""
+    """Turn whatever h5py raises inside into a `DamagedFileError` of one line."""
     try:
         yield
     except ZeldoError:
@@ -225,7 +222,7 @@ def _open_source(file: h5py.File, path: Path, fallback: Cosmology | None) -> Sou
 
 
 def _dtypes(group: h5py.Group, count: int, path: Path) -> dict[str, np.dtype]:
-    """The type of each field that is there, once its shape is right."""
+    """The type of each field that exists, after a check of its shape."""
     dtypes = {}
     for field, name in NAMES.items():
         if name not in group:

@@ -179,7 +179,7 @@ class _Source(Source):
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """`DamagedFileError`, one line, for whatever reading an archive raises inside."""
+    """Turn whatever the reading of an archive raises inside into a `DamagedFileError` of one line."""
     try:
         yield
     except DamagedFileError:

@@ -1,4 +1,4 @@
-"""Snapshots that stay in their files until somebody looks at their fields."""
+"""Snapshots that stay in their files until their fields are used."""
 
 from __future__ import annotations
 

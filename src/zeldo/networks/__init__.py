@@ -1,4 +1,4 @@
-"""Architectures and their weights. Names load torch when they are first used."""
+"""Network architectures and their weights. The public names load torch when they are first used."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The architectures of networks, by the names that model cards and configurations give them."""
+"""The architectures of networks, by the names that model cards and configurations use."""
 
 from __future__ import annotations
 
@@ -18,9 +18,20 @@ C = TypeVar("C", bound=type)
 
 
 def register(name: str) -> Callable[[C], C]:
-    """Make an architecture from outside the package known by a name.
+    """Make an architecture from outside the package known by a name. Use it as a class decorator.
 
-    Its constructor takes `channels`, `levels`, `in_channels` and `out_channels`, and `styles` where tasks tell it any.
+    Its constructor takes `channels`, `levels`, `in_channels` and `out_channels`, and `styles` for tasks that pass
+    numbers to the network.
+
+    Parameters
+    ----------
+    name : str
+        The name in model cards and configurations.
+
+    Returns
+    -------
+    callable
+        The decorator.
     """
 
     def known(cls: C) -> C:
@@ -31,12 +42,27 @@ def register(name: str) -> Callable[[C], C]:
 
 
 def names() -> list[str]:
-    """The architectures that are known."""
+    """The names of all architectures."""
     return [*MODULES, *(name for name in _classes if name not in MODULES)]
 
 
 def architecture(name: str) -> Callable[..., Any]:
-    """The class of an architecture. Raises `InputError` for an unknown name."""
+    """Find the class of an architecture.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    type
+        A subclass of `LayeredNet`.
+
+    Raises
+    ------
+    InputError
+        For an unknown name.
+    """
     if name not in _classes:
         if name not in MODULES:
             raise InputError(

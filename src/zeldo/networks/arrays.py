@@ -1,4 +1,4 @@
-"""Read named arrays from the files that weights come in, without ever running code from a file."""
+"""Reading named arrays from files of weights, without ever running code from a file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,24 @@ Arrays = dict[str, np.ndarray]
 
 
 def read_arrays(path: str | Path) -> tuple[Arrays, dict[str, str]]:
-    """Arrays by name, and the metadata of safetensors files, from safetensors, npz or torch files.
+    """Read all arrays of a safetensors, npz or torch file. Nested dicts are flattened, with dots in the names.
 
-    Nested dicts are flattened with dots. Raises `InputError` where there is no such file or no weights in it,
-    `DamagedFileError` where it is broken or holds anything but arrays.
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+    metadata : dict of str to str
+        The metadata of a safetensors file; empty for others.
+
+    Raises
+    ------
+    InputError
+        For a missing file, and for one without weights.
+    DamagedFileError
+        For a file that is broken, or holds anything but arrays.
     """
     path = Path(path)
     try:
@@ -157,7 +171,7 @@ def _flatten(content: Mapping[str, Any], path: Path, prefix: str = "") -> Arrays
 
 
 class _Stand:
-    """Stands in for a name in a pickle; has no attributes that a pickle could set."""
+    """Stands in for a function in a pickle. It has no attributes that a pickle could set."""
 
     __slots__ = ("_call",)
     _call: Callable[..., np.ndarray]
@@ -193,7 +207,7 @@ def _from_jax(construct: Any, args: Any, state: Any, _: Any) -> np.ndarray:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the names that numpy's and JAX's arrays need, and no other."""
+    """An unpickler that knows the names that NumPy's and JAX's arrays need, and no others."""
 
     names: Mapping[tuple[str, str], Any] = {
         **{(f"numpy.{core}.multiarray", "_reconstruct"): _Stand(_empty) for core in ("core", "_core")},

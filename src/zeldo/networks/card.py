@@ -1,4 +1,4 @@
-"""The model card: what a set of weights is, how its fields are normalised, and where it may be used."""
+"""The model card: what a set of weights is, what its task is, and where it may be used."""
 
 from __future__ import annotations
 
@@ -28,21 +28,31 @@ class ModelCard:
 
     Parameters
     ----------
-    architecture, arguments:
-        The network's class, by its name, and the arguments of its constructor.
-    task, options:
-        What it is for: a task of `networks.tasks` by its name, and the task's options.
-    redshift, spacing, omega_m, sigma_8:
-        The ranges it may be used in; spacing of the lattice in Mpc/h, sigma_8 None for any.
-    training:
-        A note on data, seeds, steps, hours, device.
-    accuracy:
-        Measured numbers, by name.
+    architecture : str
+        The name of the network's class.
+    arguments : mapping of str to int
+        The arguments of its constructor.
+    task : str
+        The name of a task of `zeldo.networks.tasks`.
+    options : mapping
+        The options of the task.
+    redshift : (float, float)
+        The range in which it may be used.
+    spacing : (float, float)
+        The range of the lattice spacing, Mpc/h.
+    omega_m : (float, float)
+        The range of the matter density today.
+    training : str
+        A note on data, seeds, steps, hours and device.
+    accuracy : mapping
+        Measured figures by name.
+    sigma_8 : (float, float), optional
+        The range of sigma_8; None for any.
 
     Raises
     ------
     InputError
-        For an unknown name, a task that the network does not fit, or a range that is none.
+        For an unknown name, a task that does not fit the network, and an invalid range.
     """
 
     architecture: str
@@ -78,7 +88,7 @@ class ModelCard:
         object.__setattr__(self, "accuracy", dict(self.accuracy))
 
     def make_task(self) -> Task:
-        """What the network is for."""
+        """The task of the network."""
         return make_task(self.task, **self.options)
 
     @property
@@ -87,7 +97,20 @@ class ModelCard:
         return self.make_task().quantity
 
     def check_range(self, cosmology: Cosmology, *, redshift: float, spacing: float) -> None:
-        """Raise `InputError` for what is outside the card's ranges, or another dark energy than the network knows."""
+        """Check that a setting is inside the ranges of the card.
+
+        Parameters
+        ----------
+        cosmology : Cosmology
+        redshift : float
+        spacing : float
+            Lattice spacing, Mpc/h.
+
+        Raises
+        ------
+        InputError
+            Outside the ranges, and for dark energy other than a cosmological constant.
+        """
         values = {"redshift": redshift, "spacing": spacing, "omega_m": cosmology.omega_m}
         if self.sigma_8 is not None:
             values["sigma_8"] = cosmology.sigma_8
@@ -110,7 +133,7 @@ class ModelCard:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> ModelCard:
-        """The card of `to_dict`. Raises `InputError` for missing or unknown entries."""
+        """The inverse of `to_dict`. It raises `InputError` for missing or unknown entries."""
         content = dict(content)
         if "normalisation" in content and "quantity" in content:  # of format 1
             normalisation = content.pop("normalisation")
@@ -145,12 +168,19 @@ _NOTES = {
 
 
 def public_card(architecture: str, arguments: Mapping[str, int], quantity: str | None) -> ModelCard:
-    """The card of a published checkpoint, which carries none.
+    """Make the card of a published checkpoint, which has none of its own.
 
     Parameters
     ----------
-    quantity:
-        What it predicts; None for what the task predicts where nobody says.
+    architecture : str
+    arguments : mapping of str to int
+        The arguments of its constructor.
+    quantity : str or None
+        What the network predicts; None for the default of its task.
+
+    Returns
+    -------
+    ModelCard
     """
     styles = 0 if architecture == "vnet" else arguments["styles"]
     if styles >= len(PUBLIC_TASKS):

@@ -1,7 +1,7 @@
-"""Convolutions of stride 2 that are right where a library's are not.
+"""Strided convolutions, with a workaround for a library that computes some of them wrongly.
 
-On processors with AMX oneDNN's strided bfloat16 convolution gives wrong numbers where the output is one cell wide along
-its last axis (pytorch issue 169688). Such layers are computed in float32: they are the smallest there are.
+On processors with AMX, oneDNN's strided bfloat16 convolution gives wrong numbers where the output is one cell wide along
+its last axis (pytorch issue 169688). Such layers, the smallest there are, are computed in float32.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zeldo.networks.layout import Layer
 
 
 def narrow(x: Tensor) -> bool:
-    """Whether a 2^3 convolution of stride 2 of this field is one that may go wrong."""
+    """Whether the 2^3 convolution of stride 2 of this field may be computed wrongly."""
     computed = x.dtype
     if torch.is_autocast_enabled(x.device.type):
         computed = torch.get_autocast_dtype(x.device.type)
@@ -38,6 +38,6 @@ class Halving(nn.Conv3d):
 
 
 def convolution(layer: Layer) -> nn.Conv3d | nn.ConvTranspose3d:
-    """What changes the resolution in a layer "down" or "up"."""
+    """The convolution of a layer that changes the resolution, "down" or "up"."""
     kind = Halving if layer.kind == "down" else nn.ConvTranspose3d
     return kind(layer.inputs, layer.outputs, 2, stride=2)

@@ -1,4 +1,4 @@
-"""A network's prediction for a whole periodic box, in the units of its task."""
+"""The prediction of a network for a whole periodic box, in physical units."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ from zeldo.networks.vnet import LayeredNet
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """psi: (3, n, n, n) displacement, Mpc/h; vel: (3, n, n, n) peculiar velocity, km/s; None if not given."""
+    """The output of a network for a whole periodic box.
+
+    Parameters
+    ----------
+    psi : ndarray, (3, n, n, n), or None
+        Displacement, Mpc/h; None where the network does not predict it.
+    vel : ndarray, (3, n, n, n), or None
+        Peculiar velocity, km/s; None where the network does not predict it.
+    """
 
     psi: np.ndarray | None
     vel: np.ndarray | None
@@ -36,23 +44,35 @@ def predict(
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Prediction:
-    """The prediction of a network from `weights.load` for a periodic box at one redshift.
+    """Apply a network to a periodic box at one redshift.
 
     Parameters
     ----------
-    fields:
-        What the input is made of: psi_lin alone, (3, n, n, n) in Mpc/h, for a task without dynamics, else `Fields`.
-    spacing:
-        Of the lattice, Mpc/h.
-    extrapolate:
-        Allow what is outside the ranges of the network's card.
-    tiles:
-        Pieces per side; None as memory allows.
+    net : LayeredNet
+        A network from `load`.
+    fields : ndarray, (3, n, n, n), or Fields
+        psi_lin today, Mpc/h; for a task with dynamics, `Fields` with their displacement and velocity.
+    cosmology : Cosmology
+    redshift : float
+    spacing : float
+        Lattice spacing, Mpc/h.
+    extrapolate : bool
+        Allow values outside the ranges of the network's card.
+    tiles : int, optional
+        Pieces per side that the box is divided into; by default as few as fit in memory.
+    device : torch.device or str
+        Where the network runs.
+    progress : callable, optional
+        Called with the number of tiles done and of all tiles.
+
+    Returns
+    -------
+    Prediction
 
     Raises
     ------
     InputError
-        Outside the card's ranges unless extrapolate, and for values that are not finite.
+        Outside the card's ranges unless `extrapolate` is set, and for values that are not finite.
     """
     if net.card is None:
         raise InputError("this network has no model card: load it from a file, or set its `card`")
@@ -83,7 +103,24 @@ def evolve(
     tiles: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prediction:
-    """What a network makes of inputs that its task encoded, (channels, n, n, n), on the device where it is."""
+    """Apply a network to inputs that its task has encoded, on the device where it is.
+
+    Parameters
+    ----------
+    net : LayeredNet
+    task : Task
+    inputs : ndarray, (channels, n, n, n)
+        In the network's units.
+    setting : Setting
+    tiles : int, optional
+        Pieces per side; by default as few as fit in memory.
+    progress : callable, optional
+        Called with the number of tiles done and of all tiles.
+
+    Returns
+    -------
+    Prediction
+    """
     style = torch.tensor([task.style(setting)], dtype=torch.float32)
 
     def call(net: LayeredNet, x: Tensor, periodic: bool) -> tuple[Tensor, ...]:

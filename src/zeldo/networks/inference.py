@@ -1,4 +1,4 @@
-"""Apply a network to a whole periodic box, in one piece where it fits in memory, else in tiles."""
+"""Applies a network to a whole periodic box, in one piece where it fits in memory, and otherwise in tiles."""
 
 from __future__ import annotations
 
@@ -35,9 +35,19 @@ def native_bfloat16(device: torch.device | str = "cpu") -> bool:
 def optimise(
     net: LayeredNet, device: torch.device | str = "cpu", *, dtype: torch.dtype | None = None
 ) -> LayeredNet:
-    """A copy of net for inference on a device: batch norm folded into convolutions, channels last.
+    """Copy a network for inference on a device, with batch norm folded into the convolutions and channels last.
 
-    dtype: of the layers; None: bfloat16 where `native_bfloat16`, else float32. The input is added in float32.
+    Parameters
+    ----------
+    net : LayeredNet
+    device : torch.device or str
+    dtype : torch.dtype, optional
+        Type of the layers; by default bfloat16 where the hardware has it (`native_bfloat16`), and float32 elsewhere. The
+        input is added to the output in float32.
+
+    Returns
+    -------
+    LayeredNet
     """
     if dtype is None:
         dtype = torch.bfloat16 if native_bfloat16(device) else torch.float32
@@ -60,7 +70,23 @@ def optimise(
 
 
 def memory_estimate(layout: Layout, side: int, *, periodic: bool, item_bytes: int = 4) -> float:
-    """Bytes that the fields of one forward pass take at their peak, for an input of this side."""
+    """Peak memory of the fields of one forward pass.
+
+    Parameters
+    ----------
+    layout : Layout
+    side : int
+        Cells per side of the input.
+    periodic : bool
+        Whether the input is a whole periodic box.
+    item_bytes : int
+        Bytes of a number.
+
+    Returns
+    -------
+    float
+        Bytes.
+    """
     peak, kept, before = 0.0, [0.0], side
     for layer, after in zip(layout.layers, layout.sides(side, periodic=periodic), strict=True):
         incoming, outgoing = layer.inputs * before**3, layer.outputs * after**3
@@ -91,14 +117,34 @@ def free_memory(device: torch.device | str) -> float:
 
 
 def crop_side(layout: Layout, out_side: int) -> int:
-    """The side of the smallest legal crop that yields at least out_side cells."""
+    """The side of the smallest legal crop whose output has at least out_side cells."""
     return geometry.aligned_side(out_side + 2 * layout.halo, layout.smallest, layout.stride)
 
 
 def choose_tiles(layout: Layout, n: int, free: float, *, item_bytes: int = 4, passes: int = 1) -> int:
-    """The number of tiles per side for a box of n cells a side: 1 where the whole box fits in `free` bytes.
+    """Choose the number of tiles per side for a box.
 
-    passes: fields that travel together (2 with a forward derivative). Raises `InputError` where nothing fits.
+    Parameters
+    ----------
+    layout : Layout
+    n : int
+        Cells per side of the box.
+    free : float
+        Bytes that a forward pass may take.
+    item_bytes : int
+        Bytes of a number.
+    passes : int
+        Fields that pass through the network together: 2 with a forward derivative.
+
+    Returns
+    -------
+    int
+        1 where the whole box fits.
+
+    Raises
+    ------
+    InputError
+        Where not even the smallest tile fits.
     """
     if passes * memory_estimate(layout, n, periodic=True, item_bytes=item_bytes) <= free:
         return 1
@@ -113,7 +159,7 @@ def choose_tiles(layout: Layout, n: int, free: float, *, item_bytes: int = 4, pa
 
 
 def plain(net: LayeredNet, x: Tensor, periodic: bool) -> Tensor:
-    """The call of a network without style."""
+    """Call a network without style."""
     return net(x, periodic=periodic)
 
 
@@ -127,13 +173,37 @@ def apply(
     device: torch.device | str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[np.ndarray, ...]:
-    """The network's outputs for a whole periodic box, each (channel, n, n, n) float32.
+    """Apply a network to a whole periodic box.
 
-    net: as `optimise` makes it, on `device` (None: where it is). field: (channel, n, n, n) in the network's
-    units, n a multiple of the stride. call: how to call the network; passes: fields that it carries along.
-    tiles: pieces per side; 1: the whole box at once; None: as few as fit in memory. Tiles start at multiples
-    of the stride and bring their halo from across the box, so all choices agree to rounding.
-    progress: called with (tiles done, tiles in all). Raises `InputError` for an illegal shape or number.
+    Tiles begin at multiples of the network's stride, with a halo from across the box, so that all numbers of tiles agree
+    to rounding.
+
+    Parameters
+    ----------
+    net : LayeredNet
+        As `optimise` makes it.
+    field : ndarray, (channels, n, n, n)
+        In the network's units; n is a multiple of the stride.
+    call : callable
+        How to call the network.
+    passes : int
+        Fields that pass through the network together: 2 with a forward derivative.
+    tiles : int, optional
+        Pieces per side; 1 for the whole box at once; by default as few as fit in memory.
+    device : torch.device or str, optional
+        Where to run; by default where the network is.
+    progress : callable, optional
+        Called with the number of tiles done and of all tiles.
+
+    Returns
+    -------
+    tuple of ndarray, each (channels, n, n, n)
+        float32, in the network's units.
+
+    Raises
+    ------
+    InputError
+        For a shape or a number of tiles that is not allowed.
     """
     n = field.shape[-1]
     layout = net.layout

@@ -1,6 +1,6 @@
-"""What a V-Net is made of, as a list of layers, and the geometry that follows from it.
+"""The layers of a V-Net as a list, and the geometry that follows from it.
 
-Halo, stride, crops and legal sides are derived here, by one walk over the list, and typed in nowhere.
+Halo, stride, crops and legal sides are all derived here from the list of layers, so they are defined nowhere else.
 """
 
 from __future__ import annotations
@@ -18,9 +18,20 @@ MARGIN = 2  # cells that a block of two 3^3 convolutions without padding takes f
 class Layer:
     """One stage of a V-Net.
 
-    kind: "block" (two 3^3 convolutions beside a 1^3 one), "down" (2^3, stride 2) or "up" (transposed 2^3).
-    keep: the output goes also to the block of the same level that joins. join: reads that output first, the
-    upsampled one second; inputs counts both. last: no activation at the end.
+    Parameters
+    ----------
+    kind : str
+        "block" (two 3^3 convolutions beside a 1^3 one), "down" (2^3, stride 2) or "up" (transposed 2^3).
+    name : str
+        The name of its module.
+    inputs, outputs : int
+        Numbers of channels; with `join`, inputs counts those of both fields.
+    keep : bool
+        Whether the output also goes to the block of the same level that joins.
+    join : bool
+        Whether it reads that output, followed by the upsampled one.
+    last : bool
+        Whether there is no activation at the end.
     """
 
     kind: str
@@ -39,9 +50,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Layout:
-    """The layers of a network in order of application, and what follows from them.
+    """The layers of a network in order of application, and the geometry that follows from them.
 
     Lengths are in cells of the input lattice unless said otherwise.
+
+    Parameters
+    ----------
+    layers : tuple of Layer
     """
 
     layers: tuple[Layer, ...]
@@ -68,26 +83,25 @@ class Layout:
 
     @property
     def crops(self) -> dict[str, int]:
-        """Cells of its own level to crop from each side of the kept output, by the block that joins it."""
+        """For each block that joins: cells of its level to crop from each side of the field that was kept."""
         return self._offsets[0]
 
     @property
     def halo(self) -> int:
-        """Cells that the network without padding takes from each side."""
+        """Cells that the network without padding removes from each side."""
         return self._offsets[1]
 
     @property
     def stride(self) -> int:
-        """The network commutes with translations by multiples of this many cells only."""
+        """The network commutes with translations by multiples of this many cells, and no others."""
         return self._offsets[2]
 
     @cached_property
     def wraps(self) -> dict[str, tuple[int, int]]:
-        """Cells to wrap around (before, after) for each block when the whole periodic box is computed.
+        """For each block, the cells to wrap around (before, after) when a whole periodic box is computed.
 
-        They differ where the coarse cells of the network without padding, which begin at minus the halo, do
-        not begin at a multiple of their own width: then a block before a "down" shifts its output by one cell
-        and the block that joins it shifts it back.
+        The coarse cells of the network without padding begin at minus the halo. Where that is no multiple of their own
+        width, a block before a "down" shifts its output by one cell, and the block that joins it shifts it back.
         """
         offset, spacing, frame = -self.halo, 1, 0
         shifts: list[int] = []
@@ -110,7 +124,7 @@ class Layout:
         return wraps
 
     def _walk(self, side: int, periodic: bool) -> list[int] | None:
-        """Side after every layer, None where a layer cannot take what it is given."""
+        """Side after every layer; None where a layer cannot take its input."""
         lost = 0 if periodic else 2 * MARGIN
         sides = []
         for layer in self.layers:
@@ -123,7 +137,7 @@ class Layout:
         return sides
 
     def sides(self, side: int, *, periodic: bool = False) -> list[int]:
-        """Side after every layer for an input of this side. Raises `InputError` for an illegal one."""
+        """Side after every layer, for an input of this side. It raises `InputError` for an illegal side."""
         sides = self._walk(side, periodic)
         if sides is not None:
             return sides

@@ -1,8 +1,9 @@
-"""What networks minimise: errors of displacement, density, velocity and momentum, each by its logarithm.
+"""Losses: errors of displacement, density, velocity and momentum, each as its logarithm.
 
 The paper's loss is L = ln(L_delta L_psi^lambda)   (de Oliveira et al. 2020, arXiv:2012.00240, section 2)
 with L_psi the mean square error of the displacement, (Mpc/h)^2, and L_delta that of the particle number per lattice
-cell n(x), painted by cloud-in-cell. The logarithm makes either scale a constant that no gradient sees.
+cell n(x), painted by cloud-in-cell. Because of the logarithm, the unit of either error adds a constant to the loss and
+does not change gradients.
 """
 
 from __future__ import annotations
@@ -22,7 +23,15 @@ MARGIN = 12  # cells: beyond it a particle that leaves a crop is counted on the 
 
 
 class Loss(NamedTuple):
-    """total: what is minimised. parts: what it is made of, by name, detached, for people to look at."""
+    """A loss and its parts.
+
+    Parameters
+    ----------
+    total : Tensor
+        What is minimised.
+    parts : mapping of str to Tensor
+        The errors that it consists of, detached, for monitoring.
+    """
 
     total: Tensor
     parts: Mapping[str, Tensor]
@@ -37,22 +46,25 @@ def paper_loss(
     periodic: bool = True,
     margin: int = MARGIN,
 ) -> Loss:
-    """The paper's loss of predicted displacements against true ones, over a batch.
+    """The paper's loss of predicted displacements, over a batch.
 
     Parameters
     ----------
-    psi, target:
-        (batch, 3, n, n, n), Mpc/h. At the truth itself the gradient is zero.
-    spacing:
+    psi, target : Tensor, (batch, 3, n, n, n)
+        Predicted and true displacement, Mpc/h. At the truth itself the gradient is zero.
+    spacing : float or sequence of float
         Lattice spacing, Mpc/h; one for all items, or one for each.
-    weight:
+    weight : float
         lambda.
-    periodic:
-        Each item is a whole periodic box, else a crop (see `number_error`).
+    periodic : bool
+        Whether each item is a whole periodic box, or else a crop (see `number_error`).
+    margin : int
+        Cells added to the mesh on each side of a crop.
 
     Returns
     -------
-    Loss with the parts "l_delta" and "l_psi", the latter in (Mpc/h)^2.
+    Loss
+        With the parts "l_delta" and "l_psi", the latter in (Mpc/h)^2.
     """
     _check_shapes(psi, target)
     spacings = [spacing] * len(psi) if isinstance(spacing, int | float) else spacing
@@ -67,7 +79,7 @@ def paper_loss(
 
 
 def log_square_error(field: Tensor, target: Tensor, name: str) -> Loss:
-    """The logarithm of a field's mean square error, which is the loss's part `name`."""
+    """The logarithm of a field's mean square error. The error itself is the part `name` of the loss."""
     _check_shapes(field, target)
     error = (field - target).square().mean()
     return Loss(logarithm(error), {name: error.detach()})
@@ -81,12 +93,27 @@ def logarithm(error: Tensor) -> Tensor:
 def number_error(
     psi: Tensor, target: Tensor, spacing: float, *, periodic: bool = True, margin: int = MARGIN
 ) -> Tensor:
-    """n_pred(x) - n_true(x), particles per lattice cell, painted by cloud-in-cell on the lattice's own mesh.
+    """The error of the number of particles per lattice cell, painted by cloud-in-cell on the lattice's own mesh.
 
-    psi, target: (3, n, n, n), Mpc/h. A whole periodic box gives (n, n, n). A crop gives its mesh continued by
-    `margin` cells per side: particles that leave the crop are painted where they arrive. The particles of the
-    halo around it, which move into it and out of it, are the target's own in both fields and cancel in the
-    difference: they need not be painted at all.
+    The mesh of a crop extends by `margin` cells on each side, and particles that leave the crop are painted where they
+    arrive. Particles of the halo around the crop would be those of the target in both fields. They cancel in the
+    difference, so they are not painted.
+
+    Parameters
+    ----------
+    psi, target : Tensor, (3, n, n, n)
+        Predicted and true displacement, Mpc/h.
+    spacing : float
+        Lattice spacing, Mpc/h.
+    periodic : bool
+        Whether the fields are a whole periodic box, or else a crop.
+    margin : int
+        Cells added to the mesh on each side of a crop.
+
+    Returns
+    -------
+    Tensor, (n, n, n), or (n + 2 margin, ...) for a crop
+        n_pred(x) - n_true(x).
     """
     n = psi.shape[-1]
     if periodic:
@@ -109,9 +136,23 @@ def momentum_error(
     periodic: bool = True,
     margin: int = MARGIN,
 ) -> Tensor:
-    """The momentum per lattice cell, predicted minus true, (3, m, m, m) in the velocity's unit.
+    """The error of the momentum per lattice cell: each particle is painted with its velocity.
 
-    Fields (3, n, n, n) and meshes as in `number_error`; each particle is painted with its velocity.
+    Parameters
+    ----------
+    psi, vel, target_psi, target_vel : Tensor, (3, n, n, n)
+        Predicted and true displacement, Mpc/h, and velocity, in any unit.
+    spacing : float
+        Lattice spacing, Mpc/h.
+    periodic : bool
+        Whether the fields are a whole periodic box, or else a crop.
+    margin : int
+        Cells added to the mesh on each side of a crop.
+
+    Returns
+    -------
+    Tensor, (3, m, m, m)
+        Predicted minus true, in the unit of the velocity, on the mesh of `number_error`.
     """
     margin = 0 if periodic else margin
     components = []
@@ -123,18 +164,39 @@ def momentum_error(
 
 
 def gradient_error(psi: Tensor, target: Tensor) -> Tensor:
-    """Mean square of the error's differences between neighbours on the lattice, summed over the three directions.
+    """The mean square of the error's differences between lattice neighbours, summed over the three directions.
 
-    psi, target: (batch, 3, n, n, n). It weighs small scales more than the error of the field itself.
+    It gives small scales more weight than the error of the field itself does.
+
+    Parameters
+    ----------
+    psi, target : Tensor, (batch, 3, n, n, n)
+
+    Returns
+    -------
+    Tensor
+        A scalar, in the square of the field's unit.
     """
     error = psi - target
     return sum((error.diff(dim=axis).square().mean() for axis in (2, 3, 4)), start=error.new_zeros(()))
 
 
 def spectrum_error(psi: Tensor, target: Tensor, box: float) -> Tensor:
-    """Mean square of ln(P / P_true) of the density over shells of wavenumber up to Nyquist, one mode wide.
+    """The mean square of ln(P / P_true) of the density, over shells of wavenumber one mode wide, up to Nyquist.
 
-    psi, target: (3, n, n, n), Mpc/h, of a whole periodic box. Equal windows cancel in the ratio.
+    The windows of both fields are equal and cancel in the ratio.
+
+    Parameters
+    ----------
+    psi, target : Tensor, (3, n, n, n)
+        Predicted and true displacement of a whole periodic box, Mpc/h.
+    box : float
+        Side of the box, Mpc/h.
+
+    Returns
+    -------
+    Tensor
+        A scalar.
     """
     n = psi.shape[-1]
     with torch.no_grad():
@@ -153,7 +215,7 @@ def _power(density: Tensor) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _shells(n: int, device: str) -> tuple[Tensor, Tensor]:
-    """The shell of each mode, 0 for those left out, and how often the mode stands in the whole spectrum."""
+    """The shell of each mode, 0 for modes left out, and the number of times the mode occurs in the full spectrum."""
     whole, half = torch.fft.fftfreq(n, 1 / n, device=device), torch.arange(n // 2 + 1, device=device)
     k = (whole[:, None, None] ** 2 + whole[None, :, None] ** 2 + half[None, None, :] ** 2).sqrt()
     shell = k.round().long()

@@ -1,4 +1,4 @@
-"""Memory that a network frees and takes again a moment later."""
+"""Memory that networks free and allocate again a moment later."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 
 
 def keep_freed_memory() -> bool:
-    """Let the C library keep what is freed for the next request, from now on and for the whole process.
+    """Let the C library keep freed memory for later requests, from now on and in the whole process.
 
-    glibc gives large blocks back to the kernel, which clears every page again for the next layer: a good part of a
-    training step on a CPU, most of it on a virtual machine whose host takes free pages away. False where
-    the C library is another, and nothing changed.
+    glibc returns large blocks to the kernel, which clears every page again for the next layer. That takes a good part of a
+    training step on a CPU, and most of it on a virtual machine whose host reclaims free pages.
+
+    Returns
+    -------
+    bool
+        False where the C library is another one and nothing was changed.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

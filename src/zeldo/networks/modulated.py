@@ -1,6 +1,6 @@
-"""A V-Net without batch normalisation that is told numbers: each feature is scaled and shifted by them.
+"""A V-Net without batch normalisation, whose features are scaled and shifted by numbers that it is given.
 
-Nothing ties its output to statistics of the training set, so that it may serve other cosmologies, redshifts and
+Its output does not depend on statistics of the training set, so that it may serve other cosmologies, redshifts and
 lattice spacings. Modulation feature by feature: Perez et al. 2018 (arXiv:1709.07871).
 """
 
@@ -67,14 +67,18 @@ class ModulatedResampling(nn.Module):
 
 
 class ModulatedVNet(LayeredNet):
-    """The modulated V-Net: `net(x, style)`, x as for `VNet`, style of shape (styles,) or (batch, styles).
+    """The modulated V-Net: `net(x, style)` with x as for `VNet` and a style of shape (styles,) or (batch, styles).
 
     Parameters
     ----------
-    channels, levels:
-        Width, and number of resolutions.
-    styles:
-        How many numbers the network is told; with 0 it is called without.
+    channels : int
+        Channels of the layers.
+    levels : int
+        Number of resolutions.
+    in_channels, out_channels : int
+        Channels of the input and of the output.
+    styles : int
+        How many numbers the style has; with 0 the network is called without a style.
     """
 
     def __init__(
@@ -109,7 +113,7 @@ class ModulatedVNet(LayeredNet):
 
 
 def _initialise(convolve: nn.Module, share: float) -> None:
-    """Weights that keep the variance of what passes, times share, through the activation behind (He et al. 2015)."""
+    """Weights that keep the variance, times `share`, through the activation that follows (He et al. 2015)."""
     weight: Tensor = convolve.weight  # type: ignore[assignment]
     nn.init.kaiming_normal_(weight, a=SLOPE)
     with torch.no_grad():

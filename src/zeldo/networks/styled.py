@@ -44,8 +44,19 @@ def styled_layout(channels: int, levels: int, in_channels: int = 3, out_channels
 class StyledConv(nn.Module):
     """A convolution whose kernel is scaled, input channel by input channel, by an affine map of the style.
 
-    The scaled kernel of each output channel is divided by its root sum of squares over input channels and
-    voxels; the bias is added as it is. weight: (out, in, k, k, k), transposed (in, out, 2, 2, 2).
+    The scaled kernel of each output channel is divided by its root sum of squares over input channels and voxels. The bias
+    is added unchanged.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Numbers of channels.
+    size : int
+        Voxels per side of the kernel.
+    styles : int
+        How many numbers the style has.
+    kind : str
+        As in `Layer`. The weight has the shape (out, in, k, k, k), or (in, out, 2, 2, 2) for "up".
     """
 
     def __init__(self, inputs: int, outputs: int, size: int, styles: int, kind: str = "block") -> None:
@@ -110,11 +121,25 @@ class StyledResampling(nn.Module):
 
 
 class StyledVNet(LayeredNet):
-    """The styled V-Net: `net(x, style)`, x as for `VNet`, style of shape (styles,) or (batch, styles);
-    a number where there is one style.
+    """The styled V-Net: `net(x, style)` with x as for `VNet` and a style of shape (styles,) or (batch, styles).
 
-    With `periodic=True` x is a whole periodic box, else a crop that loses the halo. Raises `InputError` for
-    an illegal side or a style of another size. State-dict names are those of the public checkpoints.
+    The style may be a number where there is only one. State-dict names are those of the public checkpoints.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the layers.
+    levels : int
+        Number of resolutions.
+    in_channels, out_channels : int
+        Channels of the input and of the output.
+    styles : int
+        How many numbers the style has.
+
+    Raises
+    ------
+    InputError
+        For a width that is not allowed; when called, for an illegal side or a style of another size.
     """
 
     def __init__(
@@ -151,11 +176,30 @@ class StyledVNet(LayeredNet):
 def displacement_and_rate(
     net: StyledVNet, psi: Tensor, omega_m: float, growth: float, *, periodic: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Displacement of the network with two styles and its derivative with respect to the growth factor D.
+    """The displacement by a network with two styles, and its derivative with respect to the growth factor D.
 
-    psi: (batch, 3, x, y, z), linear displacement today over 6 Mpc/h (the network's unit). D scales the input,
-    added input included, and enters the style as D - 1; one forward-mode pass gives both results, in units of
-    6 Mpc/h. Raises `InputError` where the network has not two styles.
+    D multiplies the whole input, and enters the style as D - 1. One forward-mode pass gives both results.
+
+    Parameters
+    ----------
+    net : StyledVNet
+    psi : Tensor, (batch, 3, x, y, z)
+        Linear displacement today in units of 6 Mpc/h.
+    omega_m : float
+    growth : float
+        D.
+    periodic : bool
+        Whether psi is a whole periodic box, or else a crop.
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        Both in units of 6 Mpc/h.
+
+    Raises
+    ------
+    InputError
+        Where the network does not have two styles.
     """
     if net.styles != 2:
         raise InputError(

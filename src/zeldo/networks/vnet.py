@@ -46,7 +46,7 @@ def vnet_layout(channels: int, levels: int, in_channels: int = 3, out_channels: 
 
 
 def check_width(channels: int, levels: int, in_channels: int, out_channels: int) -> None:
-    """Raise `InputError` unless a network of this shape can be made."""
+    """`InputError` unless a network of this shape is possible."""
     if channels < 1:
         raise InputError(
             f"channels = {channels} is not allowed: give 1 or more, the published networks have 64"
@@ -63,7 +63,11 @@ def check_width(channels: int, levels: int, in_channels: int, out_channels: int)
 class Block(nn.Module):
     """Two 3^3 convolutions beside a 1^3 one, summed, then activated: (.., side) -> (.., side - 4).
 
-    norms: whether batch normalisation follows the first and the second convolution.
+    Parameters
+    ----------
+    layer : Layer
+    norms : (bool, bool)
+        Whether batch normalisation follows the first and the second convolution.
     """
 
     def __init__(self, layer: Layer, norms: tuple[bool, bool]) -> None:
@@ -93,7 +97,12 @@ class Resampling(nn.Module):
 
 
 class LayeredNet(nn.Module):
-    """A network that follows a `Layout`: one child module for every layer, by its name."""
+    """A network that follows a `Layout`, with one child module for every layer, of the layer's name.
+
+    Parameters
+    ----------
+    layout : Layout
+    """
 
     card: ModelCard | None = None
     compute_dtype: torch.dtype | None = None  # of the layers; None: that of the input
@@ -121,11 +130,24 @@ class LayeredNet(nn.Module):
         return self.layout.stride
 
     def last_convolutions(self) -> list[nn.Module]:
-        """Those whose sum is the network's output: where they are zero the network returns its input."""
+        """The convolutions whose sum is the output. Where they are zero, the network returns its input."""
         raise InputError("this network cannot begin as its input: set network.start_linear to false")
 
     def follow(self, x: Tensor, periodic: bool, *args: Tensor | None) -> Tensor:
-        """Apply all layers, each with args, to (batch, channel, x, y, z), and add the input."""
+        """Apply all layers, each with `args`, and add the input.
+
+        Parameters
+        ----------
+        x : Tensor, (batch, channels, x, y, z)
+        periodic : bool
+            Whether x is a whole periodic box, or else a crop, which loses the halo.
+        *args
+            Further arguments of every layer, such as the style.
+
+        Returns
+        -------
+        Tensor, (batch, out_channels, x', y', z')
+        """
         layout = self.layout
         layout.check(x.shape, self.in_channels, periodic=periodic)
         kept: list[Tensor] = []
@@ -150,12 +172,25 @@ class LayeredNet(nn.Module):
 
 
 class VNet(LayeredNet):
-    """The V-Net: `net(x)` takes (batch, in_channels, x, y, z) in units of the network's normalisation.
+    """The V-Net of de Oliveira et al. 2020: `net(x)` with x of shape (batch, in_channels, x, y, z), in the network's units.
 
-    channels: width. levels: resolutions. A crop of side L gives L - 2 halo; with `periodic=True` x is a whole
-    periodic box and the output has its side, equal to a crop of the box padded by the halo. The first
-    out_channels channels of the input are added to the output. Raises `InputError` for an illegal side.
-    State-dict names are those of the public checkpoints.
+    A crop of side L gives an output of side L - 2 halo. With `net(x, periodic=True)`, x is a whole periodic box. The output
+    then has the same side, and equals that of a crop of the box padded by the halo. The first out_channels channels of the
+    input are added to the output. State-dict names are those of the public checkpoints.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the layers.
+    levels : int
+        Number of resolutions.
+    in_channels, out_channels : int
+        Channels of the input and of the output.
+
+    Raises
+    ------
+    InputError
+        For a width that is not allowed; when called, for an illegal side.
     """
 
     def __init__(

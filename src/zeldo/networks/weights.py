@@ -1,6 +1,6 @@
-"""Load and save networks: zeldo's safetensors, and the public checkpoints of the V-Net family.
+"""Loading and saving networks: zeldo's safetensors, and the public checkpoints of the V-Net family.
 
-Layouts are recognised from names and shapes, never from the name of the file.
+Architectures are recognised by the names and shapes of the arrays, never by the name of the file.
 """
 
 from __future__ import annotations
@@ -32,11 +32,26 @@ LEVELS = range(2, 9)
 
 
 def load(path: str | Path, *, quantity: str | None = None) -> LayeredNet:
-    """The network in a file, in evaluation mode and float32, with its `ModelCard` as attribute `card`.
+    """Load a network from a file, in evaluation mode and float32. Its `ModelCard` is the attribute `card`.
 
-    Reads zeldo's safetensors; training states and bare state dicts of torch; npz. Nothing in the file is run.
-    quantity: for files without a card, "displacement" (what is assumed) or "velocity".
-    Raises `InputError` naming a missing or extra key or a wrong shape, `DamagedFileError` for broken files.
+    It reads zeldo's safetensors, training states and bare state dicts of torch, and npz. No code in the file is run.
+
+    Parameters
+    ----------
+    path : path
+    quantity : str, optional
+        For files without a card: "displacement" (assumed by default) or "velocity".
+
+    Returns
+    -------
+    LayeredNet
+
+    Raises
+    ------
+    InputError
+        For a missing file, and for one with a missing key, an extra key or a wrong shape, which the message names.
+    DamagedFileError
+        For a broken file.
     """
     arrays, metadata = read_arrays(path)
     spelled: dict[str, str] = {}
@@ -60,9 +75,21 @@ def load(path: str | Path, *, quantity: str | None = None) -> LayeredNet:
 
 
 def read_card(path: str | Path) -> ModelCard | None:
-    """The card of a file of zeldo's, without its weights; None for any other file.
+    """Read the card of a file that zeldo wrote, without its weights.
 
-    Raises `DamagedFileError` for a card that cannot be read.
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    ModelCard or None
+        None for any other file.
+
+    Raises
+    ------
+    DamagedFileError
+        For a card that cannot be read.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -75,10 +102,20 @@ def read_card(path: str | Path) -> ModelCard | None:
 
 
 def save(net: LayeredNet, path: str | Path, card: ModelCard, *, half: bool = True) -> None:
-    """Write a network with its card as safetensors, atomically.
+    """Write a network with its card as safetensors. The file appears when it is complete.
 
-    half: store kernels in half precision (relative rounding 5e-4); biases and normalisations stay float32.
-    Raises `InputError` where the card describes another network, or a weight is not finite or too large.
+    Parameters
+    ----------
+    net : LayeredNet
+    path : path
+    card : ModelCard
+    half : bool
+        Store kernels in half precision (relative rounding 5e-4). Biases and normalisations stay in float32.
+
+    Raises
+    ------
+    InputError
+        Where the card describes another network, and where a weight is not finite or too large.
     """
     path = Path(path)
     state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
@@ -105,9 +142,27 @@ def import_model(
     quantity: str | None = None,
     card: ModelCard | None = None,
 ) -> LayeredNet:
-    """Read any known file and, where `out` is given, write it as zeldo's safetensors in full precision.
+    """Load a network from any known file and, where `out` is given, write it as zeldo's safetensors in full precision.
 
-    Raises `InputError` also where `out` does not end in .safetensors.
+    Parameters
+    ----------
+    path : path
+        A file that `load` reads.
+    out : path, optional
+        A name that ends in .safetensors.
+    quantity : str, optional
+        For files without a card: "displacement" (assumed by default) or "velocity".
+    card : ModelCard, optional
+        A card to use instead, with the architecture and arguments that were read.
+
+    Returns
+    -------
+    LayeredNet
+
+    Raises
+    ------
+    InputError
+        As `load` does, and where `out` does not end in .safetensors.
     """
     if out is not None and Path(out).suffix.lower() != ".safetensors":
         raise InputError(f"{out} is not allowed as output: give a name that ends in .safetensors")
@@ -162,10 +217,10 @@ def _construct(card: ModelCard, path: str | Path) -> LayeredNet:
 
 
 def _public_names(arrays: Arrays, path: str | Path) -> tuple[Arrays, dict[str, str]]:
-    """Arrays by names and in axes of the torch state dicts, and the file's own spelling of every known name.
+    """The arrays with the names and axes of the torch state dicts, and the file's own spelling of every known name.
 
-    Some files have `module.` or `params.` before each name, the JAX emulator its own names of layers. What most
-    names have all must have. Raises `InputError` naming one that has not.
+    Some files have `module.` or `params.` before each name, and the JAX emulator has layer names of its own. A prefix or
+    spelling that most names have is required of all. It raises `InputError` with the first name that differs.
     """
     prefix = next(
         (candidate for candidate in PREFIXES if _majority(name.startswith(candidate) for name in arrays)), ""
@@ -199,7 +254,7 @@ def _majority(of: Iterable[bool]) -> bool:
 
 @lru_cache(maxsize=1)
 def _all_shapes() -> dict[tuple[str, int], dict[str, tuple[int, ...]]]:
-    """Names and shapes of every network that zeldo knows, by architecture and levels; sizes are those of `MARKS`."""
+    """Names and shapes of all known networks, by architecture and levels, with the sizes of `MARKS`."""
     shapes = {}
     with torch.device("meta"):
         for name in PUBLIC:
@@ -211,7 +266,7 @@ def _all_shapes() -> dict[tuple[str, int], dict[str, tuple[int, ...]]]:
 
 
 def _recognise(arrays: Arrays, path: str | Path) -> tuple[str, dict[str, int]]:
-    """Architecture and constructor arguments: those that most names and shapes fit, for any one may be wrong."""
+    """The architecture and arguments that most names and shapes agree with, since single ones may be wrong."""
     known = _all_shapes()
     kind, levels = min(known, key=lambda architecture: len(known[architecture].keys() ^ arrays.keys()))
     shapes = known[kind, levels]
@@ -243,7 +298,7 @@ def _recognise(arrays: Arrays, path: str | Path) -> tuple[str, dict[str, int]]:
 def _match(
     arrays: Arrays, net: LayeredNet, path: str | Path, spelled: Mapping[str, str]
 ) -> dict[str, torch.Tensor]:
-    """The arrays as a state dict of net. Raises `InputError` naming, as spelled, the first key that does not fit."""
+    """The arrays as a state dict of the network. `InputError` with the first key, as spelled in the file, that is wrong."""
     expected = net.state_dict()
     missing = [name for name in expected if name not in arrays]
     extra = [name for name in arrays if name not in expected]

@@ -1,4 +1,4 @@
-"""Join fields channel by channel and continue them periodically, in one copy."""
+"""Joins fields along channels and continues them periodically, in a single copy."""
 
 from __future__ import annotations
 
@@ -66,10 +66,19 @@ class _Wrap(torch.autograd.Function):
 
 
 def wrap(parts: tuple[Tensor, ...], before: int, after: int) -> Tensor:
-    """Concatenate (batch, channel, x, y, z) fields along channels and continue them periodically.
+    """Concatenate fields along channels and continue them periodically.
 
-    before, after: cells added at the beginning and the end of each of the three axes. Keeps channels-last
-    memory format; differentiable in reverse and forward mode.
+    It keeps the channels-last memory format, and is differentiable in reverse and forward mode.
+
+    Parameters
+    ----------
+    parts : tuple of Tensor, each (batch, channels, x, y, z)
+    before, after : int
+        Cells added at the beginning and at the end of each of the three axes.
+
+    Returns
+    -------
+    Tensor, (batch, all channels, x + before + after, ...)
     """
     return _Wrap.apply(before, after, *parts)
 

@@ -100,7 +100,7 @@ def recognise(particles: Particles) -> Snapshot:
 
 
 def as_snapshot(header: Header, psi: np.ndarray, vel: np.ndarray | None) -> Snapshot:
-    """A snapshot of these fields, (3, n, n, n), that is as the header says."""
+    """A snapshot of these fields, (3, n, n, n), with the entries of the header."""
     assert header.cosmology is not None  # `lattice_points` has checked it
     return Snapshot(
         psi=psi,
@@ -117,9 +117,9 @@ def as_snapshot(header: Header, psi: np.ndarray, vel: np.ndarray | None) -> Snap
 
 
 def lattice_points(particles: Particles) -> np.ndarray | None:
-    """The lattice point (i n + j) n + k of every row, (N,) int64; None where rows are in that order.
+    """The lattice point (i n + j) n + k of every row, (N,) int64; None where the rows are in that order.
 
-    Checks on the way what the header says of the lattice. Errors as `recognise`.
+    It also checks what the header says of the lattice, and raises the errors of `recognise`.
     """
     header, where = particles.header, particles.name
     n = lattice_side(header.count, where)
@@ -187,7 +187,7 @@ def _offsets(x: np.ndarray, points: np.ndarray, n: int, box: float) -> np.ndarra
 
 
 def _components(rows: np.ndarray) -> np.ndarray:
-    """(3, rows) float64, a copy: sums along rows of three are slow."""
+    """The three components as rows, (3, rows) float64, copied, since sums over an axis of length three are slow."""
     return np.array(rows.T, dtype=np.float64, order="C")
 
 
@@ -197,7 +197,7 @@ def _squares(d: np.ndarray) -> np.ndarray:
 
 
 def _mean_square(particles: Particles, points: np.ndarray) -> float:
-    """Of the distances between particles and points along an axis, by rows here and there."""
+    """The mean square distance between particles and points along an axis, from samples of rows."""
     header, (places, rows) = particles.header, SAMPLE
     n, total, count = round(header.count ** (1 / 3)), 0.0, 0
     for place in np.unique(np.linspace(0, max(0, header.count - rows), places).astype(int)):
@@ -265,7 +265,7 @@ def velocity(particles: Particles, points: np.ndarray | None) -> np.ndarray | No
 
 
 def check_finite(values: np.ndarray, quantity: str, where: str | Path, start: int = 0) -> None:
-    """`DamagedFileError` where one of the values, rows from `start` on, is NaN or infinite."""
+    """`DamagedFileError` where a value is NaN or infinite; `start` is the number of the first row."""
     bad = ~np.isfinite(values)
     if bad.any():
         row = start + int(np.argmax(bad.any(axis=1)))
@@ -275,7 +275,7 @@ def check_finite(values: np.ndarray, quantity: str, where: str | Path, start: in
 
 
 def check_mass(mass: float, omega_m: float, box: float, count: int, where: str | Path) -> None:
-    """`DamagedFileError` where the particle mass, 10^10 Msun/h, does not make up omega_m in the box."""
+    """`DamagedFileError` where particles of this mass, 10^10 Msun/h, do not add up to omega_m in the box."""
     expected = CRITICAL_DENSITY * omega_m * box**3 / count
     if not abs(mass / expected - 1) < MASS_TOLERANCE:
         raise DamagedFileError(
@@ -285,7 +285,7 @@ def check_mass(mass: float, omega_m: float, box: float, count: int, where: str |
 
 
 def _mass(particles: Particles) -> float | None:
-    """Of every particle, 10^10 Msun/h, None where it is unknown. `InputError` where masses differ."""
+    """The mass of every particle, 10^10 Msun/h; None where it is unknown. `InputError` where masses differ."""
     if "masses" not in particles.fields:
         return particles.header.particle_mass
     mass = float(particles.read("masses", 0, 1)[0])

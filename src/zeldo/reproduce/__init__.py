@@ -1,1 +1,1 @@
-"""Published results from this project's own runs: one file a paper, with what they share beside it."""
+"""Published results from this project's own runs: one module for each paper, and the code that they share."""

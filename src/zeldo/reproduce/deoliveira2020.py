@@ -1,6 +1,7 @@
 """Figures 1 and 2 and Table 1 of de Oliveira et al. 2020 (arXiv:2012.00240), by this project's own runs.
 
-A network, 10-step COLA and Zel'dovich against N-body at z = 0, on phases that no network of this project was trained on.
+A network, 10-step COLA and Zel'dovich are compared with N-body at z = 0. No network of this project was trained on the
+phases used here.
 """
 
 from __future__ import annotations
@@ -62,16 +63,50 @@ def reproduce(
     watch: Callable[[str], Any] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Reproduction:
-    """Run all that the paper shows and write its figures, table and a page into a directory.
+    """Run everything that the paper shows, and write its figures, its table and a page into a directory.
 
-    engine: the network, or a file of weights, or any engine in its place. nbody: the truth. n: particles per side (128;
-    32 with `quick`). box: Mpc/h, by default at the paper's lattice spacing. seeds: of Figure 1, averaged over; Figure 2
-    and Table 1 use the first. reference: a directory of reference runs that stand for N-body where one has the
-    cosmology and the spacing, the nearest in size. output: the directory for figure1.png, figure2.png (density),
-    figure2_displacement.png, table1.json, comparison.json and index.html; N-body runs and the table are kept there
-    and made again where version, settings or machine changed. table: whether to time at all. power: the linear power,
-    as in `initial_conditions`. country: three letters, for the CO2 of its electricity. watch: makes a context manager
-    that gives a progress callback. say: is told what else happens. Raises `InputError` before any work.
+    Parameters
+    ----------
+    engine : str
+        The network, a file of weights, or any other engine in its place.
+    nbody : str
+        The engine that gives the truth.
+    n : int, optional
+        Particles per side; 128 by default, or 32 with `quick`.
+    box : float, optional
+        Side of the box, Mpc/h; by default at the paper's lattice spacing.
+    seeds : sequence of int
+        Phases of Figure 1, which is their average. Figure 2 and Table 1 use the first one.
+    reference : path, optional
+        A directory of reference runs. They replace N-body where one has the cosmology and the spacing; the nearest in size
+        is used.
+    output : path
+        The directory for figure1.png, figure2.png (density), figure2_displacement.png, table1.json, comparison.json and
+        index.html. N-body runs and the table are kept there. They are made again where version, settings or machine
+        changed.
+    quick : bool
+        A small box, which takes a minute or two.
+    table : bool
+        Whether to measure times for Table 1.
+    power : str or path, optional
+        The linear power spectrum, as in `initial_conditions`.
+    country : str, optional
+        Three letters, for the CO2 of its electricity.
+    command : str
+        The command line that the page quotes.
+    watch : callable, optional
+        Called with a title before every run; returns a context manager that gives the run's progress callback.
+    say : callable
+        Called with messages.
+
+    Returns
+    -------
+    Reproduction
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed, before any work.
     """
     n = n if n is not None else QUICK_N if quick else Universe.n
     box, n = check_grid(box if box is not None else SPACING * n, n)
@@ -135,7 +170,7 @@ def _trial_conditions(spacing: float, cosmology: Cosmology) -> InitialConditions
 
 
 def _with_extrapolation(engine: Engine) -> Engine:
-    """The engine, allowed outside the cosmologies it was trained in: Figure 2 asks how far it carries."""
+    """The engine with extrapolation allowed, since Figure 2 tests cosmologies outside its training."""
     if any(field.name == "extrapolate" for field in fields(engine)):  # type: ignore[arg-type]
         return replace(engine, extrapolate=True)  # type: ignore[call-arg]
     return engine
@@ -152,7 +187,7 @@ def _table(
     watch: Callable[[str], Any],
     command: str,
 ) -> TimingTable:
-    """Table 1, measured now or, where all that decides it is the same, read from the last time."""
+    """Table 1: measured now or, where everything that affects it is the same, read from the previous run."""
     path = folder / "table1.json"
     place = "network" if network.name == "vnet" else f"{network.name}, in the network's place"
     entries = [Entry("N-body", kept.engine, repeats=1), Entry(COLA, cola), Entry(place, network)]
@@ -181,7 +216,7 @@ def _panel(
     shown: Sequence[str],
     watch: Callable[[str], Any],
 ) -> tuple[Panel, list[tuple[str, Snapshot]]]:
-    """Engines against every truth; and the first truth with the first engine's prediction."""
+    """The comparisons of engines with every truth, and the first truth with the first engine's prediction."""
     comparisons: list[list[Comparison]] = [[] for _ in engines]
     seeds: list[int | None] = []
     slices: list[tuple[str, Snapshot]] = []
@@ -199,7 +234,7 @@ def _panel(
 
 
 def averaged(several: Sequence[Comparison]) -> Comparison:
-    """The mean of comparisons of one engine on several phases, bin by bin; a single one as it is."""
+    """The mean of comparisons of one engine on several phases, bin by bin; a single one is returned unchanged."""
     first = several[0]
     if len(several) == 1:
         return first
@@ -222,7 +257,7 @@ def averaged(several: Sequence[Comparison]) -> Comparison:
 
 
 def _write(result: Reproduction, command: str) -> None:
-    """Pictures, numbers and the page."""
+    """Write pictures, numbers and the page."""
     from zeldo.reproduce import figures
     from zeldo.reproduce.page import FIGURE2_FILES, write_page
     from zeldo.reproduce.tables import title_of

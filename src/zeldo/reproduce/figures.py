@@ -1,4 +1,4 @@
-"""The pictures of de Oliveira et al. 2020, Figures 1 and 2."""
+"""Figures 1 and 2 of de Oliveira et al. 2020."""
 
 from __future__ import annotations
 
@@ -21,9 +21,17 @@ DPI = 130
 
 
 def figure1(slices: Sequence[tuple[str, Snapshot]], comparisons: Sequence[Comparison]) -> Figure:
-    """The density of N-body above that of the network, and P, T, 1 - r^2 of displacement and density.
+    """The density of N-body above that of the network, and P, T and 1 - r^2 of displacement and density.
 
-    slices: two names and snapshots of one box.
+    Parameters
+    ----------
+    slices : sequence of (str, Snapshot)
+        Two names and snapshots of one box.
+    comparisons : sequence of Comparison
+
+    Returns
+    -------
+    Figure
     """
     with style():
         from matplotlib.figure import Figure
@@ -59,7 +67,18 @@ def _slices(figure: Figure, grid, slices: Sequence[tuple[str, Snapshot]]) -> Non
 
 
 def figure2(groups: Sequence[tuple[str, Sequence[Comparison]]], field: str = "density") -> Figure:
-    """P, T, 1 - r^2 of a field (rows), for each cosmology a column with its title."""
+    """P, T and 1 - r^2 of a field in rows, with a column for each cosmology.
+
+    Parameters
+    ----------
+    groups : sequence of (str, sequence of Comparison)
+        The title and the comparisons of each column.
+    field : str
+
+    Returns
+    -------
+    Figure
+    """
     with style():
         from matplotlib.figure import Figure
 
@@ -77,7 +96,7 @@ def figure2(groups: Sequence[tuple[str, Sequence[Comparison]]], field: str = "de
 
 
 def _one_scale(axes: Sequence[Axes]) -> None:
-    """One vertical scale and its ticks for pictures side by side: the eye compares heights."""
+    """Give panels side by side the same vertical scale and ticks, so that heights can be compared."""
     low, high = min(ax.get_ylim()[0] for ax in axes), max(ax.get_ylim()[1] for ax in axes)
     busiest = max(axes, key=lambda ax: len(ax.get_yticks()))
     ticks, names = busiest.get_yticks(), [text.get_text() for text in busiest.get_yticklabels()]
@@ -90,7 +109,7 @@ def _one_scale(axes: Sequence[Axes]) -> None:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write the figure as PNG: whole or not at all."""
+    """Write the figure as PNG. The file is complete or not there at all."""
     with writing(path) as temporary, style():
         figure.savefig(temporary, format="png", dpi=DPI)
     return path

@@ -1,4 +1,4 @@
-"""The page of a reproduction: figures, tables, and how they were made, in one file that needs nothing else."""
+"""The page of a reproduction: figures, tables and how they were made, in one self-contained file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIGURE2_FILES = {"density": "figure2.png", "displacement": "figure2_displacement
 
 
 def write_page(result: Reproduction, command: str) -> Path:
-    """Write the page of the pictures, which are in its directory already."""
+    """Write the page. The pictures must already be in its directory."""
     table = result.table1
     content = template("deoliveira2020.html", Path(__file__).parent / "templates").render(
         title=TITLE,
@@ -61,7 +61,7 @@ def _panel(name: str, panel: Panel) -> dict[str, Any]:
 
 
 def _set(text: str) -> str:
-    """As printers set it: 128³, k ≤ 1."""
+    """Text with typographic symbols: 128³, k ≤ 1."""
     return text.replace("<=", "≤").replace("^2", "²").replace("^3", "³").replace(" - ", " − ")
 
 

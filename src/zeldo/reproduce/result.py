@@ -1,4 +1,4 @@
-"""What a reproduction of the paper's figures and table found."""
+"""The results of a reproduction of the paper's figures and table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from zeldo.statistics.comparison import Comparison
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Engines against N-body in one cosmology. comparisons: averaged over the seeds."""
+    """Engines compared with N-body in one cosmology.
+
+    Parameters
+    ----------
+    cosmology : Cosmology
+    comparisons : sequence of Comparison
+        One for each engine, averaged over the seeds.
+    seeds : sequence of int
+    """
 
     cosmology: Cosmology
     comparisons: Sequence[Comparison]
@@ -23,7 +31,22 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Reproduction:
-    """What `reproduce` found. slices: N-body and the network's density of Figure 1, with their names."""
+    """The results of `reproduce`.
+
+    Parameters
+    ----------
+    figure1 : Panel
+    figure2 : sequence of Panel
+        One for each cosmology.
+    table1 : TimingTable or None
+        None where nothing was timed.
+    slices : sequence of (str, Snapshot)
+        N-body and the network in Figure 1, with their names.
+    network : str
+        The name of the engine.
+    output, page : Path
+        The directory, and the page in it.
+    """
 
     figure1: Panel
     figure2: Sequence[Panel]

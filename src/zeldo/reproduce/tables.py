@@ -1,4 +1,4 @@
-"""What is said in words and numbers: Table 1, what the paper claims and what was found; in the terminal and on the page."""
+"""Table 1 and the paper's claims beside our results, as text for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALLEST = 1.0  # h/Mpc: the smallest scales that the paper speaks of
 
 
 def title_of(cosmology: Cosmology, *, split: bool = False) -> str:
-    """`"Ω_m = 0.3, ..."`; in two lines where `split`, for a narrow column, with mathematical letters."""
+    """A cosmology as text, "Ω_m = 0.3, ..."; with `split` in two lines for a narrow column, with mathematical letters."""
     c = cosmology
     if split:
         return (
@@ -31,7 +31,7 @@ def title_of(cosmology: Cosmology, *, split: bool = False) -> str:
 
 
 def timing_rows(table: TimingTable) -> list[tuple[str, list[str]]]:
-    """For each row of Table 1 its name and the texts under `HEADINGS`."""
+    """For each row of Table 1, its name and the texts under `HEADINGS`."""
     last = table.timings[-1].what
     return [
         (
@@ -49,7 +49,7 @@ def timing_rows(table: TimingTable) -> list[tuple[str, list[str]]]:
 
 
 def conditions(table: TimingTable) -> list[str]:
-    """On what Table 1 was measured, a sentence each."""
+    """The conditions under which Table 1 was measured, as sentences."""
     m = table.machine
     threads = ", ".join(f"{name} {count}" for name, count in m["threads"].items())
     versions = ", ".join(f"{name} {text}" for name, text in m["versions"].items())
@@ -72,14 +72,14 @@ def conditions(table: TimingTable) -> list[str]:
 
 
 def largest_error(comparison: Comparison, field: str = "density", upto: float = SMALLEST) -> float:
-    """The largest |T - 1| of the bins with k <= upto (h/Mpc)."""
+    """The largest |T - 1| among the bins with k <= upto (h/Mpc)."""
     spectrum = comparison.fields[field]
     inside = (spectrum.k > 0) & (spectrum.k <= upto)
     return float(np.nanmax(np.abs(spectrum.transfer[inside] - 1)))
 
 
 def share_better(comparison: Comparison, other: Comparison, quantity: str) -> tuple[int, int]:
-    """In how many bins with k <= 1, of all fields, `one` is nearer to N-body than `other`; and how many there are."""
+    """How many bins with k <= 1, of all fields, have `comparison` nearer to N-body than `other`, and how many there are."""
     better = total = 0
     for name, ours in comparison.fields.items():
         theirs = other.fields[name]
@@ -91,7 +91,7 @@ def share_better(comparison: Comparison, other: Comparison, quantity: str) -> tu
 
 
 def findings(result: Reproduction) -> list[tuple[str, str]]:
-    """What the paper claims, and what was found."""
+    """The paper's claims, each with our result."""
     network, cola, *_ = result.figure1.comparisons
     name, other, *_ = labels(result.figure1.comparisons)
     t, total = share_better(network, cola, "transfer")
@@ -133,7 +133,7 @@ def _percent(comparison: Comparison) -> str:
 
 
 def print_reproduction(result: Reproduction) -> None:
-    """All of it in the terminal."""
+    """Print everything in the terminal."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

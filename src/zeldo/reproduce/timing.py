@@ -31,7 +31,23 @@ PACKAGES = ("numpy", "numba", "torch", "ducc0")
 
 @dataclass(frozen=True)
 class Timing:
-    """The runs of one engine. what: its place in the table. runs: s. energy: Wh, co2: g, peak_memory: GB, of a run."""
+    """The runs of one engine in Table 1.
+
+    Parameters
+    ----------
+    what : str
+        The role of the engine in the table, such as "N-body".
+    engine : str
+    settings : mapping
+    runs : sequence of float
+        Wall times, s.
+    energy : float or None
+        Energy of a run, Wh; None where it was not measured.
+    co2 : float or None
+        Emissions of a run, g.
+    peak_memory : float or None
+        GB.
+    """
 
     what: str
     engine: str
@@ -49,7 +65,27 @@ class Timing:
 
 @dataclass(frozen=True)
 class TimingTable:
-    """One paired run. machine: what decides speed. key: a hash of all that makes two tables comparable."""
+    """The engines' timings from one paired run.
+
+    Parameters
+    ----------
+    timings : sequence of Timing
+    n : int
+        Particles per side.
+    box : float
+        Mpc/h.
+    seed : int or None
+    machine : mapping
+        The properties of the machine that affect speed.
+    energy : str
+        How energy was measured.
+    load_before : float or None
+        Load of the system before the runs.
+    measured : str
+        Date and time.
+    key : str
+        A hash of everything that must be equal for tables to be comparable.
+    """
 
     timings: Sequence[Timing]
     n: int
@@ -62,12 +98,12 @@ class TimingTable:
     key: str
 
     def ratio(self, slow: str, fast: str) -> float:
-        """How many times longer one takes than another."""
+        """How many times longer one engine takes than another."""
         seconds = {timing.what: timing.seconds for timing in self.timings}
         return seconds[slow] / seconds[fast]
 
     def write(self, path: Path, **extra: object) -> None:
-        """As JSON, `extra` entries beside its own."""
+        """Write as JSON, with `extra` entries beside the table's own."""
         content: dict[str, Any] = {"zeldo": __version__, **extra, **asdict(self)}
         for row, timing in zip(content["timings"], self.timings, strict=True):
             row["seconds"] = timing.seconds
@@ -80,7 +116,7 @@ class TimingTable:
 
     @classmethod
     def read(cls, path: Path, key: str) -> TimingTable | None:
-        """The table of a file where it has that key, else None."""
+        """The table in a file, if its key is the same; otherwise None."""
         try:
             content = json.loads(path.read_text())
             if content["key"] != key:
@@ -94,7 +130,20 @@ class TimingTable:
 
 @dataclass
 class Entry:
-    """What stands in a table: its place, the engine, and how often it runs."""
+    """An engine to be timed.
+
+    Parameters
+    ----------
+    what : str
+        The role of the engine in the table.
+    engine : Engine
+    repeats : int
+        How often it runs.
+    runs, energy, co2 : list of float
+        Measurements of the runs so far: s, Wh and g.
+    peak_memory : float or None
+        GB.
+    """
 
     what: str
     engine: Engine
@@ -123,7 +172,7 @@ def paired_run(
     key: str,
     watch: Callable[[str], Any],
 ) -> tuple[TimingTable, dict[str, Snapshot]]:
-    """Runs the engines in turns, each as often as it asks for, and the last snapshot of each."""
+    """Run the engines in turns, each as often as its entry says; the table, and the last snapshot of each engine."""
     load = _load()
     for entry in entries:
         warm_up(entry.engine, ics)
@@ -163,7 +212,7 @@ def table_key(entries: Sequence[Entry], ics: InitialConditions, how: str) -> str
 
 
 def machine() -> dict[str, Any]:
-    """Processor, threads and versions: what decides the speed of a run."""
+    """Processor, threads and versions: everything that affects the speed of a run."""
     import numba
     import torch
 
@@ -180,7 +229,7 @@ def machine() -> dict[str, Any]:
 
 
 def _load() -> float | None:
-    """Processes that ran at once in the last minute; None where the system does not tell."""
+    """Mean number of running processes in the last minute; None where the system does not report it."""
     try:
         return os.getloadavg()[0]
     except (OSError, AttributeError):

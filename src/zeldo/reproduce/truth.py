@@ -1,4 +1,4 @@
-"""What predictions are held against: N-body runs, each made once and kept, or reference files."""
+"""The truth that predictions are compared with: N-body runs, which are made once and kept, or reference files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ KEY = "run"  # the entry of a kept snapshot's settings that says what made it
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """Initial conditions, and where N-body takes them today. name: of what made it."""
+    """Initial conditions and the N-body snapshot at z = 0 that follows from them.
+
+    Parameters
+    ----------
+    ics : InitialConditions
+    snapshot : Snapshot
+    name : str
+        The code that made it.
+    """
 
     ics: InitialConditions
     snapshot: Snapshot
@@ -30,9 +38,16 @@ class Truth:
 
 @dataclass(frozen=True)
 class NBody:
-    """An N-body engine whose runs are kept in a directory, one file a name.
+    """An N-body engine whose runs are kept in a directory, one file for each name.
 
-    text: the engine as the user wrote it. say: told in one line why a file that is there is not used.
+    Parameters
+    ----------
+    engine : Engine
+    text : str
+        The engine as the user wrote it.
+    directory : Path
+    say : callable
+        Called with the reason, in one line, where an existing file is not used.
     """
 
     engine: Engine
@@ -44,7 +59,7 @@ class NBody:
         return self.directory / f"{name}.npz"
 
     def kept(self, name: str, ics: InitialConditions) -> Truth | None:
-        """The run of that name where it was made by this engine, version and settings from these phases, else None."""
+        """The run of that name, if the same engine, version and settings made it from these phases; otherwise None."""
         path = self.path(name)
         if not path.exists():
             return None
@@ -65,7 +80,7 @@ class NBody:
         return Truth(ics, snapshot, self.text)
 
     def run(self, name: str, ics: InitialConditions, watch: Callable[[str], Any]) -> Truth:
-        """The run that was kept, or a new one, kept now."""
+        """The run that was kept, or a new one, which is kept now."""
         truth = self.kept(name, ics)
         if truth is None:
             with watch(f"N-body {name}") as progress:
@@ -79,7 +94,7 @@ class NBody:
 
 @dataclass(frozen=True)
 class ReferenceFile:
-    """What a reference run is of, without its fields."""
+    """The description of a reference run, without its fields."""
 
     path: Path
     cosmology: Cosmology
@@ -87,7 +102,7 @@ class ReferenceFile:
     box: float
 
     def read(self) -> Truth:
-        """Raises `InputError` where it does not reach today."""
+        """Read the run at z = 0. `InputError` where it has no snapshot there."""
         from zeldo.files.reference import read_reference
 
         ics, snapshots = read_reference(self.path)
@@ -97,7 +112,7 @@ class ReferenceFile:
 
 
 def reference_files(directory: Path) -> list[ReferenceFile]:
-    """The reference runs in a directory. Raises `InputError` where it is none, or holds none."""
+    """The reference runs in a directory. `InputError` where there is no directory, or no run in it."""
     from zeldo.files.archive import cosmology_of, integer, number, read_arrays
     from zeldo.files.reference import COSMOLOGY, is_reference
 
@@ -121,7 +136,7 @@ def reference_files(directory: Path) -> list[ReferenceFile]:
 def nearest_file(
     files: list[ReferenceFile], cosmology: Cosmology, n: int, spacing: float
 ) -> ReferenceFile | None:
-    """The run of this cosmology and lattice spacing (Mpc/h) whose size is nearest to n; None where there is none."""
+    """The run with this cosmology and lattice spacing (Mpc/h) whose size is nearest to n; None without such a run."""
     fitting = [
         file
         for file in files

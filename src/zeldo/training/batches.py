@@ -1,4 +1,4 @@
-"""The batches of one epoch: which boxes, how turned and cut, by seed and position alone."""
+"""The batches of an epoch: which boxes, with which rotation and crop, as a function of seed and position alone."""
 
 from __future__ import annotations
 
@@ -20,10 +20,19 @@ if TYPE_CHECKING:
 
 
 class Batches:
-    """`make(i)` is batch number i of an epoch on this device; a step takes `accumulate` of them.
+    """The batches of one epoch on one device; an optimizer step takes `accumulate` of them.
 
-    steps: optimizer steps of the epoch. per_step: samples of a step on all devices. Raises `InputError` for an
-    epoch shorter than a step.
+    Attributes
+    ----------
+    steps : int
+        Optimizer steps of the epoch.
+    per_step : int
+        Samples of a step on all devices.
+
+    Raises
+    ------
+    InputError
+        For an epoch shorter than a step.
     """
 
     def __init__(
@@ -50,7 +59,7 @@ class Batches:
         self.order = epoch_order(len(keys), self.steps * self.per_step, config.seed, epoch)
 
     def make(self, index: int) -> Batch:
-        """The batch, on the device."""
+        """Batch number `index` of the epoch, on the device."""
         fabric, batch = self.fabric, self.config.optimizer.batch
         first = (index * fabric.world_size + fabric.global_rank) * batch
         drawn = []

@@ -14,13 +14,13 @@ FORMAT = "zeldo training 2"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors, numbers, text and lists or dicts of them: all of it or nothing."""
+    """Write tensors, numbers, text, and lists or dicts of them. The file is complete or not there at all."""
     with writing(path) as partial, open(partial, "wb") as file:
         torch.save({"format": FORMAT, **state}, file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """What `save_checkpoint` wrote, on the CPU. Raises `DamagedFileError` for anything else; runs no code."""
+    """Read what `save_checkpoint` wrote, on the CPU. No code is run, and anything else raises `DamagedFileError`."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -38,7 +38,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def random_state() -> dict[str, Any]:
-    """State of torch's generators; the order and augmentation of data depend on seed and position alone."""
+    """The state of torch's generators. The order and augmentation of data depend on seed and position alone."""
     state: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()

@@ -1,6 +1,6 @@
-"""What a user writes in a TOML file to train a network.
+"""The configuration of a training, as users write it in a TOML file.
 
-Relative paths are taken from the directory the command runs in.
+Relative paths are relative to the directory in which the command runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class TaskConfig(Section):
-    """What the network is for: a task by its name; every other key is an option of it."""
+    """The network's task, by its name. Every other key is an option of the task."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     name: str = "deoliveira2020"
@@ -55,7 +55,7 @@ class NetworkConfig(Section):
 
 
 class SnapshotPair(Section):
-    """A target from a file, and its linear displacement from the seed it names or from a second file."""
+    """A target from a file, with its linear displacement from the seed in that file or from a second file."""
 
     path: Path
     initial: Path | None = None  # a file of initial conditions
@@ -127,7 +127,7 @@ class OptimizerConfig(Section):
 
 
 class TrainConfig(Section):
-    """A training: the task, the network, the data, the optimizer, and where it runs."""
+    """A training: task, network, data, optimizer, and the devices that it runs on."""
 
     output: Path
     name: str = "vnet"
@@ -153,7 +153,7 @@ class TrainConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _loss_of_the_task(cls, values: Any) -> Any:
-        """The loss's weight stood beside the tables before there were tasks."""
+        """Accept `loss_weight` at the top level, where it was before there were tasks."""
         if not isinstance(values, Mapping) or "loss_weight" not in values:
             return values
         values = dict(values)

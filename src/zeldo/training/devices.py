@@ -1,4 +1,4 @@
-"""What differs between devices."""
+"""Settings that depend on the device."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def memory_format(config: TrainConfig, fabric: Fabric) -> torch.memory_format:
     """channels_last where it is faster: on GPUs and in bfloat16.
 
-    For float32 on a CPU oneDNN's own blocks are: its gradient of the kernel takes twice as long in channels_last.
+    In float32 on a CPU, oneDNN's own blocked format is faster; its gradient of the kernel takes twice as long in
+    channels_last.
     """
     choice = config.memory_format
     if choice == "auto":

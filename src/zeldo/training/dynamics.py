@@ -1,4 +1,4 @@
-"""What a task's dynamics make of the runs, computed once for each run and redshift and kept on disk."""
+"""Snapshots of a task's dynamics, computed once for each run and redshift, and kept on disk."""
 
 from __future__ import annotations
 
@@ -19,9 +19,16 @@ from zeldo.store.fields import fingerprint
 
 
 class Dynamics:
-    """An engine whose snapshots are kept in a directory; with None they are made each time.
+    """An engine whose snapshots are kept in a directory.
 
-    Each redshift is a run of its own, so that it is what the emulator does when it is asked for that redshift alone.
+    Each redshift has a run of its own, since the emulator runs in the same way for a single redshift.
+
+    Parameters
+    ----------
+    task : Task
+        Names the engine and its options.
+    directory : Path, optional
+        Where snapshots are kept; with None they are computed each time.
     """
 
     def __init__(self, task: Task, directory: Path | None = None) -> None:
@@ -33,7 +40,7 @@ class Dynamics:
         self._lock = threading.Lock()  # engines use all threads, and Numba's pool is not for two callers
 
     def snapshot(self, ics: InitialConditions, redshift: float) -> Snapshot:
-        """What the engine makes of the initial conditions at one redshift."""
+        """The engine's snapshot at one redshift, from the directory where it is there already."""
         path = self._path(ics, redshift)
         with self._lock:
             if path is not None and path.exists():

@@ -1,4 +1,4 @@
-"""The trained network with its model card, ready to be an engine."""
+"""Writes the trained network with its model card, ready to be an engine."""
 
 from __future__ import annotations
 
@@ -19,16 +19,25 @@ from zeldo.version import __version__
 
 
 def weights_path(config: TrainConfig) -> Path:
+    """The file of weights that a training writes."""
     return config.output / f"{config.name}.safetensors"
 
 
 def export(net: LayeredNet, config: TrainConfig, task: Task, facts_of_run: dict[str, Any]) -> Path:
-    """Write weights with their card to `weights_path`, and all facts of the run beside it as JSON.
+    """Write the weights with their card to `weights_path`, and all facts of the run beside them as JSON.
 
     Parameters
     ----------
-    facts_of_run:
-        "data" as `Samples.described` has it, "validation" measured numbers, and further facts for the JSON file.
+    net : LayeredNet
+    config : TrainConfig
+    task : Task
+    facts_of_run : dict
+        "data" as from `Samples.described`, measured figures as "validation", and further facts for the JSON file.
+
+    Returns
+    -------
+    Path
+        The file of weights.
     """
     path = weights_path(config)
     facts = {**facts_of_run, **_recipe(config, task), "version": __version__, "date": _today()}
@@ -39,7 +48,7 @@ def export(net: LayeredNet, config: TrainConfig, task: Task, facts_of_run: dict[
 
 
 def model_card(config: TrainConfig, task: Task, facts: dict[str, Any]) -> ModelCard:
-    """What the network is and where it may be used: by default where it was trained."""
+    """What the network is, and where it may be used: by default in the ranges of its training."""
     data = facts["data"]
     return ModelCard(
         architecture=config.network.name,
@@ -56,7 +65,7 @@ def model_card(config: TrainConfig, task: Task, facts: dict[str, Any]) -> ModelC
 
 
 def _note(config: TrainConfig, facts: dict[str, Any]) -> str:
-    """One paragraph for people."""
+    """A paragraph on the training, for people."""
     data = facts["data"]
     held_out = facts["validation_data"] or {"seeds": []}
     low, high = data["cosmology"]["omega_m"]
@@ -94,7 +103,7 @@ def _recipe(config: TrainConfig, task: Task) -> dict[str, Any]:
 
 
 def _ranges(seeds: Sequence[int | None]) -> str:
-    """`"3, 10-19"`."""
+    """Seeds as text, such as "3, 10-19"."""
     ranges: list[list[int]] = []
     for seed in sorted(s for s in seeds if s is not None):
         if ranges and seed == ranges[-1][1] + 1:

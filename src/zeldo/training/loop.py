@@ -1,4 +1,4 @@
-"""`train(config)`: gather the data, train on the devices there are, leave weights with a model card."""
+"""`train(config)`: prepare the data, train on the available devices, and write weights with a model card."""
 
 from __future__ import annotations
 
@@ -35,11 +35,26 @@ PATIENCE = 60.0  # seconds that the making of data has to end
 
 @dataclass
 class TrainResult:
-    """status: "finished", or "stopped" with where and why. best: lowest validation loss, in `best_epoch`
-    (from 1).
+    """The outcome of `train`.
 
-    weights: the exported network with the lowest loss, None before the first epoch's end. history: an entry
-    an epoch.
+    Parameters
+    ----------
+    status : str
+        "finished" or "stopped".
+    where : str
+        Where a training stopped, and why.
+    epochs, steps : int
+        Epochs and optimizer steps done, with those before a resume.
+    best : float
+        The lowest validation loss.
+    best_epoch : int
+        Its epoch, counted from 1.
+    checkpoint : Path
+        The file from which the training can be resumed.
+    weights : Path or None
+        The exported network with the lowest loss; None before the end of the first epoch.
+    history : list of dict
+        One entry for each epoch.
     """
 
     status: str
@@ -62,13 +77,35 @@ def train(
     stop_after: int | None = None,
     progress: Progress | None = None,
 ) -> TrainResult:
-    """Train a network as a configuration says, going on from the last checkpoint in its output directory.
+    """Train a network as a configuration says, and resume from the last checkpoint in its output directory.
 
-    config: a TOML file, mapping or `TrainConfig`; override: dotted keys. task: what the network is for, in place of
-    the configuration's, such as one from outside the package. resume: False starts again and
-    overwrites. stop_after: optimizer steps of this call. progress(done, total, text) is told of steps. Ctrl-C
-    and SIGTERM save and return. Raises `InputError` for a bad configuration or data that do not fit, and
-    `ConvergenceError` where the loss is not finite.
+    Ctrl-C and SIGTERM save a checkpoint and return.
+
+    Parameters
+    ----------
+    config : path, mapping or TrainConfig
+        A TOML file or its content.
+    task : Task, optional
+        The network's task, in place of the configuration's, such as one from outside the package.
+    override : mapping, optional
+        Values that replace those of the configuration, by dotted keys.
+    resume : bool
+        False begins again and overwrites.
+    stop_after : int, optional
+        Stop after this many optimizer steps of this call.
+    progress : callable, optional
+        Called with the number of steps done, the total number, and a short text.
+
+    Returns
+    -------
+    TrainResult
+
+    Raises
+    ------
+    InputError
+        For a bad configuration, and for data that do not fit it.
+    ConvergenceError
+        Where the loss is not finite.
     """
     try:
         from lightning_fabric import Fabric
@@ -102,7 +139,7 @@ def _train_on_device(
     stop_after: int | None,
     progress: Progress | None,
 ) -> TrainResult:
-    """What every device does."""
+    """The training on one device."""
     import torch
 
     from zeldo.networks.memory import keep_freed_memory
@@ -132,7 +169,7 @@ def _train_on_device(
 
 
 def _devices(config: TrainConfig) -> tuple[int, str]:
-    """How many devices train and of which type. Raises `InputError` for those that are not there."""
+    """The number of devices for the training, and their type. `InputError` where they do not exist."""
     import torch
 
     gpus = torch.cuda.device_count() if config.accelerator != "cpu" and torch.cuda.is_available() else 0
@@ -152,7 +189,7 @@ def _devices(config: TrainConfig) -> tuple[int, str]:
 
 @contextmanager
 def _with_data(config: TrainConfig, progress: Progress | None) -> Iterator[TrainConfig]:
-    """The configuration with a store that holds runs; a data set that it names is made first, or beside."""
+    """The configuration with a store that holds runs. A data set that it names is made before the training, or beside it."""
     data = config.data
     if data.dataset is None:
         yield config
@@ -180,7 +217,7 @@ def _with_data(config: TrainConfig, progress: Progress | None) -> Iterator[Train
 
 
 def _make_beside(design: DatasetConfig) -> None:
-    """What the process that makes data beside a training does: Ctrl-C is the training's, which ends it by SIGTERM."""
+    """Make data in a process beside the training. Ctrl-C is left to the training, which ends this process by SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with interruptible():  # SIGTERM goes through every `finally`, so that its own workers end too
@@ -192,7 +229,7 @@ def _make_beside(design: DatasetConfig) -> None:
 
 
 def _wait_for_runs(design: DatasetConfig, start_with: int, queue: Any, progress: Progress | None) -> None:
-    """Until the store holds all validation runs and `start_with` runs to train on."""
+    """Wait until the store holds all validation runs and `start_with` training runs."""
     wanted = {"validation": design.validation.runs, "train": min(start_with, design.train.runs)}
     while True:
         alive = queue.is_alive()

@@ -1,4 +1,4 @@
-"""Early looks at a training: curves and slices in TensorBoard."""
+"""Curves and slices of a running training, in TensorBoard."""
 
 from __future__ import annotations
 
@@ -14,14 +14,22 @@ from zeldo.training.validation import Score
 
 
 class Monitor:
-    """TensorBoard, where it is installed and wanted; else nothing."""
+    """Writes to TensorBoard where it is installed and wanted, and otherwise does nothing.
+
+    Parameters
+    ----------
+    directory : Path
+    wanted : bool
+    purge_step : int, optional
+        Events from this step on are discarded, when a training is resumed.
+    """
 
     def __init__(self, directory: Path, wanted: bool, purge_step: int | None = None) -> None:
         self._directory, self._wanted, self._purge_step = directory, wanted, purge_step
 
     @cached_property
     def _writer(self) -> Any:
-        """Made when there is something to write, so that bad input leaves no file."""
+        """Created with the first entry, so that bad input leaves no file."""
         if not self._wanted:
             return None
         try:
@@ -37,7 +45,7 @@ class Monitor:
                 self._writer.add_scalar(f"train/{name}", value, step)
 
     def validation(self, step: int, scores: Mapping[float, Score]) -> None:
-        """Scores by redshift, as `validation.by_redshift` has them."""
+        """Scores by redshift, as from `validation.by_redshift`."""
         if self._writer is None:
             return
         for z, score in scores.items():
@@ -52,9 +60,17 @@ class Monitor:
     def pictures(
         self, start: torch.Tensor | None, psi: torch.Tensor, truth: torch.Tensor, box: float, epoch: int
     ) -> None:
-        """Slabs of ln(1 + n): where the network starts, network, truth; and errors of the displacement beside them.
+        """Slabs of ln(1 + n) of the network's input, its prediction and the truth, with errors of displacement.
 
-        start, psi, truth: (3, n, n, n), Mpc/h; start None where the input is no displacement on this lattice.
+        Parameters
+        ----------
+        start : Tensor, (3, n, n, n), or None
+            Displacement of the input, Mpc/h; None where the input is no displacement on this lattice.
+        psi, truth : Tensor, (3, n, n, n)
+            Predicted and true displacement, Mpc/h.
+        box : float
+            Side of the box, Mpc/h.
+        epoch : int
         """
         if self._writer is None:
             return

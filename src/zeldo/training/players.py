@@ -1,4 +1,4 @@
-"""What is trained: a module with its optimizers, the schedule of their rates, and the average of its weights."""
+"""The modules that are trained, each with its optimizers, the schedule of their rates, and the average of its weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Player:
-    """One module of a training. A network with a discriminator are two, which take their turns in every step."""
+    """A module that is trained. A network and a discriminator are two of them, which take turns in every step."""
 
     def __init__(self, fabric: Fabric, module: torch.nn.Module, option: OptimizerConfig) -> None:
         self.option = option
@@ -54,7 +54,7 @@ class Player:
         self.schedules = [LambdaLR(optimizer, factor, last_epoch=steps - 1) for optimizer in self.optimizers]
 
     def step(self) -> None:
-        """A step of every optimizer along the gradients that are there, then of the schedule."""
+        """A step of every optimizer with the current gradients, then of the schedule."""
         if self.option.clip:
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.option.clip)
         for optimizer in self.optimizers:
@@ -67,13 +67,13 @@ class Player:
             optimizer.zero_grad(set_to_none=True)
 
     def judged(self, loss: float) -> None:
-        """Tell the schedule the validation loss after an epoch."""
+        """Give the schedule the validation loss after an epoch."""
         if self.option.schedule == "plateau":
             for plateau in self.plateaus:
                 plateau.step(loss)
 
     def judge_anew(self) -> None:
-        """Forget the lowest loss: that of another loss does not compare."""
+        """Forget the lowest validation loss, since values of different losses do not compare."""
         for plateau in self.plateaus:
             plateau.best = math.inf
 
@@ -115,7 +115,7 @@ def make_optimizers(module: torch.nn.Module, option: OptimizerConfig) -> list[to
 
 
 def averaged(module: torch.nn.Module, decay: float) -> AveragedModel:
-    """The exponential moving average of weights and running statistics; early on it is shorter."""
+    """The exponential moving average of weights and running statistics, over fewer steps early in the training."""
 
     def average(mean: torch.Tensor, value: torch.Tensor, step: torch.Tensor | int) -> torch.Tensor:
         if not mean.is_floating_point():
@@ -129,7 +129,7 @@ def averaged(module: torch.nn.Module, decay: float) -> AveragedModel:
 
 
 def network_arguments(config: NetworkConfig, task: Task) -> dict[str, int]:
-    """The arguments of the network's constructor: width and depth by the configuration, the rest by the task."""
+    """The arguments of the network's constructor: width and depth from the configuration, the others from the task."""
     arguments = {
         "channels": config.channels,
         "levels": config.levels,
@@ -140,7 +140,7 @@ def network_arguments(config: NetworkConfig, task: Task) -> dict[str, int]:
 
 
 def make_network(config: NetworkConfig, task: Task) -> LayeredNet:
-    """The network that a configuration describes. Raises `InputError` where it does not serve the task."""
+    """The network that a configuration describes. `InputError` where it does not fit the task."""
     try:
         net = architecture(config.name)(**network_arguments(config, task))
     except TypeError:

@@ -1,4 +1,4 @@
-"""One training sample: what a task makes of a run at one redshift."""
+"""A training sample: input and target of a task, from a run at one redshift."""
 
 from __future__ import annotations
 
@@ -18,9 +18,19 @@ from zeldo.training.symmetries import Element, crop
 class Sample:
     """A whole periodic box, or a crop of it.
 
-    inputs: (channels, n, n, n), in the network's units. style: what the network is told. psi, vel: the truth on the
-    output's lattice, (3, m, m, m) with m a multiple of n, Mpc/h and km/s; vel None where the task predicts
-    none. vectors: see `Task.vectors`.
+    Parameters
+    ----------
+    inputs : ndarray, (channels, n, n, n)
+        In the network's units.
+    style : tuple of float
+        The numbers that the network is given besides fields.
+    psi : ndarray, (3, m, m, m)
+        True displacement on the output's lattice, Mpc/h; m is a multiple of n.
+    vel : ndarray, (3, m, m, m), or None
+        True peculiar velocity, km/s; None where the task does not predict it.
+    setting : Setting
+    vectors : tuple of bool
+        As `Task.vectors`.
     """
 
     inputs: np.ndarray
@@ -32,7 +42,7 @@ class Sample:
 
     @classmethod
     def of(cls, task: Task, fields: Fields, truth: Snapshot) -> Sample:
-        """What a task makes of fields and what N-body made of them."""
+        """The sample of a task for fields and the N-body snapshot that followed from them."""
         setting = Setting(truth.cosmology, truth.redshift, truth.box / truth.n)
         inputs, (psi, vel) = task.encode(fields, setting), task.target(truth)
         if len(inputs) != task.in_channels or psi.shape[-1] % inputs.shape[-1]:
@@ -48,7 +58,7 @@ class Sample:
 
     @property
     def spacing(self) -> float:
-        """Of the particles' lattice, Mpc/h."""
+        """Spacing of the particles' lattice, Mpc/h."""
         return self.setting.spacing
 
     @property
@@ -56,7 +66,7 @@ class Sample:
         return self.inputs.nbytes + self.psi.nbytes + (0 if self.vel is None else self.vel.nbytes)
 
     def cut(self, element: Element, origin: tuple[int, int, int], side: int = 0, halo: int = 0) -> Sample:
-        """The box rotated, reflected and shifted; with a side a crop of it, whose inputs have a halo.
+        """The box rotated, reflected and shifted or, with a side, a crop of it whose inputs have a halo.
 
         origin, side and halo are in cells of the inputs.
         """

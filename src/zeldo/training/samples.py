@@ -31,21 +31,21 @@ Key = tuple[str, float]  # of a sample: a run of the store, or the path of a sna
 
 
 class Samples:
-    """The samples of a data configuration, made when needed; what was made is kept up to `cache_gb`.
+    """The samples of a data configuration. They are made when needed, and kept in memory up to `cache_gb`.
 
     Parameters
     ----------
-    config:
-        Where runs and snapshots are, and at which redshifts they are learned.
-    task:
+    config : DataConfig
+        Where runs and snapshots are, and the redshifts to learn.
+    task : Task
         Makes inputs and targets.
-    directory:
-        Where snapshots of the task's dynamics are kept; None makes them each time.
+    directory : Path, optional
+        Where snapshots of the task's dynamics are kept; with None they are computed each time.
 
     Raises
     ------
     InputError
-        Where a target does not follow its linear field, or lattice spacings differ that may not.
+        Where a target does not follow from its linear field, and where lattice spacings differ that must not.
     """
 
     def __init__(self, config: DataConfig, task: Task, directory: Path | None = None) -> None:
@@ -60,7 +60,7 @@ class Samples:
         self._first: tuple[str, float] | None = None  # whose spacing the others must have
 
     def keys(self, part: str) -> list[Key]:
-        """The samples of a part that are there now, in a fixed order."""
+        """The samples of a part that exist at present, in a fixed order."""
         most = {"train": self.config.runs, "validation": self.config.validation_runs}.get(part, 0) or None
         if self._store is None:
             files = [file for file in self.config.snapshots if file.part == part]
@@ -69,7 +69,7 @@ class Samples:
         return [(name, z) for name in runs[:most] for z in self.config.redshifts]
 
     def described(self, keys: Sequence[Key]) -> dict[str, Any]:
-        """What a model card says of the data; empty for no samples."""
+        """The description of the data in a model card; empty for no samples."""
         if not keys:
             return {}
         names = list(dict.fromkeys(name for name, _ in keys))
@@ -108,7 +108,7 @@ class Samples:
         return self._sample_and_truth(key)[0]
 
     def truth(self, key: Key) -> Snapshot:
-        """The snapshot that the sample's target is of."""
+        """The snapshot from which the sample's target is made."""
         return self._sample_and_truth(key)[1]
 
     def _sample_and_truth(self, key: Key) -> tuple[Sample, Snapshot]:
@@ -134,7 +134,7 @@ class Samples:
         return pair
 
     def draw(self, key: Key, rng: np.random.Generator, halo: int) -> Sample:
-        """A sample for training: rotated, reflected and shifted where `augment`, and cut where there is a crop."""
+        """A training sample: rotated, reflected and shifted where `augment` is set, and cropped where there is a crop."""
         sample, side = self.get(key), self.config.crop
         element = random_element(rng) if self.config.augment else IDENTITY
         i, j, k = (int(x) for x in rng.integers(sample.inputs.shape[-1], size=3))
@@ -207,7 +207,7 @@ class Samples:
 def prefetch(
     make: Callable[[int], Any], first: int, end: int, workers: int = 2, ahead: int = 2
 ) -> Generator[Any, None, None]:
-    """make(first), ..., make(end - 1) in order, made in threads while the caller works."""
+    """make(first), ..., make(end - 1) in order, computed in threads while the caller works."""
     with ThreadPoolExecutor(workers, thread_name_prefix="samples") as pool:
         waiting = [pool.submit(partial(make, i)) for i in range(first, min(first + ahead, end))]
         try:

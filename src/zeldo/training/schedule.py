@@ -8,9 +8,21 @@ import numpy as np
 
 
 def epoch_order(pairs: int, samples: int, seed: int, epoch: int) -> np.ndarray:
-    """Which pair each of an epoch's samples is of, (samples,) int: shuffled, each as often as any other.
+    """The pair of each sample of an epoch: shuffled, and each pair as often as any other.
 
-    Where an epoch is shorter than the number of pairs, the next goes on where it ended.
+    Where an epoch is shorter than the number of pairs, the next one continues where it ended.
+
+    Parameters
+    ----------
+    pairs : int
+        Number of pairs of input and target.
+    samples : int
+        Number of samples in the epoch.
+    seed, epoch : int
+
+    Returns
+    -------
+    ndarray of int, (samples,)
     """
     first = epoch * samples
     rounds = range(first // pairs, (first + samples - 1) // pairs + 1)
@@ -20,7 +32,7 @@ def epoch_order(pairs: int, samples: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def cosine(share: float, warmup: float, final: float) -> float:
-    """Rate over the highest at a share (0 to 1) of the training: up in a line, down along a cosine."""
+    """The learning rate over its maximum at a share (0 to 1) of the training: it rises linearly and falls as a cosine."""
     if share < warmup:
         return max(share / warmup, 0.01)
     along = min((share - warmup) / (1 - warmup), 1.0)

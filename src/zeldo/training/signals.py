@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop at the next safe place."""
+"""Ctrl-C and SIGTERM as requests to stop at the next safe point."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zeldo import interrupts
 
 @contextmanager
 def stop_signals() -> Iterator[list[str]]:
-    """A list, empty until a signal asks to stop, then holding its name. A second Ctrl-C stops at once."""
+    """A list that is empty until a signal asks to stop, and then holds its name. A second Ctrl-C stops at once."""
     asked: list[str] = []
     if threading.current_thread() is not threading.main_thread():
         yield asked  # only the main thread may listen

@@ -1,4 +1,4 @@
-"""Where a training stands."""
+"""The progress of a training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass
 class State:
-    """Where a training stands; with the weights and the optimizer all that the next step depends on."""
+    """The progress of a training. With weights and optimizers, it is all that the next step depends on."""
 
     epoch: int = 0  # from 0; epochs that are done
     step: int = 0  # optimizer steps done in this epoch
@@ -27,14 +27,14 @@ class State:
     metered_from: float = 0.0
 
     def add_energy(self, watt_hours: float | None) -> None:
-        """What was used since this was called last, or since the meter was started."""
+        """Add the energy used since the last call, or since the meter was started."""
         if watt_hours is not None:
             self.energy_kwh = (self.energy_kwh or 0.0) + watt_hours / 1000
             self.metered += self.seconds - self.metered_from
         self.metered_from = self.seconds
 
     def energy(self, source: str) -> dict[str, Any]:
-        """For the card; nothing where nobody measured."""
+        """The energy entries of the model card; empty where nothing was measured."""
         if self.energy_kwh is None:
             return {}
         return {

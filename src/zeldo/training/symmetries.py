@@ -1,8 +1,8 @@
 """The symmetries of a periodic box: 48 rotations and reflections, and shifts by any number of cells.
 
 An element acts on positions and on vector components alike: (g psi)(q) = R psi(R^-1 q), with R a signed
-permutation of the axes. Lattice points are q = (i, j, k) box / n: in a periodic box a reflection takes
-index i to (-i) mod n: lattice points go to lattice points and the corner q = 0 stays. In a crop, which has no
+permutation of the axes. Lattice points are q = (i, j, k) box / n. In a periodic box, a reflection takes
+index i to (-i) mod n, so that lattice points go to lattice points and the corner q = 0 stays. In a crop, which has no
 corner of its own, it takes i to side - 1 - i.
 """
 
@@ -22,7 +22,13 @@ Field = TypeVar("Field")  # a numpy array or a torch tensor
 
 @dataclass(frozen=True)
 class Element:
-    """A signed permutation of the axes: (R x)_a = sign[a] x_axis[a]."""
+    """A signed permutation of the axes: (R x)_a = sign[a] x_axis[a].
+
+    Parameters
+    ----------
+    axis : (int, int, int)
+    sign : (int, int, int)
+    """
 
     axis: tuple[int, int, int]
     sign: tuple[int, int, int]
@@ -52,10 +58,26 @@ IDENTITY = ELEMENTS[0]
 
 
 def transform(field: Field, element: Element, *, periodic: bool = True, vector: bool = True) -> Field:
-    """`element` applied to a field, numpy or torch.
+    """Apply an element to a field.
 
-    field: (..., 3, n, n, n) where `vector`, else (..., n, n, n). periodic: the field is a whole periodic box
-    (index i is reflected to (-i) mod n), else a crop (i to n - 1 - i). Raises `InputError` for other shapes.
+    Parameters
+    ----------
+    field : ndarray or Tensor, (..., 3, n, n, n), or (..., n, n, n) for scalars
+    element : Element
+    periodic : bool
+        Whether the field is a whole periodic box (index i is reflected to (-i) mod n), or else a crop (i to n - 1 - i).
+    vector : bool
+        Whether the field is a vector.
+
+    Returns
+    -------
+    ndarray or Tensor
+        Of the shape of the field.
+
+    Raises
+    ------
+    InputError
+        For other shapes.
     """
     _check(field, vector)
     out = _transpose(field, element)
@@ -87,11 +109,26 @@ def crop(
     *,
     vector: bool = True,
 ) -> Field:
-    """A cube of a periodic field as `element` leaves it, with its periodic halo, in one gather.
+    """A cube of a periodic field after an element has been applied, with its periodic halo, in one gather.
 
-    field: (3, n, n, n) where `vector`, else (n, n, n); a whole periodic box, numpy or torch. The result has
-    side + 2 halo cells along each axis: cells origin - halo to origin + side + halo of `transform(field, element)`;
-    `side` None means n. A shifted whole box is the crop of side n without halo.
+    Parameters
+    ----------
+    field : ndarray or Tensor, (3, n, n, n), or (n, n, n) for scalars
+        A whole periodic box.
+    element : Element
+    origin : (int, int, int)
+        First cell of the cube.
+    side : int, optional
+        Cells per side of the cube; n by default, which gives the shifted box.
+    halo : int
+        Cells added on each side.
+    vector : bool
+        Whether the field is a vector.
+
+    Returns
+    -------
+    ndarray or Tensor, (3, side + 2 halo, ...), or without the 3 for scalars
+        The cells origin - halo to origin + side + halo of `transform(field, element)`.
     """
     _check(field, vector)
     n = field.shape[-1]  # type: ignore[attr-defined]
@@ -112,7 +149,7 @@ def crop(
 
 
 def random_element(rng: np.random.Generator) -> Element:
-    """One of the 48, evenly."""
+    """One of the 48 elements, each with the same probability."""
     return ELEMENTS[int(rng.integers(len(ELEMENTS)))]
 
 

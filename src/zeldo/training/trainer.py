@@ -1,6 +1,6 @@
-"""The training loop: epochs of steps, validation, checkpoints; resumed as if it had never stopped.
+"""The training loop: epochs of steps, validation and checkpoints. A resumed training continues as if never stopped.
 
-It knows nothing of what is trained: the task makes samples, modules and losses.
+It does not depend on what is trained: the task makes samples, modules and losses.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Trainer:
         self.meter: Meter | None = None
 
     def run(self, stop_after: int | None = None) -> bool:
-        """Train to the end (True), or until a signal, the time limit, or `stop_after` steps of this call."""
+        """Train to the end (True), or until a signal, the time limit, or `stop_after` steps of this call (False)."""
         self.started = self.saved = time.monotonic()
         self.first_step = self.state.steps
         self.stop_at = None if stop_after is None else self.state.steps + stop_after
@@ -198,7 +198,7 @@ class Trainer:
         self.save()
 
     def _validate(self) -> list[Score]:
-        """Scores of all validation samples, those of the other processes too."""
+        """Scores of all validation samples, with those of the other processes."""
         net = self.net.net.module if self.average is None else self.average.module
         self.judge.load_state_dict(net.state_dict())
         if not self.validation_keys:
@@ -226,7 +226,7 @@ class Trainer:
             self.monitor.pictures(initial_psi, psi[0].cpu(), batch.psi[0].cpu(), box, self.state.epoch)
 
     def _facts(self, keys: list[tuple[str, float]], validation: dict[str, Any] | None) -> dict[str, Any]:
-        """What the model card tells of the training."""
+        """The facts of the training for the model card."""
         state = self.state
         return {
             "epochs": state.epoch,
@@ -243,7 +243,7 @@ class Trainer:
         }
 
     def _report_progress(self, parts: dict[str, float]) -> None:
-        """TensorBoard, and the caller's progress in steps: loss, validation, rate, speed."""
+        """Write to TensorBoard, and report loss, validation, rate and speed to the caller."""
         state, rate = self.state, self.net.rate
         self.monitor.train(state.steps, parts, rate)
         if self.progress is None or not self.fabric.is_global_zero:
@@ -271,7 +271,7 @@ class Trainer:
         return bool(self.stopped)
 
     def save(self) -> None:
-        """The checkpoint to go on from: all that the next step depends on."""
+        """Write the checkpoint: everything that the next step depends on."""
         self._count_energy()
         if self.fabric.is_global_zero:
             state = {
@@ -286,7 +286,7 @@ class Trainer:
         self.saved = time.monotonic()
 
     def restore(self) -> None:
-        """Go on from the checkpoint. Raises `InputError` where it is of another network or other data."""
+        """Resume from the checkpoint. `InputError` where it is of another network or other data."""
         kept = load_checkpoint(self.last)
         for name, value in self._conditions_of_resuming().items():
             if kept["fixed"].get(name) != value:
@@ -306,7 +306,7 @@ class Trainer:
         restore_random_state(kept["random"])
 
     def _conditions_of_resuming(self) -> dict[str, Any]:
-        """What must stay the same when a training is resumed."""
+        """The settings that must not change when a training is resumed."""
         config, task = self.config, self.task
         return {
             "task.name": task.name,
@@ -319,7 +319,7 @@ class Trainer:
         }
 
     def _count_energy(self) -> None:
-        """Add to the state what was used since the last time."""
+        """Add the energy used since the last call to the state."""
         if self.meter is not None:
             self.state.add_energy(self.meter.stop().energy)
             self.meter.start()

@@ -1,4 +1,4 @@
-"""How good a network is on boxes it has not seen: the loss, and T and 1 - r^2 of what it predicts, by redshift."""
+"""Scores of a network on boxes it was not trained on: the loss, and T and 1 - r^2 of its predictions, by redshift."""
 
 from __future__ import annotations
 
@@ -23,7 +23,17 @@ Look = Callable[[torch.Tensor, Batch], None]
 
 @dataclass
 class Score:
-    """Of one box, or the mean of several. parts: of the loss. at: "density transfer" and so on, at K_SHOWN."""
+    """The score of one box, or the mean of several.
+
+    Parameters
+    ----------
+    redshift : float
+    loss : float
+    parts : dict of str to float
+        The parts of the loss.
+    at : dict of str to dict of float to float
+        "density transfer" and other figures, by wavenumber in h/Mpc.
+    """
 
     redshift: float
     loss: float
@@ -41,10 +51,16 @@ def predict(net: torch.nn.Module, task: Task, sample: Sample, tile: int = 0) -> 
 
     Parameters
     ----------
-    net:
-        As it is: call `eval` before.
-    tile:
+    net : Module
+        In the mode it is in; call `eval` before.
+    task : Task
+    sample : Sample
+    tile : int
         Side of the pieces that are computed one by one; 0 for the whole box at once.
+
+    Returns
+    -------
+    (Tensor, Batch)
     """
     parameter = next(net.parameters())
     last = any(
@@ -72,7 +88,25 @@ def score(
     tile: int = 0,
     look: Look | None = None,
 ) -> list[Score]:
-    """One `Score` a sample. look: is shown the first of them."""
+    """Score a network on several samples.
+
+    Parameters
+    ----------
+    net : Module
+    task : Task
+    samples : Samples
+    keys : sequence
+        The samples to score.
+    tile : int
+        As in `predict`.
+    look : callable, optional
+        Called with the output and the batch of the first sample.
+
+    Returns
+    -------
+    list of Score
+        One for each sample.
+    """
     scores = []
     for i, key in enumerate(keys):
         sample, truth = samples.get(key), samples.truth(key)
@@ -91,7 +125,7 @@ def score(
 def _figures(
     psi: torch.Tensor | None, vel: torch.Tensor | None, sample: Sample, truth: Snapshot
 ) -> dict[str, dict[float, float]]:
-    """T and 1 - r^2 of density and displacement, and of the velocity where there is one."""
+    """T and 1 - r^2 of density and displacement, and of the velocity where it is predicted."""
     predicted_field = psi if psi is not None else vel
     if predicted_field is None or predicted_field.shape != truth.psi.shape:
         return {}
@@ -115,33 +149,33 @@ def _figures(
 
 def by_redshift(scores: Sequence[Score]) -> dict[float, Score]:
     """The mean score at each redshift, from high to low."""
-    redshifts = sorted({score.redshift for score in scores}, reverse=True)
-    return {z: mean([score for score in scores if score.redshift == z]) for z in redshifts}
+    redshifts = sorted({item.redshift for item in scores}, reverse=True)
+    return {z: mean([item for item in scores if item.redshift == z]) for z in redshifts}
 
 
 def mean(scores: Sequence[Score]) -> Score:
-    """The mean of scores of several boxes; figures at the k that all have."""
+    """The mean of the scores of several boxes, with figures at those k that all have."""
     first = scores[0]
     shared = {
-        name: [k for k in values if all(k in score.at.get(name, {}) for score in scores)]
+        name: [k for k in values if all(k in item.at.get(name, {}) for item in scores)]
         for name, values in first.at.items()
     }
     return Score(
         first.redshift,
-        float(np.mean([score.loss for score in scores])),
-        {name: float(np.mean([score.parts[name] for score in scores])) for name in first.parts},
+        float(np.mean([item.loss for item in scores])),
+        {name: float(np.mean([item.parts[name] for item in scores])) for name in first.parts},
         {
-            name: {k: float(np.mean([score.at[name][k] for score in scores])) for k in ks}
+            name: {k: float(np.mean([item.at[name][k] for item in scores])) for k in ks}
             for name, ks in shared.items()
         },
     )
 
 
 def summary(scores: Sequence[Score]) -> dict[str, Any]:
-    """For the history and the card: the mean loss of all, and with several redshifts what holds at each."""
+    """The entry for history and card: the mean loss, and with several redshifts the scores at each."""
     means = by_redshift(scores)
     if len(means) == 1:
         return next(iter(means.values())).to_dict()
     overall = mean(scores)
-    by_name: Mapping[str, Any] = {f"z = {z:g}": score.to_dict() for z, score in means.items()}
+    by_name: Mapping[str, Any] = {f"z = {z:g}": item.to_dict() for z, item in means.items()}
     return {"loss": overall.loss, **overall.parts, **by_name}

@@ -1,4 +1,4 @@
-"""What networks are for: one file a task, each known by its name."""
+"""The tasks of networks, one module each, known by their names."""
 
 from __future__ import annotations
 
@@ -22,23 +22,33 @@ T = TypeVar("T", bound="type[Task]")
 
 
 def register(cls: T) -> T:
-    """Make a task known by its `name`, also one from outside the package."""
+    """Make a task known by its `name`, also from outside the package. Use it as a class decorator."""
     _classes[cls.name] = cls
     return cls
 
 
 def names() -> list[str]:
-    """The tasks that are known."""
+    """The names of all tasks."""
     return [*MODULES, *(name for name in _classes if name not in MODULES)]
 
 
 def make_task(name: str, **options: Any) -> Task:
-    """A task by its name, with its options.
+    """Make a task by its name, with its options.
+
+    Parameters
+    ----------
+    name : str
+    **options
+        Options of the task: the parameters of its class.
+
+    Returns
+    -------
+    Task
 
     Raises
     ------
     InputError
-        For a task or an option that is not known, or a value that is not allowed.
+        For an unknown task or option, and for a value that is not allowed.
     """
     if name not in _classes:
         if name not in MODULES:

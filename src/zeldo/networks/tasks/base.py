@@ -1,7 +1,7 @@
-"""What a task is: how a state becomes a network's input, its output displacement and velocity, and what is minimised.
+"""The interface of tasks: a network's input, how its output becomes displacement and velocity, and its loss.
 
-The engine, the training, its validation and the import of public weights all ask the task; none of them knows of
-units, styles or losses.
+The engine, the training, the validation and the import of public weights all ask the task. None of them knows units,
+styles or losses itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ QUANTITIES = {("psi",): "displacement", ("vel",): "velocity", ("psi", "vel"): "d
 
 @dataclass(frozen=True)
 class Setting:
-    """The universe and the lattice that fields are of. spacing: of the lattice, Mpc/h."""
+    """The universe and the lattice of some fields.
+
+    Parameters
+    ----------
+    cosmology : Cosmology
+    redshift : float
+    spacing : float
+        Lattice spacing, Mpc/h.
+    """
 
     cosmology: Cosmology
     redshift: float
@@ -40,10 +48,18 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Fields:
-    """What inputs are made of: fields (3, n, n, n) float32 of a whole periodic box.
+    """The fields that a network's input is made of, for a whole periodic box.
 
-    psi_lin, second_order: psi_lin and grad phi2 today, Mpc/h; the latter None where no input needs it.
-    psi, vel: what the task's dynamics made at the redshift, Mpc/h and km/s; None for a task without.
+    Parameters
+    ----------
+    psi_lin : ndarray, (3, n, n, n)
+        Linear displacement today, Mpc/h, float32.
+    second_order : ndarray, (3, n, n, n), optional
+        grad phi2 today, Mpc/h; None where no input needs it.
+    psi : ndarray, (3, n, n, n), optional
+        Displacement by the task's dynamics at the redshift, Mpc/h; None for tasks without dynamics.
+    vel : ndarray, (3, n, n, n), optional
+        Their peculiar velocity, km/s.
     """
 
     psi_lin: np.ndarray
@@ -52,17 +68,27 @@ class Fields:
     vel: np.ndarray | None = None
 
     def at(self, snapshot: Snapshot) -> Fields:
-        """The same universe with what the dynamics made of it."""
+        """The fields of the same universe, with the displacement and velocity of a snapshot of the dynamics."""
         return replace(self, psi=snapshot.psi, vel=snapshot.vel)
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What a network is given, and where it is known the truth.
+    """The input of a network, and the truth where it is known.
 
-    inputs: (batch, channels, x, y, z) in the network's units. style: (batch, styles). settings: one an item.
-    periodic: whole boxes, else crops with their halo. psi, vel: the truth, (batch, 3, x', y', z') in Mpc/h and km/s,
-    on the lattice of the output, without halo; None where the task does not need them.
+    Parameters
+    ----------
+    inputs : Tensor, (batch, channels, x, y, z)
+        In the network's units.
+    style : Tensor, (batch, styles)
+    settings : tuple of Setting
+        One for each item.
+    periodic : bool
+        Whether items are whole boxes, or else crops with their halo.
+    psi : Tensor, (batch, 3, x', y', z'), optional
+        True displacement on the lattice of the output, without halo, Mpc/h.
+    vel : Tensor, (batch, 3, x', y', z'), optional
+        True peculiar velocity, km/s; None where the task does not need it.
     """
 
     inputs: Tensor
@@ -74,7 +100,15 @@ class Batch:
 
 
 class Evolved(NamedTuple):
-    """psi (batch, 3, x, y, z), Mpc/h, and peculiar velocity, km/s; None for what a task does not predict."""
+    """What a network predicts, in physical units; None for what its task does not predict.
+
+    Parameters
+    ----------
+    psi : Tensor, (batch, 3, x, y, z), or None
+        Displacement, Mpc/h.
+    vel : Tensor, (batch, 3, x, y, z), or None
+        Peculiar velocity, km/s.
+    """
 
     psi: Tensor | None
     vel: Tensor | None
@@ -82,22 +116,22 @@ class Evolved(NamedTuple):
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """What a network is for. A frozen dataclass: its fields are the options that a card and a configuration give.
+    """What a network is for. A subclass is a frozen dataclass whose fields are the options in cards and configurations.
 
     Attributes
     ----------
-    name:
-        By which cards and configurations name it.
-    engine_class:
-        The class of engine that runs its networks, by its name.
-    trained_at_one_spacing:
-        Whether all runs that a network learns from must share a lattice spacing.
-    loss_options:
-        Options that shape the loss alone, and so may change when a training goes on.
-    vectors:
-        For each group of input channels in turn, whether it is a vector (three channels) or a scalar (one).
-    styles:
-        How many numbers the network is told.
+    name : str
+        Its name in cards and configurations.
+    engine_class : str
+        The name of the class of engine that runs its networks.
+    trained_at_one_spacing : bool
+        Whether all runs of a training must share a lattice spacing.
+    loss_options : tuple of str
+        Options that affect the loss alone, and so may change when a training is resumed.
+    vectors : tuple of bool
+        For each group of input channels, whether it is a vector (three channels) or a scalar (one).
+    styles : int
+        How many numbers the network is given besides fields.
     """
 
     name: ClassVar[str]
@@ -128,17 +162,17 @@ class Task(ABC):
 
     @property
     def quantity(self) -> str:
-        """What is predicted, in words."""
+        """The predicted quantity in words."""
         return QUANTITIES[self.predicts]
 
     @property
     def passes(self) -> int:
-        """Fields that travel through the network together: 2 with a forward derivative."""
+        """Fields that pass through the network together: 2 with a forward derivative."""
         return 1
 
     @property
     def dtype(self) -> torch.dtype | None:
-        """The type of the layers at inference; None: what the device does best."""
+        """The type of the layers at inference; None for the device's best."""
         return None
 
     @property
@@ -147,21 +181,21 @@ class Task(ABC):
         return None
 
     def fields(self, ics: InitialConditions) -> Fields:
-        """What the inputs need of initial conditions, at any redshift."""
+        """The fields that inputs need, from initial conditions; they serve any redshift."""
         return Fields(linear_displacement(ics))
 
     def check(self, setting: Setting) -> None:  # noqa: B027 - most tasks have nothing to refuse
-        """Raise `InputError` for what no network of this task can do, whatever its card allows."""
+        """Raise `InputError` for a setting that no network of this task can serve, whatever its card allows."""
 
     def check_training(self, *, crop: bool) -> None:  # noqa: B027
-        """Raise `InputError` where a network cannot be trained so. crop: on crops, not on whole boxes."""
+        """Raise `InputError` where a network cannot be trained on crops (`crop`), or on whole boxes."""
 
     @abstractmethod
     def encode(self, fields: Fields, setting: Setting) -> np.ndarray:
         """The network's input for a whole box, (in_channels, n, n, n) float32, in its units."""
 
     def style(self, setting: Setting) -> tuple[float, ...]:
-        """What the network is told of the setting."""
+        """The numbers that the network is given for a setting."""
         return ()
 
     def run(self, net: nn.Module, batch: Batch) -> Tensor:
@@ -173,10 +207,10 @@ class Task(ABC):
 
     @abstractmethod
     def decode(self, output: Tensor, settings: Sequence[Setting]) -> Evolved:
-        """Displacement and velocity from the output; settings: one an item of the batch."""
+        """Displacement and velocity from the output, with one setting for each item of the batch."""
 
     def target(self, truth: Snapshot) -> tuple[np.ndarray, np.ndarray | None]:
-        """Displacement and velocity, on the output's lattice, that a network learns."""
+        """The displacement and velocity that a network learns, on the output's lattice."""
         if "vel" not in self.predicts:
             return truth.psi, None
         if truth.vel is None:
@@ -188,39 +222,43 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, output: Tensor, batch: Batch) -> Loss:
-        """What judges a network, and what it minimises unless `objective` says otherwise."""
+        """The loss that scores a network. It is also minimised, unless `objective` says otherwise."""
 
     def modules(self, network: nn.Module) -> dict[str, nn.Module]:
-        """All that is trained, by name, each with optimizers of its own. "net" is validated and written.
+        """All modules that are trained, by name, each with its own optimizers. "net" is validated and saved.
 
         Parameters
         ----------
-        network:
-            What the configuration describes. A discriminator, say, would stand beside it.
+        network : Module
+            The network that the configuration describes. A subclass may add others, such as a discriminator.
+
+        Returns
+        -------
+        dict of str to Module
         """
         return {"net": network}
 
     def objective(self, turn: str, nets: Mapping[str, nn.Module], batch: Batch) -> Loss:
-        """What the module named `turn` minimises in a step; modules take their turns in the order of `modules`."""
+        """What the module named `turn` minimises in a step. Modules take turns in the order of `modules`."""
         return self.loss(self.run(nets[turn], batch), batch)
 
     def describe_loss(self) -> str:
-        """The loss in a few words, for the card."""
+        """The loss in a few words, for the model card."""
         return "the loss of the task"
 
     def options(self) -> dict[str, Any]:
-        """What a card keeps, to make the task again by `make_task`."""
+        """The options, with which `make_task` makes the same task again."""
         return asdict(self)
 
 
 def scaled(output: Tensor, units: Sequence[float]) -> Tensor:
-    """Each item of a batch times its unit."""
+    """Each item of a batch multiplied by its unit."""
     if len(set(units)) == 1:
         return output * units[0]
     return output * torch.tensor(units, dtype=output.dtype, device=output.device).view(-1, 1, 1, 1, 1)
 
 
 def check_quantity(quantity: object, allowed: Sequence[str]) -> None:
-    """Raise `InputError` for a quantity that a task does not predict."""
+    """`InputError` for a quantity that the task does not predict."""
     if quantity not in allowed:
         raise InputError(f"quantity {quantity!r} is not allowed: choose one of {', '.join(allowed)}")

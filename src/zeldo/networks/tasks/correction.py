@@ -1,4 +1,4 @@
-"""A fast engine that a network corrects: dynamics carry the particles most of the way, the network the rest."""
+"""Correction of a fast engine: its dynamics carry the particles most of the way, and the network corrects the rest."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ SCALARS = ("density",)
 
 
 def velocity_unit(setting: Setting) -> float:
-    """km/s: the linear velocity of a displacement by one lattice spacing."""
+    """The linear velocity of a displacement by one lattice spacing, km/s."""
     return setting.spacing * hubble_flow(setting.cosmology, setting.redshift)
 
 
@@ -105,24 +105,23 @@ def velocity_unit(setting: Setting) -> float:
 class Correction(Task):
     """A network corrects the displacement and the velocity of any engine, at any redshift, cosmology and spacing.
 
-    Lengths are in lattice spacings and velocities in their linear counterpart, so that the network sees how far
-    particles moved on the lattice. Its first six inputs are the dynamics' own displacement and velocity, which it adds
-    to its output: a network that ends in zeros changes nothing. It is told (5 (omega_m - 0.3), D - 1, f - 1,
-    ln(spacing / 2)).
+    Lengths are in lattice spacings, and velocities in the linear velocity of a displacement by one spacing. The first six
+    inputs are the displacement and velocity by the dynamics, and they are added to the output: a network whose last layers
+    are zero changes nothing. The style is (5 (omega_m - 0.3), D - 1, f - 1, ln(spacing / 2)).
 
     Parameters
     ----------
-    engine:
-        The dynamics: an engine by its name.
-    engine_options:
-        The dynamics' options.
-    inputs:
-        What the network sees at each lattice point: "psi" and "vel" first, then any of "linear" (D1 psi_lin),
-        "second_order" (2LPT's second term), "density" (ln(1 + n) at the particle) and "force".
-    weights:
-        Of the terms of the loss: the logarithms of mean square errors of displacement, density, velocity, momentum and
-        gradient of the displacement, and "spectrum", the mean square of ln(P / P_true). Those left out keep their
-        defaults; 0 leaves a term out.
+    engine : str
+        The name of the engine that gives the dynamics.
+    engine_options : mapping
+        Its options.
+    inputs : sequence of str
+        The fields that the network is given: "psi" and "vel" first, then any of "linear" (D1 psi_lin), "second_order" (the
+        second term of 2LPT), "density" (ln(1 + n) at the particle) and "force".
+    weights : mapping of str to float
+        Weights of the terms of the loss: the logarithms of the mean square errors of "displacement", "density",
+        "velocity", "momentum" and "gradient" (of the displacement), and "spectrum", the mean square of ln(P / P_true).
+        Missing ones keep their defaults; 0 leaves a term out.
     """
 
     name: ClassVar[str] = "correction"

@@ -19,15 +19,15 @@ from zeldo.networks.tasks.units import REFERENCE, UNIT, growth_factor, velocity_
 @register
 @dataclass(frozen=True)
 class DeOliveira2020(Task):
-    """The linear field at a redshift goes in, the evolved one comes out; the network is told nothing else.
+    """The linear field at a redshift goes in, the evolved one comes out, and the network is given nothing else.
 
-    Displacements are over 6 D(z) Mpc/h and velocities over 6 D a H f, both of flat LCDM with omega_m = 0.31.
+    Displacements are in units of 6 D(z) Mpc/h and velocities in units of 6 D a H f, both of flat LCDM with omega_m = 0.31.
 
     Parameters
     ----------
-    quantity:
+    quantity : str
         "displacement", or "velocity", whose input is the linear velocity.
-    loss_weight:
+    loss_weight : float
         lambda of ln(L_delta L_psi^lambda).
     """
 

@@ -19,7 +19,7 @@ from zeldo.networks.tasks.units import REFERENCE, UNIT, growth_factor, hubble_fl
 
 
 def omega_style(omega_m: float) -> float:
-    """What the networks are told of omega_m."""
+    """The number that stands for omega_m in the style."""
     return 5 * (omega_m - 0.3)
 
 
@@ -28,7 +28,12 @@ def omega_style(omega_m: float) -> float:
 class Jamieson2022(Task):
     """Today's displacement or velocity from the linear one; the style is 5 (omega_m - 0.3).
 
-    Displacements are over 6 Mpc/h, velocities over 600 f km/s with f of omega_m = 0.31.
+    Displacements are in units of 6 Mpc/h, and velocities in units of 600 f km/s with f of omega_m = 0.31.
+
+    Parameters
+    ----------
+    quantity : str
+        "displacement" or "velocity".
     """
 
     name: ClassVar[str] = "jamieson2022"
@@ -74,7 +79,12 @@ class Jamieson2022(Task):
 class Jamieson2024(Task):
     """Displacement and velocity at any redshift; the styles are 5 (omega_m - 0.3) and D - 1.
 
-    The input is psi_lin D / 6 Mpc/h. The velocity is the derivative of the displacement in D, times D a H f.
+    The input is psi_lin D in units of 6 Mpc/h. The velocity is the derivative of the displacement in D, times D a H f.
+
+    Parameters
+    ----------
+    quantity : str
+        "displacement", "velocity" or "displacement and velocity".
     """
 
     name: ClassVar[str] = "jamieson2024"

@@ -1,4 +1,4 @@
-"""The units of fields in networks: growth factors and linear velocities, all by one growth code."""
+"""Units of the fields in networks: growth factors and linear velocities, all by the same growth code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ REFERENCE_OMEGA_M = 0.31  # of the public normalisations, whatever the cosmology
 
 
 def lcdm(omega_m: float) -> Cosmology:
-    """Flat LCDM of this omega_m; what else it has does not enter growth."""
+    """Flat LCDM with this omega_m. Its other parameters do not affect growth."""
     quijote = PRESETS["quijote"]
     return Cosmology(omega_m, 0.1 * omega_m, quijote.h, quijote.n_s, quijote.sigma_8)
 
@@ -19,16 +19,16 @@ REFERENCE = lcdm(REFERENCE_OMEGA_M)
 
 
 def growth_factor(cosmology: Cosmology, redshift: float) -> float:
-    """D1, 1 today."""
+    """D1, normalised to 1 today."""
     return float(growth(cosmology).d1(1 / (1 + redshift)))
 
 
 def hubble_flow(cosmology: Cosmology, redshift: float) -> float:
-    """a H f, km/s per Mpc/h: the linear velocity over the displacement at that time."""
+    """a H f, km/s per Mpc/h: the ratio of linear velocity and displacement at that redshift."""
     a = 1 / (1 + redshift)
     return 100 * a * float(expansion(cosmology, a) * growth(cosmology).f1(a))
 
 
 def velocity_factor(cosmology: Cosmology, redshift: float) -> float:
-    """D1 a H f, km/s per Mpc/h: the linear velocity over psi_lin."""
+    """D1 a H f, km/s per Mpc/h: the ratio of the linear velocity and psi_lin."""
     return growth_factor(cosmology, redshift) * hubble_flow(cosmology, redshift)
