@@ -1,2 +1,4 @@
-"""The figures that zeldo is held to, measured: `python -m benchmarks` from the root of the repository, or one of them alone,
-`python -m benchmarks.bench_speed`."""
+"""Measurements of the figures that zeldo is held to.
+
+`python -m benchmarks` from the root of the repository runs all, and `python -m benchmarks.bench_speed` one of them.
+"""

@@ -1,4 +1,4 @@
-"""Every benchmark, each in a process of its own; their rows in one file each."""
+"""Run every benchmark, each in a process of its own, and write its rows to a file of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engines against N-body by MP-Gadget on the same phases, L-PICOLA's figures beside them."""
+"""Accuracy of the engines against N-body by MP-Gadget on the same phases, beside L-PICOLA's figures."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _print(title: str, comparisons: dict[str, Comparison], field: str, attribute
 def _agreement_of_shared_models(
     comparisons: dict[str, Comparison], others: dict, field: str, attribute: str
 ) -> str:
-    """Zel'dovich and 2LPT here and in the table of peers: the same models, measured by two codes."""
+    """How closely zeldo's figures of Zel'dovich and 2LPT match those in the table of peers: the models are the same."""
     off = [
         abs(at(comparisons[label], field, attribute, k) - theirs)
         for label in ("zeldovich", "2lpt")
@@ -112,7 +112,7 @@ def _peer(others: dict, peer: str | None, field: str, attribute: str) -> list[fl
 
 
 def _worse(values: list[float], theirs: list[float], attribute: str) -> list[bool]:
-    """Farther from perfect than the peer by more than the six decimals that its figures have."""
+    """Whether values are farther from perfect than the peer's, by more than the six decimals of its figures."""
     perfect = 1.0 if attribute == "transfer" else 0.0
     return [abs(v - perfect) > abs(t - perfect) + 1e-6 for v, t in zip(values, theirs, strict=True)]
 

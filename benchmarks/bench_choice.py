@@ -1,4 +1,4 @@
-"""What chose COLA's start and exponent on a finer mesh: P3M universes of seeds that nothing is reported on."""
+"""The choice of COLA's start and exponent on finer meshes, from P3M runs with seeds that no result is reported on."""
 
 from __future__ import annotations
 

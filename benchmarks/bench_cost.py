@@ -1,4 +1,4 @@
-"""The whole command from a shell, its memory, and how cost grows with the number of particles."""
+"""Time and memory of the whole command from a shell, and the growth of the cost with the number of particles."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def spawn(command: Sequence[str]) -> dict:
-    """wall and cpu seconds, peak_gb, status and text of a command in a fresh process."""
+    """Run a command in a fresh process; its wall and CPU seconds, peak_gb, status and text."""
     small = [sys.executable, "-S", "-c", SMALL_PARENT, *command]
     # Python keeps its compiled modules, as it does unless somebody tells it not to
     usual = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}

@@ -1,4 +1,4 @@
-"""P3M, the N-body teacher: the tables that chose its parameters, its speed, and its accuracy against MP-Gadget."""
+"""P3M, the N-body engine: the tables behind its parameters, its speed, and its accuracy against MP-Gadget."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def linear(record: Record) -> None:
-    """What steps of equal length leave of linear growth, in which the force on a wave is its displacement."""
+    """Linear growth of a wave by steps of equal length, over the exact growth; the force on a wave is its displacement."""
     heading("Linear growth to z = 0 by mesh steps alone, over the exact one")
     cosmology = Cosmology.preset("quijote")
     w, rows = Weights(cosmology), []
@@ -100,7 +100,7 @@ def linear(record: Record) -> None:
 
 
 def steps(record: Record, n: int) -> None:
-    """Steps and starts against much finer steps; CPU seconds over threads."""
+    """Steps and starts against much finer steps, with CPU seconds per thread."""
     heading(f"Steps, {n}^3 particles at z = 0, against {FINE}")
     ics = realisation(n)
     against = Reference(last(P3M(**FINE), ics), name="fine steps")
@@ -125,7 +125,7 @@ def steps(record: Record, n: int) -> None:
 
 
 def scatter(record: Record, ics: InitialConditions, truth: Snapshot) -> None:
-    """What steps of the pair force do, and what they leave to chance: means and scatters of many runs."""
+    """The effect of steps of the pair force, and the scatter by chance: means and scatters of many runs."""
     heading(f"Chance, {ics.n}^3 particles against MP-Gadget: {CHANCE_RUNS} runs each, mean +- scatter")
     print("T of the density at k = 1.5, and velocity power over MP-Gadget's in bins of k:\n")
     against, rows = Reference(truth, name="MP-Gadget"), []
@@ -156,7 +156,7 @@ def scatter(record: Record, ics: InitialConditions, truth: Snapshot) -> None:
 
 
 def far(record: Record, n: int, cosmologies: Sequence[Cosmology]) -> None:
-    """The default in far cosmologies against fine steps, beside what two fine settings differ by, and against long ones."""
+    """The default in far cosmologies against fine steps and long steps, beside the difference of two fine settings."""
     heading(f"Far cosmologies, {n}^3: the default, and fine steps again, against fine steps")
     comparisons, long = {}, []
     for cosmology in cosmologies:
@@ -183,7 +183,7 @@ def far(record: Record, n: int, cosmologies: Sequence[Cosmology]) -> None:
 
 
 def energy(record: Record, n: int) -> None:
-    """d(a (T + U)) = - T da, and the sum of momenta."""
+    """How well d(a (T + U)) = - T da holds, and the sum of momenta."""
     heading(f"Energy and momentum, {n}^3 particles to z = 0")
     dynamics = PairDynamics(P3M(), realisation(n))
     begin, *mesh_steps = plan(dynamics.engine, dynamics.ics)
@@ -243,7 +243,7 @@ def against_reference(
 def with_gadget_steps(
     record: Record, name: str, ics: InitialConditions, truth: dict[float, Snapshot]
 ) -> None:
-    """What is left of the difference when P3M takes MP-Gadget's steps."""
+    """The difference that remains when P3M takes MP-Gadget's steps."""
     heading(f"{name}: P3M with MP-Gadget's steps against MP-Gadget")
     comparisons = {}
     for snapshot in run_as_gadget(P3M(), ics, list(truth)):

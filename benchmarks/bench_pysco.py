@@ -1,4 +1,4 @@
-"""One step of a particle mesh, zeldo's beside PySCo's (pip install pysco-nbody), in turn, on the same particles."""
+"""One step of a particle mesh by zeldo and by PySCo (pip install pysco-nbody), in turns on the same particles."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ class Peer:
         )
 
     def force(self) -> np.ndarray:
-        """In the order and the units of zeldo's: F = -grad lap^-1 delta, (3, n, n, n), Mpc/h."""
+        """The force in zeldo's order and units: F = -grad lap^-1 delta, (3, n, n, n), Mpc/h."""
         out = np.empty_like(self.a)
         out[self.ids] = -self.a * np.float32(self.snapshot.box / (1.5 * 0.3175))
         return out.T.reshape(self.snapshot.psi.shape)
 
 
 def _mend_full_fft() -> None:
-    """PySCo 1.0.9 gives its own fft_force one argument more than that takes. It imports its modules by bare names."""
+    """PySCo 1.0.9 calls its own fft_force with one argument too many. Its modules import each other by bare names."""
     solver: Any = importlib.import_module("solver")
     if not hasattr(solver, "given_fft_force"):
         solver.given_fft_force = solver.fft_force
@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _pair(
     title: str, name: str, ours: Ours, peers: dict[str, Peer], runs: int, record: Record, about: dict
 ) -> float:
-    """Times both; the wall of ours over that of the fastest peer, pair by pair."""
+    """Time both; the wall time of zeldo over that of the fastest peer, pair by pair."""
     heading(f"{title}: {runs} times zeldo and PySCo in turn, compiled before")
     steps: dict[str, Callable[[], None]] = {name: ours, **peers}
     for step in steps.values():

@@ -1,4 +1,4 @@
-"""How long the mesh engines take, warm and without output, and where one step of them spends it."""
+"""The time of the mesh engines, warm and without output, and the stages of one step."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _stages(ics: InitialConditions, runs: int, record: Record, about: dict) -> N
 
 @contextmanager
 def stage_times() -> Iterator[dict[str, tuple[float, float]]]:
-    """Wall and CPU seconds in each public function of the mesh's kernels and transforms that is called inside."""
+    """Wall and CPU seconds in each public function of the mesh's kernels and transforms that is called in the block."""
     from zeldo.mesh import fft, numba_kernels
 
     times: dict[str, tuple[float, float]] = {}

@@ -1,4 +1,4 @@
-"""V-Nets: time of the forward pass against what convolutions reach here, and the shipped network against MP-Gadget."""
+"""V-Nets: the time of a forward pass against the speed of single convolutions, and the accuracy against MP-Gadget."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def forward(record: Record, width: int | None, n: int) -> None:
 
 
 def flops(channels: int, n: int) -> float:
-    """Of the convolutions in one forward pass of a whole periodic box of n^3 cells: two a multiplication."""
+    """Floating point operations of the convolutions in a forward pass of a periodic box of n^3 cells: two per product."""
     net = VNet(channels)
     sides = net.layout.sides(n, periodic=True)
     total = 0.0
@@ -95,7 +95,7 @@ def flops(channels: int, n: int) -> float:
 
 
 def convolution_rate(channels: int, side: int) -> float:
-    """FLOP/s of one 3^3 convolution as the network's own are: float32 or bfloat16, channels last."""
+    """FLOP/s of a single 3^3 convolution in the network's own format: float32 or bfloat16, channels last."""
     net = optimise(VNet(channels))
     dtype = net.compute_dtype or torch.float32
     layer = torch.nn.Conv3d(channels, channels, 3).to(dtype).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

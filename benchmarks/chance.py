@@ -1,4 +1,4 @@
-"""The bars of an N-body run against a truth, and what chance does to them in boxes where single halos count."""
+"""The limits on an N-body run against a truth, and the scatter by chance in boxes where single halos matter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Merit = tuple[float, float, float | None]  # a figure, its bar, and what to aim 
 
 
 class Figure(NamedTuple):
-    """Which figure, as columns of the record."""
+    """The columns of the record that identify a figure."""
 
     field: str
     quantity: str
@@ -40,7 +40,7 @@ def perturbed_conditions(ics: InitialConditions) -> list[InitialConditions]:
 
 
 def figures_of_merit(comparison: Comparison, ours: np.ndarray, theirs: np.ndarray) -> dict[Figure, Merit]:
-    """Density power, and at z = 0 its correlation; velocity power where there is one; numbers of halos."""
+    """Density power, and its correlation at z = 0; velocity power where there are velocities; numbers of halos."""
     density = comparison.fields["density"]
     merits: dict[Figure, Merit] = {
         Figure("density", "power_off_to_k", 1.5): (power_off(comparison), 0.01, 0.005)
@@ -124,7 +124,7 @@ def record_chance(record: Record, runs: Sequence[Snapshot], truth: Snapshot, **a
 
 
 def velocity_ratios(velocity: FieldComparison, limit: float) -> np.ndarray:
-    """Power over the reference's in bins of 0.1 h/Mpc: single shells of the lattice scatter by a few per cent."""
+    """Power over the reference's in bins of 0.1 h/Mpc, since single shells of the lattice scatter by a few per cent."""
     index = np.digitize(velocity.k, np.arange(0, limit + 0.05, 0.1))
     kept = (velocity.k > 0) & (velocity.k <= limit)
     weight = np.where(kept, velocity.k**2, 0.0)
@@ -133,5 +133,5 @@ def velocity_ratios(velocity: FieldComparison, limit: float) -> np.ndarray:
 
 
 def halo_counts(snapshot: Snapshot) -> np.ndarray:
-    """Halos in each of HALO_BINS."""
+    """Number of halos in each of HALO_BINS."""
     return np.histogram(friends_of_friends(snapshot, minimum=int(HALO_BINS[0])).count, HALO_BINS)[0]

@@ -48,7 +48,7 @@ def run_as_gadget(engine: P3M, ics: InitialConditions, redshifts: Sequence[float
 
 
 def _longest(dynamics: PairDynamics, state: State) -> float:
-    """The longest mesh step in ln a: the rms particle crosses CROSSED of the split's scale."""
+    """The longest mesh step in ln a, in which the rms particle crosses CROSSED of the scale of the force split."""
     speed = float(np.sqrt(3 * np.mean(np.square(state.v, dtype=np.float64))))
     scale, a = SPLIT * dynamics.ics.spacing, state.a
     return min(LONGEST, CROSSED * scale * a**2 * float(expansion(dynamics.ics.cosmology, a)) / speed)

@@ -1,4 +1,7 @@
-"""One size of bench_cost's growth, in a process of its own: `python -m benchmarks.growth_child N`; prints a line of JSON."""
+"""One size of bench_cost's growth in a process of its own: `python -m benchmarks.growth_child N`.
+
+It prints a line of JSON.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def main(n: int) -> None:
 
 
 def _status(name: str) -> float:
-    """A line of /proc/self/status in bytes."""
+    """An entry of /proc/self/status in bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(name + ":"):
             return 1024.0 * int(line.split()[1])
@@ -41,7 +44,7 @@ def _status(name: str) -> float:
 
 
 def _forget_peak() -> None:
-    """The peak counts from now on: the engine's, not that of making initial conditions."""
+    """Reset the peak of memory, to leave out the making of initial conditions."""
     Path("/proc/self/clear_refs").write_text("5")
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks run on: references by a code that nobody here wrote, or a realisation of our own."""
+"""The inputs of the benchmarks: references by an independent code, or realisations of our own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BESIDE = Path(__file__).parents[2] / "shared" / "reference"
 
 
 def reference_directory(directory: str | None) -> Path | None:
-    """Where the reference files are, None where they are not."""
+    """The directory of the reference files; None where there is none."""
     if directory and not Path(directory).is_dir():
         raise SystemExit(f"{directory} is not a directory: give the one that holds fiducial.npz")
     for place in (directory, os.environ.get("ZELDO_REFERENCE"), BESIDE):
@@ -25,7 +25,7 @@ def reference_directory(directory: str | None) -> Path | None:
 
 
 def references(wanted_directory: str | None, names: tuple[str, ...]) -> dict[str, Path]:
-    """Those of the reference files that are there, by name; the shipped 64^3 one where no other is."""
+    """The reference files that exist, by name; the shipped 64^3 one where no other exists."""
     directory = reference_directory(wanted_directory)
     paths = {name: directory / name for name in names if (directory / name).exists()} if directory else {}
     if not paths:
@@ -36,7 +36,7 @@ def references(wanted_directory: str | None, names: tuple[str, ...]) -> dict[str
 
 
 def peers(wanted_directory: str | None) -> dict:
-    """Figures of other codes on the same phases, by file and code as the record spells it; empty where there are none."""
+    """Figures of other codes on the same phases, by file and by code as the record spells it; empty where there are none."""
     directory = reference_directory(wanted_directory)
     path = directory / "peers.json" if directory else None
     by_file = json.loads(path.read_text()) if path and path.exists() else {}
@@ -48,7 +48,7 @@ def peers(wanted_directory: str | None) -> dict:
 
 
 def realisation(n: int, box: float | None = None, seed: int = 7) -> InitialConditions:
-    """Initial conditions at the lattice spacing of the fiducial reference, 250 / 128 Mpc/h; fast to make."""
+    """Initial conditions at the lattice spacing of the fiducial reference, 250 / 128 Mpc/h, which are fast to make."""
     from zeldo.cosmology.parameters import PRESETS
     from zeldo.initial.linear import initial_conditions
 

@@ -1,4 +1,4 @@
-"""Where a figure was measured, and how quiet it was there."""
+"""The machine that figures were measured on, and how busy it was."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGES = ("numpy", "numba", "torch", "ducc0", "zeldo")
 
 
 def machine() -> dict:
-    """CPU, cores, memory, threads in use and versions: what a time means nothing without."""
+    """CPU, cores, memory, threads in use and versions, without which a time means nothing."""
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -30,7 +30,7 @@ def machine() -> dict:
 
 
 def machine_line(facts: dict) -> str:
-    """The same in one line."""
+    """The same facts in one line."""
     versions = ", ".join(f"{name} {facts[name]}" for name in ("python", *PACKAGES))
     cores = f"{facts['cores']} cores, {facts['threads']} threads, {facts['memory_gb']:g} GB"
     cores += f", OMP_WAIT_POLICY {facts['omp_wait_policy']}"
@@ -38,7 +38,7 @@ def machine_line(facts: dict) -> str:
 
 
 def machine_name() -> str:
-    """The machine alone, short: CPU, cores, memory; threads and their waiting where they are not the usual ones."""
+    """The machine in short: CPU, cores, memory; threads and their way of waiting where they are not the usual ones."""
     facts = machine()
     name = f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gb']:g} GB"
     name += f", {facts['threads']} threads" if facts["threads"] != facts["cores"] else ""
@@ -48,7 +48,7 @@ def machine_name() -> str:
 
 
 def versions() -> str:
-    """What the figures may depend on."""
+    """The versions that figures may depend on."""
     facts = machine()
     return " ".join(f"{name}={facts[name]}" for name in ("python", *PACKAGES) if name != "zeldo")
 
@@ -62,8 +62,11 @@ def threads() -> int:
 
 @dataclass
 class Timing:
-    """Runs of one thing. cpu: seconds of this process over its threads, what the wall would be on quiet cores at the least;
-    others: the share of the machine that other processes took meanwhile (nan where the system does not report it)."""
+    """Several timed runs.
+
+    cpu: seconds of this process per thread, a lower limit on the wall time on quiet cores. others: the share of the machine
+    that other processes took meanwhile (nan where the system does not report it).
+    """
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -86,13 +89,13 @@ COLUMNS = ["median s", "min s", "max s", "cpu/thr s", "others %"]
 
 
 def cells(timing: Timing) -> list[str]:
-    """The values of `COLUMNS`."""
+    """The texts of a timing under `COLUMNS`."""
     numbers = (timing.median, min(timing.wall), max(timing.wall), timing.cpu_median)
     return [f"{x:.3f}" for x in numbers] + [f"{100 * timing.others_median:.0f}"]
 
 
 def run_once(function: Callable[[], object], timing: Timing) -> object:
-    """Run it, note what it took."""
+    """Run a function and measure it."""
     busy0, cpu0, wall0 = _busy(), time.process_time(), time.perf_counter()
     result = function()
     wall, cpu, busy = time.perf_counter() - wall0, time.process_time() - cpu0, _busy() - busy0
@@ -103,7 +106,7 @@ def run_once(function: Callable[[], object], timing: Timing) -> object:
 
 
 def measure(function: Callable[[], object], repeats: int = 7, warm: int = 1) -> Timing:
-    """Time of `repeats` runs after `warm` that do not count: they compile and touch memory."""
+    """Time `repeats` runs, after `warm` runs that do not count, since they compile and touch memory."""
     for _ in range(warm):
         function()
     timing = Timing()
@@ -113,7 +116,7 @@ def measure(function: Callable[[], object], repeats: int = 7, warm: int = 1) -> 
 
 
 def _busy() -> float:
-    """Seconds that all cores together have worked, for anybody, stolen ones included; nan where nobody counts."""
+    """Seconds of work of all cores together, by all processes and with stolen time; nan where the system does not count."""
     try:
         line = Path("/proc/stat").read_text().split("\n", 1)[0].split()
     except OSError:

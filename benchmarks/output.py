@@ -1,4 +1,4 @@
-"""Plain aligned text for people, and the options and bars that the benchmarks share."""
+"""Aligned text for people, and the options and limits that the benchmarks share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.record import COMMITTED, MEASURED, Record, Row, label
 
 
 def options(doc: str, name: str) -> argparse.ArgumentParser:
-    """What every benchmark takes."""
+    """A parser with the options of every benchmark."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.bench_{name}", description=doc)
     parser.add_argument("--quick", action="store_true", help="small sizes and few runs: does it work at all")
     parser.add_argument(
@@ -32,20 +32,20 @@ def heading(text: str) -> None:
 
 
 def start(title: str, benchmark: str) -> Record:
-    """Print where this runs; the record to fill."""
+    """Print where this runs, and return the record to fill."""
     heading(title)
     print(machine_line(machine()), flush=True)
     return Record(benchmark)
 
 
 def save(record: Record, parsed: argparse.Namespace) -> None:
-    """Where the options say."""
+    """Save the record where the options say."""
     name = f"{record.benchmark}.csv"
     record.save(parsed.rows or (COMMITTED if parsed.save else MEASURED) / name)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """First column to the left, the others to the right."""
+    """Print a table, with the first column aligned left and the others aligned right."""
     lines = [list(header), *[list(row) for row in rows]]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     for number, line in enumerate(lines):
@@ -57,7 +57,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def bar(record: Record, quantity: str, value: float, limit: float, unit: str = "", **about: Any) -> None:
-    """Add a figure that has a limit (at most), and print whether it keeps to it."""
+    """Add a figure with an upper limit, and print whether it is kept."""
     print_bar(record.add(quantity, value, unit, limit=limit, **about))
 
 

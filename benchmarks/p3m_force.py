@@ -1,4 +1,4 @@
-"""What chose P3M's mesh, reach and shape: the force on particles near their lattice."""
+"""The choice of P3M's mesh, reach and shape, by the force on particles near their lattice."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def force(psi: np.ndarray, box: float, factor: float, reach: float, order: int) 
 
 
 def forces(record: Record, n: int) -> None:
-    """Splits on a 2LPT displacement field: the forces' transfer function and error over the finest force."""
+    """Force splits on a 2LPT displacement field: transfer function and error relative to the finest force."""
     heading(f"The force on 2LPT particles near their lattice, {n}^3: error against mesh 4N, reach 3")
     ics = realisation(n)
     (first, second), g = displacements(ics), growth(ics.cosmology)

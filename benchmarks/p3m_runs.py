@@ -1,4 +1,4 @@
-"""P3M's runs as its benchmarks make them, name them and print them."""
+"""P3M runs as the benchmarks of P3M make, name and print them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plan(engine: P3M, ics: InitialConditions) -> list[MeshStep]:
 
 
 def spelled(**options: float) -> str:
-    """The engine as the command line has it; the default without options that are its own."""
+    """The engine as written on the command line, without options for the default."""
     text = ",".join(f"{key}={value:g}" for key, value in options.items() if value != getattr(P3M, key))
     return f"p3m:{text}" if text else "p3m"
 

@@ -1,4 +1,4 @@
-"""The speed of P3M: the parts of a step, threads, and whole runs on many cores."""
+"""The speed of P3M: the parts of a step, the effect of threads, and whole runs on many cores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zeldo.initial.conditions import InitialConditions
 
 
 def speed(record: Record, n: int) -> None:
-    """Parts of a step on a distribution as clustered as today's."""
+    """The parts of a step on a distribution as clustered as today's."""
     heading(f"Parts of a step, {n}^3 particles")
     ics = realisation(n)
     engine = P3M()
@@ -46,7 +46,7 @@ def speed(record: Record, n: int) -> None:
 
 
 def scaling(record: Record, dynamics: PairDynamics, psi: np.ndarray) -> None:
-    """The last mesh step with its pair steps, on one thread and on all: what does not run in parallel."""
+    """The last mesh step with its pair steps, on one thread and on all, which shows the serial part."""
     import numba
 
     rows = plan(dynamics.engine, dynamics.ics)
@@ -82,7 +82,7 @@ def scaling(record: Record, dynamics: PairDynamics, psi: np.ndarray) -> None:
 
 
 def cores(record: Record, ics: InitialConditions) -> None:
-    """A whole run on 2 threads and on 16, where there are as many cores."""
+    """A whole run on 2 threads and, if there are as many cores, on 16."""
     import numba
 
     available = min(
@@ -107,7 +107,7 @@ def cores(record: Record, ics: InitialConditions) -> None:
 
 
 def balance(dynamics: PairDynamics, threads: int) -> tuple[float, float]:
-    """The most work that one of many threads gets, over the mean: pairs, and particles read from the mesh. Not a timing."""
+    """The largest share of work of a thread over the mean, of pairs and of particles read from the mesh, without timing."""
     listed, work = dynamics.cells, dynamics.pairs.work
     count_work(listed.start, listed.count, work)
     busy = np.zeros(threads)

@@ -1,4 +1,4 @@
-"""The record of measurements: flat rows in CSV, one file a benchmark.
+"""The record of measurements: flat rows in CSV files, one for each benchmark.
 
 pandas.read_csv("benchmarks/results/accuracy.csv").query("engine == 'cola' and quantity == 'one_minus_r2'")
 """
@@ -27,11 +27,11 @@ MEASURED = Path(__file__).parent / "measured"  # not in git
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One number, what it is, and where and when it was measured.
+    """A number, with its meaning and where and when it was measured.
 
-    engine and reference are spelled as on the command line where it has them; ics: a file of the references, or what
-    differs from the defaults of `zeldo run`. Lengths in Mpc/h, k in h/Mpc; a quantity that ends with _to_k covers all k
-    up to that one. limit: the value is to be no larger (a bar); aim: better still; met: whether it is.
+    engine and reference are spelled as on the command line where possible; ics is a reference file, or what differs from
+    the defaults of `zeldo run`. Lengths are in Mpc/h and k in h/Mpc. A quantity that ends in _to_k covers all k up to that
+    value. limit is the largest allowed value, aim a better one, and met says whether the limit is kept.
     """
 
     benchmark: str
@@ -62,12 +62,12 @@ NUMBERS = ("box", "z", "k", "value", "limit", "aim")
 
 
 def key(row: Row) -> tuple[Any, ...]:
-    """What a row is about: no two rows of a file share it."""
+    """The columns that identify a row. No two rows of a file share them."""
     return tuple(getattr(row, name) for name in KEY)
 
 
 def label(row: Row) -> str:
-    """What a row is about, in words."""
+    """The meaning of a row in words."""
     size = f"{row.n}^3" if row.n else ""
     against = f"against {row.reference}" if row.reference else ""
     parts = (row.engine, row.ics, size, against, "" if row.z is None else f"z = {row.z:g}", row.field)
@@ -78,7 +78,7 @@ def label(row: Row) -> str:
 
 
 class Record:
-    """The rows of a benchmark, as it measures them."""
+    """The rows of a benchmark, while it measures them."""
 
     def __init__(self, benchmark: str):
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -91,7 +91,7 @@ class Record:
         return list(self._rows.values())
 
     def add(self, quantity: str, value: float, unit: str = "", **about: Any) -> Row:
-        """A row; one about the same thing replaces the one before. about: other columns of `Row`."""
+        """Add a row, with further columns of `Row`. It replaces an earlier row of the same key."""
         columns = {**self.made, **about}
         row = Row(benchmark=self.benchmark, quantity=quantity, value=float(value), unit=unit, **columns)
         if row.limit is not None and row.met is None:
@@ -100,7 +100,7 @@ class Record:
         return row
 
     def timing(self, timing: Timing, **about: Any) -> None:
-        """Seconds of several runs: median, least and most, work of a thread, and what other processes took."""
+        """Seconds of several runs: median, least and most, CPU time per thread, and the share of other processes."""
         self.add("wall_median", timing.median, "s", **about)
         self.add("wall_min", min(timing.wall), "s", **about)
         self.add("wall_max", max(timing.wall), "s", **about)
@@ -118,7 +118,7 @@ class Record:
                 self.add("one_minus_r2", spectrum.one_minus_r2[i], field=field, k=wave, **about)
 
     def save(self, path: Path) -> None:
-        """Write beside and rename."""
+        """Write the file beside its place, then rename it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".part")
         with open(temporary, "w", newline="") as stream:
@@ -139,7 +139,7 @@ def read(path: Path) -> list[Row]:
 
 
 class Rows:
-    """What the committed files say."""
+    """The rows of all committed files."""
 
     def __init__(self, rows: Sequence[Row]):
         self.rows = rows
@@ -149,11 +149,11 @@ class Rows:
         return cls([row for path in sorted(folder.glob("*.csv")) for row in read(path)])
 
     def where(self, **about: Any) -> Rows:
-        """The rows whose columns are these."""
+        """The rows with these values in their columns."""
         return Rows([row for row in self.rows if all(getattr(row, name) == x for name, x in about.items())])
 
     def value(self, quantity: str, **about: Any) -> float:
-        """The value of the one row that this describes; `LookupError` where there is none, or where there are several."""
+        """The value of the only row with these columns; `LookupError` where there is none, or more than one."""
         rows = self.where(quantity=quantity, **about).rows
         if len(rows) != 1:
             raise LookupError(

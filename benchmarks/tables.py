@@ -1,6 +1,6 @@
 """Write the tables of measured figures into README.md and docs/, from the rows in benchmarks/results.
 
-A table stands between the lines `<!-- table: NAME -->` and `<!-- end -->`; what is written there by hand is overwritten.
+A table is between the lines `<!-- table: NAME -->` and `<!-- end -->`. Changes there by hand are overwritten.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ def pages() -> list[Path]:
 
 
 def markdown(table: Table) -> str:
-    """The first row is the header."""
+    """A table in Markdown; the first row is the header."""
     lines = ["|" + "|".join(f" {cell} " if cell else " " for cell in row) + "|" for row in table]
     return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]]) + "\n"
 
 
 def names(text: str) -> list[str]:
-    """Of the tables that a page shows."""
+    """The names of the tables that a page shows."""
     return [block["name"] for block in BLOCK.finditer(text)]
 
 
 def filled(text: str, rows: Rows) -> str:
-    """A page with its tables from the rows; `LookupError` for a table that nobody knows, or a row that is not there."""
+    """A page with its tables from the rows. `LookupError` for an unknown table or a missing row."""
     if text.count("<!-- table: ") != len(names(text)):
         raise LookupError("a table has no <!-- end -->")
 

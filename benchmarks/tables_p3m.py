@@ -76,7 +76,7 @@ def steps(rows: Rows) -> Table:
 
 
 def scatter(rows: Rows) -> Table:
-    """Means and scatters of eight runs over the reference's one."""
+    """Means and scatters of eight runs, relative to a single run of the reference."""
     table = [
         [
             "η",
@@ -154,7 +154,7 @@ def far_by_gadget_steps(rows: Rows) -> Table:
 
 
 def against_gadget(rows: Rows) -> Table:
-    """fiducial.npz."""
+    """The default against MP-Gadget, for fiducial.npz."""
     table = [["", *WAVES]]
     for z, field, quantity, title, digits in (
         (0, "density", "T", "T", 4),
@@ -170,7 +170,7 @@ def against_gadget(rows: Rows) -> Table:
 
 
 def small_boxes(rows: Rows) -> Table:
-    """The default, and in brackets the range of the runs, how many keep to the bar, and what share of pairs do."""
+    """The default; in brackets the range of the runs, how many keep the limit, and the share of pairs that do."""
     table = [["z = 0", "P(k), k ≤ 1.5", "1 − r² at k = 0.5 / 1", "velocity power, k ≤ 0.5", "k ≤ 1", "halos"]]
     for ics, title in (
         ("small.npz", "`small.npz`"),
@@ -202,7 +202,7 @@ def _spread(rows: Rows, quantity: str, digits: int) -> str:
 
 
 def by_gadget_steps(rows: Rows) -> Table:
-    """fiducial.npz with MP-Gadget's steps."""
+    """The default with MP-Gadget's steps, for fiducial.npz."""
     table = [["", *WAVES, "P(k), k ≤ 1.5"]]
     for z in (0, 1, 3):
         selected = rows.where(benchmark="p3m", engine=GADGET, ics="fiducial.npz", z=z, field="density")

@@ -1,4 +1,4 @@
-"""Arguments that a public function does not know, or lacks: an `InputError` with the nearest name."""
+"""Checks of keyword arguments: an `InputError` with the nearest name for one that is unknown or missing."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ T = TypeVar("T")
 
 
 def checked_keywords(*more: Callable[..., Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorator of a function with keyword arguments alone.
+    """Decorator of a function that takes keyword arguments only.
 
     Parameters
     ----------
     *more
-        Functions to which it passes on keyword arguments that it does not name itself.
+        Functions to which it passes on the keyword arguments that it does not name itself.
 
     Raises
     ------
     InputError
-        Where the decorated function is called with a name that neither it nor these know, or without one it needs.
+        Where the decorated function is called with an unknown argument, or without a required one.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:

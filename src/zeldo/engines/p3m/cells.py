@@ -1,7 +1,7 @@
-"""Particles of a displaced lattice, listed by the cubic cells of a periodic box: what both halves of P3M work on.
+"""The particles of a displaced lattice, listed by the cubic cells of a periodic box, for both halves of P3M.
 
 Coordinates are float32 relative to the particle's own cell, so their rounding does not depend on the size of the box.
-The list is a stable counting sort: within a cell the particles stand in Lagrangian order for any number of threads.
+The list is a stable counting sort: within a cell, particles are in Lagrangian order for any number of threads.
 """
 
 from __future__ import annotations
@@ -16,12 +16,35 @@ BLOCKS = 64  # of cells, when places are counted
 
 
 class CellList:
-    """n^3 particles in a box (Mpc/h), by cells of at least `radius` (Mpc/h).
+    """n^3 particles in a box, listed by cells.
 
-    count: cells per side. side: their length in units of radius. start: (count^3 + 1,) first particle of each cell,
-    z fastest. order: (n^3,) Lagrangian row of each. position: (3, n^3 + 8) float32 in units of radius, relative to the
-    cell's corner (eight more, so that whole vectors may be read past the end).
-    Raises `InputError` where fewer than three cells fit.
+    Parameters
+    ----------
+    n : int
+        Particles per side.
+    box : float
+        Side of the box, Mpc/h.
+    radius : float
+        The least length of a cell, Mpc/h.
+
+    Attributes
+    ----------
+    count : int
+        Cells per side.
+    side : float
+        Length of a cell in units of radius.
+    start : ndarray, (count^3 + 1,)
+        First particle of each cell, with z varying fastest.
+    order : ndarray, (n^3,)
+        Lagrangian row of each particle.
+    position : ndarray, (3, n^3 + 8)
+        float32, in units of radius, relative to the cell's corner; eight more, so that full vectors can be read past the
+        end.
+
+    Raises
+    ------
+    InputError
+        Where fewer than three cells fit.
     """
 
     def __init__(self, n: int, box: float, radius: float):
@@ -40,7 +63,7 @@ class CellList:
         self._counts = np.empty((0, 0), np.int32)
 
     def sort(self, psi: np.ndarray) -> None:
-        """Lists the particles displaced by psi, (3, n, n, n) float32, Mpc/h."""
+        """List the particles displaced by psi, (3, n, n, n) float32, Mpc/h."""
         threads = get_num_threads()
         if len(self._counts) != threads:
             self._counts = np.empty((threads, self.count**3), np.int32)

@@ -1,4 +1,4 @@
-"""The steps of P3M: pair forces in short steps within long steps of the mesh force, both kick-drift-kick."""
+"""The steps of P3M: short steps of the pair force inside long steps of the mesh force, both kick-drift-kick."""
 
 from __future__ import annotations
 
@@ -24,16 +24,23 @@ if TYPE_CHECKING:
 
 
 class Forces(NamedTuple):
-    """Of pairs and of the mesh, (3, n, n, n) float32 each, Mpc/h."""
+    """The forces of pairs and of the mesh, (3, n, n, n) float32 each, Mpc/h."""
 
     near: np.ndarray
     far: np.ndarray
 
 
 class PairDynamics(Dynamics[MeshStep]):
-    """Velocities are momenta p = a^2 dx/dt / (100 km/s), and no state is owed a kick.
+    """The physics of P3M. Velocities are momenta p = a^2 dx/dt / (100 km/s), and states need no closing kick.
 
     The cell list and the mesh are work space: nothing in them lasts from one call to the next.
+
+    Parameters
+    ----------
+    engine : P3M
+        Its options.
+    ics : InitialConditions
+        The linear field.
     """
 
     def __init__(self, engine: P3M, ics: InitialConditions):
@@ -46,7 +53,7 @@ class PairDynamics(Dynamics[MeshStep]):
         self.mesh = MeshForce(split, self.mesh_points, self.cells)
 
     def start(self, row: MeshStep) -> State:
-        """On 2LPT."""
+        """The particles on their 2LPT trajectories."""
         a, w = row.end, self.weights
         first, second = displacements(self.ics)
         psi = np.float32(w.growth.d1(a)) * first + np.float32(w.growth.d2(a)) * second
@@ -80,9 +87,9 @@ class PairDynamics(Dynamics[MeshStep]):
         return State(row.end, psi, p, Forces(near, far))
 
     def pair_length(self, state: State) -> float:
-        """The longest pair step in ln a from here: by the mean force, fourth powers averaged, and half of `mesh_step`.
+        """The longest pair step in ln a from this state: from the mean force, and at most half of `mesh_step`.
 
-        The fourth power sees the first halos when few particles are in any (docs/p3m.md).
+        The mean is one of fourth powers, which responds to the first halos when they hold few particles (docs/p3m.md).
         """
         force = mean_fourth_power(state.force.near) ** 0.25
         return min(
@@ -99,7 +106,7 @@ class PairDynamics(Dynamics[MeshStep]):
         return self.mesh.field.copy()
 
     def potential(self, state: State) -> np.ndarray:
-        """Of the mesh's part of the force."""
+        """The potential of the mesh's part of the force."""
         self.cells.sort(state.psi)
         return self.mesh.potential().copy()
 

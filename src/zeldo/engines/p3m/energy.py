@@ -1,7 +1,7 @@
 """The energies of a P3M run, for checks: the cosmic energy equation (Layzer 1963, Irvine 1961).
 
-With the peculiar kinetic energy T and potential energy U a particle, d(a (T + U)) = - T da. Units: (100 km/s)^2 times the
-particle's mass; lengths in Mpc/h.
+With the peculiar kinetic energy T and potential energy U per particle, d(a (T + U)) = - T da. Units: (100 km/s)^2 times
+the particle's mass; lengths in Mpc/h.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TABLE = 20_000
 
 
 def energies(dynamics: PairDynamics, state: State) -> tuple[float, float]:
-    """T and U a particle. U holds a constant over a (self-energy), which the equation does not feel."""
+    """T and U per particle. U contains a constant over a (the self-energy), which drops out of the equation."""
     p = state.v.astype(np.float64)
     kinetic = 0.5 * float(np.mean(p**2)) * 3 / state.a**2
     potential = mean_potential(dynamics, state)

@@ -28,7 +28,7 @@ def mean_fourth_power(force: np.ndarray) -> float:
 
 
 def remove_mean(force: np.ndarray) -> None:
-    """Takes the mean over the particles away, in place."""
+    """Subtract the mean over the particles, in place."""
     flat = force.reshape(3, -1)
     sums = np.empty((3, PARTS))
     _sums(flat, sums)

@@ -1,12 +1,12 @@
-"""The smooth part of the force on a mesh: paint, transform, Green's function, back, read the gradient.
+"""The smooth part of the force on a mesh: paint, transform, multiply by the Green's function, transform back, read.
 
-The Green's function is the one of least square error for the window and its gradient (Hockney & Eastwood 1988,
-section 8-3-3; Ballenegger, Cerda & Holm 2012, doi:10.1021/ct2001792): with the window W, the wanted force k S(k) / k^2
+The Green's function has the least square error for the window and its gradient (Hockney & Eastwood 1988,
+section 8-3-3; Ballenegger, Cerda & Holm 2012, doi:10.1021/ct2001792). With the window W, the wanted force k S(k) / k^2
 and sums over aliases k_a,
 
     G(k) = - W(k)^2 S(k)  /  (sum of W(k_a)^2  sum of k_a^2 W(k_a)^2),
 
-where aliases of S are left out: it is below 1e-2 there.
+where aliases of S are left out, since it is below 1e-2 there.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class MeshForce:
         self.modes = np.empty((m, m, m // 2 + 1), np.complex64)
 
     def __call__(self, out: np.ndarray) -> np.ndarray:
-        """F at the particles of the cell list, into out (3, n, n, n) float32, Mpc/h."""
+        """Compute F at the particles of the cell list into out, (3, n, n, n) float32, Mpc/h."""
         read_cells(self.potential(), self.cells, out)
         # a clump narrower than a mesh cell pushes itself a little (aliases of the window): the box must not move
         remove_mean(out)
@@ -80,7 +80,7 @@ def _green(window, second, wanted, out):  # type: ignore[no-untyped-def]
 
 @kernel(parallel=True)
 def apply_octant(modes, green):  # type: ignore[no-untyped-def]
-    """modes *= green in place, green given for non-negative wavenumbers."""
+    """modes *= green in place, with green for non-negative wavenumbers."""
     m = modes.shape[0]
     for a in prange(m):
         i = min(np.int64(a), m - np.int64(a))  # prange counts in unsigned integers

@@ -1,6 +1,6 @@
-"""Paint and read with the cubic spline window (four points a side), on particles listed by cells.
+"""Painting and reading with the cubic spline window (four points a side), for particles listed by cells.
 
-The window falls as k^-4 where cloud-in-cell falls as k^-2: particles near their lattice points alias far less
+The window falls as k^-4, where cloud-in-cell falls as k^-2, so particles near their lattice points alias far less
 (docs/p3m.md). The force is the gradient of the window itself.
 """
 
@@ -14,7 +14,7 @@ from zeldo.mesh.compile import inlined, kernel
 
 
 def paint_cells(cells: CellList, field: np.ndarray) -> None:
-    """Density in units of its mean, into field (m, m, m) float32. Cells must be at least four mesh points wide."""
+    """Paint the density in units of its mean into field, (m, m, m) float32. Cells must be four mesh points wide or more."""
     m = field.shape[0]
     if m < 4 * cells.count:
         raise ValueError(
@@ -26,7 +26,7 @@ def paint_cells(cells: CellList, field: np.ndarray) -> None:
 
 
 def read_cells(phi: np.ndarray, cells: CellList, out: np.ndarray) -> None:
-    """-grad phi at the particles, into out (3, n, n, n) float32."""
+    """Read -grad phi at the particles into out, (3, n, n, n) float32."""
     m = phi.shape[0]
     _read(cells.position, cells.order, cells.start, cells.count, cells.side, m / cells.count / cells.side,
           np.float32(-m / cells.box), phi, get_num_threads(), out.reshape(3, -1))  # fmt: skip
@@ -55,7 +55,7 @@ def _slope(f):  # type: ignore[no-untyped-def]
 
 @inlined
 def _points(x, m):  # type: ignore[no-untyped-def]
-    """The four points about a place 0 <= x <= m of the periodic mesh, and how far it is past the second."""
+    """The four points about a position 0 <= x <= m of the periodic mesh, and its distance from the second."""
     i = int(x)
     a = (i - 1) % m
     b = a + 1 if a + 1 < m else 0
@@ -66,9 +66,9 @@ def _points(x, m):  # type: ignore[no-untyped-def]
 
 @kernel()
 def deal(start, cells, columns, bounds):  # type: ignore[no-untyped-def]
-    """Deals the columns out in stretches of about as many particles: of stretch s, bounds[s] to bounds[s + 1].
+    """Divide the columns into stretches with about as many particles each: stretch s is bounds[s] to bounds[s + 1].
 
-    Numba's own loops deal out as many columns to each thread, and clusters make some wait for others.
+    Numba's own loops give each thread the same number of columns, and clusters make some threads wait for others.
     """
     total = 0
     for c in columns:

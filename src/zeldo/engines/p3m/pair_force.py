@@ -1,7 +1,7 @@
-"""The pair force within a radius R: the neighbours of a column of cells gathered once, a kernel without branches.
+"""The pair force within a radius R: the neighbours of a column of cells, gathered once, and a kernel without branches.
 
-Each particle sums its own neighbours in an order that only the particles decide, so the bits do not depend on the number of
-threads, and the periodic box needs no minimum image.
+Each particle sums over its neighbours in an order that the particles alone determine, so the results do not depend on the
+number of threads. The periodic box needs no minimum image.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class PairForce:
         self.work = np.zeros(cells.count**2 * segments + 1, np.float64)
 
     def __call__(self, out: np.ndarray) -> np.ndarray:
-        """F at the particles, into out (3, n, n, n) float32, Mpc/h."""
+        """Compute F at the particles into out, (3, n, n, n) float32, Mpc/h."""
         cells = self.cells
         largest = count_work(cells.start, cells.count, self.work)
 
@@ -59,7 +59,7 @@ class PairForce:
 
 
 def pieces(work: np.ndarray, threads: int) -> Iterator[tuple[int, int]]:
-    """Bounds of pieces, given the work done before each item and in all: large ones first, so that all end together."""
+    """Bounds of pieces of work, from the cumulative work before each item. Large pieces come first, to end together."""
     first, items = 0, work.size - 1
     while first < items:
         wanted = max((work[-1] - work[first]) / (SHARE * threads), SMALL)
@@ -69,9 +69,9 @@ def pieces(work: np.ndarray, threads: int) -> Iterator[tuple[int, int]]:
 
 
 def share(function: Callable[[int, int], None], pieces: Iterable[tuple[int, int]]) -> None:
-    """Calls the function for each piece, on as many threads as Numba has; who is done first takes the next.
+    """Call the function for each piece, on as many threads as Numba has. A thread that is done takes the next piece.
 
-    Numba's own parallel loops deal their pieces out beforehand and wait for the slowest core.
+    Numba's own parallel loops assign the pieces beforehand and wait for the slowest core.
     """
     waiting: SimpleQueue[tuple[int, int]] = SimpleQueue()
     for piece in pieces:
@@ -96,7 +96,7 @@ def share(function: Callable[[int, int], None], pieces: Iterable[tuple[int, int]
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Kept, as sixteen threads take a millisecond to start."""
+    """A pool of threads that is kept, since sixteen threads take a millisecond to start."""
     return ThreadPoolExecutor(threads)
 
 
@@ -120,7 +120,7 @@ def _wrap(i, cells):  # type: ignore[no-untyped-def]
 
 @kernel(parallel=True)
 def count_work(start, cells, work):  # type: ignore[no-untyped-def]
-    """Fills the cumulative work (pairs, and gathered particles) before each segment; returns the most gathered."""
+    """Compute the cumulative work (pairs, and gathered particles) before each segment; return the most gathered."""
     largest = np.zeros(work.size - 1, np.int64)
     for u in prange(work.size - 1):
         i, j, low, high = _segment(np.int64(u), cells)
@@ -148,9 +148,9 @@ def count_work(start, cells, work):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _gather(position, start, i, j, low, high, cells, side, near, begin):  # type: ignore[no-untyped-def]
-    """Copies the levels low - 1 to high of the nine columns around (i, j), relative to cell (i, j, low).
+    """Copy the levels low - 1 to high of the nine columns around (i, j), relative to cell (i, j, low).
 
-    Level l starts at near[:, begin[l - low + 1]]. PAD particles out of reach follow the last.
+    Level l starts at near[:, begin[l - low + 1]]. PAD particles out of reach follow the last one.
     """
     m = 0
     for level in range(low - 1, high + 1):
@@ -178,7 +178,7 @@ def _gather(position, start, i, j, low, high, cells, side, near, begin):  # type
 
 @kernel()
 def _within_reach(near, at, m, box, distance, chosen):  # type: ignore[no-untyped-def]
-    """Copies those of m neighbours closer than 1 to the box of (low, high) along x, y, z; returns their number."""
+    """Copy those of m neighbours closer than 1 to the box of (low, high) along x, y, z; return their number."""
     nx, ny, nz = near[0, at:], near[1, at:], near[2, at:]
     x0, x1, y0, y1, z0, z1 = box
     zero = np.float32(0)
@@ -223,7 +223,7 @@ def _attract(x, y, z, near, at, m, poly, core, slope):  # type: ignore[no-untype
 
 @kernel()
 def _by_part(position, first, last, side, split, index, begin):  # type: ignore[no-untyped-def]
-    """Lists the particles of a cell by its split^3 parts: index[begin[s] : begin[s + 1]], stable."""
+    """List the particles of a cell by its split^3 parts, in stable order: index[begin[s] : begin[s + 1]]."""
     parts = split * split * split
     begin[: parts + 1] = 0
     scale = np.float32(split / side)
