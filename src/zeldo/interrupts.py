@@ -27,7 +27,7 @@ def interruptible() -> Iterator[None]:
     """Within it Ctrl-C and SIGTERM raise KeyboardInterrupt, and neither gets lost; a signal that is ignored stays so."""
     global _asked, _depth
     if threading.current_thread() is not threading.main_thread() or _depth:
-        yield  # only the main thread may listen, and once is enough
+        yield  # only the main thread may set handlers, and once is enough
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     hook = sys.unraisablehook

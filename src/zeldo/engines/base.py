@@ -17,7 +17,7 @@ from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 
-Progress = Callable[[float, float, str], None]  # done, total, what is being done
+Progress = Callable[[float, float, str], None]  # work done, total work, text
 Observer = Callable[[Any], None]  # called with a `zeldo.engines.driver.View` after every step
 
 RUN_OPTIONS = ("checkpoint", "checkpoint_minutes")  # of one run: they decide nothing of what comes out

@@ -21,7 +21,7 @@ from zeldo.particles.snapshot import Snapshot
 if TYPE_CHECKING:
     from zeldo.networks.card import ModelCard
 
-SHARE = 0.5  # of the progress, the dynamics
+SHARE = 0.5  # the share of the progress bar that the dynamics take
 
 
 @register

@@ -29,7 +29,7 @@ def step(state: State, row: Row, gravity: Gravity, frame: Frame = (), *, donate:
 
 def take(gravity: Gravity, psi: Array, row: Row, out: Array | None = None) -> Array | None:
     """F at the end of a row, on the mesh shifted by the row's offset; None where the row needs no force."""
-    none = row.offset != row.offset  # NaN; a tensor too says so
+    none = row.offset != row.offset  # true for NaN, also where it is a tensor
     return None if none else gravity(psi, row.offset, out)
 
 

@@ -125,7 +125,7 @@ class Network(Engine):
                 for number, net in enumerate(nets)
             ]
             psi, vel = predictions[0].psi, predictions[-1].vel
-            assert psi is not None  # by its quantity
+            assert psi is not None  # its quantity is a displacement
             yield replace(self.snapshot(ics, psi, vel, z), weights=weights)
 
 

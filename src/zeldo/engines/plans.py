@@ -10,17 +10,17 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Plan
 from zeldo.engines.table import Row, Timetable
 
-FIELD = 3 * 4  # bytes a particle of a vector field
+FIELD = 3 * 4  # bytes per particle of a vector field
 GB = 1e9
 
-# ns of a particle and of a mesh point, and bytes of a mesh point: density, modes, and room for the gradient
+# ns per particle, ns per mesh point, and bytes per mesh point: density, modes, and work space for the gradient
 DIFFERENCE = (10.0, 7.5, 4 + 4 + 16)
 SPECTRAL = (31.0, 9.5, 4 + 4 + 4)
-LPT = 50.0  # ns a particle, with the first touch of memory
+LPT = 50.0  # ns per particle, with the first access to memory
 FIRST_ORDER, SECOND_ORDER = 14.0, 41.0
-PAIRS = 78.0  # ns a particle and pair step
-CELLS = 4 + 12 + 4  # bytes a particle of the cell list: order, position, key
-PAIR_MESH = 4 + 4 + 0.5  # bytes a mesh point: density, modes, an octant of the Green's function
+PAIRS = 78.0  # ns per particle and pair step
+CELLS = 4 + 12 + 4  # bytes per particle of the cell list: order, position, key
+PAIR_MESH = 4 + 4 + 0.5  # bytes per mesh point: density, modes, an octant of the Green's function
 
 USUAL = Cosmology.preset("quijote")
 USUAL_SPACING = 2.0  # Mpc/h

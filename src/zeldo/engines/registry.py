@@ -20,7 +20,7 @@ from zeldo.errors import InputError, nearest
 GROUP = "zeldo.engines"
 WEIGHTS = (".safetensors", ".pt", ".npz")  # a file of a network is an engine too
 
-# modules load when an engine is asked for; in the order of tables
+# in the order of tables; a module is loaded when its engine is asked for
 BUILT_IN = tuple(
     EntryPoint(name, f"zeldo.engines.{where}", GROUP)
     for name, where in {
@@ -33,8 +33,11 @@ BUILT_IN = tuple(
         "emulator": "emulator:Emulator",
     }.items()
 )
-# classes for files of weights, by what the task of the network names
-FOR_WEIGHTS = {source.name: source for source in BUILT_IN if source.name in ("vnet", "emulator")}
+# engine classes for files of weights, by the name in the network's task
+FOR_WEIGHTS = {
+    "vnet": BUILT_IN[-1],
+    "emulator": EntryPoint("emulator", "zeldo.engines.emulator:Emulator", GROUP),
+}
 _registered: dict[str, type[Engine]] = {}
 
 E = TypeVar("E", bound=type[Engine])
@@ -98,7 +101,7 @@ def engine_class(name: str) -> type[Engine]:
     if name.lower().endswith(WEIGHTS):
         return _class_for(name)
     sources = _sources().get(name, [])
-    if len(sources) > 1:  # whether or not one of them is loaded already
+    if len(sources) > 1:  # even if one of them is loaded already
         offers = " and ".join(source.value for source in sources)
         raise InputError(f"engine {name} is offered twice, by {offers}: uninstall the package of one")
     if name in _registered:

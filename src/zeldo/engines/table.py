@@ -149,14 +149,14 @@ def timetable(
     if min(redshifts) == start_redshift:
         steps = 0
     times = np.linspace(1 / (1 + start_redshift), 1 / (1 + min(redshifts)), steps + 1)
-    # the mesh moves by half a cell from force to force, so that what aliases cancels in the sum
+    # the mesh shifts by half a cell from force to force, so that aliases cancel in the sum
     offsets = [0.5 * ((i + moving + 1) % 2) for i in range(steps + 2)]
     if moving:
         offsets[0] = NONE
     rows = [lpt.start(times[0], offsets[0])]
     outputs: list[Output[Row]] = []
     waiting = [(1 / (1 + z), z) for z in sorted(redshifts, reverse=True)]
-    owed = STILL  # what closes the step before
+    owed = STILL  # the closing kick of the step before
     for i, a0 in enumerate(times):
         a1 = times[min(i + 1, steps)]
         while waiting and (i == steps or (waiting[0][0] < a1 and not _same_time(waiting[0][0], a1))):

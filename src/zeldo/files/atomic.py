@@ -23,7 +23,7 @@ def check_writable(path: str | os.PathLike) -> Path:
     directory = path.parent
     if not directory.is_dir():
         raise InputError(f"directory {directory} does not exist: make it first or write elsewhere")
-    # by trying: access() is wrong on read-only and network mounts
+    # by an attempt, since access() is wrong on read-only and network mounts
     try:
         with tempfile.TemporaryFile(dir=directory, prefix=f".{path.name[:64]}."):
             pass
@@ -59,7 +59,7 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
     ZeldoError
         Where the disk is full or the write fails in another way. A KeyboardInterrupt passes through.
     """
-    path = check_writable(path).resolve()  # a link stays a link to what is written
+    path = check_writable(path).resolve()  # a link stays a link, to the new file
     free = free_space(path.parent)
     if size > free:
         raise _disk_full_error(path, size, None, free)
@@ -67,10 +67,10 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
     temporary = Path(name)
     try:
         with open(descriptor, "wb") as stream:
-            stream.truncate(size)  # a size that is not allowed is found here
+            stream.truncate(size)  # a size that is not allowed fails here
             stream.truncate(0)
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that nobody else may read
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that other users cannot read
         with open(temporary, "rb") as stream:
             os.fsync(stream.fileno())  # some file systems report a full disk only here
         os.replace(temporary, path)
@@ -79,7 +79,7 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
             raise _disk_full_error(path, size, error) from error
         raise ZeldoError(f"{path} could not be written ({error}): check the disk and try again") from error
     finally:
-        # also after KeyboardInterrupt; gone already where the name was changed
+        # also after KeyboardInterrupt; after a success the name is gone already
         with suppress(OSError):
             temporary.unlink()
 
@@ -145,7 +145,7 @@ def directory(path: str | os.PathLike) -> Iterator[Path]:
     try:
         yield path
     finally:
-        with suppress(OSError):  # of one that holds something
+        with suppress(OSError):  # where one is not empty
             for folder in created:
                 folder.rmdir()
 

@@ -289,7 +289,7 @@ def format_of(path: str | os.PathLike) -> Format:
     if path.is_file():
         for kind in formats().values():
             if path.suffix.lower() in kind.suffixes:
-                return kind  # damaged: it says how
+                return kind  # a damaged file, which the format explains
     elif not path.exists():
         raise InputError(f"{path} does not exist: check the path")
     raise InputError(f"{path} is of no format that zeldo knows: it reads {', '.join(formats())}")

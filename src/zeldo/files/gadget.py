@@ -125,7 +125,7 @@ def gadget_cosmology(
         cosmology = cosmology_of(gadget_values, path)
     if cosmology is None:
         return None
-    # Gadget's Sigma8 and so on are of the initial conditions that it makes itself, and may be of no others
+    # Gadget's Sigma8 and so on describe initial conditions that it makes itself, and may not apply to others
     for name in GADGET_NAMES if "omega_m" in zeldo_attributes else ("omega_m", "h"):
         if name in gadget_values and abs(gadget_values[name] / getattr(cosmology, name) - 1) > 1e-4:
             raise DamagedFileError(

@@ -38,7 +38,7 @@ from zeldo.version import __version__
 ENGINE = "mp-gadget"
 SHIPPED = ("small",)
 COSMOLOGY = Cosmology.required()
-VARIANCE = 1.2  # how far that of a field may be off its power: lattices have thousands of modes
+VARIANCE = 1.2  # largest ratio of a field's variance to that of its power
 
 
 @register_format

@@ -50,7 +50,7 @@ def read_arrays(path: str | Path) -> tuple[Arrays, dict[str, str]]:
                 names = archive.namelist()
                 if names and all(name.endswith(".npy") for name in names):
                     return _read_npz(archive, path), {}
-                # torch checks no sums; where it was told to write none they are 0
+                # torch verifies no checksums; where it was set to write none, they are 0
                 has_sums = any(entry.CRC for entry in archive.infolist())
                 if has_sums and (damaged := archive.testzip()) is not None:
                     raise DamagedFileError(f"{path} is damaged in {damaged}: fetch it again")
@@ -84,7 +84,7 @@ def _to_numpy(value: Any, path: Path, name: str) -> np.ndarray:
     return value.detach().cpu().numpy()
 
 
-# a training state may hold its lowest loss as a number of NumPy's: types and a constructor that run no code
+# a training state may hold its lowest loss as a NumPy scalar; these types and this constructor run no code
 _NUMPY_NUMBERS: list[Any] = [
     *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
     np.dtype,
@@ -98,7 +98,7 @@ def _read_torch(path: Path) -> Arrays:
     try:
         with torch.serialization.safe_globals(_NUMPY_NUMBERS):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its reader trips over
+    except Exception as error:  # torch's reader may raise anything
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         reason = next((line for line in lines if "nsupported" in line), lines[-1])[:200]
         raise DamagedFileError(

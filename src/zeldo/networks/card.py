@@ -15,9 +15,9 @@ from zeldo.networks.tasks import make_task
 if TYPE_CHECKING:
     from zeldo.networks.tasks.base import Task
 
-# tasks of public checkpoints, by the number of styles that the network is told
+# tasks of public checkpoints, by the number of styles of the network
 PUBLIC_TASKS = ("deoliveira2020", "jamieson2022", "jamieson2024")
-# how cards of format 1 named them
+# their names in cards of format 1
 NORMALISATIONS = dict(zip(("growth", "style", "style and growth"), PUBLIC_TASKS, strict=True))
 _REMEDY = "choose a value inside, or allow it with extrapolate=True"
 
@@ -121,7 +121,7 @@ class ModelCard:
                     f"{name} = {value:g}{' Mpc/h' if name == 'spacing' else ''} is outside the range that the "
                     f"network's card allows, {low:g} to {high:g}: {_REMEDY}"
                 )
-        # no network here has seen another dark energy than a cosmological constant
+        # no network was trained with dark energy other than a cosmological constant
         if (cosmology.w0, cosmology.wa) != (-1, 0):
             raise InputError(
                 f"w0 = {cosmology.w0:g}, wa = {cosmology.wa:g} is outside what the network's card allows, w0 = -1 "

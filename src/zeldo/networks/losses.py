@@ -87,7 +87,7 @@ def log_square_error(field: Tensor, target: Tensor, name: str) -> Loss:
 
 def logarithm(error: Tensor) -> Tensor:
     """ln of an error that may be zero."""
-    return torch.log(error + torch.finfo(error.dtype).tiny)  # of no weight but at the truth itself
+    return torch.log(error + torch.finfo(error.dtype).tiny)  # negligible except at the truth itself
 
 
 def number_error(

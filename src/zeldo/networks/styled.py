@@ -18,7 +18,7 @@ from zeldo.networks.layout import MARGIN, Layer, Layout
 from zeldo.networks.vnet import LayeredNet, activation, check_width
 from zeldo.networks.wrap import crop
 
-EPSILON = 1e-8  # under the root that normalises modulated kernels
+EPSILON = 1e-8  # added under the root that normalises modulated kernels
 
 
 def styled_layout(channels: int, levels: int, in_channels: int = 3, out_channels: int = 3) -> Layout:

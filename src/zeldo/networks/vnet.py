@@ -19,7 +19,7 @@ from zeldo.networks.wrap import crop, wrap
 if TYPE_CHECKING:
     from zeldo.networks.card import ModelCard
 
-SLOPE = 0.01  # of the leaky ReLU
+SLOPE = 0.01  # slope of the leaky ReLU
 
 
 def activation() -> nn.Module:
@@ -158,7 +158,7 @@ class LayeredNet(nn.Module):
                 if layer.join:
                     kept_crop = 0 if periodic else layout.crops[layer.name]
                     parts = (crop(kept.pop(), kept_crop), y)
-                del y  # or the fields of the finest level stay in memory beside their copy
+                del y  # otherwise the fields of the finest level stay in memory beside their copy
                 if periodic:
                     y = wrap(parts, *layout.wraps[layer.name])
                 else:
@@ -167,7 +167,7 @@ class LayeredNet(nn.Module):
             y = self.get_submodule(layer.name)(y, *args)
             if layer.keep:
                 kept.append(y)
-        # the sum in the precision of the input, which the layers need not have
+        # the sum has the precision of the input, which may be higher than that of the layers
         return y.to(x.dtype) + crop(x[:, : self.out_channels], 0 if periodic else layout.halo)
 
 

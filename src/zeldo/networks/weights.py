@@ -23,10 +23,10 @@ from zeldo.networks.arrays import Arrays, read_arrays
 from zeldo.networks.card import ModelCard, public_card
 from zeldo.networks.vnet import LayeredNet
 
-FORMAT_VERSION = 2  # 1 named a normalisation where 2 names a task
+FORMAT_VERSION = 2  # format 1 named a normalisation, format 2 names a task
 PUBLIC = ("vnet", "styled vnet")  # architectures of public checkpoints
 PREFIXES = ("module.", "params.")
-# sizes that tell in a tensor's shape which argument an axis follows; no one divides another
+# sizes that reveal, in a tensor's shape, the argument that sets an axis; none divides another
 MARKS = {"channels": 1009, "in_channels": 13, "out_channels": 11, "styles": 7}
 LEVELS = range(2, 9)
 
@@ -211,7 +211,8 @@ def _construct(card: ModelCard, path: str | Path) -> LayeredNet:
         return architecture(card.architecture)(**card.arguments)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # torch: too large for any memory
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        # torch raises RuntimeError for sizes beyond any memory
         reason = str(error).splitlines()[0]
         raise DamagedFileError(f"{path}: the model card's arguments do not fit ({reason})") from None
 
@@ -236,7 +237,7 @@ def _public_names(arrays: Arrays, path: str | Path) -> tuple[Arrays, dict[str, s
             )
         if emulator:
             if public.startswith("up_") and public.endswith(".weight") and value.ndim == 5:
-                # there a correlation with the zero-interleaved field: the transposed kernel, mirrored
+                # it is a correlation with the zero-interleaved field, so the transposed kernel is mirrored
                 value = np.flip(value.swapaxes(0, 1), axis=(2, 3, 4))
             public = public.replace(".conv_0.", ".convs.0.").replace(".conv_1.", ".convs.2.")
         renamed[public] = value
@@ -284,7 +285,7 @@ def _recognise(arrays: Arrays, path: str | Path) -> tuple[str, dict[str, int]]:
     for name, cast in votes.items():
         if cast:
             arguments[name] = cast.most_common(1)[0][0]
-    # two tensors alone know in_channels: where they differ, the one that is right has out_channels, as published
+    # only two tensors show in_channels; if they differ, the one equal to out_channels is right, as in published networks
     inputs, out = votes["in_channels"], arguments.get("out_channels", 0)
     if inputs and inputs[out] == max(inputs.values()):
         arguments["in_channels"] = out

@@ -14,11 +14,11 @@ from zeldo.particles.particles import Header, Particles, Source
 from zeldo.particles.snapshot import DRAWN, MADE, Snapshot
 
 NEEDED = ("omega_m", "omega_b", "h", "sigma_8", "n_s")  # of a cosmology, in the order of messages
-MASS_TOLERANCE = 2e-3  # codes differ by 3e-4 in G
+MASS_TOLERANCE = 2e-3  # the values of G in codes differ by 3e-4
 RANDOM = (
     0.8  # of the mean square distance, along an axis, to points picked at random: ids tell nothing beyond it
 )
-SAMPLE = 16, 256  # places and rows at each, to choose among orders of ids
+SAMPLE = 16, 256  # number of samples, and rows in each, to choose among orders of ids
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ FIGURE2 = (
     Cosmology(0.4291, 0.0337, 0.5511, 1.1687, 0.6619),
 )
 SPACING = Universe.box / Universe.n  # of the paper's lattice, 1000 Mpc/h / 512
-SEEDS = (40001,)  # in no data set of configs/
+SEEDS = (40001,)  # not in any data set of configs/
 QUICK_N = 32
 FIELDS = ("density", "displacement")
 COLA = "10-step COLA"
@@ -123,7 +123,7 @@ def reproduce(
             "give another directory, --n and --box, or none"
         )
     watch = watch or _unwatched
-    # a network that does not fit is refused here, by a few particles, and not after N-body
+    # an unsuitable network is refused here, with a few particles, and not after the N-body runs
     for candidate in (network, cola, zeldovich):
         warm_up(candidate, _trial_conditions(box / n, FIDUCIAL))
     meter = Meter(country) if table else None

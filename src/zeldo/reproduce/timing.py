@@ -25,7 +25,7 @@ from zeldo.particles.snapshot import Snapshot
 from zeldo.report.html import processor
 from zeldo.version import __version__
 
-REPEATS = 3  # of what takes seconds; N-body runs once
+REPEATS = 3  # of runs that take seconds; N-body runs once
 PACKAGES = ("numpy", "numba", "torch", "ducc0")
 
 

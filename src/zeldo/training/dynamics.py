@@ -37,7 +37,7 @@ class Dynamics:
         self.engine = engine(name, **options)
         self.directory = directory
         self._about = [name, dict(options), Provenance.of(self.engine).key]
-        self._lock = threading.Lock()  # engines use all threads, and Numba's pool is not for two callers
+        self._lock = threading.Lock()  # engines use all threads, and Numba's pool must not have two callers
 
     def snapshot(self, ics: InitialConditions, redshift: float) -> Snapshot:
         """The engine's snapshot at one redshift, from the directory where it is there already."""

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from zeldo.networks.tasks.base import Task
 
 Progress = Callable[[float, float, str], None]
-POLL = 1.0  # seconds between looks at a store that fills
-PATIENCE = 60.0  # seconds that the making of data has to end
+POLL = 1.0  # seconds between checks of a store that is being filled
+PATIENCE = 60.0  # seconds that the process making data has to end
 
 
 @dataclass
@@ -203,14 +203,14 @@ def _with_data(config: TrainConfig, progress: Progress | None) -> Iterator[Train
             raise ZeldoError(f"{len(dataset.failed)} runs of the data set failed, {run_id} first: {problem}")
         yield config
         return
-    check_dataset(design)  # here, where a slip is told in one line
+    check_dataset(design)  # here, where a mistake is reported in one line
     queue = multiprocessing.get_context("spawn").Process(target=_make_beside, args=(design,))
     queue.start()
     try:
         _wait_for_runs(design, data.start_with, queue, progress)
         yield config
     finally:
-        queue.terminate()  # what is half done goes on with the next call
+        queue.terminate()  # unfinished work is resumed by the next call
         queue.join(PATIENCE)
         queue.kill()
         queue.join()

@@ -49,7 +49,7 @@ class Player:
             return cosine(step / total, self.option.warmup, self.option.final)
 
         for optimizer in self.optimizers:
-            for group in optimizer.param_groups:  # the rate may be another than before a resume
+            for group in optimizer.param_groups:  # the rate may have changed before a resume
                 group["lr"] = group["initial_lr"] = self.option.rate
         self.schedules = [LambdaLR(optimizer, factor, last_epoch=steps - 1) for optimizer in self.optimizers]
 

@@ -51,13 +51,13 @@ class Samples:
     def __init__(self, config: DataConfig, task: Task, directory: Path | None = None) -> None:
         self.config, self.task = config, task
         self._store = None if config.store is None else RunStore(config.store, create=False)
-        for file in config.snapshots:  # now, not at the end of the first epoch
+        for file in config.snapshots:  # report it now, not at the end of the first epoch
             for path in filter(None, (file.path, file.initial, file.linear)):
                 existing_file(path)
         self._dynamics = None if task.dynamics is None else Dynamics(task, directory)
         self._kept: OrderedDict[Key, tuple[Sample, Snapshot]] = OrderedDict()
         self._lock = threading.Lock()
-        self._first: tuple[str, float] | None = None  # whose spacing the others must have
+        self._first: tuple[str, float] | None = None  # the others must have its spacing
 
     def keys(self, part: str) -> list[Key]:
         """The samples of a part that exist at present, in a fixed order."""

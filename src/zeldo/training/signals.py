@@ -15,7 +15,7 @@ def stop_signals() -> Iterator[list[str]]:
     """A list that is empty until a signal asks to stop, and then holds its name. A second Ctrl-C stops at once."""
     asked: list[str] = []
     if threading.current_thread() is not threading.main_thread():
-        yield asked  # only the main thread may listen
+        yield asked  # only the main thread may set handlers
         return
 
     def ask(number: int, frame: object) -> None:
@@ -24,7 +24,7 @@ def stop_signals() -> Iterator[list[str]]:
         asked.append(signal.Signals(number).name)
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # what is ignored stays so, and what was not set from Python could not be put back
+    # ignored signals stay ignored, and a handler not set from Python could not be restored
     before = {
         number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)
     }

@@ -22,8 +22,8 @@ class State:
     keys: list[tuple[str, float]] = field(default_factory=list)  # the samples of this epoch
     sums: dict[str, float] = field(default_factory=dict)  # of losses and their parts, over the epoch's steps
     history: list[dict] = field(default_factory=list)  # one entry an epoch
-    energy_kwh: float | None = None  # None: nobody measured
-    metered: float = 0.0  # of the seconds, those in which energy was measured
+    energy_kwh: float | None = None  # None: not measured
+    metered: float = 0.0  # seconds during which energy was measured
     metered_from: float = 0.0
 
     def add_energy(self, watt_hours: float | None) -> None:

@@ -59,7 +59,7 @@ class Trainer:
         if config.data.crop:
             self.halo = modules[JUDGED].halo
             modules[JUDGED].layout.sides(config.data.crop + 2 * self.halo)  # InputError where it is not legal
-        self.judge = copy.deepcopy(modules[JUDGED]).to(fabric.device).eval()  # what validation sees
+        self.judge = copy.deepcopy(modules[JUDGED]).to(fabric.device).eval()  # the network to validate
         self.players = {name: Player(fabric, module, config.optimizer) for name, module in modules.items()}
         self.nets = {name: player.net for name, player in self.players.items()}
         self.net = self.players[JUDGED]
@@ -94,7 +94,7 @@ class Trainer:
         return self.state.epoch >= self.config.epochs
 
     def _start_meter(self) -> None:
-        with suppress(Exception):  # a training does not end for want of a meter
+        with suppress(Exception):  # a training goes on without a meter
             self.meter = Meter()
             self.meter.start()
         self.state.metered_from = self.state.seconds
@@ -133,7 +133,7 @@ class Trainer:
                 self.average.update_parameters(self.net.net.module)
             now = time.monotonic()
             times.append(now - clock)
-            # a process that stood still for hours did not train for hours
+            # hours during which the process was suspended do not count
             state.seconds, clock = state.seconds + min(times[-1], 10 * median(times)), now
             self._report_progress(parts)
             if self._should_stop():
@@ -165,7 +165,8 @@ class Trainer:
                         f"or set clip, and resume from {self.last}"
                     )
             player.step()
-            for other in self.players.values():  # a turn leaves gradients in the modules that it only uses
+            # a turn leaves gradients in modules that it uses but does not train
+            for other in self.players.values():
                 other.zero_grad()
         return parts
 
@@ -264,7 +265,7 @@ class Trainer:
             self.stopped = f"after {self.config.hours:g} hours"
         elif self.stop_at is not None and self.state.steps >= self.stop_at:
             self.stopped = f"after {self.state.steps - self.first_step} steps"
-        if self.fabric.world_size > 1:  # all stop at the same step, or the others would wait for ever
+        if self.fabric.world_size > 1:  # all stop at the same step, otherwise some would wait forever
             flag = torch.tensor(float(bool(self.stopped)), device=self.fabric.device)
             if self.fabric.all_reduce(flag, reduce_op="sum") and not self.stopped:
                 self.stopped = "with another process"

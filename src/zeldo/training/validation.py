@@ -129,7 +129,7 @@ def _figures(
     predicted_field = psi if psi is not None else vel
     if predicted_field is None or predicted_field.shape != truth.psi.shape:
         return {}
-    # of a network of velocities alone the true displacement says where particles are
+    # for a network of velocities alone, particles are at their true positions
     moved = truth.psi if psi is None else psi.cpu().numpy()
     moving = None if vel is None else vel.cpu().numpy()
     predicted = replace(truth, psi=moved, vel=moving, engine="network")

@@ -12,7 +12,7 @@ from numba import get_num_threads, prange
 from zeldo.errors import InputError
 from zeldo.mesh.compile import inlined, kernel
 
-BLOCKS = 64  # of cells, when places are counted
+BLOCKS = 64  # blocks of cells in the counting sort
 
 
 class CellList:

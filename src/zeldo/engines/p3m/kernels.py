@@ -7,7 +7,7 @@ from numba import prange
 
 from zeldo.mesh.compile import kernel
 
-PARTS = 1024  # of a sum: their number, and so the bits, do not depend on the threads
+PARTS = 1024  # pieces of a sum: their number, and so the rounding, does not depend on the threads
 
 
 def advance(

@@ -20,12 +20,12 @@ from zeldo.engines.p3m.cells import CellList
 from zeldo.engines.p3m.force_split import SPLINE, ForceSplit
 from zeldo.mesh.compile import kernel
 
-SHARE = 3  # a piece is this part of what is left for a thread, so that a busy core delays little
-SMALL = 2.5e5  # pairs, a quarter of a millisecond: pieces are no smaller
-LEVELS = 16  # cells of a column that are worked together
-CROWD = 16  # particles in a cell from which on its parts look for the neighbours that they can reach
-PAD = 16  # neighbours are worked in multiples of this: no remainder loop
-MAX_ORDER = 4  # of the split: the polynomial is written out
+SHARE = 3  # a piece is 1/3 of the work left per thread, so that a busy core causes little delay
+SMALL = 2.5e5  # the least work of a piece in pairs, a quarter of a millisecond
+LEVELS = 16  # cells of a column that are computed together
+CROWD = 16  # particles in a cell beyond which its parts select the neighbours within their reach
+PAD = 16  # neighbours are computed in multiples of this, without a remainder loop
+MAX_ORDER = 4  # of the split, whose polynomial is written out
 FAR = np.float32(64.0)  # a coordinate beyond R from everything, in units of R
 
 
@@ -88,7 +88,7 @@ def share(function: Callable[[int, int], None], pieces: Iterable[tuple[int, int]
         for task in working:
             task.result()
     finally:
-        with suppress(Empty):  # after an error or an interrupt nobody begins another piece
+        with suppress(Empty):  # after an error or an interrupt no thread begins another piece
             while True:
                 waiting.get_nowait()
         wait(working)
@@ -164,7 +164,7 @@ def _gather(position, start, i, j, low, high, cells, side, near, begin):  # type
                 c = (a + _wrap(j + dj, cells)) * cells + k
                 sy = np.float32(dj * side)
                 first, last = start[c], start[c + 1]
-                # whole vectors: what runs over is overwritten by the next cell
+                # full vectors are copied: what is beyond the cell is overwritten by the next one
                 for v in range(first, last, 8):
                     to = m + v - first
                     for p in range(8):

@@ -40,7 +40,7 @@ REFUSED = (
     "checkpoint_minutes",
     "weights",
     "velocity",
-)  # a card may name no file to read or to write
+)  # a card must not name a file to read or to write
 TYPICAL_SPACING = 2.0  # Mpc/h, where the style is 0
 
 
@@ -216,7 +216,7 @@ class Correction(Task):
     def loss(self, output: Tensor, batch: Batch) -> Loss:
         assert batch.psi is not None and batch.vel is not None
         units = [(setting.spacing, velocity_unit(setting)) for setting in batch.settings]
-        # lengths in spacings, velocities in their linear counterpart: one scale for all redshifts and lattices
+        # lengths in spacings, velocities in `velocity_unit`: the same scale for all redshifts and lattices
         psi, vel = output.float().split(3, dim=1)
         target = scaled(batch.psi, [1 / spacing for spacing, _ in units])
         target_vel = scaled(batch.vel, [1 / unit for _, unit in units])

@@ -51,7 +51,7 @@ class Jamieson2022(Task):
         return 1
 
     def check(self, setting: Setting) -> None:
-        if setting.redshift != 0:  # it would give the field of today, whatever is allowed
+        if setting.redshift != 0:  # it would give today's field, even where extrapolation is allowed
             raise InputError(
                 f"redshift = {setting.redshift:g} is not allowed: this network knows z = 0 alone"
             )
@@ -115,7 +115,7 @@ class Jamieson2024(Task):
 
     @property
     def dtype(self) -> torch.dtype | None:
-        # the derivative of bfloat16 layers is off by several per cent: activations near zero change sides
+        # derivatives of bfloat16 layers are wrong by several per cent: activations near zero change sign
         return torch.float32 if self._derived else None
 
     def check_training(self, *, crop: bool) -> None:
@@ -129,7 +129,7 @@ class Jamieson2024(Task):
         return omega_style(cosmology.omega_m), growth_factor(cosmology, setting.redshift) - 1
 
     def encode(self, fields: Fields, setting: Setting) -> np.ndarray:
-        if self._derived:  # D multiplies it within the derivative
+        if self._derived:  # D multiplies it inside the derivative
             return fields.psi_lin / np.float32(UNIT)
         d = growth_factor(lcdm(setting.cosmology.omega_m), setting.redshift)
         return fields.psi_lin * np.float32(d / UNIT)

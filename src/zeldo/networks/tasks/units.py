@@ -6,7 +6,7 @@ from zeldo.cosmology.background import expansion, growth
 from zeldo.cosmology.parameters import PRESETS, Cosmology
 
 UNIT = 6.0  # Mpc/h; displacements of the public networks are in units of this
-REFERENCE_OMEGA_M = 0.31  # of the public normalisations, whatever the cosmology is
+REFERENCE_OMEGA_M = 0.31  # the public normalisations use it for all cosmologies
 
 
 def lcdm(omega_m: float) -> Cosmology:
