@@ -18,7 +18,7 @@ FILES = ("fiducial.npz", "small.npz", "figure2b_small.npz")
 FIELDS = ("density", "displacement", "velocity")
 FIGURES = (("T", "transfer"), ("1 - r^2", "one_minus_r2"))
 
-# engine, which of the others stands beside it
+# engine, and the code that it is compared with
 ENGINES = {
     "zeldovich": "zeldovich",
     "2lpt": "2lpt",

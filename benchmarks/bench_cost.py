@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def spawn(command: Sequence[str]) -> dict:
     """Run a command in a fresh process; its wall and CPU seconds, peak_gb, status and text."""
     small = [sys.executable, "-S", "-c", SMALL_PARENT, *command]
-    # Python keeps its compiled modules, as it does unless somebody tells it not to
+    # Python keeps its compiled modules, as it does by default
     usual = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(small, cwd=ROOT, capture_output=True, text=True, check=True, env=usual)
     return json.loads(done.stdout)

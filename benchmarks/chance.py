@@ -15,7 +15,7 @@ from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics import K_SHOWN, Comparison, FieldComparison, Reference, friends_of_friends
 
 CHANCE_RUNS = 8  # in boxes where single halos count: their orbits are chaotic, and one run is one throw
-NOISE = 1e-3  # white, in the linear density's rms: nobody's field is known so well, and orbits amplify it
+NOISE = 1e-3  # white, in units of the linear density's rms: no field is known better, and orbits amplify it
 HALO_BINS = 50 * 2.0 ** np.arange(12)  # particles
 ENOUGH = 100  # halos of the truth in a bin that is judged
 

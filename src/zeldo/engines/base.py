@@ -250,4 +250,4 @@ class Engine(ABC):
 
 
 def silent(done: float, total: float, text: str) -> None:
-    """The progress callback of a run that nobody watches: it does nothing."""
+    """A progress callback that does nothing."""

@@ -78,7 +78,7 @@ class Emulator(Engine):
 
     @property
     def settings(self) -> Mapping[str, object]:
-        """The options that affect the results. The file stands by its name, without its directory."""
+        """The options that affect the results, with the file by its name, without its directory."""
         name, options = self._card().make_task().dynamics or ("none", {})
         chosen = ",".join(f"{option}={value}" for option, value in options.items())
         dynamics = {

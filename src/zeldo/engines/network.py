@@ -77,7 +77,7 @@ class Network(Engine):
 
     @property
     def settings(self) -> Mapping[str, object]:
-        """The options that affect the results. Files stand by their names, without their directories."""
+        """The options that affect the results, with files by their names, without directories."""
         velocity = Path(self.velocity).name if self.velocity else None
         return {**asdict(self), "weights": self.path.name, "velocity": velocity}
 

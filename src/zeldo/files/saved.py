@@ -19,7 +19,7 @@ from zeldo.particles.snapshot import Snapshot
 class SavedSnapshot(Snapshot):
     """A snapshot whose `psi` and `vel` are read from its file when they are asked for.
 
-    They are in memory only as long as somebody holds them. A copy that `dataclasses.replace` makes is a plain
+    They are in memory only while they are in use. A copy that `dataclasses.replace` makes is a plain
     `Snapshot`. Where the file is gone or damaged by then, `zeldo.read`'s errors are raised.
     """
 

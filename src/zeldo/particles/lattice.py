@@ -173,7 +173,7 @@ def _counted(ids: np.ndarray, first: int, where: str | Path) -> np.ndarray:
 
 
 def _offsets(x: np.ndarray, points: np.ndarray, n: int, box: float) -> np.ndarray:
-    """How far particles stand from lattice points by minimal image, Mpc/h, in place of their positions.
+    """Distances of particles from lattice points by minimal image, Mpc/h, in place of their positions.
 
     x: (3, rows) float64, Mpc/h. points: (rows,), (i n + j) n + k.
     """
@@ -212,7 +212,7 @@ def displacement(particles: Particles, points: np.ndarray | None) -> np.ndarray:
     """psi (3, n, n, n) float32 by minimal image, Mpc/h, of particles whose rows are these points.
 
     Raises `DamagedFileError` for values that are not finite or out of the box, for a box that the particles do not
-    fill, and for particles that stand anywhere but near their points.
+    fill, and for particles that are not near their points.
     """
     where, box, count = particles.name, particles.header.box, len(particles)
     n = lattice_side(count, where)

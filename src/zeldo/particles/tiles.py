@@ -83,13 +83,13 @@ class Tile:
 
     @property
     def inside(self) -> Slices:
-        """Where the tile stands in the lattice."""
+        """The tile's slices of the lattice."""
         i, j, k = (slice(a, a + side) for a, side in zip(self.origin, self.shape, strict=True))
         return i, j, k
 
     @property
     def valid(self) -> Slices:
-        """Where the tile stands in a result that begins at its origin and may reach beyond its end."""
+        """The tile's slices of a result that begins at its origin and may reach beyond its end."""
         i, j, k = (slice(side) for side in self.shape)
         return i, j, k
 

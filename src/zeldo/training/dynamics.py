@@ -40,7 +40,7 @@ class Dynamics:
         self._lock = threading.Lock()  # engines use all threads, and Numba's pool must not have two callers
 
     def snapshot(self, ics: InitialConditions, redshift: float) -> Snapshot:
-        """The engine's snapshot at one redshift, from the directory where it is there already."""
+        """The engine's snapshot at one redshift, read from the directory if it is there already."""
         path = self._path(ics, redshift)
         with self._lock:
             if path is not None and path.exists():

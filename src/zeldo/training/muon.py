@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 MOMENTUM = 0.95
 RMS = 0.2  # of Adam's steps over its rate, as a rule
-# of the quintic iteration that takes singular values to about one, whatever they are: Jordan et al. 2024
+# of the quintic iteration that takes all singular values to about one: Jordan et al. 2024
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 
