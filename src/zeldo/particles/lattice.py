@@ -15,9 +15,7 @@ from zeldo.particles.snapshot import DRAWN, MADE, Snapshot
 
 NEEDED = ("omega_m", "omega_b", "h", "sigma_8", "n_s")  # of a cosmology, in the order of messages
 MASS_TOLERANCE = 2e-3  # the values of G in codes differ by 3e-4
-RANDOM = (
-    0.8  # of the mean square distance, along an axis, to points picked at random: ids tell nothing beyond it
-)
+RANDOM = 0.8  # of the mean square distance to random points, per axis: beyond it, ids carry no information
 SAMPLE = 16, 256  # number of samples, and rows in each, to choose among orders of ids
 
 
