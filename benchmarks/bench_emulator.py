@@ -27,19 +27,19 @@ PAIRED = 5
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__, "emulator")
     parser.add_argument("--no-time", action="store_true", help="accuracy alone")
-    given = parser.parse_args(arguments)
+    parsed = parser.parse_args(arguments)
     record = start("Emulator", "emulator")
-    files = references(given.reference, FILES[1:2] if given.quick else FILES)
-    others = peers(given.reference)
+    files = references(parsed.reference, FILES[1:2] if parsed.quick else FILES)
+    others = peers(parsed.reference)
     for name, path in files.items():
         ics, truth = read_reference(path)
         for z, snapshot in sorted(truth.items()):
             if snapshot.vel is not None:
                 against = Reference(snapshot, name=f"MP-Gadget, {name}")
                 accuracy(record, name, ics, z, against, others.get(name, {}) if z == 0 else {})
-        if name == FILES[0] and not given.no_time:
+        if name == FILES[0] and not parsed.no_time:
             paired_times(record, name, ics)
-    save(record, given)
+    save(record, parsed)
 
 
 def accuracy(

@@ -17,7 +17,9 @@ def share(value: float) -> str:
 
 def which_engine(rows: Rows) -> list[list[str]]:
     """A guide to the engines: text by hand, 1 - r^2 from the record."""
-    accuracy, vnet = rows.where(benchmark="accuracy", **FIDUCIAL), rows.where(benchmark="vnet", **FIDUCIAL)
+    accuracy, vnet, emulator = (
+        rows.where(benchmark=benchmark, **FIDUCIAL) for benchmark in ("accuracy", "vnet", "emulator")
+    )
 
     def missed(source: Rows, engine: str) -> str:
         about = {"engine": engine, "field": "density", "reference": "mp-gadget"}

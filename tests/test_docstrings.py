@@ -48,7 +48,7 @@ PUBLIC = {
     "zeldo.store.runs": ["RunStore"],
     "zeldo.training.loop": ["TrainResult", "train"],
 }
-ENGINES = ["zeldovich", "2lpt", "cola", "pm", "p3m", "vnet"]
+ENGINES = ["zeldovich", "2lpt", "cola", "pm", "p3m", "vnet", "emulator"]
 
 
 def exported():

@@ -27,8 +27,8 @@ def run(
     Parameters
     ----------
     engine:
-        zeldovich, 2lpt, cola, pm, emulator, p3m, vnet, or a file of a network's weights. Further options follow a colon, as in
-        cola:start_redshift=19.
+        zeldovich, 2lpt, cola, pm, emulator, p3m, vnet, or a file of a network's weights. Further options follow a
+        colon, as in cola:start_redshift=19.
     steps:
         Number of steps, by default the engine's own.
     mesh_factor:

@@ -34,10 +34,7 @@ BUILT_IN = tuple(
     }.items()
 )
 # engine classes for files of weights, by the name in the network's task
-FOR_WEIGHTS = {
-    "vnet": BUILT_IN[-1],
-    "emulator": EntryPoint("emulator", "zeldo.engines.emulator:Emulator", GROUP),
-}
+FOR_WEIGHTS = {source.name: source for source in BUILT_IN if source.name in ("vnet", "emulator")}
 _registered: dict[str, type[Engine]] = {}
 
 E = TypeVar("E", bound=type[Engine])
