@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import cache
 from queue import Empty, SimpleQueue
@@ -85,8 +85,10 @@ def share(function: Callable[[int, int], None], pieces: Iterable[tuple[int, int]
     threads = get_num_threads()
     working = [_pool(threads).submit(work) for _ in range(min(threads, waiting.qsize()))]
     try:
+        wait(working, return_when=FIRST_EXCEPTION)  # whichever thread it is in
         for task in working:
-            task.result()
+            if task.done():
+                task.result()
     finally:
         with suppress(Empty):  # after an error or an interrupt no thread begins another piece
             while True:
