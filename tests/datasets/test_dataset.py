@@ -203,3 +203,17 @@ def test_workers_make_the_same_bits_as_one_process(given, tmp_path):
     assert sorted(result.made) == one.run_ids()
     for run_id in one.run_ids():
         np.testing.assert_array_equal(one.read(run_id)[1], result.store.read(run_id)[1])
+
+
+def test_runs_have_the_phases_of_another_generator(given, tmp_path):
+    given["engine"] = "zeldovich"
+    native = make_dataset(given).store
+    other = make_dataset(given | {"store": tmp_path / "ngenic.zarr", "phases": "ngenic"}).store
+    run_id = native.run_ids()[0]
+    assert other.row(run_id)["initial"]["arguments"]["phases"] == "ngenic"
+    assert np.abs(other.initial(run_id).delta_lin - native.initial(run_id).delta_lin).max() > 0.1
+    assert not make_dataset(given | {"store": tmp_path / "ngenic.zarr", "phases": "ngenic"}).made
+    with pytest.raises(InputError, match="phases = ngenic, the configuration says native"):
+        make_dataset(given | {"store": tmp_path / "ngenic.zarr"})
+    with pytest.raises(InputError, match="one published simulation"):
+        make_dataset(given | {"store": tmp_path / "q.zarr", "phases": "quijote:fiducial/17"})

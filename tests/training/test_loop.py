@@ -394,3 +394,11 @@ def test_a_target_of_another_seed_is_found_out(store, tmp_path):
     mixed = DataConfig(snapshots=[{"path": tmp_path / "s100.npz", "linear": tmp_path / "s101.npz"}])
     with pytest.raises(InputError, match="correlate by"):
         only(mixed)
+
+
+def test_a_checkpoint_of_another_version_is_refused(config):
+    result = train(config, stop_after=1)
+    state = torch.load(result.checkpoint, weights_only=True)
+    torch.save(state | {"version": "0.1.0"}, result.checkpoint)
+    with pytest.raises(InputError, match=r"was written by zeldo 0\.1\.0"):
+        train(config)

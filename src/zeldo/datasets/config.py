@@ -60,6 +60,7 @@ class DatasetConfig(Section):
     cosmologies: Cosmologies | None = None  # drawn here; what does not vary is of cosmology
     power: str = "camb"
     fixed: bool = False
+    phases: str = "native"  # a generator such as "ngenic", seeded by each run's seed
     engine: str = "p3m"
     options: dict[str, Any] = Field(default_factory=dict)
     train: Part

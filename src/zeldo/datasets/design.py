@@ -8,6 +8,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.datasets.config import PARTS, DatasetConfig, Part
 from zeldo.datasets.cosmologies import draw_hypercube, read_hypercube
 from zeldo.errors import InputError
+from zeldo.files.white_noise import find_phases
 from zeldo.particles.provenance import Provenance
 from zeldo.store.runs import RunStore
 from zeldo.universe import Universe
@@ -38,8 +39,17 @@ def make_design(config: DatasetConfig) -> list[Run]:
     """
     rows: dict[int, str] = {}
     table = None if config.latin_hypercube is None else read_hypercube(config.latin_hypercube)
+    if find_phases(config.phases).cosmology is not None:
+        raise InputError(
+            f"phases = {config.phases!r} is one published simulation: give a generator, native or ngenic"
+        )
     base = Universe.of(
-        config.parsed_cosmology(), box=config.box, n=config.n, fixed=config.fixed, power=config.power
+        config.parsed_cosmology(),
+        box=config.box,
+        n=config.n,
+        fixed=config.fixed,
+        power=config.power,
+        phases=config.phases,
     )
     runs = []
     for part in ("validation", "train", "test"):
@@ -90,6 +100,7 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
         there = {
             **row,
             "teacher": row.get("teacher", row["engine"]),
+            "phases": "native",
             **row["initial"].get("arguments", {}),
             **{f"{name}_step": step for name, step in row["steps"].items()},
             "velocity": store.has_velocity(run.run_id),
@@ -104,6 +115,7 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
             "teacher": config.engine,
             "fixed": run.universe.fixed,
             "power": run.universe.power,
+            "phases": find_phases(config.phases, fixed=config.fixed).label,
             "psi_step": config.psi_step,
             "vel_step": config.vel_step,
             "velocity": config.velocity,

@@ -9,6 +9,8 @@ import torch
 
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files.atomic import writing
+from zeldo.particles.provenance import minor_version
+from zeldo.version import __version__
 
 FORMAT = "zeldo training 2"
 
@@ -16,7 +18,7 @@ FORMAT = "zeldo training 2"
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors, numbers, text, and lists or dicts of them. The file is complete or not there at all."""
     with writing(path) as partial, open(partial, "wb") as file:
-        torch.save({"format": FORMAT, **state}, file)
+        torch.save({"format": FORMAT, "version": __version__, **state}, file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -34,6 +36,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         )
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise DamagedFileError(f"{path} is no checkpoint of a training: remove it to start again")
+    version = str(state.get("version", ""))
+    if minor_version(version) != minor_version(__version__):
+        raise InputError(
+            f"{path} was written by zeldo {version or 'of an unknown version'}, this is {__version__}: "
+            "finish with that one, or remove it to start again"
+        )
     return state
 
 
