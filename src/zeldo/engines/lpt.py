@@ -25,8 +25,8 @@ class _Perturbation(Engine):
     ) -> Iterator[Snapshot]:
         orders = displacements(ics) if self.order > 1 else (linear_displacement(ics),)
         for count, z in enumerate(redshifts, 1):
-            psi, vel = lpt_state(ics, 1 / (1 + z), self.order, fields=orders)
-            yield self.snapshot(ics, psi, vel, z)
+            # no name holds the fields while the next ones are made
+            yield self.snapshot(ics, *lpt_state(ics, 1 / (1 + z), self.order, fields=orders), z)
             progress(count, len(redshifts), f"z = {z:g}")
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
