@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.engines.network import shipped_weights
 from zeldo.engines.registry import engine
+from zeldo.engines.trained import shipped_weights
 from zeldo.errors import InputError
 from zeldo.files.reference import read_reference, reference_path
 from zeldo.initial.linear import initial_conditions

@@ -35,7 +35,7 @@ def test_a_snapshot_says_by_what_it_was_made(snapshot):
 
 
 def test_a_networks_snapshot_says_the_hash_of_its_weights():
-    from zeldo.engines.network import shipped_weights
+    from zeldo.engines.trained import shipped_weights
 
     ics = zeldo.initial_conditions(n=16, box=31.25, seed=3, power="eisenstein-hu")
     (made,) = zeldo.run(ics=ics, engine="vnet", extrapolate=True)

@@ -161,7 +161,7 @@ def test_networks_and_engines_that_do_not_belong_together_are_refused(trained):
     ics = initial_conditions(*_universe(trained))
     with pytest.raises(InputError, match="corrects an engine"):
         next(iter(Network(weights=str(trained[1].weights)).run(ics, [0.0])))
-    from zeldo.engines.network import shipped_weights
+    from zeldo.engines.trained import shipped_weights
 
     with pytest.raises(InputError, match=r"corrects no engine \(deoliveira2020\)"):
         next(iter(Emulator(weights=shipped_weights()).run(ics, [0.0])))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from zeldo.engines.base import Engine, Progress
-from zeldo.engines.checks import check_whole
-from zeldo.engines.network import shipped_weights
 from zeldo.engines.registry import engine as make_engine
 from zeldo.engines.registry import register
+from zeldo.engines.trained import Trained
 from zeldo.errors import InputError
-from zeldo.initial.conditions import MAX_N, InitialConditions
+from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
@@ -26,7 +23,7 @@ SHARE = 0.5  # the share of the progress bar that the dynamics take
 
 @register
 @dataclass(frozen=True)
-class Emulator(Engine):
+class Emulator(Trained):
     """Dynamics whose displacement and velocity a network corrects; the network's card names the dynamics.
 
     Each redshift has a run of the dynamics of its own that ends there, as in training.
@@ -44,32 +41,6 @@ class Emulator(Engine):
     """
 
     name: ClassVar[str] = "emulator"
-    weights: str | PathLike | None = None
-    extrapolate: bool = False
-    tiles: int | None = None
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.weights, str | PathLike | None):
-            raise InputError(f"weights = {self.weights!r} is not allowed: give a file of weights")
-        if not isinstance(self.extrapolate, bool):
-            raise InputError(f"extrapolate = {self.extrapolate!r} is not allowed: give true or false")
-        if self.tiles is not None:
-            check_whole("tiles", self.tiles, 1, MAX_N)
-        if self.device != "cpu":
-            from zeldo.mesh.gravity import check_device
-
-            check_device(self.device)
-
-    @property
-    def path(self) -> Path:
-        """The file of weights."""
-        return shipped_weights(self.name) if self.weights is None else Path(self.weights)
-
-    @property
-    def least_n(self) -> int:
-        """The smallest number of particles per side that the network takes."""
-        return max(8, self._net().stride)
 
     @property
     def start_redshift(self) -> float | None:
@@ -91,10 +62,6 @@ class Emulator(Engine):
     def weights_hash(self) -> str:
         """sha256 of the network's weights."""
         return weights_hash(self.path)
-
-    def for_trial(self) -> Emulator:
-        """This engine without tiles: a small box may not divide into as many pieces."""
-        return replace(self, tiles=None)
 
     def _net(self) -> Any:
         from zeldo.networks.weights import load

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 from typing import ClassVar
 
-from zeldo.engines.base import Engine, Progress
-from zeldo.engines.checks import check_whole
+from zeldo.engines.base import Progress
 from zeldo.engines.registry import register
+from zeldo.engines.trained import Trained, check_weights
 from zeldo.errors import InputError
-from zeldo.initial.conditions import MAX_N, InitialConditions
+from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
 
 @register
 @dataclass(frozen=True)
-class Network(Engine):
+class Network(Trained):
     """The V-Net of de Oliveira et al. 2020 (arXiv:2012.00240), or any network that `zeldo.networks.load` reads.
 
     Parameters
@@ -38,37 +37,11 @@ class Network(Engine):
     """
 
     name: ClassVar[str] = "vnet"
-    weights: str | PathLike | None = None
     velocity: str | PathLike | None = None
-    extrapolate: bool = False
-    tiles: int | None = None
-    device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name in ("weights", "velocity"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str | PathLike):
-                raise InputError(f"{name} = {value!r} is not allowed: give a file of weights")
-        if not isinstance(self.extrapolate, bool):
-            raise InputError(f"extrapolate = {self.extrapolate!r} is not allowed: give true or false")
-        if self.tiles is not None:
-            check_whole("tiles", self.tiles, 1, MAX_N)
-        if self.device != "cpu":
-            from zeldo.mesh.gravity import check_device
-
-            check_device(self.device)
-
-    @property
-    def least_n(self) -> int:
-        """The smallest number of particles per side that the network takes."""
-        from zeldo.networks.weights import load
-
-        return max(8, load(self.path).stride)
-
-    @property
-    def path(self) -> Path:
-        """The file of weights."""
-        return Path(self.weights) if self.weights else shipped_weights()
+        super().__post_init__()
+        check_weights("velocity", self.velocity)
 
     @property
     def weights_hash(self) -> str:
@@ -80,10 +53,6 @@ class Network(Engine):
         """The options that affect the results, with files by their names, without directories."""
         velocity = Path(self.velocity).name if self.velocity else None
         return {**asdict(self), "weights": self.path.name, "velocity": velocity}
-
-    def for_trial(self) -> Network:
-        """This engine without tiles: a small box may not divide into as many pieces."""
-        return replace(self, tiles=None)
 
     def evolve(
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress
@@ -127,31 +96,6 @@ class Network(Engine):
             psi, vel = predictions[0].psi, predictions[-1].vel
             assert psi is not None  # its quantity is a displacement
             yield replace(self.snapshot(ics, psi, vel, z), weights=weights)
-
-
-def shipped_weights(name: str = "vnet") -> Path:
-    """The file of a network that ships with zeldo. Its model card is inside, and beside it as JSON.
-
-    Parameters
-    ----------
-    name : str
-        The engine that the network is for.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    InputError
-        Where the installed version has no such file.
-    """
-    path = Path(str(files("zeldo.weights") / f"{name}.safetensors"))
-    if not path.is_file():
-        raise InputError(
-            f"no weights of {name} ship with this version: give a file of weights, as --engine FILE"
-        )
-    return path
 
 
 def _network_progress(progress: Progress, count: int, total: int, z: float) -> Callable[[float, float], None]:

@@ -1,0 +1,94 @@
+"""What the engines with a trained network share: the file of weights, how it is applied, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import Self
+
+from zeldo.engines.base import Engine
+from zeldo.engines.checks import check_whole
+from zeldo.errors import InputError
+from zeldo.initial.conditions import MAX_N
+
+
+@dataclass(frozen=True)
+class Trained(Engine):
+    """An engine with a file of weights.
+
+    Parameters
+    ----------
+    weights : path, optional
+        A file of weights; by default the one of the engine's name that ships.
+    extrapolate : bool
+        Allow a lattice spacing, redshift or cosmology outside the ranges of the model card. Snapshots record it.
+    tiles : int, optional
+        Pieces per side that the box is divided into; by default as few as fit in memory.
+    device : str
+        A torch device for the network, such as "cpu" or "cuda".
+    """
+
+    weights: str | PathLike | None = None
+    extrapolate: bool = False
+    tiles: int | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        check_weights("weights", self.weights)
+        if not isinstance(self.extrapolate, bool):
+            raise InputError(f"extrapolate = {self.extrapolate!r} is not allowed: give true or false")
+        if self.tiles is not None:
+            check_whole("tiles", self.tiles, 1, MAX_N)
+        if self.device != "cpu":
+            from zeldo.mesh.gravity import check_device
+
+            check_device(self.device)
+
+    @property
+    def path(self) -> Path:
+        """The file of weights."""
+        return Path(self.weights) if self.weights else shipped_weights(self.name)
+
+    @property
+    def least_n(self) -> int:
+        """The smallest number of particles per side that the network takes."""
+        from zeldo.networks.weights import load
+
+        return max(8, load(self.path).stride)
+
+    def for_trial(self) -> Self:
+        """A small box may not hold as many pieces."""
+        return replace(self, tiles=None)
+
+
+def check_weights(name: str, value: object) -> None:
+    """Raise `InputError` unless the value is a path or None."""
+    if value is not None and not isinstance(value, str | PathLike):
+        raise InputError(f"{name} = {value!r} is not allowed: give a file of weights")
+
+
+def shipped_weights(name: str = "vnet") -> Path:
+    """The file of a network that ships with zeldo. Its model card is inside, and beside it as JSON.
+
+    Parameters
+    ----------
+    name : str
+        The engine that the network is for.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        Where the installed version has no such file.
+    """
+    path = Path(str(files("zeldo.weights") / f"{name}.safetensors"))
+    if not path.is_file():
+        raise InputError(
+            f"no weights of {name} ship with this version: give a file of weights, as --engine FILE"
+        )
+    return path
