@@ -32,7 +32,7 @@ PUBLIC = {
         "save",
     ],
     "zeldo.networks.inference": ["apply", "optimise"],
-    "zeldo.networks.losses": ["momentum_error", "number_error", "paper_loss", "spectrum_error"],
+    "zeldo.networks.losses": ["by_scale", "momentum_error", "number_by_scale", "number_error", "paper_loss"],
     "zeldo.particles.provenance": ["Provenance"],
     "zeldo.reproduce.deoliveira2020": ["reproduce"],
     "zeldo.statistics": [

@@ -197,7 +197,7 @@ def _check_output_is_no_input(outputs: Iterable[Path], inputs: Mapping[str, Any]
 
 
 def parse_engine(text: PathLike | Engine, *, optional: bool = False, **options: Any) -> Engine:
-    """Make an engine from "name" or "name:option=value,...".
+    """Make an engine from "name", "name:option=value,..." or, for engines with presets, "name:preset".
 
     Parameters
     ----------
@@ -236,7 +236,9 @@ def parse_engine(text: PathLike | Engine, *, optional: bool = False, **options: 
     written: dict[str, Any] = {}
     for part in filter(None, tail.split(",")):
         key, equals, value = part.partition("=")
-        if not equals:
+        if not equals and "preset" in engine_class(name).options():
+            key, value = "preset", part
+        elif not equals:
             raise InputError(
                 f"engine {text!r}: {part!r} is not an option; write {name}:option=value,option=value"
             )

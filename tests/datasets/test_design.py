@@ -9,6 +9,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.cosmologies import read_hypercube
 from zeldo.datasets.design import make_design
+from zeldo.errors import InputError
 
 RANGES = {"omega_m": [0.1, 0.5], "sigma_8": [0.6, 1.0], "w0": [-1.3, -0.7], "wa": [-0.5, 0.5]}
 
@@ -82,3 +83,12 @@ def test_a_file_may_have_dark_energy_in_two_further_columns(tmp_path):
     assert read_hypercube(path) == [Cosmology(0.3, 0.05, 0.7, 0.96, 0.8)]
     path.write_text("0.3 0.05 0.7 0.96 0.8 -0.9\n")
     assert "has 6 columns" in refusal(lambda: read_hypercube(path))
+
+
+def test_boxes_are_taken_in_turn_in_every_part():
+    runs = design(box=[125.0, 64.0, 250.0])
+    for part, count in (("train", 20), ("validation", 4)):
+        boxes = [run.universe.box for run in runs if run.part == part]
+        assert boxes == [[125.0, 64.0, 250.0][i % 3] for i in range(count)]
+    with pytest.raises(InputError, match="give the side of the box"):
+        design(box=[])

@@ -148,9 +148,9 @@ def test_tiles_and_one_piece_agree():
         (0, {"redshift": 0.5}, "redshift = 0.5 is outside"),
         (0, {"omega_m": 0.6}, "omega_m = 0.6 is outside .* 0.1 to 0.5"),
         (0, {"sigma_8": 1.3}, "sigma_8 = 1.3 is outside .* 0.6 to 1"),
-        (0, {"w0": -0.9}, "w0 = -0.9, wa = 0 is outside"),
-        (1, {"w0": -0.9}, "w0 = -0.9, wa = 0 is outside .* w0 = -1 and wa = 0"),
-        (2, {"wa": 0.2}, "w0 = -1, wa = 0.2 is outside"),
+        (0, {"w0": -0.9}, "w0 = -0.9 is outside what .* a cosmological constant, w0 = -1: choose"),
+        (1, {"w0": -0.9}, "w0 = -0.9 is outside"),
+        (2, {"wa": 0.2}, "wa = 0.2 is outside what .* wa = 0: choose"),
     ],
 )
 def test_outside_the_range_is_refused_unless_asked_for(styles, change, said):

@@ -9,11 +9,12 @@ from zeldo.errors import InputError
 from zeldo.mesh.torch_kernels import paint
 from zeldo.networks.losses import (
     LAMBDA,
+    by_scale,
     gradient_error,
     momentum_error,
+    number_by_scale,
     number_error,
     paper_loss,
-    spectrum_error,
 )
 
 H = 1.953125  # lattice spacing, Mpc/h
@@ -129,23 +130,52 @@ def test_gradient_error_weighs_small_scales_more():
     assert gradient_error(torch.ones(1, 3, n, n, n), torch.zeros(1, 3, n, n, n)) == 0
 
 
-def test_spectrum_error_counts_every_mode_once(fields):
-    """Against the whole transform, by shells one mode wide up to Nyquist."""
-    psi, target = (f[0] for f in fields)
-    numbers = torch.fft.fftfreq(8, 1 / 8)
+def _by_whole_transform(field, truth, n):
+    """The two figures from the whole transform of fields on n^3 points, by shells one mode wide up to Nyquist."""
+    numbers = torch.fft.fftfreq(n, 1 / n, dtype=torch.float64)
     shell = sum(x**2 for x in torch.meshgrid(numbers, numbers, numbers, indexing="ij")).sqrt().round()
-    square = [torch.fft.fftn(paint(x, 8, 8 * H) - 1).abs().square() for x in (psi, target)]
-    ratios = [square[0][shell == i].sum() / square[1][shell == i].sum() for i in range(1, 5)]
-    expected = torch.stack(ratios).log().square().mean()
-    torch.testing.assert_close(spectrum_error(psi, target, 8 * H), expected)
+
+    def power(values):
+        square = torch.fft.fftn(values, dim=(-3, -2, -1)).abs().square().sum(0)
+        return torch.stack([square[shell == i].sum() for i in range(1, n // 2 + 1)])
+
+    true = power(truth)
+    return (power(field - truth) / true).log().mean(), (power(field) / true).log().square().mean()
 
 
-def test_spectrum_error_is_blind_to_place_and_knows_power(fields):
-    target = fields[1][0].float()
+def test_errors_by_scale_count_every_mode_once(fields):
+    field, truth = (f[0].double() for f in fields)
+    made = by_scale(field, truth)
+    torch.testing.assert_close(made, _by_whole_transform(field, truth, 8), rtol=1e-6, atol=1e-9)
+
+
+def test_densities_are_compared_on_the_modes_of_the_lattice(fields):
+    """Modes of a finer mesh beyond the lattice's Nyquist wavenumber do not count."""
+    psi, target = (f[0].double() / H for f in fields)
+    fine = [torch.fft.fftn(paint(x, 16, 8.0)) for x in (psi, target)]
+    kept = [*range(4), *range(12, 16)]
+    coarse = [torch.fft.ifftn(x[kept][:, kept][:, :, kept]).real[None] for x in fine]
+    shells = _by_whole_transform(*coarse, 8)
+    made = number_by_scale(psi, target)
+    # of modes at Nyquist itself, which are their own partners, the real part is taken here
+    torch.testing.assert_close(made[1], shells[1], rtol=0.3, atol=1e-3)
+    torch.testing.assert_close(made[0], shells[0], rtol=0.1, atol=1e-3)
+    torch.testing.assert_close(
+        number_by_scale(psi, target, finer=1),
+        _by_whole_transform(paint(psi, 8, 8.0)[None], paint(target, 8, 8.0)[None], 8),
+        rtol=1e-6,
+        atol=1e-9,
+    )
+
+
+def test_densities_by_scale_are_blind_to_place_and_know_power(fields):
+    target = fields[1][0].float() / H
     moved = target.roll(3, dims=2)  # the same universe elsewhere
-    assert spectrum_error(moved, target, 8 * H) < 1e-8
+    assert number_by_scale(moved, target)[1] < 1e-8
     quiet = 0.1 * torch.randn(3, 16, 16, 16)  # linear: twice the displacement is four times the power
-    assert spectrum_error(2 * quiet, quiet, 16.0) == pytest.approx(math.log(4) ** 2, rel=0.2)
+    error, off = number_by_scale(2 * quiet, quiet)
+    assert off == pytest.approx(math.log(4) ** 2, rel=0.2)
+    assert error == pytest.approx(0, abs=0.2)  # and the error is as large as the truth
     near = (target + 0.1 * torch.randn_like(target)).requires_grad_()
-    spectrum_error(near, target, 8 * H).backward()
+    sum(number_by_scale(near, target)).backward()
     assert torch.isfinite(near.grad).all() and near.grad.abs().max() > 0

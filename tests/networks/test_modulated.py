@@ -9,14 +9,14 @@ from torch.nn import functional as F  # noqa: N812
 from zeldo.errors import InputError
 from zeldo.networks import inference
 from zeldo.networks.card import ModelCard
-from zeldo.networks.modulated import ModulatedBlock, ModulatedVNet
+from zeldo.networks.modulated import ModulatedBlock, ModulatedResNet, ModulatedVNet
 from zeldo.networks.weights import load, save
 
 
-def drawn(channels=4, levels=3, inputs=7, outputs=6, styles=2):
+def drawn(channels=4, levels=3, inputs=7, outputs=6, styles=2, kind=ModulatedVNet):
     """A network whose style matters."""
     torch.manual_seed(0)
-    net = ModulatedVNet(channels, levels, inputs, outputs, styles).eval()
+    net = kind(channels, levels, inputs, outputs, styles).eval()
     for name, parameter in net.named_parameters():
         if "linear" in name:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -79,9 +79,36 @@ def test_what_passes_neither_dies_nor_explodes_at_first():
     assert 0.3 < added.std() < 3
 
 
-@pytest.mark.parametrize("levels", [2, 3])
-def test_tiles_crops_and_the_whole_box_agree(levels):
-    net = inference.optimise(drawn(levels=levels), dtype=torch.float32)
+@pytest.mark.parametrize("kind", [ModulatedVNet, ModulatedResNet])
+def test_a_network_settled_on_a_style_gives_the_same_without_modulations(kind):
+    net, style = drawn(8, 2, kind=kind), torch.tensor([0.4, -0.2])
+    settled = net.settled(style)
+    assert not any("modulation" in name for name, _ in settled.named_parameters())
+    x = torch.randn(1, 7, 16, 16, 16)
+    with torch.no_grad():
+        expected = net(x, style, periodic=True)
+        torch.testing.assert_close(settled(x, periodic=True), expected, rtol=1e-5, atol=1e-5)
+        assert (net(x, -style, periodic=True) - expected).abs().max() > 0.01  # the original is as it was
+
+
+def test_the_residual_network_works_on_cells_of_eight_points():
+    """A change of one point is felt by its whole cell and by cells within reach, and shifts by a cell commute."""
+    net = drawn(6, 2, kind=ModulatedResNet)
+    assert net.stride == 2 and net.halo == 8  # two blocks of two convolutions, each one cell wide
+    x, style = torch.randn(1, 7, 24, 24, 24), torch.tensor([0.4, -0.2])
+    moved = x.clone()
+    moved[0, 0, 12, 12, 12] += 1
+    with torch.no_grad():
+        y = net(x, style, periodic=True)
+        changed = (net(moved, style, periodic=True) - y).abs().sum((0, 1)) > 0
+        shifted = net(x.roll(2, 3), style, periodic=True)
+    assert changed[4:22, 4:22, 4:22].all() and changed.sum() == 18**3
+    torch.testing.assert_close(shifted, y.roll(2, 3), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("levels", "kind"), [(2, ModulatedVNet), (3, ModulatedVNet), (2, ModulatedResNet)])
+def test_tiles_crops_and_the_whole_box_agree(levels, kind):
+    net = inference.optimise(drawn(levels=levels, kind=kind), dtype=torch.float32)
     field = np.random.default_rng(3).normal(size=(7, 16, 16, 16)).astype(np.float32)
     style = torch.tensor([0.4, -0.2])
 

@@ -151,7 +151,7 @@ class Growth:
         return np.exp(inverse(np.maximum(np.log(d), lnd[0])) + early)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def growth(cosmology: Cosmology) -> Growth:
     """The growth factors of a cosmology, solved once and kept.
 

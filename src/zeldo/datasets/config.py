@@ -50,7 +50,7 @@ class DatasetConfig(Section):
     """A data set: a design of runs, the engine that makes them, and the store that keeps them."""
 
     store: Path
-    box: float = 250.0  # Mpc/h
+    box: float | tuple[float, ...] = 250.0  # Mpc/h; several are for the runs of each part in turn
     n: int = 128
     redshifts: tuple[float, ...] = Field(default=(0.0,), min_length=1)
     cosmology: str | dict[str, float] = "quijote"
@@ -76,6 +76,18 @@ class DatasetConfig(Section):
     def varies(self) -> bool:
         """Whether each run has a cosmology of its own."""
         return self.latin_hypercube is not None or self.cosmologies is not None
+
+    @property
+    def boxes(self) -> tuple[float, ...]:
+        """Sides of the boxes, for the runs of each part in turn."""
+        return self.box if isinstance(self.box, tuple) else (self.box,)
+
+    @field_validator("box")
+    @classmethod
+    def _some_box(cls, box: float | tuple[float, ...]) -> float | tuple[float, ...]:
+        if box == ():
+            raise ValueError("give the side of the box in Mpc/h, or several")
+        return box
 
     @model_validator(mode="after")
     def _from_one_source(self) -> DatasetConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import count, cycle
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.datasets.config import PARTS, DatasetConfig, Part
@@ -43,24 +44,27 @@ def make_design(config: DatasetConfig) -> list[Run]:
         raise InputError(
             f"phases = {config.phases!r} is one published simulation: give a generator, native or ngenic"
         )
-    base = Universe.of(
-        config.parsed_cosmology(),
-        box=config.box,
-        n=config.n,
-        fixed=config.fixed,
-        power=config.power,
-        phases=config.phases,
-    )
+    bases = [
+        Universe.of(
+            config.parsed_cosmology(),
+            box=box,
+            n=config.n,
+            fixed=config.fixed,
+            power=config.power,
+            phases=config.phases,
+        )
+        for box in config.boxes
+    ]
     runs = []
     for part in ("validation", "train", "test"):
         section = getattr(config, part)
         if table is not None:
             cosmologies = _rows(table, part, section, rows)
         elif config.cosmologies is not None:
-            cosmologies = draw_hypercube(config.cosmologies, base.cosmology, part, section.runs)
+            cosmologies = draw_hypercube(config.cosmologies, bases[0].cosmology, part, section.runs)
         else:
-            cosmologies = section.runs * [base.cosmology]
-        for seed, cosmology in enumerate(cosmologies, section.first_seed):
+            cosmologies = section.runs * [bases[0].cosmology]
+        for seed, cosmology, base in zip(count(section.first_seed), cosmologies, cycle(bases), strict=False):
             runs.append(Run(f"s{seed:08d}", part, replace(base, cosmology=cosmology, seed=seed)))
     _check_seeds(runs)
     return runs

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from zeldo.engines.base import Engine, Progress
 from zeldo.engines.registry import engine as make_engine
 from zeldo.engines.registry import register
-from zeldo.engines.trained import Trained
-from zeldo.errors import InputError
+from zeldo.engines.trained import Trained, run_dynamics, shipped_weights
+from zeldo.errors import InputError, nearest
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
@@ -18,6 +19,7 @@ from zeldo.particles.snapshot import Snapshot
 if TYPE_CHECKING:
     from zeldo.networks.card import ModelCard
 
+PRESETS = {"accurate": "emulator", "fast": "emulator_fast"}  # files of weights that ship
 SHARE = 0.5  # the share of the progress bar that the dynamics take
 
 
@@ -30,8 +32,10 @@ class Emulator(Trained):
 
     Parameters
     ----------
+    preset : str
+        Which of the networks that ship: "accurate", or "fast", with cheaper dynamics.
     weights : path, optional
-        A file of a network whose task is "correction"; by default the network that ships with zeldo.
+        A file of a network whose task is "correction", in place of a preset.
     extrapolate : bool
         Allow a lattice spacing, redshift or cosmology outside the ranges of the model card. The snapshot records it.
     tiles : int, optional
@@ -41,6 +45,19 @@ class Emulator(Trained):
     """
 
     name: ClassVar[str] = "emulator"
+    preset: str = "accurate"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.preset not in PRESETS:
+            hint = nearest(str(self.preset), PRESETS)
+            raise InputError(f"preset {self.preset!r} is not known: choose one of {', '.join(PRESETS)}{hint}")
+        if self.weights is not None and self.preset != "accurate":
+            raise InputError(f"weights and the preset {self.preset} exclude each other: leave out one")
+
+    @property
+    def path(self) -> Path:
+        return Path(self.weights) if self.weights else shipped_weights(PRESETS[self.preset])
 
     @property
     def start_redshift(self) -> float | None:
@@ -95,10 +112,10 @@ class Emulator(Trained):
         weights = self.weights_hash
         fields = net.card.make_task().fields(ics)
         for count, z in enumerate(redshifts):
-            (carried,) = dynamics.run(ics, [z], _dynamics_progress(progress, count, len(redshifts)))
+            carried = run_dynamics(dynamics, ics, z, _dynamics_progress(progress, count, len(redshifts)))
             prediction = predict(
                 net,
-                fields.at(carried),
+                fields.at(*carried),
                 ics.cosmology,
                 z,
                 spacing=ics.spacing,

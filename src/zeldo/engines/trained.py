@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from zeldo.engines.base import Engine
+import numpy as np
+
+from zeldo.engines.base import Engine, Progress
 from zeldo.engines.checks import check_whole
 from zeldo.errors import InputError
-from zeldo.initial.conditions import MAX_N
+from zeldo.initial.conditions import MAX_N, InitialConditions
+from zeldo.particles.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,38 @@ def check_weights(name: str, value: object) -> None:
     """Raise `InputError` unless the value is a path or None."""
     if value is not None and not isinstance(value, str | PathLike):
         raise InputError(f"{name} = {value!r} is not allowed: give a file of weights")
+
+
+def run_dynamics(
+    dynamics: Engine, ics: InitialConditions, redshift: float, progress: Progress | None = None
+) -> tuple[Snapshot, np.ndarray | None]:
+    """Run the engine that a network corrects.
+
+    Parameters
+    ----------
+    dynamics : Engine
+    ics : InitialConditions
+    redshift : float
+        Where the run ends.
+    progress : callable, optional
+        As in `Engine.run`.
+
+    Returns
+    -------
+    (Snapshot, ndarray or None)
+        The snapshot, and the force at its particles, (3, n, n, n) in Mpc/h; None for engines that compute no such force.
+    """
+    if not dynamics.observable:
+        (snapshot,) = dynamics.run(ics, [redshift], progress)
+        return snapshot, None
+    forces: list[np.ndarray | None] = []
+
+    def keep(view: Any) -> None:
+        if view.redshift is not None:
+            forces.append(view.force)
+
+    (snapshot,) = dynamics.run(ics, [redshift], progress, [keep])
+    return snapshot, forces[0]
 
 
 def shipped_weights(name: str = "vnet") -> Path:

@@ -12,6 +12,7 @@ MODULES = {
     "vnet": ("zeldo.networks.vnet", "VNet"),
     "styled vnet": ("zeldo.networks.styled", "StyledVNet"),
     "modulated vnet": ("zeldo.networks.modulated", "ModulatedVNet"),
+    "modulated resnet": ("zeldo.networks.modulated", "ModulatedResNet"),
 }
 _classes: dict[str, Callable[..., Any]] = {}  # of `vnet.LayeredNet`
 C = TypeVar("C", bound=type)

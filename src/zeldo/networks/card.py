@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PUBLIC_TASKS = ("deoliveira2020", "jamieson2022", "jamieson2024")
 # their names in cards of format 1
 NORMALISATIONS = dict(zip(("growth", "style", "style and growth"), PUBLIC_TASKS, strict=True))
+DARK_ENERGY = {"w0": -1.0, "wa": 0.0}  # a cosmological constant
 _REMEDY = "choose a value inside, or allow it with extrapolate=True"
 
 
@@ -48,6 +49,8 @@ class ModelCard:
         Measured figures by name.
     sigma_8 : (float, float), optional
         The range of sigma_8; None for any.
+    w0, wa : (float, float), optional
+        The ranges of the equation of state of dark energy; None for a cosmological constant alone.
 
     Raises
     ------
@@ -65,10 +68,13 @@ class ModelCard:
     training: str = ""
     accuracy: Mapping[str, Any] = field(default_factory=dict)
     sigma_8: tuple[float, float] | None = None
+    w0: tuple[float, float] | None = None
+    wa: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         architecture(self.architecture)
-        for name in ("redshift", "spacing", "omega_m", *(["sigma_8"] if self.sigma_8 is not None else [])):
+        optional = [name for name in ("sigma_8", *DARK_ENERGY) if getattr(self, name) is not None]
+        for name in ("redshift", "spacing", "omega_m", *optional):
             try:
                 low, high = (float(value) for value in getattr(self, name))
             except (TypeError, ValueError):
@@ -109,24 +115,27 @@ class ModelCard:
         Raises
         ------
         InputError
-            Outside the ranges, and for dark energy other than a cosmological constant.
+            Outside the ranges.
         """
         values = {"redshift": redshift, "spacing": spacing, "omega_m": cosmology.omega_m}
-        if self.sigma_8 is not None:
-            values["sigma_8"] = cosmology.sigma_8
+        for name in ("sigma_8", *DARK_ENERGY):
+            if getattr(self, name) is not None:
+                values[name] = getattr(cosmology, name)
         for name, value in values.items():
             low, high = getattr(self, name)
-            if not low * (1 - 1e-6) <= value <= high * (1 + 1e-6):
+            margin = 1e-6 * max(abs(low), abs(high))
+            if not low - margin <= value <= high + margin:
                 raise InputError(
                     f"{name} = {value:g}{' Mpc/h' if name == 'spacing' else ''} is outside the range that the "
                     f"network's card allows, {low:g} to {high:g}: {_REMEDY}"
                 )
-        # no network was trained with dark energy other than a cosmological constant
-        if (cosmology.w0, cosmology.wa) != (-1, 0):
-            raise InputError(
-                f"w0 = {cosmology.w0:g}, wa = {cosmology.wa:g} is outside what the network's card allows, w0 = -1 "
-                f"and wa = 0: {_REMEDY}"
-            )
+        for name, constant in DARK_ENERGY.items():
+            value = getattr(cosmology, name)
+            if getattr(self, name) is None and value != constant:
+                raise InputError(
+                    f"{name} = {value:g} is outside what the network's card allows, a cosmological constant, "
+                    f"{name} = {constant:g}: {_REMEDY}"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

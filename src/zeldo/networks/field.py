@@ -84,8 +84,9 @@ def predict(
         fields = Fields(np.asarray(fields, dtype=np.float32))
     if not np.isfinite(fields.psi_lin).all():
         raise InputError("psi_lin holds values that are not finite: check the initial conditions")
+    settled = net.settled(torch.tensor(task.style(setting), dtype=torch.float32))
     return evolve(
-        inference.optimise(net, device, dtype=task.dtype),
+        inference.optimise(settled, device, dtype=task.dtype),
         task,
         task.encode(fields, setting),
         setting,

@@ -19,6 +19,7 @@ from zeldo.errors import InputError
 from zeldo.mesh.torch_kernels import paint, paint_positions
 
 LAMBDA = 3.0
+DENSITY_MESH = 2  # mesh cells per lattice spacing of densities that are compared by scale
 MARGIN = 12  # cells: beyond it a particle that leaves a crop is counted on the opposite side
 
 
@@ -181,36 +182,77 @@ def gradient_error(psi: Tensor, target: Tensor) -> Tensor:
     return sum((error.diff(dim=axis).square().mean() for axis in (2, 3, 4)), start=error.new_zeros(()))
 
 
-def spectrum_error(psi: Tensor, target: Tensor, box: float) -> Tensor:
-    """The mean square of ln(P / P_true) of the density, over shells of wavenumber one mode wide, up to Nyquist.
+def by_scale(field: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """How wrong a periodic field is, scale by scale: shells of wavenumber one mode wide, each with the same weight.
 
-    The windows of both fields are equal and cancel in the ratio.
+    Parameters
+    ----------
+    field, truth : Tensor, (components, m, m, m)
+        The spectra of the components are summed.
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        Scalars: the mean of ln(P_error / P_true), with the spectrum of the difference of both fields, and the mean square
+        of ln(P / P_true).
+    """
+    with torch.no_grad():
+        true = _power(truth)
+    wrong = _power(field - truth) / true
+    return wrong.log().mean(), (_power(field) / true).log().square().mean()
+
+
+def number_by_scale(psi: Tensor, target: Tensor, finer: int = DENSITY_MESH) -> tuple[Tensor, Tensor]:
+    """`by_scale` of the density of particles, up to the Nyquist wavenumber of their lattice.
+
+    The windows of both fields are equal and cancel in the ratios. A mesh finer than the lattice keeps what the painting
+    aliases out of these scales.
 
     Parameters
     ----------
     psi, target : Tensor, (3, n, n, n)
-        Predicted and true displacement of a whole periodic box, Mpc/h.
-    box : float
-        Side of the box, Mpc/h.
+        Predicted and true displacement of a whole periodic box, in lattice spacings.
+    finer : int
+        Mesh cells per lattice spacing.
 
     Returns
     -------
-    Tensor
-        A scalar.
+    (Tensor, Tensor)
+        As `by_scale`.
     """
     n = psi.shape[-1]
+    m = finer * n
     with torch.no_grad():
-        truth = _power(paint(target, n, box))
-    return (_power(paint(psi, n, box)) / truth).log().square().mean()
+        truth = _modes(paint(target, m, float(n))[None], n)
+        true = _shell_power(truth, n)
+    field = _modes(paint(psi, m, float(n))[None], n)
+    wrong = _shell_power(field - truth, n) / true
+    return wrong.log().mean(), (_shell_power(field, n) / true).log().square().mean()
 
 
-def _power(density: Tensor) -> Tensor:
-    n = density.shape[-1]
-    shell, weight = _shells(n, str(density.device))
-    modes = torch.fft.rfftn(density - 1)
-    square = (modes.real.square() + modes.imag.square()) * weight
-    power = density.new_zeros(n // 2 + 1).index_add_(0, shell, square.reshape(-1))
-    return power[1:] + torch.finfo(density.dtype).tiny
+def _power(field: Tensor) -> Tensor:
+    n = field.shape[-1]
+    return _shell_power(_modes(field, n), n)
+
+
+def _modes(field: Tensor, n: int) -> Tensor:
+    """The modes of a field, (components, m, m, m), that a mesh of n^3 points has."""
+    modes = torch.fft.rfftn(field, dim=(1, 2, 3), norm="forward")
+    if field.shape[-1] == n:
+        return modes
+    half = n // 2
+    for axis in (1, 2):
+        low, high = modes.narrow(axis, 0, half), modes.narrow(axis, modes.shape[axis] - half, half)
+        modes = torch.cat([low, high], axis)
+    return modes[..., : half + 1]
+
+
+def _shell_power(modes: Tensor, n: int) -> Tensor:
+    """The sum of |modes|^2 in shells 1 to n / 2, summed over components."""
+    shell, weight = _shells(n, str(modes.device))
+    square = ((modes.real.square() + modes.imag.square()) * weight).sum(0)
+    power = square.new_zeros(n // 2 + 1).index_add_(0, shell, square.reshape(-1))
+    return power[1:] + torch.finfo(square.dtype).tiny
 
 
 @lru_cache(maxsize=8)

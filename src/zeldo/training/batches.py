@@ -65,5 +65,5 @@ class Batches:
         drawn = []
         for position in range(first, first + batch):
             rng = np.random.default_rng([self.config.seed, self.epoch, position])
-            drawn.append(self.samples.draw(self.keys[self.order[position]], rng, self.halo))
+            drawn.append(self.samples.draw(self.keys[self.order[position]], rng, self.halo, fabric.device))
         return collate(drawn, fabric.device, periodic=not self.config.data.crop, memory_format=self.format)

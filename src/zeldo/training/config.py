@@ -79,6 +79,7 @@ class DataConfig(Section):
     runs: int = Field(default=0, ge=0)  # of the training part; 0: all
     validation_runs: int = Field(default=0, ge=0)  # 0: all
     cache_gb: float = Field(default=4.0, ge=0)
+    workers: int = Field(default=2, ge=1)  # threads that prepare samples
 
     @model_validator(mode="before")
     @classmethod

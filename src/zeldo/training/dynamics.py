@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zeldo.engines.registry import engine
+from zeldo.engines.trained import run_dynamics
 from zeldo.files.atomic import make_directory, writing
 from zeldo.initial.conditions import InitialConditions
 from zeldo.networks.tasks.base import Task
@@ -39,19 +40,21 @@ class Dynamics:
         self._about = [name, dict(options), Provenance.of(self.engine).key]
         self._lock = threading.Lock()  # engines use all threads, and Numba's pool must not have two callers
 
-    def snapshot(self, ics: InitialConditions, redshift: float) -> Snapshot:
-        """The engine's snapshot at one redshift, read from the directory if it is there already."""
+    def outcome(self, ics: InitialConditions, redshift: float) -> tuple[Snapshot, np.ndarray | None]:
+        """The engine's snapshot and last force at one redshift, read from the directory if they are there already."""
         path = self._path(ics, redshift)
         with self._lock:
             if path is not None and path.exists():
-                psi, vel = np.load(path)
-                return self.engine.snapshot(ics, psi, vel, redshift)
-            (result,) = self.engine.run(ics, [redshift])
-            if path is not None and result.vel is not None:
+                psi, vel, *force = np.load(path)
+                return self.engine.snapshot(ics, psi, vel, redshift), force[0] if force else None
+            snapshot, force_at_end = run_dynamics(self.engine, ics, redshift)
+            if path is not None and snapshot.vel is not None:
+                fields = [snapshot.psi, snapshot.vel]
+                fields += [] if force_at_end is None else [force_at_end]
                 make_directory(path.parent)
-                with writing(path, 2 * result.psi.nbytes) as partial, open(partial, "wb") as file:
-                    np.save(file, np.stack([result.psi, result.vel]))
-        return result
+                with writing(path, len(fields) * snapshot.psi.nbytes) as partial, open(partial, "wb") as file:
+                    np.save(file, np.stack(fields))
+        return snapshot, force_at_end
 
     def _path(self, ics: InitialConditions, redshift: float) -> Path | None:
         if self.directory is None:

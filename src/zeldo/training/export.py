@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zeldo.files.atomic import writing
-from zeldo.networks.card import ModelCard
+from zeldo.networks.card import DARK_ENERGY, ModelCard
 from zeldo.networks.tasks.base import Task
 from zeldo.networks.vnet import LayeredNet
 from zeldo.networks.weights import save
@@ -50,6 +50,11 @@ def export(net: LayeredNet, config: TrainConfig, task: Task, facts_of_run: dict[
 def model_card(config: TrainConfig, task: Task, facts: dict[str, Any]) -> ModelCard:
     """What the network is, and where it may be used: by default in the ranges of its training."""
     data = facts["data"]
+    dark_energy = {
+        name: tuple(data["cosmology"][name])
+        for name, constant in DARK_ENERGY.items()
+        if data["cosmology"].get(name, [constant] * 2) != [constant] * 2
+    }
     return ModelCard(
         architecture=config.network.name,
         arguments=network_arguments(config.network, task),
@@ -61,6 +66,7 @@ def model_card(config: TrainConfig, task: Task, facts: dict[str, Any]) -> ModelC
         training=_note(config, facts),
         accuracy=facts.get("validation") or {},
         sigma_8=config.range_sigma_8 or tuple(data["cosmology"]["sigma_8"]),
+        **dark_energy,
     )
 
 

@@ -148,6 +148,7 @@ def _train_on_device(
     keep_freed_memory()
     if config.threads:
         torch.set_num_threads(config.threads)
+    torch.backends.cudnn.benchmark = True  # all boxes of a training have one shape
     trainer = Trainer(fabric, config, task, progress)
     if resume and trainer.last.exists():
         trainer.restore()

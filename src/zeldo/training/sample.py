@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from zeldo.networks.tasks.base import Batch, Fields, Setting, Task
 from zeldo.particles.snapshot import Snapshot
 from zeldo.training.symmetries import Element, crop
 
+Field = Any  # a numpy array, or a torch tensor
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -20,23 +23,23 @@ class Sample:
 
     Parameters
     ----------
-    inputs : ndarray, (channels, n, n, n)
+    inputs : ndarray or Tensor, (channels, n, n, n)
         In the network's units.
     style : tuple of float
         The numbers that the network is given besides fields.
-    psi : ndarray, (3, m, m, m)
+    psi : ndarray or Tensor, (3, m, m, m)
         True displacement on the output's lattice, Mpc/h; m is a multiple of n.
-    vel : ndarray, (3, m, m, m), or None
+    vel : ndarray or Tensor, (3, m, m, m), or None
         True peculiar velocity, km/s; None where the task does not predict it.
     setting : Setting
     vectors : tuple of bool
         As `Task.vectors`.
     """
 
-    inputs: np.ndarray
+    inputs: Field
     style: tuple[float, ...]
-    psi: np.ndarray
-    vel: np.ndarray | None
+    psi: Field
+    vel: Field | None
     setting: Setting
     vectors: tuple[bool, ...] = (True,)
 
@@ -65,6 +68,15 @@ class Sample:
     def nbytes(self) -> int:
         return self.inputs.nbytes + self.psi.nbytes + (0 if self.vel is None else self.vel.nbytes)
 
+    def on(self, device: torch.device) -> Sample:
+        """The sample as tensors on a device."""
+
+        def moved(field: Field) -> torch.Tensor:
+            return torch.as_tensor(field).to(device)
+
+        vel = None if self.vel is None else moved(self.vel)
+        return replace(self, inputs=moved(self.inputs), psi=moved(self.psi), vel=vel)
+
     def cut(self, element: Element, origin: tuple[int, int, int], side: int = 0, halo: int = 0) -> Sample:
         """The box rotated, reflected and shifted or, with a side, a crop of it whose inputs have a halo.
 
@@ -84,10 +96,14 @@ class Sample:
             parts.append(part if vector else part[None])
         return replace(
             self,
-            inputs=parts[0] if len(parts) == 1 else np.concatenate(parts),
+            inputs=parts[0] if len(parts) == 1 else _joined(parts),
             psi=crop(self.psi, *target),
             vel=None if self.vel is None else crop(self.vel, *target),
         )
+
+
+def _joined(parts: Sequence[Any]) -> Field:
+    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else torch.cat(list(parts))
 
 
 def collate(
@@ -104,13 +120,9 @@ def collate(
             f"a batch of boxes of shapes {shapes} cannot be made: set optimizer.batch to 1 or data.crop"
         )
 
-    def stacked(
-        arrays: Sequence[np.ndarray], form: torch.memory_format = torch.contiguous_format
-    ) -> torch.Tensor:
-        field = torch.stack([torch.from_numpy(array) for array in arrays]).contiguous(memory_format=form)
-        if device.type == "cuda":
-            field = field.pin_memory()
-        return field.to(device, non_blocking=True)
+    def stacked(arrays: Sequence[Field], form: torch.memory_format = torch.contiguous_format) -> torch.Tensor:
+        field = torch.stack([torch.as_tensor(array).to(device) for array in arrays])
+        return field.contiguous(memory_format=form)
 
     vel = [sample.vel for sample in samples if sample.vel is not None]
     return Batch(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.power import MODELS
@@ -27,6 +28,7 @@ from zeldo.training.dynamics import Dynamics
 from zeldo.training.sample import Sample
 from zeldo.training.symmetries import IDENTITY, random_element
 
+CPU = torch.device("cpu")
 Key = tuple[str, float]  # of a sample: a run of the store, or the path of a snapshot, and its redshift
 
 
@@ -57,6 +59,7 @@ class Samples:
         self._dynamics = None if task.dynamics is None else Dynamics(task, directory)
         self._kept: OrderedDict[Key, tuple[Sample, Snapshot]] = OrderedDict()
         self._lock = threading.Lock()
+        self._kernels = threading.Lock()  # Numba's pool of threads must not have two callers
         self._first: tuple[str, float] | None = None  # the others must have its spacing
 
     def keys(self, part: str) -> list[Key]:
@@ -117,13 +120,15 @@ class Samples:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         truth, ics, fields = self._from_store(*key) if self._store else self._from_file(*key)
-        if fields is None:
-            assert ics is not None
-            fields = self.task.fields(ics)
-            if self._dynamics is not None:
-                fields = fields.at(self._dynamics.snapshot(ics, key[1]))
+        with self._kernels:
+            if fields is None:
+                assert ics is not None
+                fields = self.task.fields(ics)
+                if self._dynamics is not None:
+                    fields = fields.at(*self._dynamics.outcome(ics, key[1]))
+            sample = Sample.of(self.task, fields, truth)
         self._check(key[0], fields, truth)
-        pair = Sample.of(self.task, fields, truth), truth
+        pair = sample, truth
         with self._lock:
             self._kept[key] = pair
             while (
@@ -133,9 +138,14 @@ class Samples:
                 self._kept.popitem(last=False)
         return pair
 
-    def draw(self, key: Key, rng: np.random.Generator, halo: int) -> Sample:
-        """A training sample: rotated, reflected and shifted where `augment` is set, and cropped where there is a crop."""
+    def draw(self, key: Key, rng: np.random.Generator, halo: int, device: torch.device = CPU) -> Sample:
+        """A training sample: rotated, reflected and shifted where `augment` is set, and cropped where there is a crop.
+
+        On a GPU, fields are gathered there, where it takes no time.
+        """
         sample, side = self.get(key), self.config.crop
+        if device.type != "cpu":
+            sample = sample.on(device)
         element = random_element(rng) if self.config.augment else IDENTITY
         i, j, k = (int(x) for x in rng.integers(sample.inputs.shape[-1], size=3))
         origin = (i, j, k) if self.config.augment or side else (0, 0, 0)

@@ -120,7 +120,8 @@ class Trainer:
             return True
         for net in self.nets.values():
             net.train()
-        feed = prefetch(self.batches.make, state.step * count, self.batches.steps * count)
+        workers = self.config.data.workers
+        feed = prefetch(self.batches.make, state.step * count, self.batches.steps * count, workers, workers)
         times: list[float] = []
         clock = time.monotonic()
         for _ in range(state.step, self.batches.steps):

@@ -60,16 +60,19 @@ class Fields:
         Displacement by the task's dynamics at the redshift, Mpc/h; None for tasks without dynamics.
     vel : ndarray, (3, n, n, n), optional
         Their peculiar velocity, km/s.
+    force : ndarray, (3, n, n, n), optional
+        Their force at the end, -grad lap^-1 delta at the particles, Mpc/h; None where they computed none there.
     """
 
     psi_lin: np.ndarray
     second_order: np.ndarray | None = None
     psi: np.ndarray | None = None
     vel: np.ndarray | None = None
+    force: np.ndarray | None = None
 
-    def at(self, snapshot: Snapshot) -> Fields:
-        """The fields of the same universe, with the displacement and velocity of a snapshot of the dynamics."""
-        return replace(self, psi=snapshot.psi, vel=snapshot.vel)
+    def at(self, snapshot: Snapshot, force: np.ndarray | None = None) -> Fields:
+        """The fields of the same universe, with displacement, velocity and force of its dynamics."""
+        return replace(self, psi=snapshot.psi, vel=snapshot.vel, force=force)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,13 +14,16 @@ from zeldo.cosmology.background import growth
 from zeldo.errors import InputError, nearest
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.lpt import displacements, linear_displacement
+from zeldo.mesh.gravity import gravity
 from zeldo.networks.losses import (
+    DENSITY_MESH,
     Loss,
+    by_scale,
     gradient_error,
     logarithm,
     momentum_error,
+    number_by_scale,
     number_error,
-    spectrum_error,
 )
 from zeldo.networks.tasks import register
 from zeldo.networks.tasks.base import Batch, Evolved, Fields, Setting, Task, scaled
@@ -32,8 +35,16 @@ WEIGHTS = {
     "velocity": 1.0,
     "momentum": 0.0,
     "gradient": 0.0,
-    "spectrum": 0.0,
+    "displacement_by_scale": 0.0,
+    "velocity_by_scale": 0.0,
+    "density_by_scale": 0.0,
+    "redshift_space_by_scale": 0.0,
+    "displacement_spectrum": 0.0,
+    "velocity_spectrum": 0.0,
+    "density_spectrum": 0.0,
+    "redshift_space_spectrum": 0.0,
 }
+BY_SCALE = ("_by_scale", "_spectrum")
 FILES = (".safetensors", ".pt", ".npz")
 REFUSED = (
     "checkpoint",
@@ -45,22 +56,24 @@ TYPICAL_SPACING = 2.0  # Mpc/h, where the style is 0
 
 
 def _density(fields: Fields, setting: Setting) -> np.ndarray:
-    """ln(1 + n) at the particles, n the number of particles in their cell."""
-    from zeldo.mesh.torch_kernels import paint, read
-
-    psi = torch.from_numpy(np.ascontiguousarray(fields.psi))
-    n = psi.shape[-1]
-    box = n * setting.spacing
-    return read(torch.log1p(paint(psi, n, box)), psi, box).numpy()
-
-
-def _force(fields: Fields, setting: Setting) -> np.ndarray:
-    """-grad lap^-1 delta at the particles, in lattice spacings."""
-    from zeldo.mesh.gravity import gravity
+    """ln of the density at the particles, in units of its mean, on a mesh of twice the lattice's points a side."""
+    from zeldo.mesh import numba_kernels as kernels
 
     assert fields.psi is not None
     n = fields.psi.shape[-1]
-    return gravity(n * setting.spacing, n)(fields.psi) / np.float32(setting.spacing)
+    psi, box = np.ascontiguousarray(fields.psi), n * setting.spacing
+    # its own mass keeps the density at a particle at 1 or above
+    density = kernels.read(kernels.paint(psi, DENSITY_MESH * n, box), psi, box)
+    return np.log(density, out=density)
+
+
+def _force(fields: Fields, setting: Setting) -> np.ndarray:
+    """-grad lap^-1 delta at the particles, in lattice spacings: the dynamics' own where they have one at the end."""
+    if fields.force is not None:
+        return fields.force / np.float32(setting.spacing)
+    assert fields.psi is not None
+    n = fields.psi.shape[-1]
+    return gravity(n * setting.spacing, DENSITY_MESH * n)(fields.psi) / np.float32(setting.spacing)
 
 
 def _linear(fields: Fields, setting: Setting) -> np.ndarray:
@@ -117,11 +130,13 @@ class Correction(Task):
         Its options.
     inputs : sequence of str
         The fields that the network is given: "psi" and "vel" first, then any of "linear" (D1 psi_lin), "second_order" (the
-        second term of 2LPT), "density" (ln(1 + n) at the particle) and "force".
+        second term of 2LPT), "density" (its logarithm, at the particle) and "force" (at the particle).
     weights : mapping of str to float
-        Weights of the terms of the loss: the logarithms of the mean square errors of "displacement", "density",
-        "velocity", "momentum" and "gradient" (of the displacement), and "spectrum", the mean square of ln(P / P_true).
-        Missing ones keep their defaults; 0 leaves a term out.
+        Weights of the terms of the loss. "displacement", "density", "velocity", "momentum" and "gradient" (of the
+        displacement) are logarithms of mean square errors. "FIELD_by_scale" is the mean of ln(P_error / P_true) over
+        shells of wavenumber, "FIELD_spectrum" the mean square of ln(P / P_true) there, with FIELD displacement, velocity,
+        density or redshift_space (the density with velocities along the last axis). Missing ones keep their defaults; 0
+        leaves a term out.
     """
 
     name: ClassVar[str] = "correction"
@@ -187,9 +202,10 @@ class Correction(Task):
         return Fields(linear_displacement(ics))
 
     def check_training(self, *, crop: bool) -> None:
-        if crop and self.weights["spectrum"]:
+        spectra = [name for name, weight in self.weights.items() if weight and name.endswith(BY_SCALE)]
+        if crop and spectra:
             raise InputError(
-                "the spectrum of a crop is not that of a box: set data.crop or task.weights.spectrum to 0"
+                f"the spectrum of a crop is not that of a box: set data.crop or task.weights.{spectra[0]} to 0"
             )
 
     def encode(self, fields: Fields, setting: Setting) -> np.ndarray:
@@ -220,33 +236,56 @@ class Correction(Task):
         psi, vel = output.float().split(3, dim=1)
         target = scaled(batch.psi, [1 / spacing for spacing, _ in units])
         target_vel = scaled(batch.vel, [1 / unit for _, unit in units])
-        items = list(zip(psi, vel, target, target_vel, strict=True))
-        periodic, cells = batch.periodic, psi[0, 0].numel()
-        terms: dict[str, Callable[[], Tensor]] = {
-            "displacement": lambda: (psi - target).square().mean(),
-            "density": lambda: _mean(
-                number_error(p, t, 1.0, periodic=periodic).square().sum() / cells for p, _, t, _ in items
-            ),
-            "velocity": lambda: (vel - target_vel).square().mean(),
-            "momentum": lambda: _mean(
-                momentum_error(p, v, t, w, 1.0, periodic=periodic).square().sum() / (3 * cells)
-                for p, v, t, w in items
-            ),
-            "gradient": lambda: gradient_error(psi, target),
-            "spectrum": lambda: _mean(spectrum_error(p, t, float(p.shape[-1])) for p, _, t, _ in items),
-        }
+        losses = []
+        for p, v, t, w, setting in zip(psi, vel, target, target_vel, batch.settings, strict=True):
+            losses.append(self._terms(p, v, t, w, setting, batch.periodic))
         total, parts = output.new_zeros((), dtype=torch.float32), {}
         for name, weight in self.weights.items():
             if weight:
-                error = terms[name]()
-                parts[f"l_{name}"] = error.detach()
-                total = total + weight * (error if name == "spectrum" else logarithm(error))
+                # of the logarithms, so that early times and smooth cosmologies count as much as others
+                term = torch.stack([terms[name] for terms in losses]).mean()
+                parts[f"l_{name}"] = term.detach()
+                total = total + weight * term
         return Loss(total, parts)
+
+    def _terms(
+        self, psi: Tensor, vel: Tensor, target: Tensor, target_vel: Tensor, setting: Setting, periodic: bool
+    ) -> dict[str, Tensor]:
+        """The terms of the loss that have a weight, of one item, in the task's units."""
+        cells, terms = psi[0].numel(), {}
+        errors: dict[str, Callable[[], Tensor]] = {
+            "displacement": lambda: (psi - target).square().mean(),
+            "density": lambda: number_error(psi, target, 1.0, periodic=periodic).square().sum() / cells,
+            "velocity": lambda: (vel - target_vel).square().mean(),
+            "momentum": lambda: (
+                momentum_error(psi, vel, target, target_vel, 1.0, periodic=periodic).square().sum()
+                / (3 * cells)
+            ),
+            "gradient": lambda: gradient_error(psi[None], target[None]),
+        }
+        for name, error in errors.items():
+            if self.weights[name]:
+                terms[name] = logarithm(error())
+        rate = float(growth(setting.cosmology).f1(setting.scale_factor))
+        pairs: dict[str, Callable[[], tuple[Tensor, Tensor]]] = {
+            "displacement": lambda: by_scale(psi, target),
+            "velocity": lambda: by_scale(vel, target_vel),
+            "density": lambda: number_by_scale(psi, target),
+            "redshift_space": lambda: number_by_scale(
+                _in_redshift_space(psi, vel, rate), _in_redshift_space(target, target_vel, rate)
+            ),
+        }
+        for compared_field, compared in pairs.items():
+            names = [compared_field + end for end in BY_SCALE]
+            if any(self.weights[name] for name in names):
+                terms.update(zip(names, compared(), strict=True))
+        return terms
 
     def describe_loss(self) -> str:
         terms = [f"{weight:g} {name}" for name, weight in self.weights.items() if weight]
         return f"logarithms of errors, weights {', '.join(terms)}"
 
 
-def _mean(errors: Any) -> Tensor:
-    return torch.stack(list(errors)).mean()
+def _in_redshift_space(psi: Tensor, vel: Tensor, rate: float) -> Tensor:
+    """The displacement with v / (a H) added along the last axis, all in the task's units; rate is f."""
+    return torch.cat([psi[:2], psi[2:] + rate * vel[2:]])
