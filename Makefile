@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 REFERENCE ?= ../shared/reference
-ENGINES := zeldovich 2lpt cola cola:mesh_factor=2 pm emulator vnet p3m
+ENGINES := zeldovich 2lpt cola cola:mesh_factor=2 pm emulator:fast emulator vnet p3m
 
 .PHONY: demo test lint format bench tables clean
 
@@ -25,7 +25,7 @@ demo: $(VENV)/.runtime
 	@echo "== a universe from a cosmology and a seed, by every engine: snapshots in demo/"
 	@set -e; for engine in $(ENGINES); do \
 	  $(BIN)/zeldo run --cosmology quijote --box 125 --n 64 --seed 7 --engine $$engine \
-	    -o demo/$$(echo $$engine | tr ':=' '--').hdf5; done
+	    -o demo/$$(echo $$engine | tr ":=" "--").hdf5; done
 	@echo "== every engine against a real N-body run (MP-Gadget) on the same phases"
 	@$(BIN)/zeldo compare --reference small $(foreach engine,$(ENGINES),--engine $(engine)) -o demo/report
 	@echo "open demo/report/index.html in a browser"

@@ -59,6 +59,17 @@ def test_an_engine_is_a_name_or_a_path():
     assert "engine 3 is not allowed" in refusal(lambda: parse_engine(3))
 
 
+def test_a_preset_is_named_after_the_colon():
+    fast = parse_engine("emulator:fast,tiles=2")
+    assert (fast.preset, fast.tiles) == ("fast", 2)
+    assert fast.path.name == "emulator_fast.safetensors" != parse_engine("emulator").path.name
+    line = refusal(lambda: parse_engine("emulator:fst"))
+    assert "preset 'fst' is not known: choose one of accurate, fast" in line
+    assert "'fast' is not an option" in refusal(lambda: parse_engine("cola:fast"))
+    with pytest.raises(zeldo.InputError, match="exclude each other"):
+        zeldo.engine("emulator", preset="fast", weights="a.safetensors")
+
+
 def test_extrapolate_belongs_to_networks(tmp_path):
     line = refusal(lambda: zeldo.run(engine="cola", extrapolate=True, **TINY))
     assert "engine cola has no option 'extrapolate'" in line

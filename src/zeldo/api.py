@@ -121,7 +121,7 @@ def initial_conditions(
 @checked_keywords(initial_conditions)
 def run(
     *,
-    engine: PathLike | Engine = "cola",
+    engine: PathLike | Engine = "emulator",
     redshift: float | Sequence[float] | None = None,
     steps: int | None = None,
     mesh_factor: float | None = None,
@@ -137,7 +137,7 @@ def run(
     ----------
     engine : str, path or Engine
         An engine's name or a file of a network's weights, with further options as in "cola:start_redshift=19", or an
-        `Engine` object.
+        `Engine` object. The emulator serves lattice spacings of 1 to 4 Mpc/h and z = 3 to 0; `cola` and `pm` serve any.
     redshift : float or sequence of float, optional
         Redshifts of the snapshots; 0 by default.
     steps : int, optional

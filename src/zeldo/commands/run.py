@@ -15,7 +15,7 @@ from zeldo.commands.universe import Universe, Whole
 def run(
     *,
     universe: Universe | None = None,
-    engine: str = "cola",
+    engine: str = "emulator",
     steps: Whole | None = None,
     mesh_factor: float | None = None,
     extrapolate: Annotated[bool, Parameter(negative="")] = False,
@@ -27,8 +27,8 @@ def run(
     Parameters
     ----------
     engine:
-        zeldovich, 2lpt, cola, pm, emulator, p3m, vnet, or a file of a network's weights. Further options follow a
-        colon, as in cola:start_redshift=19.
+        emulator, emulator:fast, zeldovich, 2lpt, cola, pm, p3m, vnet, or a file of a network's weights. Further options
+        follow a colon, as in cola:start_redshift=19. The emulator serves lattice spacings of 1 to 4 Mpc/h and z = 3 to 0.
     steps:
         Number of steps, by default the engine's own.
     mesh_factor:
