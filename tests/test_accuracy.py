@@ -22,7 +22,17 @@ import zeldo
 
 WAVENUMBERS = (0.2, 0.5, 1.0)  # h/Mpc
 STATED = Path(__file__).with_name("accuracy.json")
-ENGINES = ("zeldovich", "2lpt", "cola", "cola:mesh_factor=2", "pm", "p3m", "vnet", "emulator", "emulator:fast")
+ENGINES = (
+    "zeldovich",
+    "2lpt",
+    "cola",
+    "cola:mesh_factor=2",
+    "pm",
+    "p3m",
+    "vnet",
+    "emulator",
+    "emulator:fast",
+)
 REDSHIFTS = {"vnet": [0.0]}  # the shipped weights know no other
 # Halos are chaotic: another processor rounds otherwise, and velocities in p3m's move by more than the limits. Stated
 # are runs from linear fields that differ in their last digit; limits begin at the lowest and the highest.

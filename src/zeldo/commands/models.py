@@ -57,3 +57,30 @@ def show(file: Path) -> None:
     card = load(file).card
     assert card is not None
     print(json.dumps(card.to_dict(), indent=1))
+
+
+@models.command
+def expect(
+    file: Path,
+    *,
+    store: Annotated[list[Path], Parameter(negative="")],
+    part: Literal["test", "validation"] = "test",
+) -> None:
+    """Measure the error to expect of an emulator on runs that it was not trained on, and write it on its model card.
+
+    Parameters
+    ----------
+    file:
+        The emulator's file of weights.
+    store:
+        A store of runs, as `zeldo dataset` makes it. May be given several times.
+    part:
+        The part of the data set.
+    """
+    from zeldo.report.progress import Progress
+    from zeldo.training.expected import measure, write
+
+    with Progress(f"expect {file.name}") as progress:
+        expected = measure(file, store, part=part, progress=progress)
+    write(file, expected)
+    print(f"{file}: expected errors from {expected.runs}")

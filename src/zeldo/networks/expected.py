@@ -1,0 +1,167 @@
+"""The error to expect of an emulator, by scale and field.
+
+In units of the lattice, cosmology, redshift and spacing act on a network's error through few numbers. For each field, and
+each k over the lattice's Nyquist wavenumber, ln(error) is linear in
+
+    1, s, s^2      s = ln of the rms linear density contrast on the lattice at that redshift
+    u              ln of the rms linear displacement in spacings, over that contrast: how much power is on large scales
+    ln f           the growth rate
+
+fitted to runs that no network was trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zeldo.cosmology.background import growth
+from zeldo.initial.conditions import InitialConditions
+
+# k over the Nyquist wavenumber of the lattice: the middles of the bins in which errors are measured
+NODES = (0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+FIGURES = ("power", "one_minus_r2")
+
+
+def measures(ics: InitialConditions, psi_lin: np.ndarray, redshift: float) -> tuple[float, float, float]:
+    """What errors depend on.
+
+    Parameters
+    ----------
+    ics : InitialConditions
+    psi_lin : ndarray, (3, n, n, n)
+        The linear displacement today, Mpc/h.
+    redshift : float
+
+    Returns
+    -------
+    (float, float, float)
+        s, u and ln f.
+    """
+    grown, a = growth(ics.cosmology), 1 / (1 + redshift)
+    contrast, displacement = _rms(ics.delta_lin), _rms(psi_lin) / ics.spacing
+    return tuple(float(np.log(x)) for x in (grown.d1(a) * contrast, displacement / contrast, grown.f1(a)))  # type: ignore[return-value]
+
+
+def _rms(field: np.ndarray) -> float:
+    return float(np.sqrt(np.vdot(field, field) / field.size))
+
+
+def _basis(s: np.ndarray, u: np.ndarray, f: np.ndarray) -> np.ndarray:
+    return np.stack([np.ones_like(s), s, s * s, u, f], axis=-1)
+
+
+@dataclass(frozen=True)
+class ExpectedError:
+    """Expected errors of P / P_true - 1 (rms over realisations) and of 1 - r^2, by field.
+
+    Parameters
+    ----------
+    coefficients : mapping of str to sequence of sequence of float
+        For "density power", "density one_minus_r2" and so on: at each of `NODES`, the coefficients of ln(error).
+    ranges : sequence of (float, float)
+        The ranges of s, u and ln f that were measured; outside, the error at their ends is given.
+    runs : str
+        What it was measured on.
+    """
+
+    coefficients: Mapping[str, Sequence[Sequence[float]]]
+    ranges: Sequence[Sequence[float]]
+    runs: str = ""
+
+    def at(self, measures: Sequence[float], nyquist: float) -> dict[str, list[float]]:
+        """The errors of one universe.
+
+        Parameters
+        ----------
+        measures : (float, float, float)
+            As from `measures`.
+        nyquist : float
+            The lattice's Nyquist wavenumber, h/Mpc.
+
+        Returns
+        -------
+        dict of str to list of float
+            "k" in h/Mpc, and the errors there by the names of `coefficients`.
+        """
+        basis = _basis(*(np.clip(x, low, high) for x, (low, high) in zip(measures, self.ranges, strict=True)))
+        errors = {name: np.exp(np.array(c) @ basis) for name, c in self.coefficients.items()}
+        rounded = {name: [float(f"{x:.3g}") for x in values] for name, values in errors.items()}
+        return {"k": [float(f"{x * nyquist:.4g}") for x in NODES], **rounded}
+
+    def to_dict(self) -> dict[str, Any]:
+        coefficients = {
+            name: [[float(f"{x:.5g}") for x in row] for row in rows]
+            for name, rows in self.coefficients.items()
+        }
+        ranges = [[float(f"{x:.4g}") for x in ends] for ends in self.ranges]
+        return {"coefficients": coefficients, "ranges": ranges, "runs": self.runs}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> ExpectedError:
+        """The inverse of `to_dict`."""
+        return cls(dict(content["coefficients"]), list(content["ranges"]), str(content["runs"]))
+
+
+def in_bins(k: np.ndarray, values: np.ndarray, nyquist: float, figure: str) -> np.ndarray:
+    """Errors at `NODES`, from those of shells of wavenumber; NaN where there is no shell.
+
+    Parameters
+    ----------
+    k : ndarray
+        h/Mpc.
+    values : ndarray
+        P / P_true - 1, whose rms is taken, or 1 - r^2, whose mean is taken.
+    nyquist : float
+        h/Mpc.
+    figure : str
+        One of `FIGURES`.
+
+    Returns
+    -------
+    ndarray
+        One value for each node.
+    """
+    nodes = np.array(NODES)
+    edges = np.concatenate([[nodes[0] ** 2 / nodes[1]], np.sqrt(nodes[1:] * nodes[:-1]), [nodes[-1]]])
+    where = np.digitize(k / nyquist, edges) - 1
+    out = np.full(len(nodes), np.nan)
+    for node in range(len(nodes)):
+        inside = values[where == node]
+        if len(inside):
+            out[node] = np.sqrt(np.mean(inside**2)) if figure == "power" else np.mean(inside)
+    return out
+
+
+def fit(measured: np.ndarray, errors: Mapping[str, np.ndarray], runs: str) -> ExpectedError:
+    """Fit the coefficients by least squares.
+
+    Parameters
+    ----------
+    measured : ndarray, (cases, 3)
+        As from `measures`.
+    errors : mapping of str to ndarray, (cases, nodes)
+        As from `in_bins`, by "field figure".
+    runs : str
+        What they were measured on.
+
+    Returns
+    -------
+    ExpectedError
+    """
+    basis = _basis(*measured.T)
+    coefficients = {}
+    for name, values in errors.items():
+        rows = []
+        for column in np.log(np.maximum(values, 1e-9)).T:
+            known = np.isfinite(column)
+            row, *_ = np.linalg.lstsq(basis[known], column[known], rcond=None)
+            if name.endswith("power"):  # its rms is wanted, not the mean of its logarithm
+                row[0] += np.log(np.mean(np.exp(2 * (column[known] - basis[known] @ row)))) / 2
+            rows.append(row.tolist())
+        coefficients[name] = rows
+    ranges = list(zip(measured.min(0).tolist(), measured.max(0).tolist(), strict=True))
+    return ExpectedError(coefficients, ranges, runs)

@@ -1,0 +1,107 @@
+"""Measures the error to expect of an emulator on runs that it was not trained on, and writes it on the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeldo.engines.registry import engine
+from zeldo.errors import InputError
+from zeldo.initial.lpt import linear_displacement
+from zeldo.networks.expected import FIGURES, ExpectedError, fit, in_bins, measures
+from zeldo.networks.weights import load, save
+from zeldo.statistics.comparison import Comparison, compare_snapshots
+from zeldo.store.runs import RunStore
+
+
+def measure(
+    weights: str | Path,
+    stores: Sequence[str | Path],
+    *,
+    part: str = "test",
+    progress: Callable[[int, int, str], None] | None = None,
+) -> ExpectedError:
+    """Run an emulator on the initial conditions of stored runs, and fit its errors.
+
+    Parameters
+    ----------
+    weights : path
+        The emulator's file.
+    stores : sequence of path
+        Stores of runs.
+    part : str
+        The part of their data set.
+    progress : callable, optional
+        Called with the number of runs done, of all runs, and the name of the run.
+
+    Returns
+    -------
+    ExpectedError
+
+    Raises
+    ------
+    InputError
+        Where there are no such runs.
+    """
+    emulator = engine(str(weights))
+    measured: list[tuple[float, float, float]] = []
+    errors: dict[str, list[np.ndarray]] = {}
+    names = []
+    for ics, compared, name in comparisons(emulator, stores, part, progress):
+        measured.append(measures(ics, linear_displacement(ics), compared.redshift))
+        for label, values in errors_of(compared).items():
+            errors.setdefault(label, []).append(values)
+        names.append(name)
+    seeds = list(dict.fromkeys(names))
+    runs = f"{len(seeds)} {part} runs, {seeds[0]} to {seeds[-1]}, {len(measured)} snapshots"
+    return fit(np.array(measured), {label: np.array(rows) for label, rows in errors.items()}, runs)
+
+
+def comparisons(
+    emulator: Any,
+    stores: Sequence[str | Path],
+    part: str = "test",
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Iterator[tuple[Any, Comparison, str]]:
+    """An engine against every stored run at every redshift: initial conditions, comparison, name of the run."""
+    jobs = [
+        (store, row)
+        for store in (RunStore(path, create=False) for path in stores)
+        for row in store.runs()
+        if row["part"] == part
+    ]
+    if not jobs:
+        raise InputError(
+            f"there are no runs of the part {part} in {', '.join(map(str, stores))}: make them by `zeldo dataset`"
+        )
+    for done, (store, row) in enumerate(jobs):
+        name = row["run_id"]
+        if progress is not None:
+            progress(done, len(jobs), name)
+        ics = store.initial(name)
+        for z in row["redshifts"]:
+            (made,) = emulator.run(ics, [z])
+            yield ics, compare_snapshots(made, store.snapshot(name, z)), name
+
+
+def errors_of(compared: Comparison) -> dict[str, np.ndarray]:
+    """Errors at the nodes of `ExpectedError`, by "field figure"."""
+    nyquist = np.pi * compared.n / compared.box
+    made = {}
+    for label, field in compared.fields.items():
+        off = {"power": field.transfer**2 - 1, "one_minus_r2": field.one_minus_r2}
+        for figure in FIGURES:
+            made[f"{label} {figure}"] = in_bins(field.k, off[figure], nyquist, figure)
+    return made
+
+
+def write(weights: str | Path, expected: ExpectedError) -> None:
+    """Put the expected error on the card of a file of weights."""
+    net = load(weights)
+    assert net.card is not None
+    accuracy = {**net.card.accuracy, "expected": expected.to_dict()}
+    save(net, weights, replace(net.card, accuracy=accuracy))

@@ -1,0 +1,72 @@
+"""The error to expect of an emulator: what it depends on, and the fit."""
+
+import numpy as np
+import pytest
+
+import zeldo
+from zeldo.cosmology.background import growth
+from zeldo.initial.lpt import linear_displacement
+from zeldo.networks.expected import FIGURES, NODES, ExpectedError, fit, in_bins, measures
+
+NAMES = [f"density {figure}" for figure in FIGURES]
+
+
+def law(measured, node):
+    """An error that the fit can represent."""
+    s, u, f = np.asarray(measured).T
+    return np.exp(-8 + 5 * NODES[node] + 2 * s - 0.3 * s * s + u - 2 * f)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    rng = np.random.default_rng(1)
+    measured = rng.normal(size=(60, 3)) * [0.8, 0.2, 0.2]
+    clean = np.stack([law(measured, node) for node in range(len(NODES))], axis=1)
+    noisy = np.abs(rng.normal(size=clean.shape)) * clean
+    return measured, fit(measured, {NAMES[0]: noisy, NAMES[1]: clean}, "some runs")
+
+
+def test_the_fit_finds_the_law_and_the_rms_of_errors_of_either_sign(fitted):
+    measured, expected = fitted
+    truth = np.array([law([measured[5]], node)[0] for node in range(len(NODES))])
+    made = expected.at(measured[5], 1.6)
+    np.testing.assert_allclose(made["k"], 1.6 * np.array(NODES), rtol=1e-3)
+    np.testing.assert_allclose(made[NAMES[1]], truth, rtol=0.01)
+    assert np.log(np.array(made[NAMES[0]]) / truth).std() < 0.5
+    assert np.log(np.array(made[NAMES[0]]) / truth).mean() == pytest.approx(0, abs=0.25)
+
+
+def test_outside_what_was_measured_it_is_the_error_of_the_end(fitted):
+    measured, expected = fitted
+    inside = [*measured.max(0)[:1], 0.0, 0.0]
+    assert expected.at([99.0, 0.0, 0.0], 1.6) == expected.at(inside, 1.6)
+
+
+def test_it_survives_a_card(fitted):
+    _, expected = fitted
+    back = ExpectedError.from_dict(expected.to_dict())
+    assert back.runs == "some runs"
+    for name, values in expected.at([0.1, 0.0, 0.1], 1.0).items():
+        np.testing.assert_allclose(back.at([0.1, 0.0, 0.1], 1.0)[name], values, rtol=0.01)
+
+
+def test_shells_go_to_the_nearest_node():
+    k = np.linspace(0.05, 1.0, 400)
+    power = in_bins(k, np.where(k < 0.45, 0.01, -0.02), 1.0, "power")
+    np.testing.assert_allclose(power[NODES.index(0.4)], 0.01)
+    np.testing.assert_allclose(power[NODES.index(0.5)], 0.02)
+    mean = in_bins(k, k, 1.0, "one_minus_r2")
+    np.testing.assert_allclose(mean[:-1], NODES[:-1], rtol=0.12)
+    assert np.isnan(in_bins(k[k > 0.3], k[k > 0.3], 1.0, "power")[0])
+
+
+def test_measures_follow_growth_and_amplitude_but_not_units():
+    ics = zeldo.initial_conditions(box=62.5, n=32, seed=1, power="eisenstein-hu")
+    psi = linear_displacement(ics)
+    s, u, f = measures(ics, psi, 0.0)
+    assert s == pytest.approx(np.log(ics.delta_lin.std()), abs=1e-3)
+    early = measures(ics, psi, 3.0)
+    grown = growth(ics.cosmology)
+    assert early[0] - s == pytest.approx(np.log(grown.d1(0.25)), abs=1e-6)
+    assert early[1] == u and early[2] > f
+    assert u == pytest.approx(np.log(psi.std() / (62.5 / 32) / ics.delta_lin.std()), abs=1e-3)
