@@ -52,7 +52,7 @@ def test_it_survives_a_card(fitted):
 
 def test_shells_go_to_the_nearest_node():
     k = np.linspace(0.05, 1.0, 400)
-    power = in_bins(k, np.where(k < 0.45, 0.01, -0.02), 1.0, "power")
+    power = in_bins(k, np.where(k < 0.2**0.5, 0.01, -0.02), 1.0, "power")
     np.testing.assert_allclose(power[NODES.index(0.4)], 0.01)
     np.testing.assert_allclose(power[NODES.index(0.5)], 0.02)
     mean = in_bins(k, k, 1.0, "one_minus_r2")
