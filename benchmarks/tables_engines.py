@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.record import Rows
+from benchmarks.record import Rows, label
 from zeldo.statistics import K_SHOWN
 
 FIDUCIAL = {"ics": "fiducial.npz", "n": 128, "z": 0}
-EMULATOR = "`pm` with a small network behind it: density and displacement nearest to N-body after `p3m`"
+EMULATOR = "the default: `pm` with a small network behind it, nearest to N-body after `p3m`"
+FAST = "thousands of mocks: `cola` with a small network behind it"
+EMULATORS = ("emulator", "emulator:fast", "pm", "cola")  # and their dynamics
 PEERS = {"l-picola:mesh_factor=1": "L-PICOLA, mesh N", "l-picola:mesh_factor=2": "L-PICOLA, mesh 2N"}
 
 
@@ -30,10 +32,11 @@ def which_engine(rows: Rows) -> list[list[str]]:
         ["engine", "take it for", "1 − r² of the density at k = 0.5 / 1 h/Mpc"],
         ["`zeldovich`", "teaching, input of networks", missed(accuracy, "zeldovich")],
         ["`2lpt`", "starting other codes, z > 3", missed(accuracy, "2lpt")],
-        ["`cola`", "thousands of mocks", missed(accuracy, "cola")],
+        ["`cola`", "mocks outside the emulator's range", missed(accuracy, "cola")],
         ["`cola:mesh_factor=2`", "halos and velocities of mocks", missed(accuracy, "cola:mesh_factor=2")],
         ["`pm`", "the same without 2LPT; converges with steps", missed(accuracy, "pm")],
         ["`emulator`", EMULATOR, f"{missed(emulator, 'emulator')} ([docs/emulator.md](docs/emulator.md))"],
+        ["`emulator:fast`", FAST, missed(emulator, "emulator:fast")],
         ["`vnet`", paper, f"{missed(vnet, 'vnet')} ([docs/networks.md](docs/networks.md))"],
         ["`p3m`", "the truth at this resolution, in two minutes", "[docs/p3m.md](docs/p3m.md)"],
         ["a file of weights", "networks of the field: `zeldo models import FILE`", "its model card"],
@@ -98,7 +101,7 @@ def emulator(rows: Rows) -> list[list[str]]:
     for z in (0, 1):
         for field in ("density", "displacement", "velocity"):
             for quantity, title, digits in (("T", "T", 3), ("one_minus_r2", "1 − r²", 5)):
-                for engine in ("emulator", "pm", *(["l-picola:mesh_factor=2"] if z == 0 else [])):
+                for engine in (*EMULATORS, *(["l-picola:mesh_factor=2"] if z == 0 else [])):
                     source = peers if engine in PEERS else shown.where(z=z)
                     values = [source.value(quantity, engine=engine, field=field, k=k) for k in K_SHOWN]
                     name = PEERS.get(engine, f"`{engine}`")
@@ -108,9 +111,51 @@ def emulator(rows: Rows) -> list[list[str]]:
     return table
 
 
+def emulator_structures(rows: Rows) -> list[list[str]]:
+    """Redshift space, bispectra and halos of the presets and their dynamics, over the true ones minus 1."""
+    shown = rows.where(benchmark="emulator", ics="fiducial.npz", quantity="off")
+    fields = list(dict.fromkeys(row.field for row in shown.rows))
+    table = [["", *[f"`{engine}`" for engine in EMULATORS]]]
+    for field in fields:
+        values = [shown.value("off", engine=engine, field=field) for engine in EMULATORS]
+        table.append([field, *[f"{100 * value:+.1f} %" for value in values]])
+    return table
+
+
+def emulator_held_out(rows: Rows) -> list[list[str]]:
+    """Errors in other cosmologies: dynamics, preset, and what its card expects."""
+    shown = rows.where(benchmark="emulator", quantity="error")
+    others = rows.where(benchmark="emulator")
+    ks = list(dict.fromkeys(row.k for row in shown.rows))
+    table = [["", *[f"k = {k:g} Nyquist" if i == 0 else f"{k:g}" for i, k in enumerate(ks)]]]
+    for key in dict.fromkeys((row.engine, row.z, row.field, row.reference) for row in shown.rows):
+        about = dict(zip(("engine", "z", "field", "reference"), key, strict=True))
+        cells = []
+        for k in ks:
+            own, made, told = (
+                others.value(q, k=k, **about) for q in ("error_of_dynamics", "error", "expected_error")
+            )
+            cells.append(f"{own:.2g} → {made:.2g} ({told:.2g})")
+        label = about["field"].replace("one_minus_r2", "1 − r²").replace("power", "P")
+        table.append([f"`{about['engine']}`, z = {about['z']:g}, {label}", *cells])
+    return table
+
+
+def emulator_bars(rows: Rows) -> list[list[str]]:
+    """Every figure of the presets that has a limit."""
+    table = [["", "measured", "at most", ""]]
+    for row in rows.where(benchmark="emulator").rows:
+        if row.limit is not None and row.ics in ("fiducial.npz", None, ""):
+            table.append([label(row), f"{row.value:.3g}", f"{row.limit:g}", "met" if row.met else "missed"])
+    return table
+
+
 TABLES = {
     "which-engine": which_engine,
     "speed-and-accuracy": speed_and_accuracy,
     "vnet": vnet,
     "emulator": emulator,
+    "emulator-structures": emulator_structures,
+    "emulator-held-out": emulator_held_out,
+    "emulator-bars": emulator_bars,
 }
