@@ -38,6 +38,8 @@ from .files.formats import register_format as register_format
 from .files.reference import read_reference as read_reference
 from .files.reference import reference_path as reference_path
 from .initial.conditions import InitialConditions as InitialConditions
+from .measures import measure as measure
+from .measures import show as show
 from .particles.particles import Header as Header
 from .particles.particles import Particles as Particles
 from .particles.particles import Source as Source
@@ -49,6 +51,7 @@ from .statistics import mass_function as mass_function
 from .statistics import power_spectrum as power_spectrum
 from .statistics import redshift_space_multipoles as redshift_space_multipoles
 from .statistics import squeezed_bispectrum as squeezed_bispectrum
+from .statistics.catalogue import write_halos as write_halos
 from .statistics.overdensity import halos as halos
 from .universe import Universe as Universe
 from .version import __version__ as __version__

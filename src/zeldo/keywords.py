@@ -1,4 +1,4 @@
-"""Checks of keyword arguments: an `InputError` with the nearest name for one that is unknown or missing."""
+"""Checks of arguments: names that are unknown or missing, and numbers in other clothes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,35 @@ from zeldo.errors import InputError, nearest
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def scalar(value: Any) -> Any:
+    """The Python scalar of NumPy's scalars and of arrays without dimensions; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def number(value: Any, name: str) -> float:
+    """A number, which may be written as text or as an array without dimensions.
+
+    Parameters
+    ----------
+    value : float, int, str or array_like
+        What the user gave.
+    name : str
+        The argument, for the message.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    plain = scalar(value)
+    if isinstance(plain, int | float | str) and not isinstance(plain, bool):
+        try:
+            return float(plain)
+        except ValueError:
+            pass
+    raise InputError(f"{name} = {value!r} is not allowed: give a number")
 
 
 def checked_keywords(*more: Callable[..., Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:

@@ -18,9 +18,12 @@ def app() -> Any:
 
     from zeldo.commands.compare import compare
     from zeldo.commands.dataset import dataset
+    from zeldo.commands.halos import halos
+    from zeldo.commands.measure import measure
     from zeldo.commands.models import models
     from zeldo.commands.reproduce import reproduce
     from zeldo.commands.run import run
+    from zeldo.commands.show import show
     from zeldo.commands.train import train
     from zeldo.version import __version__
 
@@ -30,7 +33,7 @@ def app() -> Any:
         help="From a cosmology and a seed to the evolved universe.",
         suppress_keyboard_interrupt=False,
     )
-    for command in (run, compare, dataset, train, models, reproduce):
+    for command in (run, compare, measure, halos, show, dataset, train, models, reproduce):
         cli.command(command)
     return cli
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, Token
+
+if TYPE_CHECKING:
+    from zeldo.cosmology.parameters import Cosmology
 
 
 def whole(kind: type, tokens: Sequence[Token]) -> int:
@@ -23,6 +26,32 @@ def whole(kind: type, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=whole)]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """The cosmology of a snapshot whose file does not give all its parameters."""
+
+    cosmology: str | None = None
+    """A preset, quijote or planck2018, for a file that does not give its cosmology in full."""
+    omega_m: float | None = None
+    """Matter density today, of a cosmology that is no preset."""
+    omega_b: float | None = None
+    """Baryon density today."""
+    h: float | None = None
+    """Hubble constant in 100 km/s/Mpc."""
+    n_s: float | None = None
+    """Primordial spectral index."""
+    sigma_8: float | None = None
+    """Linear rms density contrast today in spheres of 8 Mpc/h."""
+
+    def cosmology_or_none(self) -> Cosmology | None:
+        """The cosmology, where any of it was given."""
+        from zeldo.universe import Universe
+
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return Universe.of(**given).cosmology if given else None
 
 
 @Parameter(name="*")

@@ -136,7 +136,7 @@ def draw_spectrum(ax: Axes, comparisons: Sequence[Comparison], field: str, quant
                 color="0.45",
             )
     ax.set_xlabel(r"$k$ [$h$/Mpc]")
-    _plain_k(ax)
+    plain_k(ax)
 
 
 def legend_entries(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
@@ -191,7 +191,7 @@ def _decorrelation_axis(ax: Axes, field: str) -> None:
     ax.set_ylabel(r"$1 - r^2$")
 
 
-def _plain_k(ax: Axes) -> None:
+def plain_k(ax: Axes) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
     low, high = ax.get_xlim()

@@ -106,8 +106,8 @@ def projected_density(snapshot: Snapshot, mesh: int, start: float, thickness: fl
     images = np.round(snapshot.psi / near)  # the nearest one, for psi made of wrapped positions
     psi = snapshot.psi - near * images
     axis = np.arange(n, dtype=np.float32) * np.float32(box / n)
-    finer = min(max(192 // n, 2), 4)
-    parts = np.arange(finer, dtype=np.float32) / np.float32(finer)
+    per_side = finer(n)
+    parts = np.arange(per_side, dtype=np.float32) / np.float32(per_side)
     step = np.float32(box / n)
     density = np.zeros(mesh * mesh)
     for a in parts:
@@ -123,8 +123,13 @@ def projected_density(snapshot: Snapshot, mesh: int, start: float, thickness: fl
                 x += axis[i] + a * step
                 y += axis[j] + b * step
                 density += _deposit(x * (mesh / box) - 0.5, y * (mesh / box) - 0.5, mesh)
-    particles = (finer * n) ** 3
+    particles = (per_side * n) ** 3
     return density.reshape(mesh, mesh) * (mesh * mesh / (particles * thickness / box))
+
+
+def finer(n: int) -> int:
+    """Points of the sheet per side of a lattice cell."""
+    return min(max(192 // n, 2), 4)
 
 
 def _between(field: np.ndarray, part: np.float32, axis: int) -> np.ndarray:

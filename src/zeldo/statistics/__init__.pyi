@@ -1,6 +1,7 @@
 from .bispectrum import Bispectrum as Bispectrum
 from .bispectrum import equilateral_bispectrum as equilateral_bispectrum
 from .bispectrum import squeezed_bispectrum as squeezed_bispectrum
+from .catalogue import write_halos as write_halos
 from .comparison import K_SHOWN as K_SHOWN
 from .comparison import Comparison as Comparison
 from .comparison import FieldComparison as FieldComparison
@@ -10,6 +11,8 @@ from .halos import Halos as Halos
 from .halos import MassFunction as MassFunction
 from .halos import friends_of_friends as friends_of_friends
 from .halos import mass_function as mass_function
+from .measurement import Measurement as Measurement
+from .measurement import measurement as measurement
 from .overdensity import HaloCatalogue as HaloCatalogue
 from .overdensity import SphericalOverdensity as SphericalOverdensity
 from .overdensity import spherical_overdensity as spherical_overdensity

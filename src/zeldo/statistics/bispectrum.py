@@ -14,7 +14,9 @@ import numpy as np
 import torch
 
 from zeldo.errors import InputError
+from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics.matter import matter_of
 from zeldo.statistics.spectra import check_mesh, density_modes, mode_numbers
 
 _GOOD = (1, 3, 5, 9, 15)  # sizes that FFTs like: these times powers of two
@@ -46,10 +48,12 @@ class Bispectrum:
 
 
 Shell = tuple[float, float]  # from, to (not included), in units of the fundamental
+Triangle = tuple[Shell, Shell, Shell]
+LONG = (1.0, 3.0)  # the shell of the long waves
 
 
 def equilateral_bispectrum(
-    snapshot: Snapshot,
+    snapshot: Snapshot | Particles,
     mesh: int | None = None,
     width: float = 3.0,
     k_max: float | None = None,
@@ -60,7 +64,7 @@ def equilateral_bispectrum(
 
     Parameters
     ----------
-    snapshot : Snapshot
+    snapshot : Snapshot or Particles
         The particles.
     mesh : int, optional
         Points per side of the density, twice the lattice where absent.
@@ -81,17 +85,15 @@ def equilateral_bispectrum(
         For a `k_max` or `width` that leaves no shell.
     """
     modes, top = _density(snapshot, mesh, k_max, device)
-    return bispectrum_of_shells(
-        modes, snapshot.box, [(shell, shell, shell) for shell in _shells(1.0, top, width)]
-    )
+    return bispectrum_of_shells(modes, matter_of(snapshot).box, equilateral(top, width))
 
 
 def squeezed_bispectrum(
-    snapshot: Snapshot,
+    snapshot: Snapshot | Particles,
     mesh: int | None = None,
     width: float = 3.0,
     k_max: float | None = None,
-    long: Shell = (1.0, 3.0),
+    long: Shell = LONG,
     *,
     device: str | torch.device = "cpu",
 ) -> Bispectrum:
@@ -99,7 +101,7 @@ def squeezed_bispectrum(
 
     Parameters
     ----------
-    snapshot : Snapshot
+    snapshot : Snapshot or Particles
         The particles.
     mesh, width, k_max
         As of `equilateral_bispectrum`.
@@ -119,14 +121,20 @@ def squeezed_bispectrum(
         For a `k_max` or `width` that leaves no shell.
     """
     modes, top = _density(snapshot, mesh, k_max, device)
-    return bispectrum_of_shells(
-        modes, snapshot.box, [(long, shell, shell) for shell in _shells(2 * long[1], top, width)]
-    )
+    return bispectrum_of_shells(modes, matter_of(snapshot).box, squeezed(top, width, long))
 
 
-def bispectrum_of_shells(
-    modes: torch.Tensor, box: float, triangles: Sequence[tuple[Shell, Shell, Shell]]
-) -> Bispectrum:
+def equilateral(top: float, width: float = 3.0) -> list[Triangle]:
+    """Three equal shells from the fundamental to `top`, both in fundamentals."""
+    return [(shell, shell, shell) for shell in _shells(1.0, top, width)]
+
+
+def squeezed(top: float, width: float = 3.0, long: Shell = LONG) -> list[Triangle]:
+    """A long wave's shell and two equal ones, from twice its end to `top`, all in fundamentals."""
+    return [(long, shell, shell) for shell in _shells(2 * long[1], top, width)]
+
+
+def bispectrum_of_shells(modes: torch.Tensor, box: float, triangles: Sequence[Triangle]) -> Bispectrum:
     """The bispectrum of one field's modes (m, m, m//2 + 1) for any list of three shells, in fundamentals.
 
     Raises `InputError` for shells that are empty or reach the mesh's Nyquist wavenumber.
@@ -151,14 +159,15 @@ def bispectrum_of_shells(
 
 
 def _density(
-    snapshot: Snapshot, mesh: int | None, k_max: float | None, device: str | torch.device
+    snapshot: Snapshot | Particles, mesh: int | None, k_max: float | None, device: str | torch.device
 ) -> tuple[torch.Tensor, float]:
-    mesh = check_mesh(2 * snapshot.n if mesh is None else mesh)
-    top = min(snapshot.n, mesh) / 2
+    matter = matter_of(snapshot, "the bispectrum")
+    mesh = check_mesh(2 * matter.n if mesh is None else mesh)
+    top = min(matter.n, mesh) / 2
     if k_max is not None:
         if not k_max > 0:
             raise InputError(f"k_max = {k_max!r} is not allowed: give a wavenumber in h/Mpc, above 0")
-        top = min(k_max * snapshot.box / (2 * np.pi), mesh / 2)
+        top = min(k_max * matter.box / (2 * np.pi), mesh / 2)
     return density_modes(snapshot, mesh, device=device), top
 
 
@@ -172,9 +181,7 @@ def _shells(start: float, top: float, width: float) -> list[Shell]:
     return [(start + i * width, start + (i + 1) * width) for i in range(count)]
 
 
-def _triangle(
-    modes: torch.Tensor, triangle: tuple[Shell, Shell, Shell]
-) -> tuple[list[float], list[float], float, float]:
+def _triangle(modes: torch.Tensor, triangle: Triangle) -> tuple[list[float], list[float], float, float]:
     """Mean |k| and |delta_k|^2 of each shell, sum of products over closed triangles, number of those."""
     highs = [high for _, high in triangle]
     need = max(sum(highs), 2 * max(highs))  # three waves must not close around the mesh

@@ -11,7 +11,10 @@ from importlib.util import find_spec
 import numpy as np
 
 from zeldo.errors import InputError
+from zeldo.keywords import number
+from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics.matter import matter_of
 
 _PAIRS_AT_ONCE = 4_000_000  # some 100 MB in SciPy's list of pairs
 
@@ -31,7 +34,7 @@ class Halos:
     velocity : ndarray or None
         (H, 3) mean peculiar velocity, km/s; None without velocities.
     group : ndarray
-        (n^3,) the halo of each particle in Lagrangian order, -1 for none.
+        (N,) the halo of each particle, -1 for none; of a snapshot in Lagrangian order.
     box : float
         Side of the box, Mpc/h.
     redshift : float
@@ -77,16 +80,19 @@ class MassFunction:
 
 
 def friends_of_friends(
-    snapshot: Snapshot, linking_length: float = 0.2, minimum: int = 20, backend: str | None = None
+    snapshot: Snapshot | Particles,
+    linking_length: float = 0.2,
+    minimum: int = 20,
+    backend: str | None = None,
 ) -> Halos:
     """Halos of a snapshot by friends-of-friends (Davis et al. 1985).
 
     Parameters
     ----------
-    snapshot : Snapshot
-        The particles.
+    snapshot : Snapshot or Particles
+        The particles, of equal mass.
     linking_length : float
-        In units of the mean particle spacing.
+        In units of the mean particle spacing, (V / N)^(1/3).
     minimum : int
         Fewest particles of a halo.
     backend : {"kdcount", "scipy"}, optional
@@ -101,18 +107,21 @@ def friends_of_friends(
     InputError
         For values out of range, and a backend that is not there.
     """
-    if not 0 < linking_length < 1:
+    matter = matter_of(snapshot, "friends_of_friends")
+    link = number(linking_length, "linking_length")
+    if not 0 < link < 1:
         raise InputError(
             f"linking_length = {linking_length!r} is not allowed: give a number between 0 and 1, in spacings"
         )
-    if minimum != int(minimum) or minimum < 1:
+    least = number(minimum, "minimum")
+    if not least >= 1 or least != int(least):
         raise InputError(f"minimum = {minimum!r} is not allowed: give a whole number of particles from 1 on")
-    positions = snapshot.positions()
-    labels = groups(positions, snapshot.box, linking_length * snapshot.box / snapshot.n, backend)
+    positions = matter.positions()
+    labels = groups(positions, matter.box, link * matter.spacing, backend)
     size = np.bincount(labels)
     # labels go by first member: a stable sort breaks ties between halos of one size the same way everywhere
     chosen = np.argsort(-size, kind="stable")
-    chosen = chosen[: np.count_nonzero(size >= minimum)]
+    chosen = chosen[: np.count_nonzero(size >= least)]
     rename = np.full(size.size, -1, dtype=np.int64)
     rename[chosen] = np.arange(chosen.size)
     group = rename[labels]
@@ -125,19 +134,23 @@ def friends_of_friends(
 
     first = member[np.unique(halo, return_index=True)[1]]
     around = positions[member] - positions[first][halo]
-    around -= snapshot.box * np.round(around / snapshot.box)
-    centre = np.mod(positions[first] + mean(around), snapshot.box)
-    centre[centre >= snapshot.box] = 0.0
+    around -= matter.box * np.round(around / matter.box)
+    centre = np.mod(positions[first] + mean(around), matter.box)
+    centre[centre >= matter.box] = 0.0
+    velocity = None
+    if matter.has_velocities:
+        vel = matter.velocities
+        velocity = mean(vel.reshape(3, -1)[:, member].T if vel.ndim == 4 else vel[member])
     return Halos(
         count=count,
-        mass=count * snapshot.particle_mass,
+        mass=count * matter.particle_mass,
         centre=centre,
-        velocity=None if snapshot.vel is None else mean(snapshot.vel.reshape(3, -1)[:, member].T),
+        velocity=velocity,
         group=group,
-        box=snapshot.box,
-        redshift=snapshot.redshift,
-        particle_mass=snapshot.particle_mass,
-        minimum=int(minimum),
+        box=matter.box,
+        redshift=matter.redshift,
+        particle_mass=matter.particle_mass,
+        minimum=int(least),
     )
 
 

@@ -15,8 +15,10 @@ import numpy as np
 from zeldo.cosmology.background import omega_m_at
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
+from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.halos import Halos, friends_of_friends
+from zeldo.statistics.matter import matter_of
 
 CORE = 10  # particles: the last sphere of a centre, and where the search for a halo's edge begins
 _SHRINK = 0.9  # radius of a sphere over that of the one before
@@ -60,7 +62,10 @@ class HaloCatalogue:
 
 
 def halos(
-    snapshot: Snapshot, linking_length: float = 0.2, minimum: int = 20, backend: str | None = None
+    snapshot: Snapshot | Particles,
+    linking_length: float = 0.2,
+    minimum: int = 20,
+    backend: str | None = None,
 ) -> HaloCatalogue:
     """Halos by friends-of-friends, and spherical-overdensity masses around their centres.
 
@@ -83,7 +88,7 @@ def halos(
     return HaloCatalogue(friends, spherical_overdensity(snapshot, friends))
 
 
-def spherical_overdensity(snapshot: Snapshot, friends: Halos) -> SphericalOverdensity:
+def spherical_overdensity(snapshot: Snapshot | Particles, friends: Halos) -> SphericalOverdensity:
     """M200c, M200m and Mvir around the centres of a snapshot's halos.
 
     The edge is the first radius, outward from the innermost ten particles, inside which the mean density falls to the
@@ -105,21 +110,22 @@ def spherical_overdensity(snapshot: Snapshot, friends: Halos) -> SphericalOverde
     InputError
         Where the halos are of another snapshot.
     """
-    if friends.group.size != snapshot.n**3 or friends.box != snapshot.box:
+    matter = matter_of(snapshot, "spherical_overdensity")
+    if friends.group.size != matter.count or friends.box != matter.box:
         raise InputError(
             f"these halos are of {friends.group.size} particles in {friends.box:g} Mpc/h, the snapshot has "
-            f"{snapshot.n**3} in {snapshot.box:g}: give the snapshot in which they were found"
+            f"{matter.count} in {matter.box:g}: give the snapshot in which they were found"
         )
     from scipy.spatial import cKDTree
 
-    positions = snapshot.positions()
+    positions = matter.positions()
     centre = centres(positions, friends)
-    thresholds = overdensities(snapshot.cosmology, snapshot.scale_factor)
-    tree = cKDTree(positions, boxsize=snapshot.box)
+    thresholds = overdensities(matter.cosmology, matter.scale_factor)
+    tree = cKDTree(positions, boxsize=matter.box)
     # particles in a sphere of 1 Mpc/h at each threshold
-    inside = np.array(thresholds) * 4 / 3 * np.pi * (snapshot.n / snapshot.box) ** 3
+    inside = np.array(thresholds) * 4 / 3 * np.pi / matter.spacing**3
     count = _edges(tree, centre, friends.count, inside)
-    mass = count * snapshot.particle_mass
+    mass = count * matter.particle_mass
     return SphericalOverdensity(centre, *mass, *np.cbrt(count / inside[:, None]))
 
 

@@ -12,7 +12,9 @@ import torch
 
 from zeldo.cosmology.background import expansion
 from zeldo.errors import InputError
+from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics.matter import matter_of
 from zeldo.statistics.spectra import (
     as_tensor,
     bins,
@@ -45,12 +47,12 @@ class Multipoles:
     modes: np.ndarray
 
 
-def redshift_space_displacement(snapshot: Snapshot, axis: int = 2) -> np.ndarray:
-    """The displacement from the lattice as an observer far away sees it.
+def redshift_space_points(snapshot: Snapshot | Particles, axis: int = 2) -> np.ndarray:
+    """Where an observer far away sees the particles.
 
     Parameters
     ----------
-    snapshot : Snapshot
+    snapshot : Snapshot or Particles
         With velocities.
     axis : {0, 1, 2}
         The line of sight.
@@ -58,7 +60,7 @@ def redshift_space_displacement(snapshot: Snapshot, axis: int = 2) -> np.ndarray
     Returns
     -------
     ndarray
-        (3, n, n, n) float32, Mpc/h.
+        Displacements (3, n, n, n) from the lattice, float32, or positions (N, 3) of bare particles; Mpc/h.
 
     Raises
     ------
@@ -67,19 +69,17 @@ def redshift_space_displacement(snapshot: Snapshot, axis: int = 2) -> np.ndarray
     """
     if axis not in (0, 1, 2):
         raise InputError(f"axis = {axis!r} is not allowed: give 0, 1 or 2, the line of sight")
-    if snapshot.vel is None:
-        raise InputError(
-            f"this snapshot ({snapshot.engine}, z = {snapshot.redshift:g}) holds no velocities: "
-            "redshift space needs them"
-        )
-    hubble = 100.0 * float(expansion(snapshot.cosmology, snapshot.scale_factor))  # km/s per Mpc/h
-    psi = snapshot.psi.copy()
-    psi[axis] += snapshot.vel[axis] * np.float32((1.0 + snapshot.redshift) / hubble)
-    return psi
+    matter = matter_of(snapshot, "redshift_space_multipoles")
+    velocities = matter.velocities
+    hubble = 100.0 * float(expansion(matter.cosmology, matter.scale_factor))  # km/s per Mpc/h
+    points = matter.points.copy()
+    along = axis if points.ndim == 4 else np.s_[:, axis]
+    points[along] += velocities[along] * np.float32((1.0 + matter.redshift) / hubble)
+    return points
 
 
 def redshift_space_multipoles(
-    snapshot: Snapshot,
+    snapshot: Snapshot | Particles,
     axis: int = 2,
     mesh: int | None = None,
     subtract_shot_noise: bool = False,
@@ -90,12 +90,12 @@ def redshift_space_multipoles(
 
     Parameters
     ----------
-    snapshot : Snapshot
+    snapshot : Snapshot or Particles
         With velocities.
     axis : {0, 1, 2}
         The line of sight.
     mesh : int, optional
-        Points per side, twice the lattice where absent.
+        Points per side, as of `power_spectrum`.
     subtract_shot_noise : bool
         As of `power_spectrum`; shot noise enters the monopole alone.
     device : str or torch.device
@@ -110,12 +110,12 @@ def redshift_space_multipoles(
     InputError
         For a snapshot without velocities, and another axis.
     """
-    mesh = check_mesh(2 * snapshot.n if mesh is None else mesh)
-    psi = as_tensor(redshift_space_displacement(snapshot, axis), device)
-    modes = density_modes(psi, mesh, snapshot.box)
-    spectrum = multipoles(modes, snapshot.box, axis)
+    matter = matter_of(snapshot, "redshift_space_multipoles")
+    mesh = check_mesh(2 * matter.n if mesh is None else mesh)
+    points = as_tensor(redshift_space_points(snapshot, axis), device)
+    spectrum = multipoles(density_modes(points, mesh, matter.box), matter.box, axis)
     if subtract_shot_noise:
-        noise = (snapshot.box / snapshot.n) ** 3
+        noise = matter.spacing**3
         spectrum = Multipoles(
             spectrum.k, spectrum.monopole - noise, spectrum.quadrupole, spectrum.hexadecapole, spectrum.modes
         )

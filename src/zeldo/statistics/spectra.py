@@ -20,7 +20,9 @@ import torch
 from zeldo.errors import InputError
 from zeldo.mesh import torch_splines
 from zeldo.mesh.torch_kernels import paint
+from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics.matter import matter_of
 
 CLOUD_IN_CELL, CUBIC_SPLINE = 2, 4  # power of sinc in the window along each axis
 
@@ -133,7 +135,7 @@ def field_modes(field: torch.Tensor | np.ndarray, window: int = 0) -> torch.Tens
 
 
 def density_modes(
-    particles: Snapshot | torch.Tensor,
+    particles: Snapshot | Particles | torch.Tensor | np.ndarray,
     mesh: int,
     box: float | None = None,
     *,
@@ -143,8 +145,9 @@ def density_modes(
 
     Parameters
     ----------
-    particles : Snapshot or tensor
-        A snapshot; or displacements (3, n, n, n) from the lattice, or positions (N, 3), Mpc/h, together with `box`.
+    particles : Snapshot, Particles, tensor or ndarray
+        A snapshot or particles; or, together with `box`, displacements (3, n, n, n) from the lattice or positions (N, 3),
+        Mpc/h.
     mesh : int
         Points per side, even. On twice the lattice the power is within 0.1 % of a direct sum over particles up to the
         lattice's Nyquist wavenumber at any redshift, and within some 3 % up to the mesh's.
@@ -164,9 +167,10 @@ def density_modes(
         For a mesh that is odd or too small, and bare particles without a box.
     """
     mesh = check_mesh(mesh)
-    if isinstance(particles, Snapshot):
-        box = particles.box
-        x = as_tensor(particles.psi, device)
+    if not isinstance(particles, torch.Tensor | np.ndarray):
+        matter = matter_of(particles, "density_modes")
+        box = matter.box
+        x = as_tensor(matter.points, device)
     elif box is None:
         raise InputError("particles come without a box: give box, its side in Mpc/h")
     else:
@@ -229,7 +233,7 @@ def cross_power(
 
 
 def power_spectrum(
-    snapshot: Snapshot,
+    snapshot: Snapshot | Particles,
     mesh: int | None = None,
     subtract_shot_noise: bool = False,
     *,
@@ -239,10 +243,10 @@ def power_spectrum(
 
     Parameters
     ----------
-    snapshot : Snapshot
-        The particles.
+    snapshot : Snapshot or Particles
+        The particles, of equal mass.
     mesh : int, optional
-        Points per side, twice the lattice where absent.
+        Points per side, twice the lattice where absent, or twice N^(1/3) of bare particles.
     subtract_shot_noise : bool
         Take V/N off; what its aliases add is below 0.02 % of it. Particles that set out from a lattice have no shot
         noise until orbits cross, so for a simulation's matter leave it out.
@@ -257,11 +261,12 @@ def power_spectrum(
     Raises
     ------
     InputError
-        For a mesh that is odd or too small.
+        For a mesh that is odd or too small, and for anything but one snapshot.
     """
-    mesh = check_mesh(2 * snapshot.n if mesh is None else mesh)
+    matter = matter_of(snapshot, "power_spectrum")
+    mesh = check_mesh(2 * matter.n if mesh is None else mesh)
     modes = density_modes(snapshot, mesh, device=device)
-    return spectrum(modes, snapshot.box, shot_noise=snapshot.n**3 if subtract_shot_noise else None)
+    return spectrum(modes, matter.box, shot_noise=matter.count if subtract_shot_noise else None)
 
 
 def spectrum(modes: torch.Tensor, box: float, *, shot_noise: int | None = None) -> Spectrum:

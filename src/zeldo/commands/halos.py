@@ -1,0 +1,49 @@
+"""zeldo halos"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from zeldo.commands.universe import Known, Whole
+
+
+def halos(
+    file: Path,
+    /,
+    *,
+    known: Known | None = None,
+    linking_length: float = 0.2,
+    minimum: Whole = 20,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Find halos by friends-of-friends, with M200c, M200m and Mvir around their centres.
+
+    Parameters
+    ----------
+    file:
+        A snapshot in any format that zeldo reads.
+    linking_length:
+        In mean particle spacings.
+    minimum:
+        Fewest particles of a halo.
+    output:
+        The catalogue, an HDF5 file with the unit of each column as attributes.
+    json:
+        Print the whole catalogue as JSON.
+    """
+    from zeldo.measures import find_halos
+    from zeldo.report.measured_table import halos_json, print_halos
+
+    catalogue = find_halos(
+        file, linking_length, minimum, cosmology=known.cosmology_or_none() if known else None, output=output
+    )
+    if json:
+        print(halos_json(catalogue), end="")
+        return
+    print_halos(catalogue)
+    if output:
+        print(f"catalogue: {output}")

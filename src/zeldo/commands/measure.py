@@ -1,0 +1,66 @@
+"""zeldo measure"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from zeldo.commands.universe import Known, Whole
+
+
+def measure(
+    files: Annotated[list[Path], Parameter(negative="")],
+    /,
+    *,
+    known: Known | None = None,
+    statistic: Annotated[list[str] | None, Parameter(name=["--statistic", "-s"], negative="")] = None,
+    mesh: Whole | None = None,
+    axis: Whole = 2,
+    linking_length: float = 0.2,
+    minimum: Whole = 20,
+    output: Annotated[list[Path] | None, Parameter(name=["--output", "-o"], negative="")] = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Measure snapshots: power spectrum, multipoles in redshift space, bispectra, halo mass function.
+
+    Parameters
+    ----------
+    files:
+        Snapshots in any format that zeldo reads. Several are shown in the same plots.
+    statistic:
+        power, multipoles, bispectrum, mass-function, or all (power and multipoles). May be given several times.
+    mesh:
+        Points per side of the density, by default twice the lattice.
+    axis:
+        Line of sight of redshift space: 0, 1 or 2.
+    linking_length:
+        Of friends-of-friends, in mean particle spacings.
+    minimum:
+        Fewest particles of a halo.
+    output:
+        A file to write: .csv, .json, .hdf5, or .html for a page with plots. May be given several times.
+    json:
+        Print the results as JSON.
+    """
+    from zeldo.measures import measure as run
+    from zeldo.report.measured import to_json
+    from zeldo.report.measured_table import print_measurements
+
+    results = run(
+        files,
+        statistic or ("power", "multipoles"),
+        mesh=mesh,
+        axis=axis,
+        linking_length=linking_length,
+        minimum=minimum,
+        cosmology=known.cosmology_or_none() if known else None,
+        output=output or (),
+        command=" ".join(["zeldo", *sys.argv[1:]]),
+    )
+    if json:
+        print(to_json(results), end="")
+        return
+    print_measurements(results)

@@ -1,0 +1,69 @@
+"""zeldo show"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from zeldo.commands.universe import Known, Whole
+
+
+def show(
+    files: Annotated[list[Path], Parameter(negative="")],
+    /,
+    *,
+    known: Known | None = None,
+    projection: Annotated[bool, Parameter(negative="")] = False,
+    thickness: float | None = None,
+    start: float | None = None,
+    axis: Literal["x", "y", "z"] = "z",
+    pixels: Whole | None = None,
+    dpi: Whole = 160,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("density.png"),
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Draw the density of snapshots: a slice, or the projection of the whole box.
+
+    Parameters
+    ----------
+    files:
+        Snapshots in any format that zeldo reads, drawn side by side on one colour scale.
+    projection:
+        Show the whole box instead of a slice.
+    thickness:
+        Of the slice in Mpc/h (15).
+    start:
+        Where the slice begins in Mpc/h, by default that of the slice with most mass.
+    axis:
+        The line of sight.
+    pixels:
+        Per side of each map, by default four a lattice point, up to 1024.
+    dpi:
+        Dots per inch of the picture.
+    output:
+        The picture, .png.
+    json:
+        Print what is shown as JSON.
+    """
+    import json as text
+
+    from zeldo.measures import show as draw
+
+    shown = draw(
+        files,
+        output,
+        projection=projection,
+        thickness=thickness,
+        start=start,
+        axis=axis,
+        pixels=pixels,
+        dpi=dpi,
+        cosmology=known.cosmology_or_none() if known else None,
+    )
+    if json:
+        slabs = [{"file": str(file), **vars(slab)} for file, slab in zip(files, shown.slabs, strict=True)]
+        print(text.dumps({"picture": str(shown.path), "slabs": slabs}, indent=1))
+        return
+    print(f"{shown.path}: density of {', '.join(file.name for file in files)}")

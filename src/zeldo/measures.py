@@ -1,0 +1,291 @@
+"""The public functions behind `zeldo measure`, `halos` and `show`: what they do with files and particles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import DamagedFileError, InputError
+from zeldo.files import open_particles, read
+from zeldo.keywords import number
+from zeldo.particles.particles import Particles
+from zeldo.particles.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from zeldo.report.density_picture import Slab
+    from zeldo.statistics.measurement import Measurement
+    from zeldo.statistics.overdensity import HaloCatalogue
+
+PathLike = str | os.PathLike[str]
+Source = PathLike | Snapshot | Particles
+SLICE = 15.0  # Mpc/h, thickness
+
+
+def measure(
+    source: Source | Sequence[Source],
+    statistics: Sequence[str] = ("power", "multipoles"),
+    *,
+    mesh: int | None = None,
+    axis: int = 2,
+    linking_length: float = 0.2,
+    minimum: int = 20,
+    cosmology: Cosmology | None = None,
+    output: PathLike | Sequence[PathLike] = (),
+    command: str = "",
+    device: str = "cpu",
+) -> list[Measurement]:
+    """Power spectra, multipoles, bispectra and halo mass functions of files, snapshots or particles.
+
+    Parameters
+    ----------
+    source : path, Snapshot, Particles, or a sequence of them
+        What to measure.
+    statistics : sequence of str
+        Any of "power", "multipoles", "bispectrum", "mass-function"; or "all".
+    mesh : int, optional
+        Points per side of the density; twice the lattice by default.
+    axis : {0, 1, 2}
+        Line of sight of redshift space.
+    linking_length : float
+        Of friends-of-friends, in mean particle spacings.
+    minimum : int
+        Fewest particles of a halo.
+    cosmology : Cosmology, optional
+        Of the run, for files that do not give all its parameters.
+    output : path or sequence of path
+        Files to write: .csv, .json, .hdf5, or .html for a page with plots of all snapshots over each other.
+    command : str
+        The command line that the page quotes.
+    device : str
+        Where spectra are computed, such as "cuda".
+
+    Returns
+    -------
+    list of Measurement
+        One for each source.
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed, and for what the particles cannot give.
+    """
+    from zeldo.report.measured import check_output, write_measurements
+    from zeldo.statistics.measurement import check_statistics, measurement
+
+    chosen = check_statistics(statistics)
+    outputs = [output] if isinstance(output, str | os.PathLike) else list(output)
+    for path in outputs:
+        check_output(path)
+    sources = _several(source)
+    results = []
+    for each, name in zip(sources, _names(sources), strict=True):
+        results.append(
+            measurement(
+                load(each, cosmology),
+                chosen,
+                name=name,
+                mesh=mesh,
+                axis=axis,
+                linking_length=number(linking_length, "linking_length"),
+                minimum=minimum,
+                device=device,
+            )
+        )
+    for path in outputs:
+        write_measurements(results, path, command)
+    return results
+
+
+def find_halos(
+    source: Source,
+    linking_length: float = 0.2,
+    minimum: int = 20,
+    *,
+    cosmology: Cosmology | None = None,
+    output: PathLike | None = None,
+) -> HaloCatalogue:
+    """Halos of a file, a snapshot or particles, with spherical-overdensity masses, and their catalogue as a file.
+
+    Parameters
+    ----------
+    source : path, Snapshot or Particles
+        Where to look for halos.
+    linking_length : float
+        Of friends-of-friends, in mean particle spacings.
+    minimum : int
+        Fewest particles of a halo.
+    cosmology : Cosmology, optional
+        Of the run, for files that do not give all its parameters.
+    output : path, optional
+        An HDF5 file to write; see `zeldo.write_halos`.
+
+    Returns
+    -------
+    HaloCatalogue
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed.
+    """
+    from zeldo.statistics.catalogue import check_catalogue_path, write_halos
+    from zeldo.statistics.overdensity import halos
+
+    if output is not None:
+        check_catalogue_path(output)
+    particles = load(source, cosmology)
+    catalogue = halos(particles, linking_length, minimum)
+    if output is not None:
+        settings = {"LinkingLength": number(linking_length, "linking_length")}
+        write_halos(catalogue, output, snapshot=particles, settings=settings)
+    return catalogue
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What `show` drew.
+
+    Parameters
+    ----------
+    path : Path
+        The picture.
+    slabs : list of Slab
+        The part of each box that is seen.
+    maps : list of ndarray
+        1 + delta of each, (pixels, pixels).
+    """
+
+    path: Path
+    slabs: list[Slab]
+    maps: list[np.ndarray]
+
+
+def show(
+    source: Source | Sequence[Source],
+    output: PathLike = "density.png",
+    *,
+    projection: bool = False,
+    thickness: float | None = None,
+    start: float | None = None,
+    axis: int | str = "z",
+    pixels: int | None = None,
+    dpi: int = 160,
+    cosmology: Cosmology | None = None,
+) -> Shown:
+    """Draw the density of files, snapshots or particles: a slice, or the projection of the whole box.
+
+    Parameters
+    ----------
+    source : path, Snapshot, Particles, or a sequence of them
+        What to draw, side by side on one colour scale.
+    output : path
+        The picture, .png.
+    projection : bool
+        Show the whole box instead of a slice.
+    thickness : float, optional
+        Of the slice, Mpc/h; 15 by default.
+    start : float, optional
+        Where the slice begins along the line of sight, Mpc/h; by default that of the slice with most mass.
+    axis : {"x", "y", "z"}
+        The line of sight.
+    pixels : int, optional
+        Per side of each map; by default four a lattice point, up to 1024.
+    dpi : int
+        Dots per inch of the picture.
+    cosmology : Cosmology, optional
+        Of the run, for files that do not give all its parameters.
+
+    Returns
+    -------
+    Shown
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed.
+    """
+    from zeldo.files.atomic import check_writable, writing
+    from zeldo.report.density_picture import density_figure, density_map, slab_of
+    from zeldo.report.pictures import style
+    from zeldo.statistics.matter import matter_of
+
+    if Path(output).suffix.lower() != ".png":
+        raise InputError(f"{output}: pictures are written as PNG; give a name that ends in .png")
+    path = check_writable(output)
+    if projection and (thickness is not None or start is not None):
+        raise InputError("a projection shows the whole box: leave out thickness and start")
+    if pixels is not None and not 16 <= pixels <= 8192:
+        raise InputError(f"pixels = {pixels!r} is not allowed: give a whole number from 16 to 8192")
+    maps, slabs, boxes, titles = [], [], [], []
+    sources = _several(source)
+    for each, name in zip(sources, _names(sources), strict=True):
+        particles = load(each, cosmology)
+        matter = matter_of(particles, "show")
+        depth = None if projection else min(SLICE, matter.box) if thickness is None else thickness
+        slab = slab_of(particles, axis, 0.0 if projection else start, depth)
+        start = slab.start if len(sources) > 1 and not projection else start  # the same slab of all
+        maps.append(density_map(particles, slab, pixels or min(max(4 * matter.n, 256), 1024)))
+        slabs.append(slab)
+        boxes.append(matter.box)
+        titles.append(f"{name}, z = {matter.redshift:.3g}")
+    figure = density_figure(maps, slabs, boxes, titles)
+    with writing(path) as temporary, style():
+        figure.savefig(temporary, format="png", dpi=dpi)
+    return Shown(path, slabs, maps)
+
+
+def load(source: Source, cosmology: Cosmology | None = None) -> Snapshot | Particles:
+    """A snapshot where the source is a lattice, else its particles, in memory.
+
+    Parameters
+    ----------
+    source : path, Snapshot or Particles
+        What is not a path is returned as it is.
+    cosmology : Cosmology, optional
+        Of the run, for files that do not give all its parameters.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return source
+    try:
+        return read(source, cosmology)
+    except DamagedFileError:
+        raise
+    except InputError:  # no lattice, or an order of ids that is not known
+        with open_particles(source, cosmology) as particles:
+            fields = {field: particles.read(field) for field in particles.fields}
+            return Particles(particles.header, **fields)
+
+
+def _several(source: Source | Sequence[Source]) -> list[Source]:
+    if isinstance(source, str | os.PathLike | Snapshot | Particles):
+        return [source]
+    sources = list(source)
+    if not sources:
+        raise InputError("nothing was given: name at least one file")
+    return sources
+
+
+def _names(sources: Sequence[Source]) -> list[str]:
+    """A name each, all different: of files, the last parts of their paths."""
+    names = []
+    for i, source in enumerate(sources):
+        if isinstance(source, str | os.PathLike):
+            names.append(Path(source).name)
+        elif isinstance(source, Snapshot):
+            names.append(source.engine)
+        else:
+            names.append(source.name if isinstance(source, Particles) else f"number {i + 1}")
+    for i, name in enumerate(names):
+        source = sources[i]
+        if names.count(name) > 1 and isinstance(source, str | os.PathLike):
+            names[i] = str(source)
+    return [
+        name if names.count(name) == 1 else f"{name} #{names[: i + 1].count(name)}"
+        for i, name in enumerate(names)
+    ]

@@ -1,0 +1,174 @@
+"""One HTML page of measurements, with a plot of each statistic; several snapshots lie over each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zeldo.report.html import machine_line, svg_uri, template
+from zeldo.report.pictures import COLOURS, DASHES, LEGEND, legend_entries, plain_k, style
+from zeldo.statistics.measurement import Measurement
+from zeldo.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MANY = 6  # snapshots in one plot
+FLOOR = 1e-2  # of a power's largest value: multipoles near zero are not drawn below it on a logarithmic axis
+# of each plot: the statistic, the columns of x and y, title, axis of y, and whether y is logarithmic
+PLOTS: tuple[tuple[str, str, str, str, str, bool], ...] = (
+    ("power", "k", "power", "matter power spectrum", r"$P(k)$ [$({\rm Mpc}/h)^3$]", True),
+    ("multipoles", "k", "monopole", "monopole", r"$P_0(k)$ [$({\rm Mpc}/h)^3$]", True),
+    ("multipoles", "k", "quadrupole", "quadrupole", r"$k P_2(k)$ [$({\rm Mpc}/h)^2$]", False),
+    ("multipoles", "k", "hexadecapole", "hexadecapole", r"$k P_4(k)$ [$({\rm Mpc}/h)^2$]", False),
+    ("equilateral_bispectrum", "k", "reduced", "equilateral bispectrum", r"$Q(k)$", False),
+    ("squeezed_bispectrum", "k", "reduced", "squeezed bispectrum", r"$Q(k)$", False),
+    ("mass_function", "mass", "dn_dlnm", "halo mass function", r"$dn/d\ln M$ [$({\rm Mpc}/h)^{-3}$]", True),
+)
+MEANINGS = {
+    "power": "The matter power spectrum in real space, in bins of the fundamental mode. Shot noise is not subtracted. The "
+    "dotted line is the Nyquist wavenumber of the particles' lattice; below it the window and aliases are below 0.1 %.",
+    "multipoles": "The power in redshift space along one axis of the box: its mean over directions, and how it changes "
+    "with the angle to the line of sight.",
+    "equilateral_bispectrum": "Triangles of three equal waves, reduced: Q = B / (P₁P₂ + P₂P₃ + P₃P₁). Bars are the standard "
+    "deviation of a Gaussian field of the same power.",
+    "squeezed_bispectrum": "One long wave, of 1 to 3 fundamentals, and two equal short ones of wavenumber k, reduced.",
+    "mass_function": "Friends-of-friends halos per comoving volume and logarithm of mass, with Poisson errors.",
+}
+
+
+def page(measurements: Sequence[Measurement], command: str = "") -> str:
+    """The page as text."""
+    shown = list(measurements[:MANY])
+    sections = []
+    for statistic, meaning in MEANINGS.items():
+        plots = [plot for plot in PLOTS if plot[0] == statistic]
+        figures = [
+            measured_figure(shown, *plot) for plot in plots if any(statistic in m.tables for m in shown)
+        ]
+        if figures:
+            title = statistic.replace("_", " ").capitalize()
+            sections.append({"title": title, "images": [svg_uri(f) for f in figures], "meaning": meaning})
+    return str(
+        template("measured.html").render(
+            title="Measurements of " + ", ".join(m.name for m in shown),
+            version=__version__,
+            rows=[_row(m) for m in measurements],
+            sections=sections,
+            left_out=[m.name for m in measurements[MANY:]],
+            command=command,
+            machine=machine_line(),
+        )
+    )
+
+
+def _row(m: Measurement) -> dict[str, str]:
+    side = round(m.count ** (1 / 3))
+    return {
+        "name": m.name,
+        "engine": m.engine,
+        "redshift": f"{m.redshift:.4g}",
+        "box": f"{m.box:g}",
+        "count": f"{side}³" if side**3 == m.count else f"{m.count:,}".replace(",", " "),
+        "settings": ", ".join(f"{key} {value}" for key, value in m.settings.items()),
+    }
+
+
+def measured_figure(
+    measurements: Sequence[Measurement], statistic: str, x: str, y: str, title: str, label: str, log: bool
+) -> Figure:
+    """One column of a statistic of every snapshot; below it, of several, their ratio to the first one."""
+    having = [(i, m) for i, m in enumerate(measurements) if statistic in m.tables]
+    compared = len(having) > 1 and log
+    with style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(5.4, 4.9 if compared else 4.1), layout="constrained")
+        ratio = None
+        if compared:
+            ax, ratio = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1))
+        else:
+            ax = figure.subplots()
+        for i, m in having:
+            look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
+            table = m.tables[statistic]
+            values = table[y] if log or x != "k" or y == "reduced" else table[y] * table["k"]
+            _draw(ax, m, table, table[x], values, y, look, log)
+            if ratio is not None:
+                _draw_ratio(ratio, table, having[0][1].tables[statistic], x, y, look)
+        _axes(ax, ratio, measurements, having, statistic, label, title, log)
+        handles, names = legend_entries([ax])
+        figure.legend(handles, names, loc="outside lower center", ncols=min(2, len(names)), **LEGEND)
+    return figure
+
+
+def _draw(
+    ax: Axes,
+    m: Measurement,
+    table: dict[str, np.ndarray],
+    x: np.ndarray,
+    values: np.ndarray,
+    y: str,
+    look: dict[str, Any],
+    log: bool,
+) -> None:
+    keep = np.isfinite(values) & ((values > 0) | (not log))
+    name = f"{m.name}, z = {m.redshift:.3g}"
+    if "error" not in table:
+        ax.plot(x[keep], values[keep], label=name, **look)
+        return
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = table["error"] * (table["reduced"] / table["bispectrum"] if y == "reduced" else 1.0)
+    bars = {"marker": "o", "markersize": 4, "capsize": 2.5, "elinewidth": 1.0}
+    ax.errorbar(x[keep], values[keep], np.abs(error[keep]), label=name, **look, **bars)  # type: ignore[arg-type]
+
+
+def _draw_ratio(
+    ax: Axes,
+    table: dict[str, np.ndarray],
+    first: dict[str, np.ndarray],
+    x: str,
+    y: str,
+    look: dict[str, Any],
+) -> None:
+    """The ratio to the first table, at whose x the values are interpolated."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = np.interp(np.log(first[x]), np.log(table[x]), table[y], left=np.nan, right=np.nan) / first[y]
+    keep = np.isfinite(values) & (values > 0)
+    ax.plot(first[x][keep], values[keep], **look)
+
+
+def _axes(
+    ax: Axes,
+    ratio: Axes | None,
+    measurements: Sequence[Measurement],
+    having: Sequence[tuple[int, Measurement]],
+    statistic: str,
+    label: str,
+    title: str,
+    log: bool,
+) -> None:
+    ax.set_xscale("log")
+    ax.set_title(title)
+    ax.set_ylabel(label)
+    if log:
+        ax.set_yscale("log")
+    else:
+        ax.axhline(0, color="0.6", lw=0.8, zorder=0)
+    lowest = ratio or ax
+    if ratio is not None:
+        ratio.axhline(1, color="0.6", lw=0.8, zorder=0)
+        ratio.set_ylabel("ratio")
+        low, high = ratio.get_ylim()
+        ratio.set_ylim(max(low, 0.0), min(high, 3.0))
+    if statistic == "mass_function":
+        lowest.set_xlabel(r"$M$ [$10^{10}\,M_\odot/h$]")
+        return
+    for panel in filter(None, (ax, ratio)):
+        for nyquist in {round(m.nyquist, 6) for _, m in having}:
+            panel.axvline(nyquist, color="0.6", lw=0.8, ls=":", zorder=0)
+    lowest.set_xlabel(r"$k$ [$h$/Mpc]")
+    plain_k(lowest)

@@ -1,0 +1,131 @@
+"""Halo catalogues as files: HDF5 with the unit and meaning of every column."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeldo.errors import InputError
+from zeldo.files.atomic import check_writable, writing
+from zeldo.particles.particles import Particles
+from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics.matter import matter_of
+from zeldo.statistics.overdensity import HaloCatalogue
+from zeldo.version import __version__
+
+SUFFIXES = (".hdf5", ".h5")
+MASS, LENGTH = "1e10 Msun/h", "Mpc/h"
+CGS = {  # what one unit is in CGS, and the power of h that it has beside
+    MASS: (1.98841e43, -1.0),
+    LENGTH: (3.085678e24, -1.0),
+    "km/s": (1e5, 0.0),
+    "1": (1.0, 0.0),
+}
+# unit and meaning of every column
+COLUMNS: dict[str, tuple[str, str]] = {
+    "count": ("1", "number of friends-of-friends members"),
+    "mass": (MASS, "mass of the friends-of-friends members"),
+    "centre_of_mass": (LENGTH, "centre of mass of the members, comoving, in [0, box)"),
+    "velocity": ("km/s", "mean peculiar velocity of the members"),
+    "centre": (LENGTH, "centre of the last shrinking sphere, comoving, in [0, box)"),
+    "m200c": (MASS, "mass inside 200 times the critical density; 0 where no sphere is that dense"),
+    "m200m": (MASS, "mass inside 200 times the mean matter density; 0 where no sphere is that dense"),
+    "mvir": (
+        MASS,
+        "mass inside the virial overdensity of Bryan & Norman 1998; 0 where no sphere is that dense",
+    ),
+    "r200c": (LENGTH, "comoving radius of m200c"),
+    "r200m": (LENGTH, "comoving radius of m200m"),
+    "rvir": (LENGTH, "comoving radius of mvir"),
+}
+
+
+def columns_of(catalogue: HaloCatalogue) -> dict[str, np.ndarray]:
+    """The columns of a catalogue by name, in the order of `COLUMNS`, one row a halo."""
+    friends, spherical = catalogue.friends, catalogue.spherical
+    table: dict[str, Any] = {
+        "count": friends.count,
+        "mass": friends.mass,
+        "centre_of_mass": friends.centre,
+        "velocity": friends.velocity,
+    }
+    table |= {name: getattr(spherical, name) for name in COLUMNS if name not in table}
+    return {name: values for name, values in table.items() if values is not None}
+
+
+def write_halos(
+    catalogue: HaloCatalogue,
+    path: str | os.PathLike[str],
+    *,
+    snapshot: Snapshot | Particles | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> Path:
+    """Write a halo catalogue as HDF5: the group /Halos has a data set for each column, with its unit as attributes.
+
+    Parameters
+    ----------
+    catalogue : HaloCatalogue
+        What `halos` returns.
+    path : path
+        Ends in .hdf5 or .h5.
+    snapshot : Snapshot or Particles, optional
+        Where the halos are from. Its cosmology and origin are written too.
+    settings : mapping, optional
+        How they were found, such as the linking length.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        For another suffix, and a directory that is missing or not writable.
+    ZeldoError
+        For a full disk.
+    """
+    path = check_catalogue_path(path)
+    import h5py
+
+    friends, table = catalogue.friends, columns_of(catalogue)
+    size = sum(values.nbytes for values in table.values())
+    with writing(path, size) as temporary, h5py.File(temporary, "w") as file:
+        header = file.create_group("Header").attrs
+        header.update(
+            {
+                "BoxSize": friends.box,
+                "Redshift": friends.redshift,
+                "Time": 1 / (1 + friends.redshift),
+                "ParticleMass": friends.particle_mass,
+                "NumHalos": len(friends.count),
+                "MinimumMembers": friends.minimum,
+                "LengthUnit": LENGTH,
+                "MassUnit": MASS,
+                "zeldo_version": __version__,
+                **(settings or {}),
+            }
+        )
+        if snapshot is not None:
+            origin = matter_of(snapshot).header
+            header.update({"engine": origin.engine, "version": origin.version})
+            header.update(origin.cosmology.to_dict() if origin.cosmology else {})
+        group = file.create_group("Halos", track_order=True)
+        for name, values in table.items():
+            unit, meaning = COLUMNS[name]
+            factor, h_power = CGS[unit]
+            data = group.create_dataset(name, data=values, fletcher32=values.size > 0)
+            data.attrs.update({"units": unit, "description": meaning, "to_cgs": factor, "h_scaling": h_power})
+    return path
+
+
+def check_catalogue_path(path: str | os.PathLike[str]) -> Path:
+    """The path where a catalogue can be written there, else `InputError`."""
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: halo catalogues are written as HDF5; give a name that ends in .hdf5")
+    return check_writable(path)

@@ -1,0 +1,189 @@
+"""What statistics take: a snapshot of a lattice, or bare particles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from zeldo.cosmology.background import CRITICAL_DENSITY
+from zeldo.cosmology.parameters import PRESETS, Cosmology
+from zeldo.errors import InputError
+from zeldo.particles.particles import Header, Particles
+from zeldo.particles.snapshot import Snapshot
+
+EQUAL = 1e-5  # relative spread of masses that are rounded copies of one
+
+
+@dataclass(frozen=True, eq=False)
+class Matter:
+    """Particles of equal mass in a periodic box, of a lattice or in any order.
+
+    Parameters
+    ----------
+    source : Snapshot or Particles
+        Where they come from.
+    """
+
+    source: Snapshot | Particles
+
+    @property
+    def header(self) -> Snapshot | Header:
+        """What knows the box, the redshift and the cosmology."""
+        return self.source if isinstance(self.source, Snapshot) else self.source.header
+
+    @property
+    def name(self) -> str:
+        """What messages call them."""
+        if isinstance(self.source, Particles):
+            return self.source.name
+        return f"this snapshot ({self.source.engine}, z = {self.source.redshift:g})"
+
+    @property
+    def box(self) -> float:
+        """Mpc/h."""
+        return self.header.box
+
+    @property
+    def redshift(self) -> float:
+        return self.header.redshift
+
+    @property
+    def scale_factor(self) -> float:
+        return self.header.scale_factor
+
+    @property
+    def count(self) -> int:
+        """Number of particles."""
+        return self.source.n**3 if isinstance(self.source, Snapshot) else len(self.source)
+
+    @property
+    def n(self) -> int:
+        """Particles per side of the lattice, or of one with about as many; even."""
+        if isinstance(self.source, Snapshot):
+            return self.source.n
+        return max(2, 2 * round(np.cbrt(self.count) / 2))
+
+    @property
+    def spacing(self) -> float:
+        """Mean particle spacing, (V / N)^(1/3), Mpc/h."""
+        return self.box / (self.n if isinstance(self.source, Snapshot) else float(np.cbrt(self.count)))
+
+    @property
+    def cosmology(self) -> Cosmology:
+        """The cosmology. Where only some parameters are known, its density and expansion alone hold true.
+
+        Raises
+        ------
+        InputError
+            Where omega_m is not known.
+        """
+        header = self.header
+        if header.cosmology is not None:
+            return header.cosmology
+        known = self.source.header.parameters if isinstance(self.source, Particles) else {}
+        if "omega_m" not in known:
+            raise InputError(f"{self.name} does not say omega_m: pass the cosmology of the run")
+        assumed = PRESETS["quijote"].to_dict() | dict(known)
+        return Cosmology(**assumed | {"omega_b": min(assumed["omega_b"], 0.5 * assumed["omega_m"])})
+
+    @cached_property
+    def particle_mass(self) -> float:
+        """10^10 Msun/h: what the particles say, or else an equal share of the box's matter.
+
+        Raises
+        ------
+        InputError
+            Where their masses differ.
+        """
+        if isinstance(self.source, Snapshot):
+            return self.source.particle_mass
+        _check_masses(self.source)
+        if self.source.header.particle_mass:
+            return self.source.header.particle_mass
+        if "masses" in self.source.fields:
+            return float(self.source.read("masses", 0, 1)[0])
+        return CRITICAL_DENSITY * self.cosmology.omega_m * self.box**3 / self.count
+
+    @property
+    def points(self) -> np.ndarray:
+        """Displacements (3, n, n, n) of a lattice, positions (N, 3) of bare particles, Mpc/h."""
+        if isinstance(self.source, Snapshot):
+            return self.source.psi
+        _check_masses(self.source)
+        return _native(self.source.positions)
+
+    @property
+    def velocities(self) -> np.ndarray:
+        """Peculiar velocities in the shape of `points`, km/s. `InputError` where there are none."""
+        vel = self.source.vel if isinstance(self.source, Snapshot) else None
+        if vel is not None:
+            return vel
+        if not self.has_velocities:
+            raise InputError(f"{self.name} holds no velocities: redshift space needs them")
+        assert isinstance(self.source, Particles)
+        return _native(self.source.velocities)
+
+    @property
+    def has_velocities(self) -> bool:
+        if isinstance(self.source, Snapshot):
+            return self.source.vel is not None
+        return "velocities" in self.source.fields
+
+    def positions(self) -> np.ndarray:
+        """(N, 3) float64 in [0, box), Mpc/h; of a lattice in Lagrangian order."""
+        if isinstance(self.source, Snapshot):
+            return self.source.positions()
+        _check_masses(self.source)
+        x = np.mod(self.source.positions.astype(np.float64), self.box)
+        x[x >= self.box] = 0.0  # mod rounds up to the box for tiny negative numbers
+        return x
+
+
+def matter_of(source: Snapshot | Particles, asked: str = "a statistic") -> Matter:
+    """The matter of a snapshot or of particles.
+
+    Parameters
+    ----------
+    source : Snapshot or Particles
+        What the user gave.
+    asked : str
+        The name of the function that it was given to, for messages.
+
+    Raises
+    ------
+    InputError
+        For anything else, with what to give.
+    """
+    if isinstance(source, Snapshot):
+        return Matter(source)
+    if isinstance(source, Particles):
+        if not len(source):
+            raise InputError(f"{source.name} has no particles: {asked} needs some")
+        return Matter(source)
+    kind = type(source).__name__
+    if isinstance(source, Sequence) and not isinstance(source, str):
+        advice = "give one of them, as in snapshots[0]"
+        raise InputError(f"{asked} takes one snapshot and was given a {kind} of {len(source)}: {advice}")
+    advice = "give a Snapshot or Particles, such as zeldo.read(path) returns"
+    raise InputError(f"{asked} was given a {kind}: {advice}")
+
+
+def _check_masses(particles: Particles) -> None:
+    """`InputError` where masses differ."""
+    if "masses" not in particles.fields:
+        return
+    first = float(particles.read("masses", 0, 1)[0])
+    for start, stop in particles.slices():
+        if not np.allclose(particles.read("masses", start, stop), first, rtol=EQUAL, atol=0):
+            raise InputError(
+                f"{particles.name}: particles have different masses, and statistics count all alike: "
+                "give one species of equal masses"
+            )
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    """The same numbers in this machine's byte order, which torch and Numba need."""
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("="))

@@ -1,0 +1,230 @@
+"""All that `zeldo measure` finds in one snapshot, as tables whose columns have units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError, nearest
+from zeldo.particles.particles import Particles
+from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics.bispectrum import Bispectrum, bispectrum_of_shells, equilateral, squeezed
+from zeldo.statistics.halos import friends_of_friends, mass_function
+from zeldo.statistics.matter import Matter, matter_of
+from zeldo.statistics.redshift_space import redshift_space_multipoles
+from zeldo.statistics.spectra import check_mesh, density_modes, spectrum
+
+STATISTICS = ("power", "multipoles", "bispectrum", "mass-function")
+DEFAULT = ("power", "multipoles")  # the quick ones
+FEWEST = 18  # particles per side that leave a shell for the squeezed bispectrum
+
+# unit and meaning of every column
+COLUMNS: dict[str, tuple[str, str]] = {
+    "k": ("h/Mpc", "mean wavenumber of the bin; of the squeezed bispectrum, of the two short waves"),
+    "k_long": ("h/Mpc", "mean wavenumber of the long waves"),
+    "power": ("(Mpc/h)^3", "P(k) of the matter, shot noise not subtracted"),
+    "modes": ("1", "number of modes that the bin averages"),
+    "monopole": ("(Mpc/h)^3", "P_0(k) in redshift space"),
+    "quadrupole": ("(Mpc/h)^3", "P_2(k) in redshift space"),
+    "hexadecapole": ("(Mpc/h)^3", "P_4(k) in redshift space"),
+    "bispectrum": ("(Mpc/h)^6", "B of the three shells"),
+    "reduced": ("1", "Q = B / (P1 P2 + P2 P3 + P3 P1)"),
+    "error": ("", "standard deviation: of a Gaussian field for B, Poisson for dn/dlnM"),
+    "triangles": ("1", "number of closed triangles"),
+    "mass_low": ("1e10 Msun/h", "lower edge of the bin"),
+    "mass_high": ("1e10 Msun/h", "upper edge of the bin"),
+    "mass": ("1e10 Msun/h", "geometric centre of the bin"),
+    "dn_dlnm": ("(Mpc/h)^-3", "comoving number of friends-of-friends halos per ln M"),
+    "count": ("1", "number of halos"),
+}
+
+Table = dict[str, np.ndarray]
+
+
+def unit(column: str, table: Mapping[str, object]) -> str:
+    """The unit of a column of a table; an error has that of the value beside it."""
+    if column == "error":
+        column = "dn_dlnm" if "dn_dlnm" in table else "bispectrum"
+    return COLUMNS[column][0]
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """Statistics of one snapshot.
+
+    Parameters
+    ----------
+    name : str
+        The file, or what else the snapshot is called.
+    engine : str
+        The code that made it.
+    redshift : float
+        Of the snapshot.
+    box : float
+        Mpc/h.
+    count : int
+        Number of particles.
+    nyquist : float
+        Nyquist wavenumber of the particles' lattice, or of one with as many points, h/Mpc.
+    cosmology : Cosmology or None
+        None where it is not known in full.
+    settings : mapping
+        How it was measured.
+    tables : mapping of str to mapping of str to ndarray
+        The columns of each statistic, which `COLUMNS` explains: "power", "multipoles", "equilateral_bispectrum",
+        "squeezed_bispectrum" and "mass_function".
+    """
+
+    name: str
+    engine: str
+    redshift: float
+    box: float
+    count: int
+    nyquist: float
+    cosmology: Cosmology | None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and text for JSON; None for what is not finite."""
+        return {
+            "name": self.name,
+            "engine": self.engine,
+            "redshift": self.redshift,
+            "box": self.box,
+            "count": self.count,
+            "cosmology": self.cosmology.to_dict() if self.cosmology else None,
+            "settings": dict(self.settings),
+            **{
+                statistic: {column: [_plain(x) for x in values.tolist()] for column, values in table.items()}
+                for statistic, table in self.tables.items()
+            },
+        }
+
+
+def measurement(
+    snapshot: Snapshot | Particles,
+    statistics: Sequence[str] = DEFAULT,
+    *,
+    name: str = "",
+    mesh: int | None = None,
+    axis: int = 2,
+    linking_length: float = 0.2,
+    minimum: int = 20,
+    device: str | torch.device = "cpu",
+) -> Measurement:
+    """Measure one snapshot.
+
+    Parameters
+    ----------
+    snapshot : Snapshot or Particles
+        The particles, of equal mass.
+    statistics : sequence of str
+        Any of `STATISTICS`.
+    name : str
+        What the results are called.
+    mesh : int, optional
+        Points per side of the density, twice the lattice where absent.
+    axis : {0, 1, 2}
+        Line of sight of redshift space.
+    linking_length, minimum
+        As of `friends_of_friends`.
+    device : str or torch.device
+        Where spectra are computed.
+
+    Returns
+    -------
+    Measurement
+        Without multipoles where the particles have no velocities and were not asked for by themselves.
+
+    Raises
+    ------
+    InputError
+        For an unknown statistic, and for what the particles cannot give.
+    """
+    statistics = check_statistics(statistics)
+    matter = matter_of(snapshot, "measure")
+    mesh = check_mesh(2 * matter.n if mesh is None else mesh)
+    tables: dict[str, Table] = {}
+    modes = None
+    if "power" in statistics or "bispectrum" in statistics:
+        modes = density_modes(snapshot, mesh, device=device)
+    if "power" in statistics and modes is not None:
+        power = spectrum(modes, matter.box)
+        tables["power"] = {"k": power.k, "power": power.power, "modes": power.modes}
+    if "multipoles" in statistics and (matter.has_velocities or tuple(statistics) != DEFAULT):
+        poles = redshift_space_multipoles(snapshot, axis, mesh, device=device)
+        names = ("k", "monopole", "quadrupole", "hexadecapole", "modes")
+        tables["multipoles"] = {column: getattr(poles, column) for column in names}
+    if "bispectrum" in statistics and modes is not None:
+        tables |= _bispectra(modes, matter, mesh)
+    if "mass-function" in statistics:
+        tables["mass_function"] = _mass_function(snapshot, linking_length, minimum)
+    settings: dict[str, object] = {"mesh": mesh}
+    if "multipoles" in tables:
+        settings["axis"] = axis
+    if "mass_function" in tables:
+        settings |= {"linking_length": float(linking_length), "minimum": int(minimum)}
+    return Measurement(
+        name,
+        matter.header.engine,
+        matter.redshift,
+        matter.box,
+        matter.count,
+        np.pi / matter.spacing,
+        matter.header.cosmology,
+        settings,
+        tables,
+    )
+
+
+def check_statistics(statistics: Sequence[str]) -> tuple[str, ...]:
+    """The names where all are in `STATISTICS`, "all" being every one; else `InputError`."""
+    names = (statistics,) if isinstance(statistics, str) else tuple(statistics)
+    if "all" in names:
+        return STATISTICS
+    for name in names:
+        if name not in STATISTICS:
+            hint = nearest(name, STATISTICS)
+            raise InputError(f"statistic {name!r} is not known: give {', '.join(STATISTICS)} or all{hint}")
+    if not names:
+        raise InputError(f"no statistic was asked for: give any of {', '.join(STATISTICS)}")
+    return names
+
+
+def _bispectra(modes: torch.Tensor, matter: Matter, mesh: int) -> dict[str, Table]:
+    top = min(matter.n, mesh) / 2
+    if 2 * top < FEWEST:
+        raise InputError(f"{matter.n} particles per side are too few for bispectra: they need {FEWEST}")
+    sides = {
+        "equilateral_bispectrum": (bispectrum_of_shells(modes, matter.box, equilateral(top)), ("k",)),
+        "squeezed_bispectrum": (bispectrum_of_shells(modes, matter.box, squeezed(top)), ("k_long", "k")),
+    }
+    return {name: _triangles(result, columns) for name, (result, columns) in sides.items()}
+
+
+def _triangles(result: Bispectrum, sides: tuple[str, ...]) -> Table:
+    table: Table = {name: result.k[:, i] for i, name in enumerate(sides)}
+    return table | {name: getattr(result, name) for name in ("bispectrum", "reduced", "error", "triangles")}
+
+
+def _mass_function(snapshot: Snapshot | Particles, linking_length: float, minimum: int) -> Table:
+    result = mass_function(friends_of_friends(snapshot, linking_length, minimum))
+    return {
+        "mass_low": result.edges[:-1],
+        "mass_high": result.edges[1:],
+        "mass": result.mass,
+        "dn_dlnm": result.dn_dlnm,
+        "error": result.error,
+        "count": result.count,
+    }
+
+
+def _plain(value: float) -> float | int | None:
+    return value if math.isfinite(value) else None

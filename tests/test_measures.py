@@ -1,0 +1,208 @@
+"""Statistics, halos and pictures of files: the same numbers of a lattice and of its bare particles."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+
+import zeldo
+from refusals import refusal
+from zeldo import Particles, measures
+from zeldo.commands import main
+from zeldo.particles.lattice import header_of
+from zeldo.report.density_picture import density_map, slab_of
+from zeldo.statistics.measurement import COLUMNS, measurement
+
+
+@pytest.fixture(scope="module")
+def snapshot(small):
+    return small[1][0.0]
+
+
+def bare_particles(snapshot, order, **changes):
+    header = replace(header_of(snapshot), count=len(order), n=None, **changes)
+    return Particles(header, snapshot.positions()[order], snapshot.velocities()[order])
+
+
+@pytest.fixture(scope="module")
+def bare(snapshot):
+    """The same particles, shuffled, and no lattice."""
+    return bare_particles(snapshot, np.random.default_rng(1).permutation(snapshot.n**3))
+
+
+@pytest.fixture(scope="module")
+def files(snapshot, tmp_path_factory):
+    """A lattice's file, and one of two thirds of its particles."""
+    folder = tmp_path_factory.mktemp("files")
+    keep = np.flatnonzero(np.random.default_rng(2).random(snapshot.n**3) < 0.67)
+    part = bare_particles(snapshot, keep)
+    ids = np.arange(len(part)) + 1
+    part = Particles(part.header, part.positions, part.velocities, ids)
+    return zeldo.write(snapshot, folder / "whole.hdf5"), zeldo.write(part, folder / "part.hdf5")
+
+
+def test_bare_particles_have_the_statistics_of_their_lattice(snapshot, bare):
+    lattice, shuffled = (measurement(x, "all") for x in (snapshot, bare))
+    assert list(lattice.tables) == list(shuffled.tables) and len(lattice.tables) == 5
+    for statistic, table in lattice.tables.items():
+        for column, values in table.items():
+            ours = shuffled.tables[statistic][column]
+            # of the hexadecapole near zero, a share of the monopole
+            scale = np.abs(table["monopole" if column.endswith("pole") else column])
+            assert np.all(np.abs(ours - values) <= 2e-4 * scale), (statistic, column)
+
+
+def test_a_measurement_is_what_the_functions_give(snapshot):
+    tables = measurement(snapshot, "all").tables
+    assert np.array_equal(tables["power"]["power"], zeldo.power_spectrum(snapshot).power)
+    assert np.array_equal(
+        tables["squeezed_bispectrum"]["reduced"], zeldo.squeezed_bispectrum(snapshot).reduced
+    )
+    assert np.array_equal(
+        tables["multipoles"]["quadrupole"], zeldo.redshift_space_multipoles(snapshot).quadrupole
+    )
+
+
+def test_halos_of_bare_particles_are_those_of_the_lattice(snapshot, bare):
+    lattice, shuffled = zeldo.halos(snapshot), zeldo.halos(bare)
+    assert np.array_equal(lattice.friends.count, shuffled.friends.count)
+    assert np.allclose(np.sort(lattice.spherical.m200c), np.sort(shuffled.spherical.m200c))
+
+
+def test_particles_without_a_cosmology_in_full_are_measured_too(snapshot, bare):
+    header = replace(bare.header, cosmology=None, parameters={"omega_m": snapshot.cosmology.omega_m})
+    known = Particles(header, bare.positions, bare.velocities)
+    expected = zeldo.redshift_space_multipoles(bare).quadrupole
+    assert np.array_equal(zeldo.redshift_space_multipoles(known).quadrupole, expected)
+    unknown = Particles(replace(header, parameters={}), bare.positions, bare.velocities)
+    assert np.array_equal(zeldo.power_spectrum(unknown).power, zeldo.power_spectrum(bare).power)
+    assert "omega_m" in refusal(lambda: zeldo.redshift_space_multipoles(unknown))
+
+
+def test_different_masses_are_refused(bare):
+    masses = np.linspace(1, 2, len(bare))
+    mixed = Particles(bare.header, bare.positions, masses=masses)
+    assert "different masses" in refusal(lambda: zeldo.power_spectrum(mixed))
+
+
+@pytest.mark.parametrize(
+    "statistic",
+    [
+        zeldo.power_spectrum,
+        zeldo.redshift_space_multipoles,
+        zeldo.equilateral_bispectrum,
+        zeldo.friends_of_friends,
+        zeldo.halos,
+        measurement,
+    ],
+)
+def test_a_list_or_a_path_given_to_a_statistic_is_answered_with_what_to_give(snapshot, statistic):
+    assert "snapshots[0]" in refusal(lambda: statistic([snapshot]))
+    assert "zeldo.read" in refusal(lambda: statistic("snapshot.hdf5"))
+    assert "zeldo.read" in refusal(lambda: statistic(None))
+
+
+def test_numbers_as_text_are_taken_by_friends_of_friends(snapshot):
+    expected = zeldo.friends_of_friends(snapshot, 0.2, 50).count
+    assert np.array_equal(zeldo.friends_of_friends(snapshot, "0.2", "50").count, expected)
+    assert np.array_equal(zeldo.friends_of_friends(snapshot, np.array(0.2), np.array(50)).count, expected)
+    assert "linking_length" in refusal(lambda: zeldo.friends_of_friends(snapshot, "short"))
+    assert "linking_length" in refusal(lambda: zeldo.friends_of_friends(snapshot, "nan"))
+    assert "minimum" in refusal(lambda: zeldo.friends_of_friends(snapshot, minimum=2.5))
+
+
+def test_files_of_measurements_agree_and_have_units(files, tmp_path):
+    outputs = [tmp_path / f"m{suffix}" for suffix in (".csv", ".json", ".hdf5", ".html")]
+    whole, part = zeldo.measure(files, "all", output=outputs)
+    assert (whole.count, part.count > 100_000, part.count < whole.count) == (64**3, True, True)
+    record = json.loads((tmp_path / "m.json").read_text())
+    assert [each["name"] for each in record["measurements"]] == ["whole.hdf5", "part.hdf5"]
+    with h5py.File(tmp_path / "m.hdf5") as file:
+        for statistic, table in whole.tables.items():
+            with open(tmp_path / f"m_{statistic}.csv") as stream:
+                rows = [row for row in csv.DictReader(stream) if row["file"] == "whole.hdf5"]
+            for column, values in table.items():
+                assert [float(row[column]) for row in rows] == values.tolist()
+                assert record["measurements"][0][statistic][column] == values.tolist()
+                data = file[f"0/{statistic}/{column}"]
+                assert np.array_equal(data[:], values)
+                assert data.attrs["units"] == record["units"][statistic][column] != ""
+                assert data.attrs["description"] == COLUMNS[column][1]
+    page = (tmp_path / "m.html").read_text()
+    assert page.count("data:image/svg+xml") == 7 and "part.hdf5" in page
+    assert "http" not in page.replace("http://www.w3.org", "").replace("https://matplotlib.org", "")
+
+
+def test_one_statistic_is_one_csv_file(files, tmp_path):
+    zeldo.measure(files[0], "power", output=tmp_path / "p.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
+
+
+def test_measure_refuses_before_it_works(files, tmp_path):
+    assert "did you mean 'power'" in refusal(lambda: zeldo.measure(files[0], "powr"))
+    assert ".csv" in refusal(lambda: zeldo.measure("/nowhere.hdf5", output=tmp_path / "m.txt"))
+    assert "/nowhere.hdf5" in refusal(lambda: zeldo.measure("/nowhere.hdf5"))
+    assert "nothing was given" in refusal(lambda: zeldo.measure([]))
+
+
+def test_a_catalogue_has_every_column_with_its_unit(files, tmp_path):
+    catalogue = measures.find_halos(files[0], output=tmp_path / "halos.hdf5")
+    with h5py.File(tmp_path / "halos.hdf5") as file:
+        halos, header = file["Halos"], file["Header"].attrs
+        assert (header["BoxSize"], header["Redshift"], header["LinkingLength"]) == (125.0, 0.0, 0.2)
+        assert header["omega_m"] == 0.3175 and header["engine"] == "mp-gadget"
+        assert np.array_equal(halos["m200c"][:], catalogue.spherical.m200c)
+        assert np.array_equal(halos["velocity"][:], catalogue.friends.velocity)
+        units = {name: data.attrs["units"] for name, data in halos.items()}
+        assert units["mvir"] == "1e10 Msun/h" and units["rvir"] == units["centre"] == "Mpc/h"
+        assert all(data.attrs["description"] and data.attrs["to_cgs"] > 0 for data in halos.values())
+    assert "hdf5" in refusal(lambda: measures.find_halos(files[0], output=tmp_path / "halos.txt"))
+
+
+@pytest.mark.parametrize("axis", "xyz")
+def test_pictures_of_a_lattice_and_of_bare_particles_show_the_same(snapshot, bare, axis):
+    slab = slab_of(snapshot, axis, None, 15.0)
+    assert slab == slab_of(bare, axis, None, 15.0)
+    sheet, smoothed = density_map(snapshot, slab, 64), density_map(bare, slab, 64)
+    x = bare.positions
+    inside = (x[:, slab.axis] >= slab.start) & (x[:, slab.axis] < slab.start + 15)
+    assert smoothed.mean() * 15 / 125 * len(bare) == pytest.approx(inside.sum(), rel=1e-3)
+    assert np.corrcoef(np.log(sheet).ravel(), np.log(smoothed).ravel())[0, 1] > 0.85
+
+
+def test_show_writes_a_picture(files, tmp_path):
+    from matplotlib.image import imread
+
+    shown = zeldo.show(files, tmp_path / "d.png", axis="x", pixels=128, dpi=50)
+    picture = imread(tmp_path / "d.png")
+    assert picture.shape[1] > picture.shape[0] > 200 and picture[..., :3].std() > 0.1
+    assert shown.slabs[0] == shown.slabs[1] and shown.slabs[0].thickness == 15
+    whole = zeldo.show(files[0], tmp_path / "p.png", projection=True, pixels=128, dpi=50)
+    assert whole.slabs[0].thickness == 125 and whole.maps[0].mean() == pytest.approx(1, abs=1e-3)
+    assert "leave out" in refusal(lambda: zeldo.show(files[0], tmp_path / "p.png", projection=True, start=3))
+    assert ".png" in refusal(lambda: zeldo.show(files[0], tmp_path / "p.pdf"))
+    assert "thickness" in refusal(lambda: zeldo.show(files[0], tmp_path / "p.png", thickness=999))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d.png", "p.png"]
+
+
+def test_commands_print_json_and_tables(files, tmp_path, capsys):
+    whole, part = map(str, files)
+    assert main(["measure", whole, part, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert len(record["measurements"]) == 2
+    assert record["units"]["power"] == {"k": "h/Mpc", "power": "(Mpc/h)^3", "modes": "1"}
+    assert main(["halos", whole, "--minimum", "100", "-o", str(tmp_path / "h.hdf5"), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["halos"] == len(record["m200m"]) > 20 and min(record["count"]) >= 100
+    assert main(["show", part, "--thickness", "20", "-o", str(tmp_path / "s.png"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["slabs"][0]["thickness"] == 20
+    assert main(["measure", whole, "-s", "power"]) == 0
+    text = capsys.readouterr().out
+    assert "power of whole.hdf5" in text and "(Mpc/h)^3" in text
+    assert main(["halos", whole]) == 0
+    assert "1e10 Msun/h" in capsys.readouterr().out
