@@ -38,6 +38,7 @@ from .files.formats import register_format as register_format
 from .files.reference import read_reference as read_reference
 from .files.reference import reference_path as reference_path
 from .initial.conditions import InitialConditions as InitialConditions
+from .linear_fields import initial_conditions_of as initial_conditions_of
 from .measures import measure as measure
 from .measures import show as show
 from .particles.particles import Header as Header

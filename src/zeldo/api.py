@@ -44,7 +44,7 @@ def initial_conditions(
     flip: bool = False,
     power: str | None = None,
     phases: PathLike | Phases | None = None,
-    ics: PathLike | InitialConditions | None = None,
+    ics: PathLike | InitialConditions | Snapshot | None = None,
     universe: Universe | None = None,
 ) -> InitialConditions:
     """Make or read initial conditions: from a cosmology and a seed, from a `Universe`, or from a file.
@@ -72,8 +72,9 @@ def initial_conditions(
     phases : str, path or Phases, optional
         Where the phases come from: "native" (default), "ngenic" with options, a published simulation as in
         "quijote:fiducial/17", which sets cosmology, box and seed too, a file of white noise, or a `Phases` object.
-    ics : path or InitialConditions, optional
-        A reference run or a file of initial conditions. It takes the place of all arguments above.
+    ics : path, InitialConditions or Snapshot, optional
+        A reference run, a linear field, or particles displaced by first or second order Lagrangian perturbation theory, in
+        any format that zeldo reads. It takes the place of all arguments above, but for a cosmology that its file lacks.
     universe : Universe, optional
         A `Universe`, which takes the place of all arguments above.
 
@@ -93,23 +94,20 @@ def initial_conditions(
     changes = {name: value for name, value in changes.items() if value is not None}
     arguments = {"cosmology": cosmology, "box": box, "n": n, "seed": seed, "power": power, **changes}
     arguments |= {"fixed": fixed or None, "flip": flip or None, "phases": phases}
+    known: dict[str, Any] = {"cosmology": cosmology, **changes}  # which a file of particles may lack
     for argument, source in (("ics", ics), ("universe", universe)):
-        clash = [name for name, value in arguments.items() if value is not None]
+        allowed = known if argument == "ics" and not isinstance(ics, InitialConditions | Snapshot) else {}
+        clash = [name for name, value in arguments.items() if value is not None and name not in allowed]
         if source is not None and clash:
             raise InputError(
                 f"{argument} fixes the universe, so {', '.join(clash)} cannot be given too: leave out one or the other"
             )
         arguments[argument] = source
     if ics is not None:
-        if isinstance(ics, InitialConditions):
-            return ics
-        if not isinstance(ics, str | os.PathLike):
-            raise InputError(
-                f"ics is a {type(ics).__name__}: give `InitialConditions`, or the path of a file of them"
-            )
-        from zeldo.files.reference import read_initial_conditions
+        from zeldo.linear_fields import initial_conditions_of
 
-        return read_initial_conditions(ics)
+        given = any(value is not None for value in known.values())
+        return initial_conditions_of(ics, Universe.of(**known).cosmology if given else None)
 
     if universe is None:
         universe = Universe.of(

@@ -90,4 +90,4 @@ class Universe:
     power: str | None = None
     """Linear power spectrum: camb (default), eisenstein-hu, or a file with columns k and P."""
     ics: Path | None = None
-    """A reference run or a file of initial conditions. It replaces all options above."""
+    """Initial conditions: a reference run, a linear field, or particles of any code. It replaces all options above."""

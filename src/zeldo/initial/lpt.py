@@ -112,20 +112,28 @@ def _minus_gradient(phi: np.ndarray, box: float, out: np.ndarray | None = None) 
     return out
 
 
+def minus_source(delta: np.ndarray, box: float) -> np.ndarray:
+    """-lap phi2 of a linear density field, (n, n, n) float32."""
+    n = delta.shape[0]
+    return _minus_source(_potential(delta, box), box, np.empty((3, n, n, n), np.float32))
+
+
 def _second_order(phi: np.ndarray, box: float) -> np.ndarray:
-    """grad phi2 on the lattice from the modes of phi; the source is taken with the other sign."""
+    """grad phi2 on the lattice from the modes of phi."""
+    out = np.empty((3, *3 * [phi.shape[0]]), np.float32)
+    return _minus_gradient(_potential(_minus_source(phi, box, out), box), box, out)
+
+
+def _minus_source(phi: np.ndarray, box: float, out: np.ndarray) -> np.ndarray:
+    """-lap phi2 on the lattice from the modes of phi; `out` is room for three fields."""
     from zeldo.mesh.numba_kernels import add_squares, derive_twice, minus_minors
 
     n = phi.shape[0]
     k, _ = mode_factors(n, box, 0)
-    out, source, work = (
-        np.empty((3, n, n, n), np.float32),
-        np.empty((n, n, n), np.float32),
-        np.empty_like(phi),
-    )
+    source, work = np.empty((n, n, n), np.float32), np.empty_like(phi)
     for pairs, collect in ((DIAGONAL, minus_minors), (MIXED, add_squares)):
         for field, (i, j) in zip(out, pairs, strict=True):
             derive_twice(phi, k, i, j, work)
             fft.inverse(work, n, out=field, scratch=True)
         collect(out, source)
-    return _minus_gradient(_potential(source, box), box, out)
+    return source

@@ -1,0 +1,83 @@
+"""Initial conditions that somebody else made: linear fields, or displaced particles, in files of any code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
+from zeldo.files import read
+from zeldo.files.formats import format_of
+from zeldo.files.reference import read_initial_conditions
+from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.recovery import recover_linear_field
+from zeldo.particles.snapshot import DRAWN, Snapshot
+
+LINEAR = "reference"  # the format of files that hold a linear field
+
+
+def initial_conditions_of(
+    source: str | os.PathLike[str] | Snapshot | InitialConditions | Any,
+    cosmology: Cosmology | None = None,
+    order: int | None = None,
+) -> InitialConditions:
+    """The linear density field today in a file of any code, or behind a snapshot of initial conditions.
+
+    Parameters
+    ----------
+    source : path, Snapshot or InitialConditions
+        A reference run, a file of `delta_lin`, or particles displaced by first or second order Lagrangian perturbation
+        theory, in any format that zeldo reads.
+    cosmology : Cosmology, optional
+        Of the run, for files that do not give all its parameters.
+    order : {1, 2}, optional
+        Of the perturbation theory; by default what the velocities say, or 2 without them.
+
+    Returns
+    -------
+    InitialConditions
+
+    Raises
+    ------
+    InputError
+        For anything else, particles without a lattice, and particles that are no initial conditions.
+    """
+    if isinstance(source, InitialConditions):
+        return source
+    if isinstance(source, Snapshot):
+        return _behind(source, order)
+    if isinstance(source, Sequence) and not isinstance(source, str):
+        raise InputError(
+            f"ics is a {type(source).__name__} of {len(source)}: give one of them, as in snapshots[0]"
+        )
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(
+            f"ics is a {type(source).__name__}: give `InitialConditions`, a snapshot of initial conditions, or the path "
+            "of a file of either"
+        )
+    if format_of(source).name == LINEAR:
+        if cosmology is not None:
+            raise InputError(f"{source} has its own cosmology: leave out the one given")
+        return read_initial_conditions(source)
+    particles = read(source, cosmology)
+    if not isinstance(particles, Snapshot):
+        raise InputError(
+            f"{source} holds particles without a lattice: initial conditions need whole lattices, whose ids count it"
+        )
+    try:
+        return _behind(particles, order)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
+def _behind(snapshot: Snapshot, order: int | None) -> InitialConditions:
+    vel = snapshot.vel
+    recovered = recover_linear_field(
+        snapshot.psi, vel, snapshot.box, snapshot.cosmology, snapshot.redshift, order
+    )
+    drawn = {name: getattr(snapshot, name) for name in DRAWN}
+    return InitialConditions(
+        snapshot.box, snapshot.n, snapshot.cosmology, recovered.delta_lin, snapshot.seed, **drawn
+    )

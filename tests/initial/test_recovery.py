@@ -1,0 +1,145 @@
+"""The linear field behind initial conditions: of zeldo itself, and of other codes whose field is known from its seed."""
+
+import json
+
+import numpy as np
+import pytest
+from test_foreign_phases import displacements, error, inside, ours
+
+import zeldo
+from refusals import refusal
+from zeldo.cosmology.background import growth
+from zeldo.cosmology.parameters import PRESETS
+from zeldo.initial.linear import initial_conditions
+from zeldo.initial.lpt import lpt_state
+from zeldo.initial.recovery import recover_linear_field
+
+QUIJOTE = PRESETS["quijote"]
+BOX = 62.5
+
+
+@pytest.fixture(scope="module")
+def field():
+    return initial_conditions(QUIJOTE, BOX, 32, 11, power="eisenstein-hu")
+
+
+def low(field, share=0.7):
+    """The modes up to a share of the Nyquist wavenumber."""
+    n = len(field)
+    k = np.fft.fftfreq(n, 1 / n)
+    size = np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k[: n // 2 + 1] ** 2)
+    return np.fft.irfftn(np.where(size <= share * n / 2, np.fft.rfftn(np.asarray(field, float)), 0))
+
+
+@pytest.mark.parametrize("redshift", [127.0, 49.0, 19.0])
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_field_comes_back_from_displacements_of_either_order(field, redshift, order):
+    psi, vel = lpt_state(field, 1 / (1 + redshift), order)
+    for velocities, asked in ((vel, None), (vel, order), (None, order)):
+        found = recover_linear_field(psi, velocities, BOX, QUIJOTE, redshift, asked)
+        assert found.order == order
+        assert error(found.delta_lin, field.delta_lin) < 5e-6
+        assert found.residual is None if velocities is None else found.residual < 1e-5
+
+
+def test_the_second_order_is_no_small_matter(field):
+    psi, vel = lpt_state(field, 1 / 50, 2)
+    assert error(recover_linear_field(psi, vel, BOX, QUIJOTE, 49, 1).delta_lin, field.delta_lin) > 5e-3
+
+
+def gadget(paths):
+    """Positions and velocities of Gadget's binary format 1, sorted by id, in the file's units."""
+    columns = [[], [], []]
+    for path in paths:
+        data, at, records = path.read_bytes(), 0, []
+        while at < len(data):
+            length = int(np.frombuffer(data, "<u4", 1, at)[0])
+            records.append(data[at + 4 : at + 4 + length])
+            at += length + 8
+        for column, record in zip(columns, records[1:3], strict=False):
+            column.append(np.frombuffer(record, "<f4").reshape(-1, 3))
+        columns[2].append(np.frombuffer(records[3], f"<u{len(records[3]) // len(columns[0][-1])}"))
+    positions, velocities, ids = map(np.concatenate, columns)
+    order = np.argsort(ids)
+    return positions[order].astype(float), velocities[order].astype(float)
+
+
+@pytest.mark.parametrize(
+    ("case", "unit", "limit"),
+    [
+        ("2lptic/2lpt_z49_single", 1, 2e-4),
+        ("2lptic/2lpt_z127_kpc_sphere", 1e-3, 2e-4),
+        ("2lptpng/2lpt_z127_two_files", 1e-3, 2e-4),
+        ("lpicola/gadget_z9", 1, 1e-3),
+    ],
+)
+def test_fields_of_second_order_codes_are_those_of_their_seeds(shared, case, unit, limit):
+    folder = shared / "foreign" / case
+    truth = json.loads((folder / "truth.json").read_text())
+    redshift, n = truth["redshift"], truth["n"]
+    positions, velocities = gadget(sorted(p for p in folder.iterdir() if p.suffix != ".json"))
+    psi = displacements(positions * unit, n).astype(np.float32)
+    vel = (velocities / np.sqrt(1 + redshift)).T.reshape(3, n, n, n).astype(np.float32)
+    found = recover_linear_field(psi, vel, BOX, QUIJOTE, redshift)
+    table = shared / "foreign" / "common" / "pk_lin_z0.txt"
+    expected = inside(ours(table, seed=truth["seed"], sphere=truth.get("SphereMode") == 1))
+    assert found.order == 2 and found.residual < 2e-3
+    assert (low(found.delta_lin) - low(expected)).std() < limit * low(expected).std()
+
+
+@pytest.mark.parametrize("redshift", [0.0, 1.0])
+def test_evolved_particles_are_no_initial_conditions(small, redshift):
+    assert "no initial conditions" in refusal(lambda: zeldo.run(ics=small[1][redshift]))
+
+
+def test_evolved_particles_of_a_coarse_lattice_are_none_either():
+    # linear theory alone does not tell: its density contrast is small there
+    field = initial_conditions(QUIJOTE, 16 * BOX, 32, 11, power="eisenstein-hu")
+    assert growth(QUIJOTE).d1(0.5) * field.delta_lin.std() < 0.5
+    evolved = zeldo.run(ics=field, engine="cola", redshift=1)[0]
+    line = refusal(lambda: zeldo.run(ics=evolved))
+    assert "Lagrangian perturbation theory" in line or "no initial conditions" in line
+
+
+def test_a_wrong_cosmology_or_order_is_refused(field):
+    psi, vel = lpt_state(field, 1 / 50, 2)
+    assert "cosmology" in refusal(lambda: recover_linear_field(psi, 1.2 * vel, BOX, QUIJOTE, 49))
+    assert "order = 3" in refusal(lambda: recover_linear_field(psi, vel, BOX, QUIJOTE, 49, 3))
+
+
+def test_too_large_a_second_order_is_said(small):
+    today = small[1][1.0]
+    line = refusal(lambda: recover_linear_field(today.psi, None, today.box, QUIJOTE, 4.0))
+    assert "earlier time" in line
+
+
+@pytest.mark.parametrize("suffix", ["hdf5", "npz"])
+def test_run_goes_on_from_a_snapshot_of_initial_conditions(field, tmp_path, suffix):
+    start = zeldo.run(ics=field, engine="2lpt", redshift=49, output=tmp_path / f"ics.{suffix}")[0]
+    expected = zeldo.run(ics=field, engine="cola", redshift=1)[0]
+    for ics in (start, tmp_path / f"ics.{suffix}", str(tmp_path / f"ics.{suffix}")):
+        evolved = zeldo.run(ics=ics, engine="cola", redshift=1)[0]
+        assert np.abs(evolved.psi - expected.psi).max() < 2e-3 * expected.psi.std()
+        assert (evolved.seed, evolved.power) == (11, "eisenstein-hu")
+
+
+def test_what_is_no_initial_conditions_is_answered_with_what_to_give(field, tmp_path):
+    snapshots = zeldo.run(ics=field, engine="2lpt", redshift=[49, 9])
+    assert "snapshots[0]" in refusal(lambda: zeldo.run(ics=snapshots))
+    assert "initial conditions" in refusal(lambda: zeldo.run(ics=3))
+    assert "n cannot be given" in refusal(lambda: zeldo.run(ics=snapshots[0], n=32))
+    assert "cosmology cannot be given" in refusal(lambda: zeldo.run(ics=field, cosmology="quijote"))
+
+
+def test_a_cosmology_is_given_for_a_file_that_lacks_it(field, tmp_path):
+    import h5py
+
+    zeldo.run(ics=field, engine="2lpt", redshift=49, output=tmp_path / "ics.hdf5")
+    with h5py.File(tmp_path / "ics.hdf5", "r+") as file:
+        del file["Zeldo"]
+        for group in ("Header", "Parameters"):
+            for name in ("Sigma8", "PrimordialIndex", "OmegaBaryon"):
+                file[group].attrs.pop(name, None)
+    assert "cosmology" in refusal(lambda: zeldo.initial_conditions(ics=tmp_path / "ics.hdf5"))
+    found = zeldo.initial_conditions(ics=tmp_path / "ics.hdf5", cosmology="quijote")
+    assert error(found.delta_lin, field.delta_lin) < 1e-5
