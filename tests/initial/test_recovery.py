@@ -10,7 +10,7 @@ import zeldo
 from refusals import refusal
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import PRESETS
-from zeldo.initial.linear import initial_conditions
+from zeldo.initial.linear import field_of_modes, initial_conditions
 from zeldo.initial.lpt import lpt_state
 from zeldo.initial.recovery import recover_linear_field
 
@@ -143,3 +143,21 @@ def test_a_cosmology_is_given_for_a_file_that_lacks_it(field, tmp_path):
     assert "cosmology" in refusal(lambda: zeldo.initial_conditions(ics=tmp_path / "ics.hdf5"))
     found = zeldo.initial_conditions(ics=tmp_path / "ics.hdf5", cosmology="quijote")
     assert error(found.delta_lin, field.delta_lin) < 1e-5
+
+
+def test_modes_in_place_of_the_field(field, shared, tmp_path):
+    modes = np.fft.rfftn(field.delta_lin.astype(float), norm="forward")
+    header = {**QUIJOTE.to_dict(), "n": 32, "box": BOX}
+    np.savez(tmp_path / "modes.npz", delta_k=modes, **header)
+    assert error(zeldo.initial_conditions(ics=tmp_path / "modes.npz").delta_lin, field.delta_lin) < 1e-6
+    np.savez(tmp_path / "bad.npz", delta_k=modes[:-1], **header)
+    assert "(n, n, n // 2 + 1)" in refusal(lambda: zeldo.initial_conditions(ics=tmp_path / "bad.npz"))
+
+
+def test_modes_of_fastpm(shared):
+    from test_foreign_phases import bigfile
+
+    folder = shared / "foreign" / "fastpm" / "linear_density_k" / "lineark" / "LinearDensityK"
+    found = field_of_modes(bigfile(folder).reshape(32, 32, 17))
+    table = shared / "foreign" / "common" / "pk_lin_z0.txt"
+    assert error(found, ours(table, seed=5001, nyquist="filled")) < 3e-4

@@ -31,12 +31,14 @@ from zeldo.files.archive import (
 from zeldo.files.atomic import writing
 from zeldo.files.formats import Format, register_format
 from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.linear import field_of_modes
 from zeldo.particles.particles import Source
 from zeldo.particles.snapshot import DRAWN, Snapshot
 from zeldo.version import __version__
 
 ENGINE = "mp-gadget"
 SHIPPED = ("small",)
+MODES = "delta_k"  # in place of delta_lin: (1/N) sum delta exp(-ikx), (n, n, n // 2 + 1) complex
 COSMOLOGY = Cosmology.required()
 VARIANCE = 1.2  # largest ratio of a field's variance to that of its power
 
@@ -52,7 +54,7 @@ class Reference(Format):
             present = names_in(path)
         except DamagedFileError:
             return False
-        return "delta_lin" in present and "pos" not in present
+        return ("delta_lin" in present or MODES in present) and "pos" not in present
 
     def open(self, path: Path, cosmology: Cosmology | None = None) -> AbstractContextManager[Source]:
         raise InputError(
@@ -143,6 +145,8 @@ def read_reference(path: str | os.PathLike) -> tuple[InitialConditions, dict[flo
 def read_initial_conditions(path: str | os.PathLike) -> InitialConditions:
     """Read the linear field of a reference file, or of one that `write_initial_conditions` wrote.
 
+    Files may have `delta_k` in place of `delta_lin`: complex modes (n, n, n // 2 + 1), (1 / n^3) sum delta exp(-ikx).
+
     Parameters
     ----------
     path : path
@@ -160,6 +164,13 @@ def read_initial_conditions(path: str | os.PathLike) -> InitialConditions:
     """
     path = existing_file(path)
     present = names_in(path)
+    if MODES in present and "delta_lin" not in present:
+        values = read_arrays(path, [*_header(present), MODES])
+        try:
+            values["delta_lin"] = field_of_modes(values[MODES])
+        except InputError as error:
+            raise DamagedFileError(f"{path}: {error}") from None
+        return _initial_conditions(values, path)
     steps = ["delta_step"] if "delta_step" in present else []
     return _initial_conditions(read_arrays(path, _header(present) + ["delta_lin", *steps]), path)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, check_grid
 from zeldo.initial.phase_names import named
 from zeldo.initial.phases import Phases, check_given
@@ -77,6 +78,36 @@ def initial_conditions(
     return InitialConditions(
         box, n, cosmology, field, phases.seed, phases.fixed, phases.flip, name, phases.label
     )
+
+
+def field_of_modes(modes: np.ndarray) -> np.ndarray:
+    """The linear density field whose modes are given, as FastPM and Pylians write them.
+
+    Parameters
+    ----------
+    modes : ndarray
+        (n, n, n // 2 + 1) complex, delta_k = (1 / n^3) sum delta exp(-ikx). The mean mode and Nyquist planes are cleared.
+
+    Returns
+    -------
+    ndarray
+        (n, n, n) float32.
+
+    Raises
+    ------
+    InputError
+        For another shape, and for numbers that are not complex.
+    """
+    modes = np.asarray(modes)
+    n = modes.shape[0] if modes.ndim == 3 else 0
+    if modes.shape != (n, n, n // 2 + 1) or modes.dtype.kind != "c" or n < 4 or n % 2:
+        raise InputError(
+            f"delta_k is {modes.dtype} of shape {modes.shape}: give complex modes of shape (n, n, n // 2 + 1), n even"
+        )
+    modes = fft.zero_nyquist(modes.astype(np.complex64))
+    modes *= np.float32(n**3)
+    modes[0, 0, 0] = 0
+    return fft.inverse(modes, n, scratch=True)
 
 
 def amplitude(power: Callable[[np.ndarray], np.ndarray], box: float, n: int) -> np.ndarray:
