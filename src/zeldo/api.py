@@ -12,14 +12,14 @@ from typing import Any
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine, Observer, Progress
 from zeldo.engines.checks import check_redshifts
+from zeldo.engines.registry import WEIGHTS, engine_class
 from zeldo.engines.registry import engine as make_engine
-from zeldo.engines.registry import engine_class, plain
 from zeldo.errors import InputError
 from zeldo.files import check_writable, write
 from zeldo.files.saved import saved
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.phases import Phases
-from zeldo.keywords import checked_keywords
+from zeldo.keywords import checked_keywords, scalar
 from zeldo.particles.snapshot import Snapshot
 from zeldo.universe import Universe
 
@@ -229,8 +229,8 @@ def parse_engine(text: PathLike | Engine, *, optional: bool = False, **options: 
         raise InputError(
             f"engine {text!r} is not allowed: give a name such as cola, a file of weights, or a zeldo.Engine object"
         )
-    name, _, tail = os.fspath(text).partition(":")
-    options = {key: _whole_as_int(plain(value)) for key, value in options.items()}
+    name, tail = _name_and_options(os.fspath(text))
+    options = {key: _whole_as_int(scalar(value)) for key, value in options.items()}
     written: dict[str, Any] = {}
     for part in filter(None, tail.split(",")):
         key, equals, value = part.partition("=")
@@ -248,6 +248,17 @@ def parse_engine(text: PathLike | Engine, *, optional: bool = False, **options: 
     if clash and not optional:
         raise InputError(f"{clash[0]} is given twice for engine {name}: once is enough")
     return make_engine(name, **{**options, **written})
+
+
+def _name_and_options(text: str) -> tuple[str, str]:
+    """Both sides of the colon before the options. The path of a file of weights may have colons of its own."""
+    places = [place for place, letter in enumerate(text) if letter == ":"]
+    for end in (len(text), *reversed(places)):
+        path = text[:end]
+        if path.endswith(WEIGHTS) and ("=" not in path.partition(":")[2] or os.path.isfile(path)):
+            return path, text[end + 1 :]
+    name, _, tail = text.partition(":")
+    return name, tail
 
 
 def _whole_as_int(value: Any) -> Any:
@@ -283,6 +294,7 @@ def redshift_list(redshift: float | Sequence[float] | None) -> list[float]:
     InputError
         For what is no redshift from 0 to 1000.
     """
+    redshift = scalar(redshift)
     if redshift is None:
         return [0.0]
     try:

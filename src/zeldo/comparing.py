@@ -221,8 +221,12 @@ def _find_reference(
         return ics, {reference.redshift: _same_universe(reference, ics)}, reference.engine
     if isinstance(reference, Engine):
         return initial_conditions(**universe), reference, reference.name
+    if reference is not None and not isinstance(reference, str | os.PathLike):
+        raise InputError(
+            f"reference is a {type(reference).__name__}: give a file, a snapshot such as snapshots[0], or an engine"
+        )
     name = "p3m" if reference is None else os.fspath(reference)
-    if name.partition(":")[0] in names():
+    if name.partition(":")[0] in names() and not Path(name).is_file():
         return initial_conditions(**universe), parse_engine(name), name
     if name in SHIPPED and not Path(name).exists():
         name = str(reference_path(name))

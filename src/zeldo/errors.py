@@ -24,6 +24,10 @@ class ConvergenceError(ZeldoError, RuntimeError):
     """A numerical method did not reach its tolerance. Exit status 1."""
 
 
+class ZeldoWarning(UserWarning):
+    """What a user should know although the work goes on."""
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` where one of `allowed` is close to `name`, else an empty string."""
     import difflib

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from zeldo.errors import InputError, nearest
 from zeldo.files.white_noise import find_phases
 from zeldo.initial.conditions import InitialConditions, check_grid
 from zeldo.initial.phases import Phases, check_given
+from zeldo.keywords import scalar
 
 DRAWN = ("seed", "fixed", "flip")  # with the phases
 
@@ -62,6 +64,8 @@ class Universe:
                 f"cosmology = {self.cosmology!r} is not allowed: give a `Cosmology`, "
                 "or use `Universe.of`, which takes names of presets and astropy's objects too"
             )
+        for name in ("box", "n", "seed", "fixed", "flip"):
+            object.__setattr__(self, name, scalar(getattr(self, name)))
         box, n = check_grid(self.box, self.n)
         for name in ("fixed", "flip"):
             if not isinstance(getattr(self, name), bool | None):
@@ -83,8 +87,8 @@ class Universe:
 
         Parameters
         ----------
-        cosmology : str, Cosmology or astropy.cosmology.FLRW, optional
-            A preset's name, or a flat model; "quijote" where absent.
+        cosmology : str, mapping, Cosmology or astropy.cosmology.FLRW, optional
+            A preset's name, parameters by name, or a flat model; "quijote" where absent.
         **options
             Fields of `Universe`, and parameters of `Cosmology` that replace those of the model. An option that is None
             keeps its default.
@@ -98,7 +102,7 @@ class Universe:
         InputError
             For an unknown name or a value that is not allowed.
         """
-        values = {name: value for name, value in options.items() if value is not None}
+        values = {name: scalar(value) for name, value in options.items() if value is not None}
         parameters = {name: values.pop(name) for name in Cosmology.names() if name in values}
         fields = [name for name in cls.__dataclass_fields__ if name != "cosmology"]
         for name in values:
@@ -147,6 +151,8 @@ def _cosmology(cosmology: Any, parameters: dict[str, Any]) -> Cosmology:
         return cosmology
     if isinstance(cosmology, str):
         return Cosmology.preset(cosmology)
+    if isinstance(cosmology, Mapping):
+        return Cosmology.from_mapping({**cosmology, **parameters})
     # astropy's objects need not have these
     lacking = {name: parameters[name] for name in ("omega_b", "sigma_8", "n_s") if name in parameters}
     return Cosmology.from_astropy(cosmology, **lacking)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import pytest
 
 from zeldo import read, read_reference, reference_path
 from zeldo.commands import main
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoWarning
 from zeldo.files.reference import write_initial_conditions
 
 TINY = ["--n", "16", "--box", "40", "--power", "eisenstein-hu"]
@@ -310,3 +311,24 @@ def test_an_error_that_nobody_foresaw_is_one_line_with_the_way_to_more(capsys, m
     assert last.startswith("zeldo: internal error: AttributeError: no such thing; please report")
     assert "ZELDO_TRACEBACK=1" in last
     assert ("Traceback" in err) == asked and (err.count("\n") == 1) == (not asked)
+
+
+def test_what_reads_the_output_may_stop_at_any_line(tmp_path):
+    path = str(tmp_path / "out.npz")
+    assert main(["run", *TINY, "--engine", "zeldovich", "-o", path]) == 0
+    for command in (["measure", path, "--json"], ["--help"], ["measure", path]):
+        script = [sys.executable, "-m", "zeldo", *command]
+        running = subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        running.stdout.close()  # before the first line is written, as a `head -0` does
+        assert running.stderr.read() == b""
+        assert running.wait() == (1 if command == ["--help"] else 141)  # rich ends its own way
+
+
+def test_warnings_are_one_line(capsys, monkeypatch):
+    def warn(**options):
+        warnings.warn("neutrinos\nare light", ZeldoWarning, stacklevel=2)
+        return []
+
+    monkeypatch.setattr("zeldo.api.run", warn)
+    assert main(["run"]) == 0
+    assert capsys.readouterr().err == "zeldo: warning: neutrinos are light\n"

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from astropy import cosmology as astropy_cosmology
+from astropy import units
 
 from refusals import refusal
 from zeldo.cosmology.parameters import RANGES, Cosmology
+from zeldo.errors import ZeldoWarning
 
 FIDUCIAL = {"omega_m": 0.3175, "omega_b": 0.049, "h": 0.6711, "n_s": 0.9624, "sigma_8": 0.834}
 
@@ -68,11 +70,30 @@ def test_an_unknown_preset_is_refused_with_the_nearest():
 
 def test_planck18_of_astropy_is_taken_with_its_metadata():
     theirs = astropy_cosmology.Planck18
-    ours = Cosmology.from_astropy(theirs)
-    assert (ours.omega_m, ours.omega_b, ours.h) == (theirs.Om0, theirs.Ob0, theirs.h)
+    with pytest.warns(ZeldoWarning, match=r"massive neutrinos.*omega_m"):
+        ours = Cosmology.from_astropy(theirs)
+    assert (ours.omega_b, ours.h) == (theirs.Ob0, theirs.h)
+    assert ours.omega_m == pytest.approx(0.3111, abs=5e-5)  # of the paper, which counts neutrinos of 0.06 eV
     assert (ours.n_s, ours.sigma_8, ours.w0, ours.wa) == (0.9665, 0.8102, -1, 0)
 
 
+@pytest.mark.parametrize("masses", [[0.0, 0.0, 0.1], [0.2, 0.2, 0.2], [0.05, 0.0, 0.3]])
+def test_massive_neutrinos_of_astropy_are_matter(masses):
+    given = {"H0": 70, "Om0": 0.3, "Ob0": 0.05, "Tcmb0": 2.7255, "meta": {"n": 0.96, "sigma8": 0.8}}
+    theirs = astropy_cosmology.FlatLambdaCDM(**given, m_nu=masses * units.eV)
+    with pytest.warns(ZeldoWarning, match="massive neutrinos"):
+        ours = Cosmology.from_astropy(theirs)
+    # the sum of masses over 93.1 eV h^2, for neutrinos that move slowly today (Mangano et al. 2005)
+    assert ours.omega_m - 0.3 == pytest.approx(sum(masses) / 93.14 / 0.7**2, rel=0.01)
+
+
+def test_massless_neutrinos_of_astropy_are_no_matter(recwarn):
+    given = {"H0": 70, "Om0": 0.3, "Ob0": 0.05, "Tcmb0": 2.7255, "meta": {"n": 0.96, "sigma8": 0.8}}
+    assert Cosmology.from_astropy(astropy_cosmology.FlatLambdaCDM(**given)).omega_m == 0.3
+    assert not recwarn.list
+
+
+@pytest.mark.filterwarnings("ignore:.*massive neutrinos")
 def test_what_is_given_goes_before_the_metadata():
     ours = Cosmology.from_astropy(astropy_cosmology.Planck18, sigma_8=0.7, n_s=0.9)
     assert (ours.sigma_8, ours.n_s) == (0.7, 0.9)

@@ -181,9 +181,41 @@ def test_a_table_gives_its_own_shape_back_in_any_unit(tmp_path):
 
 def test_a_table_that_changed_is_read_again(tmp_path):
     k = np.geomspace(1e-4, 50, 100)
-    before = linear_power(QUIJOTE, table(tmp_path, k, k / (1 + (k / 0.02) ** 3)))(0.1)
-    after = linear_power(QUIJOTE, table(tmp_path, k[:-1], (k / (1 + (k / 0.3) ** 3))[:-1]))(0.1)
+    p = linear_power(QUIJOTE, "eisenstein-hu")(k)
+    before = linear_power(QUIJOTE, table(tmp_path, k, p))(1e-3)
+    after = linear_power(QUIJOTE, table(tmp_path, k[:-1], (p * k**0.07)[:-1]))(1e-3)
     assert abs(after / before - 1) > 0.1
+
+
+@pytest.mark.parametrize("h", [0.55, 0.6711, 0.8])
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (lambda k, p, h: (k * h, p / h**3), "k in 1/Mpc: divide it by h"),
+        (lambda k, p, h: (k, k**3 * p / (2 * np.pi**2)), r"Delta\^2 = k\^3 P / 2 pi\^2 in place of P"),
+        (lambda k, p, h: (k * h, k**3 * p), r"Delta\^2 in place of P and k in 1/Mpc"),
+        (lambda k, p, h: (k, p * (1 + (k / 0.3) ** 2)), "far from cold dark matter's"),
+        (lambda k, p, h: (k, np.sqrt(p)), "far from cold dark matter's"),
+    ],
+)
+def test_other_columns_than_k_and_p_are_refused(tmp_path, columns, message, h):
+    cosmology = replace(QUIJOTE, h=h)
+    k = np.geomspace(1e-4, 50, 400)
+    p = linear_power(cosmology, "camb" if h == QUIJOTE.h else "eisenstein-hu")(k)
+    with pytest.raises(InputError, match=message):
+        linear_power(cosmology, table(tmp_path, *columns(k, p, h)))
+
+
+def test_tables_near_cold_dark_matter_are_taken(tmp_path):
+    k = np.geomspace(1e-4, 50, 400)
+    p = linear_power(QUIJOTE, "camb")(k)
+    massive = p * (1 - 0.3 * (k / 0.1) ** 2 / (1 + (k / 0.1) ** 2))  # of neutrinos of half an eV
+    tilted = p * (k / 0.05) ** 0.05
+    for power in (p, 7 * p, massive, tilted):
+        made = linear_power(QUIJOTE, table(tmp_path, k, power))
+        assert made(0.5) / made(0.1) == pytest.approx(
+            np.interp(0.5, k, power) / np.interp(0.1, k, power), rel=2e-2
+        )
 
 
 K = np.geomspace(1e-3, 10, 50)

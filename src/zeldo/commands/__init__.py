@@ -1,6 +1,7 @@
 """The command line: each subcommand, in a file of its own, parses its options, calls one public function and prints.
 
-Exit status: 0; 2 for bad input; 1 for a failure; 130 when interrupted. Errors are one line on standard error.
+Exit status: 0; 2 for bad input; 1 for a failure; 130 when interrupted; 141 when what reads the output, such as `head`, has
+enough of it. Errors and warnings are one line each on standard error.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 
@@ -54,11 +57,33 @@ def _run(arguments: list[str]) -> int:
     from zeldo.interrupts import raise_if_asked
 
     try:
-        app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+            sys.stdout.flush()
+    except BrokenPipeError:
+        return _closed()
     except Exception as error:
         raise_if_asked()  # what a library made of Ctrl-C
         return _failed(error)
     return 0
+
+
+def _closed() -> int:
+    """The status of a process that SIGPIPE ended. What is still to be written goes nowhere."""
+    with suppress(OSError, ValueError):  # where standard output is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
+
+
+def _warn(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+    """A warning of zeldo in one line; of others, as Python has it."""
+    from zeldo.errors import ZeldoWarning
+
+    if issubclass(category, ZeldoWarning):
+        _say(f"warning: {message}", 0)
+    else:
+        print(warnings.formatwarning(message, category, *where[:2]), end="", file=sys.stderr)
 
 
 def _failed(error: Exception) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from numbers import Real
 from typing import Any
 
-from zeldo.errors import InputError, nearest
+from zeldo.errors import InputError, ZeldoWarning, nearest
+from zeldo.keywords import scalar
 
 # Allowed ranges: wide enough for every published suite of simulations, narrow enough to catch a slip of units.
 RANGES = {
@@ -57,7 +59,7 @@ class Cosmology:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
+            value = scalar(getattr(self, field.name))
             low, high = RANGES[field.name]
             if not isinstance(value, Real) or not math.isfinite(value) or not low <= float(value) <= high:
                 raise InputError(
@@ -153,7 +155,8 @@ class Cosmology:
     ) -> Cosmology:
         """A cosmology from a flat astropy FLRW object.
 
-        Radiation and neutrinos are counted as dark energy today, as `Cosmology` has none.
+        `Cosmology` has no radiation and no neutrinos. Radiation and massless neutrinos are counted as dark energy today,
+        massive neutrinos as matter, with a warning.
 
         Parameters
         ----------
@@ -187,7 +190,7 @@ class Cosmology:
         if missing:
             raise InputError(f"the astropy cosmology does not say {', '.join(missing)}: pass what is missing")
         return cls(
-            omega_m=float(cosmology.Om0),
+            omega_m=float(cosmology.Om0) + _massive_neutrinos(cosmology),
             omega_b=omega_b,
             h=float(cosmology.h),
             n_s=n_s,  # type: ignore[arg-type]
@@ -195,6 +198,24 @@ class Cosmology:
             w0=float(getattr(cosmology, "w0", -1.0)),
             wa=float(getattr(cosmology, "wa", 0.0)),
         )
+
+
+def _massive_neutrinos(cosmology: Any) -> float:
+    """Density parameter today of the massive neutrinos of an astropy cosmology, whose Om0 leaves them out."""
+    if not getattr(cosmology, "has_massive_nu", False):
+        return 0.0
+    masses = [float(getattr(mass, "value", mass)) for mass in cosmology.m_nu]  # eV
+    massless = sum(mass == 0 for mass in masses) / len(masses)
+    # a massless species has 7/8 (4/11)^(4/3) of the photons' density, times Neff / 3
+    light = 7 / 8 * (4 / 11) ** (4 / 3) * float(cosmology.Neff) * massless * float(cosmology.Ogamma0)
+    density = float(cosmology.Onu0) - light
+    warnings.warn(
+        f"{cosmology.name or 'the astropy cosmology'} has massive neutrinos: their density today, {density:.5f}, is counted "
+        "in omega_m, and they cluster as cold dark matter",
+        ZeldoWarning,
+        stacklevel=4,
+    )
+    return density
 
 
 PRESETS = {

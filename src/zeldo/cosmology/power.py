@@ -125,7 +125,8 @@ def linear_power(cosmology: Cosmology, model: str | os.PathLike[str] = "camb") -
     Raises
     ------
     InputError
-        For an unknown model, a table that will not do, and a cosmology that CAMB refuses.
+        For an unknown model, a cosmology that CAMB refuses, and a table that will not do: one whose shape is far from that
+        of cold dark matter in this cosmology.
     """
     model = check_model(model)
     if model in MODELS:
@@ -148,9 +149,13 @@ def _computed(cosmology: Cosmology, model: str) -> LinearPower:
 
 @lru_cache(maxsize=64)
 def _tabulated(cosmology: Cosmology, path: str, modified: int, size: int) -> LinearPower:
-    from zeldo.cosmology.table_power import read_table
+    from zeldo.cosmology.eisenstein_hu import eisenstein_hu_table
+    from zeldo.cosmology.table_power import check_shape, read_table
 
-    return normalised(*read_table(path), cosmology.sigma_8, path)
+    k, p = read_table(path)
+    expected = LinearPower(*eisenstein_hu_table(cosmology), "eisenstein-hu")
+    check_shape(k, p, expected, cosmology.h, path)
+    return normalised(k, p, cosmology.sigma_8, path)
 
 
 def normalised(k: np.ndarray, p: np.ndarray, sigma_8: float, model: str) -> LinearPower:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
 from zeldo.errors import InputError
 
 ROWS = 20
+CLOSE = (
+    1.25  # largest over smallest ratio to the fit of Eisenstein & Hu that a table of the right columns has
+)
+DOUBTFUL = 1.45  # the same from which on other columns are thought of
+FAR = 3.0  # the same that no linear spectrum near cold dark matter has, massive neutrinos included
 NEEDED = (0.01, 1.0)  # h/Mpc: sigma_8 comes from here; the rest is extrapolated
 
 
@@ -64,3 +70,51 @@ def read_table(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
             f"it must cover {NEEDED[0]:g} to {NEEDED[1]:g} at least"
         )
     return k, p
+
+
+def check_shape(
+    k: np.ndarray, p: np.ndarray, expected: Callable[[np.ndarray], np.ndarray], h: float, path: str
+) -> None:
+    """Refuse a table whose columns are other quantities, or whose shape is far from a spectrum of cold dark matter.
+
+    Parameters
+    ----------
+    k, p : ndarray
+        The table.
+    expected : callable
+        The cosmology's P(k), k in h/Mpc, in any unit.
+    h : float
+        Its Hubble constant in 100 km/s/Mpc.
+    path : str
+        For the message.
+
+    Raises
+    ------
+    InputError
+        For k in 1/Mpc, for Delta^2, both at once, and for other shapes.
+    """
+    x = np.geomspace(*NEEDED, 60)
+
+    def spread(k: np.ndarray, p: np.ndarray) -> float:
+        """The largest over the smallest ratio to the expected power."""
+        inside = x[(x >= k[0]) & (x <= k[-1])]
+        ratio = np.interp(np.log(inside), np.log(k), np.log(p)) - np.log(expected(inside))
+        return float(np.exp(ratio.max() - ratio.min()))
+
+    as_given = spread(k, p)
+    if as_given < DOUBTFUL:
+        return
+    readings = {
+        "k in 1/Mpc: divide it by h": (k / h, p),
+        "Delta^2 = k^3 P / 2 pi^2 in place of P: divide it by k^3": (k, p / k**3),
+        "Delta^2 in place of P and k in 1/Mpc: divide it by k^3, then k by h": (k / h, p / k**3),
+    }
+    for reading, columns in readings.items():
+        if spread(*columns) < CLOSE:
+            raise InputError(f"{path} seems to have {reading}, or give the cosmology that the table is of")
+    if as_given > FAR:
+        raise InputError(
+            f"{path} has a shape far from cold dark matter's in this cosmology (between k = {NEEDED[0]:g} and "
+            f"{NEEDED[1]:g} h/Mpc their ratio changes {as_given:.2g}-fold): give k in h/Mpc and linear P, and the cosmology "
+            "that they are of"
+        )

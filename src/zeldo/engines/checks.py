@@ -7,6 +7,7 @@ from numbers import Real
 
 from zeldo.cosmology.redshifts import distinct_redshifts
 from zeldo.errors import InputError
+from zeldo.keywords import scalar
 
 MAX_REDSHIFT = 1000.0
 
@@ -31,6 +32,7 @@ def check_redshifts(redshifts: Sequence[float], start: float = MAX_REDSHIFT) -> 
     InputError
         For no redshift at all, one outside 0 to `start`, and two that differ by rounding alone.
     """
+    redshifts = [scalar(z) for z in redshifts]
     for z in redshifts:
         if isinstance(z, bool) or not isinstance(z, Real) or not 0 <= float(z) <= start:
             raise InputError(f"redshift {z!r} is not allowed: give numbers from 0 to the start at {start:g}")

@@ -12,10 +12,9 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-import numpy as np
-
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, nearest
+from zeldo.keywords import scalar
 
 GROUP = "zeldo.engines"
 WEIGHTS = (".safetensors", ".pt", ".npz")  # a file of a network is an engine too
@@ -149,17 +148,12 @@ def engine(name: str, **options: Any) -> Engine:
             )
         options["weights"] = name
     allowed = cls.options()
-    values = {key: plain(value) for key, value in options.items() if value is not None}
+    values = {key: scalar(value) for key, value in options.items() if value is not None}
     for key in values:
         if key not in allowed:
             known_options = f"it takes {', '.join(allowed)}" if allowed else "it takes no options"
             raise InputError(f"engine {name} has no option {key!r}: {known_options}{nearest(key, allowed)}")
     return cls(**values)
-
-
-def plain(value: Any) -> Any:
-    """A NumPy scalar as a number of Python; any other value unchanged."""
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _sources() -> dict[str, list[EntryPoint]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
+from zeldo.keywords import scalar
 
 MAX_N = 4096
 LARGEST = 1e4  # of |delta_lin|: lattices of 0.01 Mpc/h reach some tens
@@ -16,6 +17,7 @@ LARGEST = 1e4  # of |delta_lin|: lattices of 0.01 Mpc/h reach some tens
 
 def check_grid(box: float, n: int) -> tuple[float, int]:
     """`(box, n)` where both are allowed, else `InputError`. box in Mpc/h, n particles per side."""
+    box, n = scalar(box), scalar(n)
     if not isinstance(n, Integral) or n < 4 or n > MAX_N or n % 2:
         raise InputError(f"n = {n!r} is not allowed: give an even number of particles per side, 4 to {MAX_N}")
     if isinstance(box, bool) or not isinstance(box, Real) or not 0.1 <= box <= 1e5:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 from zeldo.errors import InputError
+from zeldo.keywords import scalar
 
 
 def check_seed(seed: int) -> int:
     """The seed where it is allowed, else `InputError`."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+    seed = scalar(seed)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise InputError(f"seed = {seed!r} is not allowed: give a whole number from 0 to 2^63 - 1")
     return int(seed)
 

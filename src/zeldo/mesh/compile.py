@@ -8,7 +8,9 @@ The process that compiles a kernel and those that take it from the disk run the 
 
 from __future__ import annotations
 
+import os
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import sha256
@@ -17,12 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from llvmlite.binding import Linkage
-from numba import njit
+from numba import njit, threading_layer
+from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
+from zeldo.errors import ZeldoError, ZeldoWarning
+
 PACKAGE = Path(__file__).parents[1]
 _WEAK = Linkage.linkonce_odr, Linkage.weak_odr
+_dispatchers: list[Any] = []  # every kernel
 _IMPORT = re.compile(r"^from (zeldo[\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE)
 
 
@@ -39,16 +45,69 @@ def kernel(*, parallel: bool = False, fastmath: bool = True) -> Callable[[Callab
 
     def compiled(function: Callable[..., Any]) -> Any:
         function.__qualname__ += f"_{imported_hash(Path(getfile(function)))}"  # Numba's files are named by it
-        return njit(
+        dispatcher: Any = njit(
             parallel=parallel,
             fastmath=fastmath,
             error_model="numpy",
-            cache=True,
             nogil=True,
             pipeline_class=_Compiler,
         )(function)
+        try:
+            dispatcher._cache = _Cache(function)  # type: ignore[no-untyped-call]
+        except RuntimeError:  # no directory for it is writable
+            say_uncached()
+        _dispatchers.append(dispatcher)
+        return dispatcher
 
     return compiled
+
+
+class _Cache(FunctionCache):
+    """Numba's, which a full or read-only disk does not stop."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+        except OSError:
+            say_uncached()
+
+
+@cache
+def say_uncached() -> None:
+    """Warn, once, that kernels are compiled anew in every process."""
+    warnings.warn(
+        "Numba finds no directory in which it can keep compiled kernels, so every run compiles them anew, for a minute or "
+        "so: set NUMBA_CACHE_DIR to a directory that is writable",
+        ZeldoWarning,
+        stacklevel=2,
+    )
+
+
+def _after_fork() -> None:
+    """In a forked process, kernels raise an error where Numba would end the process.
+
+    GNU OpenMP's threads do not survive a fork. Numba kills the process that asks for them, and `multiprocessing.Pool` then
+    waits for ever.
+    """
+    try:
+        layer = threading_layer()
+    except ValueError:  # no kernel has run with threads yet
+        return
+    if layer == "omp":
+        for dispatcher in _dispatchers:
+            dispatcher._reset_overloads()
+            dispatcher._compile_for_args = _refuse
+
+
+def _refuse(*arguments: Any, **keywords: Any) -> None:
+    raise ZeldoError(
+        "zeldo has run in the process that this one was forked from, and its threads do not survive a fork: start "
+        'processes by multiprocessing.get_context("spawn"), or before the first run'
+    )
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Library(JITCodeLibrary):

@@ -2,4 +2,6 @@
 
 import lazy_loader
 
+from zeldo import forks as forks  # once, before anything starts threads
+
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -79,7 +79,11 @@ def _console() -> Console:
     """Of the terminal's width; a file or a pipe has room for every column."""
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=200)
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # the command line ends as with any output
+
+    return Piped() if sys.stdout.isatty() else Piped(width=200)
 
 
 def _print(console: Console, title: str, headings: dict[str, str], rows: Sequence[Sequence[object]]) -> None:

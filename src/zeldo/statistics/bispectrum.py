@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from zeldo.errors import InputError
+from zeldo.keywords import number
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
@@ -165,13 +166,15 @@ def _density(
     mesh = check_mesh(2 * matter.n if mesh is None else mesh)
     top = min(matter.n, mesh) / 2
     if k_max is not None:
-        if not k_max > 0:
+        largest = number(k_max, "k_max")
+        if not largest > 0:
             raise InputError(f"k_max = {k_max!r} is not allowed: give a wavenumber in h/Mpc, above 0")
-        top = min(k_max * matter.box / (2 * np.pi), mesh / 2)
+        top = min(largest * matter.box / (2 * np.pi), mesh / 2)
     return density_modes(snapshot, mesh, device=device), top
 
 
 def _shells(start: float, top: float, width: float) -> list[Shell]:
+    width = number(width, "width")
     count = int((top - start) / width + 1e-9) if width > 0 else 0
     if count < 1:
         raise InputError(

@@ -14,6 +14,7 @@ from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics.matter import lattice_of
 from zeldo.statistics.spectra import (
     as_tensor,
     bins,
@@ -144,6 +145,7 @@ class Reference:
     power: Mapping[str, np.ndarray] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        lattice_of(self.snapshot, "compare_snapshots")
         mesh = check_mesh(2 * self.snapshot.n if self.mesh is None else self.mesh)
         object.__setattr__(self, "mesh", mesh)
         modes = {label: self._modes(self.snapshot, label) for label in _fields(self.snapshot)}
@@ -159,7 +161,7 @@ class Reference:
         peak_memory: float | None = None,
     ) -> Comparison:
         """The prediction against this reference. Raises `InputError` for another lattice, box or redshift."""
-        ours = self.snapshot
+        ours, prediction = self.snapshot, lattice_of(prediction, "compare_snapshots")
         for what, given, wanted, agree in (
             ("n", prediction.n, ours.n, prediction.n == ours.n),
             ("box", prediction.box, ours.box, math.isclose(prediction.box, ours.box, rel_tol=1e-6)),

@@ -171,6 +171,15 @@ def matter_of(source: Snapshot | Particles, asked: str = "a statistic") -> Matte
     raise InputError(f"{asked} was given a {kind}: {advice}")
 
 
+def lattice_of(source: Snapshot, asked: str) -> Snapshot:
+    """The snapshot; `InputError` for anything else, as of `matter_of`, and for bare particles."""
+    if isinstance(matter_of(source, asked).source, Snapshot):
+        return source
+    raise InputError(
+        f"{asked} takes lattices and was given bare particles: mode by mode they cannot be compared"
+    )
+
+
 def _check_masses(particles: Particles) -> None:
     """`InputError` where masses differ."""
     if "masses" not in particles.fields:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from zeldo.errors import InputError
+from zeldo.keywords import scalar
 from zeldo.mesh import torch_splines
 from zeldo.mesh.torch_kernels import paint
 from zeldo.particles.particles import Particles
@@ -73,7 +74,8 @@ class Bins:
 
 def check_mesh(mesh: int) -> int:
     """`mesh` where it is an even number from 4 on, else `InputError`."""
-    if not isinstance(mesh, int | np.integer) or mesh < 4 or mesh % 2:
+    mesh = scalar(mesh)
+    if not isinstance(mesh, int) or isinstance(mesh, bool) or mesh < 4 or mesh % 2:
         raise InputError(
             f"mesh = {mesh!r} is not allowed: give an even number of mesh points per side, from 4 on"
         )
