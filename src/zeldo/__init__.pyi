@@ -19,6 +19,7 @@ from .cosmology.background import expansion as expansion
 from .cosmology.background import growth as growth
 from .cosmology.parameters import Cosmology as Cosmology
 from .cosmology.power import linear_power as linear_power
+from .datasets.exporting import export_initial_conditions as export_initial_conditions
 from .engines.base import Engine as Engine
 from .engines.base import Plan as Plan
 from .engines.registry import engine as engine

@@ -21,6 +21,7 @@ def app() -> Any:
 
     from zeldo.commands.compare import compare
     from zeldo.commands.dataset import dataset
+    from zeldo.commands.export_ics import export_ics
     from zeldo.commands.halos import halos
     from zeldo.commands.measure import measure
     from zeldo.commands.models import models
@@ -36,7 +37,7 @@ def app() -> Any:
         help="From a cosmology and a seed to the evolved universe.",
         suppress_keyboard_interrupt=False,
     )
-    for command in (run, compare, measure, halos, show, dataset, train, models, reproduce):
+    for command in (run, compare, measure, halos, show, export_ics, dataset, train, models, reproduce):
         cli.command(command)
     return cli
 

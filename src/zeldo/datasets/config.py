@@ -21,11 +21,15 @@ PARTS = ("train", "validation", "test")
 
 
 class Part(Section):
-    """Runs of one part: seeds first_seed, first_seed + 1, ..., and rows of the hypercube alike."""
+    """Runs of one part: seeds first_seed, first_seed + 1, ..., and rows of the hypercube alike.
+
+    finished: patterns of directories with finished runs of other codes, which `zeldo export-ics` has made.
+    """
 
     runs: int = Field(ge=0)
     first_seed: int = Field(ge=0)
     first_row: int = Field(default=0, ge=0)
+    finished: tuple[str, ...] = ()
 
 
 class Cosmologies(Section):

@@ -20,6 +20,7 @@ from zeldo.configuration import ConfigSource, load
 from zeldo.cosmology.power import MODELS, linear_power
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.design import Run, make_design, unfinished
+from zeldo.datasets.finished import finished_runs, take_back
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import FULL
@@ -78,7 +79,13 @@ def make_dataset(
     """
     config = load(config, DatasetConfig, override)
     runs, store, left = check_dataset(config)
-    result = DatasetResult(store, existing=len(runs) - len(left))
+    finished = finished_runs(config)
+    there = [run_id for run_id, _, _ in finished if run_id in store]
+    result = DatasetResult(store, existing=len(runs) - len(left) + len(there))
+    for run_id, part, folder in finished:
+        if run_id not in there:
+            take_back(config, store, run_id, part, folder)
+            result.made.append(run_id)
     if config.workers == 1 and config.threads is None:
         for run_id, problem in work(config, left, progress=_counted(progress, result, len(runs))):
             _note(result, run_id, problem)

@@ -1,0 +1,69 @@
+"""zeldo export-ics"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from zeldo.commands.universe import Universe, Whole
+
+
+def export_ics(
+    output: Path,
+    /,
+    *,
+    universe: Universe | None = None,
+    code: Literal["gadget-4", "mp-gadget", "swift"] = "gadget-4",
+    start_redshift: float = 49.0,
+    order: Whole = 2,
+    redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None,
+    mesh_factor: float = 2.0,
+    softening: float = 1 / 40,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Write initial conditions and parameter files for an N-body code, whose finished run `zeldo dataset` takes back.
+
+    Parameters
+    ----------
+    output:
+        A new directory.
+    code:
+        Who reads them.
+    start_redshift:
+        Redshift of the particles.
+    order:
+        Of Lagrangian perturbation theory: 1 or 2.
+    redshift:
+        Redshift of a snapshot that the code writes (0). May be given several times.
+    mesh_factor:
+        Mesh points of the code's long-range force per particle and dimension.
+    softening:
+        Plummer-equivalent, in lattice spacings.
+    json:
+        Print what was written as JSON.
+    """
+    import json as text
+
+    from zeldo import api
+    from zeldo.datasets.exporting import export_initial_conditions
+
+    exported = export_initial_conditions(
+        api.initial_conditions(**asdict(universe or Universe())),
+        output,
+        code,
+        start_redshift=start_redshift,
+        order=order,
+        redshift=redshift or [0.0],
+        mesh_factor=mesh_factor,
+        softening=softening,
+    )
+    if json:
+        print(
+            text.dumps({"path": str(exported.path), "files": exported.files, "run": exported.run}, indent=1)
+        )
+        return
+    print(f"{exported.path}: {', '.join(exported.files)}")
+    print(f"run it there: {exported.run}")

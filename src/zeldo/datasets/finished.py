@@ -1,0 +1,118 @@
+"""Finished runs of other codes as runs of a data set: the snapshots in a directory that `export-ics` made."""
+
+from __future__ import annotations
+
+import glob
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeldo.datasets.config import PARTS, DatasetConfig
+from zeldo.datasets.exporting import FIELD
+from zeldo.errors import InputError
+from zeldo.files import open_particles, read
+from zeldo.files.reference import read_initial_conditions
+from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.lpt import linear_displacement
+from zeldo.particles.snapshot import DRAWN, Snapshot
+from zeldo.store.runs import RunStore
+
+# of what MP-Gadget, Gadget-4 and SWIFT write with our parameter files
+OUTPUTS = ("PART_[0-9][0-9][0-9]", "snapdir_*", "snapshot_*.hdf5", "snap_*.hdf5")
+NEAR = (
+    0.02  # relative difference of scale factors: codes write at the step next to the time that was asked for
+)
+LIKE = 0.5  # correlation of displacements with linear theory; of another universe it is 0
+
+
+def finished_runs(config: DatasetConfig) -> list[tuple[str, str, Path]]:
+    """(run_id, part, directory) of every run that the patterns of the configuration name.
+
+    Raises `InputError` for a pattern that names nothing, a directory without the linear field, and one in two parts.
+    """
+    runs: dict[str, tuple[str, str, Path]] = {}
+    for part in PARTS:
+        for pattern in getattr(config, part).finished:
+            folders = sorted(Path(name) for name in glob.glob(pattern) if Path(name).is_dir())
+            if not folders:
+                raise InputError(f"{part}: no directory is named {pattern}: give those of finished runs")
+            for folder in folders:
+                if not (folder / FIELD).is_file():
+                    raise InputError(
+                        f"{folder} has no {FIELD}: give directories that `zeldo export-ics` made"
+                    )
+                run_id = f"f-{folder.resolve().name}"
+                if run_id in runs:
+                    raise InputError(f"{folder} and {runs[run_id][2]} are both run {run_id}: name each once")
+                runs[run_id] = run_id, part, folder
+    return list(runs.values())
+
+
+def take_back(config: DatasetConfig, store: RunStore, run_id: str, part: str, folder: Path) -> None:
+    """Store a finished run. `InputError` where a redshift is missing or the snapshots are of another universe."""
+    ics = read_initial_conditions(folder / FIELD)
+    if (ics.box, ics.n) != (config.box, config.n):
+        raise InputError(
+            f"{folder} has n = {ics.n} and box = {ics.box:g}, the configuration n = {config.n} and box = {config.box:g}: "
+            "both must agree"
+        )
+    for row in store.runs():
+        if ics.seed is not None and row["seed"] == ics.seed and row["part"] != part:
+            raise InputError(
+                f"{folder}: seed {ics.seed} is in {row['part']} already: it cannot be in {part} too"
+            )
+    store.add(run_id, ics, _snapshots(config, ics, folder), part=part, teacher="finished", folder=str(folder))
+
+
+def _snapshots(config: DatasetConfig, ics: InitialConditions, folder: Path) -> Iterator[Snapshot]:
+    there = _redshifts(ics, folder)
+    linear = linear_displacement(ics)
+    for wanted in config.redshifts:
+        nearest = min(there, key=lambda z: abs(math.log((1 + z) / (1 + wanted))), default=None)
+        if nearest is None or abs(math.log((1 + nearest) / (1 + wanted))) > NEAR:
+            known = ", ".join(f"{z:.3g}" for z in sorted(there)) or "none"
+            raise InputError(
+                f"{folder / 'output'} has no snapshot at z = {wanted:g}, only {known}: wait for the run"
+            )
+        snapshot = read(there[nearest], ics.cosmology)
+        if not isinstance(snapshot, Snapshot):
+            raise InputError(
+                f"{there[nearest]} is no lattice: give a snapshot of all particles with their ids"
+            )
+        yield _of_universe(snapshot, ics, linear, config.velocity, there[nearest])
+
+
+def _redshifts(ics: InitialConditions, folder: Path) -> dict[float, Path]:
+    """The snapshots in the directory by redshift."""
+    there = {}
+    for pattern in OUTPUTS:
+        for path in sorted((folder / "output").glob(pattern)):
+            with open_particles(path, ics.cosmology) as particles:
+                there[particles.header.redshift] = path
+    return there
+
+
+def _of_universe(
+    snapshot: Snapshot, ics: InitialConditions, linear: np.ndarray, velocity: bool, path: Path
+) -> Snapshot:
+    """The snapshot with box and cosmology to the last bit; `InputError` where it did not come from the field."""
+    if snapshot.n != ics.n or not math.isclose(snapshot.box, ics.box, rel_tol=1e-5):
+        raise InputError(
+            f"{path} has n = {snapshot.n} and box = {snapshot.box:g}, its initial conditions n = {ics.n} and "
+            f"box = {ics.box:g}: it is of another run"
+        )
+    psi = snapshot.psi - snapshot.psi.mean(axis=(1, 2, 3), keepdims=True)  # lattices at the cells' centres
+    product = float(np.vdot(psi, linear)) / math.sqrt(
+        float(np.vdot(psi, psi)) * float(np.vdot(linear, linear))
+    )
+    if not product > LIKE:
+        raise InputError(
+            f"{path} did not grow from {FIELD} beside it: their displacements correlate by {product:.2f} only"
+        )
+    drawn: dict[str, Any] = {name: getattr(ics, name) for name in ("seed", *DRAWN)}
+    vel = snapshot.vel if velocity else None
+    return replace(snapshot, psi=psi, vel=vel, box=ics.box, cosmology=ics.cosmology, **drawn)

@@ -1,0 +1,183 @@
+"""Initial conditions for other codes, and the finished runs that come back."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+import zeldo
+from refusals import refusal
+from zeldo.commands import main
+from zeldo.datasets.dataset import make_dataset
+from zeldo.files.formats import formats
+from zeldo.files.reference import read_initial_conditions
+from zeldo.store.runs import RunStore
+
+CODES = {"gadget-4": "gadget-hdf5", "mp-gadget": "bigfile", "swift": "swift"}
+WRITTEN = [code for code, kind in CODES.items() if kind in formats()]
+
+
+@pytest.fixture(scope="module")
+def ics():
+    return zeldo.initial_conditions(n=16, box=40, seed=5, power="eisenstein-hu")
+
+
+def values(text):
+    """The parameters of a file, name and value on each line."""
+    pairs = re.findall(r"^[ \t]*(\w+)[ \t]*[:= \t][ \t]*(\S.*?)[ \t]*(?:#.*)?$", text, re.MULTILINE)
+    return dict(pairs)
+
+
+@pytest.mark.parametrize("code", WRITTEN)
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_particles_have_the_linear_field(ics, tmp_path, code, order):
+    done = zeldo.export_initial_conditions(ics, tmp_path / "run", code, order=order, redshift=[1, 0])
+    assert sorted([*done.files, "output"]) == sorted(path.name for path in done.path.iterdir())
+    kept = read_initial_conditions(done.path / "initial_conditions.npz")
+    assert np.array_equal(kept.delta_lin, ics.delta_lin) and kept.seed == 5
+    back = zeldo.initial_conditions_of(done.path / done.files[0], ics.cosmology)
+    assert (back.delta_lin - ics.delta_lin).std() < 1e-3 * ics.delta_lin.std()
+
+
+def test_parameters_of_mp_gadget_are_those_it_requires(ics, tmp_path):
+    from zeldo.datasets.parameter_files import CODES, Job
+
+    text = CODES["mp-gadget"].write(Job(ics, 49, [1.0, 0.0], 32, 0.0625))["mp-gadget.param"]
+    found = values(text)
+    required = "InitCondFile OutputDir OutputList Omega0 TimeLimitCPU CoolingOn DensityIndependentSphOn SnapshotWithFOF "
+    required += "BlackHoleOn MetalReturnOn StarformationOn WindOn MassiveNuLinRespOn"
+    assert set(required.split()) <= set(found)
+    assert found["OutputList"] == "0.5,1" and found["Nmesh"] == "32" and found["RadiationOn"] == "0"
+    assert float(found["GravitySoftening"]) == pytest.approx(1 / 40)
+    assert float(found["Omega0"]) + float(found["OmegaLambda"]) == pytest.approx(1)
+    dark = zeldo.initial_conditions(n=8, box=20, power="eisenstein-hu", w0=-0.9)
+    found = values(CODES["mp-gadget"].write(Job(dark, 49, [0.0], 16, 0.1))["mp-gadget.param"])
+    assert (found["OmegaLambda"], found["Omega_fld"], found["w0_fld"]) == ("0", "0.6825", "-0.9")
+
+
+def test_parameters_of_swift_are_in_units_without_h(ics):
+    from zeldo.datasets.parameter_files import CODES, Job
+
+    texts = CODES["swift"].write(Job(ics, 49, [3.0, 0.0], 32, 0.0625))
+    found = values(texts["swift.yml"])
+    assert float(found["comoving_DM_softening"]) == pytest.approx(0.0625 / 0.6711, rel=1e-5)
+    parts = sum(float(found[name]) for name in ("Omega_cdm", "Omega_b", "Omega_lambda"))
+    assert parts == pytest.approx(1, abs=1e-9) and float(found["a_begin"]) == 0.02
+    assert texts["outputs.txt"].splitlines() == ["# Scale Factor", "0.25", "1"]
+
+
+def test_parameters_of_gadget_4(ics, shared, tmp_path):
+    done = zeldo.export_initial_conditions(ics, tmp_path / "run", "gadget-4", redshift=0.5)
+    found = values((done.path / "gadget4.param").read_text().replace("%", "#"))
+    # a parameter file that Gadget-4 has run with, but for those of its own initial conditions
+    truth = json.loads((shared / "foreign/gadget4/hdf5_z1/truth.json").read_text())
+    generator = {"NSample", "GridSize", "Seed", "SphereMode", "PowerSpectrumType", "ReNormalizeInputSpectrum"}
+    generator |= {
+        "PrimordialIndex",
+        "ShapeGamma",
+        "Sigma8",
+        "PowerSpectrumFile",
+        "InputSpectrum_UnitLength_in_cm",
+    }
+    needed = {line.split()[0] for line in truth["parameter_file"]} - generator
+    assert needed <= set(found)
+    assert (found["ICFormat"], found["TimeBegin"], found["BoxSize"]) == ("3", "0.02", "40.0")
+    assert "PMGRID=32" in (done.path / "Config.sh").read_text().splitlines()
+    dark = zeldo.initial_conditions(n=8, box=20, power="eisenstein-hu", w0=-0.9)
+    assert "w0 = -0.9" in refusal(
+        lambda: zeldo.export_initial_conditions(dark, tmp_path / "dark", "gadget-4")
+    )
+    assert not (tmp_path / "dark").exists()
+
+
+def test_what_is_wrong_is_said_and_nothing_is_overwritten(ics, tmp_path):
+    export = zeldo.export_initial_conditions
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "result").touch()
+    assert "finished run" in refusal(lambda: export(ics, tmp_path / "run"))
+    for options, word in (
+        ({"code": "gadget4"}, "did you mean 'gadget-4'"),
+        ({"order": 3}, "order = 3"),
+        ({"start_redshift": 0}, "start_redshift"),
+        ({"redshift": 60}, "redshift 60"),
+        ({"mesh_factor": 20}, "mesh_factor"),
+        ({"softening": 2}, "softening"),
+    ):
+        assert word in refusal(lambda options=options: export(ics, tmp_path / "new", **options))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.fixture
+def finished(ics, tmp_path):
+    """Two exported runs with the snapshots that a code would have written at its own steps."""
+    for name, seed in (("one", 5), ("two", 6)):
+        start = zeldo.initial_conditions(n=16, box=40, seed=seed, power="eisenstein-hu")
+        done = zeldo.export_initial_conditions(start, tmp_path / name, redshift=[1, 0])
+        for number, z in enumerate((1.01, 0.0)):
+            (made,) = zeldo.run(ics=start, engine="cola", redshift=z)
+            zeldo.write(made, done.path / "output" / f"snapshot_{number:03d}.hdf5")
+    return tmp_path
+
+
+def config(folder, **changes):
+    return {
+        "store": str(folder / "store"),
+        "box": 40.0,
+        "n": 16,
+        "redshifts": [1.0, 0.0],
+        "power": "eisenstein-hu",
+        "engine": "2lpt",
+        "psi_step": 0,
+        "vel_step": 0,
+        "train": {"runs": 1, "first_seed": 90, "finished": [str(folder / "one")]},
+        "validation": {"runs": 0, "first_seed": 0, "finished": [str(folder / "two")]},
+        **changes,
+    }
+
+
+def test_a_data_set_takes_finished_runs(ics, finished):
+    result = make_dataset(config(finished))
+    assert result.made == ["f-two", "f-one", "s00000090"] or sorted(result.made) == [
+        "f-one",
+        "f-two",
+        "s00000090",
+    ]
+    store = RunStore(finished / "store")
+    row = store.row("f-one")
+    assert (row["part"], row["seed"], store.row("f-two")["part"]) == ("train", 5, "validation")
+    assert row["redshifts"] == [pytest.approx(1.01), 0.0]
+    (expected,) = zeldo.run(ics=ics, engine="cola", redshift=0)
+    kept, psi, vel = store.read("f-one", 0.0)
+    assert np.abs(psi - (expected.psi - expected.psi.mean((1, 2, 3), keepdims=True))).max() < 1e-4
+    assert np.abs(vel - expected.vel).max() < 1e-2
+    assert np.abs(kept.delta_lin - ics.delta_lin).max() < 1e-4 * np.abs(ics.delta_lin).max()
+    again = make_dataset(config(finished))
+    assert (again.existing, again.made) == (3, [])
+
+
+def test_finished_runs_that_do_not_belong_are_refused(finished):
+    def refused(**changes):
+        return refusal(lambda: make_dataset(config(finished, **changes)))
+
+    both = {"runs": 0, "first_seed": 0, "finished": [str(finished / "one")]}
+    assert "name each once" in refused(validation=both)
+    assert "no directory" in refused(validation={**both, "finished": [str(finished / "three")]})
+    assert "no snapshot at z = 3" in refused(redshifts=[3.0])
+    assert "n = 32" in refused(n=32)
+    swapped = finished / "one" / "output" / "snapshot_001.hdf5"
+    swapped.write_bytes((finished / "two" / "output" / "snapshot_001.hdf5").read_bytes())
+    assert "did not grow from" in refused()
+    (finished / "one" / "initial_conditions.npz").unlink()
+    assert "export-ics" in refused()
+
+
+def test_the_command_says_what_to_do_next(tmp_path, capsys):
+    universe = ["--n", "8", "--box", "20", "--power", "eisenstein-hu"]
+    assert main(["export-ics", str(tmp_path / "run"), *universe, "-z", "1", "-z", "0", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["run"].endswith("gadget4.param") and "ics.hdf5" in record["files"]
+    assert main(["export-ics", str(tmp_path / "run"), *universe]) == 2
+    assert "new directory" in capsys.readouterr().err
