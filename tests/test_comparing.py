@@ -71,3 +71,15 @@ def test_a_redshift_that_is_not_quite_round_is_found(tmp_path):
     assert found.redshift == truth.redshift
     with pytest.raises(InputError, match=r"no redshift 1.1: choose among 1"):
         compare(engine="zeldovich", reference=tmp_path / "g.npz", redshift=1.1, **TINY)
+
+
+def test_a_simulation_of_quijote_is_that_of_its_seed(tmp_path):
+    named = {"n": 8, "power": "eisenstein-hu", "phases": "quijote:h_p/3"}
+    equal = {**named, "phases": "ngenic", "seed": 35, "box": 1000.0, "h": 0.6911}
+    zeldo.run(engine="2lpt", output=tmp_path / "named.npz", **named)
+    for universe in (named, equal):
+        result = compare(engine="zeldovich", reference=tmp_path / "named.npz", **universe)
+        assert result.comparisons[0].fields["displacement"].one_minus_r2[0] < 1e-3
+    for change in ({"seed": 36}, {"phases": "native"}):
+        with pytest.raises(InputError, match="mode by mode"):
+            compare(engine="zeldovich", reference=tmp_path / "named.npz", **equal | change)

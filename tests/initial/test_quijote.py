@@ -88,3 +88,11 @@ def test_simulations_of_the_hypercube():
 )
 def test_what_there_is_not_is_refused_in_one_line(name, words):
     assert words in refusal(lambda: simulation(name))
+
+
+def test_number_0_of_the_latin_hypercube_has_the_phases_of_number_1():
+    """Its seed is 0, which GSL's generators take as 1: the two simulations differ in cosmology alone."""
+    first, second = simulation("latin_hypercube/0"), simulation("latin_hypercube/1")
+    assert (first.seed, second.seed) == (0, 1) and first.cosmology != second.cosmology
+    np.testing.assert_array_equal(first.modes(8), second.modes(8))
+    assert not np.array_equal(first.modes(8), simulation("latin_hypercube/2").modes(8))

@@ -19,8 +19,10 @@ def app() -> Any:
     """The cyclopts application."""
     from cyclopts import App
 
+    from zeldo.commands.cite import cite
     from zeldo.commands.compare import compare
     from zeldo.commands.dataset import dataset
+    from zeldo.commands.doctor import doctor
     from zeldo.commands.export_ics import export_ics
     from zeldo.commands.halos import halos
     from zeldo.commands.measure import measure
@@ -37,7 +39,20 @@ def app() -> Any:
         help="From a cosmology and a seed to the evolved universe.",
         suppress_keyboard_interrupt=False,
     )
-    for command in (run, compare, measure, halos, show, export_ics, dataset, train, models, reproduce):
+    for command in (
+        run,
+        compare,
+        measure,
+        halos,
+        show,
+        export_ics,
+        dataset,
+        train,
+        models,
+        reproduce,
+        cite,
+        doctor,
+    ):
         cli.command(command)
     return cli
 

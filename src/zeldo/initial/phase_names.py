@@ -49,6 +49,17 @@ def named(name: str, *, seed: int | None = None, fixed: bool = False, flip: bool
     )
 
 
+def generator(label: str | None) -> str | None:
+    """What drew the phases of a label, beside their seed: simulations of Quijote have N-GenIC's.
+
+    Parameters
+    ----------
+    label : str, optional
+        As snapshots and files have it.
+    """
+    return "ngenic" if label is not None and label.startswith("quijote:") else label
+
+
 def options_of(text: str, known: tuple[str, ...] | list[str], name: str) -> dict[str, Any]:
     """Options from "a=1,b=true"; `InputError` for one that is not known."""
     options: dict[str, Any] = {}

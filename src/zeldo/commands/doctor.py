@@ -1,0 +1,31 @@
+"""zeldo doctor"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Look at the installation: versions, threads, devices, caches, transforms, and a small run whose answer is known.
+
+    Parameters
+    ----------
+    json:
+        Print the findings as JSON.
+    """
+    import json as text
+    from dataclasses import asdict
+
+    from zeldo.doctor import diagnose, healthy, print_findings
+    from zeldo.errors import ZeldoError
+
+    findings = diagnose()
+    if json:
+        print(text.dumps({"healthy": healthy(findings), "findings": [asdict(f) for f in findings]}, indent=1))
+    else:
+        print_findings(findings)
+    if not healthy(findings):
+        broken = ", ".join(finding.name for finding in findings if finding.state == "broken")
+        raise ZeldoError(f"not all is well with {broken}: the lines above say what was found")
