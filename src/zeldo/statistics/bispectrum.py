@@ -127,12 +127,12 @@ def squeezed_bispectrum(
 
 def equilateral(top: float, width: float = 3.0) -> list[Triangle]:
     """Three equal shells from the fundamental to `top`, both in fundamentals."""
-    return [(shell, shell, shell) for shell in _shells(1.0, top, width)]
+    return [(shell, shell, shell) for shell in shells(1.0, top, width)]
 
 
 def squeezed(top: float, width: float = 3.0, long: Shell = LONG) -> list[Triangle]:
     """A long wave's shell and two equal ones, from twice its end to `top`, all in fundamentals."""
-    return [(long, shell, shell) for shell in _shells(2 * long[1], top, width)]
+    return [(long, shell, shell) for shell in shells(2 * long[1], top, width)]
 
 
 def bispectrum_of_shells(modes: torch.Tensor, box: float, triangles: Sequence[Triangle]) -> Bispectrum:
@@ -173,7 +173,8 @@ def _density(
     return density_modes(snapshot, mesh, device=device), top
 
 
-def _shells(start: float, top: float, width: float) -> list[Shell]:
+def shells(start: float, top: float, width: float) -> list[Shell]:
+    """Adjacent shells of a width from `start` to `top`, all in fundamentals."""
     width = number(width, "width")
     count = int((top - start) / width + 1e-9) if width > 0 else 0
     if count < 1:
