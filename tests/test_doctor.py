@@ -97,7 +97,10 @@ def test_initial_conditions_and_references_have_citations(tmp_path):
 
 def test_the_command_prints_bibtex(tmp_path, capsys):
     path = str(tmp_path / "out.npz")
-    assert main(["run", "-n", "8", "--box", "20", "--power", "eisenstein-hu", "-o", path]) == 0
+    assert (
+        main(["run", "-n", "8", "--box", "20", "--power", "eisenstein-hu", "--engine", "cola", "-o", path])
+        == 0
+    )
     capsys.readouterr()
     assert main(["cite", path]) == 0
     text = capsys.readouterr().out
