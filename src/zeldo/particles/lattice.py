@@ -2,48 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.errors import AGAIN, DamagedFileError, InputError
+from zeldo.particles.id_orders import NONE, IdOrder, order_named, orders
+from zeldo.particles.linear_theory import expected_displacement
 from zeldo.particles.particles import Header, Particles, Source
 from zeldo.particles.snapshot import DRAWN, MADE, Snapshot
 
 NEEDED = ("omega_m", "omega_b", "h", "sigma_8", "n_s")  # of a cosmology, in the order of messages
 MASS_TOLERANCE = 2e-3  # the values of G in codes differ by 3e-4
 RANDOM = 0.8  # of the mean square distance to random points, per axis: beyond it, ids carry no information
+LARGEST = 3.0  # times the rms displacement of linear theory, which a box of few modes may leave
+ROUGHEST = 0.75  # half the mean square difference of neighbours over the variance; random points have 1
+SMALL = 16  # particles per side, below which a lattice has no statistics
 SAMPLE = 16, 256  # number of samples, and rows in each, to choose among orders of ids
+Vector = tuple[float, float, float]
 
 
-@dataclass(frozen=True)
-class IdOrder:
-    """A way of counting the points of a lattice.
+class NoLatticeError(InputError):
+    """Particles that are no lattice, and do not claim to be one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Where particles come from.
 
     Parameters
     ----------
-    name:
-        For messages.
-    first:
+    order : str
+        The order of their ids, or of their rows where they have none.
+    first : int or None
         The smallest id.
-    point:
-        (ids - first, n) to the row (i n + j) n + k of the lattice point, (N,) int64 both.
+    points : ndarray or None
+        The lattice point (i n + j) n + k of every row, (N,) int64; None where the rows are in that order.
+    offset : tuple of float
+        Where the lattice begins, in cells.
     """
 
-    name: str
-    first: int
-    point: Callable[[np.ndarray, int], np.ndarray]
-
-
-ID_ORDERS = [IdOrder("i-major from 1", 1, lambda index, n: index)]
+    order: str
+    first: int | None
+    points: np.ndarray | None
+    offset: Vector
 
 
 def particles_of(snapshot: Snapshot) -> Particles:
     """The particles of a snapshot in lattice order, made slice by slice when they are read; ids count from 1."""
-    return Particles.backed(_Lattice(snapshot))
+    return Particles.backed(_Rows(snapshot))
 
 
 def header_of(snapshot: Snapshot) -> Header:
@@ -59,11 +69,12 @@ def header_of(snapshot: Snapshot) -> Header:
         settings=snapshot.settings,
         version=snapshot.version,
         seed=snapshot.seed,
+        offset=snapshot.offset,
         **{name: getattr(snapshot, name) for name in (*DRAWN, *MADE)},
     )
 
 
-class _Lattice(Source):
+class _Rows(Source):
     def __init__(self, snapshot: Snapshot) -> None:
         fields: dict[str, np.dtype] = {"positions": np.dtype(np.float64)}
         if snapshot.vel is not None:
@@ -81,10 +92,16 @@ class _Lattice(Source):
         return make(first, end)[start - first * plane : stop - first * plane]
 
 
-def recognise(particles: Particles) -> Snapshot:
+def recognise(particles: Particles, ids: str | None = None) -> Snapshot:
     """The lattice that particles started from, with their displacements.
 
-    Rows may be in any order where ids count the lattice in one of `ID_ORDERS`. The fields are read slice by slice.
+    Rows may be in any order where ids count the lattice in an order of `id_orders`. The fields are read slice by slice.
+
+    Parameters
+    ----------
+    particles : Particles
+    ids : str, optional
+        The order of the ids, which is found by trying where absent.
 
     Raises
     ------
@@ -93,13 +110,17 @@ def recognise(particles: Particles) -> Snapshot:
     DamagedFileError
         For particles that contradict their header, or themselves.
     """
-    points = lattice_points(particles)
-    return as_snapshot(particles.header, displacement(particles, points), velocity(particles, points))
+    if ids != NONE:
+        lattice_side(particles.header.count, particles.name)
+        check_cosmology(particles)
+    lattice = find(particles, ids)
+    psi, lattice = displacement(particles, lattice)
+    return as_snapshot(particles.header, psi, velocity(particles, lattice), lattice.offset)
 
 
-def as_snapshot(header: Header, psi: np.ndarray, vel: np.ndarray | None) -> Snapshot:
+def as_snapshot(header: Header, psi: np.ndarray, vel: np.ndarray | None, offset: Vector) -> Snapshot:
     """A snapshot of these fields, (3, n, n, n), with the entries of the header."""
-    assert header.cosmology is not None  # `lattice_points` has checked it
+    assert header.cosmology is not None  # `check_cosmology` has seen to it
     return Snapshot(
         psi=psi,
         vel=vel,
@@ -110,48 +131,93 @@ def as_snapshot(header: Header, psi: np.ndarray, vel: np.ndarray | None) -> Snap
         seed=header.seed,
         settings=header.settings,
         version=header.version,
+        offset=offset,
         **{name: getattr(header, name) for name in (*DRAWN, *MADE)},
     )
 
 
-def lattice_points(particles: Particles) -> np.ndarray | None:
-    """The lattice point (i n + j) n + k of every row, (N,) int64; None where the rows are in that order.
-
-    It also checks what the header says of the lattice, and raises the errors of `recognise`.
-    """
-    header, where = particles.header, particles.name
-    n = lattice_side(header.count, where)
+def check_cosmology(particles: Particles) -> None:
+    """`InputError` where not all parameters of the cosmology are known."""
+    header = particles.header
     if header.cosmology is None:
         missing = [name for name in NEEDED if name not in header.parameters]
-        raise InputError(f"{where} does not say {', '.join(missing)}: pass the cosmology of the run")
-    mass = _mass(particles)
-    if mass is not None:
-        check_mass(mass, header.cosmology.omega_m, header.box, header.count, where)
-    if header.n is not None:
-        return None
-    ids = particles.ids
-    fitting = [order for order in ID_ORDERS if ids.min() == order.first] or ID_ORDERS[:1]
-    index = _counted(ids, fitting[0].first, where)
-    tried = [order.point(index, n) for order in fitting]
-    if len(tried) > 1:
-        tried.sort(key=lambda points: _mean_square(particles, points))
-    points = tried[0]
-    return None if np.array_equal(points, np.arange(header.count)) else points
+        raise InputError(f"{particles.name} does not say {', '.join(missing)}: pass the cosmology of the run")
+
+
+def find(particles: Particles, ids: str | None = None) -> Lattice:
+    """The lattice of particles, by their ids or, without ids, by the order of their rows.
+
+    Where an order is not given, the known ones are tried on samples of rows. `displacement` judges the one chosen.
+
+    Raises
+    ------
+    NoLatticeError
+        Where the number is no cube, or ids are not those of a lattice.
+    InputError
+        Where masses differ.
+    DamagedFileError
+        For ids that are double or missing, and masses that contradict the header.
+    """
+    header, where = particles.header, particles.name
+    if ids == NONE:
+        raise NoLatticeError(f"{where} is read without a lattice, as asked")
+    n = lattice_side(header.count, where)
+    if header.n is not None and ids is None:
+        _check_masses(particles)
+        return Lattice("i-major", None, None, header.offset or (0.0, 0.0, 0.0))
+    tried = list(orders(n)) if ids is None else [order_named(ids, n)]
+    if "ids" in particles.fields:
+        index, first = _counted(particles.ids, header.whole, where)
+    else:
+        index, first = np.arange(header.count), None
+    _check_masses(particles)
+    order, offset, spread = _best(particles, index, tried, n)
+    if spread.max() > RANDOM * header.box**2 / 12:
+        if first is None:
+            raise NoLatticeError(f"{where} has no ids, and its rows are no lattice in order")
+        ranges = [
+            (rows.min(axis=0), rows.max(axis=0))
+            for rows in (particles.read("positions", *rows) for rows in particles.slices())
+        ]
+        low, high = (f([r[i] for r in ranges], axis=0) for i, f in enumerate((np.min, np.max)))
+        _check_range(particles, low, high, n)
+        raise _unknown_order(
+            particles, tried, f"as far from their lattice points as from any others ({order.name})"
+        )
+    points = order.point(index, n)
+    in_order = np.array_equal(points, np.arange(header.count))
+    return Lattice(order.name, first, None if in_order else points, offset)
+
+
+def _unknown_order(particles: Particles, tried: list[IdOrder], what: str) -> DamagedFileError:
+    names = ", ".join(order.name for order in tried)
+    return DamagedFileError(
+        f"{particles.name}: particles are {what}: their ids count no lattice in the orders tried ({names}); give the "
+        f"right one by --ids, or read them without a lattice by --ids {NONE}"
+    )
 
 
 def lattice_side(count: int, where: str | Path) -> int:
-    """n where count = n^3, else `InputError`."""
+    """n where count = n^3, else `NoLatticeError`."""
     n = round(count ** (1 / 3))
     if count <= 0 or n**3 != count:
-        raise InputError(
-            f"{where} has {count} particles: zeldo reads full lattices of n^3; give a complete snapshot"
+        raise NoLatticeError(
+            f"{where} has {count} particles: zeldo reads full lattices of n^3 as snapshots; give a complete one"
         )
     return n
 
 
-def _counted(ids: np.ndarray, first: int, where: str | Path) -> np.ndarray:
-    """ids - first, (N,) int64. `DamagedFileError` where one of 0 to N - 1 is missing or there twice."""
-    count = len(ids)
+def _counted(ids: np.ndarray, whole: bool, where: str | Path) -> tuple[np.ndarray, int]:
+    """ids - first, (N,) int64, and the first id. Errors where one of the N ids from it on is missing or there twice."""
+    count, low, high = len(ids), int(ids.min()), int(ids.max())
+    first = low
+    # ids that begin elsewhere follow those of another species
+    if high - low + 1 != count or (low > 1 and whole and low < count):
+        inside = [int(np.count_nonzero((ids >= start) & (ids < start + count))) for start in (1, 0)]
+        first = inside.index(max(inside)) == 0
+        if max(inside) < count / 2:
+            raise NoLatticeError(f"{where}: ids from {low} to {high} of {count} particles count no lattice")
+    first = int(first)
     last = first + count - 1
     outside = (ids < first) | (ids > last)
     if outside.any():
@@ -167,26 +233,45 @@ def _counted(ids: np.ndarray, first: int, where: str | Path) -> np.ndarray:
         raise DamagedFileError(
             f"{where}: id {missing + first} is missing and id {double + first} is there {times[double]} times; {AGAIN}"
         )
-    return index
+    return index, first
 
 
-def _offsets(x: np.ndarray, points: np.ndarray, n: int, box: float) -> np.ndarray:
-    """Distances of particles from lattice points by minimal image, Mpc/h, in place of their positions.
+def _best(
+    particles: Particles, index: np.ndarray, tried: list[IdOrder], n: int
+) -> tuple[IdOrder, Vector, np.ndarray]:
+    """The order whose points are nearest to samples of rows, its offset in cells, and the mean squares, (3,) (Mpc/h)^2."""
+    header, (places, rows) = particles.header, SAMPLE
+    places_of = np.unique(np.linspace(0, max(0, header.count - rows), places).astype(int))
+    slices = [(int(start), min(int(start) + rows, header.count)) for start in places_of]
+    pieces = [particles.read("positions", start, stop) for start, stop in slices]
+    for (start, _), piece in zip(slices, pieces, strict=True):
+        check_finite(piece, "positions", particles.name, start)
+    x = np.ascontiguousarray(np.concatenate(pieces).T, dtype=np.float64)
+    sample = np.concatenate([index[start:stop] for start, stop in slices])
+    results = []
+    for order in tried:
+        d = _from_points(x, order.point(sample, n), n, header.box)
+        turns = np.exp(2j * np.pi / header.box * d).mean(axis=1)
+        centre = np.angle(turns) * header.box / (2 * np.pi)
+        d -= centre[:, None]
+        d -= header.box * np.rint(d / header.box)
+        spread = _squares(d) / d.shape[1]
+        results.append((float(spread.sum()), order, centre, spread))
+    _, order, centre, spread = min(results, key=lambda result: result[0])
+    if header.offset is not None:
+        return order, header.offset, spread
+    # the nearest half cell, which `displacement` corrects where its mean over all particles says otherwise
+    cells = centre * n / header.box
+    near = np.abs(cells) < 2 * np.sqrt(spread) * n / header.box
+    offset = np.where(near & (np.sqrt(spread) * n / header.box > 0.2), 0.0, np.rint(2 * cells) / 2)
+    return order, (float(offset[0]), float(offset[1]), float(offset[2])), spread
 
-    x: (3, rows) float64, Mpc/h. points: (rows,), (i n + j) n + k.
-    """
-    lattice = np.arange(n) * (box / n)
+
+def _from_points(x: np.ndarray, points: np.ndarray, n: int, box: float) -> np.ndarray:
+    """Distances of particles from lattice points, (3, rows) Mpc/h."""
     line, k = np.divmod(points, n)
     i, j = np.divmod(line, n)
-    for along, index in zip(x, (i, j, k), strict=True):
-        along -= lattice[index]
-    x -= box * np.rint(x / box)
-    return x
-
-
-def _components(rows: np.ndarray) -> np.ndarray:
-    """The three components as rows, (3, rows) float64, copied, since sums over an axis of length three are slow."""
-    return np.array(rows.T, dtype=np.float64, order="C")
+    return x - np.stack([i, j, k]) * (box / n)
 
 
 def _squares(d: np.ndarray) -> np.ndarray:
@@ -194,42 +279,64 @@ def _squares(d: np.ndarray) -> np.ndarray:
     return np.einsum("ij,ij->i", d, d)
 
 
-def _mean_square(particles: Particles, points: np.ndarray) -> float:
-    """The mean square distance between particles and points along an axis, from samples of rows."""
-    header, (places, rows) = particles.header, SAMPLE
-    n, total, count = round(header.count ** (1 / 3)), 0.0, 0
-    for place in np.unique(np.linspace(0, max(0, header.count - rows), places).astype(int)):
-        start, stop = int(place), min(int(place) + rows, header.count)
-        x = _components(particles.read("positions", start, stop))
-        d = _offsets(x, points[start:stop], n, header.box)
-        total, count = total + float(_squares(d).sum()), count + d.size
-    return total / count
-
-
-def displacement(particles: Particles, points: np.ndarray | None) -> np.ndarray:
-    """psi (3, n, n, n) float32 by minimal image, Mpc/h, of particles whose rows are these points.
+def displacement(particles: Particles, lattice: Lattice) -> tuple[np.ndarray, Lattice]:
+    """psi (3, n, n, n) float32 by minimal image, Mpc/h, and the lattice with the offset that it has.
 
     Raises `DamagedFileError` for values that are not finite or out of the box, for a box that the particles do not
-    fill, and for particles that are not near their points.
+    fill, and for displacements that are not those of a universe. A warning says where positions lie outside the box.
     """
-    where, box, count = particles.name, particles.header.box, len(particles)
+    header, where = particles.header, particles.name
+    box, count = header.box, len(particles)
     n = lattice_side(count, where)
+    cell = box / n
+    start_of_cells = np.array(lattice.offset) * cell
     psi = np.empty((3, count), dtype=np.float32)
-    low, high, squares = np.full(3, np.inf), np.full(3, -np.inf), np.zeros(3)
+    low, high, squares, sums = np.full(3, np.inf), np.full(3, -np.inf), np.zeros(3), np.zeros(3)
+    axis = np.arange(n) * cell
     for start, stop in particles.slices():
         rows = particles.read("positions", start, stop)
-        x = _components(rows)
+        x = np.array(rows.T, dtype=np.float64, order="C")  # sums over an axis of length three are slow
         low, high = np.minimum(low, x.min(axis=1)), np.maximum(high, x.max(axis=1))
         if not np.isfinite(low + high).all():
             check_finite(rows, "positions", where, start)
-        target = np.arange(start, stop) if points is None else points[start:stop]
-        d = _offsets(x, target, n, box)
-        if points is None:
-            psi[:, start:stop] = d
+        target = np.arange(start, stop) if lattice.points is None else lattice.points[start:stop]
+        line, k = np.divmod(target, n)
+        i, j = np.divmod(line, n)
+        for along, point, shift in zip(x, (i, j, k), start_of_cells, strict=True):
+            along -= axis[point]
+            if shift:
+                along -= shift
+        x -= box * np.rint(x / box)
+        if lattice.points is None:
+            psi[:, start:stop] = x
         else:
-            psi[:, target] = d
-        squares += _squares(d)
-    if low.min() < -1e-6 * box or high.max() > box * (1 + 1e-6):
+            psi[:, target] = x
+        squares += _squares(x)
+        sums += x.sum(axis=1)
+    _check_range(particles, low, high, n)
+    mean = sums / count
+    variance = squares / count - mean**2
+    if squares.max() / count > RANDOM * box**2 / 12:
+        raise _unknown_order(
+            particles, _orders_tried(lattice, n), "as far from their lattice points as from any others"
+        )
+    lattice, shift = _centred(lattice, mean / cell, np.sqrt(variance) / cell, header)
+    for along, correction in zip(psi, shift * cell, strict=True):
+        if correction:
+            along -= np.float32(correction)
+    field = psi.reshape(3, n, n, n)
+    _check_universe(particles, lattice, field, float(np.sqrt(variance.mean())))
+    return field, lattice
+
+
+def _orders_tried(lattice: Lattice, n: int) -> list[IdOrder]:
+    return list(orders(n)) if lattice.first is not None else [order_named(lattice.order, n)]
+
+
+def _check_range(particles: Particles, low: np.ndarray, high: np.ndarray, n: int) -> None:
+    """Errors for positions that are not in the box, a warning for those that stick out as unwrapped ones do."""
+    where, box = particles.name, particles.header.box
+    if low.min() < -0.5 * box or high.max() > 1.5 * box:
         raise DamagedFileError(
             f"{where}: positions from {low.min():g} to {high.max():g} Mpc/h leave the box of "
             f"{box:g} Mpc/h that the header gives; {AGAIN}, or correct its box"
@@ -240,16 +347,47 @@ def displacement(particles: Particles, points: np.ndarray | None) -> np.ndarray:
             f"{where}: positions reach {(high - low).min():g} Mpc/h across only, yet the header gives "
             f"a box of {box:g} Mpc/h; {AGAIN}, or correct its box"
         )
-    if squares.max() / count > RANDOM * box**2 / 12:
-        orders = ", ".join(order.name for order in ID_ORDERS)
-        raise DamagedFileError(
-            f"{where}: particles are as far from their lattice points as from any others: their ids count no lattice in "
-            f"an order that zeldo knows ({orders}); give a snapshot with such ids"
+    if low.min() < -1e-6 * box or high.max() > box * (1 + 1e-6):
+        warnings.warn(
+            f"{where}: positions from {low.min():g} to {high.max():g} Mpc/h leave the box of {box:g} Mpc/h and are wrapped",
+            stacklevel=4,
         )
-    return psi.reshape(3, n, n, n)
 
 
-def velocity(particles: Particles, points: np.ndarray | None) -> np.ndarray | None:
+def _centred(
+    lattice: Lattice, mean: np.ndarray, rms: np.ndarray, header: Header
+) -> tuple[Lattice, np.ndarray]:
+    """The lattice with its offset corrected by the mean displacement, and the correction, in cells."""
+    if header.offset is not None:
+        return lattice, np.zeros(3)
+    noise = np.minimum(0.25, 0.02 + max(0.02, 3 / header.count**0.5) * rms)
+    offset = np.array(lattice.offset) + mean
+    half = np.rint(2 * offset) / 2
+    offset = np.where(np.abs(offset - half) < noise, half, offset)
+    shift = offset - np.array(lattice.offset)
+    return replace(lattice, offset=(float(offset[0]), float(offset[1]), float(offset[2]))), shift
+
+
+def _check_universe(particles: Particles, lattice: Lattice, psi: np.ndarray, rms: float) -> None:
+    """`DamagedFileError` where displacements are larger or rougher than those of a universe, as of a wrong order."""
+    header, n = particles.header, psi.shape[1]
+    if header.offset is not None or n < SMALL or not rms:
+        return  # whoever knows where the lattice begins knows its order
+    parameters = header.cosmology.to_dict() if header.cosmology is not None else header.parameters
+    expected, smooth = expected_displacement(parameters, header.box, n, header.redshift)
+    planes = psi[:, :: max(1, n // 16)]
+    steps = [np.diff(planes, axis=axis) for axis in (2, 3)]
+    differences = float(np.mean([np.mean(np.square(step, dtype=np.float64)) for step in steps]))
+    roughness = differences / (2 * rms**2)
+    if rms > LARGEST * expected or roughness > max(ROUGHEST, 1.5 * smooth):
+        what = (
+            f"displaced by {rms:.3g} Mpc/h along an axis with a roughness of {roughness:.2g}, where linear theory expects "
+            f"{expected:.3g} and {smooth:.2g}"
+        )
+        raise _unknown_order(particles, _orders_tried(lattice, n), what)
+
+
+def velocity(particles: Particles, lattice: Lattice) -> np.ndarray | None:
     """(3, n, n, n) float32, km/s, None where there is none. `DamagedFileError` for values that are not finite."""
     if "velocities" not in particles.fields:
         return None
@@ -257,7 +395,7 @@ def velocity(particles: Particles, points: np.ndarray | None) -> np.ndarray | No
     for start, stop in particles.slices():
         v = particles.read("velocities", start, stop)
         check_finite(v, "velocities", particles.name, start)
-        vel[:, slice(start, stop) if points is None else points[start:stop]] = v.T
+        vel[:, slice(start, stop) if lattice.points is None else lattice.points[start:stop]] = v.T
     n = lattice_side(len(particles), particles.name)
     return vel.reshape(3, n, n, n)
 
@@ -272,24 +410,33 @@ def check_finite(values: np.ndarray, quantity: str, where: str | Path, start: in
         )
 
 
-def check_mass(mass: float, omega_m: float, box: float, count: int, where: str | Path) -> None:
-    """`DamagedFileError` where particles of this mass, 10^10 Msun/h, do not add up to omega_m in the box."""
-    expected = CRITICAL_DENSITY * omega_m * box**3 / count
-    if not abs(mass / expected - 1) < MASS_TOLERANCE:
+def check_mass(mass: float, omega_m: float, header: Header, where: str | Path) -> None:
+    """`DamagedFileError` where particles of this mass, 10^10 Msun/h, do not add up to omega_m in the box.
+
+    Those of one species among several may fall short of it.
+    """
+    expected = CRITICAL_DENSITY * omega_m * header.box**3 / header.count
+    ratio = mass / expected
+    if not (abs(ratio - 1) < MASS_TOLERANCE or (not header.whole and 0 < ratio < 1)):
         raise DamagedFileError(
             f"{where}: a particle mass of {mass:g} 10^10 Msun/h is not the {expected:g} that "
-            f"omega_m = {omega_m:g} gives in a box of {box:g} Mpc/h; {AGAIN}, or correct its header"
+            f"omega_m = {omega_m:g} gives in a box of {header.box:g} Mpc/h; {AGAIN}, or correct its header"
         )
 
 
-def _mass(particles: Particles) -> float | None:
-    """The mass of every particle, 10^10 Msun/h; None where it is unknown. `InputError` where masses differ."""
-    if "masses" not in particles.fields:
-        return particles.header.particle_mass
-    mass = float(particles.read("masses", 0, 1)[0])
-    for start, stop in particles.slices():
-        if not np.allclose(particles.read("masses", start, stop), mass, rtol=1e-5):
-            raise InputError(
-                f"{particles.name}: particles have different masses: zeldo reads lattices of equal ones"
-            )
-    return mass
+def _check_masses(particles: Particles) -> None:
+    """Errors where masses differ, or contradict the cosmology; nothing where they are not known."""
+    header, where = particles.header, particles.name
+    mass = header.particle_mass
+    if "masses" in particles.fields:
+        mass = float(particles.read("masses", 0, 1)[0])
+        for start, stop in particles.slices():
+            if not np.allclose(particles.read("masses", start, stop), mass, rtol=1e-5):
+                raise InputError(
+                    f"{where}: particles have different masses: zeldo reads lattices of equal ones; read them without a "
+                    f"lattice by --ids {NONE}"
+                )
+    omega_m = header.parameters.get("omega_m")
+    omega_m = header.cosmology.omega_m if header.cosmology is not None else omega_m
+    if mass is not None and omega_m is not None:
+        check_mass(mass, omega_m, header, where)
