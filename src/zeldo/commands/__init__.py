@@ -17,7 +17,9 @@ def app() -> Any:
     from cyclopts import App
 
     from zeldo.commands.compare import compare
+    from zeldo.commands.convert import convert
     from zeldo.commands.dataset import dataset
+    from zeldo.commands.info import info
     from zeldo.commands.models import models
     from zeldo.commands.reproduce import reproduce
     from zeldo.commands.run import run
@@ -30,7 +32,7 @@ def app() -> Any:
         help="From a cosmology and a seed to the evolved universe.",
         suppress_keyboard_interrupt=False,
     )
-    for command in (run, compare, dataset, train, models, reproduce):
+    for command in (run, compare, convert, info, dataset, train, models, reproduce):
         cli.command(command)
     return cli
 

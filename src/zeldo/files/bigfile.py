@@ -183,6 +183,7 @@ def _attribute(name: str, value: Any) -> str:
         array, human = np.frombuffer(value.encode() or b"\0", "S1"), value.replace("\n", " ")
     else:
         array = np.atleast_1d(np.asarray(value))
+        array = array.astype(np.int32) if array.dtype.kind == "b" else array  # bigfile has no truth values
         human = " ".join(f"{number:g}" for number in array)
     array = array.astype(array.dtype.newbyteorder("<"))
     kind = "S1" if array.dtype.kind == "S" else array.dtype.str[1:]

@@ -14,6 +14,7 @@ from zeldo.files.atomic import writing_directory
 from zeldo.files.bigfile import write_block
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import GADGET_NAMES
+from zeldo.files.sets import check_files, split
 from zeldo.files.units import KM, MASS, MPC
 from zeldo.particles.particles import FIELDS, Header
 
@@ -26,6 +27,7 @@ def writing_bigfile(path: Path, header: Header, fields: Mapping[str, np.dtype], 
     """A sink to a directory of blocks, each in `files` files."""
     # MP-Gadget takes ids of 64 bits alone
     types = {name: np.dtype(np.uint64) if name == "ids" else dtype for name, dtype in fields.items()}
+    check_files(files)
     with writing_directory(path) as temporary:
         with _Sink(temporary, header, types, files) as sink:
             yield sink
@@ -38,7 +40,7 @@ class _Sink(Sink):
     def __init__(self, path: Path, header: Header, fields: Mapping[str, np.dtype], files: int) -> None:
         super().__init__(header, fields)
         self._path = path
-        self._lengths = [len(rows) for rows in np.array_split(np.empty(header.count, np.uint8), files)]
+        self._lengths = split(header.count, files)
         self._ends = np.cumsum(self._lengths)
         self._sums: dict[str, list[int]] = {field: [0] * files for field in fields}
         self._stream: tuple[str, int, IO[bytes]] | None = None

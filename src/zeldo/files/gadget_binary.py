@@ -6,19 +6,20 @@ are peculiar over sqrt(a). Gadget-4 has a header of its own too, without a cosmo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import positive, redshift_of
-from zeldo.files.formats import Format, register_format
+from zeldo.files.formats import Format, Sink, register_format
 from zeldo.files.gadget import check_time, choose_type, gadget_cosmology, gadget_parameters, others_note
 from zeldo.files.gadget_blocks import Layout, byte_order, layout
+from zeldo.files.gadget_writing import writing_binary
 from zeldo.files.sets import Scaled, member, parts, set_name
 from zeldo.files.units import length_factor, length_from_mass, velocity_power, velocity_words
 from zeldo.particles.particles import FIELDS, Header, Source
@@ -26,10 +27,11 @@ from zeldo.particles.particles import FIELDS, Header, Source
 
 @register_format
 class GadgetBinary(Format):
-    """Formats 1 and 2 of Gadget, in one file or several."""
+    """Formats 1 and 2 of Gadget, in one file or several, of which format 1 is written."""
 
     name = "gadget-binary"
-    suffixes = (".gadget", ".gad")
+    suffixes = (".gadget",)
+    labelled: ClassVar[bool] = False
 
     def sniff(self, path: Path) -> bool:
         file = member(path)
@@ -55,6 +57,37 @@ class GadgetBinary(Format):
         layouts = [layout(file) for file in files]
         with _Source.opened(files, layouts, cosmology, length, velocities, particle_type) as source:
             yield source
+
+    @contextmanager
+    def create(
+        self,
+        path: Path,
+        header: Header,
+        fields: Mapping[str, np.dtype],
+        *,
+        files: int = 1,
+        precision: str = "single",
+    ) -> Iterator[Sink]:
+        with writing_binary(path, header, fields, files, self.labelled, precision) as sink:
+            yield sink
+
+
+@register_format
+class GadgetBinary2(GadgetBinary):
+    """Format 2, whose blocks have labels."""
+
+    name = "gadget-binary-2"
+    suffixes = (".gadget2",)
+    narrows = ("gadget-binary",)
+    labelled = True
+
+    def sniff(self, path: Path) -> bool:
+        file = member(path)
+        if file is None:
+            return False
+        with open(file, "rb") as stream:
+            known = byte_order(stream.read(8))
+        return known is not None and known[1] == 2
 
 
 class _Source(Scaled):

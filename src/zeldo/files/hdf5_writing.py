@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import InputError
 from zeldo.files.archive import known_parameters, origin_attributes
 from zeldo.files.atomic import writing
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import GADGET_NAMES
 from zeldo.files.hdf5_set import NAMES
+from zeldo.files.sets import part_names, split
 from zeldo.files.units import KM, MASS, MPC
 from zeldo.particles.particles import FIELDS, Header
 
@@ -35,7 +35,6 @@ SCALING = {
     "velocities": ({"a": 0.5, "velocity": 1.0}, KM, "U_V"),
     "masses": ({"h": -1.0, "mass": 1.0}, MASS, "U_M"),
 }
-MOST_FILES = 100_000
 Layout = Callable[["h5py.File", Header, list[int], int], None]
 
 
@@ -71,7 +70,7 @@ def writing_set(
         Field to the attributes of its data set.
     """
     names = part_names(path, files)
-    counts = [len(rows) for rows in np.array_split(np.empty(header.count, np.uint8), files)]
+    counts = split(header.count, files)
     width = sum(dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items())
     with ExitStack() as stack:
         # the first part is renamed last: a set without it is no set
@@ -85,15 +84,6 @@ def writing_set(
                 _create_data(file, count, fields, describe)
         with _Sink(temporary, counts, header, fields, factors) as sink:
             yield sink
-
-
-def part_names(path: Path, files: int) -> list[Path]:
-    """The names of the parts of a set. `InputError` for a number that is not allowed."""
-    if not isinstance(files, int) or not 1 <= files <= MOST_FILES:
-        raise InputError(f"files = {files!r} is not allowed: give a whole number from 1 to {MOST_FILES}")
-    if files == 1:
-        return [path]
-    return [path.with_name(f"{path.stem}.{number}{path.suffix}") for number in range(files)]
 
 
 def _created(path: Path) -> h5py.File:

@@ -14,6 +14,7 @@ from zeldo.particles.particles import FIELDS, Header, Source
 
 NUMBERED = re.compile(r"(?P<stem>.+)\.(?P<number>\d+)(?P<suffix>\.hdf5|\.h5|\.bin|\.dat)?")
 SUFFIXES = (".hdf5", ".h5", "")
+MOST_FILES = 100_000
 
 
 def member(path: Path) -> Path | None:
@@ -54,6 +55,27 @@ def set_name(path: Path) -> Path:
     """What stands for the whole set that a file belongs to: its path without the number."""
     match = NUMBERED.fullmatch(path.name)
     return path if match is None else path.with_name(match["stem"] + (match["suffix"] or ""))
+
+
+def check_files(files: int) -> None:
+    """`InputError` for a number of files that is not allowed."""
+    if not isinstance(files, int) or not 1 <= files <= MOST_FILES:
+        raise InputError(f"files = {files!r} is not allowed: give a whole number from 1 to {MOST_FILES}")
+
+
+def part_names(path: Path, files: int) -> list[Path]:
+    """The names of the parts of a set. `InputError` for a number that is not allowed."""
+    check_files(files)
+    if files == 1:
+        return [path]
+    if path.suffix not in SUFFIXES:  # Gadget's binary files have none
+        return [path.with_name(f"{path.name}.{number}") for number in range(files)]
+    return [path.with_name(f"{path.stem}.{number}{path.suffix}") for number in range(files)]
+
+
+def split(count: int, files: int) -> list[int]:
+    """Rows of each of several files, as even as can be."""
+    return [count // files + (number < count % files) for number in range(files)]
 
 
 class PartedSource(Source):
