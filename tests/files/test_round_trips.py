@@ -19,7 +19,7 @@ FORMATS = [
     ("gadget-binary", ".gadget", {}, 1e-7, 2e-7),
     ("gadget-binary", ".gadget", {"files": 2, "precision": "double"}, 0, 1e-15),
     ("gadget-binary-2", ".gadget2", {}, 1e-7, 2e-7),
-    ("gadget-binary-2", ".gadget2", {"files": 2}, 1e-7, 2e-7),
+    ("gadget-binary-2", ".gadget2", {"files": 2, "unit": "kpc/h"}, 1e-7, 2e-7),
     ("swift", ".hdf5", {}, 4e-16, 0),
     ("swift", ".hdf5", {"files": 2}, 4e-16, 0),
     ("bigfile", ".bigfile", {}, 0, 0),

@@ -17,6 +17,7 @@ def convert(
     format: str | None = None,
     files: Whole | None = None,
     precision: Literal["single", "double"] | None = None,
+    unit: Literal["Mpc/h", "kpc/h"] | None = None,
     json: bool = False,
 ) -> None:
     """Write the particles of a file in another format: in Lagrangian order where they are a lattice, else by id.
@@ -33,13 +34,15 @@ def convert(
         Number of files to write (1).
     precision:
         Of Gadget's binary formats (single).
+    unit:
+        Of lengths in Gadget's binary formats, which do not say it (Mpc/h).
     json:
         Print the answer as JSON.
     """
     from zeldo.files.converting import convert as write_converted
 
     arguments = (reading or Reading()).arguments()
-    given = {"files": files, "precision": precision}
+    given = {"files": files, "precision": precision, "unit": unit}
     options = {name: value for name, value in given.items() if value is not None}
     result = write_converted(file, output, format=format, write_options=options, **arguments)
     if json:

@@ -67,8 +67,9 @@ class GadgetBinary(Format):
         *,
         files: int = 1,
         precision: str = "single",
+        unit: str = "Mpc/h",
     ) -> Iterator[Sink]:
-        with writing_binary(path, header, fields, files, self.labelled, precision) as sink:
+        with writing_binary(path, header, fields, files, self.labelled, precision, unit) as sink:
             yield sink
 
 

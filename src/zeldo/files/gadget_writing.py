@@ -1,4 +1,4 @@
-"""Writing particles in Gadget's binary formats 1 and 2, in Mpc/h, in single precision as most readers want it, or double."""
+"""Writing particles in Gadget's binary formats 1 and 2, in single precision as most readers want it, or double."""
 
 from __future__ import annotations
 
@@ -18,17 +18,35 @@ from zeldo.files.sets import part_names, split
 from zeldo.particles.particles import FIELDS, Header
 
 LABELS = {"positions": b"POS ", "velocities": b"VEL ", "ids": b"ID  ", "masses": b"MASS"}
+UNITS = {"Mpc/h": 1.0, "kpc/h": 1e3}
 PRECISIONS = {"single": np.float32, "double": np.float64}
 WRAP = 2**32
 
 
 @contextmanager
 def writing_binary(
-    path: Path, header: Header, fields: Mapping[str, np.dtype], files: int, labelled: bool, precision: str
+    path: Path,
+    header: Header,
+    fields: Mapping[str, np.dtype],
+    files: int,
+    labelled: bool,
+    precision: str,
+    unit: str,
 ) -> Iterator[Sink]:
-    """A sink to files of format 1, or 2 where the blocks have labels. `InputError` for particles without ids."""
-    if "ids" not in fields:
-        raise InputError("Gadget's binary files have ids: give particles with ids, or write another format")
+    """A sink to files of format 1, or 2 where the blocks have labels.
+
+    Raises
+    ------
+    InputError
+        For particles without velocities or ids, and for a precision or unit that is not allowed.
+    """
+    for needed in ("velocities", "ids"):
+        if needed not in fields:
+            raise InputError(
+                f"Gadget's binary files have {needed} and the particles have none: write another format"
+            )
+    if unit not in UNITS:
+        raise InputError(f"unit = {unit!r} is not allowed: give one of {', '.join(UNITS)}")
     if precision not in PRECISIONS:
         raise InputError(f"precision = {precision!r} is not allowed: give one of {', '.join(PRECISIONS)}")
     real = np.dtype(PRECISIONS[precision])
@@ -37,13 +55,13 @@ def writing_binary(
         types["masses"] = real
     counts, names = split(header.count, files), part_names(path, files)
     width = sum(dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in types.items())
-    present = {name: dtype for name, dtype in types.items() if name in fields}
+    ordered = {name: fields[name] for name in types}
     with ExitStack() as stack:
         temporary = [
             stack.enter_context(writing(name, count * width + 1024))
             for name, count in zip(names, counts, strict=True)
         ]
-        with _Sink(temporary, counts, header, present, labelled) as sink:
+        with _Sink(temporary, counts, header, ordered, types, UNITS[unit], labelled) as sink:
             yield sink
 
 
@@ -60,9 +78,12 @@ class _Sink(Sink):
         counts: list[int],
         header: Header,
         fields: Mapping[str, np.dtype],
+        types: Mapping[str, np.dtype],
+        factor: float,
         labelled: bool,
     ) -> None:
         super().__init__(header, fields)
+        self._types, self._factor = types, factor
         self._paths, self._labelled, self._counts = paths, labelled, counts
         self._ends = np.cumsum(counts)
         self._root = header.scale_factor**0.5
@@ -82,7 +103,9 @@ class _Sink(Sink):
     def put(self, field: str, start: int, values: np.ndarray) -> None:
         if field == "velocities":
             values = values / values.dtype.type(self._root)
-        values = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        if field == "positions" and self._factor != 1:
+            values = values * values.dtype.type(self._factor)
+        values = values.astype(self._types[field].newbyteorder("<"), copy=False)
         while len(values):
             part = int(np.searchsorted(self._ends, start, side="right"))
             end, count = int(self._ends[part]), self._counts[part]
@@ -97,7 +120,7 @@ class _Sink(Sink):
             values, start = values[rows:], start + rows
 
     def _length(self, field: str, count: int) -> bytes:
-        size = count * self.fields[field].itemsize * int(np.prod(FIELDS[field]))
+        size = count * self._types[field].itemsize * int(np.prod(FIELDS[field]))
         return np.array(size % WRAP, "<u4").tobytes()
 
     def _label(self, label: bytes, length: bytes) -> bytes:
@@ -122,12 +145,16 @@ class _Sink(Sink):
         head = np.zeros((), gadget2_dtype("<"))
         head["npart"][1], head["mass"][1] = count, header.particle_mass or 0.0
         head["nall"][1], head["nall_high"][1] = header.count % WRAP, header.count // WRAP
-        head["time"], head["redshift"], head["box"] = header.scale_factor, header.redshift, header.box
+        head["time"], head["redshift"], head["box"] = (
+            header.scale_factor,
+            header.redshift,
+            header.box * self._factor,
+        )
         head["num_files"] = len(self._paths)
         omega_m = parameters.get("omega_m", 0.0)
         head["omega_m"], head["omega_lambda"] = omega_m, 1 - omega_m if omega_m else 0.0
         head["h"] = parameters.get("h", 0.0)
-        head["flag_double"] = self.fields["positions"].itemsize == 8
+        head["flag_double"] = self._types["positions"].itemsize == 8
         content = head.tobytes()
         assert len(content) == SIZE
         return content

@@ -8,7 +8,7 @@ from pathlib import Path
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.errors import InputError, nearest
 
-MPC = 3.085678e24  # cm
+MPC = 3.0856775814913673e24  # cm; Gadget and others write 3.085678e24
 MASS = 1.98841e43  # g, 10^10 Msun
 KM = 1e5  # cm
 LENGTHS = {

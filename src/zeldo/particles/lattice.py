@@ -43,12 +43,15 @@ class Lattice:
         The lattice point (i n + j) n + k of every row, (N,) int64; None where the rows are in that order.
     offset : tuple of float
         Where the lattice begins, in cells.
+    sure : bool
+        Whether the order was given, by the caller or the file.
     """
 
     order: str
     first: int | None
     points: np.ndarray | None
     offset: Vector
+    sure: bool
 
 
 def particles_of(snapshot: Snapshot) -> Particles:
@@ -164,7 +167,7 @@ def find(particles: Particles, ids: str | None = None) -> Lattice:
     n = lattice_side(header.count, where)
     if header.n is not None and ids is None:
         _check_masses(particles)
-        return Lattice("i-major", None, None, header.offset or (0.0, 0.0, 0.0))
+        return Lattice("i-major", None, None, header.offset or (0.0, 0.0, 0.0), True)
     tried = list(orders(n)) if ids is None else [order_named(ids, n)]
     if "ids" in particles.fields:
         index, first = _counted(particles.ids, header.whole, where)
@@ -186,7 +189,8 @@ def find(particles: Particles, ids: str | None = None) -> Lattice:
         )
     points = order.point(index, n)
     in_order = np.array_equal(points, np.arange(header.count))
-    return Lattice(order.name, first, None if in_order else points, offset)
+    sure = ids is not None or header.offset is not None  # who knows where it begins knows its order
+    return Lattice(order.name, first, None if in_order else points, offset, sure)
 
 
 def _unknown_order(particles: Particles, tried: list[IdOrder], what: str) -> DamagedFileError:
@@ -264,7 +268,12 @@ def _best(
     cells = centre * n / header.box
     near = np.abs(cells) < 2 * np.sqrt(spread) * n / header.box
     offset = np.where(near & (np.sqrt(spread) * n / header.box > 0.2), 0.0, np.rint(2 * cells) / 2)
-    return order, (float(offset[0]), float(offset[1]), float(offset[2])), spread
+    return order, _vector(offset), spread
+
+
+def _vector(values: np.ndarray) -> Vector:
+    first, second, third = (float(value) + 0.0 for value in values)  # no -0
+    return first, second, third
 
 
 def _from_points(x: np.ndarray, points: np.ndarray, n: int, box: float) -> np.ndarray:
@@ -365,14 +374,14 @@ def _centred(
     half = np.rint(2 * offset) / 2
     offset = np.where(np.abs(offset - half) < noise, half, offset)
     shift = offset - np.array(lattice.offset)
-    return replace(lattice, offset=(float(offset[0]), float(offset[1]), float(offset[2]))), shift
+    return replace(lattice, offset=_vector(offset)), shift
 
 
 def _check_universe(particles: Particles, lattice: Lattice, psi: np.ndarray, rms: float) -> None:
     """`DamagedFileError` where displacements are larger or rougher than those of a universe, as of a wrong order."""
     header, n = particles.header, psi.shape[1]
-    if header.offset is not None or n < SMALL or not rms:
-        return  # whoever knows where the lattice begins knows its order
+    if lattice.sure or n < SMALL or not rms:
+        return
     parameters = header.cosmology.to_dict() if header.cosmology is not None else header.parameters
     expected, smooth = expected_displacement(parameters, header.box, n, header.redshift)
     planes = psi[:, :: max(1, n // 16)]
