@@ -176,8 +176,9 @@ def _describe(
         fields.pop("masses", None)
     box = positive(values, "BoxSize", path)
     if length is None:
-        weight = mass or _first_mass(files, layouts, kind)
-        length, note = length_from_mass(weight, count, box, known, path)
+        heavy = 1 if len(counts) > 1 and counts[1] else kind  # of other species there may be little
+        weight = first.mass[heavy] or _first_mass(files, layouts, heavy)
+        length, note = length_from_mass(weight, counts[heavy], box, known, path)
         notes.append(note)
     factor = length_factor(length, known.get("h", cosmology.h if cosmology else None), path)
     if velocities is None:

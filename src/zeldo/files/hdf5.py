@@ -132,8 +132,10 @@ def _open(
     box = positive(header, "BoxSize", first)
     lengths = units.lengths(length)
     if lengths is None:
-        weight = (mass or _first_mass(files, rows, group, names)) * units.mass()
-        lengths, note = units.inferred(weight, totals[kind], box, known)
+        weight, count = mass or _first_mass(files, rows, group, names), totals[kind]
+        if len(table) > 1 and table[1] and totals[1]:  # of other species there may be little
+            weight, count = float(table[1]), totals[1]
+        lengths, note = units.inferred(weight * units.mass(), count, box, known)
         notes += note
     speed, speed_words, note = units.speed(velocities)
     notes += note

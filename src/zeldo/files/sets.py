@@ -110,7 +110,7 @@ class PartedSource(Source):
             begin, end = int(self._begins[part]), int(self._begins[part + 1])
             if begin >= stop:
                 break
-            if end > start:
+            if end > max(start, begin):
                 pieces.append(self.stored(part, field, max(start, begin) - begin, min(stop, end) - begin))
         if not pieces:
             return np.empty((0, *FIELDS[field]), dtype=self.fields[field])
