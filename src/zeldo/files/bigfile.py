@@ -73,7 +73,7 @@ class Block:
         total, due = self._sum
         if said is None or (first not in (begin, due)):
             return
-        total = (0 if first == begin else total) + int(values.view(np.uint8).sum(dtype=np.uint64))
+        total = (0 if first == begin else total) + int(values.view(np.uint8).sum(dtype=np.uint32))
         due = first + len(values) // self.width
         self._sum = total, due
         if due == end and total % 2**32 != said:

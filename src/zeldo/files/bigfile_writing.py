@@ -68,7 +68,7 @@ class _Sink(Sink):
             rows = min(len(values), int(self._ends[part]) - start)
             content = np.ascontiguousarray(values[:rows]).view(np.uint8)
             self._open(field, part).write(content.data)
-            total = self._sums[field][part] + int(content.sum(dtype=np.uint64))
+            total = self._sums[field][part] + int(content.sum(dtype=np.uint32))
             self._sums[field][part] = total % 2**32
             values, start = values[rows:], start + rows
 

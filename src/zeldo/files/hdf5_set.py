@@ -175,8 +175,10 @@ class HDF5Source(Scaled):
         super().__init__(name, header, fields, counts, factors)
         self._files, self._group, self._data = files, group, names
         self._part: tuple[int, h5py.File] | None = None
+        self._open: tuple[str, h5py.Dataset] | None = None
 
     def close(self) -> None:
+        self._open = None
         if self._part is not None:
             with suppress(RuntimeError):
                 self._part[1].close()
@@ -186,8 +188,11 @@ class HDF5Source(Scaled):
         if self._part is None or self._part[0] != part:
             self.close()
             self._part = part, opened(self._files[part])
+            self._open = None
         with readable(self._files[part]):
-            return self._part[1][self._group][self._data[field]][start:stop]
+            if self._open is None or self._open[0] != field:  # opening one takes as long as a slice of it
+                self._open = field, self._part[1][self._group][self._data[field]]
+            return self._open[1][start:stop]
 
 
 def fields_of(

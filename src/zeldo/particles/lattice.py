@@ -302,24 +302,30 @@ def displacement(particles: Particles, lattice: Lattice) -> tuple[np.ndarray, La
     psi = np.empty((3, count), dtype=np.float32)
     low, high, squares, sums = np.full(3, np.inf), np.full(3, -np.inf), np.zeros(3), np.zeros(3)
     axis = np.arange(n) * cell
+    turns = np.empty((3, max(stop - start for start, stop in particles.slices())))
     for start, stop in particles.slices():
         rows = particles.read("positions", start, stop)
         x = np.array(rows.T, dtype=np.float64, order="C")  # sums over an axis of length three are slow
         low, high = np.minimum(low, x.min(axis=1)), np.maximum(high, x.max(axis=1))
         if not np.isfinite(low + high).all():
             check_finite(rows, "positions", where, start)
-        target = np.arange(start, stop) if lattice.points is None else lattice.points[start:stop]
-        line, k = np.divmod(target, n)
-        i, j = np.divmod(line, n)
-        for along, point, shift in zip(x, (i, j, k), start_of_cells, strict=True):
-            along -= axis[point]
-            if shift:
-                along -= shift
-        x -= box * np.rint(x / box)
-        if lattice.points is None:
-            psi[:, start:stop] = x
+        target = slice(start, stop) if lattice.points is None else lattice.points[start:stop]
+        if isinstance(target, slice) and stop - start == n * n and start % (n * n) == 0:
+            plane = x.reshape(3, n, n)
+            plane[0] -= axis[start // (n * n)]
+            plane[1] -= axis[:, None]
+            plane[2] -= axis
         else:
-            psi[:, target] = x
+            line, k = np.divmod(np.arange(start, stop) if isinstance(target, slice) else target, n)
+            i, j = np.divmod(line, n)
+            for along, point in zip(x, (i, j, k), strict=True):
+                along -= axis[point]
+        if start_of_cells.any():
+            x -= start_of_cells[:, None]
+        np.rint(np.multiply(x, 1 / box, out=turns[:, : stop - start]), out=turns[:, : stop - start])
+        turns[:, : stop - start] *= box
+        x -= turns[:, : stop - start]
+        psi[:, target] = x
         squares += _squares(x)
         sums += x.sum(axis=1)
     _check_range(particles, low, high, n)
