@@ -116,6 +116,10 @@ def _files(stem: Path) -> tuple[list[Path], float | None]:
 def _table(path: Path) -> np.ndarray:
     if not path.stat().st_size:
         return np.empty((0, COLUMNS))
+    with open(path, "rb") as stream:
+        stream.seek(-1, 2)
+        if stream.read() != b"\n":
+            raise DamagedFileError(f"{path} is truncated: its last line has no end; {AGAIN}")
     try:
         values = np.loadtxt(path, dtype=np.float64, ndmin=2)
     except ValueError as error:

@@ -66,6 +66,8 @@ class Zarr(Format):
             arrays, values = _arrays(path), _attributes(path)
         count = int(arrays["positions"].shape[0]) if arrays["positions"].shape else 0
         if DIGEST in values:
+            with _readable(path):
+                _check_arrays(path, arrays, values)
             yield _Source(path, _own_header(path, count, values), arrays)
         else:
             given = Given(path, box, redshift, length, velocities, cosmology)
@@ -93,7 +95,9 @@ class Zarr(Format):
                     attributes={"units": UNITS[field]} if field in UNITS else {},
                     config={"write_empty_chunks": True},  # a missing chunk is damage, not zeros
                 )
-            group.attrs.update(_described(header))
+            group.attrs.update(
+                _described(header, {field: _file_digest(temporary, field) for field in arrays})
+            )
             sink = _Sink(header, fields, arrays)
             yield sink
             sink.flush()
@@ -206,8 +210,14 @@ def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _described(header: Header) -> dict[str, Any]:
+def _file_digest(path: Path, field: str) -> str:
+    """Of the description of an array, which has no checksum in it."""
+    return hashlib.sha256((path / field / "zarr.json").read_bytes()).hexdigest()
+
+
+def _described(header: Header, arrays: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {"count": header.count, "box": header.box, "redshift": header.redshift}
+    values["arrays"] = dict(arrays)
     values |= {**known_parameters(header), **origin_attributes(header)}
     values["particle_mass"] = header.particle_mass or 0.0
     if header.n is not None:
@@ -216,6 +226,21 @@ def _described(header: Header) -> dict[str, Any]:
         values["offset"] = list(header.offset)
     plain = json.loads(json.dumps(values))  # as they will be read
     return plain | {DIGEST: _digest(plain)}
+
+
+def _check_arrays(path: Path, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """`DamagedFileError` where arrays or chunks are missing, or an array's description is not the one written."""
+    if set(values["arrays"]) != set(arrays):
+        raise DamagedFileError(
+            f"{path} has {', '.join(arrays)}, and {', '.join(values['arrays'])} were written; {AGAIN}"
+        )
+    for field, array in arrays.items():
+        if _file_digest(path, field) != values["arrays"][field]:
+            raise DamagedFileError(
+                f"{path}: the description of {field} does not agree with its checksum; {AGAIN}"
+            )
+        if array.nchunks_initialized != array.nchunks:
+            raise DamagedFileError(f"{path}: chunks of {field} are missing; {AGAIN}")
 
 
 def _own_header(path: Path, count: int, values: Mapping[str, Any]) -> Header:

@@ -1,6 +1,6 @@
 """Damaged files by the thousand: every format, mutated at random, must be refused in one line or read as it was.
 
-    python tests/files/mutations.py 10000
+    python tests/mutations.py 10000
 
 runs in worker processes, so that crashes, hangs and memory are seen too.
 """
@@ -44,6 +44,7 @@ FORMATS = {
     "l-picola": ("", {}, False),
     "npy": (".npy", {}, False),
 }
+KINDS = ("truncate", "flip", "byte", "word", "zero", "copy", "insert", "remove", "extend", "double")
 SECONDS = 20
 ROOM = 64 * 2**20  # bytes for Python itself, beside twice the file
 OPTIONS = {"npy": {"box": BOX, "redshift": 1.0}, "l-picola": {"box": BOX, "redshift": 1.0}}
@@ -94,7 +95,11 @@ def _foreign(snapshot: Snapshot, path: Path) -> Path:
                 "HubbleParam": snapshot.cosmology.h,
             }
         )
-        for field, name in (("positions", "Coordinates"), ("velocities", "Velocities"), ("ids", "ParticleIDs")):
+        for field, name in (
+            ("positions", "Coordinates"),
+            ("velocities", "Velocities"),
+            ("ids", "ParticleIDs"),
+        ):
             file[f"PartType1/{name}"] = particles.read(field)
     return path
 
@@ -102,7 +107,10 @@ def _foreign(snapshot: Snapshot, path: Path) -> Path:
 def _grafic(snapshot: Snapshot, directory: Path) -> Path:
     directory.mkdir()
     h = snapshot.cosmology.h
-    numbers = np.array([BOX / N / h, 0, 0, 0, 0.5, snapshot.cosmology.omega_m, 1 - snapshot.cosmology.omega_m, 100 * h], "<f4")
+    numbers = np.array(
+        [BOX / N / h, 0, 0, 0, 0.5, snapshot.cosmology.omega_m, 1 - snapshot.cosmology.omega_m, 100 * h],
+        "<f4",
+    )
     head = np.full(3, N, "<i4").tobytes() + numbers.tobytes()
     assert snapshot.vel is not None
     for stem, field in (("posc", snapshot.psi), ("velc", snapshot.vel)):
@@ -131,9 +139,10 @@ def mutate(directory: Path, rng: np.random.Generator) -> str:
     files = sorted(file for file in directory.rglob("*") if file.is_file())
     sizes = np.array([file.stat().st_size for file in files])
     # headers, which are small, as often as data
-    file = files[int(rng.integers(len(files)))] if rng.random() < 0.5 else files[int(rng.choice(len(files), p=sizes / sizes.sum()))]
+    chances = None if rng.random() < 0.5 else sizes / sizes.sum()
+    file = files[int(rng.choice(len(files), p=chances))]
     content = bytearray(file.read_bytes())
-    kind = str(rng.choice(["truncate", "flip", "byte", "word", "zero", "copy", "insert", "remove", "extend", "double"]))
+    kind = str(rng.choice(KINDS))
     if kind == "remove" or not content:
         if len(files) > 1:
             file.unlink()
@@ -175,7 +184,16 @@ def contents(path: Path, name: str) -> tuple[object, ...]:
             fields = {field: particles.read(field).tobytes() for field in particles.fields}
         whole = read(path, PRESETS["quijote"], **options)
     lattice = not isinstance(whole, Particles)
-    return (lattice, header.count, header.box, header.redshift, header.cosmology, header.seed, dict(header.settings), fields)
+    return (
+        lattice,
+        header.count,
+        header.box,
+        header.redshift,
+        header.cosmology,
+        header.seed,
+        dict(header.settings),
+        fields,
+    )
 
 
 def outcome(path: Path, name: str, truth: tuple[object, ...]) -> str:
