@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
 from zeldo.files import open_particles, read
+from zeldo.files.linear_density import read_linear_density
 from zeldo.particles.snapshot import Snapshot
 
 FOREIGN = Path(__file__).parents[2].parent / "shared" / "foreign"
@@ -68,3 +70,20 @@ def test_the_lattice_is_the_truths(truth):
     np.testing.assert_allclose(
         snapshot.velocities()[points], rows["velocity_peculiar_km_s"], rtol=1e-6, atol=1e-5
     )
+
+
+@pytest.mark.skipif(not (FOREIGN / "fastpm").is_dir(), reason="../shared/foreign is not there")
+@pytest.mark.parametrize("inside", ["", "lineark", "lineark/LinearDensityK"])
+def test_fastpms_linear_density_is_the_common_field(inside):
+    case = FOREIGN / "fastpm" / "linear_density_k"
+    checks = json.loads((case / "truth.json").read_text())["checks"]
+    ics = read_linear_density(case / (inside or "lineark"), COSMOLOGY)
+    modes = np.fft.rfftn(ics.delta_lin.astype(float)) / ics.n**3
+    first = np.array([complex(*pair) for pair in checks["first"]])
+    assert np.abs(modes[0, 0, 1:6] - first[: len(modes[0, 0, 1:6])]).max() < 1e-6
+    common = np.load(FOREIGN / "common" / "delta_lin_ngenic_seed5001_n32.npy")
+    assert np.abs(ics.delta_lin - common).max() < 3e-4 * common.std() * 5
+    with pytest.raises(
+        InputError, match="holds a linear density field, no particles: give it as initial cond"
+    ):
+        read(case / (inside or "lineark"))
