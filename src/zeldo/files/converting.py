@@ -62,12 +62,14 @@ def convert(
         A file, a directory, any file of a set, or the beginning of the names of a set.
     output : path
         The suffix chooses the format.
-    cosmology, ids, **options
+    cosmology, ids
         As in `zeldo.read`.
     format : str, optional
         The name of a format, whatever the suffix is.
     write_options : mapping, optional
         Options of the format that is written, such as `files`.
+    **options
+        As in `zeldo.read`.
 
     Returns
     -------

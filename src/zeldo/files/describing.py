@@ -82,7 +82,7 @@ def _outside(particles: Particles) -> int:
                 values = particles.read(field, start, stop)
                 check_finite(values, field, particles.name, start)
                 if field == "positions":
-                    count += int(((values < 0) | (values > box)).sum())
+                    count += int(((values < 0) | (values >= box)).sum())
     return count
 
 

@@ -29,7 +29,7 @@ from zeldo.files.hdf5_set import (
     EXPONENTS,
     HDF5Source,
     attributes,
-    check_total,
+    check_totals,
     exponent,
     fields_of,
     header_of,
@@ -102,7 +102,7 @@ def _open(
     velocities: str | None,
     particle_type: int | None,
 ) -> HDF5Source:
-    files, counts = set_of(path)
+    files, counts, total = set_of(path)
     first = files[0]
     with opened(first) as file, readable(first):
         header = header_of(file, first, ("BoxSize", "MassTable", "Redshift"))
@@ -114,8 +114,7 @@ def _open(
     kind = choose_type(totals, particle_type, first)
     rows, group = [here[kind] for here in counts], f"PartType{kind}"
     fields, names, described = fields_of(files, rows, group)
-    for other in range(len(totals)):
-        check_total(files, counts, other)
+    check_totals(first, counts, total)
     if "n" in zeldo_attributes and "ids" not in fields:
         raise DamagedFileError(f"{first} lacks /{group}/ParticleIDs, which a lattice has; {AGAIN}")
     known = gadget_parameters(values, first)

@@ -102,37 +102,38 @@ def header_of(file: h5py.File, path: Path, needed: Sequence[str]) -> dict[str, A
     return header
 
 
-def set_of(path: Path) -> tuple[list[Path], list[list[int]]]:
-    """The files of a set and the counts of each, checked against the total that every file gives."""
+def set_of(path: Path) -> tuple[list[Path], list[list[int]], list[int]]:
+    """The files of a set, the counts of each by type, and the totals that every file gives."""
     first = member(path)
     if first is None:
         raise InputError(f"{path} does not exist: check the path")
     with opened(first) as file, readable(first):
         header = header_of(file, first, COUNTS)
         many = int(number(header, "NumFilesPerSnapshot", first)) if "NumFilesPerSnapshot" in header else 1
-    files, counts = parts(first, many), []
-    total = counts_of(header, "NumPart_Total", first)
-    for part in files:
-        with opened(part) as file, readable(part):
-            here = header_of(file, part, COUNTS)
-            counts.append(counts_of(here, "NumPart_ThisFile", part))
-            if counts_of(here, "NumPart_Total", part) != total:
-                raise DamagedFileError(f"{part}: NumPart_Total is not that of {first.name}; {AGAIN}")
-    if any(len(here) != len(total) for here in counts):
-        raise DamagedFileError(f"{first}: the parts have different numbers of types; {AGAIN}")
-    return files, counts
-
-
-def check_total(files: list[Path], counts: list[list[int]], kind: int) -> None:
-    """`DamagedFileError` where the total in the header is not what the files hold."""
-    first = files[0]
-    with opened(first) as file, readable(first):
-        total = counts_of(attributes(file, "Header"), "NumPart_Total", first)[kind]
-    count = sum(here[kind] for here in counts)
-    if count % 2**32 != total % 2**32:  # some writers leave the high word out
-        raise DamagedFileError(
-            f"{first}: NumPart_Total says {total} particles of type {kind} but its files have {count}; {AGAIN}"
+        total, counts = (
+            counts_of(header, "NumPart_Total", first),
+            {first: counts_of(header, COUNTS[0], first)},
         )
+    files = parts(first, many)
+    for part in files:
+        if part != first:
+            with opened(part) as file, readable(part):
+                here = header_of(file, part, COUNTS)
+                counts[part] = counts_of(here, "NumPart_ThisFile", part)
+                if counts_of(here, "NumPart_Total", part) != total:
+                    raise DamagedFileError(f"{part}: NumPart_Total is not that of {first.name}; {AGAIN}")
+    if any(len(here) != len(total) for here in counts.values()):
+        raise DamagedFileError(f"{first}: the parts have different numbers of types; {AGAIN}")
+    return files, [counts[part] for part in files], total
+
+
+def check_totals(path: Path, counts: list[list[int]], total: list[int]) -> None:
+    """`DamagedFileError` where the totals in the header are not what the files hold."""
+    for kind, here in enumerate(zip(*counts, strict=True)):
+        if sum(here) % 2**32 != total[kind] % 2**32:  # some writers leave the high word out
+            raise DamagedFileError(
+                f"{path}: NumPart_Total says {total[kind]} particles of type {kind} but its files have {sum(here)}; {AGAIN}"
+            )
 
 
 def exponent(data: Mapping[str, Any], of: str, default: float, where: str) -> float:

@@ -20,7 +20,7 @@ from zeldo.files.gadget import choose_type, gadget_cosmology, others_note
 from zeldo.files.hdf5_set import (
     HDF5Source,
     attributes,
-    check_total,
+    check_totals,
     exponent,
     fields_of,
     header_of,
@@ -99,7 +99,7 @@ def _open(
     velocities: str | None,
     particle_type: int | None,
 ) -> HDF5Source:
-    files, counts = set_of(path)
+    files, counts, total = set_of(path)
     first = files[0]
     with opened(first) as file, readable(first):
         header = header_of(file, first, ("BoxSize",))
@@ -110,8 +110,7 @@ def _open(
     kind = choose_type(totals, particle_type, first)
     rows, group = [here[kind] for here in counts], f"PartType{kind}"
     fields, names, described = fields_of(files, rows, group)
-    for other in range(len(totals)):
-        check_total(files, counts, other)
+    check_totals(first, counts, total)
     if "Cosmological run" in values and not int(number(values, "Cosmological run", first)):
         raise InputError(f"{first} is not of a cosmological run: zeldo reads periodic cosmological boxes")
     known = {
