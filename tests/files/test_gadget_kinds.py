@@ -179,7 +179,13 @@ def test_conventions_may_be_given(universe, tmp_path):
     with open_particles(tmp_path / "snap", length="kpc/h") as particles:
         assert particles.header.box == pytest.approx(BOX / 1e3)
     assert "has no option 'lenght'" in refusal(lambda: read(tmp_path / "snap", lenght="kpc/h"))
-    assert isinstance(read(tmp_path / "snap", ids="none"), Particles)
+    with pytest.warns(UserWarning, match="coordinates lie outside the box of 35 Mpc/h and are wrapped"):
+        (tmp_path / "snap").write_bytes(
+            b"".join(record(part) for part in (header(box=35.0), *parts.values()))
+        )
+        alone = read(tmp_path / "snap", ids="none")
+    assert isinstance(alone, Particles)
+    np.testing.assert_allclose(alone.positions, np.mod(universe.positions(), 35.0), rtol=0, atol=3e-6)
 
 
 def test_units_that_make_no_universe_are_asked_for(universe, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.files import Snapshot, write
+from zeldo.files import Snapshot, read, write
 
 N, BOX, Z = 16, 50.0, 1.5
 COSMOLOGY = Cosmology(omega_m=0.31, omega_b=0.05, h=0.68, n_s=0.97, sigma_8=0.81)
@@ -114,8 +114,6 @@ def test_the_bigfile_package_reads_what_is_written(snapshot, tmp_path):
 
 def test_zeldo_reads_what_the_bigfile_package_writes(snapshot, tmp_path):
     bigfile = pytest.importorskip("bigfile")
-    from zeldo.files import read
-
     with bigfile.File(str(tmp_path / "out"), create=True) as file:
         with file.create("Header") as block:
             block.attrs["BoxSize"], block.attrs["Time"], block.attrs["HubbleParam"] = BOX * 1e3, 0.4, 0.68
@@ -141,3 +139,23 @@ def test_xarray_opens_zarr_with_named_dimensions(snapshot, tmp_path):
     assert data.positions.attrs["units"] == "Mpc/h"
     assert (data.attrs["box"], data.attrs["redshift"]) == (BOX, Z)
     np.testing.assert_array_equal(data.positions.values, snapshot.positions())
+
+
+def test_zeldo_reads_initial_conditions_by_swiftsimio(snapshot, tmp_path):
+    swiftsimio = pytest.importorskip("swiftsimio")
+    unyt = pytest.importorskip("unyt")
+
+    def comoving(values, unit, exponent):
+        return swiftsimio.cosmo_array(values, unit, comoving=True, scale_factor=0.4, scale_exponent=exponent)
+
+    h, msun = 0.68, unyt.Msun
+    writer = swiftsimio.Writer(boxsize=comoving([BOX / h] * 3, unyt.Mpc, 1), scale_factor=0.4)
+    writer.dark_matter.coordinates = comoving(snapshot.positions() / h, unyt.Mpc, 1)
+    writer.dark_matter.velocities = comoving(snapshot.velocities(), unyt.km / unyt.s, 0)
+    writer.dark_matter.masses = comoving(np.full(N**3, snapshot.particle_mass / h * 1e10), msun, 0)
+    writer.dark_matter.particle_ids = np.arange(1, N**3 + 1)
+    writer.write(str(tmp_path / "ics.hdf5"))
+    again = read(tmp_path / "ics.hdf5", COSMOLOGY, ids="i-major")
+    assert (again.box, again.redshift) == pytest.approx((BOX, Z))
+    np.testing.assert_allclose(again.psi, snapshot.psi, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(again.vel, snapshot.vel, rtol=1e-6)

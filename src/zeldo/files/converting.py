@@ -14,7 +14,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.files import check_writable, open_particles, write
 from zeldo.files.formats import check_options, format_to_write, options_of
 from zeldo.particles.lattice import Lattice, NoLatticeError, displacement, find
-from zeldo.particles.particles import Particles, Source
+from zeldo.particles.particles import Particles, Source, wrapped
 
 
 @dataclass(frozen=True)
@@ -125,14 +125,8 @@ class _Ordered(Source):
                 self._field = None
                 self._field = field, self._particles.read(field)
             values = self._field[1][self._rows[start:stop]]
-        return self._inside(values) if field == "positions" else values
-
-    def _inside(self, x: np.ndarray) -> np.ndarray:
-        box = self.header.box
-        outside = (x < 0) | (x >= box)
-        if outside.any():
-            self.wrapped += int(outside.sum())
-            x = x.copy()
-            x[outside] = np.mod(x[outside].astype(np.float64), box)
-            x[x >= box] = 0.0  # where rounding reached it
-        return x
+        if field != "positions":
+            return values
+        values, outside = wrapped(values, self.header.box)
+        self.wrapped += outside
+        return values

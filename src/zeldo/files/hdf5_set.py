@@ -79,11 +79,9 @@ def counts_of(header: Mapping[str, Any], name: str, path: Path) -> list[int]:
     try:
         numbers = [int(count) for count in np.atleast_1d(np.asarray(header[name]))]
         if name == "NumPart_Total" and "NumPart_Total_HighWord" in header:
-            high = np.atleast_1d(np.asarray(header["NumPart_Total_HighWord"]))
-            numbers = [
-                low + (int(word) << 32) if low < 2**32 else low
-                for low, word in zip(numbers, high, strict=False)
-            ]
+            high = [int(word) for word in np.atleast_1d(np.asarray(header["NumPart_Total_HighWord"]))]
+            for kind, word in enumerate(high[: len(numbers)]):  # there may be fewer
+                numbers[kind] += word << 32 if numbers[kind] < 2**32 else 0
     except (TypeError, ValueError) as error:
         raise DamagedFileError(f"{path}: {name} is no list of counts; {AGAIN}") from error
     if min(numbers, default=-1) < 0:

@@ -18,6 +18,7 @@ from zeldo.files.archive import number, own_offset, positive, read_origin, redsh
 from zeldo.files.formats import Format, Sink, register_format
 from zeldo.files.gadget import choose_type, gadget_cosmology, others_note
 from zeldo.files.hdf5_set import (
+    EXPONENTS,
     HDF5Source,
     attributes,
     check_totals,
@@ -45,6 +46,10 @@ from zeldo.particles.particles import Header, Source
 
 LENGTH, WEIGHT, TIME = (
     f"Unit {name} in cgs (U_{letter})" for name, letter in (("length", "L"), ("mass", "M"), ("time", "t"))
+)
+FACTORS = (
+    "Conversion factor to CGS (not including cosmological corrections)",
+    "Conversion factor to physical CGS (including cosmological corrections)",
 )
 PARAMETERS = {"omega_m": "Omega_m", "omega_b": "Omega_b", "h": "h", "w0": "w_0", "wa": "w_a"}
 
@@ -141,15 +146,10 @@ def _open(
     factor, words = unit * with_h(of_h) * a ** (of_a - 1), length_words(unit, of_h)
     if length is not None:
         factor, words = length_factor(length, h, first), f"{length} (by option)"
-    of_velocity = velocity_power(velocities) if velocities is not None else power("velocities", "a", 0.0)
+    of_velocity, assumed = _velocity_power(velocities, power("velocities", "a", 0.0), described, a)
+    notes += assumed
     speed = rounded(positive(units, LENGTH, first) / positive(units, TIME, first) / KM)
     speed *= with_h(power("velocities", "h", 0.0) - 1) * a**of_velocity
-    if (
-        "velocities" in described
-        and not any("a-scale" in name for name in described["velocities"])
-        and velocities is None
-    ):
-        notes.append("velocities are taken as peculiar, as SWIFT has them: the file does not say")
     in_mass = rounded(positive(units, WEIGHT, first) / MASS) * with_h(power("masses", "h", 0.0))
     table = np.atleast_1d(np.asarray(header.get("MassTable", 0.0), dtype=float))
     mass = float(table[kind]) if kind < len(table) and "masses" not in fields else 0.0
@@ -183,15 +183,43 @@ def _open(
     return HDF5Source(name, particles_header, fields, files, rows, group, names, factors)
 
 
+def _velocity_power(
+    given: str | None, stated: float, described: Mapping[str, Mapping[str, Any]], a: float
+) -> tuple[float, list[str]]:
+    """The power of a that velocities are multiplied by, and what was assumed.
+
+    swiftsimio's initial conditions have an exponent that their factors to CGS contradict: the factors are right.
+    """
+    if given is not None:
+        return velocity_power(given), []
+    said = described.get("velocities", {})
+    if not any(name in said for name in EXPONENTS["a"]):
+        return 0.0, [
+            "velocities are taken as peculiar, as SWIFT has them: the file does not say"
+        ] if described else []
+    comoving, physical = (float(np.asarray(said.get(name, 0.0)).reshape(-1)[0]) for name in FACTORS)
+    if comoving > 0 and physical > 0 and a != 1:
+        power = round(float(np.log(physical / comoving) / np.log(a)), 3) + 0.0
+        if abs(power - stated) > 1e-2:
+            return power, [
+                f"velocities have a-scale exponent {stated:g} and factors to CGS of exponent {power:g}: the factors count"
+            ]
+    return stated, []
+
+
 def _redshift(
     header: Mapping[str, Any], values: Mapping[str, Any], given: float | None, path: Path
 ) -> tuple[float, list[str]]:
     """The redshift by what the file says, or by option where it says nothing, and what was assumed."""
     for place in (header, values):
-        if "Redshift" in place:
-            redshift = redshift_of(place, "Redshift", path)
-            a = positive(place, "Scale-factor", path) if "Scale-factor" in place else 1 / (1 + redshift)
-            if abs(a * (1 + redshift) - 1) > 1e-4:
+        if "Redshift" in place or "Scale-factor" in place:
+            redshift = redshift_of(place, "Redshift", path) if "Redshift" in place else None
+            a = (
+                positive(place, "Scale-factor", path)
+                if "Scale-factor" in place
+                else 1 / (1 + (redshift or 0.0))
+            )
+            if redshift is not None and abs(a * (1 + redshift) - 1) > 1e-4:
                 raise DamagedFileError(
                     f"{path}: Scale-factor = {a:g} and Redshift = {redshift:g} contradict each other; {AGAIN}"
                 )

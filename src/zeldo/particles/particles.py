@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -207,8 +208,18 @@ class Particles:
         return self._source.rows(field, start, stop)
 
     def in_memory(self) -> Particles:
-        """The same particles with all fields in memory, which need no file any more."""
-        return Particles(self.header, **{name: self.read(name) for name in self.fields})
+        """The same particles with all fields in memory, which need no file any more, and positions inside the box.
+
+        A warning says how many coordinates were outside.
+        """
+        fields = {name: self.read(name) for name in self.fields}
+        fields["positions"], outside = wrapped(fields["positions"], self.header.box)
+        if outside:
+            warnings.warn(
+                f"{self.name}: {outside} coordinates lie outside the box of {self.header.box:g} Mpc/h and are wrapped",
+                stacklevel=3,
+            )
+        return Particles(self.header, **fields)
 
     def slices(self) -> Iterator[tuple[int, int]]:
         """(start, stop) of the pieces to read one by one; for a lattice in order, one plane each."""
@@ -233,6 +244,16 @@ class Particles:
     def masses(self) -> np.ndarray:
         """(N,), 10^10 Msun/h, all in memory. `InputError` where there are none: all have `header.particle_mass`."""
         return self.read("masses")
+
+
+def wrapped(x: np.ndarray, box: float) -> tuple[np.ndarray, int]:
+    """Positions in [0, box) and how many coordinates were outside; the same array where none was."""
+    outside = (x < 0) | (x >= box)
+    if outside.any():
+        x = x.copy()
+        x[outside] = np.mod(x[outside].astype(np.float64), box)
+        x[x >= box] = 0.0  # where rounding reached it
+    return x, int(np.count_nonzero(outside))
 
 
 class ArraySource(Source):
