@@ -22,6 +22,7 @@ LARGEST = 3.0  # times the rms displacement of linear theory, which a box of few
 # half the mean square difference of neighbours over the variance, 1 for random points: some times that of linear theory;
 # runs of eight codes from z = 127 to 0 have at most 1.1 times that
 ROUGHEST = 2.0, 0.15
+AXES_IN_ORDER = "i-major"
 SMALL = 16  # particles per side, below which a lattice has no statistics
 SAMPLE = 16, 256  # number of samples, and rows in each, to choose among orders of ids
 Vector = tuple[float, float, float]
@@ -172,9 +173,12 @@ def find(particles: Particles, ids: str | None = None) -> Lattice:
         return Lattice("i-major", None, None, header.offset or (0.0, 0.0, 0.0), True)
     tried = list(orders(n)) if ids is None else [order_named(ids, n)]
     if "ids" in particles.fields:
-        index, first = _counted(particles.ids, header.whole, where)
+        first = _first_of_sorted(particles)
+        index = None
+        if first is None:
+            index, first = _counted(particles.ids, header.whole, where)
     else:
-        index, first = np.arange(header.count), None
+        index, first = None, None
     _check_masses(particles)
     order, offset, spread = _best(particles, index, tried, n)
     if spread.max() > RANDOM * header.box**2 / 12:
@@ -189,8 +193,10 @@ def find(particles: Particles, ids: str | None = None) -> Lattice:
         raise _unknown_order(
             particles, tried, f"as far from their lattice points as from any others ({order.name})"
         )
-    points = order.point(index, n)
-    in_order = np.array_equal(points, np.arange(header.count))
+    points = None
+    if index is not None or order.name != AXES_IN_ORDER:
+        points = order.point(np.arange(header.count) if index is None else index, n)
+    in_order = points is None or np.array_equal(points, np.arange(header.count))
     sure = ids is not None or header.offset is not None  # who knows where it begins knows its order
     return Lattice(order.name, first, None if in_order else points, offset, sure)
 
@@ -211,6 +217,18 @@ def lattice_side(count: int, where: str | Path) -> int:
             f"{where} has {count} particles: zeldo reads full lattices of n^3 as snapshots; give a complete one"
         )
     return n
+
+
+def _first_of_sorted(particles: Particles) -> int | None:
+    """The first id where ids count the rows one by one, as most files have them; None elsewhere."""
+    first = int(particles.read("ids", 0, 1)[0])
+    if not (first in (0, 1) or first >= len(particles) or not particles.header.whole):
+        return None
+    for start, stop in particles.slices():
+        ids = particles.read("ids", start, stop)
+        if ids[-1] != first + stop - 1 or not np.array_equal(ids, np.arange(first + start, first + stop)):
+            return None
+    return first
 
 
 def _counted(ids: np.ndarray, whole: bool, where: str | Path) -> tuple[np.ndarray, int]:
@@ -243,7 +261,7 @@ def _counted(ids: np.ndarray, whole: bool, where: str | Path) -> tuple[np.ndarra
 
 
 def _best(
-    particles: Particles, index: np.ndarray, tried: list[IdOrder], n: int
+    particles: Particles, index: np.ndarray | None, tried: list[IdOrder], n: int
 ) -> tuple[IdOrder, Vector, np.ndarray]:
     """The order whose points are nearest to samples of rows, its offset in cells, and the mean squares, (3,) (Mpc/h)^2."""
     header, (places, rows) = particles.header, SAMPLE
@@ -253,7 +271,8 @@ def _best(
     for (start, _), piece in zip(slices, pieces, strict=True):
         check_finite(piece, "positions", particles.name, start)
     x = np.ascontiguousarray(np.concatenate(pieces).T, dtype=np.float64)
-    sample = np.concatenate([index[start:stop] for start, stop in slices])
+    rows_of = [np.arange(start, stop) if index is None else index[start:stop] for start, stop in slices]
+    sample = np.concatenate(rows_of)
     results = []
     for order in tried:
         d = _from_points(x, order.point(sample, n), n, header.box)
