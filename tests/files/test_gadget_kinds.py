@@ -173,6 +173,8 @@ def test_conventions_may_be_given(universe, tmp_path):
     np.testing.assert_allclose(
         read(tmp_path / "snap", QUIJOTE, velocities="momentum").vel, 8 * universe.vel, rtol=1e-6
     )
+    check(universe, read(tmp_path / "snap", "quijote"))
+    assert "cosmology = 3 is not allowed" in refusal(lambda: read(tmp_path / "snap", 3))
     assert "velocities = 'physical' is not allowed" in refusal(
         lambda: read(tmp_path / "snap", QUIJOTE, velocities="physical")
     )

@@ -31,7 +31,7 @@ __all__ = [
 
 def read(
     path: str | os.PathLike,
-    cosmology: Cosmology | Mapping[str, float] | None = None,
+    cosmology: Cosmology | Mapping[str, float] | str | None = None,
     *,
     ids: str | None = None,
     **options: Any,
@@ -42,8 +42,9 @@ def read(
     ----------
     path : path
         A file, a directory, any file of a set, or the beginning of the names of a set.
-    cosmology : Cosmology or mapping of str to float, optional
-        The cosmology of the run, for files that do not give all its parameters; or only those that they do not give.
+    cosmology : Cosmology, str or mapping of str to float, optional
+        The cosmology of the run, or the name of a preset, for files that do not give all its parameters; or only those
+        that they do not give.
     ids : str, optional
         The order of ids on the lattice: i-major, k-major, tiles:8 and so on; by default the one that makes a universe.
         "none" reads particles without a lattice.
@@ -83,7 +84,7 @@ def read_snapshot(path: str | os.PathLike, cosmology: Cosmology | None = None) -
 @contextmanager
 def open_particles(
     path: str | os.PathLike,
-    cosmology: Cosmology | Mapping[str, float] | None = None,
+    cosmology: Cosmology | Mapping[str, float] | str | None = None,
     **options: Any,
 ) -> Iterator[Particles]:
     """Open particles of any number and order, to read them from their file slice by slice. Use it in a `with` statement.
@@ -123,13 +124,19 @@ def open_particles(
 
 
 def _cosmology(
-    given: Cosmology | Mapping[str, float] | None,
+    given: Cosmology | Mapping[str, float] | str | None,
 ) -> tuple[Cosmology | None, dict[str, float]]:
     """A whole cosmology, or else the parameters that are given."""
     from zeldo.cosmology.parameters import Cosmology
 
-    if not isinstance(given, Mapping):
+    if given is None or isinstance(given, Cosmology):
         return given, {}
+    if isinstance(given, str):
+        return Cosmology.preset(given), {}
+    if not isinstance(given, Mapping):
+        raise InputError(
+            f"cosmology = {given!r} is not allowed: give a `Cosmology`, the name of a preset, or parameters by name"
+        )
     parameters = {name: float(value) for name, value in given.items() if value is not None}
     if set(Cosmology.required()) <= set(parameters):
         return Cosmology.from_mapping(parameters), {}

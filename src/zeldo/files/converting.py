@@ -44,7 +44,7 @@ class Converted:
 def convert(
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
-    cosmology: Cosmology | Mapping[str, float] | None = None,
+    cosmology: Cosmology | Mapping[str, float] | str | None = None,
     *,
     ids: str | None = None,
     format: str | None = None,

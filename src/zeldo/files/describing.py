@@ -16,7 +16,7 @@ from zeldo.particles.particles import Particles
 
 def describe(
     path: str | os.PathLike[str],
-    cosmology: Cosmology | Mapping[str, float] | None = None,
+    cosmology: Cosmology | Mapping[str, float] | str | None = None,
     *,
     ids: str | None = None,
     **options: Any,

@@ -189,7 +189,7 @@ def find(particles: Particles, ids: str | None = None) -> Lattice:
             for rows in (particles.read("positions", *rows) for rows in particles.slices())
         ]
         low, high = (f([r[i] for r in ranges], axis=0) for i, f in enumerate((np.min, np.max)))
-        _check_range(particles, low, high, n)
+        _check_range(particles, low, high, n, lost=True)
         raise _unknown_order(
             particles, tried, f"as far from their lattice points as from any others ({order.name})"
         )
@@ -349,10 +349,11 @@ def displacement(particles: Particles, lattice: Lattice) -> tuple[np.ndarray, La
         psi[:, target] = x
         squares += _squares(x)
         sums += x.sum(axis=1)
-    _check_range(particles, low, high, n)
     mean = sums / count
     variance = squares / count - mean**2
-    if squares.max() / count > RANDOM * box**2 / 12:
+    lost = bool(squares.max() / count > RANDOM * box**2 / 12)
+    _check_range(particles, low, high, n, lost)
+    if lost:
         raise _unknown_order(
             particles, _orders_tried(lattice, n), "as far from their lattice points as from any others"
         )
@@ -369,10 +370,14 @@ def _orders_tried(lattice: Lattice, n: int) -> list[IdOrder]:
     return list(orders(n)) if lattice.first is not None else [order_named(lattice.order, n)]
 
 
-def _check_range(particles: Particles, low: np.ndarray, high: np.ndarray, n: int) -> None:
-    """Errors for positions that are not in the box, a warning for those that stick out as unwrapped ones do."""
+def _check_range(particles: Particles, low: np.ndarray, high: np.ndarray, n: int, lost: bool = False) -> None:
+    """Errors for positions that are not those of the box, a warning for those that stick out as unwrapped ones do.
+
+    Where the lattice is lost, what sticks out is the reason.
+    """
     where, box = particles.name, particles.header.box
-    if low.min() < -0.5 * box or high.max() > 1.5 * box:
+    outside = low.min() < -1e-6 * box or high.max() > box * (1 + 1e-6)
+    if low.min() < -box or high.max() > 2 * box or (lost and outside):
         raise DamagedFileError(
             f"{where}: positions from {low.min():g} to {high.max():g} Mpc/h leave the box of "
             f"{box:g} Mpc/h that the header gives; {AGAIN}, or correct its box"
@@ -383,7 +388,7 @@ def _check_range(particles: Particles, low: np.ndarray, high: np.ndarray, n: int
             f"{where}: positions reach {(high - low).min():g} Mpc/h across only, yet the header gives "
             f"a box of {box:g} Mpc/h; {AGAIN}, or correct its box"
         )
-    if low.min() < -1e-6 * box or high.max() > box * (1 + 1e-6):
+    if outside:
         warnings.warn(
             f"{where}: positions from {low.min():g} to {high.max():g} Mpc/h leave the box of {box:g} Mpc/h and are wrapped",
             stacklevel=4,
