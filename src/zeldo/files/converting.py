@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,7 +88,9 @@ def convert(
         lattice: Lattice | None = None
         try:
             lattice = find(particles, ids)
-            lattice = displacement(particles, lattice)[1]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of positions outside, which the answer counts
+                lattice = displacement(particles, lattice)[1]
         except NoLatticeError:
             pass
         ordered = _Ordered(particles, lattice)
