@@ -195,14 +195,16 @@ def write(
     ZeldoError
         For a full disk.
     """
+    from zeldo.files.formats import format_to_write
     from zeldo.particles.lattice import particles_of
 
+    particles = particles_of(snapshot) if isinstance(snapshot, Snapshot) else snapshot
+    fields = dict(particles.fields)
     if isinstance(snapshot, Snapshot):
         check_finite(snapshot)
-        particles = particles_of(snapshot)
-    else:
-        particles = snapshot
-    with create_particles(path, particles.header, particles.fields, format, **options) as sink:
+        if not format_to_write(path, format).snapshot_ids:
+            del fields["ids"]
+    with create_particles(path, particles.header, fields, format, **options) as sink:
         for field in sink.fields:
             for start, stop in particles.slices():
                 sink.write(field, start, particles.read(field, start, stop))

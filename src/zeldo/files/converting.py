@@ -13,7 +13,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.files import check_writable, open_particles, write
-from zeldo.files.formats import check_options, format_to_write, options_of
+from zeldo.files.formats import check_options, format_to_write
 from zeldo.particles.lattice import Lattice, NoLatticeError, displacement, find
 from zeldo.particles.particles import Particles, Source, wrapped
 
@@ -94,8 +94,6 @@ def convert(
         except NoLatticeError:
             pass
         ordered = _Ordered(particles, lattice)
-        if "ids" in options_of(kind) and "ids" in particles.fields:
-            further.setdefault("ids", True)
         path = write(Particles.backed(ordered), output, format, **further)
         return Converted(path, len(particles), ordered.order, ordered.wrapped, particles.header.notes)
 

@@ -115,11 +115,14 @@ class Format(ABC):
         File name suffixes, with the dot; empty where `write` must be given the format's name.
     narrows : tuple of str
         Names of more general formats, whose `sniff` accepts files of this format too. This one takes precedence.
+    snapshot_ids : bool
+        Whether ids of a `Snapshot`, which only count its rows, are written.
     """
 
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]] = ()
     narrows: ClassVar[tuple[str, ...]] = ()
+    snapshot_ids: ClassVar[bool] = True
 
     @abstractmethod
     def sniff(self, path: Path) -> bool:

@@ -53,6 +53,7 @@ class Npz(Format):
 
     name = "npz"
     suffixes = (".npz",)
+    snapshot_ids = False
 
     def sniff(self, path: Path) -> bool:
         if not path.is_file():
@@ -95,11 +96,7 @@ class Npz(Format):
                 yield Rescaled(source, factors)
 
     @contextmanager
-    def create(
-        self, path: Path, header: Header, fields: Mapping[str, np.dtype], *, ids: bool = False
-    ) -> Iterator[Sink]:
-        if header.n is not None and not ids:  # rows in lattice order need none
-            fields = {name: dtype for name, dtype in fields.items() if name != "ids"}
+    def create(self, path: Path, header: Header, fields: Mapping[str, np.dtype]) -> Iterator[Sink]:
         values: dict[str, object] = dict(known_parameters(header))
         unknown = [name for name in Cosmology.names() if name not in values]
         values |= {UNKNOWN: np.array(unknown)} if unknown else {}
