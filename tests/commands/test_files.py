@@ -42,6 +42,7 @@ def test_info_says_what_a_file_is_and_what_was_assumed(snapshot, binary, tmp_pat
     assert main(["info", str(binary), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["format"] == "Gadget binary format 1, little-endian"
+    assert answer["made_by"] == "unknown"
     assert (answer["count"], answer["redshift"]) == (N**3, 1.0)
     assert answer["box"] == pytest.approx(BOX)
     assert answer["units"]["lengths"] == "kpc/h"

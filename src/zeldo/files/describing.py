@@ -11,7 +11,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.files import open_particles
 from zeldo.particles.lattice import NoLatticeError, check_finite, displacement, find
-from zeldo.particles.particles import Particles
+from zeldo.particles.particles import Header, Particles
 
 
 def describe(
@@ -46,7 +46,7 @@ def describe(
         answer: dict[str, Any] = {
             "path": particles.name,
             "format": stored.pop("format", "unknown"),
-            "made_by": " ".join(filter(None, (header.engine, header.version))),
+            "made_by": _made_by(header),
             "count": header.count,
             "box": header.box,
             "redshift": header.redshift,
@@ -64,6 +64,13 @@ def describe(
         if answer["outside"]:
             answer["notes"].append(f"{answer['outside']} coordinates lie outside the box and are wrapped")
         return answer
+
+
+def _made_by(header: Header) -> str:
+    """The code and its version; formats that many codes write say neither."""
+    if header.engine in ("gadget", "grafic", "unknown"):
+        return "unknown"
+    return " ".join(filter(None, (header.engine, header.version)))
 
 
 def _missing(particles: Particles, known: Mapping[str, float]) -> list[str]:
