@@ -33,6 +33,8 @@ from .files import create_particles as create_particles
 from .files import open_particles as open_particles
 from .files import read as read
 from .files import write as write
+from .files.converting import convert as convert
+from .files.describing import describe as describe
 from .files.formats import Format as Format
 from .files.formats import Sink as Sink
 from .files.formats import register_format as register_format

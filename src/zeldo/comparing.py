@@ -211,7 +211,7 @@ def _find_reference(
     reference: PathLike | Engine | Snapshot | None, redshift: Any, universe: dict[str, Any]
 ) -> tuple[InitialConditions, dict[float, Snapshot] | Engine, str]:
     """The initial conditions; the reference, as snapshots by redshift or as an engine; and the reference's name."""
-    from zeldo.files import read
+    from zeldo.files import read_snapshot
     from zeldo.files.reference import SHIPPED, is_reference, read_reference, reference_path
 
     ics_file = universe.get("ics")
@@ -242,7 +242,7 @@ def _find_reference(
         for snapshot in snapshots.values():
             _same_universe(snapshot, ics)
         return ics, snapshots, next(iter(snapshots.values())).engine
-    snapshot = read(name)
+    snapshot = read_snapshot(name)
     ics = initial_conditions(**universe)
     return ics, {snapshot.redshift: _same_universe(snapshot, ics)}, f"{snapshot.engine} ({Path(name).name})"
 

@@ -238,7 +238,7 @@ def test_values_that_are_not_finite_are_damage(path, name):
         ({"MassTable": np.array([0, 1.0, 0, 0, 0, 0])}, DamagedFileError, "particle mass of 1 "),
         ({"NumPart_ThisFile": np.array([0, 511, 0, 0, 0, 0])}, DamagedFileError, "says 511 particles"),
         ({"NumPart_Total": np.array([0, 1024, 0, 0, 0, 0])}, DamagedFileError, "says 1024 particles"),
-        ({"NumPart_Total": np.array([64, 512, 0, 0, 0, 0])}, InputError, "particles of type 1 only"),
+        ({"NumPart_Total": np.array([64, 512, 0, 0, 0, 0])}, DamagedFileError, "says 64 particles of type 0"),
         ({"NumFilesPerSnapshot": 4}, InputError, "one of 4 files"),
         ({"Redshift": 0.0}, DamagedFileError, "contradict each other"),
         ({"Redshift": -3.0}, DamagedFileError, "not above -1"),
@@ -272,15 +272,17 @@ def test_parameters_that_contradict_the_rest_are_refused(path, name, value):
         read(path)
 
 
-def test_a_number_of_particles_that_is_no_cube_is_refused(path):
+def test_a_number_of_particles_that_is_no_cube_is_read_as_particles(snapshot, path):
     with h5py.File(path) as file:
         cut = {name: data[:500] for name, data in file["PartType1"].items()}
     particles(path, **cut)
     header(
         path, NumPart_ThisFile=np.array([0, 500, 0, 0, 0, 0]), NumPart_Total=np.array([0, 500, 0, 0, 0, 0])
     )
-    with pytest.raises(InputError, match="500 particles: zeldo reads full lattices"):
-        read(path)
+    again = read(path)
+    assert isinstance(again, Particles)
+    np.testing.assert_array_equal(again.positions, snapshot.positions()[:500])
+    np.testing.assert_array_equal(again.ids, np.arange(1, 501))
 
 
 def test_a_curved_universe_is_refused(path):

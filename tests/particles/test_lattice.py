@@ -7,7 +7,6 @@ import pytest
 
 from refusals import refusal
 from zeldo.cosmology.parameters import PRESETS
-from zeldo.errors import DamagedFileError
 from zeldo.particles import lattice
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
@@ -64,43 +63,108 @@ def test_rows_in_any_order_are_put_in_place_by_their_ids(snapshot):
     np.testing.assert_array_equal(again.vel, snapshot.vel)
 
 
-def k_major(index, n):
-    """Ids that count the first axis fastest."""
-    k, rest = np.divmod(index, n * n)
-    j, i = np.divmod(rest, n)
-    return (i * n + j) * n + k
+ORDERS = {
+    "i-major": lambda i, j, k: (i * N + j) * N + k,
+    "k-major": lambda i, j, k: (k * N + j) * N + i,
+    "jik": lambda i, j, k: (j * N + i) * N + k,
+    "ikj": lambda i, j, k: (i * N + k) * N + j,
+    "tiles:3": lambda i, j, k: tiled(3, i, j, k),
+    "tiles:6": lambda i, j, k: tiled(6, i, j, k),
+}
 
 
-@pytest.fixture
-def swapped(snapshot):
-    """Particles whose ids are k-major."""
-    ids = np.empty(N**3, int)
-    ids[k_major(np.arange(N**3), N)] = np.arange(1, N**3 + 1)
-    return rearranged(snapshot, ids)
+def tiled(tiles, *point):
+    """N-GenIC's glass: tile by tile, and inside each in order."""
+    side = N // tiles
+    (a, b, c), (i, j, k) = zip(*(divmod(x, side) for x in point), strict=True)
+    return ((a * tiles + b) * tiles + c) * side**3 + (i * side + j) * side + k
 
 
-def test_ids_of_an_unknown_order_are_no_universe_of_large_displacements(swapped):
+def counted(order, first=1):
+    return first + ORDERS[order](*np.indices((N, N, N)).reshape(3, -1))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("order", ORDERS)
+def test_every_order_of_ids_is_recognised(snapshot, order, first):
+    shuffled = np.random.default_rng(2).permutation(N**3)
+    ids = counted(order, first)
+    header, fields = arrays(snapshot)
+    fields["ids"] = ids
+    particles = Particles(header, **{name: values[shuffled] for name, values in fields.items()})
+    again = lattice.recognise(particles)
+    np.testing.assert_allclose(again.psi, snapshot.psi, rtol=0, atol=4e-6)
+    np.testing.assert_array_equal(again.vel, snapshot.vel)
+    assert (lattice.find(particles).order, lattice.find(particles).first) == (order, first)
+    np.testing.assert_array_equal(lattice.recognise(particles, order).psi, again.psi)
+
+
+def test_ids_in_no_order_are_no_universe_of_large_displacements(snapshot):
     """The trap: a wrong order gives displacements of half the box, and a perfect power spectrum."""
-    with pytest.raises(DamagedFileError, match=r"as far from their lattice points.*\(i-major from 1\)"):
-        lattice.recognise(swapped)
+    particles = rearranged(snapshot, 1 + np.random.default_rng(1).permutation(N**3))
+    line = refusal(lambda: lattice.recognise(particles))
+    assert "as far from their lattice points as from any others" in line
+    for order in ORDERS:
+        assert order in line
+    assert "--ids" in line
+    swapped = rearranged(snapshot, counted("k-major"))
+    assert "in the orders tried (i-major)" in refusal(lambda: lattice.recognise(swapped, "i-major"))
+    assert "not an order of 12^3 points: give one of i-major" in refusal(
+        lambda: lattice.find(swapped, "tiles:5")
+    )
+    with pytest.raises(lattice.NoLatticeError):
+        lattice.find(swapped, "none")
 
 
-def test_an_order_of_ids_is_one_more_entry_and_positions_choose(snapshot, swapped, monkeypatch):
-    orders = [*lattice.ID_ORDERS, lattice.IdOrder("k-major from 1", 1, k_major)]
-    for table in (orders, orders[::-1]):
-        monkeypatch.setattr(lattice, "ID_ORDERS", table)
-        for particles in (swapped, lattice.particles_of(snapshot)):
-            again = lattice.recognise(particles)
-            np.testing.assert_allclose(again.psi, snapshot.psi, rtol=0, atol=4e-6)
+def test_ids_may_follow_those_of_another_species(snapshot):
+    header, fields = arrays(snapshot)
+    fields["ids"] = counted("i-major", 1 + N**3)
+    again = lattice.recognise(Particles(header, **fields))
+    np.testing.assert_allclose(again.psi, snapshot.psi, rtol=0, atol=4e-6)
+    fields["ids"] = counted("i-major", 3)
+    assert "id 1729 is out of range" in refusal(lambda: lattice.recognise(Particles(header, **fields)))
 
 
-def test_ids_may_begin_elsewhere(snapshot, monkeypatch):
-    particles = rearranged(snapshot, np.arange(N**3))
-    with pytest.raises(DamagedFileError, match="id 0 is out of range"):
-        lattice.recognise(particles)
-    zero = lattice.IdOrder("i-major from 0", 0, lambda index, n: index)
-    monkeypatch.setattr(lattice, "ID_ORDERS", [*lattice.ID_ORDERS, zero])
-    np.testing.assert_allclose(lattice.recognise(particles).psi, snapshot.psi, rtol=0, atol=4e-6)
+@pytest.mark.parametrize("offset", [(0.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, 0.0, 0.5), (0.123, -0.2, 0.31)])
+def test_a_lattice_may_begin_anywhere(offset):
+    """Cell centres, and species half a cell apart, or by a fraction of it: psi is the displacement all the same."""
+    universe = smooth(16, 100.0, offset)
+    header, fields = arrays(universe)
+    fields["positions"] = fields["positions"] + 100.0 * (fields["positions"] < 1.0)  # as unwrapped ones are
+    with pytest.warns(UserWarning, match="leave the box of 100 Mpc/h and are wrapped"):
+        again = lattice.recognise(Particles(replace(header, offset=None), **fields))
+    assert again.offset == pytest.approx(offset, abs=2e-4)
+    np.testing.assert_allclose(again.psi, universe.psi, rtol=0, atol=2e-3)
+    x = again.positions() - universe.positions()
+    assert np.abs(x - 100 * np.rint(x / 100)).max() < 2e-5
+
+
+def smooth(n, box, offset=(0.0, 0.0, 0.0), amplitude=1.0):
+    """A universe of a few long waves, as large as linear theory wants at z = 1."""
+    q = 2 * np.pi * np.indices((n, n, n)) / n
+    psi = np.zeros((3, n, n, n))
+    for along in range(3):
+        for phase, mode in ((0.3, (1, 0, 1)), (1.1, (0, 2, 1)), (2.0, (1, 1, 1))):
+            psi[along] += np.sin(sum(m * x for m, x in zip(mode, q, strict=True)) + phase + along)
+    psi *= amplitude
+    return Snapshot(psi, 100 * psi, box, PRESETS["quijote"], 1.0, "other", offset=offset)
+
+
+def test_displacements_are_those_of_linear_theory(monkeypatch):
+    """Ids that scramble neighbours leave small displacements, which are rough, or too large for their redshift."""
+    universe = smooth(24, 100.0)
+    header, fields = arrays(universe)
+    header = replace(header, offset=None)
+    lattice.recognise(Particles(header, **fields))
+    ids = fields["ids"].reshape(12, 2, 12, 2, 12, 2).copy()
+    flat = ids.transpose(0, 2, 4, 1, 3, 5).reshape(-1, 8)
+    mixed = np.random.default_rng(5).permuted(flat, axis=1).reshape(12, 12, 12, 2, 2, 2)
+    fields["ids"] = mixed.transpose(0, 3, 1, 4, 2, 5).reshape(-1)
+    assert "roughness of" in refusal(lambda: lattice.recognise(Particles(header, **fields)))
+    header, fields = arrays(smooth(24, 100.0))
+    early = replace(header, offset=None, redshift=49.0)
+    assert "where linear theory expects" in refusal(lambda: lattice.recognise(Particles(early, **fields)))
+    lattice.recognise(Particles(replace(early, offset=(0.0, 0.0, 0.0)), **fields))  # of whoever knows
 
 
 def test_what_is_no_lattice_is_refused(snapshot):
@@ -116,7 +180,9 @@ def test_what_is_no_lattice_is_refused(snapshot):
     )
     assert "a particle mass of 1 " in refusal(lambda: recognise(particle_mass=1.0))
     del fields["ids"]
-    assert "has no ids" in refusal(recognise)
+    np.testing.assert_allclose(recognise().psi, snapshot.psi, rtol=0, atol=4e-6)  # rows in order need none
+    fields["positions"] = np.random.default_rng(1).permutation(fields["positions"])
+    assert "has no ids, and its rows are no lattice" in refusal(recognise)
 
 
 def test_masses_are_one_mass(snapshot):

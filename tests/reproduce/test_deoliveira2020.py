@@ -70,10 +70,10 @@ def test_all_files_are_there_and_the_page_needs_no_other(done):
 
 def test_figures_show_the_papers_engines_and_fields_in_its_cosmologies(done):
     content = json.loads((done / "comparison.json").read_text())
-    assert [panel["engines"] for panel in content["panels"]] == [3, 3, 3, 3]
+    assert [panel["engines"] for panel in content["panels"]] == [4, 4, 4, 4]
     assert [panel["cosmology"]["omega_m"] for panel in content["panels"]] == [0.3175, 0.1755, 0.3889, 0.4291]
     engines = [one["engine"] for one in content["comparisons"]]
-    assert engines == ["vnet", "cola", "zeldovich"] * 4
+    assert engines == ["vnet", "cola", "emulator", "zeldovich"] * 4
     assert all(set(one["fields"]) == {"density", "displacement"} for one in content["comparisons"])
     cola = content["comparisons"][1]["settings"]
     assert (cola["steps"], cola["mesh_factor"]) == (10, 1)
@@ -94,6 +94,7 @@ def test_table1_times_nbody_once_and_the_others_in_medians_of_three(done):
         ("N-body", 1),
         ("10-step COLA", 3),
         ("network", 3),
+        ("emulator", 3),
     ]
     assert all(one["seconds"] == sorted(one["runs"])[len(one["runs"]) // 2] for one in content["timings"])
 
@@ -147,8 +148,8 @@ def test_reference_files_stand_for_nbody_where_they_fit(tmp_path, unpainted):
     content = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert [panel["seeds"] for panel in content["panels"]] == [[40001], [40001], [5], [40001]]
     references = [one["reference"] for one in content["comparisons"]]
-    assert references == ["2lpt"] * 6 + ["mp-gadget (middle.npz)"] * 3 + ["2lpt"] * 3
-    same = content["comparisons"][6]["fields"]["density"]["transfer"]
+    assert references == ["2lpt"] * 8 + ["mp-gadget (middle.npz)"] * 4 + ["2lpt"] * 4
+    same = content["comparisons"][8]["fields"]["density"]["transfer"]
     assert np.allclose([x for x in same if x is not None], 1, atol=1e-5)  # the engine that made the reference
     assert not (tmp_path / "out" / "table1.json").exists()
 

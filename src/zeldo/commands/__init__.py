@@ -21,10 +21,12 @@ def app() -> Any:
 
     from zeldo.commands.cite import cite
     from zeldo.commands.compare import compare
+    from zeldo.commands.convert import convert
     from zeldo.commands.dataset import dataset
     from zeldo.commands.doctor import doctor
     from zeldo.commands.export_ics import export_ics
     from zeldo.commands.halos import halos
+    from zeldo.commands.info import info
     from zeldo.commands.measure import measure
     from zeldo.commands.models import models
     from zeldo.commands.reproduce import reproduce
@@ -42,6 +44,8 @@ def app() -> Any:
     for command in (
         run,
         compare,
+        convert,
+        info,
         measure,
         halos,
         show,

@@ -38,8 +38,8 @@ def run(
     redshift:
         Redshift of the output (0). May be given several times.
     output:
-        A file to write, .hdf5 (Gadget-4 style) or .npz. With several redshifts, each name gets _z1 and so on before the
-        suffix.
+        A file to write: .hdf5 (Gadget-4), .npz, .zarr, .bigfile or .gadget. With several redshifts, each name gets _z1
+        and so on before the suffix.
     """
     from zeldo import api
     from zeldo.report.progress import Progress

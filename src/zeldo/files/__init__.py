@@ -18,30 +18,63 @@ if TYPE_CHECKING:
     from zeldo.files.formats import Sink
     from zeldo.particles.particles import Header, Particles
 
-__all__ = ["Snapshot", "check_writable", "create_particles", "open_particles", "read", "write"]
+__all__ = [
+    "Snapshot",
+    "check_writable",
+    "create_particles",
+    "open_particles",
+    "read",
+    "read_snapshot",
+    "write",
+]
 
 
-def read(path: str | os.PathLike, cosmology: Cosmology | None = None) -> Snapshot:
-    """Read a snapshot of a lattice, in any format that zeldo knows. The format is recognised by the content.
+def read(
+    path: str | os.PathLike,
+    cosmology: Cosmology | Mapping[str, float] | str | None = None,
+    *,
+    ids: str | None = None,
+    **options: Any,
+) -> Snapshot | Particles:
+    """Read a file in any format that zeldo knows. The format is recognised by the content.
 
     Parameters
     ----------
     path : path
-        A file, a directory, or the beginning of the names of a set of files.
-    cosmology : Cosmology, optional
-        The cosmology of the run, needed only for files of other codes that do not give all its parameters.
+        A file, a directory, any file of a set, or the beginning of the names of a set.
+    cosmology : Cosmology, str or mapping of str to float, optional
+        The cosmology of the run, or the name of a preset, for files that do not give all its parameters; or only those
+        that they do not give.
+    ids : str, optional
+        The order of ids on the lattice: i-major, k-major, tiles:8 and so on; by default the one that makes a universe.
+        "none" reads particles without a lattice.
+    **options
+        What the file does not say, or what to take in place of what it says: `length` (Mpc/h, kpc/h, Mpc, kpc),
+        `velocities` (peculiar, gadget, momentum, comoving), `particle_type`, `box` and `redshift`, as the format allows.
 
     Returns
     -------
-    Snapshot
+    Snapshot or Particles
+        A `Snapshot` where the particles are a lattice, else `Particles`, all in memory.
 
     Raises
     ------
     InputError
-        For a missing file, an unknown format, or particles that are not a full lattice.
+        For a missing file, an unknown format, and a lattice whose cosmology is not known in full.
     DamagedFileError
-        For a file that is truncated or contradicts itself.
+        For a file that is truncated or contradicts itself, and for ids in no known order.
     """
+    from zeldo.particles.lattice import NoLatticeError, recognise
+
+    with open_particles(path, cosmology, **options) as particles:
+        try:
+            return recognise(particles, ids)
+        except NoLatticeError:
+            return particles.in_memory()
+
+
+def read_snapshot(path: str | os.PathLike, cosmology: Cosmology | None = None) -> Snapshot:
+    """Read particles that must be a lattice. `NoLatticeError` where they are none; see `read`."""
     from zeldo.particles.lattice import recognise
 
     with open_particles(path, cosmology) as particles:
@@ -49,15 +82,17 @@ def read(path: str | os.PathLike, cosmology: Cosmology | None = None) -> Snapsho
 
 
 @contextmanager
-def open_particles(path: str | os.PathLike, cosmology: Cosmology | None = None) -> Iterator[Particles]:
+def open_particles(
+    path: str | os.PathLike,
+    cosmology: Cosmology | Mapping[str, float] | str | None = None,
+    **options: Any,
+) -> Iterator[Particles]:
     """Open particles of any number and order, to read them from their file slice by slice. Use it in a `with` statement.
 
     Parameters
     ----------
-    path : path
-        A file, a directory, or the beginning of the names of a set of files.
-    cosmology : Cosmology, optional
-        The cosmology of the run, for files that do not give all its parameters.
+    path, cosmology, **options
+        As in `read`.
 
     Yields
     ------
@@ -75,11 +110,58 @@ def open_particles(path: str | os.PathLike, cosmology: Cosmology | None = None) 
     >>> with zeldo.open_particles("halo.hdf5") as particles:  # doctest: +SKIP
     ...     first = particles.read("positions", 0, 1000)
     """
-    from zeldo.files.formats import format_of
+    from zeldo.files.formats import check_options, locate
     from zeldo.particles.particles import Particles
 
-    with format_of(path).open(Path(path), cosmology) as source:
+    kind, place = locate(path)
+    options = {name: value for name, value in options.items() if value is not None}
+    check_options(kind, options, reading=True)
+    whole, parameters = _cosmology(cosmology)
+    with kind.open(place, whole, **options) as source:
+        if parameters:
+            source.header = _completed(source.header, parameters, place)
         yield Particles.backed(source)
+
+
+def _cosmology(
+    given: Cosmology | Mapping[str, float] | str | None,
+) -> tuple[Cosmology | None, dict[str, float]]:
+    """A whole cosmology, or else the parameters that are given."""
+    from zeldo.cosmology.parameters import Cosmology
+
+    if given is None or isinstance(given, Cosmology):
+        return given, {}
+    if isinstance(given, str):
+        return Cosmology.preset(given), {}
+    if not isinstance(given, Mapping):
+        raise InputError(
+            f"cosmology = {given!r} is not allowed: give a `Cosmology`, the name of a preset, or parameters by name"
+        )
+    parameters = {name: float(value) for name, value in given.items() if value is not None}
+    if set(Cosmology.required()) <= set(parameters):
+        return Cosmology.from_mapping(parameters), {}
+    for name in parameters:
+        if name not in Cosmology.names():
+            Cosmology.from_mapping(parameters)  # names the mistake
+    return None, parameters
+
+
+def _completed(header: Header, parameters: dict[str, float], path: Path) -> Header:
+    """The header with parameters that its file does not give. `InputError` where it gives others."""
+    from dataclasses import replace
+
+    from zeldo.cosmology.parameters import Cosmology
+
+    for name, value in parameters.items():
+        said = header.parameters.get(name, value)
+        if name in ("omega_m", "h") and abs(said / value - 1) > 1e-4:
+            raise InputError(
+                f"{path}: {name} = {said:g} in the file, {value:g} is given: leave it out or correct it"
+            )
+    known = {**header.parameters, **parameters}
+    if header.cosmology is None and set(Cosmology.required()) <= set(known):
+        return replace(header, parameters=known, cosmology=Cosmology.from_mapping(known))
+    return replace(header, parameters=known)
 
 
 def write(
@@ -113,14 +195,16 @@ def write(
     ZeldoError
         For a full disk.
     """
+    from zeldo.files.formats import format_to_write
     from zeldo.particles.lattice import particles_of
 
+    particles = particles_of(snapshot) if isinstance(snapshot, Snapshot) else snapshot
+    fields = dict(particles.fields)
     if isinstance(snapshot, Snapshot):
         check_finite(snapshot)
-        particles = particles_of(snapshot)
-    else:
-        particles = snapshot
-    with create_particles(path, particles.header, particles.fields, format, **options) as sink:
+        if not format_to_write(path, format).snapshot_ids:
+            del fields["ids"]
+    with create_particles(path, particles.header, fields, format, **options) as sink:
         for field in sink.fields:
             for start, stop in particles.slices():
                 sink.write(field, start, particles.read(field, start, stop))

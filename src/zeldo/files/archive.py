@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -57,6 +58,9 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
         zipfile.BadZipFile,
         zlib.error,
         RuntimeError,
+        SyntaxError,
+        tokenize.TokenError,
+        MemoryError,
     ) as error:
         raise unreadable(path, error) from error
 
@@ -153,8 +157,27 @@ def read_origin(values: Mapping[str, Any], where: str | Path, engine: str = "unk
     }
 
 
-def required_cosmology(header: Header) -> Cosmology:
-    """The cosmology of particles to be written. `InputError` where not all of its parameters are known."""
-    if header.cosmology is None:
-        raise InputError("the particles have no cosmology: give it in their header, `Header(cosmology=...)`")
-    return header.cosmology
+def known_parameters(header: Header) -> dict[str, float]:
+    """The cosmological parameters of particles to be written, by their own names, as far as they are known."""
+    if header.cosmology is not None:
+        return header.cosmology.to_dict()
+    return {name: float(value) for name, value in header.parameters.items()}
+
+
+def known_cosmology(
+    values: Mapping[str, Any], where: str | Path
+) -> tuple[Cosmology | None, dict[str, float]]:
+    """What `known_parameters` gave: the cosmology, None where it is not whole, and its parameters."""
+    parameters = {name: number(values, name, where) for name in Cosmology.names() if name in values}
+    whole = all(name in parameters for name in Cosmology.required())
+    return cosmology_of(values, where) if whole else None, parameters
+
+
+def own_offset(values: Mapping[str, Any], where: str | Path) -> tuple[float, float, float] | None:
+    """Where the lattice of a file of zeldo's begins, in cells; None for a file of another code."""
+    if "settings" not in values and "format" not in values:
+        return None
+    offset = np.asarray(values.get("offset", (0.0, 0.0, 0.0)), dtype=float)
+    if offset.shape != (3,) or not np.isfinite(offset).all():
+        raise DamagedFileError(f"{where}: offset = {offset} is not three numbers; {AGAIN}")
+    return float(offset[0]), float(offset[1]), float(offset[2])

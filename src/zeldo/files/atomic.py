@@ -99,10 +99,7 @@ def writing_directory(path: str | os.PathLike) -> Iterator[Path]:
     It is for formats whose snapshots are directories. An existing directory of that name is replaced. It raises the errors
     of `writing`.
     """
-    path = Path(path).resolve()
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file, not a directory: give another name")
-    check_writable(path.parent / f"{path.name}.part")
+    path = check_directory_writable(Path(path).resolve())
     with tempfile.TemporaryDirectory(
         dir=path.parent, prefix=f".{path.name[:64]}.", ignore_cleanup_errors=True
     ) as parent:
@@ -119,6 +116,15 @@ def writing_directory(path: str | os.PathLike) -> Iterator[Path]:
             raise ZeldoError(
                 f"{path} could not be written ({error}): check the disk and try again"
             ) from error
+
+
+def check_directory_writable(path: str | os.PathLike) -> Path:
+    """The path, if a directory can be made or replaced there; otherwise `InputError`. Call it before the work."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file, not a directory: give another name")
+    check_writable(path.parent / f"{path.name}.part")
+    return path
 
 
 def make_directory(path: str | os.PathLike) -> Path:

@@ -115,11 +115,14 @@ class Format(ABC):
         File name suffixes, with the dot; empty where `write` must be given the format's name.
     narrows : tuple of str
         Names of more general formats, whose `sniff` accepts files of this format too. This one takes precedence.
+    snapshot_ids : bool
+        Whether ids of a `Snapshot`, which only count its rows, are written.
     """
 
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]] = ()
     narrows: ClassVar[tuple[str, ...]] = ()
+    snapshot_ids: ClassVar[bool] = True
 
     @abstractmethod
     def sniff(self, path: Path) -> bool:
@@ -138,6 +141,8 @@ class Format(ABC):
         path : Path
         cosmology : Cosmology, optional
             The cosmology of the run, for files that do not give all its parameters.
+
+            Further keyword arguments are options of the format, for what its files do not say.
 
         Returns
         -------
@@ -183,13 +188,19 @@ class Format(ABC):
         return atomic.check_writable(path)
 
 
-def check_options(kind: Format, options: Iterable[str]) -> None:
-    """`InputError` for an option that the format's `create` does not take."""
-    known = list(inspect.signature(kind.create).parameters)[3:]
+def check_options(kind: Format, options: Iterable[str], reading: bool = False) -> None:
+    """`InputError` for an option that the format's `create`, or its `open`, does not take."""
+    known = options_of(kind, reading)
     for option in options:
         if option not in known:
             advice = f"give one of {', '.join(known)}" if known else "it has none"
             raise InputError(f"format {kind.name} has no option {option!r}: {advice}{nearest(option, known)}")
+
+
+def options_of(kind: Format, reading: bool = False) -> list[str]:
+    """The options that a format's `create`, or its `open`, takes."""
+    method = kind.open if reading else kind.create
+    return list(inspect.signature(method).parameters)[2 if reading else 3 :]
 
 
 _registered: dict[str, Format] = {}
@@ -280,16 +291,50 @@ def format_of(path: str | os.PathLike) -> Format:
     InputError
         For a missing file, and for one of no format that zeldo knows.
     """
+    return locate(path)[0]
+
+
+def locate(path: str | os.PathLike) -> tuple[Format, Path]:
+    """The format of a file, and the path to open: that of the one snapshot inside, where a directory holds no more.
+
+    Raises
+    ------
+    InputError
+        For a missing file, for one of no format that zeldo knows, and for a directory of several snapshots.
+    """
     path = Path(path)
-    fitting = [kind for kind in formats().values() if kind.sniff(path)]
-    narrowed = {name for kind in fitting for name in kind.narrows}
-    for kind in fitting:
-        if kind.name not in narrowed:
-            return kind
-    if path.is_file():
+    kind = _sniffed(path)
+    if kind is not None:
+        return kind, path
+    if path.is_dir():
+        inside = _snapshots_in(path)
+        if len(inside) == 1:
+            return next(iter(inside.values()))
+        if inside:
+            names = ", ".join(sorted(place.name for place in inside)[:10])
+            raise InputError(f"{path} holds {len(inside)} snapshots ({names}): give the path of one")
+    elif path.is_file():
         for kind in formats().values():
             if path.suffix.lower() in kind.suffixes:
-                return kind  # a damaged file, which the format explains
+                return kind, path  # a damaged file, which the format explains
     elif not path.exists():
         raise InputError(f"{path} does not exist: check the path")
     raise InputError(f"{path} is of no format that zeldo knows: it reads {', '.join(formats())}")
+
+
+def _sniffed(path: Path) -> Format | None:
+    fitting = [kind for kind in formats().values() if kind.sniff(path)]
+    narrowed = {name for kind in fitting for name in kind.narrows}
+    return next((kind for kind in fitting if kind.name not in narrowed), None)
+
+
+def _snapshots_in(directory: Path) -> dict[Path, tuple[Format, Path]]:
+    """The snapshots in a directory, each by the name of its set."""
+    from zeldo.files.sets import set_name
+
+    snapshots: dict[Path, tuple[Format, Path]] = {}
+    for place in sorted(directory.iterdir()):
+        name = set_name(place)
+        if name not in snapshots and (kind := _sniffed(place)) is not None:
+            snapshots[name] = kind, place
+    return snapshots

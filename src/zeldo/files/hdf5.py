@@ -1,8 +1,7 @@
-"""Snapshots as HDF5 in the layout of Gadget-4 (Springel et al. 2021, arXiv:2010.03567).
+"""Snapshots as HDF5 in the layout of Gadget-3 and -4 (Springel et al. 2021, arXiv:2010.03567), also of AREPO and Gizmo.
 
-Lengths are in Mpc/h, masses in 10^10 Msun/h, and velocities in km/s divided by sqrt(a), as in Gadget. The ids of a
-lattice count from 1 in lattice order. What Gadget has no entry for (the full cosmology, seed, engine, settings) is in
-the group /Zeldo.
+What zeldo writes has lengths in Mpc/h, masses in 10^10 Msun/h, and velocities in km/s divided by sqrt(a), as in Gadget. The
+ids of a lattice count from 1 in lattice order. What Gadget has no entry for (seed, engine, settings) is in the group /Zeldo.
 """
 
 from __future__ import annotations
@@ -10,226 +9,271 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.cosmology.redshifts import same_redshift
-from zeldo.errors import AGAIN, DamagedFileError, ZeldoError
-from zeldo.files.archive import existing_file, number, positive, read_origin, redshift_of
-from zeldo.files.atomic import writing
-from zeldo.files.formats import DAMAGED, Format, Sink, register_format
+from zeldo.errors import AGAIN, DamagedFileError, InputError
+from zeldo.files.archive import number, own_offset, positive, read_origin, redshift_of
+from zeldo.files.formats import Format, Sink, register_format
 from zeldo.files.gadget import (
     GADGET_NAMES,
+    check_time,
+    choose_type,
+    gadget_cosmology,
+    gadget_parameters,
+    others_note,
+)
+from zeldo.files.hdf5_set import (
+    EXPONENTS,
+    HDF5Source,
+    attributes,
+    check_totals,
+    exponent,
+    fields_of,
+    header_of,
+    is_hdf5,
+    opened,
+    readable,
+    set_of,
+)
+from zeldo.files.hdf5_writing import writing_gadget
+from zeldo.files.sets import set_name
+from zeldo.files.units import (
     KM,
+    LENGTHS,
     MASS,
     MPC,
-    UNITS,
-    gadget_cosmology,
-    parameters_of,
-    particle_count,
-    write_attributes,
+    length_factor,
+    length_from_mass,
+    length_words,
+    rounded,
+    velocity_power,
+    velocity_words,
 )
-from zeldo.particles.particles import FIELDS, Header, Source
+from zeldo.particles.particles import Header, Source
 
 if TYPE_CHECKING:
     import h5py
 
-GROUP = "PartType1"
-NAMES = {"positions": "Coordinates", "velocities": "Velocities", "ids": "ParticleIDs", "masses": "Masses"}
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# how a field scales with a, h and length, mass and velocity, and its unit in CGS and as Gadget names it
-SCALING = {
-    "positions": ({"a": 1.0, "h": -1.0, "length": 1.0}, MPC, "U_L"),
-    "velocities": ({"a": 0.5, "velocity": 1.0}, KM, "U_V"),
-    "masses": ({"h": -1.0, "mass": 1.0}, MASS, "U_M"),
-}
+UNITS = ("UnitLength_in_cm", "UnitMass_in_g", "UnitVelocity_in_cm_per_s")
+CODES = {"Git_commit": "gadget-4", "Code": ""}
 
 
 @register_format
 class GadgetHDF5(Format):
-    """One file of dark matter in the layout of Gadget-3 and Gadget-4."""
+    """Particles in the layout of Gadget-3 and Gadget-4, in one file or several."""
 
     name = "gadget-hdf5"
     suffixes = (".hdf5", ".h5")
 
     def sniff(self, path: Path) -> bool:
-        if not path.is_file():
-            return False
-        with open(path, "rb") as stream:
-            return stream.read(len(SIGNATURE)) == SIGNATURE
+        return is_hdf5(path) is not None
 
     @contextmanager
-    def open(self, path: Path, cosmology: Cosmology | None = None) -> Iterator[Source]:
-        import h5py
-
-        with _readable(existing_file(path)):
-            file = h5py.File(path, "r", locking=False)
-        with file:
-            with _readable(path):
-                source = _open_source(file, path, cosmology)
+    def open(
+        self,
+        path: Path,
+        cosmology: Cosmology | None = None,
+        *,
+        length: str | None = None,
+        velocities: str | None = None,
+        particle_type: int | None = None,
+    ) -> Iterator[Source]:
+        source = _open(path, cosmology, length, velocities, particle_type)
+        try:
             yield source
+        finally:
+            source.close()
 
     @contextmanager
-    def create(self, path: Path, header: Header, fields: Mapping[str, np.dtype]) -> Iterator[Sink]:
-        size = header.count * sum(
-            dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items()
-        )
-        with writing(path, size + 16384) as temporary:
-            offsets = _create_layout(temporary, header, fields)
-            with open(temporary, "r+b") as stream:
-                yield _Sink(stream, header, fields, offsets)
+    def create(
+        self, path: Path, header: Header, fields: Mapping[str, np.dtype], *, files: int = 1
+    ) -> Iterator[Sink]:
+        with writing_gadget(path, header, fields, files) as sink:
+            yield sink
 
 
-def _create_layout(path: Path, header: Header, fields: Mapping[str, np.dtype]) -> dict[str, int]:
-    """Create the file with room for its fields, and return the offset of each in bytes."""
-    import h5py
+def _open(
+    path: Path,
+    fallback: Cosmology | None,
+    length: str | None,
+    velocities: str | None,
+    particle_type: int | None,
+) -> HDF5Source:
+    files, counts, total = set_of(path)
+    first = files[0]
+    with opened(first) as file, readable(first):
+        header = header_of(file, first, ("BoxSize", "MassTable", "Redshift"))
+        values = {**header, **parameters_of(header, file, first)}
+        apart = attributes(file, "Units")
+        zeldo_attributes = attributes(file, "Zeldo")
+        made = _made_by(file)
+    totals = [sum(here) for here in zip(*counts, strict=True)]
+    kind = choose_type(totals, particle_type, first)
+    rows, group = [here[kind] for here in counts], f"PartType{kind}"
+    fields, names, described = fields_of(files, rows, group)
+    check_totals(first, counts, total)
+    if "n" in zeldo_attributes and "ids" not in fields:
+        raise DamagedFileError(f"{first} lacks /{group}/ParticleIDs, which a lattice has; {AGAIN}")
+    known = gadget_parameters(values, first)
+    cosmology = gadget_cosmology(zeldo_attributes, known, values, fallback, first)
+    h = known.get("h", cosmology.h if cosmology else None)
+    redshift = redshift_of(header, "Redshift", first)
+    a = check_time(values, redshift, first)
+    units = _Units(values, apart, described, h, a, first)
+    notes = others_note(totals, kind)
+    table = np.atleast_1d(np.asarray(header["MassTable"], dtype=float))
+    mass = float(table[kind]) if kind < len(table) else 0.0
+    if mass:
+        fields.pop("masses", None)
+    box = positive(header, "BoxSize", first)
+    lengths = units.lengths(length)
+    if lengths is None:
+        weight, count = mass or _first_mass(files, rows, group, names), totals[kind]
+        if len(table) > 1 and table[1] and totals[1]:  # of other species there may be little
+            weight, count = float(table[1]), totals[1]
+        lengths, note = units.inferred(weight * units.mass(), count, box, known)
+        notes += note
+    speed, speed_words, note = units.speed(velocities)
+    notes += note
+    name = set_name(first) if len(files) > 1 else first
+    origin = read_origin(zeldo_attributes, first, made)
+    particles_header = Header(
+        count=totals[kind],
+        box=box * lengths[0],
+        redshift=redshift,
+        cosmology=cosmology,
+        parameters=known,
+        particle_mass=None if "masses" in fields or not mass else mass * units.mass(),
+        whole=sum(1 for total in totals if total) == 1,
+        stored={
+            "format": "Gadget HDF5" + (f", {len(files)} files" if len(files) > 1 else ""),
+            "lengths": lengths[1],
+            "velocities": speed_words,
+            "masses": "10^10 Msun/h" if units.mass() == 1 else f"{units.mass():g} x 10^10 Msun/h",
+        },
+        offset=own_offset(zeldo_attributes, first),
+        notes=tuple(notes),
+        extra=header,
+        **origin,
+    )
+    factors = {"positions": lengths[0], "velocities": speed, "masses": units.mass()}
+    return HDF5Source(str(name), particles_header, fields, files, rows, group, names, factors)
 
-    with h5py.File(path, "w") as file:
-        write_attributes(header, file)
-        group, offsets = file.create_group(GROUP), {}
-        for field, dtype in fields.items():
-            now = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-            now.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-            now.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-            data = group.create_dataset(NAMES[field], (header.count, *FIELDS[field]), dtype, dcpl=now)
-            if field in SCALING:
-                data.attrs.update(_scaling(*SCALING[field]))
-            offsets[field] = data.id.get_offset()
-        return offsets
+
+def parameters_of(header: Mapping[str, Any], file: h5py.File, path: Path) -> dict[str, Any]:
+    """The entries of /Parameters and /Cosmology. `DamagedFileError` where /Header contradicts one of them."""
+    parameters = attributes(file, "Parameters")
+    for name in ("BoxSize", *GADGET_NAMES.values(), "OmegaLambda", *UNITS):
+        if name in header and name in parameters:
+            in_header, in_parameters = number(header, name, path), number(parameters, name, path)
+            if abs(in_header - in_parameters) > 1e-6 * abs(in_header):
+                raise DamagedFileError(
+                    f"{path}: {name} is {in_header:g} in /Header and {in_parameters:g} in /Parameters: "
+                    f"they must agree; {AGAIN}"
+                )
+    if "ComovingIntegrationOn" in parameters and not int(number(parameters, "ComovingIntegrationOn", path)):
+        raise InputError(f"{path}: ComovingIntegrationOn is 0: zeldo reads cosmological runs only")
+    return parameters
 
 
-class _Sink(Sink):
-    def __init__(
-        self, stream: IO[bytes], header: Header, fields: Mapping[str, np.dtype], offsets: Mapping[str, int]
-    ) -> None:
-        super().__init__(header, fields)
-        self._stream, self._offsets = stream, offsets
-        self._root = np.float32(np.sqrt(header.scale_factor))
-
-    def put(self, field: str, start: int, values: np.ndarray) -> None:
-        if field == "velocities":
-            values = values / self._root
-        if not start:
-            self._stream.seek(self._offsets[field])
-        self._stream.write(values.data)
+def _made_by(file: h5py.File) -> str:
+    """The code that wrote the file, as far as it says so."""
+    if "ICs_parameters" in file:
+        return str(attributes(file, "ICs_parameters").get("Code", "monofonIC"))
+    header = file["Header"].attrs
+    if "Git_commit" in header and "Config" in file:
+        return "gadget-4" if "Parameters" in file and "Hubble" in file["Parameters"].attrs else "arepo"
+    return "gadget"
 
 
-def _scaling(powers: Mapping[str, float], cgs: float, unit: str) -> dict[str, object]:
-    """A unit, in the form of Gadget-4 and in the form that older readers (pynbody) expect."""
-    names = ("a", "h", "length", "mass", "velocity")
-    return {f"{name}_scaling": powers.get(name, 0.0) for name in names} | {
-        "to_cgs": cgs,
-        "VarDescription": unit,
-        "CGSConversionFactor": cgs,
-        "aexp-scale-exponent": powers.get("a", 0.0),
-        "h-scale-exponent": powers.get("h", 0.0),
-    }
+def _first_mass(files: list[Path], rows: list[int], group: str, names: Mapping[str, str]) -> float:
+    """The mass of the first particle in the file's unit, 0 where there is none."""
+    if "masses" not in names:
+        return 0.0
+    path = next(path for path, count in zip(files, rows, strict=True) if count)
+    with opened(path) as file, readable(path):
+        return float(file[group][names["masses"]][0])
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever h5py raises inside into a `DamagedFileError` of one line."""
-    try:
-        yield
-    except ZeldoError:
-        raise
-    except DAMAGED as error:
-        reason = " ".join(str(error).split()).strip("'\"")
-        raise DamagedFileError(
-            f"{path} is not a readable HDF5 snapshot ({reason}): it is damaged or incomplete, {AGAIN}"
-        ) from error
-
-
-class _Source(Source):
-    """scales: what the numbers of a field are multiplied by."""
+class _Units:
+    """Factors from the file's numbers to zeldo's, with the words for them."""
 
     def __init__(
         self,
-        group: h5py.Group,
+        values: Mapping[str, Any],
+        apart: Mapping[str, Any],
+        described: Mapping[str, dict[str, Any]],
+        h: float | None,
+        a: float,
         path: Path,
-        header: Header,
-        dtypes: dict[str, np.dtype],
-        scales: dict[str, float],
     ) -> None:
-        super().__init__(str(path), header, dtypes)
-        self._group, self._path, self._scales = group, path, scales
+        self._values, self._apart, self._described = values, apart, described
+        self._h, self._a, self._path = h, a, path
 
-    def rows(self, field: str, start: int, stop: int) -> np.ndarray:
-        with _readable(self._path):
-            values = self._group[NAMES[field]][start:stop]
-        scale = self._scales.get(field, 1.0)
-        if field == "velocities":
-            values = values.astype(np.float32, copy=False)
-            values *= np.float32(scale)
-            return values
-        return values * scale if scale != 1.0 else values
+    def _unit(self, name: str, cgs: float) -> float | None:
+        return rounded(positive(self._values, name, self._path) / cgs) if name in self._values else None
 
+    def _exponent(self, field: str, of: str, default: float) -> float:
+        return exponent(self._described.get(field, {}), of, default, f"{self._path}, {field}")
 
-def _open_source(file: h5py.File, path: Path, fallback: Cosmology | None) -> Source:
-    for name in ("Header", f"{GROUP}/Coordinates", f"{GROUP}/ParticleIDs"):
-        if name not in file:
-            raise DamagedFileError(f"{path} lacks /{name}: zeldo reads Gadget's layout; {AGAIN}")
-    header: dict[str, Any] = dict(file["Header"].attrs)
-    for name in ("BoxSize", "MassTable", "NumPart_ThisFile", "NumPart_Total", "Redshift"):
-        if name not in header:
-            raise DamagedFileError(f"{path} lacks {name} in /Header: it must say it; {AGAIN}")
-    parameters = {**header, **parameters_of(header, file, path)}
-    zeldo_attributes: dict[str, Any] = dict(file["Zeldo"].attrs) if "Zeldo" in file else {}
-    group = file[GROUP]
-    count = particle_count(header, group, path)
-    dtypes = _dtypes(group, count, path)
-    gadget_values = {
-        name: number(parameters, key, path) for name, key in GADGET_NAMES.items() if key in parameters
-    }
-    cosmology = gadget_cosmology(zeldo_attributes, gadget_values, parameters, fallback, path)
-    box, mass = positive(header, "BoxSize", path), float(np.asarray(header["MassTable"])[1])
-    if mass:
-        dtypes.pop("masses", None)
-    redshift = redshift_of(header, "Redshift", path)
-    a = number(header, "Time", path) if "Time" in header else 1 / (1 + redshift)
-    if a <= 0 or not same_redshift(1 / a - 1, redshift):
-        raise DamagedFileError(
-            f"{path}: Time = {a:g} and Redshift = {redshift:g} contradict each other; {AGAIN}"
+    def _power_of_h(self, power: float) -> float:
+        """What an exponent of h other than Gadget's makes of a number."""
+        if power == -1.0:
+            return 1.0
+        if self._h is None:
+            raise InputError(
+                f"{self._path}: its units lack h, and h is not known: pass the cosmology of the run"
+            )
+        return self._h ** (power + 1)
+
+    def mass(self) -> float:
+        return (self._unit("UnitMass_in_g", MASS) or 1.0) * self._power_of_h(
+            self._exponent("masses", "h", -1.0)
         )
-    units = {
-        name: number(parameters, name, path) / unit for name, unit in UNITS.items() if name in parameters
-    }
-    length, in_mass = units.get("UnitLength_in_cm", 1.0), units.get("UnitMass_in_g", 1.0)
-    if "UnitLength_in_cm" not in units:
-        omega_m = cosmology.omega_m if cosmology is not None else gadget_values.get("omega_m", np.nan)
-        first = float(group["Masses"][0]) if "masses" in dtypes else mass
-        if abs(first / (CRITICAL_DENSITY * omega_m * (box / 1e3) ** 3 / count) - 1) < 1e-2:
-            length = 1e-3  # Gadget's own default, kpc/h, and the mass agrees
-    speed = np.sqrt(1 / (1 + redshift)) * units.get(
-        "UnitVelocity_in_cm_per_s", 1.0
-    )  # Gadget's u = v / sqrt(a)
-    particles_header = Header(
-        count=count,
-        box=box * length,
-        redshift=redshift,
-        cosmology=cosmology,
-        parameters=gadget_values,
-        particle_mass=None if "masses" in dtypes else mass * in_mass,
-        extra=header,
-        **read_origin(zeldo_attributes, path, "gadget"),
-    )
-    return _Source(
-        group, path, particles_header, dtypes, {"positions": length, "velocities": speed, "masses": in_mass}
-    )
 
+    def lengths(self, given: str | None) -> tuple[float, str] | None:
+        """The factor of lengths and its words, by option or by the file; None where neither says it."""
+        if given is not None:
+            return length_factor(given, self._h, self._path), f"{given} (by option)"
+        unit = self._unit("UnitLength_in_cm", MPC)
+        if unit is None:
+            return None
+        power, of_a = self._exponent("positions", "h", -1.0), self._exponent("positions", "a", 1.0)
+        words = length_words(unit, power) + ("" if of_a == 1 else f" a^{of_a - 1:g}")
+        return unit * self._power_of_h(power) * self._a ** (of_a - 1), words
 
-def _dtypes(group: h5py.Group, count: int, path: Path) -> dict[str, np.dtype]:
-    """The type of each field that exists, after a check of its shape."""
-    dtypes = {}
-    for field, name in NAMES.items():
-        if name not in group:
-            continue
-        data, kind = group[name], "iu" if field == "ids" else "f"
-        if data.shape != (count, *FIELDS[field]) or data.dtype.kind not in kind:
-            wanted = f"whole numbers, ({count},)" if field == "ids" else (count, *FIELDS[field])
-            raise DamagedFileError(f"{path}: {name} are {data.dtype} {data.shape}, not {wanted}; {AGAIN}")
-        dtypes[field] = np.dtype(np.float32) if field == "velocities" else data.dtype
-    return dtypes
+    def inferred(
+        self, mass: float, count: int, box: float, known: Mapping[str, float]
+    ) -> tuple[tuple[float, str], list[str]]:
+        """As `lengths`, by what makes a universe, or by the units beside the data where there is no mass."""
+        said = self._apart.get("UnitLength_in_cm", self._described.get("positions", {}).get("to_cgs", 0.0))
+        said = float(np.asarray(said).reshape(-1)[0])
+        if said and not mass:
+            unit = rounded(said / MPC)
+            return (unit, length_words(unit)), []
+        unit_name, note = length_from_mass(mass, count, box, known, self._path)
+        agreed = said and rounded(said / MPC) == LENGTHS[unit_name][0]
+        return (LENGTHS[unit_name][0], unit_name), [] if agreed else [note]
+
+    def speed(self, given: str | None) -> tuple[float, str, list[str]]:
+        """The factor of velocities, its words, and what was assumed."""
+        unit = self._unit("UnitVelocity_in_cm_per_s", KM) or 1.0
+        described = self._described.get("velocities", {})
+        said = any(name in described for name in EXPONENTS["a"])
+        if given is not None:
+            power, notes = velocity_power(given), []
+        else:
+            power = self._exponent("velocities", "a", 0.5)
+            notes = (
+                []
+                if said or "velocities" not in self._described
+                else [
+                    "velocities are taken as peculiar / sqrt(a), Gadget's convention: the file does not say"
+                ]
+            )
+        words = velocity_words(power) + (" (by option)" if given else "")
+        of_h = self._exponent("velocities", "h", 0.0)
+        return unit * self._a**power * self._power_of_h(of_h - 1), words, notes

@@ -1,10 +1,12 @@
 """Particles as npz: `pos` (N, 3) in Mpc/h and `vel` (N, 3) in km/s, in lattice order, with a description of the run.
 
-Particles in another order, or in a number that is not n^3, have `count` in place of `n`, and `ids` where known.
+Particles in another order, or in a number that is not n^3, have `count` in place of `n`, and `ids` where known. Archives of
+others need `pos` alone: box and redshift may come from options.
 """
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,26 +19,32 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError
 from zeldo.files.archive import (
-    cosmology_of,
     existing_file,
     integer,
+    known_cosmology,
+    known_parameters,
     names_in,
     number,
     origin_attributes,
+    own_offset,
     positive,
     read_arrays,
     read_origin,
     redshift_of,
-    required_cosmology,
     unreadable,
 )
 from zeldo.files.atomic import writing
 from zeldo.files.formats import DAMAGED, Format, Sink, register_format
+from zeldo.files.given import Given, Rescaled
 from zeldo.particles.particles import FIELDS, KINDS, Header, Source
 from zeldo.particles.snapshot import DRAWN, MADE
 
 NAMES = {"positions": "pos", "velocities": "vel", "ids": "ids", "masses": "mass"}
-NEEDED = ("box", "redshift", *Cosmology.names(), "engine", "version", "settings", "particle_mass")
+OTHER_NAMES = {"positions": "positions", "velocities": "velocities", "ids": "id", "masses": "masses"}
+NEEDED = ("box", "redshift", "engine", "version", "settings", "particle_mass")
+OPTIONAL = ("seed", *DRAWN, *MADE, "offset")
+OTHERS = ("box", "redshift", *Cosmology.names())  # what is read of an archive that zeldo did not write
+UNKNOWN = "unknown"  # the cosmological parameters that particles came without
 
 
 @register_format
@@ -45,46 +53,58 @@ class Npz(Format):
 
     name = "npz"
     suffixes = (".npz",)
+    snapshot_ids = False
 
     def sniff(self, path: Path) -> bool:
+        if not path.is_file():
+            return False
         try:
-            return "pos" in names_in(path)
+            return bool({"pos", "positions"} & set(names_in(path)))
         except DamagedFileError:
             return False
 
     @contextmanager
-    def open(self, path: Path, cosmology: Cosmology | None = None) -> Iterator[Source]:
+    def open(
+        self,
+        path: Path,
+        cosmology: Cosmology | None = None,
+        *,
+        box: float | None = None,
+        redshift: float | None = None,
+        length: str | None = None,
+        velocities: str | None = None,
+    ) -> Iterator[Source]:
         present = names_in(existing_file(path))
-        counted = "count" if "count" in present else "n"
-        optional = [name for name in ("seed", *DRAWN, *MADE) if name in present]
-        if "pos" not in present:
+        names = {
+            field: name for names in (OTHER_NAMES, NAMES) for field, name in names.items() if name in present
+        }
+        if "positions" not in names:
             raise DamagedFileError(f"{path} lacks pos: it has {', '.join(present)}; give a complete file")
-        values = read_arrays(path, [counted, *NEEDED, *optional])
-        n = integer(values, "n", path) if counted == "n" else None
-        header = Header(
-            count=integer(values, "count", path) if n is None else n**3,
-            box=positive(values, "box", path),
-            redshift=redshift_of(values, "redshift", path),
-            cosmology=cosmology_of(values, path),
-            particle_mass=None if "mass" in present else number(values, "particle_mass", path),
-            n=n,
-            **read_origin(values, path),
-        )
         with ExitStack() as stack:
             members = {}
-            for field, name in NAMES.items():
-                if name in present:
-                    members[field] = stack.enter_context(_Member(path, name, field, header.count))
-            yield _Source(path, header, members)
+            for field, name in names.items():
+                members[field] = stack.enter_context(_Member(path, name, field))
+            count = members["positions"].shape[0] if members["positions"].shape else 0
+            if {"settings", "version", "n", "particle_mass"} & set(present):
+                header = _own_header(path, present)
+                yield _Source(path, header, members)
+            else:
+                given = Given(path, box, redshift, length, velocities, cosmology)
+                values = read_arrays(path, [name for name in OTHERS if name in present])
+                header, factors = given.header(count, values, "npz archive")
+                source = _Source(path, header, members)
+                yield Rescaled(source, factors)
 
     @contextmanager
     def create(self, path: Path, header: Header, fields: Mapping[str, np.dtype]) -> Iterator[Sink]:
-        if header.n is not None:  # rows in lattice order need no ids
-            fields = {name: dtype for name, dtype in fields.items() if name != "ids"}
-        values: dict[str, object] = dict(required_cosmology(header).to_dict())
+        values: dict[str, object] = dict(known_parameters(header))
+        unknown = [name for name in Cosmology.names() if name not in values]
+        values |= {UNKNOWN: np.array(unknown)} if unknown else {}
         values |= {"n": header.n} if header.n is not None else {"count": header.count}
         values |= {"box": header.box, "redshift": header.redshift}
         values |= {"particle_mass": header.particle_mass or 0.0, **origin_attributes(header)}
+        if header.offset is not None and any(header.offset):
+            values["offset"] = np.array(header.offset)
         size = header.count * sum(
             dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items()
         )
@@ -94,6 +114,37 @@ class Npz(Format):
                     np.lib.format.write_array(stream, np.asanyarray(value), allow_pickle=False)
             with _Sink(archive, header, fields) as sink:
                 yield sink
+
+
+def _own_header(path: Path, present: list[str]) -> Header:
+    """The header of a file that zeldo wrote. `DamagedFileError` where an entry is missing."""
+    counted = "count" if "count" in present else "n"
+    unknown = read_arrays(path, [UNKNOWN])[UNKNOWN].tolist() if UNKNOWN in present else []
+    parameters = [name for name in Cosmology.names() if name not in unknown]
+    optional = [name for name in OPTIONAL if name in present]
+    values = read_arrays(path, [counted, *parameters, *NEEDED, *optional])
+    n = integer(values, "n", path) if counted == "n" else None
+    count = integer(values, "count", path) if n is None else n**3
+    if count < 0:
+        raise DamagedFileError(f"{path}: {count} particles are not possible; {AGAIN}")
+    cosmology, known = known_cosmology(values, path)
+    return Header(
+        count=count,
+        box=positive(values, "box", path),
+        redshift=redshift_of(values, "redshift", path),
+        cosmology=cosmology,
+        parameters=known,
+        particle_mass=None if "mass" in present else number(values, "particle_mass", path) or None,
+        n=n,
+        offset=own_offset(values, path),
+        stored={
+            "format": "npz of zeldo",
+            "lengths": "Mpc/h",
+            "velocities": "peculiar",
+            "masses": "10^10 Msun/h",
+        },
+        **read_origin(values, path),
+    )
 
 
 class _Sink(Sink):
@@ -128,16 +179,27 @@ class _Sink(Sink):
 class _Member:
     """The rows of one array in the archive; its checksum is compared when they are read to the end in order."""
 
-    def __init__(self, path: Path, name: str, field: str, count: int) -> None:
+    def __init__(self, path: Path, name: str, field: str) -> None:
         self._path, self._name, self._row = path, name, 0
         with _readable(path):
             self._archive = zipfile.ZipFile(path)
             self._open()
         self.dtype = self._dtype
-        if self._shape != (count, *FIELDS[field]) or self.dtype.kind not in KINDS[field]:
-            subject = {"pos": "pos is", "vel": "velocities are", "ids": "ids are", "mass": "masses are"}[name]
+        self.shape = self._shape
+        self._field = field
+
+    def check(self, count: int) -> None:
+        """`DamagedFileError` where the shape or type is not that of `count` particles, or of the bytes there are."""
+        wanted = (count, *FIELDS[self._field])
+        if self._shape != wanted or self.dtype.kind not in KINDS[self._field]:
+            subject = {"positions": f"{self._name} is"}.get(self._field, f"{self._field} are")
             raise DamagedFileError(
-                f"{path}: {subject} {self.dtype} of shape {self._shape}, not {(count, *FIELDS[field])}; {AGAIN}"
+                f"{self._path}: {subject} {self.dtype} of shape {self._shape}, not {wanted}; {AGAIN}"
+            )
+        size = self._archive.getinfo(f"{self._name}.npy").file_size
+        if size < count * int(np.prod(FIELDS[self._field])) * self.dtype.itemsize:
+            raise DamagedFileError(
+                f"{self._path}: {self._name} has {size} bytes, too few for its shape; {AGAIN}"
             )
 
     def __enter__(self) -> _Member:
@@ -170,6 +232,8 @@ class _Member:
 
 class _Source(Source):
     def __init__(self, path: Path, header: Header, members: dict[str, _Member]) -> None:
+        for member in members.values():
+            member.check(header.count)
         super().__init__(str(path), header, {field: member.dtype for field, member in members.items()})
         self._members = members
 
@@ -184,5 +248,5 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except DamagedFileError:
         raise
-    except (*DAMAGED, zipfile.BadZipFile, zlib.error) as error:
+    except (*DAMAGED, zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError, MemoryError) as error:
         raise unreadable(path, error) from error

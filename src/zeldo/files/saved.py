@@ -31,12 +31,14 @@ class SavedSnapshot(Snapshot):
     def __new__(cls, *values: Any, **fields: Any) -> Any:
         return Snapshot(*values, **fields)  # for `dataclasses.replace`; `saved` makes those of this class
 
-    def _field(self, name: str, read: Callable[[Particles, Any], np.ndarray | None]) -> np.ndarray | None:
+    def _field(
+        self, name: str, read: Callable[[Particles, lattice.Lattice], np.ndarray | None]
+    ) -> np.ndarray | None:
         alive = self._alive.get(name)
         values = alive() if alive is not None else None
         if values is None:
             with open_particles(self.path, self.cosmology) as particles:
-                values = read(particles, lattice.lattice_points(particles))
+                values = read(particles, lattice.find(particles))
             if values is not None:
                 self._alive[name] = weakref.ref(values)
         return values
@@ -44,7 +46,7 @@ class SavedSnapshot(Snapshot):
     @property
     def psi(self) -> np.ndarray:  # type: ignore[override]
         """(3, n, n, n) float32, Mpc/h, from the file."""
-        psi = self._field("psi", lattice.displacement)
+        psi = self._field("psi", lambda particles, place: lattice.displacement(particles, place)[0])
         assert psi is not None
         return psi
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,14 @@ class Header:
         As in `Provenance`.
     phases : str, optional
         As in `InitialConditions`.
+    offset : tuple of float, optional
+        Where the lattice begins, in cells: q = ((i, j, k) + offset) box / n; None where it is unknown.
+    whole : bool
+        Whether the particles are all the matter of the box. False where a file has other species too.
+    stored : mapping of str to str
+        How the file stores what it holds: "lengths", "velocities", "format" and so on, in words.
+    notes : tuple of str
+        What the file does not say and was assumed, one line each.
     extra : mapping
         Whatever else a file says, by the file's names. Formats need not keep it.
     """
@@ -70,6 +79,10 @@ class Header:
     revision: int | None = None
     weights: str | None = None
     phases: str | None = None
+    offset: tuple[float, float, float] | None = None
+    whole: bool = True
+    stored: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -139,7 +152,7 @@ class Particles:
                     f"{name} are {values.dtype} of shape {values.shape}: {header.count} particles need "
                     f"{(header.count, *FIELDS[name])} {'integers' if name == 'ids' else 'floats'}"
                 )
-        self._source: Source = _Arrays(header, arrays)
+        self._source: Source = ArraySource("particles", header, arrays)
 
     @classmethod
     def backed(cls, source: Source) -> Particles:
@@ -194,6 +207,20 @@ class Particles:
             raise InputError(f"rows {start} to {stop} of {self.name} are not there: it has {len(self)}")
         return self._source.rows(field, start, stop)
 
+    def in_memory(self) -> Particles:
+        """The same particles with all fields in memory, which need no file any more, and positions inside the box.
+
+        A warning says how many coordinates were outside.
+        """
+        fields = {name: self.read(name) for name in self.fields}
+        fields["positions"], outside = wrapped(fields["positions"], self.header.box)
+        if outside:
+            warnings.warn(
+                f"{self.name}: {outside} coordinates lie outside the box of {self.header.box:g} Mpc/h and are wrapped",
+                stacklevel=3,
+            )
+        return Particles(self.header, **fields)
+
     def slices(self) -> Iterator[tuple[int, int]]:
         """(start, stop) of the pieces to read one by one; for a lattice in order, one plane each."""
         return slabs(len(self), max(SMALLEST_SLICE, round(len(self) ** (2 / 3))))
@@ -219,9 +246,21 @@ class Particles:
         return self.read("masses")
 
 
-class _Arrays(Source):
-    def __init__(self, header: Header, arrays: dict[str, np.ndarray]) -> None:
-        super().__init__("particles", header, {name: values.dtype for name, values in arrays.items()})
+def wrapped(x: np.ndarray, box: float) -> tuple[np.ndarray, int]:
+    """Positions in [0, box) and how many coordinates were outside; the same array where none was."""
+    outside = (x < 0) | (x >= box)
+    if outside.any():
+        x = x.copy()
+        x[outside] = np.mod(x[outside].astype(np.float64), box)
+        x[x >= box] = 0.0  # where rounding reached it
+    return x, int(np.count_nonzero(outside))
+
+
+class ArraySource(Source):
+    """Arrays in memory, (N, 3) or (N,), by field."""
+
+    def __init__(self, name: str, header: Header, arrays: Mapping[str, np.ndarray]) -> None:
+        super().__init__(name, header, {field: values.dtype for field, values in arrays.items()})
         self._arrays = arrays
 
     def rows(self, field: str, start: int, stop: int) -> np.ndarray:

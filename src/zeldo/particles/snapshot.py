@@ -25,7 +25,7 @@ class Snapshot:
     Parameters
     ----------
     psi : ndarray, (3, n, n, n)
-        Displacement from the lattice point q = (i, j, k) box / n, Mpc/h; stored as float32.
+        Displacement from the lattice point q = ((i, j, k) + offset) box / n, Mpc/h; stored as float32.
     vel : ndarray, (3, n, n, n), or None
         Peculiar velocity, km/s, stored as float32; None where the source has none.
     box : float
@@ -51,6 +51,8 @@ class Snapshot:
         sha256 of the weights of a network; see `Provenance`.
     phases : str, optional
         Where the phases come from, as in `InitialConditions`.
+    offset : tuple of float
+        Where the lattice begins, in cells; (0.5, 0.5, 0.5) in files of some codes.
 
     Raises
     ------
@@ -73,6 +75,7 @@ class Snapshot:
     revision: int | None = None
     weights: str | None = None
     phases: str | None = None
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @classmethod
     def of(
@@ -150,11 +153,11 @@ class Snapshot:
             float64, in [0, box), Mpc/h; row ((i - first) n + j) n + k.
         """
         psi = self.psi[:, first:end]
-        axis = np.arange(self.n) * (self.box / self.n)
+        x_axis, y_axis, z_axis = ((np.arange(self.n) + shift) * (self.box / self.n) for shift in self.offset)
         x = np.empty((*psi.shape[1:], 3))
-        x[..., 0] = axis[first:end, None, None] + psi[0]
-        x[..., 1] = axis[None, :, None] + psi[1]
-        x[..., 2] = axis[None, None, :] + psi[2]
+        x[..., 0] = x_axis[first:end, None, None] + psi[0]
+        x[..., 1] = y_axis[None, :, None] + psi[1]
+        x[..., 2] = z_axis[None, None, :] + psi[2]
         np.mod(x, self.box, out=x)
         x[x >= self.box] = 0.0  # mod rounds up to the box for tiny negative numbers
         return x.reshape(-1, 3)

@@ -112,6 +112,7 @@ def reproduce(
     box, n = check_grid(box if box is not None else SPACING * n, n)
     _check_seeds(seeds)
     network, cola, zeldovich = parse_engine(engine), parse_engine("cola"), parse_engine("zeldovich")
+    ours = () if network.name == "emulator" else (parse_engine("emulator"),)  # beside the paper's network
     truth = parse_engine(nbody)
     folder = make_directory(output)
     kept = NBody(truth, nbody, make_directory(folder / "nbody"), say)
@@ -124,7 +125,7 @@ def reproduce(
         )
     watch = watch or _unwatched
     # an unsuitable network is refused here, with a few particles, and not after the N-body runs
-    for candidate in (network, cola, zeldovich):
+    for candidate in (network, *ours, cola, zeldovich):
         warm_up(candidate, _trial_conditions(box / n, FIDUCIAL))
     meter = Meter(country) if table else None
 
@@ -143,10 +144,12 @@ def reproduce(
     timed = None
     if meter is not None:
         first = chosen[0].read().ics if chosen[0] is not None else phases(FIDUCIAL, seeds[0])
-        timed = _table(first, network, cola, kept, f"fiducial_{first.seed}", folder, meter, watch, command)
-    engines = (network, cola, zeldovich)
+        timed = _table(
+            first, (network, *ours), cola, kept, f"fiducial_{first.seed}", folder, meter, watch, command
+        )
+    engines = (network, cola, *ours, zeldovich)
     figure1, slices = _panel(engines, FIDUCIAL, truths("fiducial", FIDUCIAL, chosen[0], seeds), FIELDS, watch)
-    abroad = (_with_extrapolation(network), cola, zeldovich)
+    abroad = tuple(map(_with_extrapolation, engines))
     figure2 = []
     for letter, cosmology, file in zip("abc", FIGURE2, chosen[1:], strict=True):
         runs = truths(f"figure2{letter}", cosmology, file, seeds[:1])
@@ -178,7 +181,7 @@ def _with_extrapolation(engine: Engine) -> Engine:
 
 def _table(
     ics: InitialConditions,
-    network: Engine,
+    networks: Sequence[Engine],
     cola: Engine,
     kept: NBody,
     name: str,
@@ -189,8 +192,10 @@ def _table(
 ) -> TimingTable:
     """Table 1: measured now or, where everything that affects it is the same, read from the previous run."""
     path = folder / "table1.json"
+    network, *ours = networks
     place = "network" if network.name == "vnet" else f"{network.name}, in the network's place"
     entries = [Entry("N-body", kept.engine, repeats=1), Entry(COLA, cola), Entry(place, network)]
+    entries += [Entry(engine.name, engine) for engine in ours]
     key = table_key(entries, ics, meter.how)
     table = TimingTable.read(path, key)
     if table is None:

@@ -11,7 +11,7 @@ from typing import Any
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine
 from zeldo.errors import DamagedFileError, InputError
-from zeldo.files import read, write
+from zeldo.files import read_snapshot, write
 from zeldo.files.atomic import make_directory
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.snapshot import Snapshot
@@ -64,7 +64,7 @@ class NBody:
         if not path.exists():
             return None
         try:
-            snapshot = read(path)
+            snapshot = read_snapshot(path)
         except DamagedFileError as error:
             self.say(f"{error}: made again")
             return None

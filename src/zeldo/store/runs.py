@@ -292,7 +292,8 @@ class RunStore:
             seed=row["seed"],
             settings=row["settings"],
             version=row["version"],
-            **{name: row.get(name) for name in MADE},
+            revision=row.get("revision"),
+            weights=row.get("weights"),
             **_drawn(row),
         )
 

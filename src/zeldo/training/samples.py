@@ -159,10 +159,10 @@ class Samples:
     def _from_file(
         self, name: str, redshift: float
     ) -> tuple[Snapshot, InitialConditions | None, Fields | None]:
-        from zeldo.files import read
+        from zeldo.files import read_snapshot
 
         file = next(file for file in self.config.snapshots if str(file.path) == name)
-        truth = read(file.path)
+        truth = read_snapshot(file.path)
         if not same_redshift(truth.redshift, redshift):
             raise InputError(
                 f"{name} is at redshift {truth.redshift:g}, the configuration says {redshift:g}: "
@@ -175,15 +175,15 @@ class Samples:
                 f"{name}: the task {self.task.name} runs an engine, which needs initial conditions: give `initial`, "
                 "not `linear`"
             )
-        linear = read(file.linear)
+        linear = read_snapshot(file.linear)
         return truth, None, Fields((linear.psi / _d1(linear)).astype(np.float32))
 
     def _redshift(self, file: SnapshotPair) -> float:
         if len(self.config.redshifts) == 1:
             return self.config.redshifts[0]
-        from zeldo.files import read
+        from zeldo.files import read_snapshot
 
-        redshift = read(file.path).redshift
+        redshift = read_snapshot(file.path).redshift
         nearest = nearest_redshift(self.config.redshifts, redshift)
         if nearest is None:
             listed = ", ".join(f"{z:g}" for z in self.config.redshifts)

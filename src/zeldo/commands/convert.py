@@ -1,0 +1,58 @@
+"""zeldo convert"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from zeldo.commands.reading import Reading
+from zeldo.commands.universe import Whole
+
+
+def convert(
+    file: Path,
+    output: Path,
+    *,
+    reading: Reading | None = None,
+    format: str | None = None,
+    files: Whole | None = None,
+    precision: Literal["single", "double"] | None = None,
+    unit: Literal["Mpc/h", "kpc/h"] | None = None,
+    json: bool = False,
+) -> None:
+    """Write the particles of a file in another format: in Lagrangian order where they are a lattice, else by id.
+
+    Parameters
+    ----------
+    file:
+        A file, a directory, any file of a set, or the beginning of the names of a set.
+    output:
+        The file to write. The suffix chooses the format: .hdf5 (Gadget-4), .npz, .gadget, .bigfile, .zarr.
+    format:
+        The format by name, whatever the suffix is: gadget-hdf5, gadget-binary, gadget-binary-2, swift, bigfile, zarr, npz.
+    files:
+        Number of files to write (1).
+    precision:
+        Of Gadget's binary formats (single).
+    unit:
+        Of lengths in Gadget's binary formats, which do not say it (Mpc/h).
+    json:
+        Print the answer as JSON.
+    """
+    from zeldo.files.converting import convert as write_converted
+
+    arguments = (reading or Reading()).arguments()
+    given = {"files": files, "precision": precision, "unit": unit}
+    options = {name: value for name, value in given.items() if value is not None}
+    result = write_converted(file, output, format=format, write_options=options, **arguments)
+    if json:
+        import json as encoder
+        from dataclasses import asdict
+
+        print(encoder.dumps({**asdict(result), "path": str(result.path)}, indent=1))
+        return
+    print(f"{result.path}: {result.count} particles, {result.order}")
+    for note in result.notes:
+        print(f"  {note}")
+    if result.wrapped:
+        print(f"  {result.wrapped} coordinates lay outside the box and are wrapped")

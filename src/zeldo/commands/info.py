@@ -1,0 +1,79 @@
+"""zeldo info"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from zeldo.commands.reading import Reading
+
+
+def info(file: Path, *, reading: Reading | None = None, json: bool = False) -> None:
+    """Say what a file of particles is: what made it, units, ids, lattice, cosmology, and what is missing or assumed.
+
+    Parameters
+    ----------
+    file:
+        A file, a directory, any file of a set, or the beginning of the names of a set.
+    json:
+        Print the answer as JSON.
+    """
+    import warnings
+
+    from zeldo.files.describing import describe
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the answer says it
+        answer = describe(file, **(reading or Reading()).arguments())
+    if json:
+        import json as encoder
+
+        print(encoder.dumps(answer, indent=1))
+        return
+    for name, text in _lines(answer):
+        print(f"{name:12} {text}")
+
+
+def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    cosmology = ", ".join(f"{name} = {value:g}" for name, value in answer["cosmology"].items())
+    lines = [
+        ("file", answer["path"]),
+        ("format", answer["format"]),
+        ("made by", answer["made_by"] or "unknown"),
+        (
+            "particles",
+            f"{answer['count']}: {', '.join(f'{name} {kind}' for name, kind in answer['fields'].items())}",
+        ),
+        ("box", f"{answer['box']:.10g} Mpc/h"),
+        ("redshift", f"{answer['redshift']:.10g}"),
+        ("cosmology", cosmology or "unknown"),
+        *((name, text) for name, text in answer["units"].items()),
+    ]
+    if answer["particle_mass"]:
+        lines.append(("mass", f"{answer['particle_mass']:.7g} x 10^10 Msun/h each"))
+    for name in ("seed", "fixed", "flip", "phases"):
+        if name in answer:
+            lines.append((name, str(answer[name])))
+    if answer["ids"]:
+        ids = answer["ids"]
+        order = f", {ids['order']}" if "order" in ids else ""
+        lines.append(
+            (
+                "ids",
+                f"{ids['first']} to {ids['last']}{order}, rows {'' if ids['sorted'] else 'not '}sorted by id",
+            )
+        )
+    lattice = answer["lattice"]
+    if lattice["n"]:
+        offset = ", ".join(f"{value:g}" for value in lattice["offset"])
+        begin = f", which begins at ({offset}) cells" if any(lattice["offset"]) else ""
+        lines.append(
+            (
+                "lattice",
+                f"{lattice['n']}^3{begin}; rms displacement {lattice['rms_displacement']:.4g} Mpc/h an axis",
+            )
+        )
+    else:
+        lines.append(("lattice", f"none: {lattice['why']}"))
+    lines.append(("missing", ", ".join(answer["missing"]) or "nothing"))
+    return lines + [("assumed", note) for note in answer["notes"]]

@@ -1,0 +1,216 @@
+"""Initial conditions and snapshots of MP-GenIC, MP-Gadget and FastPM, which are bigfiles.
+
+UsePeculiarVelocity says what velocities are: 1 for peculiar; 0 for v / sqrt(a) in initial conditions and a v in snapshots,
+where RSDFactor tells which of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import AGAIN, DamagedFileError
+from zeldo.files.archive import integer, number, own_offset, positive, read_origin
+from zeldo.files.bigfile import Block, attributes, block, is_block
+from zeldo.files.bigfile_writing import OWN, writing_bigfile
+from zeldo.files.formats import Format, Sink, register_format
+from zeldo.files.gadget import choose_type, gadget_cosmology, gadget_parameters, others_note
+from zeldo.files.sets import Scaled
+from zeldo.files.units import (
+    KM,
+    MASS,
+    MPC,
+    length_factor,
+    length_from_mass,
+    length_words,
+    rounded,
+    velocity_power,
+    velocity_words,
+)
+from zeldo.particles.particles import FIELDS, KINDS, Header, Source
+
+BLOCKS = {"positions": "Position", "velocities": "Velocity", "ids": "ID", "masses": "Mass"}
+
+
+@register_format
+class BigFile(Format):
+    """A snapshot of MP-Gadget or FastPM: a directory with the blocks Header, 1/Position and so on."""
+
+    name = "bigfile"
+    suffixes = (".bigfile",)
+
+    def sniff(self, path: Path) -> bool:
+        return is_block(path / "Header") and any(is_block(kind / "Position") for kind in path.glob("[0-9]"))
+
+    @contextmanager
+    def open(
+        self,
+        path: Path,
+        cosmology: Cosmology | None = None,
+        *,
+        length: str | None = None,
+        velocities: str | None = None,
+        particle_type: int | None = None,
+    ) -> Iterator[Source]:
+        yield _open(path, cosmology, length, velocities, particle_type)
+
+    @contextmanager
+    def create(
+        self, path: Path, header: Header, fields: Mapping[str, np.dtype], *, files: int = 1
+    ) -> Iterator[Sink]:
+        with writing_bigfile(path, header, fields, files) as sink:
+            yield sink
+
+    def check_writable(self, path: Path) -> Path:
+        from zeldo.files.atomic import check_directory_writable
+
+        return check_directory_writable(path)
+
+
+class _Source(Scaled):
+    """The blocks of one type; a block is one part, whatever number of files it has."""
+
+    def __init__(self, blocks: Mapping[str, Block], *description: Any) -> None:
+        super().__init__(*description)
+        self._blocks = blocks
+
+    def stored(self, part: int, field: str, start: int, stop: int) -> np.ndarray:
+        return self._blocks[field].read(start, stop)
+
+
+def _open(
+    path: Path,
+    fallback: Cosmology | None,
+    length: str | None,
+    velocities: str | None,
+    particle_type: int | None,
+) -> Source:
+    values = attributes(path / "Header")
+    for name in ("BoxSize", "TotNumPart", "Time"):
+        if name not in values:
+            raise DamagedFileError(f"{path} lacks {name} in Header; {AGAIN}")
+    counts = [int(count) for count in np.atleast_1d(values["TotNumPart"])]
+    if min(counts) < 0:
+        raise DamagedFileError(f"{path}: TotNumPart = {counts} is no list of counts; {AGAIN}")
+    kind = choose_type(counts, particle_type, path)
+    blocks = {}
+    for field, name in BLOCKS.items():
+        place = path / str(kind) / name
+        if place.is_dir():
+            blocks[field] = _checked(block(place), field, counts[kind])
+    if "positions" not in blocks:
+        raise DamagedFileError(f"{path} lacks {kind}/Position; {AGAIN}")
+    parameters = _parameters(values, path)
+    own = {name.removeprefix(OWN): value for name, value in values.items() if name.startswith(OWN)}
+    cosmology = gadget_cosmology(own, parameters, values, fallback, path)
+    table = np.atleast_1d(values.get("MassTable", 0.0))
+    mass = float(table[kind]) if kind < len(table) else 0.0
+    if mass:
+        blocks.pop("masses", None)
+    a = positive(values, "Time", path)
+    box = positive({"BoxSize": np.atleast_1d(values["BoxSize"])[0]}, "BoxSize", path)
+    notes = others_note(counts, kind)
+    in_mass = rounded(positive(values, "UnitMass_in_g", path) / MASS) if "UnitMass_in_g" in values else 1.0
+    h = parameters.get("h", cosmology.h if cosmology else None)
+    if length is not None:
+        factor, words = length_factor(length, h, path), f"{length} (by option)"
+    elif "UnitLength_in_cm" in values:
+        factor = rounded(positive(values, "UnitLength_in_cm", path) / MPC)
+        words = length_words(factor)
+    else:
+        weight = mass or float(blocks["masses"].read(0, 1)[0]) if mass or "masses" in blocks else 0.0
+        words, inferred = length_from_mass(weight * in_mass, counts[kind], box, parameters, path)
+        factor = length_factor(words, None, path)
+        notes.append(inferred)
+    speed, speed_words, assumed = _speed(values, velocities, a, path)
+    notes += assumed if "velocities" in blocks else []
+    many = len(blocks["positions"].files)
+    header = Header(
+        count=counts[kind],
+        box=box * factor,
+        redshift=1 / a - 1,
+        cosmology=cosmology,
+        parameters=parameters,
+        particle_mass=None if "masses" in blocks or not mass else mass * in_mass,
+        whole=sum(1 for count in counts if count) == 1,
+        stored={
+            "format": "bigfile" + (f", {many} files a block" if many > 1 else ""),
+            "lengths": words,
+            "velocities": speed_words,
+            "masses": "10^10 Msun/h" if in_mass == 1 else f"{in_mass:g} x 10^10 Msun/h",
+        },
+        notes=tuple(notes),
+        offset=own_offset(own, path),
+        extra=values,
+        **(read_origin(own, path) if own else _origin(values, path)),
+    )
+    fields = {field: part.dtype for field, part in blocks.items()}
+    factors = {"positions": factor, "velocities": speed, "masses": in_mass}
+    return _Source(blocks, str(path), header, fields, [counts[kind]], factors)
+
+
+def _checked(part: Block, field: str, count: int) -> Block:
+    width = int(np.prod(FIELDS[field]))
+    if part.rows != count or part.width != width or part.dtype.kind not in KINDS[field]:
+        raise DamagedFileError(
+            f"{part.path}: {part.rows} rows of {part.width} {part.dtype}, where the header counts {count} particles, "
+            f"{width} numbers each; {AGAIN}"
+        )
+    return part
+
+
+def _parameters(values: Mapping[str, Any], path: Path) -> dict[str, float]:
+    """The cosmology, with the dark energy of MP-Gadget."""
+    parameters = gadget_parameters(values, path)
+    if "omega_m" not in parameters and "OmegaM" in values:
+        parameters["omega_m"] = number(values, "OmegaM", path)
+    if float(values.get("OmegaFld", 0.0)) > 0:
+        parameters |= {
+            "w0": number(values, "W0_Fld", path) if "W0_Fld" in values else -1.0,
+            "wa": number(values, "WA_Fld", path) if "WA_Fld" in values else 0.0,
+        }
+    return parameters
+
+
+def _speed(
+    values: Mapping[str, Any], given: str | None, a: float, path: Path
+) -> tuple[float, str, list[str]]:
+    """The factor of velocities, its words, and what was assumed."""
+    unit = (
+        rounded(positive(values, "UnitVelocity_in_cm_per_s", path) / KM)
+        if "UnitVelocity_in_cm_per_s" in values
+        else 1.0
+    )
+    notes: list[str] = []
+    if given is not None:
+        power, words = velocity_power(given), " (by option)"
+    elif "UsePeculiarVelocity" not in values:
+        power, words = 0.0, ""
+        notes = ["velocities are taken as peculiar: the file has no UsePeculiarVelocity"]
+    elif integer(values, "UsePeculiarVelocity", path):
+        power, words = 0.0, ""
+    else:
+        # initial conditions have no RSDFactor; snapshots have a v, by the same flag
+        snapshot = "RSDFactor" in values
+        power, words = (-1.0, "") if snapshot else (0.5, "")
+        kind = "a snapshot has a v" if snapshot else "initial conditions have v / sqrt(a)"
+        notes = [f"UsePeculiarVelocity is 0: {kind}"]
+    return unit * a**power, velocity_words(power) + words, notes
+
+
+def _origin(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The code that made the file, and how its field was drawn, as far as it says so."""
+    if "LibFastPMVersion" in values:
+        return {"engine": "FastPM", "version": ""}
+    drawn: dict[str, Any] = {"engine": "MP-Gadget" if "RSDFactor" in values else "MP-GenIC"}
+    if "Seed" in values:
+        drawn["seed"] = integer(values, "Seed", path)
+    for name, key in (("fixed", "UnitaryAmplitude"), ("flip", "InvertPhase")):
+        if key in values:
+            drawn[name] = bool(integer(values, key, path))
+    return drawn

@@ -1,0 +1,117 @@
+"""Writing particles as bigfile, as MP-Gadget and FastPM read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from zeldo.files.archive import known_parameters, origin_attributes
+from zeldo.files.atomic import writing_directory
+from zeldo.files.bigfile import write_block
+from zeldo.files.formats import Sink
+from zeldo.files.gadget import GADGET_NAMES
+from zeldo.files.sets import check_files, split
+from zeldo.files.units import KM, MASS, MPC
+from zeldo.particles.particles import FIELDS, Header
+
+BLOCKS = {"positions": "Position", "velocities": "Velocity", "ids": "ID", "masses": "Mass"}
+OWN = "zeldo."  # before the names of attributes that MP-Gadget has not
+
+
+@contextmanager
+def writing_bigfile(path: Path, header: Header, fields: Mapping[str, np.dtype], files: int) -> Iterator[Sink]:
+    """A sink to a directory of blocks, each in `files` files."""
+    # MP-Gadget takes ids of 64 bits alone
+    types = {name: np.dtype(np.uint64) if name == "ids" else dtype for name, dtype in fields.items()}
+    check_files(files)
+    with writing_directory(path) as temporary:
+        with _Sink(temporary, header, types, files) as sink:
+            yield sink
+        write_block(temporary / "Header", np.dtype("i8"), 0, [], _attributes(header))
+
+
+class _Sink(Sink):
+    """One data file is open at a time."""
+
+    def __init__(self, path: Path, header: Header, fields: Mapping[str, np.dtype], files: int) -> None:
+        super().__init__(header, fields)
+        self._path = path
+        self._lengths = split(header.count, files)
+        self._ends = np.cumsum(self._lengths)
+        self._sums: dict[str, list[int]] = {field: [0] * files for field in fields}
+        self._stream: tuple[str, int, IO[bytes]] | None = None
+
+    def __enter__(self) -> _Sink:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._stream is not None:
+            self._stream[2].close()
+            self._stream = None
+        if error[0] is None:
+            for field, dtype in self.fields.items():
+                parts = zip(self._lengths, self._sums[field], strict=True)
+                files = [(f"{part:06X}", rows, total) for part, (rows, total) in enumerate(parts)]
+                write_block(self._place(field), dtype, int(np.prod(FIELDS[field])), files, {})
+
+    def _place(self, field: str) -> Path:
+        return self._path / "1" / BLOCKS[field]
+
+    def put(self, field: str, start: int, values: np.ndarray) -> None:
+        values = values.astype(values.dtype.newbyteorder("<"), copy=False)
+        while len(values):
+            part = int(np.searchsorted(self._ends, start, side="right"))
+            rows = min(len(values), int(self._ends[part]) - start)
+            content = np.ascontiguousarray(values[:rows]).view(np.uint8)
+            self._open(field, part).write(content.data)
+            total = self._sums[field][part] + int(content.sum(dtype=np.uint32))
+            self._sums[field][part] = total % 2**32
+            values, start = values[rows:], start + rows
+
+    def _open(self, field: str, part: int) -> IO[bytes]:
+        if self._stream is None or self._stream[:2] != (field, part):
+            if self._stream is not None:
+                self._stream[2].close()
+            if not self._place(field).is_dir():
+                self._place(field).mkdir(parents=True)
+                for number in range(len(self._lengths)):  # empty ones too
+                    (self._place(field) / f"{number:06X}").touch()
+            self._stream = field, part, open(self._place(field) / f"{part:06X}", "wb")  # noqa: SIM115
+        return self._stream[2]
+
+
+def _attributes(header: Header) -> dict[str, object]:
+    counts, masses = np.zeros(6, dtype=np.int64), np.zeros(6)
+    counts[1], masses[1] = header.count, header.particle_mass or 0.0
+    parameters = known_parameters(header)
+    values: dict[str, object] = {
+        "BoxSize": header.box,
+        "MassTable": masses,
+        "TotNumPart": counts,
+        "TotNumPartInit": counts,
+        "Time": header.scale_factor,
+        "Redshift": header.redshift,
+        "UsePeculiarVelocity": np.int32(1),
+        "UnitLength_in_cm": MPC,
+        "UnitMass_in_g": MASS,
+        "UnitVelocity_in_cm_per_s": KM,
+        "CodeVersion": "zeldo",
+    }
+    values |= {GADGET_NAMES[name]: value for name, value in parameters.items() if name in GADGET_NAMES}
+    if "omega_m" in parameters:
+        values["OmegaLambda"] = 1 - parameters["omega_m"]
+    if header.cosmology is not None:
+        from zeldo.cosmology.background import expansion
+
+        rate = 100 * header.scale_factor * float(expansion(header.cosmology, header.scale_factor))
+        values["RSDFactor"] = 1 / rate
+    own = {**parameters, **origin_attributes(header), "format": np.int32(1)}
+    if header.n is not None:
+        own["n"] = header.n
+    if header.offset is not None and any(header.offset):
+        own["offset"] = np.array(header.offset)
+    return values | {OWN + name: value for name, value in own.items()}

@@ -1,0 +1,133 @@
+"""From one format to another: the same particles, in Lagrangian order where they are a lattice, else by id."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.files import check_writable, open_particles, write
+from zeldo.files.formats import check_options, format_to_write
+from zeldo.particles.lattice import Lattice, NoLatticeError, displacement, find
+from zeldo.particles.particles import Particles, Source, wrapped
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What `convert` has written.
+
+    Parameters
+    ----------
+    path : Path
+    count : int
+        Particles.
+    order : str
+        "Lagrangian", "by id" or "as they came".
+    wrapped : int
+        Coordinates that lay outside the box.
+    notes : tuple of str
+        What was assumed.
+    """
+
+    path: Path
+    count: int
+    order: str
+    wrapped: int
+    notes: tuple[str, ...]
+
+
+def convert(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    cosmology: Cosmology | Mapping[str, float] | str | None = None,
+    *,
+    ids: str | None = None,
+    format: str | None = None,
+    write_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Converted:
+    """Write the particles of a file in another format.
+
+    Numbers keep their precision as far as the formats allow. Rows come in Lagrangian order where the particles are a
+    lattice, else by id. At most one field at a time is in memory, twice.
+
+    Parameters
+    ----------
+    source : path
+        A file, a directory, any file of a set, or the beginning of the names of a set.
+    output : path
+        The suffix chooses the format.
+    cosmology, ids
+        As in `zeldo.read`.
+    format : str, optional
+        The name of a format, whatever the suffix is.
+    write_options : mapping, optional
+        Options of the format that is written, such as `files`.
+    **options
+        As in `zeldo.read`.
+
+    Returns
+    -------
+    Converted
+
+    Raises
+    ------
+    InputError
+        As `zeldo.read` and `zeldo.write` do.
+    """
+    kind, further = format_to_write(output, format), dict(write_options or {})
+    check_options(kind, further)
+    check_writable(output, format)
+    with open_particles(source, cosmology, **options) as particles:
+        lattice: Lattice | None = None
+        try:
+            lattice = find(particles, ids)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of positions outside, which the answer counts
+                lattice = displacement(particles, lattice)[1]
+        except NoLatticeError:
+            pass
+        ordered = _Ordered(particles, lattice)
+        path = write(Particles.backed(ordered), output, format, **further)
+        return Converted(path, len(particles), ordered.order, ordered.wrapped, particles.header.notes)
+
+
+class _Ordered(Source):
+    """Particles with their rows in another order, and positions inside the box."""
+
+    def __init__(self, particles: Particles, lattice: Lattice | None) -> None:
+        header, self.order = particles.header, "as they came"
+        self._rows: np.ndarray | None = None
+        if lattice is not None:
+            n = round(header.count ** (1 / 3))
+            header, self.order = replace(header, n=n, offset=lattice.offset), "Lagrangian"
+            if lattice.points is not None:
+                self._rows = np.empty(header.count, dtype=np.int64)
+                self._rows[lattice.points] = np.arange(header.count)
+        elif "ids" in particles.fields:
+            order = np.argsort(particles.ids, kind="stable")
+            self.order = "by id"
+            self._rows = None if np.array_equal(order, np.arange(header.count)) else order
+        super().__init__(particles.name, header, particles.fields)
+        self._particles, self.wrapped = particles, 0
+        self._field: tuple[str, np.ndarray] | None = None
+
+    def rows(self, field: str, start: int, stop: int) -> np.ndarray:
+        if self._rows is None:
+            values = self._particles.read(field, start, stop)
+        else:
+            if self._field is None or self._field[0] != field:
+                self._field = None
+                self._field = field, self._particles.read(field)
+            values = self._field[1][self._rows[start:stop]]
+        if field != "positions":
+            return values
+        values, outside = wrapped(values, self.header.box)
+        self.wrapped += outside
+        return values

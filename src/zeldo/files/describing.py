@@ -1,0 +1,114 @@
+"""What a file of particles says of itself, and what zeldo makes of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.files import open_particles
+from zeldo.particles.lattice import NoLatticeError, check_finite, displacement, find
+from zeldo.particles.particles import Header, Particles
+
+
+def describe(
+    path: str | os.PathLike[str],
+    cosmology: Cosmology | Mapping[str, float] | str | None = None,
+    *,
+    ids: str | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Read a file from end to end and say what it is.
+
+    Parameters
+    ----------
+    path, cosmology, ids, **options
+        As in `zeldo.read`.
+
+    Returns
+    -------
+    dict
+        Of texts, numbers, lists and dicts, as JSON takes them: format, made_by, count, box, redshift, cosmology, missing,
+        units, fields, ids, lattice, outside, notes.
+
+    Raises
+    ------
+    InputError
+        As `zeldo.read` does.
+    """
+    with open_particles(path, cosmology, **options) as particles:
+        header = particles.header
+        known = header.cosmology.to_dict() if header.cosmology is not None else dict(header.parameters)
+        stored = {name: text for name, text in header.stored.items() if name != "name"}
+        answer: dict[str, Any] = {
+            "path": particles.name,
+            "format": stored.pop("format", "unknown"),
+            "made_by": _made_by(header),
+            "count": header.count,
+            "box": header.box,
+            "redshift": header.redshift,
+            "cosmology": known,
+            "missing": _missing(particles, known),
+            "units": stored,
+            "fields": {name: str(dtype) for name, dtype in particles.fields.items()},
+            "particle_mass": header.particle_mass,
+        }
+        drawn = {name: getattr(header, name) for name in ("seed", "fixed", "flip", "phases")}
+        answer |= {name: value for name, value in drawn.items() if value is not None}
+        answer["outside"] = _outside(particles)
+        answer["ids"], answer["lattice"] = _lattice(particles, ids)
+        answer["notes"] = list(header.notes)
+        if answer["outside"]:
+            answer["notes"].append(f"{answer['outside']} coordinates lie outside the box and are wrapped")
+        return answer
+
+
+def _made_by(header: Header) -> str:
+    """The code and its version; formats that many codes write say neither."""
+    if header.engine in ("gadget", "grafic", "unknown"):
+        return "unknown"
+    return " ".join(filter(None, (header.engine, header.version)))
+
+
+def _missing(particles: Particles, known: Mapping[str, float]) -> list[str]:
+    fields = [name for name in ("velocities", "ids") if name not in particles.fields]
+    if "masses" not in particles.fields and particles.header.particle_mass is None:
+        fields.append("masses")
+    return [name for name in Cosmology.required() if name not in known] + fields
+
+
+def _outside(particles: Particles) -> int:
+    """How many coordinates lie outside the box. `DamagedFileError` where a value is not finite."""
+    box, count = particles.header.box, 0
+    for field in particles.fields:
+        if field in ("positions", "velocities"):
+            for start, stop in particles.slices():
+                values = particles.read(field, start, stop)
+                check_finite(values, field, particles.name, start)
+                if field == "positions":
+                    count += int(((values < 0) | (values >= box)).sum())
+    return count
+
+
+def _lattice(particles: Particles, ids: str | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The ids and the lattice, each None where there is none."""
+    counted: dict[str, Any] | None = None
+    if "ids" in particles.fields:
+        numbers = particles.ids
+        counted = {
+            "first": int(numbers.min()),
+            "last": int(numbers.max()),
+            "sorted": bool((numbers[1:] > numbers[:-1]).all()),
+        }
+    try:
+        lattice = find(particles, ids)
+    except NoLatticeError as error:
+        return counted, {"n": None, "why": str(error)}
+    psi, lattice = displacement(particles, lattice)
+    if counted is not None:
+        counted["order"] = lattice.order
+    rms = float(np.sqrt(np.mean(np.square(psi, dtype=np.float64))))
+    return counted, {"n": psi.shape[1], "offset": list(lattice.offset), "rms_displacement": rms}

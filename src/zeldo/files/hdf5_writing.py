@@ -1,0 +1,255 @@
+"""Writing particles as HDF5, in one file or several, with a checksum on everything: data, headers and indices.
+
+Data sets are chunked with HDF5's Fletcher-32. The file's own structures have the checksums of HDF5 1.10, and texts are of
+fixed length, since those of variable length have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.files.archive import known_parameters, origin_attributes
+from zeldo.files.atomic import writing
+from zeldo.files.formats import Sink
+from zeldo.files.gadget import GADGET_NAMES
+from zeldo.files.hdf5_set import NAMES
+from zeldo.files.sets import part_names, split
+from zeldo.files.units import KM, MASS, MPC
+from zeldo.particles.particles import FIELDS, Header
+
+if TYPE_CHECKING:
+    import h5py
+
+GROUP = "PartType1"
+CHUNK = 32768  # rows; a chunk of positions fits HDF5's cache of 1 MiB
+UNITS = {"UnitLength_in_cm": MPC, "UnitMass_in_g": MASS, "UnitVelocity_in_cm_per_s": KM}
+# how a field scales with a, h and length, mass and velocity, and its unit in CGS and as Gadget names it
+SCALING = {
+    "positions": ({"a": 1.0, "h": -1.0, "length": 1.0}, MPC, "U_L"),
+    "velocities": ({"a": 0.5, "velocity": 1.0}, KM, "U_V"),
+    "masses": ({"h": -1.0, "mass": 1.0}, MASS, "U_M"),
+}
+Layout = Callable[["h5py.File", Header, list[int], int], None]
+
+
+@contextmanager
+def writing_gadget(path: Path, header: Header, fields: Mapping[str, np.dtype], files: int) -> Iterator[Sink]:
+    """A sink to files in Gadget-4's layout."""
+    root = np.float32(np.sqrt(header.scale_factor))
+    with writing_set(path, header, fields, files, _layout, {"velocities": 1 / float(root)}, _scaling) as sink:
+        yield sink
+
+
+@contextmanager
+def writing_set(
+    path: Path,
+    header: Header,
+    fields: Mapping[str, np.dtype],
+    files: int,
+    layout: Layout,
+    factors: Mapping[str, float],
+    describe: Callable[[str], Mapping[str, object]],
+) -> Iterator[Sink]:
+    """A sink to one file or several, which appear together.
+
+    Parameters
+    ----------
+    path : Path
+        The name of the file; of a set, the parts are NAME.0.hdf5 and so on.
+    layout : callable
+        (file, header, rows of each part, number of the part): writes all groups but the particles'.
+    factors : mapping of str to float
+        What the values of a field are multiplied by.
+    describe : callable
+        Field to the attributes of its data set.
+    """
+    names = part_names(path, files)
+    counts = split(header.count, files)
+    width = sum(dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items())
+    with ExitStack() as stack:
+        # the first part is renamed last: a set without it is no set
+        temporary = [
+            stack.enter_context(writing(name, count * width + 16384))
+            for name, count in zip(names, counts, strict=True)
+        ]
+        for number, (name, count) in enumerate(zip(temporary, counts, strict=True)):
+            with _created(name) as file:
+                layout(file, header, counts, number)
+                _create_data(file, count, fields, describe)
+        with _Sink(temporary, counts, header, fields, factors) as sink:
+            yield sink
+
+
+def _created(path: Path) -> h5py.File:
+    import h5py
+
+    # no locks: many file systems have none, and nobody else knows the temporary name
+    return h5py.File(path, "w", locking=False, libver=("v110", "v110"))
+
+
+def _create_data(
+    file: h5py.File,
+    count: int,
+    fields: Mapping[str, np.dtype],
+    describe: Callable[[str], Mapping[str, object]],
+) -> None:
+    group = file.require_group(GROUP)
+    for field, dtype in fields.items():
+        shape = (count, *FIELDS[field])
+        chunks = (max(1, min(count, CHUNK)), *FIELDS[field])
+        data = group.create_dataset(NAMES[field], shape, dtype, chunks=chunks, fletcher32=True)
+        data.attrs.update(describe(field))
+
+
+class _Sink(Sink):
+    """One file and one data set are open at a time, so that rows gather in HDF5's cache until a chunk is full."""
+
+    def __init__(
+        self,
+        paths: list[Path],
+        counts: list[int],
+        header: Header,
+        fields: Mapping[str, np.dtype],
+        factors: Mapping[str, float],
+    ) -> None:
+        super().__init__(header, fields)
+        self._paths, self._factors = paths, factors
+        self._ends = np.cumsum(counts)
+        self._begins = self._ends - counts
+        self._place: tuple[int, str] | None = None
+        self._file: h5py.File | None = None
+        self._data: Any = None
+
+    def __enter__(self) -> _Sink:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._data = None
+        if self._file is not None:
+            self._file.close()
+            self._file = self._place = None
+
+    def put(self, field: str, start: int, values: np.ndarray) -> None:
+        factor = self._factors.get(field, 1.0)
+        if factor != 1.0:
+            values = values * values.dtype.type(factor)
+        stop = start + len(values)
+        part = int(np.searchsorted(self._ends, start, side="right"))
+        while start < stop:
+            begin, end = int(self._begins[part]), int(self._ends[part])
+            rows = min(stop, end) - start
+            self._dataset(part, field)[start - begin : start - begin + rows] = values[:rows]
+            values, start, part = values[rows:], start + rows, part + 1
+
+    def _dataset(self, part: int, field: str) -> Any:
+        if self._place != (part, field):
+            import h5py
+
+            if self._place is None or self._place[0] != part:
+                self.__exit__()
+                self._file = h5py.File(self._paths[part], "r+", locking=False, libver=("v110", "v110"))
+            assert self._file is not None
+            self._data, self._place = self._file[GROUP][NAMES[field]], (part, field)
+        return self._data
+
+
+def _scaling(field: str) -> dict[str, object]:
+    """A unit, in the form of Gadget-4 and in the form that older readers (pynbody) expect; {} for a field without."""
+    if field not in SCALING:
+        return {}
+    powers, cgs, unit = SCALING[field]
+    names = ("a", "h", "length", "mass", "velocity")
+    return {f"{name}_scaling": powers.get(name, 0.0) for name in names} | {
+        "to_cgs": cgs,
+        "VarDescription": np.bytes_(unit),
+        "CGSConversionFactor": cgs,
+        "aexp-scale-exponent": powers.get("a", 0.0),
+        "h-scale-exponent": powers.get("h", 0.0),
+    }
+
+
+def counts_attributes(counts: list[int], number: int, types: int = 6) -> dict[str, object]:
+    """The entries of /Header that count the particles of type 1, in this file and in all."""
+    here, total = np.zeros(types, dtype=np.uint64), np.zeros(types, dtype=np.uint64)
+    here[1], total[1] = counts[number], sum(counts)
+    return {
+        "NumPart_ThisFile": here,
+        "NumPart_Total": total,
+        "NumPart_Total_HighWord": (total >> np.uint64(32)).astype(np.uint32),
+        "NumFilesPerSnapshot": np.int32(len(counts)),
+    }
+
+
+def write_origin(file: h5py.File, header: Header) -> None:
+    """The group /Zeldo: the cosmology as far as it is known, and where the particles come from."""
+    attributes = file.create_group("Zeldo").attrs
+    attributes["format"] = np.int32(2)
+    if header.n is not None:
+        attributes["n"] = header.n
+    if header.offset is not None and any(header.offset):
+        attributes["offset"] = np.array(header.offset)
+    for name, value in {**known_parameters(header), **origin_attributes(header)}.items():
+        if not isinstance(value, str):
+            attributes[name] = value
+        elif value:
+            attributes[name] = np.bytes_(value.encode())
+
+
+def _layout(file: h5py.File, header: Header, counts: list[int], number: int) -> None:
+    parameters = known_parameters(header)
+    densities = {GADGET_NAMES[name]: value for name, value in parameters.items() if name in GADGET_NAMES}
+    primordial: dict[str, object] = {
+        name: densities.pop(name) for name in ("Sigma8", "PrimordialIndex") if name in densities
+    }
+    if "omega_m" in parameters:
+        densities["OmegaLambda"] = 1 - parameters["omega_m"]
+    cosmology = header.cosmology
+    names = ("Sfr", "Cooling", "Feedback", "StellarAge", "Metals")
+    flags: dict[str, object] = {f"Flag_{name}": np.int32(0) for name in names}
+    file.create_group("Header").attrs.update(
+        {
+            "BoxSize": header.box,
+            "MassTable": np.array([0.0, header.particle_mass or 0.0, 0.0, 0.0, 0.0, 0.0]),
+            **counts_attributes(counts, number),
+            "Redshift": header.redshift,
+            "Time": header.scale_factor,
+            "Time_GYR": age(cosmology, header.scale_factor) if cosmology is not None else 0.0,
+            **flags,
+            **densities,
+            **UNITS,
+        }
+    )
+    # Gadget-4 and its readers look here for what older versions had in the header
+    known: dict[str, object] = {**primordial, **densities, **UNITS}
+    entries = {"BoxSize": header.box, "Hubble": 100.0, "ComovingIntegrationOn": np.int32(1)}
+    file.create_group("Parameters").attrs.update({**entries, **known})
+    # yt takes lengths for kpc/h but in the layout of OWLS, which it knows by these two groups
+    file.create_group("Units").attrs.update(
+        {
+            **UNITS,
+            "UnitTime_in_s": MPC / KM,
+            "UnitEnergy_in_cgs": MASS * KM**2,
+            "UnitDensity_in_cgs": MASS / MPC**3,
+        }
+    )
+    file.create_group("Constants").attrs.update(
+        {"GRAVITY": 6.6743e-8, "CM_PER_MPC": MPC, "SOLAR_MASS": MASS / 1e10}
+    )
+    write_origin(file, header)
+
+
+def age(cosmology: Cosmology, a: float) -> float:
+    """The age of the universe at a scale factor, 10^9 years."""
+    from scipy.integrate import quad
+
+    from zeldo.cosmology.background import expansion
+
+    # t = integral of da / (a H), by x = a^(3/2) regular at 0
+    value = quad(lambda x: (2 / 3) / (x * float(expansion(cosmology, x ** (2 / 3)))), 0, a**1.5)[0]
+    return value * MPC / KM / 100 / cosmology.h / 3.15576e16

@@ -1,0 +1,151 @@
+"""Snapshots in several files: the parts of a set, and a source that reads them one after another."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from zeldo.errors import InputError
+from zeldo.particles.particles import FIELDS, Header, Source
+
+NUMBERED = re.compile(r"(?P<stem>.+)\.(?P<number>\d+)(?P<suffix>\.hdf5|\.h5|\.bin|\.dat)?")
+SUFFIXES = (".hdf5", ".h5", "")
+MOST_FILES = 100_000
+
+
+def member(path: Path) -> Path | None:
+    """A file of the set that a path names: the path itself, or its first part where the path is the names' beginning."""
+    if path.is_file():
+        return path
+    if path.is_dir():
+        return None
+    names = [f"{path.name}.0{suffix}" for suffix in SUFFIXES] + [
+        path.name + suffix for suffix in SUFFIXES[:2]
+    ]
+    names += [f"{path.stem}.0{path.suffix}"]
+    return next((found for name in names if (found := path.with_name(name)).is_file()), None)
+
+
+def parts(path: Path, count: int) -> list[Path]:
+    """All files of a set of `count`, in order, from the path of one. `InputError` where one is missing."""
+    if count <= 1:
+        return [path]
+    match = NUMBERED.fullmatch(path.name)
+    if match is None:
+        raise InputError(
+            f"{path} is one of {count} files of a snapshot, yet its name has no number to find the others by: "
+            "name them NAME.0, NAME.1 and so on"
+        )
+    files = []
+    for number in range(count):
+        part = path.with_name(f"{match['stem']}.{number}{match['suffix'] or ''}")
+        if not part.is_file():
+            raise InputError(
+                f"{path} is one of {count} files of a snapshot: {part.name} is missing; copy it too"
+            )
+        files.append(part)
+    return files
+
+
+def set_name(path: Path) -> Path:
+    """What stands for the whole set that a file belongs to: its path without the number."""
+    match = NUMBERED.fullmatch(path.name)
+    return path if match is None else path.with_name(match["stem"] + (match["suffix"] or ""))
+
+
+def check_files(files: int) -> None:
+    """`InputError` for a number of files that is not allowed."""
+    if not isinstance(files, int) or not 1 <= files <= MOST_FILES:
+        raise InputError(f"files = {files!r} is not allowed: give a whole number from 1 to {MOST_FILES}")
+
+
+def part_names(path: Path, files: int) -> list[Path]:
+    """The names of the parts of a set. `InputError` for a number that is not allowed."""
+    check_files(files)
+    if files == 1:
+        return [path]
+    if path.suffix not in SUFFIXES:  # Gadget's binary files have none
+        return [path.with_name(f"{path.name}.{number}") for number in range(files)]
+    return [path.with_name(f"{path.stem}.{number}{path.suffix}") for number in range(files)]
+
+
+def split(count: int, files: int) -> list[int]:
+    """Rows of each of several files, as even as can be."""
+    return [count // files + (number < count % files) for number in range(files)]
+
+
+class PartedSource(Source):
+    """Reads rows that are spread over parts. A format defines `stored`, and `converted` where numbers change.
+
+    Parameters
+    ----------
+    name, header, fields
+        As in `Source`.
+    counts : sequence of int
+        Rows in each part.
+    """
+
+    def __init__(
+        self, name: str, header: Header, fields: Mapping[str, np.dtype], counts: Sequence[int]
+    ) -> None:
+        super().__init__(name, header, fields)
+        self._begins = np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))])
+
+    @abstractmethod
+    def stored(self, part: int, field: str, start: int, stop: int) -> np.ndarray:
+        """Rows start to stop of a part, as the file has them."""
+
+    def converted(self, field: str, values: np.ndarray) -> np.ndarray:
+        """Rows in zeldo's units, of the field's type."""
+        return values
+
+    def rows(self, field: str, start: int, stop: int) -> np.ndarray:
+        first = int(np.searchsorted(self._begins, start, side="right")) - 1
+        pieces = []
+        for part in range(first, len(self._begins) - 1):
+            begin, end = int(self._begins[part]), int(self._begins[part + 1])
+            if begin >= stop:
+                break
+            if end > max(start, begin):
+                pieces.append(self.stored(part, field, max(start, begin) - begin, min(stop, end) - begin))
+        if not pieces:
+            return np.empty((0, *FIELDS[field]), dtype=self.fields[field])
+        return self.converted(field, pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
+
+
+class Scaled(PartedSource):
+    """A source whose positions, velocities and masses are the stored numbers times a factor each.
+
+    Parameters
+    ----------
+    factors : mapping of str to float
+        By field; 1 where absent.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        header: Header,
+        fields: Mapping[str, np.dtype],
+        counts: Sequence[int],
+        factors: Mapping[str, float],
+    ) -> None:
+        # a product in float32 would round positions once more
+        wide = {
+            field: np.dtype(np.float64)
+            if field != "velocities" and factors.get(field, 1.0) != 1.0
+            else dtype.newbyteorder("=")
+            for field, dtype in fields.items()
+        }
+        super().__init__(name, header, wide, counts)
+        self._factors = factors
+
+    def converted(self, field: str, values: np.ndarray) -> np.ndarray:
+        factor = self._factors.get(field, 1.0)
+        if factor == 1.0:
+            return np.asarray(values, dtype=self.fields[field])
+        return np.multiply(values, self.fields[field].type(factor), dtype=self.fields[field])

@@ -1,0 +1,229 @@
+"""Snapshots of SWIFT (Schaller et al. 2024, arXiv:2305.13380), and initial conditions for it, as HDF5.
+
+Lengths and masses have no factor of h, BoxSize is a vector, velocities are peculiar, and each data set says its exponents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import AGAIN, DamagedFileError, InputError
+from zeldo.files.archive import number, own_offset, positive, read_origin, redshift_of
+from zeldo.files.formats import Format, Sink, register_format
+from zeldo.files.gadget import choose_type, gadget_cosmology, others_note
+from zeldo.files.hdf5_set import (
+    EXPONENTS,
+    HDF5Source,
+    attributes,
+    check_totals,
+    exponent,
+    fields_of,
+    header_of,
+    is_hdf5,
+    opened,
+    readable,
+    set_of,
+)
+from zeldo.files.sets import set_name
+from zeldo.files.swift_writing import writing_swift
+from zeldo.files.units import (
+    KM,
+    MASS,
+    MPC,
+    length_factor,
+    length_words,
+    rounded,
+    velocity_power,
+    velocity_words,
+)
+from zeldo.particles.particles import Header, Source
+
+LENGTH, WEIGHT, TIME = (
+    f"Unit {name} in cgs (U_{letter})" for name, letter in (("length", "L"), ("mass", "M"), ("time", "t"))
+)
+FACTORS = (
+    "Conversion factor to CGS (not including cosmological corrections)",
+    "Conversion factor to physical CGS (including cosmological corrections)",
+)
+PARAMETERS = {"omega_m": "Omega_m", "omega_b": "Omega_b", "h": "h", "w0": "w_0", "wa": "w_a"}
+
+
+@register_format
+class SwiftHDF5(Format):
+    """SWIFT's layout, in one file or several."""
+
+    name = "swift"
+    narrows = ("gadget-hdf5",)
+
+    def sniff(self, path: Path) -> bool:
+        file = is_hdf5(path)
+        if file is None:
+            return False
+        try:
+            with opened(file) as content:
+                return any(LENGTH in attributes(content, group) for group in ("Units", "InternalCodeUnits"))
+        except (DamagedFileError, OSError, RuntimeError, KeyError, ValueError):
+            return False
+
+    @contextmanager
+    def open(
+        self,
+        path: Path,
+        cosmology: Cosmology | None = None,
+        *,
+        redshift: float | None = None,
+        length: str | None = None,
+        velocities: str | None = None,
+        particle_type: int | None = None,
+    ) -> Iterator[Source]:
+        source = _open(path, cosmology, redshift, length, velocities, particle_type)
+        try:
+            yield source
+        finally:
+            source.close()
+
+    @contextmanager
+    def create(
+        self, path: Path, header: Header, fields: Mapping[str, np.dtype], *, files: int = 1
+    ) -> Iterator[Sink]:
+        with writing_swift(path, header, fields, files) as sink:
+            yield sink
+
+
+def _open(
+    path: Path,
+    fallback: Cosmology | None,
+    redshift: float | None,
+    length: str | None,
+    velocities: str | None,
+    particle_type: int | None,
+) -> HDF5Source:
+    files, counts, total = set_of(path)
+    first = files[0]
+    with opened(first) as file, readable(first):
+        header = header_of(file, first, ("BoxSize",))
+        units = attributes(file, "Units") or attributes(file, "InternalCodeUnits")
+        values, code = attributes(file, "Cosmology"), attributes(file, "Code")
+        zeldo_attributes = attributes(file, "Zeldo")
+    totals = [sum(here) for here in zip(*counts, strict=True)]
+    kind = choose_type(totals, particle_type, first)
+    rows, group = [here[kind] for here in counts], f"PartType{kind}"
+    fields, names, described = fields_of(files, rows, group)
+    check_totals(first, counts, total)
+    if "Cosmological run" in values and not int(number(values, "Cosmological run", first)):
+        raise InputError(f"{first} is not of a cosmological run: zeldo reads periodic cosmological boxes")
+    known = {
+        name: number(values, key, first)
+        for name, key in PARAMETERS.items()
+        if key in values and (name in ("w0", "wa") or number(values, key, first) > 0)
+    }
+    dark = {"OmegaLambda": values["Omega_lambda"]} if "Omega_lambda" in values else {}
+    cosmology = gadget_cosmology(zeldo_attributes, known, dark, fallback, first)
+    h = known.get("h", cosmology.h if cosmology else None)
+    redshift, notes = _redshift(header, values, redshift, first)
+    a = 1 / (1 + redshift)
+
+    def power(field: str, of: str, default: float) -> float:
+        return exponent(described.get(field, {}), of, default, f"{first}, {field}")
+
+    def with_h(of_h: float) -> float:
+        if of_h == -1:
+            return 1.0
+        if h is None:
+            raise InputError(
+                f"{first}: its units have no h, and h is not known: pass the cosmology of the run"
+            )
+        return h ** (of_h + 1)
+
+    unit = rounded(positive(units, LENGTH, first) / MPC)
+    of_h, of_a = power("positions", "h", 0.0), power("positions", "a", 1.0)
+    factor, words = unit * with_h(of_h) * a ** (of_a - 1), length_words(unit, of_h)
+    if length is not None:
+        factor, words = length_factor(length, h, first), f"{length} (by option)"
+    of_velocity, assumed = _velocity_power(velocities, power("velocities", "a", 0.0), described, a)
+    notes += assumed
+    speed = rounded(positive(units, LENGTH, first) / positive(units, TIME, first) / KM)
+    speed *= with_h(power("velocities", "h", 0.0) - 1) * a**of_velocity
+    in_mass = rounded(positive(units, WEIGHT, first) / MASS) * with_h(power("masses", "h", 0.0))
+    table = np.atleast_1d(np.asarray(header.get("MassTable", 0.0), dtype=float))
+    mass = float(table[kind]) if kind < len(table) and "masses" not in fields else 0.0
+    sides = np.atleast_1d(np.asarray(header["BoxSize"], dtype=float))
+    if len(set(sides.tolist())) != 1:
+        raise InputError(f"{first}: a box of {sides.tolist()} is no cube: zeldo reads cubic boxes")
+    box = positive({"BoxSize": sides[0]}, "BoxSize", first) * factor
+    many = f", {len(files)} files" if len(files) > 1 else ""
+    made = "SWIFT" if code or header.get("Code") == "SWIFT" else "initial conditions for SWIFT"
+    particles_header = Header(
+        count=totals[kind],
+        box=float(f"{box:.14g}"),  # 93.13... Mpc of a round number of Mpc/h
+        redshift=redshift,
+        cosmology=cosmology,
+        parameters=known,
+        particle_mass=mass * in_mass or None,
+        whole=sum(1 for total in totals if total) == 1,
+        offset=own_offset(zeldo_attributes, first),
+        stored={
+            "format": "SWIFT HDF5" + many,
+            "lengths": words,
+            "velocities": velocity_words(of_velocity) + (" (by option)" if velocities else ""),
+            "masses": "10^10 Msun" if abs(in_mass - (h or 0)) < 1e-9 else f"{in_mass:g} x 10^10 Msun/h",
+        },
+        notes=(*others_note(totals, kind), *notes),
+        extra=header,
+        **read_origin(zeldo_attributes, first, made),
+    )
+    factors = {"positions": factor, "velocities": speed, "masses": in_mass}
+    name = str(set_name(first) if len(files) > 1 else first)
+    return HDF5Source(name, particles_header, fields, files, rows, group, names, factors)
+
+
+def _velocity_power(
+    given: str | None, stated: float, described: Mapping[str, Mapping[str, Any]], a: float
+) -> tuple[float, list[str]]:
+    """The power of a that velocities are multiplied by, and what was assumed.
+
+    swiftsimio's initial conditions have an exponent that their factors to CGS contradict: the factors are right.
+    """
+    if given is not None:
+        return velocity_power(given), []
+    said = described.get("velocities", {})
+    if not any(name in said for name in EXPONENTS["a"]):
+        return 0.0, [
+            "velocities are taken as peculiar, as SWIFT has them: the file does not say"
+        ] if described else []
+    comoving, physical = (float(np.asarray(said.get(name, 0.0)).reshape(-1)[0]) for name in FACTORS)
+    if comoving > 0 and physical > 0 and a != 1:
+        power = round(float(np.log(physical / comoving) / np.log(a)), 3) + 0.0
+        if abs(power - stated) > 1e-2:
+            return power, [
+                f"velocities have a-scale exponent {stated:g} and factors to CGS of exponent {power:g}: the factors count"
+            ]
+    return stated, []
+
+
+def _redshift(
+    header: Mapping[str, Any], values: Mapping[str, Any], given: float | None, path: Path
+) -> tuple[float, list[str]]:
+    """The redshift by what the file says, or by option where it says nothing, and what was assumed."""
+    for place in (header, values):
+        if "Redshift" in place or "Scale-factor" in place:
+            redshift = redshift_of(place, "Redshift", path) if "Redshift" in place else None
+            a = (
+                positive(place, "Scale-factor", path)
+                if "Scale-factor" in place
+                else 1 / (1 + (redshift or 0.0))
+            )
+            if redshift is not None and abs(a * (1 + redshift) - 1) > 1e-4:
+                raise DamagedFileError(
+                    f"{path}: Scale-factor = {a:g} and Redshift = {redshift:g} contradict each other; {AGAIN}"
+                )
+            return 1 / a - 1, []
+    if given is None:
+        raise InputError(f"{path} does not say its redshift: give --redshift")
+    return float(given), [f"redshift = {given:g} by option"]

@@ -1,0 +1,93 @@
+"""Units of lengths and conventions of velocities in files, and how they become comoving Mpc/h and peculiar km/s."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from zeldo.cosmology.background import CRITICAL_DENSITY
+from zeldo.errors import InputError, nearest
+
+MPC = 3.0856775814913673e24  # cm; Gadget and others write 3.085678e24
+MASS = 1.98841e43  # g, 10^10 Msun
+KM = 1e5  # cm
+LENGTHS = {
+    "Mpc/h": (1.0, 0),
+    "kpc/h": (1e-3, 0),
+    "Mpc": (1.0, 1),
+    "kpc": (1e-3, 1),
+}  # in Mpc, and the power of h
+# the power of a that a stored velocity is multiplied by to become peculiar
+VELOCITIES = {"peculiar": 0.0, "gadget": 0.5, "momentum": -1.0, "comoving": 1.0}
+VELOCITY_WORDS = {
+    0.0: "peculiar",
+    0.5: "peculiar / sqrt(a), Gadget's convention",
+    -1.0: "a times peculiar (momentum)",
+    1.0: "comoving, peculiar / a",
+}
+OMEGA_M = 0.01, 1.1  # what a box full of matter may have
+ROUND = 1e-3  # units of codes differ by their constants: 1.989e43 g and 1.98841e43 g are one unit
+
+
+def velocity_words(power: float) -> str:
+    """A velocity convention in words, from its power of a."""
+    return VELOCITY_WORDS.get(power, f"peculiar / a^{power:g}")
+
+
+def velocity_power(name: str) -> float:
+    """The power of a of a convention by its name. `InputError` for an unknown one."""
+    if name not in VELOCITIES:
+        raise InputError(
+            f"velocities = {name!r} is not allowed: give one of {', '.join(VELOCITIES)}{nearest(name, VELOCITIES)}"
+        )
+    return VELOCITIES[name]
+
+
+def length_factor(name: str, h: float | None, where: str | Path) -> float:
+    """What lengths in a unit are multiplied by to become Mpc/h. `InputError` for an unknown unit, or one that needs h."""
+    if name not in LENGTHS:
+        raise InputError(
+            f"length = {name!r} is not allowed: give one of {', '.join(LENGTHS)}{nearest(name, LENGTHS)}"
+        )
+    factor, power = LENGTHS[name]
+    if power and h is None:
+        raise InputError(f"{where}: lengths are in {name} and h is not known: pass the cosmology of the run")
+    return factor * (h or 1.0) ** power
+
+
+def length_from_mass(
+    mass: float, count: int, box: float, parameters: Mapping[str, float], where: str | Path
+) -> tuple[str, str]:
+    """The unit of lengths that a particle mass in 10^10 Msun/h and a box allow, with the reason in words.
+
+    Mpc/h and kpc/h differ by 10^9 in density: one of them at most makes a universe. `InputError` where none does.
+    """
+    implied = {}
+    for unit in ("Mpc/h", "kpc/h"):
+        side = box * LENGTHS[unit][0]
+        implied[unit] = mass * count / (CRITICAL_DENSITY * side**3)
+        if OMEGA_M[0] < implied[unit] < OMEGA_M[1]:
+            reason = f"its particles then make omega_m = {implied[unit]:.4g}"
+            return unit, f"lengths are taken as {unit}, which the file does not say: {reason}"
+    if not mass:
+        raise InputError(
+            f"{where} says neither its unit of length nor a particle mass: give --length kpc/h or Mpc/h"
+        )
+    raise InputError(
+        f"{where}: a box of {box:g} with {count} particles of mass {mass:g} has an omega_m of {implied['Mpc/h']:.3g} in "
+        f"Mpc/h and {implied['kpc/h']:.3g} in kpc/h: neither is a universe; give --length"
+    )
+
+
+def rounded(ratio: float) -> float:
+    """The power of ten next to a ratio of units where it is one but for a code's constants, else the ratio."""
+    for power in (1.0, 1e-3, 1e3, 1e-10, 1e10):
+        if abs(ratio / power - 1) < ROUND:
+            return power
+    return ratio
+
+
+def length_words(factor: float, power_of_h: float = -1.0) -> str:
+    """A unit of lengths in words: what they are in Mpc, and their power of h (-1: Mpc/h)."""
+    unit = {1.0: "Mpc", 1e-3: "kpc"}.get(factor, f"{factor:g} Mpc")
+    return unit + {-1.0: "/h", 0.0: ""}.get(power_of_h, f" h^{power_of_h:g}")

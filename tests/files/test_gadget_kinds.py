@@ -1,0 +1,293 @@
+"""Gadget's binary files and HDF5 sets of every kind, made by hand as other codes make them."""
+
+import h5py
+import numpy as np
+import pytest
+
+from refusals import refusal
+from zeldo.cosmology.parameters import PRESETS
+from zeldo.errors import DamagedFileError
+from zeldo.files import open_particles, read
+from zeldo.files.gadget_header import gadget2_dtype, gadget4_dtype
+from zeldo.particles.particles import Particles
+from zeldo.particles.snapshot import Snapshot
+
+N, BOX, Z = 8, 40.0, 3.0
+COUNT = N**3
+QUIJOTE = PRESETS["quijote"]
+MASS = 27.7536627 * QUIJOTE.omega_m * BOX**3 / COUNT
+
+
+@pytest.fixture(scope="module")
+def universe():
+    """Long waves on a lattice, with peculiar velocities."""
+    q = 2 * np.pi * np.indices((N, N, N)) / N
+    psi = np.stack([np.sin(q[i] + q[(i + 1) % 3] + i) for i in range(3)])
+    return Snapshot(psi, 80 * psi, BOX, QUIJOTE, Z, "other")
+
+
+def record(content, order="<", label=None):
+    length = np.array(len(content) % 2**32, f"{order}u4").tobytes()
+    frame = length + content + length
+    if label is None:
+        return frame
+    eight = np.array(8, f"{order}u4").tobytes()
+    return eight + label + np.array(len(content) + 8, f"{order}u4").tobytes() + eight + frame
+
+
+def header(order="<", files=1, npart=(0, COUNT, 0, 0, 0, 0), nall=None, unit=1.0, **entries):
+    head = np.zeros((), gadget2_dtype(order))
+    values = {
+        "npart": npart,
+        "nall": npart if nall is None else nall,
+        "mass": (0, MASS, 0, 0, 0, 0),
+        "time": 1 / (1 + Z),
+        "redshift": Z,
+        "box": BOX * unit,
+        "num_files": files,
+        "omega_m": QUIJOTE.omega_m,
+        "omega_lambda": 1 - QUIJOTE.omega_m,
+        "h": QUIJOTE.h,
+    }
+    for name, value in {**values, **entries}.items():
+        head[name] = value
+    return head.tobytes()
+
+
+def blocks(universe, order="<", real="f4", ids="u4", unit=1.0, rows=slice(None), before=0, own_mass=False):
+    """Contents of the blocks, with `before` rows of gas in front."""
+    v = universe.velocities() * 2.0  # over sqrt(a)
+    gas = np.zeros((before, 3))
+    contents = {
+        b"POS ": np.concatenate([gas, universe.positions()[rows] * unit]).astype(order + real),
+        b"VEL ": np.concatenate([gas, v[rows]]).astype(order + real),
+        b"ID  ": np.concatenate([np.arange(before) + 10**6, np.arange(1, COUNT + 1)[rows]]).astype(
+            order + ids
+        ),
+    }
+    if own_mass:
+        masses = np.full(COUNT, MASS)[rows]
+        contents[b"MASS"] = np.concatenate([np.zeros(before), masses]).astype(order + real)
+    return {label: values.tobytes() for label, values in contents.items()}
+
+
+def check(universe, again, tolerance=2e-5):
+    assert (again.n, again.redshift) == (N, Z)
+    assert again.box == pytest.approx(BOX, rel=1e-12)
+    np.testing.assert_allclose(again.psi, universe.psi, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(again.vel, universe.vel, rtol=3e-7, atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+@pytest.mark.parametrize("ids", ["u4", "u8"])
+@pytest.mark.parametrize("real", ["f4", "f8"])
+@pytest.mark.parametrize("labelled", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_formats_orders_and_precisions(universe, tmp_path, order, labelled, real, ids, unit):
+    parts = blocks(universe, order, real, ids, unit)
+    if labelled:
+        parts = {
+            b"HEAD": header(order, unit=unit),
+            b"POT ": b"\0" * 4 * COUNT,
+            **parts,
+            b"ACCE": b"\0" * 12 * COUNT,
+        }
+        content = b"".join(record(part, order, label) for label, part in parts.items())
+    else:
+        content = b"".join(record(part, order) for part in (header(order, unit=unit), *parts.values()))
+    (tmp_path / "snap_003").write_bytes(content)
+    check(universe, read(tmp_path / "snap_003", QUIJOTE))
+    with open_particles(tmp_path / "snap_003") as particles:
+        assert ("big" if order == ">" else "little") in particles.header.stored["format"]
+        assert particles.header.stored["lengths"] == ("Mpc/h" if unit == 1 else "kpc/h")
+        assert any("lengths are taken as" in note for note in particles.header.notes)
+        assert particles.ids.dtype.itemsize == int(ids[1])
+
+
+def test_a_set_of_unequal_files_with_gas_and_wrong_high_words(universe, tmp_path):
+    """Blocks hold gas first; files have unequal numbers, one none; the high words are those of some L-PICOLA files."""
+    cuts = [(0, 100, 7), (100, 100, 0), (100, COUNT, 3)]
+    nall = (10, COUNT, 0, 0, 0, 0)
+    for number, (start, stop, gas) in enumerate(cuts):
+        head = header(
+            npart=(gas, stop - start, 0, 0, 0, 0),
+            nall=nall,
+            files=3,
+            nall_high=(9, 1, 0, 0, 0, 0),
+            mass=(0,) * 6,
+        )
+        parts = blocks(universe, rows=slice(start, stop), before=gas, own_mass=True)
+        (tmp_path / f"snap.{number}").write_bytes(
+            b"".join(record(part) for part in (head, *(parts.values() if stop > start else ())))
+        )
+    for path in (tmp_path / "snap", tmp_path / "snap.2", tmp_path):
+        again = read(path, QUIJOTE)
+        check(universe, again)
+    with open_particles(tmp_path / "snap", particle_type=0) as gas:
+        assert len(gas) == 10
+        np.testing.assert_array_equal(gas.positions, 0)
+    with open_particles(tmp_path / "snap") as particles:
+        assert any("not 10 of type 0 (gas)" in note for note in particles.header.notes)
+        np.testing.assert_allclose(particles.masses, MASS, rtol=1e-6)
+    assert "has no particles of type 4: it has type 0, 1" in refusal(
+        lambda: read(tmp_path / "snap", particle_type=4)
+    )
+    (tmp_path / "snap.1").unlink()
+    assert "is one of 3 files of a snapshot: snap.1 is missing" in refusal(lambda: read(tmp_path / "snap.0"))
+
+
+def test_records_beyond_4_gib_are_found_by_the_counts(tmp_path):
+    """A sparse file: the length of the positions' record wraps."""
+    count = 360_000_000
+    path = tmp_path / "large"
+    mass = 27.7536627 * QUIJOTE.omega_m * 1000.0**3 / count
+    with open(path, "wb") as stream:
+        stream.write(record(header(npart=(0, count, 0, 0, 0, 0), mass=(0, mass, 0, 0, 0, 0), box=1000.0)))
+        for width in (12, 12, 8):
+            length = np.array(count * width % 2**32, "<u4").tobytes()
+            stream.write(length)
+            stream.seek(count * width - 12, 1)
+            stream.write(np.array([1.5, 2.5, 3.5], "<f4").tobytes() + length)
+    with open_particles(path) as particles:
+        assert len(particles) == count
+        np.testing.assert_array_equal(particles.read("positions", count - 1, count), [[1.5, 2.5, 3.5]])
+        np.testing.assert_array_equal(particles.read("velocities", count - 1, count), [[0.75, 1.25, 1.75]])
+        assert particles.fields["ids"] == np.uint64
+
+
+def test_gadget4s_own_header_of_any_number_of_types(universe, tmp_path):
+    head = np.zeros((), gadget4_dtype(6, "<"))
+    head["npart"][1] = head["nall"][1] = COUNT
+    head["mass"][1], head["time"], head["redshift"], head["box"], head["num_files"] = MASS, 0.25, Z, BOX, 1
+    parts = blocks(universe)
+    (tmp_path / "snap").write_bytes(b"".join(record(part) for part in (head.tobytes(), *parts.values())))
+    check(universe, read(tmp_path / "snap", QUIJOTE))
+
+
+def test_conventions_may_be_given(universe, tmp_path):
+    parts = blocks(universe)
+    (tmp_path / "snap").write_bytes(b"".join(record(part) for part in (header(), *parts.values())))
+    np.testing.assert_allclose(
+        read(tmp_path / "snap", QUIJOTE, velocities="peculiar").vel, 2 * universe.vel, rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        read(tmp_path / "snap", QUIJOTE, velocities="momentum").vel, 8 * universe.vel, rtol=1e-6
+    )
+    check(universe, read(tmp_path / "snap", "quijote"))
+    assert "cosmology = 3 is not allowed" in refusal(lambda: read(tmp_path / "snap", 3))
+    assert "velocities = 'physical' is not allowed" in refusal(
+        lambda: read(tmp_path / "snap", QUIJOTE, velocities="physical")
+    )
+    with open_particles(tmp_path / "snap", length="kpc/h") as particles:
+        assert particles.header.box == pytest.approx(BOX / 1e3)
+    assert "has no option 'lenght'" in refusal(lambda: read(tmp_path / "snap", lenght="kpc/h"))
+    with pytest.warns(UserWarning, match="coordinates lie outside the box of 35 Mpc/h and are wrapped"):
+        (tmp_path / "snap").write_bytes(
+            b"".join(record(part) for part in (header(box=35.0), *parts.values()))
+        )
+        alone = read(tmp_path / "snap", ids="none")
+    assert isinstance(alone, Particles)
+    np.testing.assert_allclose(alone.positions, np.mod(universe.positions(), 35.0), rtol=0, atol=3e-6)
+
+
+def test_units_that_make_no_universe_are_asked_for(universe, tmp_path):
+    parts = blocks(universe)
+    head = header(mass=(0, MASS * 1e-4, 0, 0, 0, 0))
+    (tmp_path / "snap").write_bytes(b"".join(record(part) for part in (head, *parts.values())))
+    assert "neither is a universe; give --length" in refusal(lambda: read(tmp_path / "snap", QUIJOTE))
+
+
+# --------------------------------------------------------------------------------------------- HDF5
+
+
+def gadget_hdf5(path, universe, rows=slice(None), files=1, velocity=None, compression=None, **attributes):
+    """A file as AREPO and Gadget-3 write it for Quijote and CAMELS: kpc/h, no units."""
+    count = len(range(*rows.indices(COUNT)))
+    with h5py.File(path, "w") as file:
+        values = {
+            "BoxSize": BOX * 1e3,
+            "MassTable": np.array([0, MASS, 0, 0, 0, 0]),
+            "NumPart_ThisFile": np.array([0, count, 0, 0, 0, 0], np.int32),
+            "NumPart_Total": np.array([0, COUNT, 0, 0, 0, 0], np.uint32),
+            "NumPart_Total_HighWord": np.zeros(6, np.uint32),
+            "NumFilesPerSnapshot": np.int32(files),
+            "Redshift": Z,
+            "Time": 1 / (1 + Z),
+            "Omega0": QUIJOTE.omega_m,
+            "OmegaLambda": 1 - QUIJOTE.omega_m,
+            "HubbleParam": QUIJOTE.h,
+        }
+        file.create_group("Header").attrs.update({**values, **attributes})
+        group, options = file.create_group("PartType1"), dict(compression or {})
+        if not count:
+            return path
+        x = (universe.positions()[rows] * 1e3).astype(np.float32)
+        v = universe.velocities()[rows] * np.float32(2.0 if velocity is None else 1.0)
+        group.create_dataset("Coordinates", data=x, **options)
+        group.create_dataset("Velocities", data=v, **options)
+        group.create_dataset("ParticleIDs", data=np.arange(1, COUNT + 1, dtype=np.uint32)[rows], **options)
+        group["Velocities"].attrs.update(velocity or {})
+    return path
+
+
+def test_sets_compressed_by_blosc_are_read(universe, tmp_path):
+    hdf5plugin = pytest.importorskip("hdf5plugin")
+    blosc = dict(hdf5plugin.Blosc(cname="zstd"))
+    for number, rows in enumerate((slice(0, 200), slice(200, 200), slice(200, COUNT))):
+        gadget_hdf5(tmp_path / f"snap_004.{number}.hdf5", universe, rows, 3, compression=blosc)
+    for path in (tmp_path, tmp_path / "snap_004", tmp_path / "snap_004.2.hdf5"):
+        check(universe, read(path, QUIJOTE))
+    (tmp_path / "snap_004.1.hdf5").unlink()
+    assert "snap_004.1.hdf5 is missing" in refusal(lambda: read(tmp_path, QUIJOTE))
+
+
+@pytest.mark.parametrize("name", ["a_scaling", "aexp-scale-exponent", "a-scale exponent"])
+def test_the_exponent_in_the_file_counts(universe, tmp_path, name):
+    peculiar = gadget_hdf5(tmp_path / "peculiar.hdf5", universe, velocity={name: 0.0})
+    check(universe, read(peculiar, QUIJOTE))
+    half = gadget_hdf5(tmp_path / "half.hdf5", universe, velocity={name: 0.5})
+    np.testing.assert_allclose(read(half, QUIJOTE).vel, universe.vel / 2, rtol=1e-6)
+    with h5py.File(half, "r+") as file:
+        file["PartType1/Velocities"].attrs.update(dict.fromkeys(("a_scaling", "aexp-scale-exponent"), 0.5))
+        file["PartType1/Velocities"].attrs["a_scaling"] = 0.0
+    with pytest.raises(DamagedFileError, match=r"a_scaling = 0 and .* = 0\.5 contradict each other"):
+        read(half, QUIJOTE)
+    np.testing.assert_allclose(read(half, QUIJOTE, velocities="peculiar").vel, universe.vel, rtol=1e-6)
+
+
+def test_what_a_header_leaves_at_zero_is_unknown(universe, tmp_path):
+    path = gadget_hdf5(tmp_path / "s.hdf5", universe, OmegaBaryon=0.0, Sigma8=-1.0)
+    assert "does not say omega_b, sigma_8, n_s: pass the cosmology" in refusal(lambda: read(path))
+    check(universe, read(path, QUIJOTE))
+    check(universe, read(path, {name: getattr(QUIJOTE, name) for name in ("omega_b", "sigma_8", "n_s")}))
+
+
+def test_one_species_among_several(universe, tmp_path):
+    """As in CAMELS: dark matter has less mass than all matter, and gas, stars and black holes are left out."""
+    fraction = 1 - QUIJOTE.omega_b / QUIJOTE.omega_m
+    path = gadget_hdf5(
+        tmp_path / "s.hdf5",
+        universe,
+        MassTable=np.array([0, MASS * fraction, 0, 0, 0, 0]),
+        NumPart_ThisFile=np.array([3, COUNT, 0, 0, 1, 0]),
+        NumPart_Total=np.array([3, COUNT, 0, 0, 1, 0]),
+    )
+    with h5py.File(path, "r+") as file:
+        for kind, count in ((0, 3), (4, 1)):
+            file[f"PartType{kind}/Coordinates"] = np.ones((count, 3), np.float32)
+            file[f"PartType{kind}/Masses"] = np.ones(count, np.float32)
+    check(universe, read(path, QUIJOTE))
+    gas = read(path, QUIJOTE, particle_type=0)
+    assert isinstance(gas, Particles) and len(gas) == 3
+    np.testing.assert_allclose(gas.positions, 1e-3)
+
+
+def test_a_parameter_file_with_a_table_of_power_says_no_n_s(universe, tmp_path):
+    """Gadget-4's PrimordialIndex is then a further tilt, 1 for none."""
+    path = gadget_hdf5(tmp_path / "s.hdf5", universe)
+    with h5py.File(path, "r+") as file:
+        values = {"PowerSpectrumType": 2, "PrimordialIndex": 1.0, "Sigma8": 0.834, "OmegaBaryon": 0.049}
+        file.create_group("Parameters").attrs.update(values)
+    with open_particles(path) as particles:
+        assert "n_s" not in particles.header.parameters
+        assert particles.header.parameters["sigma_8"] == 0.834

@@ -1,0 +1,128 @@
+"""Every format that is written: exact to its precision, ids to 2^63, in one file or several, of a lattice or not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import zeldo
+from refusals import refusal
+from zeldo.files import formats, open_particles, read, write
+from zeldo.files.converting import convert
+from zeldo.particles.lattice import particles_of
+from zeldo.particles.particles import Header, Particles
+
+# name, suffix, options, relative precision of positions and velocities
+FORMATS = [
+    ("gadget-hdf5", ".hdf5", {}, 0, 3e-7),
+    ("gadget-hdf5", ".hdf5", {"files": 3}, 0, 3e-7),
+    ("gadget-binary", ".gadget", {}, 1e-7, 2e-7),
+    ("gadget-binary", ".gadget", {"files": 2, "precision": "double"}, 0, 1e-15),
+    ("gadget-binary-2", ".gadget2", {}, 1e-7, 2e-7),
+    ("gadget-binary-2", ".gadget2", {"files": 2, "unit": "kpc/h"}, 1e-7, 2e-7),
+    ("swift", ".hdf5", {}, 4e-16, 0),
+    ("swift", ".hdf5", {"files": 2}, 4e-16, 0),
+    ("bigfile", ".bigfile", {}, 0, 0),
+    ("bigfile", ".bigfile", {"files": 3}, 0, 0),
+    ("zarr", ".zarr", {}, 0, 0),
+    ("npz", ".npz", {}, 0, 0),
+]
+EVERY = pytest.mark.parametrize(
+    ("name", "suffix", "options", "positions", "velocities"),
+    FORMATS,
+    ids=[f"{name}{'-' if options else ''}{'-'.join(options)}" for name, _, options, _, _ in FORMATS],
+)
+COUNT, BOX = 70_001, 50.0
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    """More particles than a chunk holds, with ids up to 2^63 - 1 in no order."""
+    rng = np.random.default_rng(8)
+    cosmology = zeldo.Cosmology.preset("quijote")
+    mass = 27.7536627 * cosmology.omega_m * BOX**3 / COUNT
+    header = Header(COUNT, BOX, 0.25, cosmology, engine="subsample", seed=4, particle_mass=mass)
+    ids = np.uint64(2**63 - 1) - rng.permutation(COUNT).astype(np.uint64)
+    velocities = rng.normal(0, 300, (COUNT, 3))
+    return Particles(header, rng.uniform(0, BOX, (COUNT, 3)), velocities, ids)
+
+
+@EVERY
+def test_particles_come_back(crowd, tmp_path, name, suffix, options, positions, velocities):
+    path = write(crowd, tmp_path / f"out{suffix}", name, **options)
+    with open_particles(path, crowd.header.cosmology) as again:
+        assert formats.format_of(path).name == name
+        assert again.header.count == COUNT
+        assert again.header.box == pytest.approx(BOX, rel=1e-14)
+        assert again.header.redshift == pytest.approx(0.25, rel=1e-14)
+        assert again.header.cosmology == crowd.header.cosmology
+        if "masses" in again.fields:
+            np.testing.assert_allclose(again.masses, crowd.header.particle_mass, rtol=1e-7)
+        else:
+            assert again.header.particle_mass == pytest.approx(crowd.header.particle_mass, rel=1e-14)
+        np.testing.assert_array_equal(again.ids, crowd.ids)
+        for start, stop in ((0, COUNT), (17, 1700), (32_000, 66_000), (COUNT - 1, COUNT)):
+            wanted = crowd.read("positions", start, stop)
+            np.testing.assert_allclose(again.read("positions", start, stop), wanted, rtol=positions)
+            wanted = crowd.read("velocities", start, stop)
+            np.testing.assert_allclose(again.read("velocities", start, stop), wanted, rtol=velocities)
+    assert isinstance(read(path, crowd.header.cosmology), Particles)
+
+
+@EVERY
+def test_a_snapshot_comes_back(snapshot, tmp_path, name, suffix, options, positions, velocities):
+    shifted = replace(snapshot, offset=(0.5, 0.5, 0.5))
+    path = write(shifted, tmp_path / f"out{suffix}", name, **options)
+    if name.startswith("gadget-binary"):  # which know nothing of a lattice
+        with open_particles(path, snapshot.cosmology) as again:
+            x = again.positions - shifted.positions()
+            assert np.abs(x - snapshot.box * np.rint(x / snapshot.box)).max() <= 1e-7 * snapshot.box
+            np.testing.assert_allclose(again.velocities, snapshot.velocities(), rtol=3e-7)
+        return
+    again = read(path, snapshot.cosmology)
+    assert again.offset == (0.5, 0.5, 0.5)
+    assert (again.engine, again.seed, again.settings) == (snapshot.engine, snapshot.seed, snapshot.settings)
+    np.testing.assert_allclose(again.psi, snapshot.psi, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(again.vel, snapshot.vel, rtol=3e-7)
+
+
+@EVERY
+def test_a_write_that_fails_leaves_nothing(crowd, tmp_path, name, suffix, options, positions, velocities):
+    velocities = crowd.velocities.copy()
+    velocities[60_000, 1] = np.nan
+    bad = Particles(crowd.header, crowd.positions, velocities, crowd.ids)
+    assert "not all finite" in refusal(lambda: write(bad, tmp_path / f"out{suffix}", name, **options))
+    assert not list(tmp_path.iterdir())
+    if "files" in options:
+        line = refusal(lambda: write(crowd, tmp_path / f"out{suffix}", name, files=0))
+        assert "files = 0 is not allowed" in line
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".hdf5", ".zarr", ".bigfile"])
+def test_convert_sorts_a_lattice_or_by_id(crowd, tmp_path, suffix):
+    result = convert(write(crowd, tmp_path / "in.hdf5"), tmp_path / f"out{suffix}")
+    assert (result.order, result.wrapped) == ("by id", 0)
+    order = np.argsort(crowd.ids)
+    with open_particles(result.path) as again:
+        np.testing.assert_array_equal(again.ids, crowd.ids[order])
+        np.testing.assert_array_equal(again.positions, crowd.positions[order])
+
+
+def test_converted_lattices_are_rows_in_lagrangian_order(snapshot, tmp_path):
+    """Rows shuffled, positions unwrapped, in kpc/h: the npz has pos, vel and ids in order, inside the box."""
+    particles = particles_of(snapshot)
+    order = np.random.default_rng(1).permutation(len(particles))
+    unwrapped = particles.positions + snapshot.box * (particles.positions < 0.3)
+    header = replace(particles.header, n=None)
+    mixed = Particles(header, unwrapped[order], particles.velocities[order], particles.ids[order])
+    result = convert(write(mixed, tmp_path / "in.hdf5"), tmp_path / "out.npz")
+    assert result.order == "Lagrangian"
+    assert result.wrapped == np.count_nonzero(particles.positions < 0.3)
+    with np.load(tmp_path / "out.npz") as file:
+        np.testing.assert_allclose(file["pos"], particles.positions, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(file["vel"], particles.velocities, rtol=3e-7)
+        np.testing.assert_array_equal(file["ids"], particles.ids)
+    np.testing.assert_allclose(read(tmp_path / "out.npz").psi, snapshot.psi, rtol=0, atol=1e-6)
+    assert "no option 'files'" in refusal(
+        lambda: convert(tmp_path / "in.hdf5", tmp_path / "o.npz", write_options={"files": 2})
+    )
