@@ -206,3 +206,36 @@ def test_commands_print_json_and_tables(files, tmp_path, capsys):
     assert "power of whole.hdf5" in text and "(Mpc/h)^3" in text
     assert main(["halos", whole]) == 0
     assert "1e10 Msun/h" in capsys.readouterr().out
+
+
+def test_a_file_that_lacks_some_of_its_cosmology_is_measured(files, tmp_path, capsys):
+    import shutil
+
+    path = shutil.copy(files[0], tmp_path / "lacking.hdf5")
+    with h5py.File(path, "r+") as file:
+        del file["Zeldo"]
+        for group in ("Header", "Parameters"):
+            for name in ("Sigma8", "PrimordialIndex", "OmegaBaryon", "Omega0"):
+                file[group].attrs.pop(name, None)
+    (found,) = zeldo.measure(path, "power")
+    assert np.allclose(
+        found.tables["power"]["power"], zeldo.measure(files[0])[0].tables["power"]["power"], rtol=1e-3
+    )
+    assert main(["measure", str(path)]) == 2
+    assert "omega_m" in capsys.readouterr().err
+    assert main(["measure", str(path), "--omega-m", "0.3175", "--json"]) == 0
+    quadrupole = json.loads(capsys.readouterr().out)["measurements"][0]["multipoles"]["quadrupole"]
+    expected = zeldo.measure(files[0])[0].tables["multipoles"]["quadrupole"]
+    assert np.abs(np.array(quadrupole) - expected).max() < 1e-2 * np.abs(expected).max()
+
+
+def test_a_list_cannot_be_written(snapshot, tmp_path):
+    assert "snapshots[0]" in refusal(lambda: zeldo.write([snapshot], tmp_path / "out.hdf5"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lattice_at_half_cells_is_drawn_where_it_is(snapshot):
+    slab = slab_of(snapshot, "z", 30.0, 15.0)
+    moved = replace(snapshot, psi=snapshot.psi - np.float32(0.5 * 125 / 64), offset=(0.5, 0.5, 0.5))
+    here, there = density_map(snapshot, slab, 256), density_map(moved, slab, 256)
+    assert np.corrcoef(np.log(here).ravel(), np.log(there).ravel())[0, 1] > 0.999

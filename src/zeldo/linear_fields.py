@@ -10,12 +10,14 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files import read
 from zeldo.files.formats import format_of
+from zeldo.files.linear_density import read_linear_density
 from zeldo.files.reference import read_initial_conditions
 from zeldo.initial.conditions import InitialConditions
-from zeldo.initial.recovery import recover_linear_field
+from zeldo.initial.recovery import recover_linear_field, shifted
 from zeldo.particles.snapshot import DRAWN, Snapshot
 
-LINEAR = "reference"  # the format of files that hold a linear field
+LINEAR = "reference"  # the format of files that hold a linear field with its cosmology
+MODES = "linear-density"  # and of those without
 
 
 def initial_conditions_of(
@@ -61,6 +63,10 @@ def initial_conditions_of(
         if cosmology is not None:
             raise InputError(f"{source} has its own cosmology: leave out the one given")
         return read_initial_conditions(source)
+    if format_of(source).name == MODES:
+        if cosmology is None:
+            raise InputError(f"{source} does not say its cosmology: pass that of the run")
+        return read_linear_density(source, cosmology)
     particles = read(source, cosmology)
     if not isinstance(particles, Snapshot):
         raise InputError(
@@ -77,7 +83,7 @@ def _behind(snapshot: Snapshot, order: int | None) -> InitialConditions:
     recovered = recover_linear_field(
         snapshot.psi, vel, snapshot.box, snapshot.cosmology, snapshot.redshift, order
     )
+    # the lattice of some codes begins at half a cell: the field is wanted where ours has its points
+    delta = shifted(recovered.delta_lin, snapshot.offset)
     drawn = {name: getattr(snapshot, name) for name in DRAWN}
-    return InitialConditions(
-        snapshot.box, snapshot.n, snapshot.cosmology, recovered.delta_lin, snapshot.seed, **drawn
-    )
+    return InitialConditions(snapshot.box, snapshot.n, snapshot.cosmology, delta, snapshot.seed, **drawn)

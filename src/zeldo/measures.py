@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 Source = PathLike | Snapshot | Particles
+Given = Cosmology | Mapping[str, float] | None
 SLICE = 15.0  # Mpc/h, thickness
 
 
@@ -35,7 +36,7 @@ def measure(
     axis: int = 2,
     linking_length: float = 0.2,
     minimum: int = 20,
-    cosmology: Cosmology | None = None,
+    cosmology: Given = None,
     output: PathLike | Sequence[PathLike] = (),
     command: str = "",
     device: str = "cpu",
@@ -56,8 +57,8 @@ def measure(
         Of friends-of-friends, in mean particle spacings.
     minimum : int
         Fewest particles of a halo.
-    cosmology : Cosmology, optional
-        Of the run, for files that do not give all its parameters.
+    cosmology : Cosmology or mapping of str to float, optional
+        Of the run, or those of its parameters that the file does not give.
     output : path or sequence of path
         Files to write: .csv, .json, .hdf5, or .html for a page with plots of all snapshots over each other.
     command : str
@@ -107,7 +108,7 @@ def find_halos(
     linking_length: float = 0.2,
     minimum: int = 20,
     *,
-    cosmology: Cosmology | None = None,
+    cosmology: Given = None,
     output: PathLike | None = None,
 ) -> HaloCatalogue:
     """Halos of a file, a snapshot or particles, with spherical-overdensity masses, and their catalogue as a file.
@@ -120,8 +121,8 @@ def find_halos(
         Of friends-of-friends, in mean particle spacings.
     minimum : int
         Fewest particles of a halo.
-    cosmology : Cosmology, optional
-        Of the run, for files that do not give all its parameters.
+    cosmology : Cosmology or mapping of str to float, optional
+        Of the run, or those of its parameters that the file does not give.
     output : path, optional
         An HDF5 file to write; see `zeldo.write_halos`.
 
@@ -176,7 +177,7 @@ def show(
     axis: int | str = "z",
     pixels: int | None = None,
     dpi: int = 160,
-    cosmology: Cosmology | None = None,
+    cosmology: Given = None,
 ) -> Shown:
     """Draw the density of files, snapshots or particles: a slice, or the projection of the whole box.
 
@@ -198,8 +199,8 @@ def show(
         Per side of each map; by default four a lattice point, up to 1024.
     dpi : int
         Dots per inch of the picture.
-    cosmology : Cosmology, optional
-        Of the run, for files that do not give all its parameters.
+    cosmology : Cosmology or mapping of str to float, optional
+        Of the run, or those of its parameters that the file does not give.
 
     Returns
     -------
@@ -240,15 +241,15 @@ def show(
     return Shown(path, slabs, maps)
 
 
-def load(source: Source, cosmology: Cosmology | None = None) -> Snapshot | Particles:
+def load(source: Source, cosmology: Given = None) -> Snapshot | Particles:
     """A snapshot where the source is a lattice, else its particles, in memory.
 
     Parameters
     ----------
     source : path, Snapshot or Particles
         What is not a path is returned as it is.
-    cosmology : Cosmology, optional
-        Of the run, for files that do not give all its parameters.
+    cosmology : Cosmology or mapping of str to float, optional
+        Of the run, or those of its parameters that the file does not give.
     """
     if not isinstance(source, str | os.PathLike):
         return source
@@ -256,10 +257,9 @@ def load(source: Source, cosmology: Cosmology | None = None) -> Snapshot | Parti
         return read(source, cosmology)
     except DamagedFileError:
         raise
-    except InputError:  # no lattice, or an order of ids that is not known
+    except InputError:  # a lattice whose cosmology is not known in full
         with open_particles(source, cosmology) as particles:
-            fields = {field: particles.read(field) for field in particles.fields}
-            return Particles(particles.header, **fields)
+            return particles.in_memory()
 
 
 def _several(source: Source | Sequence[Source]) -> list[Source]:

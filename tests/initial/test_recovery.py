@@ -161,3 +161,41 @@ def test_modes_of_fastpm(shared):
     found = field_of_modes(bigfile(folder).reshape(32, 32, 17))
     table = shared / "foreign" / "common" / "pk_lin_z0.txt"
     assert error(found, ours(table, seed=5001, nyquist="filled")) < 3e-4
+
+
+@pytest.mark.parametrize(
+    ("case", "file", "options", "limit"),
+    [
+        ("2lptic/2lpt_z49_single", "ics", {}, 2e-4),
+        ("2lptic/2lpt_z127_kpc_sphere", "ics", {"sphere": True}, 2e-4),
+        ("2lptpng/2lpt_z127_two_files", "ics", {}, 2e-4),
+        ("mpgenic/z49_mesh_n", "IC", {"nyquist": "filled"}, 1e-4),
+        ("monofonic/gadget_za_z49_two_files", "ics", {}, 1e-4),
+        ("monofonic/grafic_za_z49", "", {}, 1e-4),
+        ("lpicola/gadget_z9", "picola_z9p000", {}, 1e-3),
+        ("fastpm/linear_density_k", "lineark", {"nyquist": "filled"}, 3e-4),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*are wrapped")
+def test_files_of_other_codes_are_initial_conditions(shared, case, file, options, limit):
+    folder = shared / "foreign" / case
+    truth = json.loads((folder / "truth.json").read_text())
+    found = zeldo.initial_conditions(ics=folder / file if file else folder, cosmology="quijote")
+    table = shared / "foreign" / "common" / "pk_lin_z0.txt"
+    expected = low(inside(ours(table, n=found.n, seed=truth["seed"], **options)))
+    assert (low(found.delta_lin) - expected).std() < limit * expected.std()
+
+
+def test_a_lattice_at_half_cells_has_the_field_of_whole_ones(field):
+    from dataclasses import replace
+
+    # the same universe, on points between ours: displacements by a plain sum over modes
+    (start,) = zeldo.run(ics=field, engine="zeldovich", redshift=49)
+    k = np.fft.fftfreq(32, 1 / 32)
+    phase = np.exp(1j * np.pi / 32 * (k[:, None, None] + k[:, None] + k[:17]))
+    aside = [
+        np.fft.irfftn(np.fft.rfftn(one) * phase)
+        for one in (*start.psi.astype(float), *start.vel.astype(float))
+    ]
+    moved = replace(start, psi=np.array(aside[:3]), vel=np.array(aside[3:]), offset=(0.5, 0.5, 0.5))
+    assert error(zeldo.initial_conditions_of(moved).delta_lin, field.delta_lin) < 1e-5

@@ -39,7 +39,7 @@ def halos(
     from zeldo.report.measured_table import halos_json, print_halos
 
     catalogue = find_halos(
-        file, linking_length, minimum, cosmology=known.cosmology_or_none() if known else None, output=output
+        file, linking_length, minimum, cosmology=known.parameters() if known else None, output=output
     )
     if json:
         print(halos_json(catalogue), end="")

@@ -56,7 +56,7 @@ def measure(
         axis=axis,
         linking_length=linking_length,
         minimum=minimum,
-        cosmology=known.cosmology_or_none() if known else None,
+        cosmology=known.parameters() if known else None,
         output=output or (),
         command=" ".join(["zeldo", *sys.argv[1:]]),
     )

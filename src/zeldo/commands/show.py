@@ -60,7 +60,7 @@ def show(
         axis=axis,
         pixels=pixels,
         dpi=dpi,
-        cosmology=known.cosmology_or_none() if known else None,
+        cosmology=known.parameters() if known else None,
     )
     if json:
         slabs = [{"file": str(file), **vars(slab)} for file, slab in zip(files, shown.slabs, strict=True)]

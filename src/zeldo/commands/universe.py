@@ -36,7 +36,7 @@ class Known:
     cosmology: str | None = None
     """A preset, quijote or planck2018, for a file that does not give its cosmology in full."""
     omega_m: float | None = None
-    """Matter density today, of a cosmology that is no preset."""
+    """Matter density today, where the file does not give it."""
     omega_b: float | None = None
     """Baryon density today."""
     h: float | None = None
@@ -46,12 +46,12 @@ class Known:
     sigma_8: float | None = None
     """Linear rms density contrast today in spheres of 8 Mpc/h."""
 
-    def cosmology_or_none(self) -> Cosmology | None:
-        """The cosmology, where any of it was given."""
+    def parameters(self) -> Cosmology | dict[str, float] | None:
+        """The preset, with the parameters that replace its own; without one, those that were given; None for nothing."""
         from zeldo.universe import Universe
 
         given = {name: value for name, value in asdict(self).items() if value is not None}
-        return Universe.of(**given).cosmology if given else None
+        return Universe.of(**given).cosmology if self.cosmology else given or None
 
 
 @Parameter(name="*")

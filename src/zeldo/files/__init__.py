@@ -197,7 +197,12 @@ def write(
     """
     from zeldo.files.formats import format_to_write
     from zeldo.particles.lattice import particles_of
+    from zeldo.particles.particles import Particles
 
+    if not isinstance(snapshot, Snapshot | Particles):
+        raise InputError(
+            f"write was given a {type(snapshot).__name__}: give a Snapshot or Particles, such as snapshots[0]"
+        )
     particles = particles_of(snapshot) if isinstance(snapshot, Snapshot) else snapshot
     fields = dict(particles.fields)
     if isinstance(snapshot, Snapshot):

@@ -103,6 +103,25 @@ def recover_linear_field(
     return Recovered(delta, order, residual)
 
 
+def shifted(field: np.ndarray, offset: tuple[float, float, float]) -> np.ndarray:
+    """A field without Nyquist planes, given at lattice points + offset, at the lattice points themselves.
+
+    Parameters
+    ----------
+    field : ndarray
+        (n, n, n) float32.
+    offset : (float, float, float)
+        In cells.
+    """
+    if not any(offset):
+        return field
+    n = field.shape[0]
+    modes = fft.forward(field)
+    for k, cells in zip(fft.wavenumbers(n), offset, strict=True):
+        modes *= np.exp(-2j * np.pi / n * k * cells).astype(np.complex64)
+    return fft.inverse(fft.zero_nyquist(modes), n, scratch=True)
+
+
 def _order(
     divergence: np.ndarray, motion: np.ndarray, factors: tuple[float, float, float, float], box: float
 ) -> int:

@@ -107,7 +107,11 @@ def density_map(snapshot: Snapshot | Particles, slab: Slab, pixels: int) -> np.n
             assert turned is not None
             turned = turned.transpose(0, 2, 1, 3)
         seen = snapshot if turned is None else replace(snapshot, psi=turned, vel=None)
-        density = projected_density(seen, pixels, slab.start, slab.thickness)
+        cell = snapshot.box / snapshot.n
+        right, up, ahead = (snapshot.offset[axis] * cell for axis in _cyclic(slab.axis))
+        density = projected_density(seen, pixels, (slab.start - ahead) % snapshot.box, slab.thickness)
+        pixel = snapshot.box / pixels
+        density = np.roll(density, (round(right / pixel), round(up / pixel)), (0, 1))
         points = (finer(snapshot.n) * snapshot.n) ** 3 * slab.thickness / snapshot.box / pixels**2
         return _smoothed(density * points, FEWEST_OF_SHEET) / points
     matter = matter_of(snapshot)
