@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from zeldo.engines.base import Engine, Progress
 from zeldo.engines.registry import engine as make_engine
 from zeldo.engines.registry import register
@@ -102,6 +104,7 @@ class Emulator(Trained):
     def evolve(
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress
     ) -> Iterator[Snapshot]:
+        from zeldo.networks.expected import ExpectedError, measures
         from zeldo.networks.field import predict
 
         net = self._net()
@@ -110,12 +113,15 @@ class Emulator(Trained):
             for z in redshifts:  # before any work
                 net.card.check_range(ics.cosmology, redshift=z, spacing=ics.spacing)
         weights = self.weights_hash
+        errors = None if self.extrapolate else net.card.accuracy.get("expected")
         fields = net.card.make_task().fields(ics)
         for count, z in enumerate(redshifts):
-            carried = run_dynamics(dynamics, ics, z, _dynamics_progress(progress, count, len(redshifts)))
+            carried, force = run_dynamics(
+                dynamics, ics, z, _dynamics_progress(progress, count, len(redshifts))
+            )
             prediction = predict(
                 net,
-                fields.at(*carried),
+                fields.at(carried, force),
                 ics.cosmology,
                 z,
                 spacing=ics.spacing,
@@ -124,8 +130,24 @@ class Emulator(Trained):
                 device=self.device,
                 progress=_network_progress(progress, count, len(redshifts), z),
             )
-            assert prediction.psi is not None  # the task predicts both
-            yield replace(self.snapshot(ics, prediction.psi, prediction.vel, z), weights=weights)
+            assert prediction.psi is not None and prediction.vel is not None and carried.vel is not None
+            told: dict[str, Any] = {
+                "correction": {
+                    "displacement": _share(prediction.psi, carried.psi),
+                    "velocity": _share(prediction.vel, carried.vel),
+                }
+            }
+            if errors is not None:
+                measured = measures(ics, fields.psi_lin, z)
+                told["expected_error"] = ExpectedError.from_dict(errors).at(measured, np.pi / ics.spacing)
+            yield replace(self.snapshot(ics, prediction.psi, prediction.vel, z), weights=weights, **told)
+
+
+def _share(corrected: np.ndarray, carried: np.ndarray) -> float:
+    """The rms of what the network added over that of the field, to three digits."""
+    added = corrected - carried
+    share = np.sqrt(np.vdot(added, added) / max(float(np.vdot(corrected, corrected)), 1e-30))
+    return float(f"{share:.3g}")
 
 
 def _dynamics_progress(progress: Progress, count: int, total: int) -> Progress:

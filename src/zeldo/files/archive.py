@@ -16,7 +16,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.particles.particles import Header
-from zeldo.particles.snapshot import DRAWN, MADE
+from zeldo.particles.snapshot import DRAWN, MADE, TOLD
 
 
 def existing_file(path: str | os.PathLike) -> Path:
@@ -138,16 +138,18 @@ def origin_attributes(header: Header) -> dict[str, Any]:
     attributes: dict[str, Any] = {"engine": header.engine, "version": header.version}
     attributes["settings"] = json.dumps(dict(header.settings), default=str)
     known = {name: getattr(header, name) for name in ("seed", *DRAWN, *MADE)}
-    return attributes | {name: value for name, value in known.items() if value is not None}
+    told = {
+        name: json.dumps(dict(getattr(header, name))) for name in TOLD if getattr(header, name) is not None
+    }
+    return attributes | {name: value for name, value in known.items() if value is not None} | told
 
 
 def read_origin(values: Mapping[str, Any], where: str | Path, engine: str = "unknown") -> dict[str, Any]:
     """The inverse of `origin_attributes`, by the names of `Header`. `engine` is for files that do not name theirs."""
-    try:
-        settings = dict(json.loads(str(values.get("settings", "{}"))))
-    except (TypeError, ValueError) as error:
-        raise DamagedFileError(f"{where}: settings are not JSON ({error}); {AGAIN}") from error
+    settings = _mapping(values.get("settings", "{}"), "settings", where)
+    told = {name: _mapping(values[name], name, where) for name in TOLD if name in values}
     return {
+        **told,
         "engine": str(values.get("engine", engine)),
         "settings": settings,
         "version": str(values.get("version", "")),
@@ -155,6 +157,13 @@ def read_origin(values: Mapping[str, Any], where: str | Path, engine: str = "unk
         **read_drawing(values, where),
         **read_provenance(values, where),
     }
+
+
+def _mapping(text: object, name: str, where: str | Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(str(text)))
+    except (TypeError, ValueError) as error:
+        raise DamagedFileError(f"{where}: {name} is not JSON ({error}); {AGAIN}") from error
 
 
 def known_parameters(header: Header) -> dict[str, float]:

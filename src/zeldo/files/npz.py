@@ -37,12 +37,12 @@ from zeldo.files.atomic import writing
 from zeldo.files.formats import DAMAGED, Format, Sink, register_format
 from zeldo.files.given import Given, Rescaled
 from zeldo.particles.particles import FIELDS, KINDS, Header, Source
-from zeldo.particles.snapshot import DRAWN, MADE
+from zeldo.particles.snapshot import DRAWN, MADE, TOLD
 
 NAMES = {"positions": "pos", "velocities": "vel", "ids": "ids", "masses": "mass"}
 OTHER_NAMES = {"positions": "positions", "velocities": "velocities", "ids": "id", "masses": "masses"}
 NEEDED = ("box", "redshift", "engine", "version", "settings", "particle_mass")
-OPTIONAL = ("seed", *DRAWN, *MADE, "offset")
+OPTIONAL = ("seed", *DRAWN, *MADE, *TOLD, "offset")
 OTHERS = ("box", "redshift", *Cosmology.names())  # what is read of an archive that zeldo did not write
 UNKNOWN = "unknown"  # the cosmological parameters that particles came without
 

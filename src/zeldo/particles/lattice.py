@@ -10,7 +10,7 @@ from zeldo.particles.finding import find
 from zeldo.particles.id_orders import NONE
 from zeldo.particles.lattice_points import Lattice, NoLatticeError, Vector, check_finite, lattice_side
 from zeldo.particles.particles import Header, Particles, Source
-from zeldo.particles.snapshot import DRAWN, MADE, Snapshot
+from zeldo.particles.snapshot import DRAWN, MADE, TOLD, Snapshot
 
 __all__ = [
     "Lattice",
@@ -46,7 +46,7 @@ def header_of(snapshot: Snapshot) -> Header:
         version=snapshot.version,
         seed=snapshot.seed,
         offset=snapshot.offset,
-        **{name: getattr(snapshot, name) for name in (*DRAWN, *MADE)},
+        **{name: getattr(snapshot, name) for name in (*DRAWN, *MADE, *TOLD)},
     )
 
 
@@ -108,7 +108,7 @@ def as_snapshot(header: Header, psi: np.ndarray, vel: np.ndarray | None, offset:
         settings=header.settings,
         version=header.version,
         offset=offset,
-        **{name: getattr(header, name) for name in (*DRAWN, *MADE)},
+        **{name: getattr(header, name) for name in (*DRAWN, *MADE, *TOLD)},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,6 +50,8 @@ class Header:
         As in `Provenance`.
     phases : str, optional
         As in `InitialConditions`.
+    expected_error, correction : mapping, optional
+        As in `Snapshot`.
     offset : tuple of float, optional
         Where the lattice begins, in cells: q = ((i, j, k) + offset) box / n; None where it is unknown.
     whole : bool
@@ -79,6 +81,8 @@ class Header:
     revision: int | None = None
     weights: str | None = None
     phases: str | None = None
+    expected_error: Mapping[str, Sequence[float]] | None = None
+    correction: Mapping[str, float] | None = None
     offset: tuple[float, float, float] | None = None
     whole: bool = True
     stored: Mapping[str, str] = field(default_factory=dict)

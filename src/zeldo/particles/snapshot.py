@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from zeldo.particles.provenance import Provenance
 from zeldo.version import __version__
 
 MADE = ("revision", "weights")  # of what made the particles, beside its version
+TOLD = ("expected_error", "correction")  # by an emulator, of its own work
 DRAWN = ("fixed", "flip", "power", "phases")  # how a field was drawn, beside its seed
 
 
@@ -51,6 +52,11 @@ class Snapshot:
         sha256 of the weights of a network; see `Provenance`.
     phases : str, optional
         Where the phases come from, as in `InitialConditions`.
+    expected_error : mapping of str to sequence of float, optional
+        Of an emulator: "k" in h/Mpc, and the errors to expect there, by "density power" (of P / P_true - 1),
+        "density one_minus_r2" and so on; see `zeldo.networks.expected`.
+    correction : mapping of str to float, optional
+        Of an emulator: the rms of what the network added to "displacement" and "velocity", over that of the field.
     offset : tuple of float
         Where the lattice begins, in cells; (0.5, 0.5, 0.5) in files of some codes.
 
@@ -75,6 +81,8 @@ class Snapshot:
     revision: int | None = None
     weights: str | None = None
     phases: str | None = None
+    expected_error: Mapping[str, Sequence[float]] | None = None
+    correction: Mapping[str, float] | None = None
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @classmethod

@@ -5,7 +5,7 @@ Every function returns a matplotlib Figure that belongs to no window system; `fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 4.6, 3.7  # inches of one picture without its legend; a third of a page
+BAND = 1.5  # the factor within which expected errors are right
 QUANTITIES = ("power", "transfer", "one_minus_r2")
 # Okabe & Ito (2008), told apart with any colour vision; dashes and markers for prints without colour
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -116,6 +117,9 @@ def draw_spectrum(ax: Axes, comparisons: Sequence[Comparison], field: str, quant
             linestyle=DASHES[(i + i // len(COLOURS)) % len(DASHES)],
             label=names[i],
         )
+    for i, comparison in enumerate(comparisons):
+        if comparison.expected_error is not None and quantity != "power":
+            _draw_expected(ax, comparison.expected_error, field, quantity, COLOURS[i % len(COLOURS)])
     {"power": _power_axis, "transfer": _transfer_axis, "one_minus_r2": _decorrelation_axis}[quantity](
         ax, field
     )
@@ -137,6 +141,19 @@ def draw_spectrum(ax: Axes, comparisons: Sequence[Comparison], field: str, quant
             )
     ax.set_xlabel(r"$k$ [$h$/Mpc]")
     plain_k(ax)
+
+
+def _draw_expected(
+    ax: Axes, expected: Mapping[str, Sequence[float]], field: str, quantity: str, colour: str
+) -> None:
+    """The error that a prediction expects of itself: a band about T = 1, or 1 - r^2 within a factor of `BAND`."""
+    k = np.asarray(expected["k"])
+    if quantity == "transfer" and f"{field} power" in expected:
+        error = 50 * np.asarray(expected[f"{field} power"])  # per cent of T, half of those of P
+        ax.fill_between(k, -error, error, color=colour, alpha=0.15, lw=0, label="expected error")
+    elif quantity == "one_minus_r2" and f"{field} one_minus_r2" in expected:
+        error = np.maximum(np.asarray(expected[f"{field} one_minus_r2"]), 1e-6)
+        ax.fill_between(k, error / BAND, error * BAND, color=colour, alpha=0.15, lw=0, label="expected error")
 
 
 def legend_entries(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:

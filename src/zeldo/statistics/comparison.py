@@ -4,7 +4,7 @@ place."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -53,7 +53,7 @@ class Comparison:
 
     engine, settings: of the prediction. reference: what it is compared with. box in Mpc/h, n particles per
     side. wall_seconds and peak_memory (GB of 10^9 bytes): what the prediction took, None where nobody
-    measured. provenance: by what the prediction was made.
+    measured. provenance: by what the prediction was made. expected_error: what it says of itself (`Snapshot`).
     """
 
     engine: str
@@ -66,6 +66,7 @@ class Comparison:
     wall_seconds: float | None = None
     peak_memory: float | None = None
     provenance: Provenance = field(default_factory=lambda: Provenance(""))
+    expected_error: Mapping[str, Sequence[float]] | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Plain numbers, lists and text for JSON; None for what is not finite."""
@@ -84,6 +85,7 @@ class Comparison:
             },
             "wall_seconds": self.wall_seconds,
             "peak_memory": self.peak_memory,
+            "expected_error": self.expected_error,
         }
 
 
@@ -192,6 +194,7 @@ class Reference:
             wall_seconds=wall_seconds,
             peak_memory=peak_memory,
             provenance=prediction.provenance,
+            expected_error=prediction.expected_error,
         )
 
     def _modes(self, snapshot: Snapshot, label: str) -> torch.Tensor:

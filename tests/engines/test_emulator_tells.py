@@ -1,0 +1,69 @@
+"""What an emulator says of its own work: the errors to expect, and the share of the network."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import zeldo
+from zeldo.engines.emulator import Emulator
+from zeldo.networks.weights import load
+
+
+@pytest.fixture(scope="module")
+def ics():
+    return zeldo.initial_conditions(box=62.5, n=32, seed=3, power="eisenstein-hu")
+
+
+@pytest.mark.parametrize("preset", ["accurate", "fast"])
+def test_the_shipped_presets_say_what_errors_to_expect(ics, preset):
+    now, early = (next(iter(Emulator(preset=preset).run(ics, [z]))) for z in (0.0, 3.0))
+    expected = now.expected_error
+    nyquist = np.pi * 32 / 62.5
+    assert 0.9 * nyquist < max(expected["k"]) <= nyquist
+    for field in ("density", "displacement", "velocity"):
+        for figure in ("power", "one_minus_r2"):
+            assert len(expected[f"{field} {figure}"]) == len(expected["k"])
+    assert np.all(np.diff(expected["density one_minus_r2"]) > 0)
+    assert early.expected_error["density one_minus_r2"][6] < 0.3 * expected["density one_minus_r2"][6]
+
+
+def test_beyond_its_ranges_it_does_not_say(ics):
+    (snapshot,) = Emulator(extrapolate=True).run(ics, [4.0])
+    assert snapshot.expected_error is None
+
+
+def test_the_share_of_the_network_is_that_of_what_it_added(ics):
+    (made,) = Emulator().run(ics, [0.0])
+    (carried,) = zeldo.engine("pm").run(ics, [0.0])
+    for name, ours, theirs in (
+        ("displacement", made.psi, carried.psi),
+        ("velocity", made.vel, carried.vel),
+    ):
+        share = np.sqrt(((ours - theirs) ** 2).sum() / (ours**2).sum())
+        assert made.correction[name] == pytest.approx(share, rel=0.01)
+        assert 0 < share < 1
+    assert made.correction["displacement"] < 0.1
+
+
+@pytest.mark.parametrize("suffix", [".hdf5", ".npz", ".zarr"])
+def test_files_keep_it(ics, tmp_path, suffix):
+    (snapshot,) = zeldo.engine("2lpt").run(ics, [0.0])
+    told = {"k": [0.1, 0.2], "density power": [0.01, 0.02]}
+    marked = replace(snapshot, expected_error=told, correction={"displacement": 0.01})
+    back = zeldo.read(zeldo.write(marked, tmp_path / f"out{suffix}"))
+    assert back.expected_error == told and back.correction == {"displacement": 0.01}
+    bare = zeldo.read(zeldo.write(snapshot, tmp_path / f"bare{suffix}"))
+    assert bare.expected_error is None and bare.correction is None
+
+
+def test_a_comparison_carries_it(ics):
+    (snapshot,) = zeldo.engine("2lpt").run(ics, [0.0])
+    told = {"k": [0.1], "density power": [0.01]}
+    compared = zeldo.compare_snapshots(replace(snapshot, expected_error=told), snapshot)
+    assert compared.expected_error == told == compared.to_dict()["expected_error"]
+
+
+def test_the_card_says_on_which_runs_it_was_measured():
+    card = load(Emulator().path).card
+    assert "test runs" in card.accuracy["expected"]["runs"]
