@@ -107,7 +107,7 @@ import numpy as np
 from zeldo.mesh.reading import minus_gradient
 field = np.random.default_rng(1).standard_normal((16, 16, 16), dtype=np.float32)
 out = np.empty((16, 16, 17, 4), np.float32)
-minus_gradient(field, np.float32(1 / 12), out)
+minus_gradient(field, np.float32(1 / 12), 0, 16, out)
 sys.stdout.write(f"{bool(minus_gradient.stats.cache_hits)} {out.tobytes().hex()}")
 """
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from zeldo.mesh.gravity import gravity, mode_factors
+from zeldo.mesh.gravity import gravity
+from zeldo.mesh.modes import mode_factors
 
 BOX = 100.0
 N = 16

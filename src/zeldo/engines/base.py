@@ -13,7 +13,7 @@ import numpy as np
 
 from zeldo.engines.checks import MAX_REDSHIFT, check_redshifts
 from zeldo.errors import InputError
-from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 
@@ -197,14 +197,14 @@ class Engine(ABC):
         return Plan(memory=(1 + 2 * 6) * 4 * n**3 / 1e9)
 
     def snapshot(
-        self, ics: InitialConditions, psi: np.ndarray, vel: np.ndarray | None, redshift: float
+        self, ics: InitialConditions | Origin, psi: np.ndarray, vel: np.ndarray | None, redshift: float
     ) -> Snapshot:
         """Make a snapshot of this engine's results, with a record of where they come from.
 
         Parameters
         ----------
-        ics : InitialConditions
-            The initial conditions of the run.
+        ics : InitialConditions or Origin
+            The initial conditions of the run, or what snapshots record of them.
         psi : ndarray, (3, n, n, n)
             Displacement, Mpc/h.
         vel : ndarray, (3, n, n, n), or None
@@ -242,7 +242,9 @@ class Engine(ABC):
         """
         inputs = (self.name, dict(self.settings), list(redshifts))
         text = f"{Provenance.of(self).key} {ics.box} {ics.n} {ics.cosmology} {inputs}"
-        return hashlib.sha256(text.encode() + ics.delta_lin.tobytes()).hexdigest()
+        digest = hashlib.sha256(text.encode())
+        digest.update(ics.delta_lin.data)
+        return digest.hexdigest()
 
     def for_trial(self) -> Self:
         """This engine for a trial run on a few particles: without options of one run, such as its checkpoint."""

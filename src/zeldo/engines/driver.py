@@ -37,6 +37,8 @@ class View:
         The physics of the run.
     row
         The coefficients of the step that led here.
+    spare : bool
+        Whether no step follows from this state, so that its arrays may be given away.
     """
 
     step: int
@@ -45,6 +47,18 @@ class View:
     aside: bool
     dynamics: Dynamics[Any]
     row: object
+    spare: bool = False
+
+    def output(self) -> tuple[np.ndarray, np.ndarray]:
+        """`psi` and `velocity`; those of a spare state take the place of its arrays, which saves the memory of copies."""
+        if not self.spare:
+            return self.psi, self.velocity
+        made = vars(self)  # what an observer has asked for
+        psi = made.get("psi")
+        velocity = made.get("velocity")
+        if velocity is None:
+            velocity = self.dynamics.velocity(self.state, self.row, donate=True)
+        return self.dynamics.host(self.state.psi if psi is None else psi), self.dynamics.host(velocity)
 
     @property
     def a(self) -> float:
@@ -116,12 +130,13 @@ def evolve(
         if i > first or not resumed:
             meter.add(timetable.work[i], f"z = {1 / state.a - 1:.2f}")
             redshift = next((output.redshift for output in due if output.aside is None), None)
-            yield View(i, state, redshift, False, dynamics, row)
+            spare = i + 1 == len(rows) and all(output.aside is None for output in due)
+            yield View(i, state, redshift, False, dynamics, row, spare)
         for output in due:
             if output.aside is not None:
                 aside = dynamics.step(state, output.aside)
                 meter.add(timetable.aside, f"z = {output.redshift:g}, written")
-                yield View(i, aside, output.redshift, True, dynamics, output.aside)
+                yield View(i, aside, output.redshift, True, dynamics, output.aside, spare=True)
                 del aside
 
 

@@ -30,38 +30,44 @@ def step(state: State, row: Row, gravity: Gravity, frame: Frame = (), *, donate:
 def take(gravity: Gravity, psi: Array, row: Row, out: Array | None = None) -> Array | None:
     """F at the end of a row, on the mesh shifted by the row's offset; None where the row needs no force."""
     none = row.offset != row.offset  # true for NaN, also where it is a tensor
-    return None if none else gravity(psi, row.offset, out)
+    return None if none else gravity.held(psi, row.offset, out)
 
 
-def velocity(state: State, row: Row, gravity: Gravity, frame: Frame = ()) -> Array:
+def velocity(state: State, row: Row, gravity: Gravity, frame: Frame = (), *, donate: bool = False) -> Array:
     """Peculiar velocity with the closing kick included, km/s."""
     terms = zip(row.close, (state.v, state.force, *frame), strict=False)
-    return gravity.combine(None, *((weight, field) for weight, field in terms if field is not None))
+    out = state.v if donate else None
+    return gravity.combine(out, *((weight, field) for weight, field in terms if field is not None))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Leapfrog(Dynamics[Row]):
     """The steps of one universe on a mesh.
 
     Parameters
     ----------
-    ics : InitialConditions
-        The linear field.
+    ics : InitialConditions or None
+        The linear field. It is let go when the fields of a moving frame have been made of it.
     gravity : Gravity
         Computes forces and adds fields.
     moving : bool
         Whether v is relative to 2LPT (COLA).
     """
 
-    ics: InitialConditions
+    ics: InitialConditions | None
     gravity: Gravity
     moving: bool = False
 
     @cached_property
     def frame(self) -> Frame:
-        return self._lpt() if self.moving else ()
+        if not self.moving:
+            return ()
+        frame = self._lpt()
+        self.ics = None
+        return frame
 
     def _lpt(self) -> Frame:
+        assert self.ics is not None
         return tuple(self.gravity.array(field) for field in displacements(self.ics))
 
     def start(self, row: Row) -> State:
@@ -80,8 +86,11 @@ class Leapfrog(Dynamics[Row]):
     def step(self, state: State, row: Row, *, donate: bool = False, report: Report | None = None) -> State:
         return step(state, row, self.gravity, self.frame, donate=donate)
 
-    def velocity(self, state: State, row: Row) -> Array:
-        return velocity(state, row, self.gravity, self.frame)
+    def velocity(self, state: State, row: Row, *, donate: bool = False) -> Array:
+        return velocity(state, row, self.gravity, self.frame, donate=donate)
+
+    def force(self, state: State) -> Array | None:
+        return None if state.force is None else self.gravity.whole(state.force)
 
     def density(self, state: State) -> Array:
         return self.gravity.density(state.psi)

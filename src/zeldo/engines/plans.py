@@ -13,9 +13,10 @@ from zeldo.engines.table import Row, Timetable
 FIELD = 3 * 4  # bytes per particle of a vector field
 GB = 1e9
 
-# ns per particle, ns per mesh point, and bytes per mesh point: density, modes, and work space for the gradient
-DIFFERENCE = (10.0, 7.5, 4 + 4 + 16)
-SPECTRAL = (31.0, 9.5, 4 + 4 + 4)
+# ns per particle, ns per mesh point
+DIFFERENCE = (10.0, 7.5)
+SPECTRAL = (31.0, 9.5)
+MESH = 4  # bytes per mesh point: density, modes and potential in turn
 LPT = 50.0  # ns per particle, with the first access to memory
 FIRST_ORDER, SECOND_ORDER = 14.0, 41.0
 PAIRS = 78.0  # ns per particle and pair step
@@ -25,6 +26,8 @@ PAIR_MESH = 4 + 4 + 0.5  # bytes per mesh point: density, modes, an octant of th
 USUAL = Cosmology.preset("quijote")
 USUAL_SPACING = 2.0  # Mpc/h
 USUAL_RMS = 10.0  # Mpc/h: how far the rms particle has moved today, in linear theory
+FARTHEST = 4.5  # sigma along one axis, of the particles of a plane
+PLANES = 32  # of the lattice at least, whose forces are read together
 
 
 def lattice(n: int, orders: int, outputs: int) -> Plan:
@@ -72,14 +75,25 @@ def mesh(n: int, factor: int, timetable: Timetable[Row], *, moving: bool, spectr
     -------
     Plan
     """
-    particle, point, room = SPECTRAL if spectral else DIFFERENCE
+    particle, point = SPECTRAL if spectral else DIFFERENCE
     asides = sum(output.aside is not None for output in timetable.outputs)
     forces = len(timetable.rows) + asides - moving  # COLA takes none at its start
-    # psi, v and force, 2LPT's orders, psi and velocity of an output; a state aside has its own
-    fields = 5 + 2 * moving + (2 if asides else 0)
-    memory = (fields * FIELD + room * factor**3) * n**3 / GB
+    # psi and v, 2LPT's orders, at first or always; a copy of psi and v for an output before the last, or aside
+    fields = 4 + 2 * (len(timetable.outputs) > 1 and moving) + spectral
+    # the linear field at the start, and the potential that is kept meanwhile
+    extra = 4 + (MESH * factor**3 if asides else 0)
+    room = MESH * factor**3 if spectral else _ring(n, factor)
+    memory = (fields * FIELD + extra + MESH * factor**3 + room) * n**3 / GB
     seconds = 1e-9 * n**3 * (LPT + forces * (particle + point * factor**3))
     return Plan(memory, seconds if cpu else None, forces)
+
+
+def _ring(n: int, factor: int) -> float:
+    """Bytes per particle of the planes of the gradient, and of the force, that are in memory together."""
+    together = min(n, max(PLANES, n // 16))
+    reach = 2 * FARTHEST * USUAL_RMS / 3**0.5 / USUAL_SPACING
+    planes = min(n, together + reach) * factor
+    return (4 * 4 * planes * (factor * n) ** 2 + FIELD * together * n**2) / n**3
 
 
 def pairs(n: int, factor: float, pair_steps: float, mesh_steps: int, work: float) -> Plan:

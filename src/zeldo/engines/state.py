@@ -57,8 +57,8 @@ class Dynamics(ABC, Generic[R]):
         """
 
     @abstractmethod
-    def velocity(self, state: State, row: R) -> Array:
-        """Peculiar velocity of a state at the end of its row, km/s, as a new array."""
+    def velocity(self, state: State, row: R, *, donate: bool = False) -> Array:
+        """Peculiar velocity of a state at the end of its row, km/s: a new array, or with `donate` in that of `state.v`."""
 
     @abstractmethod
     def density(self, state: State) -> Array:

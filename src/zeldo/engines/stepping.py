@@ -97,11 +97,13 @@ class Stepping(Engine):
             watchers.append(
                 Keeper(store, outputs_done)
             )  # last, so that every observer has seen the step that it saves
-        for view in evolve(self.dynamics(ics), timetable, progress, resumed):
+        dynamics, origin = self.dynamics(ics), ics.origin
+        del ics  # dynamics let the linear field go when they need it no more
+        for view in evolve(dynamics, timetable, progress, resumed):
             for observer in watchers:
                 observer(view)
             if view.redshift is not None:
-                yield self.snapshot(ics, view.psi, view.velocity, view.redshift)
+                yield self.snapshot(origin, *view.output(), view.redshift)
             del view  # and with it the arrays that its observers asked for
         if store:
             store.remove(len(redshifts))
@@ -118,7 +120,7 @@ class Keeper:
         if view.redshift is not None:
             self.store.save_output(self.outputs_done, view.psi, view.velocity)
             self.outputs_done += 1
-        if not view.aside and view.step > 0 and self.store.due():
+        if not view.spare and view.step > 0 and self.store.due():
             host = view.dynamics.host
             self.store.save(view.step, host(view.state.psi), host(view.state.v))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
 
 import numpy as np
@@ -23,6 +23,20 @@ def check_grid(box: float, n: int) -> tuple[float, int]:
     if isinstance(box, bool) or not isinstance(box, Real) or not 0.1 <= box <= 1e5:
         raise InputError(f"box = {box!r} is not allowed: give the side in Mpc/h, 0.1 to 100000")
     return float(box), int(n)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What snapshots record of initial conditions: all but the field. The parameters are those of `InitialConditions`."""
+
+    box: float
+    n: int
+    cosmology: Cosmology
+    seed: int | None = None
+    fixed: bool | None = None
+    flip: bool | None = None
+    power: str | None = None
+    phases: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +97,11 @@ class InitialConditions:
                 f"{LARGEST:g}, in units of the mean density"
             )
         object.__setattr__(self, "delta_lin", field)
+
+    @property
+    def origin(self) -> Origin:
+        """All but the field."""
+        return Origin(**{column.name: getattr(self, column.name) for column in fields(Origin)})
 
     @property
     def spacing(self) -> float:

@@ -14,7 +14,7 @@ from zeldo.cosmology.background import expansion, growth
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh import fft
-from zeldo.mesh.gravity import mode_factors, spectral_gradient
+from zeldo.mesh.modes import mode_factors, spectral_gradient
 
 DIAGONAL, MIXED = ((0, 0), (1, 1), (2, 2)), ((0, 1), (0, 2), (1, 2))
 

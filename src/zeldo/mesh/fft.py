@@ -49,6 +49,11 @@ def inverse(
     )
 
 
+def real_view(modes: np.ndarray) -> np.ndarray:
+    """The memory of modes as a real field, (m, m, m + 2) float32: the transforms work in place in its first m columns."""
+    return modes.view(np.float32)
+
+
 def inverse_first(modes: np.ndarray) -> np.ndarray:
     """The transform of `inverse` along the first axis alone, in place: what several fields have in common is done once."""
     import ducc0

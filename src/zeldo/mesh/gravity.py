@@ -11,13 +11,13 @@ One cloud-in-cell window is divided out to the power `deconvolution` (0: none, 1
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from zeldo.errors import InputError
-from zeldo.mesh import fft
+from zeldo.mesh.modes import mode_factors
 
 Array = Any  # a NumPy array or a torch tensor, (3, n, n, n) float32
 
@@ -30,6 +30,15 @@ class Gravity(Protocol):
 
         offset: of the mesh, in its cells. out: a field that nobody needs any more; the force may be put there.
         """
+
+    def held(self, psi: Array, offset: float = 0.0, out: Array | None = None) -> Array:
+        """The same as `advance` and `combine` take it, which may be less than the whole force in memory.
+
+        `whole` gives the field. It counts as long as psi is not changed.
+        """
+
+    def whole(self, force: Array) -> Array:
+        """F as a field, from what `held` gave."""
 
     def density(self, psi: Array) -> Array:
         """The density in units of its mean on the mesh, (m, m, m) float32: a new field."""
@@ -44,7 +53,10 @@ class Gravity(Protocol):
         """The field in main memory; itself where it is there already."""
 
     def combine(self, out: Array | None, *terms: tuple[float, Array]) -> Array:
-        """out = sum of factor x field over two to four terms; out may be one of the fields, None makes a new one."""
+        """out = sum of factor x field over two to four terms; out may be one of the fields, None makes a new one.
+
+        One of the fields may be what `held` gave.
+        """
 
     def advance(
         self,
@@ -77,6 +89,8 @@ def gravity(
     "torch" is torch on the CPU, the twin of the Numba kernels.
     """
     if device == "cpu":
+        from zeldo.mesh.numba_gravity import NumbaGravity
+
         return NumbaGravity(box, m, gradient, deconvolution)
     return TorchGravity(box, m, gradient, deconvolution, check_device("cpu" if device == "torch" else device))
 
@@ -93,99 +107,6 @@ def check_device(device: str) -> str:
             f"device {device!r} cannot be used ({reason}): give cpu, torch, or a device such as cuda"
         ) from None
     return device
-
-
-def mode_factors(m: int, box: float, deconvolution: float) -> tuple[np.ndarray, np.ndarray]:
-    """k (h/Mpc) and the factor of the window along one axis, (m,) float32 each, in the order of fftfreq.
-
-    The factor clears Nyquist, where a derivative has no sign.
-    """
-    nu = np.fft.fftfreq(m)
-    window = np.sinc(nu) ** (-2 * deconvolution)
-    window[m // 2] = 0
-    return (nu * (2 * np.pi * m / box)).astype(np.float32), window.astype(np.float32)
-
-
-def spectral_gradient(
-    modes: np.ndarray, k: np.ndarray, work: np.ndarray, fields: Iterable[np.ndarray]
-) -> Iterator[np.ndarray]:
-    """The three components of minus the gradient on the mesh, one after the other in `fields` (one array will do).
-
-    modes: of the field, destroyed; k of one axis; work: room for as many modes.
-    """
-    from zeldo.mesh.numba_kernels import derive
-
-    m = modes.shape[0]
-    for axis, field in enumerate(fields):
-        if axis == 1:
-            fft.inverse_first(modes)  # the first axis is the same for the second and the third component
-        derive(modes, k, axis, work)
-        yield fft.inverse(work, m, field, scratch=True, axes=(1, 2) if axis else (0, 1, 2))
-
-
-class NumbaGravity:
-    """The CPU's: every mesh is allocated once."""
-
-    def __init__(self, box: float, m: int, gradient: str, deconvolution: float):
-        from zeldo.mesh import numba_kernels
-
-        self.kernels = numba_kernels
-        self.box, self.m, self.spectral = box, numba_kernels.check_mesh(m), gradient == "spectral"
-        self.k, self.window = mode_factors(m, box, deconvolution)
-        self.field = np.empty((m, m, m), np.float32)
-        self.modes = np.empty((m, m, m // 2 + 1), np.complex64)
-        self.work = np.empty_like(self.modes) if self.spectral else np.empty((m, m, m + 1, 4), np.float32)
-        self.combine = numba_kernels.combine
-
-    def __call__(self, psi: np.ndarray, offset: float = 0.0, out: np.ndarray | None = None) -> np.ndarray:
-        kernels = self.kernels
-        force = np.empty_like(psi) if out is None else out
-        self._solve(psi, offset)
-        if not self.spectral:
-            fft.inverse(self.modes, self.m, self.field, scratch=True)
-            return kernels.read_gradient(self.field, psi, self.box, force, self.work, offset)
-        fields = spectral_gradient(self.modes, self.k, self.work, 3 * [self.field])
-        for axis, field in enumerate(fields):
-            kernels.read(field, psi, self.box, force[axis], offset)
-        return force
-
-    def density(self, psi: np.ndarray) -> np.ndarray:
-        return self.kernels.paint(psi, self.m, self.box, self.field, 0.0).copy()
-
-    def potential(self, psi: np.ndarray) -> np.ndarray:
-        self._solve(psi, 0.0)
-        return fft.inverse(self.modes, self.m, self.field, scratch=True).copy()
-
-    def _solve(self, psi: np.ndarray, offset: float) -> None:
-        """The potential's modes."""
-        self.kernels.paint(psi, self.m, self.box, self.field, offset)
-        fft.forward(self.field, self.modes)
-        self.kernels.apply_green(self.modes, self.k, self.window)
-
-    def advance(
-        self,
-        psi: np.ndarray,
-        v: np.ndarray,
-        force: np.ndarray | None,
-        kick: Sequence[float],
-        drift: Sequence[float],
-        frame: Sequence[np.ndarray] = (),
-        *,
-        donate: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        psi, v = (psi, v) if donate else (psi.copy(), v.copy())
-        if force is None:
-            self.combine(psi, (1.0, psi), *zip(drift, (v, *frame), strict=False))
-        else:
-            terms = zip(kick[2:], drift[1:], frame, strict=False)
-            self.kernels.advance(psi, v, force, (kick[0], kick[1]), drift[0], *terms)
-        return psi, v
-
-    def array(self, field: np.ndarray) -> np.ndarray:
-        return np.asarray(field, np.float32)
-
-    def numpy(self, field: np.ndarray) -> np.ndarray:
-        return field
 
 
 class TorchGravity:
@@ -215,6 +136,12 @@ class TorchGravity:
             return self.kernels.read_gradient(self.torch.fft.irfftn(modes, s=shape), psi, self.box)
         components = (self.torch.fft.irfftn(-1j * k * modes, s=shape) for k in self.k)
         return self.torch.stack([self.kernels.read(component, psi, self.box) for component in components])
+
+    def held(self, psi: Array, offset: float = 0.0, out: Array | None = None) -> Array:
+        return self(psi, offset, out)
+
+    def whole(self, force: Array) -> Array:
+        return force
 
     def density(self, psi: Array) -> Array:
         return self.kernels.paint(psi, self.m, self.box)

@@ -63,8 +63,33 @@ def read_gradient(
     m = check_mesh(phi.shape[0])
     out = np.empty_like(psi) if out is None else out
     work = np.empty((m, m, m + 1, 4), np.float32) if work is None else work
-    minus_gradient(phi, np.float32(m / box / 12), work)
-    read_vector(work, psi, np.float32(m / box), np.float32(offset), out)
+    gradient_planes(phi, box, 0, m, work)
+    return read_planes(work, psi, box, offset, (0, psi.shape[1]), (0, 0), out)
+
+
+def gradient_planes(phi: np.ndarray, box: float, first: int, end: int, out: np.ndarray) -> None:
+    """-grad phi on planes of the mesh, by the fourth-order centred difference.
+
+    phi (m, m, m or more). out (slots, m, m + 1, 4) float32 has plane p in slot p mod slots; first and end are any integers.
+    """
+    minus_gradient(phi, np.float32(phi.shape[0] / box / 12), first, end, out)
+
+
+def read_planes(
+    gradient: np.ndarray,
+    psi: np.ndarray,
+    box: float,
+    offset: float,
+    planes: tuple[int, int],
+    origin: tuple[int, int],
+    out: np.ndarray,
+) -> np.ndarray:
+    """The gradient that `gradient_planes` made, at the particles of lattice planes first to end, (3, planes, n, n) float32.
+
+    origin: the first plane of the mesh that is there, in [0, m), and its slot.
+    """
+    scale = np.float32(gradient.shape[1] / box)
+    read_vector(gradient, psi, scale, np.float32(offset), planes, origin, out)
     return out
 
 

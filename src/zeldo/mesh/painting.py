@@ -33,7 +33,10 @@ def pencils_for(psi: np.ndarray, box: float) -> int:
 
 
 def paint_into(out: np.ndarray, psi: np.ndarray, box: float, offset: float) -> None:
-    """out (m, m, m) float32 becomes the density of the n^3 particles in units of its mean."""
+    """out (m, m, m) float32 becomes the density of the n^3 particles in units of its mean.
+
+    Columns of out may be longer than m; what is beyond becomes zero.
+    """
     n, m = psi.shape[1], out.shape[0]
     scale, weight = np.float32(m / box), np.float32((m / n) ** 3)
     pencils = pencils_for(psi, box)
@@ -72,7 +75,7 @@ def _start(a, b, n, pencils):  # type: ignore[no-untyped-def]
 @kernel(parallel=True)
 def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignore[no-untyped-def]
     n, m, pencils = psi.shape[1], np.int32(out.shape[0]), count.shape[0]
-    rho = out.reshape(-1)
+    length, rho = np.int32(out.shape[2]), out.reshape(-1)
     for i in prange(m):
         out[i] = 0
     half, halo = pencils // 2, m // pencils // 2
@@ -88,11 +91,12 @@ def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignor
                 np.int32(b * m // pencils - halo),
                 np.int32((b + 1) * m // pencils - b * m // pencils + 2 * halo - 1),
             )
+            kept = region[0] + m if region[0] < 0 else region[0], m
             start = _start(a, b, n, pencils)
             missed = 0
             for i in range(a * n // pencils, (a + 1) * n // pencils):
                 for j in range(b * n // pencils, (b + 1) * n // pencils):
-                    locate(psi, i, j, scale, offset, m, m, region, part, at)
+                    locate(psi, i, j, scale, offset, m, length, region, kept, part, at)
                     for k in range(n):
                         prefetch(rho, at, k + AHEAD, np.int64(1))
                         if at[0, k] < 0:
@@ -119,7 +123,7 @@ def _paint_left(psi, scale, offset, weight, left, count, slabs, out):  # type: i
     fm = np.float32(m)
     cell, inverse, top = fm / np.float32(n), np.float32(1) / fm, m - np.int32(1)
     px, py, pz = psi[0].reshape(-1), psi[1].reshape(-1), psi[2].reshape(-1)
-    rho = out.reshape(-1)
+    length, rho = np.int32(out.shape[2]), out.reshape(-1)
     for parity in range(2):
         for pair in prange(slabs // 2):
             slab = 2 * np.int64(pair) + parity
@@ -140,9 +144,9 @@ def _paint_left(psi, scale, offset, weight, left, count, slabs, out):  # type: i
                         j0, k0 = np.int32(y), np.int32(z)
                         _add(
                             rho,
-                            (i0 * m + j0) * m + k0,
-                            -top * m * m if i0 == top else m * m,
-                            -top * m if j0 == top else m,
+                            (i0 * m + j0) * length + k0,
+                            -top * m * length if i0 == top else m * length,
+                            -top * length if j0 == top else length,
                             -top if k0 == top else np.int32(1),
                             x - np.float32(i0),
                             y - np.float32(j0),

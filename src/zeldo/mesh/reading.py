@@ -13,14 +13,14 @@ from zeldo.mesh.rows import AHEAD, locate, prefetch, u64
 
 @kernel(parallel=True)
 def read_scalar(field, psi, scale, offset, out):  # type: ignore[no-untyped-def]
-    """out (n, n, n) becomes the field (m, m, m) at the particles."""
+    """out (n, n, n) becomes the field (m, m, m) at the particles. Its columns may be longer than m."""
     n, m = out.shape[0], np.int32(field.shape[0])
-    one, whole = np.float32(1), (np.int32(0), m, np.int32(0), m)
-    f = field.reshape(-1)
+    one, whole, kept = np.float32(1), (np.int32(0), m, np.int32(0), m), (np.int32(0), m)
+    length, f = np.int32(field.shape[2]), field.reshape(-1)
     for i in prange(n):
         part, at = np.empty((3, n), np.float32), np.empty((4, n), np.int32)
         for j in range(n):
-            locate(psi, i, j, scale, offset, m, m, whole, part, at)
+            locate(psi, i, j, scale, offset, m, length, whole, kept, part, at)
             for k in range(n):
                 fx, fy, fz = part[0, k], part[1, k], part[2, k]
                 gx, gy = one - fx, one - fy
@@ -73,18 +73,22 @@ def _corners(_, field, starts, weights, low, high):  # type: ignore[no-untyped-d
 
 
 @kernel(parallel=True)
-def read_vector(field, psi, scale, offset, out):  # type: ignore[no-untyped-def]
-    """out (3, n, n, n) becomes three of the field's four components at the particles.
+def read_vector(field, psi, scale, offset, planes, origin, out):  # type: ignore[no-untyped-def]
+    """out (3, planes, n, n) becomes three of the field's four components at the particles of some lattice planes.
 
-    field: (m, m, m + 1, 4), the last of each column the first again.
+    field: (slots, m, m + 1, 4), the last of each column the first again; plane p of the mesh is in slot p mod slots.
+    planes: (first, end) of the lattice. origin: the first plane of the mesh that is there, and its slot.
     """
-    n, m = out.shape[1], np.int32(field.shape[0])
-    one, four, whole = np.float32(1), np.int64(4), (np.int32(0), m, np.int32(0), m)
+    n, m, slots = psi.shape[2], np.int32(field.shape[1]), np.int32(field.shape[0])
+    one, four = np.float32(1), np.int64(4)
+    region, kept = (np.int32(origin[0]), slots, np.int32(0), m), (np.int32(origin[1]), slots)
     g = field.reshape(-1)
-    for i in prange(n):
+    first = planes[0]
+    for plane in prange(planes[1] - first):
+        i = first + np.int64(plane)  # prange counts in unsigned integers
         part, at = np.empty((3, n), np.float32), np.empty((4, n), np.int32)
         for j in range(n):
-            locate(psi, i, j, scale, offset, m, m + np.int32(1), whole, part, at)
+            locate(psi, i, j, scale, offset, m, m + np.int32(1), region, kept, part, at)
             for k in range(n):
                 prefetch(g, at, k + AHEAD, four)
                 fx, fy, fz = part[0, k], part[1, k], part[2, k]
@@ -94,19 +98,25 @@ def read_vector(field, psi, scale, offset, out):  # type: ignore[no-untyped-def]
                 starts = four * r00, four * r01, four * r10, four * (r10 + at[2, k])
                 weights = gx * gy, gx * fy, fx * gy, fx * fy
                 x, y, z = _corners(g, starts, weights, one - fz, fz)  # type: ignore
-                out[0, i, j, k], out[1, i, j, k], out[2, i, j, k] = x, y, z
+                out[0, plane, j, k], out[1, plane, j, k], out[2, plane, j, k] = x, y, z
 
 
 @kernel(parallel=True)
-def minus_gradient(phi, norm, out):  # type: ignore[no-untyped-def]
-    """out becomes -grad phi by the centred difference of fourth order, norm = 1 / (12 h), as `read_vector` takes it."""
-    m = phi.shape[0]
+def minus_gradient(phi, norm, first, end, out):  # type: ignore[no-untyped-def]
+    """-grad phi by the centred difference of fourth order, norm = 1 / (12 h), on planes of the mesh.
+
+    phi (m, m, m), whose columns may be longer than m. Planes first to end, any integers, go where `read_vector` looks for
+    them, in slot p mod slots of out.
+    """
+    m, slots = phi.shape[0], out.shape[0]
     eight, zero = np.float32(8), np.float32(0)
-    for i in prange(m):
+    for count in prange(end - first):
+        p = first + np.int64(count)
+        i, slot = p % m, p % slots
         x1, x2, xa, xb = phi[(i + 1) % m], phi[(i + 2) % m], phi[(i - 1) % m], phi[(i - 2) % m]
         for j in range(m):
             y1, y2, ya, yb = (j + 1) % m, (j + 2) % m, (j - 1) % m, (j - 2) % m
-            f, z, o = phi[i], phi[i, j], out[i, j]
+            f, z, o = phi[i], phi[i, j], out[slot, j]
             for k in range(m):
                 o[k, 0] = norm * ((x2[j, k] - xb[j, k]) - eight * (x1[j, k] - xa[j, k]))
                 o[k, 1] = norm * ((f[y2, k] - f[yb, k]) - eight * (f[y1, k] - f[ya, k]))

@@ -58,11 +58,13 @@ def wrapped(x, fm, inverse):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def locate(psi, i, j, scale, offset, m, length, region, part, at):  # type: ignore[no-untyped-def]
+def locate(psi, i, j, scale, offset, m, length, region, kept, part, at):  # type: ignore[no-untyped-def]
     """The particles (i, j, :) of the lattice on an m^3 mesh whose columns are `length` numbers long, m or padded.
 
     region: (first plane, planes, first column, columns) of the mesh that the caller takes care of, int32, the firsts
     in (-m, m).
+    kept: (the slot of the region's first plane, slots) of a mesh that has not all planes in memory; (the first plane, m)
+    where it has.
     part: (3, n) float32 becomes the positions inside their cells. at: (4, n) int32 becomes the flat index of each
     cell, -1 if it is not the caller's, and what is to be added to it for the next cell along each axis.
     """
@@ -70,7 +72,8 @@ def locate(psi, i, j, scale, offset, m, length, region, part, at):  # type: igno
     zero, top, fm = np.int32(0), m - np.int32(1), np.float32(m)
     cell, inverse = fm / np.float32(n), np.float32(1) / fm
     plane, column = m * length, length
-    plane_back, column_back = -top * plane, -top * column
+    last = kept[1] - np.int32(1)
+    plane_back, column_back = -last * plane, -top * column
     base_x, base_y = np.float32(i) * cell + offset, np.float32(j) * cell + offset
     for k in range(n):
         x = wrapped(base_x + psi[0, i, j, k] * scale, fm, inverse)
@@ -84,7 +87,9 @@ def locate(psi, i, j, scale, offset, m, length, region, part, at):  # type: igno
         di = di - m if di >= m else di
         dj = dj - m if dj >= m else dj
         mine = (di < region[1]) & (dj < region[3])
-        at[0, k] = i0 * plane + j0 * column + k0 if mine else np.int32(-1)
-        at[1, k] = plane_back if i0 == top else plane
+        slot = di + kept[0]
+        slot = slot - kept[1] if slot > last else slot
+        at[0, k] = slot * plane + j0 * column + k0 if mine else np.int32(-1)
+        at[1, k] = plane_back if slot == last else plane
         at[2, k] = column_back if j0 == top else column
         at[3, k] = -top if k0 == top else np.int32(1)

@@ -10,7 +10,7 @@ import numpy as np
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.initial.conditions import InitialConditions, check_grid
+from zeldo.initial.conditions import InitialConditions, Origin, check_grid
 from zeldo.particles.provenance import Provenance
 from zeldo.version import __version__
 
@@ -88,7 +88,7 @@ class Snapshot:
     @classmethod
     def of(
         cls,
-        ics: InitialConditions,
+        ics: InitialConditions | Origin,
         psi: np.ndarray,
         vel: np.ndarray | None,
         redshift: float,
@@ -102,7 +102,7 @@ class Snapshot:
 
         Parameters
         ----------
-        ics : InitialConditions
+        ics : InitialConditions or Origin
             Give the box, the cosmology, and how the linear field was drawn.
         psi, vel, redshift, engine, settings, revision, weights
             As in `Snapshot`.

@@ -97,8 +97,8 @@ class PairDynamics(Dynamics[MeshStep]):
             self.engine.mesh_step / 2,
         )
 
-    def velocity(self, state: State, row: MeshStep) -> np.ndarray:
-        return state.v * np.float32(100 / state.a)
+    def velocity(self, state: State, row: MeshStep, *, donate: bool = False) -> np.ndarray:
+        return np.multiply(state.v, np.float32(100 / state.a), out=state.v if donate else None)
 
     def density(self, state: State) -> np.ndarray:
         self.cells.sort(state.psi)
