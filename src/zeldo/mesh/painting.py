@@ -91,12 +91,11 @@ def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignor
                 np.int32(b * m // pencils - halo),
                 np.int32((b + 1) * m // pencils - b * m // pencils + 2 * halo - 1),
             )
-            kept = region[0] + m if region[0] < 0 else region[0], m
             start = _start(a, b, n, pencils)
             missed = 0
             for i in range(a * n // pencils, (a + 1) * n // pencils):
                 for j in range(b * n // pencils, (b + 1) * n // pencils):
-                    locate(psi, i, j, scale, offset, m, length, region, kept, part, at)
+                    locate(psi, i, j, scale, offset, m, length, region, part, at)
                     for k in range(n):
                         prefetch(rho, at, k + AHEAD, np.int64(1))
                         if at[0, k] < 0:

@@ -58,7 +58,14 @@ def wrapped(x, fm, inverse):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def locate(psi, i, j, scale, offset, m, length, region, kept, part, at):  # type: ignore[no-untyped-def]
+def locate(psi, i, j, scale, offset, m, length, region, part, at):  # type: ignore[no-untyped-def]
+    """`locate_kept` on a mesh that has all its planes in memory."""
+    first = region[0] + m if region[0] < 0 else region[0]
+    locate_kept(psi, i, j, scale, offset, m, length, region, (first, m), part, at)
+
+
+@inlined
+def locate_kept(psi, i, j, scale, offset, m, length, region, kept, part, at):  # type: ignore[no-untyped-def]
     """The particles (i, j, :) of the lattice on an m^3 mesh whose columns are `length` numbers long, m or padded.
 
     region: (first plane, planes, first column, columns) of the mesh that the caller takes care of, int32, the firsts
