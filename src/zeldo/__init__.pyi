@@ -13,6 +13,7 @@ from . import statistics as statistics
 from . import store as store
 from . import training as training
 from .api import initial_conditions as initial_conditions
+from .api import plan as plan
 from .api import run as run
 from .comparing import compare as compare
 from .cosmology.background import expansion as expansion
@@ -49,6 +50,7 @@ from .particles.particles import Particles as Particles
 from .particles.particles import Source as Source
 from .particles.snapshot import Snapshot as Snapshot
 from .report.citations import cite as cite
+from .planning import RunPlan as RunPlan
 from .statistics import compare_snapshots as compare_snapshots
 from .statistics import equilateral_bispectrum as equilateral_bispectrum
 from .statistics import friends_of_friends as friends_of_friends

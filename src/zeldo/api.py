@@ -20,7 +20,9 @@ from zeldo.files.saved import saved
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.phases import Phases
 from zeldo.keywords import checked_keywords, scalar
+from zeldo.measuring.memory import limited
 from zeldo.particles.snapshot import Snapshot
+from zeldo.planning import RunPlan, check_fits, plan_run
 from zeldo.universe import Universe
 
 PathLike = str | os.PathLike[str]
@@ -127,6 +129,7 @@ def run(
     output: PathLike | None = None,
     progress: Progress | None = None,
     observers: Sequence[Observer] = (),
+    memory: str | float | None = None,
     **universe: Any,
 ) -> list[Snapshot]:
     """Evolve a universe, and write its snapshots where an output is given.
@@ -150,6 +153,9 @@ def run(
         Called with the work done, the total work, and a short text.
     observers : sequence of callable
         Called between steps with a `View` of the particles; see `Engine.run`.
+    memory : str or float, optional
+        The most memory that the process may take, such as "8GB"; by default what the machine has free. A network divides
+        the box into tiles that fit, and a run that cannot fit is refused.
     **universe
         The arguments of `initial_conditions`, such as `box=250, n=128, seed=7` or `universe=Universe(...)`.
 
@@ -176,9 +182,64 @@ def run(
     parsed_engine.check(redshifts, observers)
     inputs = {name: universe.get(name) for name in ("ics", "power", "phases")}
     _check_output_is_no_input(paths.values(), inputs | vars(parsed_engine))
-    outputs = parsed_engine.run(initial_conditions(**universe), redshifts, progress, observers)
-    # `map` drops each snapshot before the engine computes the next, so that only one is in memory
-    return list(map(partial(_write_and_release, paths), outputs) if paths else outputs)
+    with limited(memory):
+        n = universe_of(universe).n if inputs["ics"] is None else None
+        if n is not None:
+            check_fits(parsed_engine, n, redshifts)
+        outputs = parsed_engine.run(initial_conditions(**universe), redshifts, progress, observers)
+        # `map` drops each snapshot before the engine computes the next, so that only one is in memory
+        return list(map(partial(_write_and_release, paths), outputs) if paths else outputs)
+
+
+@checked_keywords(initial_conditions)
+def plan(
+    *,
+    engine: PathLike | Engine = "cola",
+    redshift: float | Sequence[float] | None = None,
+    steps: int | None = None,
+    mesh_factor: float | None = None,
+    extrapolate: bool = False,
+    output: PathLike | None = None,
+    memory: str | float | None = None,
+    **universe: Any,
+) -> RunPlan:
+    """What `run` with these arguments will take, before it begins.
+
+    Parameters
+    ----------
+    engine, redshift, steps, mesh_factor, extrapolate, output, memory, **universe
+        Those of `run`.
+
+    Returns
+    -------
+    RunPlan
+        Memory, disk and time of the whole run on this machine as busy as it is now, whose speed a short trial measures.
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed.
+    """
+    parsed_engine = parse_engine(
+        engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
+    )
+    redshifts = parsed_engine.check(redshift_list(redshift))
+    for path in output_paths(output, redshifts).values() if output is not None else ():
+        check_writable(path)
+    with limited(memory):
+        chosen = initial_conditions(**universe) if universe.get("ics") is not None else universe_of(universe)
+        return plan_run(parsed_engine, chosen.n, redshifts, None if output is None else Path(output))
+
+
+def universe_of(arguments: Mapping[str, Any]) -> Universe:
+    """The universe that arguments of `initial_conditions` describe, of which `ics` is none."""
+    universe = arguments.get("universe")
+    if universe is not None:
+        if not isinstance(universe, Universe):
+            raise InputError(f"universe is a {type(universe).__name__}: give a `Universe`")
+        return universe
+    values = {name: value for name, value in arguments.items() if name not in ("ics", "universe")}
+    return Universe.of(values.pop("cosmology", None), **values)
 
 
 def _write_and_release(paths: Mapping[float, Path], snapshot: Snapshot) -> Snapshot:

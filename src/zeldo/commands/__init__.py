@@ -29,6 +29,7 @@ def app() -> Any:
     from zeldo.commands.info import info
     from zeldo.commands.measure import measure
     from zeldo.commands.models import models
+    from zeldo.commands.plan import plan
     from zeldo.commands.reproduce import reproduce
     from zeldo.commands.run import run
     from zeldo.commands.show import show
@@ -43,6 +44,7 @@ def app() -> Any:
     )
     for command in (
         run,
+        plan,
         compare,
         convert,
         info,

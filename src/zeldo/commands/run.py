@@ -21,6 +21,7 @@ def run(
     extrapolate: Annotated[bool, Parameter(negative="")] = False,
     redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("zeldo.hdf5"),
+    memory: str | None = None,
 ) -> None:
     """Evolve a universe and write its particles.
 
@@ -40,6 +41,8 @@ def run(
     output:
         A file to write: .hdf5 (Gadget-4), .npz, .zarr, .bigfile or .gadget. With several redshifts, each name gets _z1
         and so on before the suffix.
+    memory:
+        The most memory that the run may take, such as 8GB; by default what the machine has free.
     """
     from zeldo import api
     from zeldo.report.progress import Progress
@@ -53,6 +56,7 @@ def run(
             extrapolate=extrapolate,
             redshift=redshift,
             output=output,
+            memory=memory,
             progress=progress,
             **asdict(universe or Universe()),
         )

@@ -35,11 +35,17 @@ class Plan:
         Wall time on two cores, from measured costs of one particle and step; None where no cost was measured.
     forces : int
         How many times the force on all particles is computed; 0 for an engine without steps.
+    tiles : int, optional
+        Pieces per side that a network divides the box into; None for an engine without a network.
+    vectors : int
+        Vector fields of a snapshot: displacement and velocity, or one of them.
     """
 
     memory: float
     seconds: float | None = None
     forces: int = 0
+    tiles: int | None = None
+    vectors: int = 2
 
 
 @dataclass(frozen=True)

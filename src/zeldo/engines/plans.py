@@ -80,8 +80,8 @@ def mesh(n: int, factor: int, timetable: Timetable[Row], *, moving: bool, spectr
     forces = len(timetable.rows) + asides - moving  # COLA takes none at its start
     # psi and v, 2LPT's orders, at first or always; a copy of psi and v for an output before the last, or aside
     fields = 4 + 2 * (len(timetable.outputs) > 1 and moving) + spectral
-    # the linear field at the start, and the potential that is kept meanwhile
-    extra = 4 + (MESH * factor**3 if asides else 0)
+    # the linear field, which COLA lets go, and the potential that is kept while a state aside is made
+    extra = 4 * (not moving) + (MESH * factor**3 if asides else 0)
     room = MESH * factor**3 if spectral else _ring(n, factor)
     memory = (fields * FIELD + extra + MESH * factor**3 + room) * n**3 / GB
     seconds = 1e-9 * n**3 * (LPT + forces * (particle + point * factor**3))

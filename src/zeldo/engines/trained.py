@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from os import PathLike
@@ -10,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from zeldo.engines.base import Engine, Progress
+from zeldo.engines.base import Engine, Plan, Progress
 from zeldo.engines.checks import check_whole
 from zeldo.errors import InputError
 from zeldo.initial.conditions import MAX_N, InitialConditions
@@ -60,6 +61,12 @@ class Trained(Engine):
         from zeldo.networks.weights import load
 
         return max(8, load(self.path).stride)
+
+    def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
+        """The cost with as many tiles as the free memory asks for; a crop is timed to know this machine's speed."""
+        from zeldo.engines.network_plans import network
+
+        return network(self, n, self.check(redshifts))
 
     def for_trial(self) -> Self:
         """A small box may not hold as many pieces."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zeldo.errors import InputError
+from zeldo.measuring.memory import available
 from zeldo.networks.layout import MARGIN, Layout
 from zeldo.networks.vnet import LayeredNet
 from zeldo.particles import tiles as geometry
@@ -109,11 +109,7 @@ def free_memory(device: torch.device | str) -> float:
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        with open("/proc/meminfo") as file:
-            return next(1024.0 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return 0.5 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return available()
 
 
 def crop_side(layout: Layout, out_side: int) -> int:

@@ -1,0 +1,109 @@
+"""Expected costs of a network that is applied to a whole box: its tiles, their memory, and their time on this machine."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zeldo.engines.base import Plan
+from zeldo.measuring.memory import available
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zeldo.engines.trained import Trained
+
+GB = 1e9
+LIBRARIES = 0.3  # GB of torch and its libraries, beside Python
+WITH_DYNAMICS = 36  # channels more in memory, measured: fields of the dynamics and copies of the output
+PROBE = 48  # cells per side of the output of the crop that is timed
+
+
+def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
+    """The cost of a network and, where it corrects an engine, of that engine.
+
+    Parameters
+    ----------
+    engine : Trained
+        The engine with the weights.
+    n : int
+        Particles per side.
+    redshifts : sequence of float
+        Of the snapshots.
+
+    Returns
+    -------
+    Plan
+    """
+    from zeldo.engines.registry import engine as make_engine
+    from zeldo.networks import inference
+    from zeldo.networks.weights import load
+    from zeldo.particles.tiles import tile_side
+
+    net = load(engine.path)
+    assert net.card is not None  # every loaded network has one
+    task = net.card.make_task()
+    layout, dtype = net.layout, task.dtype
+    if dtype is None:
+        import torch
+
+        dtype = torch.bfloat16 if inference.native_bfloat16(engine.device) else torch.float32
+    free = inference.SHARE * (available() if engine.device == "cpu" else inference.free_memory(engine.device))
+    tiles = engine.tiles or inference.choose_tiles(
+        layout, n, free, item_bytes=dtype.itemsize, passes=task.passes
+    )
+    side = n if tiles == 1 else inference.crop_side(layout, tile_side(n, tiles, layout.stride))
+    forward = task.passes * inference.memory_estimate(
+        layout, side, periodic=tiles == 1, item_bytes=dtype.itemsize
+    )
+    flops = tiles**3 * task.passes * layout.flops(side, periodic=tiles == 1)
+    # linear displacement, the dynamics' fields, the input, the output
+    channels = 3 + task.in_channels + task.out_channels + (WITH_DYNAMICS if task.dynamics else 0)
+    fields = 4 * channels * n**3
+    memory = (fields + forward * (engine.device == "cpu")) / GB + LIBRARIES
+    seconds = None
+    if engine.device == "cpu":
+        seconds = len(redshifts) * flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns)
+    plan = Plan(memory, seconds, tiles=tiles, vectors=len(task.predicts))
+    if task.dynamics is None:
+        return plan
+    plans = [make_engine(task.dynamics[0], **task.dynamics[1]).plan(n, [z]) for z in redshifts]
+    total = None
+    if seconds is not None and all(p.seconds is not None for p in plans):
+        total = seconds + sum(p.seconds or 0.0 for p in plans)
+    held = 3 * 4 * n**3 / GB + LIBRARIES  # the linear displacement, while the dynamics run
+    return replace(
+        plan,
+        memory=max(memory, held + max(p.memory for p in plans)),
+        seconds=total,
+        forces=sum(p.forces for p in plans),
+    )
+
+
+@lru_cache(maxsize=4)
+def _rate(path: Path, modified: int) -> float:
+    """Floating point operations per second of a network on the CPU, from a crop."""
+    import torch
+
+    from zeldo.cosmology.parameters import Cosmology
+    from zeldo.networks import inference
+    from zeldo.networks.tasks.base import Batch, Setting
+    from zeldo.networks.weights import load
+
+    net = load(path)
+    assert net.card is not None
+    task = net.card.make_task()
+    side = inference.crop_side(net.layout, PROBE)
+    optimised: Any = inference.optimise(net, "cpu", dtype=task.dtype)
+    setting = Setting(Cosmology.preset("quijote"), 0.0, 2.0)
+    style = torch.tensor([task.style(setting)], dtype=torch.float32)
+    x = torch.zeros(1, task.in_channels, side, side, side).to(memory_format=torch.channels_last_3d)
+    batch = Batch(x, style, (setting,), periodic=False)
+    with torch.no_grad():
+        task.run(optimised, batch)  # the first one prepares kernels
+        start = time.perf_counter()
+        task.run(optimised, batch)
+    return task.passes * net.layout.flops(side) / (time.perf_counter() - start)

@@ -1,0 +1,56 @@
+"""Plans of whole runs. Time is not tested: machines differ."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import zeldo
+from refusals import refusal
+from zeldo.commands import main
+
+MEASURE = """
+import os, resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize("engine", ["cola", "2lpt"])
+def test_memory_and_disk_are_those_of_a_run(engine, tmp_path):
+    run = ["--engine", engine, "-n", "128", "--box", "250", "-o", str(tmp_path / "out.hdf5")]
+    plan = zeldo.plan(engine=engine, n=128, box=250, output=tmp_path / "out.hdf5")
+    command = [sys.executable, "-c", MEASURE, sys.executable, "-m", "zeldo", "run", *run]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert plan.memory_gb == pytest.approx(1024e-9 * int(done.stdout), rel=0.3)
+    assert plan.disk_gb == pytest.approx(1e-9 * (tmp_path / "out.hdf5").stat().st_size, rel=0.01)
+
+
+def test_a_run_that_cannot_fit_says_so_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("zeldo.api.initial_conditions", lambda **given: pytest.fail("work has begun"))
+    out = tmp_path / "out.hdf5"
+    line = refusal(lambda: zeldo.run(n=512, box=1000, memory="3GB", output=out))
+    assert "n = 512" in line and "3 GB" in line and not out.exists()
+    assert "8XB" in refusal(lambda: zeldo.run(n=16, memory="8XB"))
+
+
+def test_a_limit_of_memory_ends_with_its_run():
+    zeldo.run(n=16, box=40, power="eisenstein-hu", engine="2lpt", memory="1.5GB")
+    assert zeldo.plan(n=16).available_gb != pytest.approx(1.5)
+    assert zeldo.plan(n=16, memory="1.5GB").available_gb == pytest.approx(1.5, rel=0.01)
+
+
+def test_plan_prints_json_and_makes_nothing(tmp_path, capsys):
+    assert main(["plan", "-n", "64", "--json", "-z", "1", "-z", "0", "-o", str(tmp_path / "a.hdf5")]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert {"memory_gb", "disk_gb", "seconds"} <= values.keys() and values["fits"] is True
+    assert not list(tmp_path.iterdir())
+    assert main(["plan", "-n", "4096", "--memory", "8GB"]) == 0
+    assert "does not fit" in capsys.readouterr().out
+
+
+def test_a_network_divides_the_box_by_the_memory_there_is():
+    free, tight = (zeldo.plan(engine="vnet", n=128, memory=size) for size in ("20GB", "1.2GB"))
+    assert free.tiles == 1 and tight.tiles > 1
+    assert tight.memory_gb < free.memory_gb
