@@ -11,6 +11,7 @@ from . import report as report
 from . import reproduce as reproduce
 from . import statistics as statistics
 from . import store as store
+from . import suites as suites
 from . import training as training
 from .api import initial_conditions as initial_conditions
 from .api import plan as plan
@@ -60,5 +61,7 @@ from .statistics import redshift_space_multipoles as redshift_space_multipoles
 from .statistics import squeezed_bispectrum as squeezed_bispectrum
 from .statistics.catalogue import write_halos as write_halos
 from .statistics.overdensity import halos as halos
+from .suites.run import run_suite as run_suite
+from .suites.suite import Suite as Suite
 from .universe import Universe as Universe
 from .version import __version__ as __version__

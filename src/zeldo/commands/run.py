@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from zeldo.commands.universe import Universe, Whole
+from zeldo.errors import InputError, ZeldoError
 
 
 def run(
@@ -22,8 +23,12 @@ def run(
     redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("zeldo.hdf5"),
     memory: str | None = None,
+    seeds: str | None = None,
+    cosmologies: Path | None = None,
+    keep: str = "particles",
+    scheduler: str | None = None,
 ) -> None:
-    """Evolve a universe and write its particles.
+    """Evolve a universe and write its particles; or many, with seeds or cosmologies.
 
     Parameters
     ----------
@@ -43,11 +48,40 @@ def run(
         and so on before the suffix.
     memory:
         The most memory that the run may take, such as 8GB; by default what the machine has free.
+    seeds:
+        Seeds of a suite of universes, such as 0:1000, in the directory that output names. The same command in several
+        processes divides the work, and after a kill it goes on.
+    cosmologies:
+        A CSV file of cosmologies for a suite, one a line, with a column for each parameter that varies.
+    keep:
+        What a suite keeps of each universe: particles, or measure for its power spectrum alone.
+    scheduler:
+        Address of a scheduler of dask.distributed, whose workers make the suite.
     """
     from zeldo import api
     from zeldo.report.progress import Progress
 
     start = time.perf_counter()
+    if seeds is not None or cosmologies is not None:
+        _suite(
+            seeds=seeds,
+            cosmologies=cosmologies,
+            keep=keep,
+            scheduler=scheduler,
+            engine=engine,
+            steps=steps,
+            mesh_factor=mesh_factor,
+            extrapolate=extrapolate,
+            redshift=redshift,
+            output=output,
+            memory=memory,
+            universe=universe or Universe(),
+        )
+        print(f"{time.perf_counter() - start:.1f} s")
+        return
+    for name, value, usual in (("keep", keep, "particles"), ("scheduler", scheduler, None)):
+        if value != usual:
+            raise InputError(f"--{name} is for many universes: give --seeds or --cosmologies too")
     with Progress(engine) as progress:
         snapshots = api.run(
             engine=engine,
@@ -67,3 +101,21 @@ def run(
             f"at z = {snapshot.redshift:g} by {snapshot.engine}"
         )
     print(f"{time.perf_counter() - start:.1f} s")
+
+
+def _suite(*, output: Path, universe: Universe, **arguments: Any) -> None:
+    from zeldo.report.progress import Progress
+    from zeldo.suites.run import run_suite
+
+    if output == Path("zeldo.hdf5"):
+        output = Path("suite")
+    with Progress(str(output)) as progress:
+        suite = run_suite(output=output, progress=progress, **arguments, **asdict(universe))
+    rows = suite.rows()
+    counts = {status: sum(row["status"] == status for row in rows) for status in ("done", "failed")}
+    print(f"{output / 'manifest.csv'}: {counts['done']} of {len(rows)} universes")
+    failed = suite.failed()
+    for name, error in failed.items():
+        print(f"{name} failed: {error}")
+    if failed:
+        raise ZeldoError(f"{len(failed)} universes failed: the same command tries them again")

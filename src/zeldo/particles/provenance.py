@@ -80,5 +80,10 @@ def weights_hash(*paths: str | os.PathLike[str]) -> str:
 
 @lru_cache(maxsize=16)
 def _hash(path: str, modified: int, size: int) -> str:
+    return file_hash(path)
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """sha256 of a file in hexadecimal."""
     with open(path, "rb") as file:
         return file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Many universes: their tasks, who makes which, and what came of them."""

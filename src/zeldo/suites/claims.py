@@ -1,0 +1,148 @@
+"""Claims on tasks by any number of processes that share a directory and nothing else.
+
+A claim is a directory, since `mkdir` is atomic on network disks too, where locks of files are not reliable. Its owner
+changes its time again and again. A claim whose time has stood still for a whole lease, by the clock of the one who looks,
+is of a lost process: another one takes the next generation of the claim, which again only one can make. An owner that was
+only slow may finish all the same: results are published by `publish`, of which the first counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+LEASE = 60.0  # seconds
+BEATS = 6  # per lease
+OWNER = "owner.json"
+
+
+@dataclass
+class Claims:
+    """The claims in a directory, as one process sees them.
+
+    Parameters
+    ----------
+    folder : Path
+        It is made where absent.
+    lease : float
+        Seconds without a sign of life after which a claim is free for others.
+    """
+
+    folder: Path
+    lease: float = LEASE
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._seen: dict[str, tuple[float, float]] = {}  # time of a claim, and when it was first seen
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[bool]:
+        """Whether the task is this process's. While it is, a thread keeps the claim alive; it is freed at the end."""
+        path = self._take(name)
+        if path is None:
+            yield False
+            return
+        over = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(path, over), daemon=True)
+        beat.start()
+        try:
+            yield True
+        finally:
+            over.set()
+            beat.join()
+            for old in self._generations(name, path):
+                shutil.rmtree(old, ignore_errors=True)
+
+    def _take(self, name: str) -> Path | None:
+        generation = 0
+        while True:
+            path = self.folder / f"{name}.{generation}"
+            try:
+                path.mkdir()
+            except FileExistsError:
+                if not self._lost(path):
+                    return None
+                generation += 1
+                continue
+            (path / OWNER).write_text(json.dumps(identity()))
+            return path
+
+    def _generations(self, name: str, last: Path) -> Iterator[Path]:
+        """This claim and those before it, the last one first, so that no lost one is left without its successor."""
+        for generation in range(int(last.suffix[1:]), -1, -1):
+            yield self.folder / f"{name}.{generation}"
+
+    def _lost(self, path: Path) -> bool:
+        try:
+            changed = path.stat().st_mtime
+        except FileNotFoundError:  # freed just now: its task is done, or will be claimed from the start
+            return False
+        with suppress(OSError, ValueError):
+            if has_ended(json.loads((path / OWNER).read_text())):
+                return True
+        now = time.monotonic()
+        before, since = self._seen.get(path.name, (None, now))
+        if changed != before:
+            self._seen[path.name] = changed, now
+            return False
+        return now - since > self.lease
+
+    def _beat(self, path: Path, over: threading.Event) -> None:
+        while not over.wait(self.lease / BEATS):
+            with suppress(OSError):
+                os.utime(path)
+
+
+def identity() -> dict[str, object]:
+    """What tells this process from any other, as far as the system says it."""
+    return {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid())}
+
+
+def has_ended(owner: dict[str, object]) -> bool:
+    """Whether a process of this machine is known to have ended. False for one of another machine."""
+    if not owner.get("machine") or owner["machine"] != _machine():
+        return False
+    return _started(int(str(owner["pid"]))) != owner["started"]
+
+
+def _machine() -> str | None:
+    """The boot and the name space of process numbers; None where the system does not tell."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return None
+
+
+def _started(pid: int) -> str | None:
+    """When a process began, in ticks since the boot; None where there is none, or only its exit status is left."""
+    try:
+        state, *values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state in "ZX" else values[18]
+
+
+def publish(text: str, path: Path) -> bool:
+    """Write a file that nobody has written yet, whole or not at all; False where somebody has."""
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with open(temporary, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(temporary, path)  # unlike a rename it never replaces
+    except FileExistsError:
+        return False
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+    return True

@@ -1,0 +1,243 @@
+"""A suite on disk: what it is made of, a row for each universe that is done, and its manifest.
+
+suite.json      the arguments, which every process that joins must have too
+rows/           one file for each universe that is done, written once
+failed/         one for each that failed, until it is made
+universes/      particles or statistics, a directory for each universe
+claims/         which process makes what
+manifest.csv    all of it as a table, made from the above
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import DamagedFileError, InputError, ZeldoError
+from zeldo.files.atomic import FULL, write_text
+from zeldo.particles.provenance import Provenance
+from zeldo.suites.claims import publish
+from zeldo.suites.tasks import Task, make_tasks
+
+FORMAT = "zeldo suite 1"
+COLUMNS = (
+    "name",
+    "status",
+    "seed",
+    *Cosmology.names(),
+    "box",
+    "n",
+    "fixed",
+    "flip",
+    "power",
+    "phases",
+    "engine",
+    "redshifts",
+    "version",
+    "revision",
+    "weights",
+    "seconds",
+    "energy_wh",
+    "where",
+    "sha256",
+    "error",
+)
+FOLDERS = ("rows", "failed", "universes", "claims")
+PROVENANCE = ("version", "revision", "weights")
+
+
+@dataclass
+class Suite:
+    """Many universes by one engine, in a directory that any number of processes fill.
+
+    Parameters
+    ----------
+    path : Path
+        The directory.
+    arguments : mapping
+        What determines the universes, as `describe` gives it.
+    """
+
+    path: Path
+    arguments: Mapping[str, Any]
+    _rows: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Suite:
+        """A suite that is there. Raises `InputError` for anything else."""
+        path = Path(path)
+        try:
+            arguments = json.loads((path / "suite.json").read_text())
+        except OSError:
+            raise InputError(f"{path} is no suite: make one by zeldo run --seeds") from None
+        except ValueError as error:
+            raise DamagedFileError(f"{path / 'suite.json'} is damaged ({error}): remove the suite") from None
+        return cls(path, arguments)
+
+    @classmethod
+    def join(cls, path: str | os.PathLike[str], arguments: Mapping[str, Any]) -> Suite:
+        """The suite of these arguments: a new one, or one that is there.
+
+        Raises
+        ------
+        InputError
+            Where something else is there, or a suite of other arguments; it says which.
+        """
+        path = Path(path)
+        arguments = json.loads(json.dumps(arguments))
+        if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / "rows").is_dir())):
+            raise InputError(f"{path} is no suite: give a new directory, or that of a suite")
+        try:
+            for name in FOLDERS:
+                (path / name).mkdir(parents=True, exist_ok=True)
+            publish(json.dumps(arguments, indent=1), path / "suite.json")
+        except OSError as error:
+            kind = ZeldoError if error.errno in FULL else InputError
+            raise kind(f"no suite can be made at {path}: {error.strerror}") from None
+        suite = cls.open(path)
+        suite._check_same(arguments)
+        return suite
+
+    def _check_same(self, arguments: Mapping[str, Any]) -> None:
+        there, here = (
+            Provenance(str(x["version"]), x["revision"], x["weights"]) for x in (self.arguments, arguments)
+        )
+        clash = here.clash(there)
+        if clash:
+            raise InputError(
+                f"{self.path} was begun by another {clash}: go on with that, or choose a new directory"
+            )
+        for name in sorted({*arguments, *self.arguments} - {*PROVENANCE}):
+            a, b = self.arguments.get(name), arguments.get(name)
+            if a != b:
+                values = f" ({_short(a)} there, {_short(b)} here)"
+                raise InputError(
+                    f"{self.path} was begun with another {name}{values}: give that, or a new directory"
+                )
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All universes of the suite, in the order of its arguments."""
+        cosmologies = [Cosmology(**values) for values in self.arguments["cosmologies"]]
+        return make_tasks(self.arguments["seeds"], cosmologies, self.arguments["seed_of_cosmology"])
+
+    def done(self) -> set[str]:
+        """Names of the universes that are made."""
+        return {name[: -len(".json")] for name in _files(self.path / "rows")}
+
+    def is_done(self, name: str) -> bool:
+        """Whether a universe is made."""
+        return (self.path / "rows" / f"{name}.json").exists()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each universe, in the order of the tasks; `status` is done, failed or waiting."""
+        failed = {name[: -len(".json")] for name in _files(self.path / "failed")}
+        done = self.done()
+        rows = []
+        for task in self.tasks:
+            if task.name in done:
+                rows.append(self._row(task.name))
+            elif task.name in failed and (failure := self._failure(task.name)):
+                rows.append({"name": task.name, "seed": task.seed, "status": "failed", **failure})
+            else:
+                rows.append({"name": task.name, "seed": task.seed, "status": "waiting"})
+        return rows
+
+    def failed(self) -> dict[str, str]:
+        """What went wrong, by the names of the universes that failed and are not made yet."""
+        return {row["name"]: row["error"] for row in self.rows() if row["status"] == "failed"}
+
+    def _row(self, name: str) -> dict[str, Any]:
+        if name not in self._rows:
+            path = self.path / "rows" / f"{name}.json"
+            try:
+                self._rows[name] = json.loads(path.read_text())
+            except (OSError, ValueError) as error:
+                raise DamagedFileError(
+                    f"{path} is damaged ({error}): remove it, and run the suite again"
+                ) from None
+        return self._rows[name]
+
+    def _failure(self, name: str) -> dict[str, Any]:
+        try:
+            return json.loads((self.path / "failed" / f"{name}.json").read_text())
+        except (OSError, ValueError):  # it is being made now, or the disk was full
+            return {}
+
+    def add(self, name: str, row: Mapping[str, Any]) -> bool:
+        """Record that a universe is made; False where another process was first."""
+        first = publish(json.dumps(row), self.path / "rows" / f"{name}.json")
+        with suppress(FileNotFoundError):
+            (self.path / "failed" / f"{name}.json").unlink()
+        return first
+
+    def fail(self, name: str, error: str) -> None:
+        """Record that a universe failed."""
+        write_text(self.path / "failed" / f"{name}.json", json.dumps({"error": error}))
+
+    @contextmanager
+    def outputs(self, name: str) -> Iterator[Path]:
+        """A directory for the particles of a universe, which gets its name when the block is done."""
+        final = self.path / "universes" / name
+        partial = self.path / "universes" / f".{name}.{uuid4().hex}"
+        partial.mkdir()
+        try:
+            yield partial
+            if not self.is_done(name):
+                shutil.rmtree(
+                    final, ignore_errors=True
+                )  # of a process that was killed before it wrote its row
+                with suppress(OSError):  # another one has been faster
+                    partial.rename(final)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def sweep(self, name: str) -> None:
+        """Remove what killed processes left of a universe. Its claim must be held."""
+        for old in (self.path / "universes").glob(f".{name}.*"):
+            shutil.rmtree(old, ignore_errors=True)
+
+    def tidy(self) -> None:
+        """Remove what processes that were killed at their very end left of universes that are made."""
+        done = self.done()
+        for old in [*(self.path / "claims").iterdir(), *(self.path / "universes").glob(".*")]:
+            if old.name.lstrip(".").rpartition(".")[0] in done:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def write_manifest(self) -> Path:
+        """Write manifest.csv, with a row for each universe."""
+        path = self.path / "manifest.csv"
+        while True:
+            rows = self.rows()
+            text = io.StringIO()
+            writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+            write_text(path, text.getvalue())
+            if len(self.done()) == sum(row["status"] == "done" for row in rows):
+                return path  # else one became done meanwhile, and its process may have written before this one did
+
+
+def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, str]]:
+    """The rows of a suite's manifest.csv, as text."""
+    with open(Path(path) / "manifest.csv", newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _files(folder: Path) -> Sequence[str]:
+    return [name for name in os.listdir(folder) if not name.startswith(".")]
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) < 60 else f"{text[:50]}..."

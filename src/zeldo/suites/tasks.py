@@ -1,0 +1,157 @@
+"""The universes of a suite: every cosmology with every seed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError, nearest
+
+MOST = 10_000_000
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A universe to be made.
+
+    Parameters
+    ----------
+    name : str
+        Of its files.
+    seed : int
+    cosmology : Cosmology or None
+        None is that of the other arguments.
+    """
+
+    name: str
+    seed: int
+    cosmology: Cosmology | None = None
+
+
+def make_tasks(
+    seeds: Sequence[int], cosmologies: Sequence[Cosmology], pairs: Sequence[int] | None = None
+) -> list[Task]:
+    """One task for each cosmology and seed; `pairs` are the seeds of the cosmologies where each has its own."""
+    if pairs is not None:
+        return [
+            Task(f"c{i:05d}-s{seed}", seed, cosmology)
+            for i, (cosmology, seed) in enumerate(zip(cosmologies, pairs, strict=True))
+        ]
+    if not cosmologies:
+        return [Task(f"s{seed}", seed) for seed in seeds]
+    return [
+        Task(f"c{i:05d}-s{seed}", seed, cosmology)
+        for i, cosmology in enumerate(cosmologies)
+        for seed in seeds
+    ]
+
+
+def parse_seeds(seeds: str | Iterable[int] | None) -> list[int]:
+    """Seeds from "0:1000", which leaves out 1000, "3", "1,5,9", or whole numbers; 7 where None.
+
+    Raises
+    ------
+    InputError
+        For what is no seed, an empty range, and a seed that is given twice.
+    """
+    if seeds is None:
+        return [7]
+    bad = InputError(
+        f"seeds {seeds!r} are not allowed: give a range such as 0:1000, or whole numbers as in 1,5,9"
+    )
+    numbers: list[int] = []
+    try:
+        for part in seeds.split(",") if isinstance(seeds, str) else seeds:
+            if isinstance(part, str) and ":" in part:
+                first, end = (int(text) for text in part.split(":"))
+                if end - first > MOST:
+                    raise InputError(f"seeds {seeds!r} are more than {MOST}: make several suites of them")
+                numbers += range(first, end)
+            else:
+                number = int(part)
+                if isinstance(part, bool) or number != (number if isinstance(part, str) else part):
+                    raise bad
+                numbers.append(number)
+    except (TypeError, ValueError):
+        raise bad from None
+    if not numbers or min(numbers) < 0:
+        raise bad
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"seeds {seeds!r} hold a seed twice: give each once")
+    return numbers
+
+
+def read_cosmologies(
+    source: PathLike | Iterable[Cosmology | Mapping[str, float]] | None, base: Cosmology
+) -> tuple[list[Cosmology], list[int] | None]:
+    """Cosmologies from a table, or given as they are.
+
+    Parameters
+    ----------
+    source : path or iterable, optional
+        A CSV file whose first line names parameters of `Cosmology`, and perhaps `seed`, or a file with a JSON object a line;
+        or cosmologies or mappings of parameters.
+    base : Cosmology
+        It has the parameters that the table does not.
+
+    Returns
+    -------
+    cosmologies : list of Cosmology
+    seeds : list of int or None
+        The column `seed`, where there is one.
+
+    Raises
+    ------
+    InputError
+        For a missing file, an unknown parameter, and a value that is not allowed.
+    """
+    if source is None:
+        return [], None
+    rows = _read(Path(source)) if isinstance(source, str | os.PathLike) else list(source)
+    if not rows:
+        raise InputError(f"{source} holds no cosmology: give one a line")
+    made: list[Cosmology] = []
+    seeds: list[int] = []
+    for number, row in enumerate(rows, 1):
+        if isinstance(row, Cosmology):
+            made.append(row)
+            continue
+        try:
+            values = {name.strip(): float(value) for name, value in row.items()}
+        except (TypeError, ValueError, AttributeError):
+            raise InputError(f"cosmology {number} of {source} is not all numbers: {row}") from None
+        if "seed" in values:
+            seeds.append(int(values.pop("seed")))
+        for name in values:
+            if name not in Cosmology.names():
+                raise InputError(
+                    f"{source} has a column {name!r}{nearest(name, Cosmology.names())}: give any of "
+                    f"{', '.join(Cosmology.names())}, seed"
+                )
+        made.append(Cosmology(**{**base.to_dict(), **values}))
+    if seeds and len(seeds) != len(made):
+        raise InputError(f"{source} has seeds for {len(seeds)} of {len(made)} cosmologies: give all or none")
+    return made, seeds or None
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cosmologies {path} cannot be read ({error}): give a CSV or JSON lines file"
+        ) from None
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if lines and lines[0].lstrip().startswith("{"):
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError as error:
+            raise InputError(f"cosmologies {path} are not JSON lines: {error}") from None
+    return list(csv.DictReader(lines))

@@ -1,0 +1,44 @@
+"""A suite on a local cluster of dask, one of whose workers is killed."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+import zeldo
+from refusals import refusal
+from zeldo.suites.suite import read_manifest
+
+distributed = pytest.importorskip("distributed")
+ARGUMENTS = {"n": 16, "box": 40, "power": "eisenstein-hu", "engine": "cola", "keep": "measure"}
+
+
+def test_workers_make_a_suite_and_a_lost_one_is_replaced(tmp_path):
+    out = tmp_path / "s"
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        pids = list(client.run(os.getpid).values())
+
+        def kill():
+            while not (out / "rows").exists() or len(list((out / "rows").iterdir())) < 3:
+                time.sleep(0.01)
+            os.kill(pids[0], signal.SIGKILL)
+
+        killer = threading.Thread(target=kill, daemon=True)
+        killer.start()
+        zeldo.run_suite(output=out, seeds="0:20", scheduler=client, **ARGUMENTS)
+        killer.join(timeout=5)
+        assert not killer.is_alive()
+        zeldo.run_suite(output=out, seeds="0:20", scheduler=cluster.scheduler_address, **ARGUMENTS)
+    table = read_manifest(out)
+    assert sorted(int(line["seed"]) for line in table) == list(range(20))
+    assert {line["status"] for line in table} == {"done"}
+
+
+def test_a_scheduler_that_is_not_there_is_refused(tmp_path):
+    arguments = {"output": tmp_path / "s", "seeds": [1], "scheduler": "tcp://127.0.0.1:1", **ARGUMENTS}
+    assert "127.0.0.1:1" in refusal(lambda: zeldo.run_suite(**arguments))

@@ -1,0 +1,214 @@
+"""Suites of universes: one process, several, and those that are killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import zeldo
+from refusals import refusal
+from zeldo.commands import main
+from zeldo.suites.claims import Claims, identity, publish
+from zeldo.suites.suite import Suite, read_manifest
+from zeldo.suites.tasks import parse_seeds, read_cosmologies
+
+TINY = {"n": 16, "box": 40, "power": "eisenstein-hu", "engine": "2lpt"}
+COMMAND = [sys.executable, "-m", "zeldo", "run", "-n", "16", "--box", "40", "--power", "eisenstein-hu"]
+
+
+def test_each_universe_is_that_of_a_run(tmp_path):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds="3:5", redshift=[1, 0], **TINY)
+    rows = suite.rows()
+    assert [row["seed"] for row in rows] == [3, 4] and {row["status"] for row in rows} == {"done"}
+    for row in rows:
+        for path, z in zip(row["where"].split(), (1, 0), strict=True):
+            (alone,) = zeldo.run(seed=row["seed"], redshift=z, **TINY)
+            made = zeldo.read(suite.path / path)
+            np.testing.assert_allclose(made.psi, alone.psi, atol=1e-4)
+            assert made.seed == row["seed"] and made.redshift == z
+    assert not any((suite.path / "claims").iterdir())
+    table = read_manifest(suite.path)
+    assert [line["name"] for line in table] == ["s3", "s4"]
+    assert float(table[0]["omega_m"]) == 0.3175 and table[0]["seconds"] and table[0]["sha256"]
+
+
+def test_a_suite_that_is_done_is_not_made_again(tmp_path, monkeypatch):
+    zeldo.run_suite(output=tmp_path / "s", seeds="0:2", **TINY)
+    monkeypatch.setattr("zeldo.suites.run.Worker._make", lambda *given: pytest.fail("made again"))
+    assert len(zeldo.run_suite(output=tmp_path / "s", seeds="0:2", **TINY).rows()) == 2
+
+
+def test_measures_take_the_place_of_particles(tmp_path):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[5], keep="measure", **TINY)
+    (row,) = suite.rows()
+    (snapshot,) = zeldo.run(seed=5, **TINY)
+    expected = zeldo.power_spectrum(snapshot, mesh=16)
+    with np.load(suite.path / row["where"]) as values:
+        np.testing.assert_array_equal(values["z0_power"], expected.power)
+    assert not list(suite.path.rglob("*.hdf5"))
+
+
+def test_cosmologies_come_from_a_table_with_every_seed_or_their_own(tmp_path):
+    table = tmp_path / "c.csv"
+    table.write_text("omega_m,sigma_8\n0.3,0.8\n0.25,0.9\n")
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds="0:2", cosmologies=table, **TINY)
+    rows = suite.rows()
+    assert [(row["omega_m"], row["seed"]) for row in rows] == [(0.3, 0), (0.3, 1), (0.25, 0), (0.25, 1)]
+    assert zeldo.read(suite.path / rows[2]["where"]).cosmology.sigma_8 == 0.9
+    table.write_text("omega_m,seed\n0.3,8\n0.25,9\n")
+    suite = zeldo.run_suite(output=tmp_path / "t", cosmologies=table, keep="measure", **TINY)
+    assert [(row["omega_m"], row["seed"]) for row in suite.rows()] == [(0.3, 8), (0.25, 9)]
+    table.write_text("omega_x\n0.3\n")
+    assert "omega_x" in refusal(lambda: read_cosmologies(table, zeldo.Universe.cosmology))
+
+
+@pytest.mark.parametrize("bad", ["", "3:1", "a", "1.5", "0:2:3", "-1", "1,1", [1.5], [True]])
+def test_seeds_that_are_none_are_refused(bad):
+    refusal(lambda: parse_seeds(bad))
+
+
+def test_another_argument_is_refused_by_its_name(tmp_path, monkeypatch):
+    arguments = {"output": tmp_path / "s", "seeds": [1], **TINY}
+    zeldo.run_suite(**arguments)
+    assert "another box" in refusal(lambda: zeldo.run_suite(**{**arguments, "box": 50}))
+    assert "another seeds" in refusal(lambda: zeldo.run_suite(**{**arguments, "seeds": [2]}))
+    assert "another engine" in refusal(lambda: zeldo.run_suite(**{**arguments, "engine": "cola"}))
+    assert "another keep" in refusal(lambda: zeldo.run_suite(**{**arguments, "keep": "measure"}))
+    monkeypatch.setattr("zeldo.engines.lpt.SecondOrder.revision", 99)
+    assert "revision" in refusal(lambda: zeldo.run_suite(**arguments))
+    assert "no suite" in refusal(lambda: Suite.open(tmp_path))
+
+
+def test_what_fails_is_listed_and_tried_again(tmp_path, capsys, monkeypatch):
+    from zeldo.suites.run import Worker
+
+    make = Worker._make
+
+    def fails(worker, task):
+        if task.seed == 1:
+            raise RuntimeError("a bad day")
+        return make(worker, task)
+
+    out = str(tmp_path / "s")
+    command = [*COMMAND[3:], "--engine", "2lpt", "--seeds", "0:3", "-o", out]
+    monkeypatch.setattr(Worker, "_make", fails)
+    assert main(command) == 1
+    assert "s1 failed: RuntimeError: a bad day" in capsys.readouterr().out
+    assert [line["status"] for line in read_manifest(out)] == ["done", "failed", "done"]
+    monkeypatch.setattr(Worker, "_make", make)
+    assert main(command) == 0
+    assert [line["status"] for line in read_manifest(out)] == 3 * ["done"]
+
+
+def test_a_full_disk_ends_with_one_line_and_a_suite_that_goes_on(tmp_path, monkeypatch, capsys):
+    import errno
+
+    import zeldo.suites.run as module
+
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    command = [*COMMAND[3:], "--engine", "2lpt", "--seeds", "0:3", "-o", str(tmp_path / "s")]
+    write = module.write
+    monkeypatch.setattr(module, "write", full)
+    assert main(command) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "no space left" in err
+    monkeypatch.setattr(module, "write", write)
+    assert main(command) == 0
+
+
+def test_five_kills_and_three_processes_make_every_universe_once(tmp_path):
+    """Killed without warning, each at another moment; the others go on, and the same command again."""
+    out = tmp_path / "s"
+    command = [*COMMAND, "--engine", "cola", "--seeds", "0:40", "--keep", "measure", "-o", str(out)]
+    env = os.environ | {"NUMBA_NUM_THREADS": "1"}
+
+    def start():
+        return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def rows():
+        return len(list((out / "rows").glob("[!.]*"))) if out.exists() else 0
+
+    workers = [start() for _ in range(3)]
+    for kill in range(5):
+        deadline = time.monotonic() + 120
+        while rows() < 3 * (kill + 1) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        victim = workers.pop(0)
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+        workers.append(start())
+    for worker in workers:
+        assert worker.wait(timeout=200) == 0
+    table = read_manifest(out)
+    assert sorted(int(line["seed"]) for line in table) == list(range(40))
+    assert {line["status"] for line in table} == {"done"}
+    assert not any((out / "claims").iterdir())
+    assert len(list((out / "universes").iterdir())) == 40
+    (snapshot,) = zeldo.run(seed=17, n=16, box=40, power="eisenstein-hu", engine="cola")
+    with np.load(out / next(line["where"] for line in table if line["seed"] == "17")) as values:
+        np.testing.assert_allclose(
+            values["z0_power"], zeldo.power_spectrum(snapshot, mesh=16).power, rtol=1e-6
+        )
+
+
+def test_only_one_of_many_threads_has_a_claim(tmp_path):
+    holders, barrier = [], threading.Barrier(8)
+
+    def take(claims):
+        barrier.wait()
+        with claims.claim("a") as ours:
+            if ours:
+                holders.append(1)
+                time.sleep(0.2)
+
+    threads = [threading.Thread(target=take, args=(Claims(tmp_path),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(holders) == 1 and not any(tmp_path.iterdir())
+
+
+def test_a_claim_of_another_machine_is_free_when_its_owner_is_silent_for_a_lease(tmp_path):
+    lost = tmp_path / "a.0"
+    lost.mkdir()
+    (lost / "owner.json").write_text('{"machine": "elsewhere", "pid": 1, "started": "1"}')
+    claims = Claims(tmp_path, lease=0.3)
+    with claims.claim("a") as ours:
+        assert not ours
+    time.sleep(0.2)
+    os.utime(lost)  # it lives
+    with claims.claim("a") as ours:
+        assert not ours
+    time.sleep(0.2)
+    with claims.claim("a") as ours:
+        assert not ours
+    time.sleep(0.4)
+    with claims.claim("a") as ours:
+        assert ours
+        with Claims(tmp_path, lease=0.3).claim("a") as theirs:
+            assert not theirs
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_claim_of_a_process_that_has_ended_is_free_at_once(tmp_path):
+    import json
+
+    lost = tmp_path / "a.0"
+    lost.mkdir()
+    (lost / "owner.json").write_text(json.dumps({**identity(), "started": "0"}))
+    with Claims(tmp_path, lease=1000).claim("a") as ours:
+        assert ours
+
+
+def test_the_first_of_two_rows_counts(tmp_path):
+    assert publish("first", tmp_path / "row") and not publish("second", tmp_path / "row")
+    assert (tmp_path / "row").read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 1
