@@ -23,6 +23,7 @@ from zeldo.keywords import checked_keywords, scalar
 from zeldo.measuring.memory import limited
 from zeldo.particles.snapshot import Snapshot
 from zeldo.planning import RunPlan, check_fits, plan_run
+from zeldo.store.universe import check_place, run_into
 from zeldo.universe import Universe
 
 PathLike = str | os.PathLike[str]
@@ -149,6 +150,8 @@ def run(
         Let a network leave the ranges of its model card. The snapshot records it.
     output : path, optional
         A file to write, .hdf5 or .npz. With several redshifts, each file name gets _z1 and so on before the suffix.
+        A name that ends in .zarr is a directory for all redshifts, tile by tile. A run that was killed goes on there,
+        when it is called again, to the same bits.
     progress : callable, optional
         Called with the work done, the total work, and a short text.
     observers : sequence of callable
@@ -176,7 +179,8 @@ def run(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
     redshifts = redshift_list(redshift)
-    paths = output_paths(output, redshifts) if output is not None else {}
+    streamed = output is not None and Path(output).suffix == ".zarr"
+    paths = output_paths(output, redshifts) if output is not None and not streamed else {}
     for path in paths.values():
         check_writable(path)
     parsed_engine.check(redshifts, observers)
@@ -186,6 +190,11 @@ def run(
         n = universe_of(universe).n if inputs["ics"] is None else None
         if n is not None:
             check_fits(parsed_engine, n, redshifts)
+        if streamed and output is not None:
+            check_place(Path(output))
+            return run_into(
+                output, parsed_engine, initial_conditions(**universe), redshifts, progress, observers
+            )
         outputs = parsed_engine.run(initial_conditions(**universe), redshifts, progress, observers)
         # `map` drops each snapshot before the engine computes the next, so that only one is in memory
         return list(map(partial(_write_and_release, paths), outputs) if paths else outputs)
@@ -224,7 +233,8 @@ def plan(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
     redshifts = parsed_engine.check(redshift_list(redshift))
-    for path in output_paths(output, redshifts).values() if output is not None else ():
+    streamed = output is not None and Path(output).suffix == ".zarr"
+    for path in output_paths(output, redshifts).values() if output is not None and not streamed else ():
         check_writable(path)
     with limited(memory):
         chosen = initial_conditions(**universe) if universe.get("ics") is not None else universe_of(universe)

@@ -39,7 +39,7 @@ def test_each_universe_is_that_of_a_run(tmp_path):
 
 def test_a_suite_that_is_done_is_not_made_again(tmp_path, monkeypatch):
     zeldo.run_suite(output=tmp_path / "s", seeds="0:2", **TINY)
-    monkeypatch.setattr("zeldo.suites.run.Worker._make", lambda *given: pytest.fail("made again"))
+    monkeypatch.setattr("zeldo.suites.worker.Worker._make", lambda *given: pytest.fail("made again"))
     assert len(zeldo.run_suite(output=tmp_path / "s", seeds="0:2", **TINY).rows()) == 2
 
 
@@ -85,7 +85,7 @@ def test_another_argument_is_refused_by_its_name(tmp_path, monkeypatch):
 
 
 def test_what_fails_is_listed_and_tried_again(tmp_path, capsys, monkeypatch):
-    from zeldo.suites.run import Worker
+    from zeldo.suites.worker import Worker
 
     make = Worker._make
 
@@ -108,7 +108,7 @@ def test_what_fails_is_listed_and_tried_again(tmp_path, capsys, monkeypatch):
 def test_a_full_disk_ends_with_one_line_and_a_suite_that_goes_on(tmp_path, monkeypatch, capsys):
     import errno
 
-    import zeldo.suites.run as module
+    import zeldo.suites.worker as module
 
     def full(*given):
         raise OSError(errno.ENOSPC, "No space left on device")

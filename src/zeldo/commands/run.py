@@ -44,8 +44,8 @@ def run(
     redshift:
         Redshift of the output (0). May be given several times.
     output:
-        A file to write: .hdf5 (Gadget-4), .npz, .zarr, .bigfile or .gadget. With several redshifts, each name gets _z1
-        and so on before the suffix.
+        A file to write: .hdf5 (Gadget-4), .npz, .bigfile or .gadget. With several redshifts, each name gets _z1
+        and so on before the suffix. A directory NAME.zarr holds all redshifts, and the same command goes on there after a kill.
     memory:
         The most memory that the run may take, such as 8GB; by default what the machine has free.
     seeds:
@@ -95,6 +95,8 @@ def run(
             **asdict(universe or Universe()),
         )
     paths = api.output_paths(output, [snapshot.redshift for snapshot in snapshots])
+    if output.suffix == ".zarr":
+        paths = dict.fromkeys(paths, output)
     for snapshot in snapshots:
         print(
             f"{paths[snapshot.redshift]}: {snapshot.n}^3 particles in {snapshot.box:g} Mpc/h "

@@ -18,6 +18,7 @@ from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.checkpoint import Checkpoint
+from zeldo.store.resume import active
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,10 @@ class Stepping(Engine):
         checkpoint, they see only what comes after it.
         """
         wanted = self.check(redshifts)
-        store = None
-        if self.checkpoint is not None:
+        store, resume = None, active()
+        if resume is not None and self.checkpoint is None:
+            store = resume.checkpoint(self.key(ics, wanted), self.checkpoint_minutes)
+        elif self.checkpoint is not None:
             store = Checkpoint(Path(self.checkpoint), self.key(ics, wanted), self.checkpoint_minutes)
         return self._run(ics, wanted, progress or silent, observers, store)
 
@@ -88,22 +91,23 @@ class Stepping(Engine):
     ) -> Iterator[Snapshot]:
         timetable = self.timetable(ics, redshifts)
         resumed = store.load() if store else None
-        watchers = list(observers)
+        keeper = None
         if store:
             outputs_done = _outputs_before(timetable, resumed)
             for number in range(outputs_done):
-                psi, vel = store.load_output(number)
-                yield self.snapshot(ics, psi, vel, redshifts[number])
-            watchers.append(
-                Keeper(store, outputs_done)
-            )  # last, so that every observer has seen the step that it saves
+                yield self.snapshot(ics, *store.load_output(number), redshifts[number])
+            keeper = Keeper(store, outputs_done)
         dynamics, origin = self.dynamics(ics), ics.origin
         del ics  # dynamics let the linear field go when they need it no more
         for view in evolve(dynamics, timetable, progress, resumed):
-            for observer in watchers:
+            for observer in observers:
                 observer(view)
             if view.redshift is not None:
+                if keeper:
+                    keeper.keep_output(view)
                 yield self.snapshot(origin, *view.output(), view.redshift)
+            if keeper:
+                keeper.keep_state(view)
             del view  # and with it the arrays that its observers asked for
         if store:
             store.remove(len(redshifts))
@@ -111,15 +115,20 @@ class Stepping(Engine):
 
 @dataclass
 class Keeper:
-    """The observer that writes checkpoints; `outputs_done` counts the snapshots that were yielded before."""
+    """It writes checkpoints; `outputs_done` counts the snapshots that were yielded before.
+
+    A state is kept when every observer has seen it, and when whoever asked for its snapshot has come back for the next.
+    """
 
     store: Checkpoint
     outputs_done: int = 0
 
-    def __call__(self, view: View) -> None:
-        if view.redshift is not None:
+    def keep_output(self, view: View) -> None:
+        if self.store.keeps_outputs:
             self.store.save_output(self.outputs_done, view.psi, view.velocity)
-            self.outputs_done += 1
+        self.outputs_done += 1
+
+    def keep_state(self, view: View) -> None:
         if not view.spare and view.step > 0 and self.store.due():
             host = view.dynamics.host
             self.store.save(view.step, host(view.state.psi), host(view.state.v))

@@ -16,6 +16,7 @@ from zeldo.measuring.memory import available
 from zeldo.networks.layout import MARGIN, Layout
 from zeldo.networks.vnet import LayeredNet
 from zeldo.particles import tiles as geometry
+from zeldo.store.resume import active
 
 # A call of the network: (network, field (1, channel, x, y, z), periodic) -> one or several fields
 Call = Callable[[LayeredNet, Tensor, bool], "Tensor | tuple[Tensor, ...]"]
@@ -214,6 +215,10 @@ def apply(
         item_bytes = (net.compute_dtype or parameter.dtype).itemsize
         free = SHARE * free_memory(parameter.device)
         tiles = choose_tiles(layout, n, free, item_bytes=item_bytes, passes=passes)
+    resume = active()
+    kept = resume.tiles() if resume is not None else None
+    if kept is not None:
+        tiles = kept.count(tiles)
     if not 1 <= tiles <= n // layout.stride:
         raise InputError(f"tiles = {tiles} is not allowed: give 1 to {n // layout.stride} pieces per side")
     field = np.ascontiguousarray(field, dtype=np.float32)
@@ -235,12 +240,17 @@ def apply(
     results: list[np.ndarray] = []
     pieces = list(geometry.cover(n, side))
     for done, tile in enumerate(pieces, 1):
-        i, j, k = (first - layout.halo for first in tile.origin)
-        outputs = run(geometry.take(field, geometry.window((i, j, k), around, n)), False)
+        outputs = kept.load(tile.origin) if kept is not None else None
+        if outputs is None:
+            i, j, k = (first - layout.halo for first in tile.origin)
+            outputs = run(geometry.take(field, geometry.window((i, j, k), around, n)), False)
+            outputs = [np.ascontiguousarray(output[:, *tile.valid]) for output in outputs]
+            if kept is not None:
+                kept.save(tile.origin, outputs)
         if not results:
             results = [np.empty((len(output), n, n, n), dtype=np.float32) for output in outputs]
         for result, output in zip(results, outputs, strict=True):
-            result[:, *tile.inside] = output[:, *tile.valid]
+            result[:, *tile.inside] = output
         if progress is not None:
             progress(done, len(pieces))
     return tuple(results)

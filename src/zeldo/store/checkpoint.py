@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import ClassVar
 
 import numpy as np
 
@@ -38,6 +39,7 @@ class Checkpoint:
     path: Path
     key: str
     minutes: float
+    keeps_outputs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         self.path = Path(self.path)

@@ -10,8 +10,8 @@ from typing import Any
 
 from zeldo.engines.base import Progress
 from zeldo.errors import InputError
-from zeldo.suites.run import FAILED, LEFT, WAIT, Worker
 from zeldo.suites.tasks import Task
+from zeldo.suites.worker import FAILED, LEFT, WAIT, Worker
 
 AHEAD = 4  # tasks that are submitted for each thread of the cluster
 _alone = (

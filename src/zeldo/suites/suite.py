@@ -25,7 +25,7 @@ from uuid import uuid4
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError, ZeldoError
 from zeldo.files.atomic import FULL, write_text
-from zeldo.particles.provenance import Provenance
+from zeldo.store.identity import check_same
 from zeldo.suites.claims import publish
 from zeldo.suites.tasks import Task, make_tasks
 
@@ -53,7 +53,6 @@ COLUMNS = (
     "error",
 )
 FOLDERS = ("rows", "failed", "universes", "claims")
-PROVENANCE = ("version", "revision", "weights")
 
 
 @dataclass
@@ -70,7 +69,7 @@ class Suite:
 
     path: Path
     arguments: Mapping[str, Any]
-    _rows: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    _rows: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Suite:
@@ -105,25 +104,8 @@ class Suite:
             kind = ZeldoError if error.errno in FULL else InputError
             raise kind(f"no suite can be made at {path}: {error.strerror}") from None
         suite = cls.open(path)
-        suite._check_same(arguments)
+        check_same(path, suite.arguments, arguments)
         return suite
-
-    def _check_same(self, arguments: Mapping[str, Any]) -> None:
-        there, here = (
-            Provenance(str(x["version"]), x["revision"], x["weights"]) for x in (self.arguments, arguments)
-        )
-        clash = here.clash(there)
-        if clash:
-            raise InputError(
-                f"{self.path} was begun by another {clash}: go on with that, or choose a new directory"
-            )
-        for name in sorted({*arguments, *self.arguments} - {*PROVENANCE}):
-            a, b = self.arguments.get(name), arguments.get(name)
-            if a != b:
-                values = f" ({_short(a)} there, {_short(b)} here)"
-                raise InputError(
-                    f"{self.path} was begun with another {name}{values}: give that, or a new directory"
-                )
 
     @property
     def tasks(self) -> list[Task]:
@@ -236,8 +218,3 @@ def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, str]]:
 
 def _files(folder: Path) -> Sequence[str]:
     return [name for name in os.listdir(folder) if not name.startswith(".")]
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 60 else f"{text[:50]}..."

@@ -1,0 +1,276 @@
+"""A universe as a zarr group (version 3): one array a redshift and vector field, in cubic shards on the lattice.
+
+    universe.zarr/zarr.json     attributes: format, header
+    universe.zarr/z0/psi        (3, n, n, n) float32, Mpc/h, dimensions component, x, y, z
+    universe.zarr/z0/vel        the same in km/s
+    universe.zarr/.zeldo/       what a killed run goes on from; done.jsonl has a checksum of each tile
+
+A tile of the lattice is one shard, which one writer writes whole. Its chunks are thin along x, so that planes are read
+without reading all of the shard, and each has a CRC-32C checksum.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.redshifts import nearest_redshift
+from zeldo.errors import AGAIN, DamagedFileError, InputError, ZeldoError
+from zeldo.files.atomic import FULL, write_text
+from zeldo.particles.snapshot import Snapshot
+from zeldo.particles.tiles import Tile, cover
+
+if TYPE_CHECKING:
+    import zarr
+
+FORMAT = "zeldo universe 1"
+LARGEST_TILE, LARGEST_CHUNK = 128, 16  # cells per side of a shard, and planes of a chunk
+UNITS = {"psi": "Mpc/h", "vel": "km/s"}
+STATE = ".zeldo"
+KEPT = (
+    "box",
+    "engine",
+    "seed",
+    "settings",
+    "version",
+    "fixed",
+    "flip",
+    "power",
+    "revision",
+    "weights",
+    "phases",
+)
+
+
+class UniverseZarr:
+    """The snapshots of one run at several redshifts, tile by tile.
+
+    Parameters
+    ----------
+    path : path
+        Of the group.
+
+    Raises
+    ------
+    InputError
+        Where it is something else.
+    DamagedFileError
+        Where its attributes cannot be read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not is_universe(self.path):
+            raise InputError(f"{self.path} is no universe of zarr arrays: make one by zeldo run -o NAME.zarr")
+        self.header: dict[str, Any] = _attributes(self.path)["header"]
+        self.n: int = self.header["n"]
+        self.side = tile_of(self.n)
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], header: Mapping[str, Any]) -> UniverseZarr:
+        """An empty one. header: n, box, cosmology, redshifts and whatever else JSON can say."""
+        path = Path(path)
+        (path / STATE).mkdir(parents=True, exist_ok=True)
+        attributes = {"format": FORMAT, "header": dict(header)}
+        write_text(
+            path / "zarr.json",
+            json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=1),
+        )
+        return cls(path)
+
+    @property
+    def redshifts(self) -> list[float]:
+        """From high to low."""
+        return list(self.header["redshifts"])
+
+    @property
+    def tiles(self) -> list[Tile]:
+        """The shards of an array."""
+        return list(cover(self.n, self.side))
+
+    def array(self, redshift: float, field: str, *, create: bool = False) -> zarr.Array[Any]:
+        """psi or vel at a redshift, (3, n, n, n)."""
+        import zarr
+        from zarr.codecs import Crc32cCodec
+
+        name = self._name(redshift)
+        if not create:
+            try:
+                return zarr.open_array(self.path / name / field, mode="r+")
+            except Exception as error:
+                raise DamagedFileError(f"{self.path} has no {field} at z = {redshift:g}: {AGAIN}") from error
+        group = zarr.open_group(self.path / name, mode="a", attributes={"redshift": self._kept(redshift)})
+        if field in group:
+            return group[field]  # type: ignore[return-value]
+        side = self.side
+        thin = max(d for d in range(1, min(LARGEST_CHUNK, side) + 1) if side % d == 0)
+        return group.create_array(
+            field,
+            shape=(3, self.n, self.n, self.n),
+            dtype="float32",
+            chunks=(3, thin, side, side),
+            shards=(3, side, side, side),
+            compressors=Crc32cCodec(),
+            dimension_names=("component", "x", "y", "z"),
+            attributes={"units": UNITS[field]},
+            config={"write_empty_chunks": True},  # a missing chunk is damage, not zeros
+        )
+
+    def write_tile(self, redshift: float, field: str, tile: Tile, values: np.ndarray) -> None:
+        """Write a shard, (3, *tile.shape), and note its checksum.
+
+        Raises
+        ------
+        ZeldoError
+            For a full disk.
+        """
+        try:
+            array = self.array(redshift, field, create=True)
+            array[:, *tile.inside] = values
+            line = json.dumps([self._key(redshift, field, tile), checksum(values)]) + "\n"
+            descriptor = os.open(self._done, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            try:
+                os.write(descriptor, line.encode())
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno in FULL:
+                raise ZeldoError(
+                    f"no space left for {self.path}: free some, then the same command goes on"
+                ) from error
+            raise ZeldoError(f"{self.path} could not be written ({error}): check the disk") from error
+
+    def read_tile(self, redshift: float, field: str, tile: Tile) -> np.ndarray:
+        """A shard, (3, *tile.shape)."""
+        return self._read(redshift, field, (slice(None), *tile.inside))
+
+    def planes(self, redshift: float, field: str, first: int, end: int) -> np.ndarray:
+        """Lattice planes first to end, (3, end - first, n, n) float32."""
+        return self._read(redshift, field, (slice(None), slice(first, end)))
+
+    def _read(self, redshift: float, field: str, where: tuple[slice, ...]) -> np.ndarray:
+        try:
+            return np.asarray(self.array(redshift, field)[where])
+        except DamagedFileError:
+            raise
+        except Exception as error:
+            raise DamagedFileError(
+                f"{field} of {self.path} at z = {redshift:g} cannot be read ({error}): run its command again"
+            ) from error
+
+    def is_whole(self, redshift: float, field: str, tile: Tile) -> bool:
+        """Whether a tile is on disk as it was written."""
+        noted = self.done().get(self._key(redshift, field, tile))
+        if noted is None:
+            return False
+        try:
+            return checksum(self.read_tile(redshift, field, tile)) == noted
+        except DamagedFileError:
+            return False
+
+    def done(self) -> dict[str, int]:
+        """Checksums of the tiles that were written."""
+        try:
+            lines = self._done.read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return {}
+        noted: dict[str, int] = {}
+        for line in lines:
+            try:
+                key, value = json.loads(line)
+                noted[key] = value
+            except (ValueError, TypeError):
+                continue  # of a process that was killed while it wrote the line
+        return noted
+
+    def complete(self) -> dict[str, list[str]]:
+        """The fields of each redshift whose tiles were all written."""
+        try:
+            return dict(json.loads(self._complete.read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def note_complete(self, redshift: float, fields: list[str]) -> None:
+        """Note that these fields are written."""
+        write_text(self._complete, json.dumps({**self.complete(), f"{self._kept(redshift):g}": fields}))
+
+    def snapshot(self, redshift: float | None = None) -> Snapshot:
+        """The particles at a redshift, by default the lowest, in memory."""
+        z = min(self.redshifts) if redshift is None else redshift
+        vel = self.whole(z, "vel") if self.has(z, "vel") else None
+        return Snapshot(self.whole(z, "psi"), vel, **self.about(z))
+
+    def about(self, redshift: float) -> dict[str, Any]:
+        """What a snapshot records beside its fields."""
+        about = {name: self.header[name] for name in KEPT}
+        return about | {
+            "cosmology": Cosmology(**self.header["cosmology"]),
+            "redshift": self._kept(redshift),
+        }
+
+    def has(self, redshift: float, field: str) -> bool:
+        """Whether a field was written, or begun."""
+        return (self.path / self._name(redshift) / field / "zarr.json").exists()
+
+    def whole(self, redshift: float, field: str) -> np.ndarray:
+        """A field in memory, (3, n, n, n) float32."""
+        return self.planes(redshift, field, 0, self.n)
+
+    def slabs(self, redshift: float, field: str = "psi") -> Iterator[tuple[int, np.ndarray]]:
+        """The first plane and the planes (3, planes, n, n) of pieces of the lattice, from the first to the last."""
+        thin = self.array(redshift, field).chunks[1]
+        for first in range(0, self.n, thin):
+            yield first, self.planes(redshift, field, first, min(first + thin, self.n))
+
+    @property
+    def _complete(self) -> Path:
+        return self.path / STATE / "complete.json"
+
+    @property
+    def _done(self) -> Path:
+        return self.path / STATE / "done.jsonl"
+
+    def _kept(self, redshift: float) -> float:
+        kept = nearest_redshift(self.redshifts, redshift)
+        if kept is None:
+            there = ", ".join(f"{z:g}" for z in self.redshifts)
+            raise InputError(f"{self.path} has no redshift {redshift:g}: choose one of {there}")
+        return kept
+
+    def _name(self, redshift: float) -> str:
+        return f"z{self._kept(redshift):g}"
+
+    def _key(self, redshift: float, field: str, tile: Tile) -> str:
+        return f"{self._name(redshift)}/{field}/{'.'.join(map(str, tile.origin))}"
+
+
+def is_universe(path: Path) -> bool:
+    """Whether a directory is a universe of zarr arrays."""
+    try:
+        return _attributes(path).get("format") == FORMAT
+    except DamagedFileError:
+        return False
+
+
+def tile_of(n: int) -> int:
+    """Cells per side of the tiles of an n^3 lattice: the largest divisor of n that is not above 128."""
+    return max(side for side in range(1, min(n, LARGEST_TILE) + 1) if n % side == 0)
+
+
+def checksum(values: np.ndarray) -> int:
+    """CRC-32 of the numbers of an array."""
+    return zlib.crc32(np.ascontiguousarray(values, "<f4").data)
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((path / "zarr.json").read_text())["attributes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(f"{path} is no zarr group, or damaged ({error}): {AGAIN}") from None

@@ -1,0 +1,163 @@
+"""A process that makes universes of a suite, one after the other."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from zeldo.api import output_paths
+from zeldo.engines.base import Engine
+from zeldo.errors import ZeldoError
+from zeldo.files import write
+from zeldo.files.atomic import FULL
+from zeldo.interrupts import raise_if_asked
+from zeldo.measuring.energy import Meter
+from zeldo.particles.provenance import file_hash
+from zeldo.particles.snapshot import Snapshot
+from zeldo.store.identity import PROVENANCE
+from zeldo.suites.claims import LEASE, Claims
+from zeldo.suites.suite import Suite
+from zeldo.suites.tasks import Task
+from zeldo.universe import Universe
+
+LONG = 60.0  # seconds from which on a universe is worth checkpoints
+WAIT = 0.5  # seconds between looks at what others are making
+MADE, LEFT, FAILED = "made", "left to others", "failed"
+
+
+@dataclass
+class Worker:
+    """A process that makes universes of a suite.
+
+    Parameters
+    ----------
+    suite : Suite
+    engine : Engine
+    base : Universe
+        With the arguments that all universes share.
+    lease : float
+        See `Claims`.
+    """
+
+    suite: Suite
+    engine: Engine
+    base: Universe
+    lease: float = LEASE
+
+    def __post_init__(self) -> None:
+        self.claims = Claims(self.suite.path / "claims", self.lease)
+        self._meter: Meter | None = None
+        expected = self.engine.plan(self.base.n, self.suite.arguments["redshifts"]).seconds
+        self._takes_long = self.engine.resumable and (expected is None or expected > LONG)
+
+    def parts(self) -> tuple[Suite, Engine, Universe, float]:
+        """What another process makes the same worker of."""
+        return Suite(self.suite.path.resolve(), self.suite.arguments), self.engine, self.base, self.lease
+
+    def attempt(self, task: Task) -> str:
+        """Make a universe, unless it is made or another process makes it: `MADE`, `LEFT` or `FAILED`."""
+        suite = self.suite
+        if suite.is_done(task.name):
+            return MADE
+        with self.claims.claim(task.name) as is_ours:
+            if not is_ours:
+                return LEFT
+            if suite.is_done(task.name):
+                return MADE
+            suite.sweep(task.name)
+            try:
+                row = self._make(task)
+            except Exception as error:
+                raise_if_asked()  # what a library made of Ctrl-C
+                if _disk_is_full(error):
+                    raise ZeldoError(
+                        f"no space left for {suite.path}: free some, then the same command goes on"
+                    ) from error
+                kind = "" if isinstance(error, ZeldoError) else f"{type(error).__name__}: "
+                suite.fail(task.name, f"{kind}{error}")
+                return FAILED
+            suite.add(task.name, row)
+            return MADE
+
+    def _make(self, task: Task) -> dict[str, Any]:
+        """Its row of the manifest."""
+        suite = self.suite
+        universe = replace(self.base, seed=task.seed, cosmology=task.cosmology or self.base.cosmology)
+        if self._meter is None:
+            self._meter = Meter()
+        where: list[str] = []
+        hashes: list[str] = []
+        checkpoint = suite.path / "claims" / f"{task.name}.npz"
+        engine = self.engine
+        if self._takes_long:
+            engine = replace(engine, checkpoint=checkpoint)  # type: ignore[call-arg]
+        measures: dict[str, np.ndarray] = {}
+        redshifts = suite.arguments["redshifts"]
+        with self._meter.measured() as used, suite.outputs(task.name) as folder:
+            start = time.perf_counter()
+            seconds = 0.0
+            for snapshot in engine.run(universe.initial_conditions(), redshifts):
+                seconds += time.perf_counter() - start
+                if suite.arguments["keep"] == "measure":
+                    measures |= _measured(snapshot)
+                else:
+                    paths = output_paths(folder / "particles.hdf5", redshifts)
+                    path = write(snapshot, paths[snapshot.redshift])
+                    where.append(f"universes/{task.name}/{path.name}")
+                    hashes.append(file_hash(path))
+                del snapshot
+                start = time.perf_counter()
+            if measures:
+                path = folder / "measures.npz"
+                np.savez(path, **measures)  # type: ignore[arg-type]
+                where.append(f"universes/{task.name}/{path.name}")
+                hashes.append(file_hash(path))
+        checkpoint.unlink(missing_ok=True)
+        return {
+            "name": task.name,
+            "status": "done",
+            **described(universe),
+            **universe.cosmology.to_dict(),
+            "seed": universe.seed,
+            "engine": self.engine.name,
+            "settings": suite.arguments["settings"],
+            "redshifts": " ".join(f"{z:g}" for z in redshifts),
+            **{name: suite.arguments[name] for name in PROVENANCE},
+            "seconds": round(seconds, 4),
+            "energy_wh": None if used.energy is None else round(used.energy, 6),
+            "where": " ".join(where),
+            "sha256": " ".join(hashes),
+        }
+
+
+def _measured(snapshot: Snapshot) -> dict[str, np.ndarray]:
+    """The power spectrum on a mesh as fine as the lattice, by the redshift."""
+    from zeldo.statistics.spectra import power_spectrum
+
+    spectrum = power_spectrum(snapshot, mesh=snapshot.n)
+    values = {"k": spectrum.k, "power": spectrum.power, "modes": spectrum.modes}
+    return {f"z{snapshot.redshift:g}_{name}": array for name, array in values.items()}
+
+
+def described(universe: Universe) -> dict[str, Any]:
+    return {
+        "cosmology": universe.cosmology.to_dict(),
+        "box": universe.box,
+        "n": universe.n,
+        "fixed": universe.fixed,
+        "flip": universe.flip,
+        "power": os.fspath(universe.power),
+        "phases": universe.phases,
+    }
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

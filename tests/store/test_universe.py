@@ -1,0 +1,222 @@
+"""Runs into a universe on disk: what is in it, and how they go on after kills, damage and full disks."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import zeldo
+from refusals import refusal
+from zeldo.commands import main
+from zeldo.errors import DamagedFileError
+from zeldo.files.universe_zarr import UniverseZarr, tile_of
+
+SMALL = {"n": 32, "box": 64, "power": "eisenstein-hu"}
+COMMAND = ["run", "-n", "32", "--box", "64", "--power", "eisenstein-hu"]
+
+
+@pytest.fixture
+def tiles(monkeypatch):
+    """Many tiles in a small lattice."""
+    monkeypatch.setattr("zeldo.files.universe_zarr.LARGEST_TILE", 16)
+
+
+def test_it_holds_what_a_run_gives(tmp_path, tiles):
+    import zarr
+
+    out = tmp_path / "u.zarr"
+    made = zeldo.run(engine="cola:steps=3", redshift=[1, 0.5, 0], output=out, **SMALL)
+    plain = zeldo.run(engine="cola:steps=3", redshift=[1, 0.5, 0], **SMALL)
+    for a, b in zip(made, plain, strict=True):
+        np.testing.assert_array_equal(a.psi, b.psi)
+        np.testing.assert_array_equal(a.vel, b.vel)
+        assert (a.seed, a.redshift, a.engine, a.cosmology) == (b.seed, b.redshift, b.engine, b.cosmology)
+    group = zarr.open_group(out, mode="r")
+    array = group["z0"]["vel"]
+    assert array.metadata.dimension_names == ("component", "x", "y", "z") and array.shards == (3, 16, 16, 16)
+    np.testing.assert_array_equal(UniverseZarr(out).snapshot().psi, plain[-1].psi)
+    assert not list((out / ".zeldo").glob("*.npz"))
+
+
+def test_the_same_command_again_makes_nothing(tmp_path, monkeypatch):
+    out = tmp_path / "u.zarr"
+    zeldo.run(engine="2lpt", output=out, **SMALL)
+    monkeypatch.setattr("zeldo.engines.lpt.SecondOrder.run", lambda *given: pytest.fail("made again"))
+    (again,) = zeldo.run(engine="2lpt", output=out, **SMALL)
+    assert again.psi.shape == (3, 32, 32, 32)
+
+
+def test_a_damaged_tile_is_seen_and_made_again(tmp_path, tiles):
+    out = tmp_path / "u.zarr"
+    (made,) = zeldo.run(engine="2lpt", output=out, **SMALL)
+    psi = made.psi
+    shard = out / "z0" / "psi" / "c" / "0" / "1" / "0" / "1"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 255
+    shard.write_bytes(data)
+    with pytest.raises(DamagedFileError):
+        UniverseZarr(out).whole(0, "psi")
+    others = {p: p.stat().st_mtime_ns for p in (out / "z0").rglob("*") if p.is_file() and p != shard}
+    (again,) = zeldo.run(engine="2lpt", output=out, **SMALL)
+    np.testing.assert_array_equal(again.psi, psi)
+    assert others == {p: p.stat().st_mtime_ns for p in others}
+    shard.unlink()
+    zeldo.run(engine="2lpt", output=out, **SMALL)
+    np.testing.assert_array_equal(again.psi, psi)
+
+
+def test_another_run_is_refused_and_says_what_differs(tmp_path, monkeypatch):
+    arguments = {"engine": "cola:steps=2", "output": tmp_path / "u.zarr", **SMALL}
+    zeldo.run(**arguments)
+    for name, value in {"seed": 8, "box": 65, "redshift": 1, "engine": "2lpt", "n": 16}.items():
+        word = "redshifts" if name == "redshift" else name
+        assert f"another {word}" in refusal(lambda n=name, v=value: zeldo.run(**{**arguments, n: v}))
+    assert "another steps (2 there, 3 here)" in refusal(
+        lambda: zeldo.run(**{**arguments, "engine": "cola:steps=3"})
+    )
+    monkeypatch.setattr("zeldo.engines.cola.Cola.revision", 99)
+    assert "revision" in refusal(lambda: zeldo.run(**arguments))
+    (tmp_path / "other.zarr").mkdir()
+    (tmp_path / "other.zarr" / "mine").write_text("kept")
+    assert "no universe" in refusal(lambda: zeldo.run(**{**arguments, "output": tmp_path / "other.zarr"}))
+
+
+def test_a_damaged_checkpoint_is_begun_afresh(tmp_path, monkeypatch):
+    from zeldo.store.checkpoint import Checkpoint
+
+    arguments = {"engine": "cola:steps=6,checkpoint_minutes=0", "output": tmp_path / "u.zarr", **SMALL}
+    save = Checkpoint.save
+
+    def stop(checkpoint, done, psi, v):
+        save(checkpoint, done, psi, v)
+        if done == 3:
+            raise RuntimeError("stopped")
+
+    monkeypatch.setattr(Checkpoint, "save", stop)
+    with pytest.raises(RuntimeError):
+        zeldo.run(**arguments)
+    monkeypatch.setattr(Checkpoint, "save", save)
+    (checkpoint,) = (tmp_path / "u.zarr" / ".zeldo").glob("*.npz")
+    data = bytearray(checkpoint.read_bytes())
+    data[len(data) // 2] ^= 255
+    checkpoint.write_bytes(data)
+    (made,) = zeldo.run(**arguments)
+    (plain,) = zeldo.run(engine="cola:steps=6", **SMALL)
+    np.testing.assert_array_equal(made.psi, plain.psi)
+
+
+def test_a_resumed_run_begins_at_its_checkpoint(tmp_path, monkeypatch):
+    from zeldo.store.checkpoint import Checkpoint
+
+    arguments = {"engine": "cola:steps=6,checkpoint_minutes=0", "redshift": [2, 0], **SMALL}
+    arguments["output"] = tmp_path / "u.zarr"
+    save = Checkpoint.save
+
+    def stop(checkpoint, done, psi, v):
+        save(checkpoint, done, psi, v)
+        if done == 4:
+            raise RuntimeError("stopped")
+
+    monkeypatch.setattr(Checkpoint, "save", stop)
+    with pytest.raises(RuntimeError):
+        zeldo.run(**arguments)
+    monkeypatch.setattr(Checkpoint, "save", save)
+    seen = []
+    made = zeldo.run(**arguments, observers=[lambda view: seen.append(view.step)])
+    assert seen and min(seen) >= 4
+    for a, b in zip(made, zeldo.run(engine="cola:steps=6", redshift=[2, 0], **SMALL), strict=True):
+        np.testing.assert_array_equal(a.psi, b.psi)
+        np.testing.assert_array_equal(a.vel, b.vel)
+
+
+def test_a_network_goes_on_at_the_next_tile(tmp_path, monkeypatch):
+    from zeldo.store.resume import KeptTiles
+
+    arguments = {"engine": "vnet:tiles=2", "output": tmp_path / "u.zarr", "n": 32, "box": 62.5}
+    saved = []
+    save = KeptTiles.save
+
+    def stop(kept, origin, outputs):
+        save(kept, origin, outputs)
+        saved.append(origin)
+        if len(saved) == 5:
+            raise RuntimeError("stopped")
+
+    monkeypatch.setattr(KeptTiles, "save", stop)
+    with pytest.raises(RuntimeError):
+        zeldo.run(**arguments)
+    monkeypatch.setattr(KeptTiles, "save", lambda kept, origin, outputs: saved.append(origin))
+    damaged = next((tmp_path / "u.zarr" / ".zeldo").rglob("0-0-16.tile"))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    (made,) = zeldo.run(**arguments)
+    assert len(saved) == 5 + 3 + 1 and saved[5] == (0, 0, 16)
+    (plain,) = zeldo.run(engine="vnet:tiles=2", n=32, box=62.5)
+    np.testing.assert_array_equal(made.psi, plain.psi)
+    assert not list((tmp_path / "u.zarr" / ".zeldo").glob("network*"))
+
+
+@pytest.mark.parametrize(
+    ("engine", "redshifts"), [("cola:steps=40,checkpoint_minutes=0", (1, 0)), ("vnet:tiles=2", (0,))]
+)
+def test_killed_at_random_it_ends_with_the_same_bits(engine, redshifts, tmp_path):
+    """Without warning, at moments that no test chose: the same command goes on."""
+    command = [sys.executable, "-m", "zeldo", "run", "-n", "32", "--box", "62.5", "--power", "eisenstein-hu"]
+    command += ["--engine", engine, *(word for z in redshifts for word in ("-z", str(z))), "-o"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    whole, out = tmp_path / "whole.zarr", tmp_path / "u.zarr"
+    begun = time.monotonic()
+    subprocess.run([*command, str(whole)], check=True, **quiet)
+    took = time.monotonic() - begun
+    rng = random.Random(1)
+    for _ in range(4):
+        process = subprocess.Popen([*command, str(out)], **quiet)
+        time.sleep(rng.uniform(0.3, 1.0) * took)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run([*command, str(out)], check=True, **quiet)
+    for z, fields in UniverseZarr(whole).complete().items():
+        for field in fields:
+            expected = UniverseZarr(whole).whole(float(z), field)
+            np.testing.assert_array_equal(UniverseZarr(out).whole(float(z), field), expected)
+
+
+def test_a_full_disk_ends_with_one_line_and_a_universe_that_goes_on(tmp_path, monkeypatch, capsys, tiles):
+    import errno
+
+    out = tmp_path / "u.zarr"
+    command = [*COMMAND, "--engine", "2lpt", "-o", str(out)]
+    array = UniverseZarr.array
+    written = []
+
+    def full(universe, redshift, field, *, create=False):
+        written.append(field)
+        if create and len(written) > 9:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return array(universe, redshift, field, create=create)
+
+    monkeypatch.setattr(UniverseZarr, "array", full)
+    assert main(command) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "no space left" in err and "goes on" in err
+    monkeypatch.setattr(UniverseZarr, "array", array)
+    assert 0 < len(UniverseZarr(out).done()) < 16
+    assert main(command) == 0
+    (plain,) = zeldo.run(engine="2lpt", **SMALL)
+    np.testing.assert_array_equal(UniverseZarr(out).whole(0, "vel"), plain.vel)
+
+
+@pytest.mark.parametrize(("n", "side"), [(8, 8), (128, 128), (256, 128), (250, 125), (1024, 128), (262, 2)])
+def test_tiles_divide_the_lattice(n, side):
+    assert tile_of(n) == side
+
+
+def test_what_a_kill_leaves_of_a_new_universe_is_no_obstacle(tmp_path):
+    out = tmp_path / "u.zarr"
+    (out / ".zeldo").mkdir(parents=True)
+    zeldo.run(engine="2lpt", output=out, **SMALL)
+    (out / ".zeldo" / "done.jsonl").open("a").write('["z0/psi/0')
+    zeldo.run(engine="2lpt", output=out, **SMALL)
