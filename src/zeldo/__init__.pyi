@@ -13,6 +13,7 @@ from . import statistics as statistics
 from . import store as store
 from . import suites as suites
 from . import training as training
+from . import volumes as volumes
 from .api import initial_conditions as initial_conditions
 from .api import plan as plan
 from .api import run as run

@@ -106,7 +106,7 @@ class UniverseZarr:
                 return zarr.open_array(self.path / name / field, mode="r+")
             except Exception as error:
                 raise DamagedFileError(f"{self.path} has no {field} at z = {redshift:g}: {AGAIN}") from error
-        group = zarr.open_group(self.path / name, mode="a", attributes={"redshift": self._kept(redshift)})
+        group = zarr.open_group(self.path / name, mode="a", attributes={"redshift": self.nearest(redshift)})
         if field in group:
             return group[field]  # type: ignore[return-value]
         side = self.side
@@ -199,7 +199,7 @@ class UniverseZarr:
 
     def note_complete(self, redshift: float, fields: list[str]) -> None:
         """Note that these fields are written."""
-        write_text(self._complete, json.dumps({**self.complete(), f"{self._kept(redshift):g}": fields}))
+        write_text(self._complete, json.dumps({**self.complete(), f"{self.nearest(redshift):g}": fields}))
 
     def snapshot(self, redshift: float | None = None) -> Snapshot:
         """The particles at a redshift, by default the lowest, in memory."""
@@ -212,7 +212,7 @@ class UniverseZarr:
         about = {name: self.header[name] for name in KEPT}
         return about | {
             "cosmology": Cosmology(**self.header["cosmology"]),
-            "redshift": self._kept(redshift),
+            "redshift": self.nearest(redshift),
         }
 
     def has(self, redshift: float, field: str) -> bool:
@@ -237,7 +237,8 @@ class UniverseZarr:
     def _done(self) -> Path:
         return self.path / STATE / "done.jsonl"
 
-    def _kept(self, redshift: float) -> float:
+    def nearest(self, redshift: float) -> float:
+        """The redshift of a snapshot that is this one to rounding; else `InputError`."""
         kept = nearest_redshift(self.redshifts, redshift)
         if kept is None:
             there = ", ".join(f"{z:g}" for z in self.redshifts)
@@ -245,7 +246,7 @@ class UniverseZarr:
         return kept
 
     def _name(self, redshift: float) -> str:
-        return f"z{self._kept(redshift):g}"
+        return f"z{self.nearest(redshift):g}"
 
     def _key(self, redshift: float, field: str, tile: Tile) -> str:
         return f"{self._name(redshift)}/{field}/{'.'.join(map(str, tile.origin))}"

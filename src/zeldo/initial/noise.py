@@ -50,7 +50,7 @@ def white_noise(n: int, seed: int, *, fixed: bool = False, flip: bool = False) -
     for shell in range(1, n // 2):
         index = _shell(shell)
         stream = np.random.Philox(key=seed, counter=[0, 0, 0, shell])
-        modes[index] = _gaussian(stream, index[0].size, fixed)
+        modes[index] = gaussians(stream, index[0].size, fixed)
     # kz = 0 holds each pair of opposite modes twice: the half with ky > 0, or ky = 0 and kx > 0, decides
     plane = modes[:, :, 0]
     opposite = np.conj(np.roll(plane[::-1, ::-1], 1, axis=(0, 1)))
@@ -59,7 +59,7 @@ def white_noise(n: int, seed: int, *, fixed: bool = False, flip: bool = False) -
     return -modes if flip else modes
 
 
-def _gaussian(stream: np.random.Philox, count: int, fixed: bool) -> np.ndarray:
+def gaussians(stream: np.random.Philox, count: int, fixed: bool) -> np.ndarray:
     """Complex Gaussians of unit variance by Box and Muller; unit amplitudes if fixed."""
     words = stream.random_raw(2 * count) >> np.uint64(11)
     uniform = (words.astype(np.float64) + 0.5) * 2.0**-53

@@ -24,3 +24,6 @@ from .spectra import cross_power as cross_power
 from .spectra import density_modes as density_modes
 from .spectra import field_modes as field_modes
 from .spectra import power_spectrum as power_spectrum
+from .streaming import stream_cross as stream_cross
+from .streaming import stream_power_spectrum as stream_power_spectrum
+from .streaming import stream_slice as stream_slice

@@ -10,7 +10,7 @@ its cloud has a kink where the lattice's particles sit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -177,13 +177,18 @@ def density_modes(
         raise InputError("particles come without a box: give box, its side in Mpc/h")
     else:
         x = as_tensor(particles, device)
+    return interlaced(lambda offset: _paint(x, mesh, box, offset), mesh, CUBIC_SPLINE)
+
+
+def interlaced(paint: Callable[[float], torch.Tensor], mesh: int, window: int) -> torch.Tensor:
+    """Modes of a density that `paint` gives on a mesh moved by an offset in cells, without its window, a power of sinc."""
     # the second mesh is half a cell aside: in the mean of both every odd alias cancels
-    modes = field_modes(_paint(x, mesh, box, 0.5))
+    modes = field_modes(paint(0.5))
     axes = _axes(mesh, modes.device)
     for k in axes:
         modes *= torch.polar(torch.ones_like(k), torch.pi * k / mesh).to(modes.dtype)
-    modes += field_modes(_paint(x, mesh, box, 0.0))
-    inverse = [torch.sinc(k / mesh) ** -CUBIC_SPLINE for k in axes]
+    modes += field_modes(paint(0.0))
+    inverse = [torch.sinc(k / mesh) ** -window for k in axes]
     inverse[0] /= 2
     for factor in inverse:
         modes *= factor.to(modes.real.dtype)

@@ -1,0 +1,58 @@
+"""Statistics of a universe on disk, held against those of its snapshot in memory."""
+
+import numpy as np
+import pytest
+
+import zeldo
+from refusals import refusal
+from zeldo.statistics.streaming import stream_cross, stream_power_spectrum, stream_slice
+
+SMALL = {"n": 32, "box": 64, "power": "eisenstein-hu"}
+
+
+@pytest.fixture(scope="module")
+def universes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("universes")
+    made = {}
+    for engine in ("cola", "2lpt"):
+        path = folder / f"{engine}.zarr"
+        made[engine] = path, zeldo.run(engine=engine, redshift=[1, 0], output=path, **SMALL)
+    return made
+
+
+def test_the_spectrum_is_that_of_the_snapshot(universes):
+    path, snapshots = universes["cola"]
+    for snapshot in snapshots:
+        streamed = stream_power_spectrum(path, snapshot.redshift, mesh=48)
+        expected = zeldo.power_spectrum(snapshot, mesh=48)
+        np.testing.assert_allclose(streamed.power, expected.power, rtol=2e-4)
+        np.testing.assert_array_equal(streamed.k, expected.k)
+
+
+def test_a_universe_is_all_of_itself_and_little_of_linear_theory(universes):
+    cola, lpt = universes["cola"][0], universes["2lpt"][0]
+    _, transfer, same = stream_cross(cola, cola)
+    assert np.abs(same).max() < 1e-6 and np.abs(transfer - 1).max() < 1e-6
+    k, transfer, other = stream_cross(cola, lpt)
+    assert other[0] < 0.02 < other[k > 1].min()
+    assert transfer[-1] > 1.2
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_slice_has_the_particles_of_a_histogram(universes, axis):
+    path, snapshots = universes["cola"]
+    x = snapshots[-1].positions()
+    picture = stream_slice(path, axis=axis, low=10, high=20, pixels=16)
+    a, b = (other for other in range(3) if other != axis)
+    inside = x[(x[:, axis] >= 10) & (x[:, axis] < 20)]
+    expected, *_ = np.histogram2d(inside[:, a], inside[:, b], 16, [[0, 64], [0, 64]])
+    np.testing.assert_allclose(picture.sum(), len(inside) / (32**3 * 10 / 64 / 256))
+    assert np.abs(picture - expected / (32**3 * 10 / 64 / 256)).mean() < 1e-3
+
+
+def test_what_is_no_universe_is_refused(universes, tmp_path):
+    assert "no universe" in refusal(lambda: stream_power_spectrum(tmp_path))
+    path = universes["cola"][0]
+    assert "redshift 3" in refusal(lambda: stream_power_spectrum(path, 3))
+    assert "mesh" in refusal(lambda: stream_power_spectrum(path, mesh=5))
+    assert "axis" in refusal(lambda: stream_slice(path, axis=3))

@@ -1,0 +1,54 @@
+"""COLA in pieces, held against the whole."""
+
+import numpy as np
+import pytest
+
+import zeldo
+from refusals import refusal
+from zeldo.engines.registry import engine
+from zeldo.statistics import compare_snapshots
+from zeldo.volumes.pieces import in_pieces, joined
+
+
+def universe(n):
+    return zeldo.initial_conditions(n=n, box=2.0 * n, seed=4, power="eisenstein-hu")
+
+
+def made(ics, side, buffer):
+    cola = engine("cola")
+    return joined(in_pieces(cola, ics, 0.0, side=side, buffer=buffer), cola, ics.origin, 0.0)
+
+
+def test_a_piece_as_large_as_the_volume_is_the_volume():
+    """Its own 2LPT is then that of the whole."""
+    ics = universe(32)
+    (whole,) = engine("cola").run(ics, [0.0])
+    pieces = made(ics, 16, 8)
+    np.testing.assert_allclose(pieces.psi, whole.psi, atol=1e-4)
+    np.testing.assert_allclose(pieces.vel, whole.vel, atol=0.02)
+
+
+def test_pieces_come_close_to_the_whole_and_closer_with_a_wider_buffer():
+    ics = universe(64)
+    (whole,) = engine("cola").run(ics, [0.0])
+    errors = []
+    for buffer in (4, 12):
+        density = compare_snapshots(made(ics, 32, buffer), whole).fields["density"]
+        errors.append([density.one_minus_r2[density.nearest(k)] for k in (0.2, 0.5)])
+    assert errors[1][0] < 5e-3 and errors[1][1] < 3e-2
+    assert errors[1][0] < 0.5 * errors[0][0]
+
+
+def test_the_buffer_must_fit():
+    cola, ics = engine("cola"), universe(32)
+    assert "buffer" in refusal(lambda: list(in_pieces(cola, ics, 0.0, side=16, buffer=12)))
+    assert "divisor" in refusal(lambda: list(in_pieces(cola, ics, 0.0, side=15, buffer=2)))
+
+
+@pytest.mark.parametrize("redshift", [1.0])
+def test_pieces_end_at_any_redshift(redshift):
+    ics = universe(32)
+    (whole,) = engine("cola").run(ics, [redshift])
+    cola = engine("cola")
+    pieces = joined(in_pieces(cola, ics, redshift, side=16, buffer=8), cola, ics.origin, redshift)
+    np.testing.assert_allclose(pieces.vel, whole.vel, atol=0.02)
