@@ -73,8 +73,8 @@ def _plans(sizes: Sequence[int], record: Record) -> None:
                 "disk": (plan["disk_gb"], size),
                 "time": (plan["seconds"], done["wall"]),
             }
-            for name, (planned, measured) in pairs.items():
-                bar(record, f"plan_{name}_error", abs(planned / measured - 1), 0.3, **about)
+            for name, (planned, taken) in pairs.items():
+                bar(record, f"plan_{name}_error", abs(planned / taken - 1), 0.3, **about)
             rows.append([engine, f"{n}^3", *(f"{x:.3g}" for pair in pairs.values() for x in pair)])
     table(["engine", "n", "GB planned", "GB", "disk planned", "disk", "s planned", "s"], rows)
 
