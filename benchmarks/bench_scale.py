@@ -84,7 +84,20 @@ def _suite(count: int, record: Record) -> None:
     rows = []
     for keep in ("measure", "particles"):
         with tempfile.TemporaryDirectory() as folder:
-            run = ["--seeds", f"0:{count}", "-n", 64, "--box", 125, "--keep", keep, "-o", folder]
+            run = [
+                "--engine",
+                "cola",
+                "--seeds",
+                f"0:{count}",
+                "-n",
+                64,
+                "--box",
+                125,
+                "--keep",
+                keep,
+                "-o",
+                folder,
+            ]
             done = zeldo("run", *run)
             engines = sum(float(line["seconds"]) for line in read_manifest(folder))
         about = {"engine": "cola", "n": 64, "ics": f"seeds=0:{count}", "field": keep}
@@ -167,7 +180,17 @@ def _streams(n: int, record: Record) -> None:
     walls = {}
     for suffix in ("hdf5", "zarr", "hdf5", "zarr"):
         with tempfile.TemporaryDirectory() as folder:
-            done = zeldo("run", "-n", n, "--box", 1.953125 * n, "-o", Path(folder) / f"out.{suffix}")
+            done = zeldo(
+                "run",
+                "--engine",
+                "cola",
+                "-n",
+                n,
+                "--box",
+                1.953125 * n,
+                "-o",
+                Path(folder) / f"out.{suffix}",
+            )
         walls[suffix] = min(done["wall"], walls.get(suffix, float("inf")))
     bar(record, "stream_over_file", walls["zarr"] / walls["hdf5"], 1.5, engine="cola", n=n, ics="seed=7")
 
@@ -175,7 +198,18 @@ def _streams(n: int, record: Record) -> None:
 def _large(n: int, record: Record) -> None:
     heading(f"One universe of {n}^3, positions and velocities to disk")
     with tempfile.TemporaryDirectory() as folder:
-        run = ["-n", n, "--box", 1000 * n / 512, "--memory", "8GB", "-o", Path(folder) / "out.zarr"]
+        run = [
+            "--engine",
+            "cola",
+            "-n",
+            n,
+            "--box",
+            1000 * n / 512,
+            "--memory",
+            "8GB",
+            "-o",
+            Path(folder) / "out.zarr",
+        ]
         done = zeldo("run", *run)
     if done["status"]:
         print(f"failed: {done['text'].strip()[-200:]}")

@@ -30,23 +30,41 @@ def test_memory_and_disk_are_those_of_a_run(engine, tmp_path):
 def test_a_run_that_cannot_fit_says_so_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr("zeldo.api.initial_conditions", lambda **given: pytest.fail("work has begun"))
     out = tmp_path / "out.hdf5"
-    line = refusal(lambda: zeldo.run(n=512, box=1000, memory="3GB", output=out))
+    line = refusal(lambda: zeldo.run(engine="cola", n=512, box=1000, memory="3GB", output=out))
     assert "n = 512" in line and "3 GB" in line and not out.exists()
     assert "8XB" in refusal(lambda: zeldo.run(n=16, memory="8XB"))
 
 
 def test_a_limit_of_memory_ends_with_its_run():
     zeldo.run(n=16, box=40, power="eisenstein-hu", engine="2lpt", memory="1.5GB")
-    assert zeldo.plan(n=16).available_gb != pytest.approx(1.5)
-    assert zeldo.plan(n=16, memory="1.5GB").available_gb == pytest.approx(1.5, rel=0.01)
+    assert zeldo.plan(n=16, engine="cola").available_gb != pytest.approx(1.5)
+    assert zeldo.plan(n=16, engine="cola", memory="1.5GB").available_gb == pytest.approx(1.5, rel=0.01)
 
 
 def test_plan_prints_json_and_makes_nothing(tmp_path, capsys):
-    assert main(["plan", "-n", "64", "--json", "-z", "1", "-z", "0", "-o", str(tmp_path / "a.hdf5")]) == 0
+    assert (
+        main(
+            [
+                "plan",
+                "--engine",
+                "cola",
+                "-n",
+                "64",
+                "--json",
+                "-z",
+                "1",
+                "-z",
+                "0",
+                "-o",
+                str(tmp_path / "a.hdf5"),
+            ]
+        )
+        == 0
+    )
     values = json.loads(capsys.readouterr().out)
     assert {"memory_gb", "disk_gb", "seconds"} <= values.keys() and values["fits"] is True
     assert not list(tmp_path.iterdir())
-    assert main(["plan", "-n", "4096", "--memory", "8GB"]) == 0
+    assert main(["plan", "--engine", "cola", "-n", "4096", "--memory", "8GB"]) == 0
     assert "does not fit" in capsys.readouterr().out
 
 

@@ -203,7 +203,7 @@ def run(
 @checked_keywords(initial_conditions)
 def plan(
     *,
-    engine: PathLike | Engine = "cola",
+    engine: PathLike | Engine = "emulator",
     redshift: float | Sequence[float] | None = None,
     steps: int | None = None,
     mesh_factor: float | None = None,

@@ -15,7 +15,7 @@ from zeldo.commands.universe import Universe, Whole
 def plan(
     *,
     universe: Universe | None = None,
-    engine: str = "cola",
+    engine: str = "emulator",
     steps: Whole | None = None,
     mesh_factor: float | None = None,
     extrapolate: Annotated[bool, Parameter(negative="")] = False,

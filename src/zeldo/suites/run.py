@@ -34,7 +34,7 @@ def run_suite(
     seeds: str | Iterable[int] | None = None,
     cosmologies: PathLike | Iterable[Cosmology | Mapping[str, float]] | None = None,
     keep: str = "particles",
-    engine: PathLike | Engine = "cola",
+    engine: PathLike | Engine = "emulator",
     redshift: float | Sequence[float] | None = None,
     steps: int | None = None,
     mesh_factor: float | None = None,
