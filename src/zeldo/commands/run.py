@@ -45,7 +45,8 @@ def run(
         Redshift of the output (0). May be given several times.
     output:
         A file to write: .hdf5 (Gadget-4), .npz, .bigfile or .gadget. With several redshifts, each name gets _z1
-        and so on before the suffix. A directory NAME.zarr holds all redshifts, and the same command goes on there after a kill.
+        and so on before the suffix. A directory NAME.zarr holds all redshifts, and the same command goes on there after
+        a kill.
     memory:
         The most memory that the run may take, such as 8GB; by default what the machine has free.
     seeds:
