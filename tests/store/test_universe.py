@@ -220,3 +220,12 @@ def test_what_a_kill_leaves_of_a_new_universe_is_no_obstacle(tmp_path):
     zeldo.run(engine="2lpt", output=out, **SMALL)
     (out / ".zeldo" / "done.jsonl").open("a").write('["z0/psi/0')
     zeldo.run(engine="2lpt", output=out, **SMALL)
+
+
+def test_it_is_read_as_any_file_is(tmp_path):
+    out = tmp_path / "u.zarr"
+    zeldo.run(engine="2lpt", redshift=[1, 0], output=out, **SMALL)
+    (plain,) = zeldo.run(engine="2lpt", **SMALL)
+    made = zeldo.read(out)
+    np.testing.assert_allclose(made.psi, plain.psi, atol=1e-5)
+    assert made.redshift == 0 and made.seed == plain.seed

@@ -29,7 +29,7 @@ NEEDED = ("omega_m", "omega_b", "h", "sigma_8", "n_s")  # of a cosmology, in the
 
 def particles_of(snapshot: Snapshot) -> Particles:
     """The particles of a snapshot in lattice order, made slice by slice when they are read; ids count from 1."""
-    return Particles.backed(_Rows(snapshot))
+    return Particles.backed(SnapshotRows(snapshot))
 
 
 def header_of(snapshot: Snapshot) -> Header:
@@ -50,7 +50,7 @@ def header_of(snapshot: Snapshot) -> Header:
     )
 
 
-class _Rows(Source):
+class SnapshotRows(Source):
     def __init__(self, snapshot: Snapshot) -> None:
         fields: dict[str, np.dtype] = {"positions": np.dtype(np.float64)}
         if snapshot.vel is not None:

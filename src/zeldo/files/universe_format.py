@@ -1,0 +1,36 @@
+"""The lowest redshift of a universe of zarr arrays (`universe_zarr`) as particles, for everything that reads files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
+from zeldo.files.formats import Format, Sink, register_format
+from zeldo.files.universe_zarr import UniverseZarr, is_universe
+from zeldo.particles.lattice import SnapshotRows
+from zeldo.particles.particles import Header, Source
+
+
+@register_format
+class Universe(Format):
+    """A universe that `zeldo run` wrote to a name that ends in .zarr. It is only read."""
+
+    name = "universe"
+    suffixes = ()
+
+    def sniff(self, path: Path) -> bool:
+        return path.is_dir() and is_universe(path)
+
+    @contextmanager
+    def open(self, path: Path, cosmology: Cosmology | None = None) -> Iterator[Source]:
+        yield SnapshotRows(UniverseZarr(path).snapshot())
+
+    def create(
+        self, path: Path, header: Header, fields: Mapping[str, np.dtype]
+    ) -> AbstractContextManager[Sink]:
+        raise InputError(f"{path} cannot be written as a universe: run into it, or choose another format")
