@@ -11,7 +11,19 @@ from benchmarks.output import heading, print_bar
 from benchmarks.record import COMMITTED, MEASURED, read
 
 # those that are timed alone first, the heavy ones last
-ORDER = ("speed", "files", "pysco", "measure", "cost", "scale", "accuracy", "vnet", "emulator", "choice", "p3m")
+ORDER = (
+    "speed",
+    "files",
+    "pysco",
+    "measure",
+    "cost",
+    "scale",
+    "accuracy",
+    "vnet",
+    "emulator",
+    "choice",
+    "p3m",
+)
 
 
 def main() -> int:

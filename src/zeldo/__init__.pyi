@@ -51,8 +51,8 @@ from .particles.particles import Header as Header
 from .particles.particles import Particles as Particles
 from .particles.particles import Source as Source
 from .particles.snapshot import Snapshot as Snapshot
-from .report.citations import cite as cite
 from .planning import RunPlan as RunPlan
+from .report.citations import cite as cite
 from .statistics import compare_snapshots as compare_snapshots
 from .statistics import equilateral_bispectrum as equilateral_bispectrum
 from .statistics import friends_of_friends as friends_of_friends
