@@ -46,6 +46,9 @@ class Gravity(Protocol):
     def potential(self, psi: Array) -> Array:
         """phi with F = -grad phi, (Mpc/h)^2, (m, m, m) float32: a new field."""
 
+    def pull_back(self, psi: Array, offset: float, cotangent: Array) -> tuple[Array, Array]:
+        """F at the particles, and the change of cotangent . F with psi: both new (3, n, n, n)."""
+
     def array(self, field: np.ndarray) -> Array:
         """The field on the device, float32; itself where it is there already."""
 
@@ -109,58 +112,20 @@ def check_device(device: str) -> str:
     return device
 
 
-class TorchGravity:
-    """Any torch device's: the same steps, nothing kept but the Green's function."""
-
-    def __init__(self, box: float, m: int, gradient: str, deconvolution: float, device: str):
-        import torch
-
-        from zeldo.mesh import torch_kernels
-
-        self.torch, self.kernels = torch, torch_kernels
-        self.box, self.m, self.device, self.spectral = box, m, device, gradient == "spectral"
-        k, window = mode_factors(m, box, deconvolution)
-        half = m // 2 + 1
-        self.k = [torch.from_numpy(axis).to(device) for axis in np.ix_(k, k, k[:half])]
-        square = self.k[0] ** 2 + self.k[1] ** 2 + self.k[2] ** 2
-        square[0, 0, 0] = torch.inf
-        self.green = -1 / square
-        for axis in np.ix_(window, window, window[:half]):
-            self.green *= torch.from_numpy(axis).to(device)
-
-    def __call__(self, psi: Array, offset: float = 0.0, out: Array | None = None) -> Array:
-        if offset:
-            psi = psi + offset * self.box / self.m
-        modes, shape = self._solve(psi), 3 * (self.m,)
-        if not self.spectral:
-            return self.kernels.read_gradient(self.torch.fft.irfftn(modes, s=shape), psi, self.box)
-        components = (self.torch.fft.irfftn(-1j * k * modes, s=shape) for k in self.k)
-        return self.torch.stack([self.kernels.read(component, psi, self.box) for component in components])
+class TorchArithmetic:
+    """Linear combinations of tensors; factors may be tensors too. A force is a whole field at once."""
 
     def held(self, psi: Array, offset: float = 0.0, out: Array | None = None) -> Array:
-        return self(psi, offset, out)
+        return self(psi, offset, out)  # type: ignore[operator]
 
     def whole(self, force: Array) -> Array:
         return force
 
-    def density(self, psi: Array) -> Array:
-        return self.kernels.paint(psi, self.m, self.box)
-
-    def potential(self, psi: Array) -> Array:
-        return self.torch.fft.irfftn(self._solve(psi), s=3 * (self.m,))
-
-    def _solve(self, psi: Array) -> Array:
-        """The potential's modes."""
-        return self.torch.fft.rfftn(self.kernels.paint(psi, self.m, self.box)) * self.green
-
-    def array(self, field: np.ndarray) -> Array:
-        return self.torch.as_tensor(field, dtype=self.torch.float32, device=self.device)
-
-    def numpy(self, field: Array) -> np.ndarray:
-        return field.detach().cpu().numpy()
-
     def combine(self, out: Array | None, *terms: tuple[float, Array]) -> Array:
-        total = sum(factor * field for factor, field in terms)
+        (factor, field), *others = terms
+        total = factor * field
+        for factor, field in others:
+            total = total + factor * field
         return total if out is None else out.copy_(total)
 
     def advance(
@@ -180,3 +145,64 @@ class TorchGravity:
             v = v.clone()
         moved = zip(drift, (v, *frame), strict=False)
         return self.combine(psi if donate else None, (1.0, psi), *moved), v
+
+
+class TorchGravity(TorchArithmetic):
+    """Any torch device's: the same steps, nothing kept but the Green's function."""
+
+    def __init__(
+        self,
+        box: float,
+        m: int,
+        gradient: str,
+        deconvolution: float,
+        device: str,
+        dtype: type = np.float32,
+    ):
+        import torch
+
+        from zeldo.mesh import torch_kernels
+
+        self.torch, self.kernels = torch, torch_kernels
+        self.box, self.m, self.device, self.spectral = box, m, device, gradient == "spectral"
+        self.dtype = torch.float64 if dtype is np.float64 else torch.float32
+        k, window = mode_factors(m, box, deconvolution, dtype)
+        half = m // 2 + 1
+        self.k = [torch.from_numpy(axis).to(device) for axis in np.ix_(k, k, k[:half])]
+        square = self.k[0] ** 2 + self.k[1] ** 2 + self.k[2] ** 2
+        square[0, 0, 0] = torch.inf
+        self.green = -1 / square
+        for axis in np.ix_(window, window, window[:half]):
+            self.green *= torch.from_numpy(axis).to(device)
+
+    def __call__(self, psi: Array, offset: float = 0.0, out: Array | None = None) -> Array:
+        if offset:
+            psi = psi + offset * self.box / self.m
+        modes, shape = self._solve(psi), 3 * (self.m,)
+        if not self.spectral:
+            return self.kernels.read_gradient(self.torch.fft.irfftn(modes, s=shape), psi, self.box)
+        components = (self.torch.fft.irfftn(-1j * k * modes, s=shape) for k in self.k)
+        return self.torch.stack([self.kernels.read(component, psi, self.box) for component in components])
+
+    def density(self, psi: Array) -> Array:
+        return self.kernels.paint(psi, self.m, self.box)
+
+    def potential(self, psi: Array) -> Array:
+        return self.torch.fft.irfftn(self._solve(psi), s=3 * (self.m,))
+
+    def pull_back(self, psi: Array, offset: float, cotangent: Array) -> tuple[Array, Array]:
+        with self.torch.enable_grad():
+            at = psi.detach().requires_grad_()
+            force = self(at, offset)
+            (back,) = self.torch.autograd.grad(force, at, cotangent)
+        return force.detach(), back
+
+    def _solve(self, psi: Array) -> Array:
+        """The potential's modes."""
+        return self.torch.fft.rfftn(self.kernels.paint(psi, self.m, self.box)) * self.green
+
+    def array(self, field: np.ndarray) -> Array:
+        return self.torch.as_tensor(field, dtype=self.dtype, device=self.device)
+
+    def numpy(self, field: Array) -> np.ndarray:
+        return field.detach().cpu().numpy()

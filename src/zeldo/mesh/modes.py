@@ -9,15 +9,17 @@ import numpy as np
 from zeldo.mesh import fft
 
 
-def mode_factors(m: int, box: float, deconvolution: float) -> tuple[np.ndarray, np.ndarray]:
-    """k (h/Mpc) and the factor of the window along one axis, (m,) float32 each, in the order of fftfreq.
+def mode_factors(
+    m: int, box: float, deconvolution: float, dtype: type = np.float32
+) -> tuple[np.ndarray, np.ndarray]:
+    """k (h/Mpc) and the factor of the window along one axis, (m,) each, in the order of fftfreq.
 
     The factor clears Nyquist, where a derivative has no sign.
     """
     nu = np.fft.fftfreq(m)
     window = np.sinc(nu) ** (-2 * deconvolution)
     window[m // 2] = 0
-    return (nu * (2 * np.pi * m / box)).astype(np.float32), window.astype(np.float32)
+    return (nu * (2 * np.pi * m / box)).astype(dtype), window.astype(dtype)
 
 
 def spectral_gradient(

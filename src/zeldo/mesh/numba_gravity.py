@@ -73,6 +73,43 @@ class NumbaGravity:
         fft.forward(self.field[:, :, : self.m], self.modes)
         kernels.apply_green(self.modes, self.k, self.window)
 
+    def pull_back(
+        self, psi: np.ndarray, offset: float, cotangent: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The force, and the gradient with psi of its product with the cotangent, (3, n, n, n) each."""
+        from zeldo.mesh import transposes
+        from zeldo.mesh.reading import minus_gradient
+
+        m = self.m
+        norm, scale, shift = np.float32(m / self.box / 12), np.float32(m / self.box), np.float32(offset)
+        vector, plain = self._room((m, m, m + 1, 4)), np.empty((m, m, m), np.float32)
+        work = np.empty_like(self.modes) if self.spectral else None
+        if work is None:
+            minus_gradient(self._solve(psi, offset), norm, 0, m, vector)
+        else:
+            self._solve_modes(psi, offset)
+            for axis, field in enumerate(spectral_gradient(self.modes, self.k, work, 3 * [plain])):
+                vector[:, :, :m, axis] = field
+            vector[:, :, m] = vector[:, :, 0]
+        force, back = np.empty_like(psi), np.empty_like(psi)
+        transposes.read_vector_slopes(vector, cotangent, psi, scale, shift, force, back)
+        transposes.spread_into(vector, cotangent, psi, self.box, offset)
+        if work is None:
+            transposes.gradient_transposed(vector, norm, plain)
+            fft.forward(plain, self.modes)
+        else:
+            total = np.zeros_like(self.modes)
+            for axis in range(3):
+                plain[:] = vector[:, :, :m, axis]
+                fft.forward(plain, self.modes)
+                kernels.derive(self.modes, self.k, axis, work)
+                total -= work
+            self.modes[:] = total
+        kernels.apply_green(self.modes, self.k, self.window)
+        fft.inverse(self.modes, m, plain, scratch=True)
+        transposes.read_slopes(plain, psi, scale, shift, np.float32((m / psi.shape[1]) ** 3), back)
+        return force, back
+
     def ring(self, slots: int) -> np.ndarray:
         """Room for planes of the gradient, (slots, m, m + 1, 4)."""
         return self._room((slots, self.m, self.m + 1, 4))

@@ -3,20 +3,17 @@
 Mesh point (i, j, k) lies at (i, j, k) box / m, so that a lattice of n particles per side coincides with mesh
 points where m is a multiple of n. Everything is periodic. Sources: Hockney & Eastwood 1988, chapter 5.
 
-Gradients come from two autograd functions that keep nothing but cells and fractions and loop over the eight
-corners again on the way back: left to itself autograd would keep eight copies of weights and indices.
+Gradients come from the autograd functions of torch_clouds, which keep nothing but cells and fractions: left to itself
+autograd would keep eight copies of weights and indices.
 On CUDA the order of scattered adds, and with it the last bit of a painted mesh, may change from run to run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 
 from zeldo.errors import InputError
-
-_CORNERS = [(i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+from zeldo.mesh.torch_clouds import gather, scatter
 
 
 def paint(psi: torch.Tensor, m: int, box: float) -> torch.Tensor:
@@ -27,7 +24,7 @@ def paint(psi: torch.Tensor, m: int, box: float) -> torch.Tensor:
     wrong shape or m.
     """
     cells, fractions = lattice_cells(psi, m, box)
-    return _Paint.apply(fractions, None, cells, m) * (m**3 / fractions.shape[1])
+    return scatter(fractions, None, cells, m) * (m**3 / fractions.shape[1])
 
 
 def paint_positions(
@@ -46,7 +43,8 @@ def paint_positions(
         )
     _check_mesh(m, box)
     cells, fractions = split_cells(positions.T * (m / box), None, m)
-    return _Paint.apply(fractions, weights, cells, m) * (m**3 / len(positions))
+    each = None if weights is None else weights[None]
+    return scatter(fractions, each, cells, m) * (m**3 / len(positions))
 
 
 def read(field: torch.Tensor, psi: torch.Tensor, box: float) -> torch.Tensor:
@@ -57,7 +55,7 @@ def read(field: torch.Tensor, psi: torch.Tensor, box: float) -> torch.Tensor:
     """
     m = _check_field(field, box)
     cells, fractions = lattice_cells(psi, m, box)
-    return _Read.apply(field, fractions, cells).reshape(psi.shape[1:])
+    return gather(field, fractions, cells).reshape(psi.shape[1:])
 
 
 def read_gradient(phi: torch.Tensor, psi: torch.Tensor, box: float) -> torch.Tensor:
@@ -72,8 +70,8 @@ def read_gradient(phi: torch.Tensor, psi: torch.Tensor, box: float) -> torch.Ten
     for axis in range(3):  # one axis after the other: one mesh of differences at a time
         difference = 8.0 * (torch.roll(phi, 1, axis) - torch.roll(phi, -1, axis))
         difference = difference - (torch.roll(phi, 2, axis) - torch.roll(phi, -2, axis))
-        components.append(_Read.apply(difference * (m / (12.0 * box)), fractions, cells))
-    return torch.stack(components).reshape(psi.shape)
+        components.append(gather(difference * (m / (12.0 * box)), fractions, cells))
+    return torch.cat(components).reshape(psi.shape)
 
 
 def _check_mesh(m: int, box: float) -> None:
@@ -116,81 +114,3 @@ def split_cells(u: torch.Tensor, whole: torch.Tensor | None, m: int) -> tuple[to
         cells += whole
     cells = torch.remainder(cells, m)
     return cells.int() if m**3 < 2**31 else cells, u - floor
-
-
-def _corners(
-    cells: torch.Tensor, fractions: torch.Tensor, m: int
-) -> Iterator[tuple[torch.Tensor, list[torch.Tensor], list[int]]]:
-    """For each of eight corners: flat mesh index (N,), the weight along each axis, and the sign of its
-    slope."""
-    up = torch.where(cells + 1 == m, 0, cells + 1)
-    for corner in _CORNERS:
-        i, j, k = (up[axis] if c else cells[axis] for axis, c in enumerate(corner))
-        along = [fractions[axis] if c else 1.0 - fractions[axis] for axis, c in enumerate(corner)]
-        yield (i * m + j) * m + k, along, [1 if c else -1 for c in corner]
-
-
-def _gather(mesh: torch.Tensor, fractions: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-    m, flat = mesh.shape[0], mesh.reshape(-1)
-    total = None
-    for index, (x, y, z), _ in _corners(cells, fractions, m):
-        value = flat[index] * (x * y * z)
-        total = value if total is None else total + value
-    return total  # type: ignore[return-value]
-
-
-def _gather_slopes(mesh: torch.Tensor, fractions: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-    """(3, N): derivative of `_gather` by each fraction."""
-    m, flat = mesh.shape[0], mesh.reshape(-1)
-    total = None
-    for index, (x, y, z), sign in _corners(cells, fractions, m):
-        slopes = torch.stack([sign[0] * y * z, sign[1] * x * z, sign[2] * x * y])
-        value = flat[index] * slopes
-        total = value if total is None else total + value
-    return total  # type: ignore[return-value]
-
-
-def _scatter(
-    fractions: torch.Tensor, weights: torch.Tensor | None, cells: torch.Tensor, m: int
-) -> torch.Tensor:
-    mesh = fractions.new_zeros(m**3)
-    for index, (x, y, z), _ in _corners(cells, fractions, m):
-        value = x * y * z
-        mesh.index_add_(0, index, value if weights is None else value * weights)
-    return mesh.reshape(m, m, m)
-
-
-class _Paint(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, fractions, weights, cells, m):  # type: ignore[override]
-        ctx.save_for_backward(fractions, weights, cells)
-        return _scatter(fractions, weights, cells, m)
-
-    @staticmethod
-    def backward(ctx, grad):  # type: ignore[override]
-        fractions, weights, cells = ctx.saved_tensors
-        by_fraction = by_weight = None
-        if ctx.needs_input_grad[0]:
-            by_fraction = _gather_slopes(grad, fractions, cells)
-            if weights is not None:
-                by_fraction = by_fraction * weights
-        if weights is not None and ctx.needs_input_grad[1]:
-            by_weight = _gather(grad, fractions, cells)
-        return by_fraction, by_weight, None, None
-
-
-class _Read(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, mesh, fractions, cells):  # type: ignore[override]
-        ctx.save_for_backward(mesh, fractions, cells)
-        return _gather(mesh, fractions, cells)
-
-    @staticmethod
-    def backward(ctx, grad):  # type: ignore[override]
-        mesh, fractions, cells = ctx.saved_tensors
-        by_mesh = by_fraction = None
-        if ctx.needs_input_grad[0]:
-            by_mesh = _Paint.apply(fractions, grad, cells, mesh.shape[0])
-        if ctx.needs_input_grad[1]:
-            by_fraction = _gather_slopes(mesh, fractions, cells) * grad
-        return by_mesh, by_fraction, None
