@@ -2,6 +2,7 @@ from . import cosmology as cosmology
 from . import datasets as datasets
 from . import engines as engines
 from . import files as files
+from . import gradients as gradients
 from . import initial as initial
 from . import measuring as measuring
 from . import mesh as mesh
@@ -43,6 +44,8 @@ from .files.formats import Sink as Sink
 from .files.formats import register_format as register_format
 from .files.reference import read_reference as read_reference
 from .files.reference import reference_path as reference_path
+from .gradients.function import Differentiable as Differentiable
+from .gradients.function import differentiable as differentiable
 from .initial.conditions import InitialConditions as InitialConditions
 from .linear_fields import initial_conditions_of as initial_conditions_of
 from .measures import measure as measure

@@ -26,7 +26,8 @@ def expansion(cosmology: Cosmology, a: ArrayLike) -> np.ndarray:
     Parameters
     ----------
     cosmology : Cosmology
-        Flat, with w(a) = w0 + wa (1 - a) (Linder 2003, arXiv:astro-ph/0208512).
+        Flat, with w(a) = w0 + wa (1 - a) (Linder 2003, arXiv:astro-ph/0208512). A cosmology of tensors
+        (`zeldo.cosmology.varied`) gives a tensor.
     a : array_like
         Scale factor, any shape.
 
@@ -35,6 +36,8 @@ def expansion(cosmology: Cosmology, a: ArrayLike) -> np.ndarray:
     ndarray
         float64, of the shape of `a`.
     """
+    if not isinstance(cosmology, Cosmology):
+        return cosmology.expansion(a)
     a = np.asarray(a, dtype=float)
     return np.sqrt(cosmology.omega_m * a**-3 + cosmology.omega_de * _dark_energy(cosmology, a))
 
@@ -151,18 +154,23 @@ class Growth:
         return np.exp(inverse(np.maximum(np.log(d), lnd[0])) + early)
 
 
-@lru_cache(maxsize=1024)
 def growth(cosmology: Cosmology) -> Growth:
     """The growth factors of a cosmology, solved once and kept.
 
     Parameters
     ----------
     cosmology : Cosmology
-        Matter and dark energy decide its growth.
+        Matter and dark energy decide its growth. One of tensors (`zeldo.cosmology.varied`) brings growth factors that are
+        tensors.
 
     Returns
     -------
     Growth
         With the methods d1, d2, f1, f2 and a_of_d1.
     """
+    return _growth(cosmology) if isinstance(cosmology, Cosmology) else cosmology.growth
+
+
+@lru_cache(maxsize=1024)
+def _growth(cosmology: Cosmology) -> Growth:
     return Growth(cosmology)

@@ -77,26 +77,45 @@ def eisenstein_hu_transfer(k: torch.Tensor, omega_m: Value, omega_b: Value, h: V
     return f_b * baryons + f_c * cold  # (16)
 
 
+SIGMA_LNK = math.log(1e-6), math.log(1e2), 8001  # ln k of the integral for sigma_8: from, to, points
+
+
 def eisenstein_hu_power(
-    k: torch.Tensor, omega_m: Value, omega_b: Value, h: Value, n_s: Value, sigma_8: Value
+    k: torch.Tensor,
+    omega_m: Value,
+    omega_b: Value,
+    h: Value,
+    n_s: Value,
+    sigma_8: Value,
+    ratio: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> torch.Tensor:
     """Linear P(k) today in (Mpc/h)^3, normalised to sigma_8; k > 0 in h/Mpc; all differentiable.
 
-    Dark energy changes the growth but, on the scales of simulations, not the shape.
+    Dark energy changes the growth but, on the scales of simulations, not the shape. A `ratio`, such as that of another
+    model's power to this one, multiplies the shape: its values at k, and at the wavenumbers `sigma_grid`.
     """
     n_s, sigma_8 = (torch.as_tensor(x, dtype=k.dtype, device=k.device) for x in (n_s, sigma_8))
 
     def shape(k: torch.Tensor) -> torch.Tensor:
         return k**n_s * eisenstein_hu_transfer(k, omega_m, omega_b, h) ** 2
 
-    lnk = torch.linspace(math.log(1e-6), math.log(1e2), 8001, dtype=k.dtype, device=k.device)
+    lnk = torch.linspace(*SIGMA_LNK, dtype=k.dtype, device=k.device)
     grid = torch.exp(lnk)
     x = 8.0 * grid
     # below 0.01 the closed form cancels
     safe = torch.where(x < 1e-2, torch.ones_like(x), x)
     window = torch.where(x < 1e-2, 1 - x**2 / 10, 3 * (torch.sin(safe) - safe * torch.cos(safe)) / safe**3)
-    variance = torch.trapezoid(grid**3 * shape(grid) * window**2, lnk) / (2 * math.pi**2)
-    return shape(k) * sigma_8**2 / variance
+    integrand = grid**3 * shape(grid) * window**2
+    power = shape(k)
+    if ratio is not None:
+        power, integrand = power * ratio[0], integrand * ratio[1]
+    variance = torch.trapezoid(integrand, lnk) / (2 * math.pi**2)
+    return power * sigma_8**2 / variance
+
+
+def sigma_grid() -> np.ndarray:
+    """The wavenumbers, h/Mpc, of the integral for sigma_8."""
+    return np.exp(np.linspace(*SIGMA_LNK))
 
 
 def eisenstein_hu_table(cosmology: Cosmology) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines import plans
@@ -44,6 +44,7 @@ class Cola(Stepping):
     """
 
     name: ClassVar[str] = "cola"
+    moving: ClassVar[bool] = True
     revision: ClassVar[int] = 1
     steps: int = 10
     mesh_factor: int = 1
@@ -61,25 +62,29 @@ class Cola(Stepping):
         check_number("start_redshift", self.start_redshift, 0.5, 200)
         check_number("exponent", self.exponent, -10, -0.5, ", such as -2.5")
 
-    def dynamics(self, ics: InitialConditions) -> Leapfrog:
+    def force_options(self, spacing: float) -> dict[str, Any]:
+        """How the force is taken on a lattice of this spacing, Mpc/h: further arguments of `gravity`."""
         # chosen by measurement (docs/engines.md): on the coarse mesh a soft force with one window divided out is as good as
         # the exact gradient at half the transforms; on finer meshes the exact gradient wins inside halos, but it resonates
         # with a lattice so coarse that particles stay near it
         coarse = self.mesh_factor == 1
-        exact = not coarse and ics.spacing <= COARSE_LATTICE
+        exact = not coarse and spacing <= COARSE_LATTICE
+        return {
+            "gradient": "spectral" if exact else "difference",
+            "deconvolution": 1.0 if coarse else 0.0,
+        }
+
+    def dynamics(self, ics: InitialConditions) -> Leapfrog:
         force = gravity(
-            ics.box,
-            self.mesh_factor * ics.n,
-            gradient="spectral" if exact else "difference",
-            deconvolution=1.0 if coarse else 0.0,
-            device=self.device,
+            ics.box, self.mesh_factor * ics.n, **self.force_options(ics.spacing), device=self.device
         )
         return Leapfrog(ics, force, moving=True)
 
     def timetable(self, ics: InitialConditions, redshifts: Sequence[float]) -> Timetable[Row]:
-        return self._timetable(ics.cosmology, redshifts)
+        return self.steps_of(ics.cosmology, redshifts)
 
-    def _timetable(self, cosmology: Cosmology, redshifts: Sequence[float]) -> Timetable[Row]:
+    def steps_of(self, cosmology: Cosmology, redshifts: Sequence[float]) -> Timetable[Row]:
+        """The steps in a cosmology, which decides nothing but their coefficients."""
         return timetable(
             cosmology,
             ColaStepper(cosmology, self.exponent),
@@ -90,7 +95,7 @@ class Cola(Stepping):
         )
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
-        steps = self._timetable(plans.USUAL, self.check(redshifts))
+        steps = self.steps_of(plans.USUAL, self.check(redshifts))
         return plans.mesh(
             n, self.mesh_factor, steps, moving=True, spectral=self.mesh_factor > 1, cpu=self.device == "cpu"
         )

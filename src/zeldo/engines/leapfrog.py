@@ -21,6 +21,13 @@ from zeldo.mesh.gravity import Gravity
 Frame = tuple[Array, ...]  # psi_lin and grad phi2 of 2LPT, or nothing
 
 
+def start(row: Row, gravity: Gravity, first: Array, second: Array) -> State:
+    """The particles on their 2LPT trajectories, from psi_lin and grad phi2. The first row leads there from rest."""
+    psi = gravity.combine(None, (row.drift[1], first), (row.drift[2], second))
+    v = gravity.combine(None, (row.kick[2], first), (row.kick[3], second))
+    return State(row.a1, psi, v, take(gravity, psi, row))
+
+
 def step(state: State, row: Row, gravity: Gravity, frame: Frame = (), *, donate: bool = False) -> State:
     """Kick at a0, drift to a1, force there."""
     psi, v = gravity.advance(state.psi, state.v, state.force, row.kick, row.drift, frame, donate=donate)
@@ -71,17 +78,11 @@ class Leapfrog(Dynamics[Row]):
         return tuple(self.gravity.array(field) for field in displacements(self.ics))
 
     def start(self, row: Row) -> State:
-        """The particles on their 2LPT trajectories. The first row leads there from rest on the lattice."""
-        first, second = self.frame or self._lpt()
-        psi = self.gravity.combine(None, (row.drift[1], first), (row.drift[2], second))
-        v = self.gravity.combine(None, (row.kick[2], first), (row.kick[3], second))
-        return self._state_at_end(row, psi, v)
+        return start(row, self.gravity, *(self.frame or self._lpt()))
 
     def arrive(self, row: Row, psi: np.ndarray, v: np.ndarray) -> State:
-        return self._state_at_end(row, self.gravity.array(psi), self.gravity.array(v))
-
-    def _state_at_end(self, row: Row, psi: Array, v: Array) -> State:
-        return State(row.a1, psi, v, take(self.gravity, psi, row))
+        field = self.gravity.array(psi)
+        return State(row.a1, field, self.gravity.array(v), take(self.gravity, field, row))
 
     def step(self, state: State, row: Row, *, donate: bool = False, report: Report | None = None) -> State:
         return step(state, row, self.gravity, self.frame, donate=donate)

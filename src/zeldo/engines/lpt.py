@@ -15,7 +15,7 @@ from zeldo.particles.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
-class _Perturbation(Engine):
+class Perturbation(Engine):
     """psi = D1 psi_lin (+ D2 grad phi2), in Mpc/h, and v = 100 E a (f1 psi1 + f2 psi2), in km/s."""
 
     order: ClassVar[int]
@@ -35,7 +35,7 @@ class _Perturbation(Engine):
 
 @register
 @dataclass(frozen=True)
-class Zeldovich(_Perturbation):
+class Zeldovich(Perturbation):
     """The Zel'dovich approximation (Zel'dovich 1970): particles move on straight lines. It has no options."""
 
     name: ClassVar[str] = "zeldovich"
@@ -44,7 +44,7 @@ class Zeldovich(_Perturbation):
 
 @register
 @dataclass(frozen=True)
-class SecondOrder(_Perturbation):
+class SecondOrder(Perturbation):
     """Second-order Lagrangian perturbation theory (Bouchet et al. 1995, arXiv:astro-ph/9406013), without options."""
 
     name: ClassVar[str] = "2lpt"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines import plans
@@ -42,6 +42,7 @@ class ParticleMesh(Stepping):
     """
 
     name: ClassVar[str] = "pm"
+    moving: ClassVar[bool] = False
     revision: ClassVar[int] = 1
     steps: int = 10
     mesh_factor: int = 2
@@ -60,14 +61,22 @@ class ParticleMesh(Stepping):
             )
         check_number("start_redshift", self.start_redshift, 0.5, 200)
 
-    def dynamics(self, ics: InitialConditions) -> Leapfrog:
+    def force_options(self, spacing: float) -> dict[str, Any]:
+        """How the force is taken on a lattice of this spacing, Mpc/h: further arguments of `gravity`."""
         # the exact gradient resonates with the lattice while particles still sit near it (docs/engines.md)
-        return Leapfrog(ics, gravity(ics.box, self.mesh_factor * ics.n, device=self.device))
+        return {"gradient": "difference", "deconvolution": 0.0}
+
+    def dynamics(self, ics: InitialConditions) -> Leapfrog:
+        force = gravity(
+            ics.box, self.mesh_factor * ics.n, **self.force_options(ics.spacing), device=self.device
+        )
+        return Leapfrog(ics, force)
 
     def timetable(self, ics: InitialConditions, redshifts: Sequence[float]) -> Timetable[Row]:
-        return self._timetable(ics.cosmology, redshifts)
+        return self.steps_of(ics.cosmology, redshifts)
 
-    def _timetable(self, cosmology: Cosmology, redshifts: Sequence[float]) -> Timetable[Row]:
+    def steps_of(self, cosmology: Cosmology, redshifts: Sequence[float]) -> Timetable[Row]:
+        """The steps in a cosmology, which decides nothing but their coefficients."""
         return timetable(
             cosmology,
             STEPPERS[self.stepper](cosmology),
@@ -78,5 +87,5 @@ class ParticleMesh(Stepping):
         )
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
-        steps = self._timetable(plans.USUAL, self.check(redshifts))
+        steps = self.steps_of(plans.USUAL, self.check(redshifts))
         return plans.mesh(n, self.mesh_factor, steps, moving=False, spectral=False, cpu=self.device == "cpu")

@@ -3,6 +3,8 @@
 psi is the displacement and v = d psi / d D, so that v = psi_lin = F / D in the Zel'dovich approximation. A kick is
 v <- alpha v + beta F, with the force F = -grad lap^-1 delta at one end of the step; the velocity between the two kicks
 is the one inside the step. Steppers differ in alpha, beta and the drift alone.
+
+A cosmology of tensors (`zeldo.cosmology.varied`) makes all of these tensors.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ import numpy as np
 
 from zeldo.cosmology.background import Growth, expansion, growth
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.scalars import Scalar, like, scalar, weighted_sum
 
-Kick = tuple[float, float]  # alpha, beta
+Kick = tuple[Scalar, Scalar]  # alpha, beta
 STILL: Kick = (1.0, 0.0)
 
 
@@ -29,7 +32,7 @@ class Stepper(Protocol):
     def open(self, a0: float, a1: float) -> Kick:
         """The opening kick: from the velocity at a0 to the velocity inside the step."""
 
-    def drift(self, a0: float, a1: float) -> float:
+    def drift(self, a0: float, a1: float) -> Scalar:
         """The change of psi over the step, divided by the velocity inside the step."""
 
     def close(self, a0: float, a1: float) -> Kick:
@@ -48,13 +51,13 @@ class FastPM:
     def close(self, a0: float, a1: float) -> Kick:
         return self._kick(0.5 * (a0 + a1), a1, a1)
 
-    def drift(self, a0: float, a1: float) -> float:
-        return float(self.growth.d1(a1) - self.growth.d1(a0))
+    def drift(self, a0: float, a1: float) -> Scalar:
+        return scalar(self.growth.d1(a1) - self.growth.d1(a0))
 
     def _kick(self, start: float, end: float, force: float) -> Kick:
         w0, w1 = momentum_per_velocity(self.cosmology, self.growth, np.array([start, end]))
-        alpha = float(w0 / w1)
-        return alpha, (1 - alpha) / float(self.growth.d1(force))
+        alpha = scalar(w0 / w1)
+        return alpha, (1 - alpha) / scalar(self.growth.d1(force))
 
 
 class BullFrog:
@@ -73,15 +76,15 @@ class BullFrog:
     def close(self, a0: float, a1: float) -> Kick:
         return self._kick(self._slope_inside(a0, a1), second_slope(self.growth, a1), a1)
 
-    def drift(self, a0: float, a1: float) -> float:
-        return float(self.growth.d1(a1) - self.growth.d1(a0))
+    def drift(self, a0: float, a1: float) -> Scalar:
+        return scalar(self.growth.d1(a1) - self.growth.d1(a0))
 
-    def _slope_inside(self, a0: float, a1: float) -> float:
-        return float((self.growth.d2(a1) - self.growth.d2(a0)) / (self.growth.d1(a1) - self.growth.d1(a0)))
+    def _slope_inside(self, a0: float, a1: float) -> Scalar:
+        return scalar((self.growth.d2(a1) - self.growth.d2(a0)) / (self.growth.d1(a1) - self.growth.d1(a0)))
 
-    def _kick(self, start: float, end: float, a: float) -> Kick:
-        d = float(self.growth.d1(a))
-        force = float(self.growth.d2(a)) / d - d
+    def _kick(self, start: Scalar, end: Scalar, a: float) -> Kick:
+        d = scalar(self.growth.d1(a))
+        force = scalar(self.growth.d2(a)) / d - d
         alpha = (end - force) / (start - force)
         return alpha, (1 - alpha) / d
 
@@ -103,21 +106,24 @@ class Cola:
     def close(self, a0: float, a1: float) -> Kick:
         return self._kick(0.5 * (a0 + a1), a1, a1)
 
-    def drift(self, a0: float, a1: float) -> float:
+    def drift(self, a0: float, a1: float) -> Scalar:
         middle = 0.5 * (a0 + a1)
 
         def rate(a: np.ndarray) -> np.ndarray:
-            return (a / middle) ** self.exponent / (a**3 * expansion(self.cosmology, a))
+            here = self.cosmology.omega_m
+            return like(here, (a / middle) ** self.exponent) / (
+                like(here, a**3) * expansion(self.cosmology, a)
+            )
 
         # d psi = p da / (a^3 E), p = W v
-        return float(momentum_per_velocity(self.cosmology, self.growth, middle)) * _integral(rate, a0, a1)
+        return scalar(momentum_per_velocity(self.cosmology, self.growth, middle)) * _integral(rate, a0, a1)
 
     def _kick(self, start: float, end: float, force: float) -> Kick:
         # d p = 3/2 Omega_m / (a^2 E) F da
         n = self.exponent
-        rate = 1.5 * self.cosmology.omega_m / (force**2 * float(expansion(self.cosmology, force)))
+        rate = 1.5 * self.cosmology.omega_m / (force**2 * scalar(expansion(self.cosmology, force)))
         w0, w1 = momentum_per_velocity(self.cosmology, self.growth, np.array([start, end]))
-        return float(w0 / w1), float(rate * (end**n - start**n) / (n * force ** (n - 1)) / w1)
+        return scalar(w0 / w1), scalar(rate * (end**n - start**n) / (n * force ** (n - 1)) / w1)
 
 
 STEPPERS: dict[str, Callable[[Cosmology], Stepper]] = {"bullfrog": BullFrog, "fastpm": FastPM}
@@ -130,19 +136,19 @@ def merged(first: Kick, second: Kick) -> Kick:
 
 def momentum_per_velocity(cosmology: Cosmology, growth: Growth, a: float | np.ndarray) -> np.ndarray:
     """W(a) = a^3 E dD/da: the momentum p = a^2 dx/dt is W v, in Mpc/h times H0."""
-    return np.square(a) * expansion(cosmology, a) * growth.f1(a) * growth.d1(a)
+    return like(cosmology.omega_m, np.square(a)) * expansion(cosmology, a) * growth.f1(a) * growth.d1(a)
 
 
-def second_slope(growth: Growth, a: float) -> float:
+def second_slope(growth: Growth, a: float) -> Scalar:
     """d D2 / d D1 at a."""
-    return float(growth.f2(a) * growth.d2(a) / (growth.f1(a) * growth.d1(a)))
+    return scalar(growth.f2(a) * growth.d2(a) / (growth.f1(a) * growth.d1(a)))
 
 
-def _integral(function: Callable[[np.ndarray], np.ndarray], a0: float, a1: float) -> float:
+def _integral(function: Callable[[np.ndarray], np.ndarray], a0: float, a1: float) -> Scalar:
     """Gauss-Legendre quadrature with 24 points, which is exact to rounding for the smooth rates here."""
     x, w = _gauss_legendre()
     half = 0.5 * (a1 - a0)
-    return float(half * np.sum(w * function(a0 + half * (x + 1))))
+    return scalar(half * weighted_sum(w, function(a0 + half * (x + 1))))
 
 
 @lru_cache

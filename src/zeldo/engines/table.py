@@ -14,6 +14,7 @@ import numpy as np
 
 from zeldo.cosmology.background import expansion, growth
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.scalars import Scalar, scalar, stacked
 from zeldo.engines.steppers import STILL, Kick, Stepper, merged, second_slope
 
 NONE = float("nan")  # the offset of a row that takes no force
@@ -48,14 +49,15 @@ class Row(NamedTuple):
 class Table(Sequence[Row]):
     """Rows as columns: the fields of `columns` are arrays whose first axis counts the steps.
 
-    The first row leads from particles at rest on the lattice to the start.
+    The first row leads from particles at rest on the lattice to the start. Of a cosmology of tensors, the columns of
+    weights are tensors too.
     """
 
     columns: Row
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Table:
-        return cls(Row(*(np.array(column) for column in zip(*rows, strict=True))))
+        return cls(Row(*(stacked(column) for column in zip(*rows, strict=True))))
 
     def map(self, function: Callable[[np.ndarray], Any]) -> Table:
         """The table with a function applied to each column, such as one that makes a tensor with gradients."""
@@ -176,10 +178,10 @@ class _Lpt:
     cosmology: Cosmology
     moving: bool
 
-    def factors(self, a: float) -> tuple[float, float, float]:
+    def factors(self, a: float) -> tuple[Scalar, Scalar, Scalar]:
         """D1, D2 and d D2 / d D1."""
         grow = growth(self.cosmology)
-        return float(grow.d1(a)), float(grow.d2(a)), second_slope(grow, a)
+        return scalar(grow.d1(a)), scalar(grow.d2(a)), second_slope(grow, a)
 
     def start(self, a: float, offset: float) -> Row:
         d, e, slope = self.factors(a)
@@ -196,10 +198,10 @@ class _Lpt:
         kick = (alpha, beta, -beta * d0, -beta * (e0 - d0 * d0))
         return Row(a0, a1, kick, (drift, d1 - d0, e1 - e0), offset, close)
 
-    def close(self, a: float, kick: Kick) -> tuple[float, float, float, float]:
+    def close(self, a: float, kick: Kick) -> tuple[Scalar, Scalar, Scalar, Scalar]:
         """Weights of the peculiar velocity a dx/dt, with dx/dt = v dD/dt, after a kick at a."""
         d, e, slope = self.factors(a)
-        unit = 100 * a * float(expansion(self.cosmology, a) * growth(self.cosmology).f1(a)) * d
+        unit = 100 * a * scalar(expansion(self.cosmology, a) * growth(self.cosmology).f1(a)) * d
         alpha, beta = kick
         lpt = (unit * (1 - beta * d), unit * (slope - beta * (e - d * d))) if self.moving else (0.0, 0.0)
         return (unit * alpha, unit * beta, *lpt)

@@ -12,6 +12,7 @@ import numpy as np
 
 from zeldo.cosmology.background import expansion, growth
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.scalars import Scalar, scalar
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh import fft
 from zeldo.mesh.modes import mode_factors, spectral_gradient
@@ -39,7 +40,7 @@ def displacements(ics: InitialConditions) -> tuple[np.ndarray, np.ndarray]:
     return _minus_gradient(phi, ics.box), second
 
 
-def lpt_factors(cosmology: Cosmology, a: float, order: int = 2) -> list[tuple[float, float]]:
+def lpt_factors(cosmology: Cosmology, a: float, order: int = 2) -> list[tuple[Scalar, Scalar]]:
     """What the displacements today are multiplied by at a scale factor.
 
     Parameters
@@ -57,9 +58,9 @@ def lpt_factors(cosmology: Cosmology, a: float, order: int = 2) -> list[tuple[fl
         For each order D, and 100 a E f D in km/s per Mpc/h: the displacement's and the velocity's factor.
     """
     grow = growth(cosmology)
-    unit = 100 * a * float(expansion(cosmology, a))
+    unit = 100 * a * scalar(expansion(cosmology, a))
     terms = ((grow.d1, grow.f1), (grow.d2, grow.f2))[:order]
-    return [(float(d(a)), float(unit * f(a) * d(a))) for d, f in terms]
+    return [(scalar(d(a)), scalar(unit * f(a) * d(a))) for d, f in terms]
 
 
 def lpt_state(

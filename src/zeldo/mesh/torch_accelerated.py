@@ -27,7 +27,10 @@ class Operation(Protocol):
         """The function of the inputs, which carry no gradient here: a tensor or a tuple of them."""
 
     def pull_back(self, inputs: Tensors, cotangents: Tensors) -> Tensors:
-        """The cotangent of each input, from those of the outputs."""
+        """The cotangent of each input, from those of the outputs.
+
+        `inputs` ends with the outputs where the operation has an attribute `keeps_outputs` that is true.
+        """
 
     @property
     def reference(self) -> Callable[..., Any]:
@@ -67,17 +70,21 @@ class _Value(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
         ctx.operation, *tensors = inputs
+        ctx.count = len(tensors)
+        if getattr(ctx.operation, "keeps_outputs", False):
+            tensors += output if isinstance(output, tuple) else (output,)
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
 
     @staticmethod
     def backward(ctx, *cotangents):  # type: ignore[no-untyped-def, override]
-        inputs = ctx.saved_tensors
-        return None, *_PullBack.apply(ctx.operation, len(inputs), *inputs, *cotangents)
+        kept = ctx.saved_tensors
+        back = _PullBack.apply(ctx.operation, ctx.count, len(kept), *kept, *cotangents)
+        return None, *(back if isinstance(back, tuple) else (back,))
 
     @staticmethod
     def jvp(ctx, _, *rates):  # type: ignore[no-untyped-def, override]
-        return _push(ctx.operation.reference, ctx.saved_tensors, rates)
+        return _push(ctx.operation.reference, ctx.saved_tensors[: ctx.count], rates)
 
     @staticmethod
     def vmap(info, dims, *inputs):  # type: ignore[no-untyped-def, override]
@@ -86,23 +93,28 @@ class _Value(torch.autograd.Function):
 
 class _PullBack(torch.autograd.Function):
     @staticmethod
-    def forward(operation, count, *tensors):  # type: ignore[no-untyped-def, override]
-        return operation.pull_back(tensors[:count], tensors[count:])
+    def forward(operation, count, kept, *tensors):  # type: ignore[no-untyped-def, override]
+        return operation.pull_back(tensors[:kept], tensors[kept:])
 
     @staticmethod
     def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
-        ctx.operation, ctx.count, *tensors = inputs
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
+        ctx.operation, ctx.count, kept, *tensors = inputs
+        ctx.outputs = kept - ctx.count  # the reference makes them again
+        needed = tensors[: ctx.count] + tensors[kept:]
+        ctx.save_for_backward(*needed)
+        ctx.save_for_forward(*needed)
 
     @staticmethod
     def backward(ctx, *cotangents):  # type: ignore[no-untyped-def, override]
         back = torch.func.vjp(_reference(ctx), *ctx.saved_tensors)[1]
-        return None, None, *back(cotangents)
+        by_needed = back(cotangents)
+        nothing = (None,) * ctx.outputs
+        return None, None, None, *by_needed[: ctx.count], *nothing, *by_needed[ctx.count :]
 
     @staticmethod
-    def jvp(ctx, _, __, *rates):  # type: ignore[no-untyped-def, override]
-        return _push(_reference(ctx), ctx.saved_tensors, rates)
+    def jvp(ctx, _, __, ___, *rates):  # type: ignore[no-untyped-def, override]
+        needed = rates[: ctx.count] + rates[ctx.count + ctx.outputs :]
+        return _push(_reference(ctx), ctx.saved_tensors, needed)
 
     @staticmethod
     def vmap(info, dims, *inputs):  # type: ignore[no-untyped-def, override]

@@ -74,10 +74,10 @@ def differentiable_gravity(
     dtype: torch.dtype = torch.float32,
 ) -> HostGravity | TorchGravity:
     """The force on tensors, differentiable any number of times; arguments as of `zeldo.mesh.gravity.gravity`."""
-    if takes(device, dtype):
+    if device != "torch" and takes(device, dtype):
         return HostGravity(box, m, gradient, deconvolution)
     kind = np.float64 if dtype == torch.float64 else np.float32
-    return TorchGravity(box, m, gradient, deconvolution, device, kind)
+    return TorchGravity(box, m, gradient, deconvolution, "cpu" if device == "torch" else device, kind)
 
 
 class HostGravity(TorchArithmetic):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zeldo.cosmology.background import expansion, growth
 from zeldo.cosmology.parameters import PRESETS, Cosmology
+from zeldo.cosmology.scalars import scalar
 
 UNIT = 6.0  # Mpc/h; displacements of the public networks are in units of this
 REFERENCE_OMEGA_M = 0.31  # the public normalisations use it for all cosmologies
@@ -20,13 +21,13 @@ REFERENCE = lcdm(REFERENCE_OMEGA_M)
 
 def growth_factor(cosmology: Cosmology, redshift: float) -> float:
     """D1, normalised to 1 today."""
-    return float(growth(cosmology).d1(1 / (1 + redshift)))
+    return scalar(growth(cosmology).d1(1 / (1 + redshift)))
 
 
 def hubble_flow(cosmology: Cosmology, redshift: float) -> float:
     """a H f, km/s per Mpc/h: the ratio of linear velocity and displacement at that redshift."""
     a = 1 / (1 + redshift)
-    return 100 * a * float(expansion(cosmology, a) * growth(cosmology).f1(a))
+    return 100 * a * scalar(expansion(cosmology, a) * growth(cosmology).f1(a))
 
 
 def velocity_factor(cosmology: Cosmology, redshift: float) -> float:

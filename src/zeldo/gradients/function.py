@@ -1,0 +1,263 @@
+"""The evolved universe as a differentiable function of its initial conditions and its cosmology."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from zeldo.api import parse_engine
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.varied import VariedCosmology
+from zeldo.engines.base import Engine
+from zeldo.engines.cola import Cola
+from zeldo.engines.lpt import Perturbation
+from zeldo.engines.pm import ParticleMesh
+from zeldo.engines.trained import Trained
+from zeldo.errors import InputError, nearest
+from zeldo.gradients.linear import LinearField
+from zeldo.gradients.mesh_run import MeshRun
+from zeldo.initial.lpt import lpt_factors
+from zeldo.mesh.gravity import check_device
+from zeldo.mesh.torch_accelerated import kept
+from zeldo.mesh.torch_numba import differentiable_gravity
+from zeldo.universe import Universe
+
+GRADIENTS = ("adjoint", "autograd")
+Evolved = tuple[Tensor, Tensor | None]
+AnyCosmology = Any  # a Cosmology of floats, or a VariedCosmology of tensors
+
+
+class Physics(Protocol):
+    """From the linear density today to displacement and velocity."""
+
+    def __call__(self, delta_lin: Tensor, cosmology: AnyCosmology) -> Evolved: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Differentiable:
+    """A function of tensors, which `zeldo.differentiable` makes: `f(white_noise, **cosmology) -> (psi, vel)`.
+
+    Parameters
+    ----------
+    engine : Engine
+    field : LinearField
+        The linear density as a function of white noise.
+    redshift : float
+        Of the evolved universe.
+    physics : callable
+        From the linear density to displacement and velocity.
+    """
+
+    engine: Engine
+    field: LinearField
+    redshift: float
+    physics: Physics
+
+    @property
+    def box(self) -> float:
+        """Side of the box, Mpc/h."""
+        return self.field.box
+
+    @property
+    def n(self) -> int:
+        """Particles per side."""
+        return self.field.n
+
+    @property
+    def cosmology(self) -> Cosmology:
+        """The cosmology of all parameters that a call does not give."""
+        return self.field.cosmology
+
+    def __call__(self, white_noise: Tensor, **cosmology: Any) -> Evolved:
+        """The evolved universe.
+
+        Parameters
+        ----------
+        white_noise : Tensor, (n, n, n)
+            Of unit variance.
+        **cosmology : float or Tensor
+            Parameters by the names of `Cosmology`, which replace those of the function.
+
+        Returns
+        -------
+        psi : Tensor, (3, n, n, n)
+            Displacement, Mpc/h.
+        vel : Tensor, (3, n, n, n), or None
+            Peculiar velocity, km/s; None from a network that predicts none.
+        """
+        return self.evolve(self.delta_lin(white_noise, **cosmology), **cosmology)
+
+    def delta_lin(self, white_noise: Tensor, **cosmology: Any) -> Tensor:
+        """The linear density contrast today of white noise, (n, n, n); arguments as of the function."""
+        return self.field.delta_lin(self._checked(white_noise, "white noise"), self.varied(cosmology))
+
+    def evolve(self, delta_lin: Tensor, **cosmology: Any) -> Evolved:
+        """The evolved universe of a linear density contrast today, (n, n, n), which does not change with cosmology."""
+        return self.physics(
+            self._checked(delta_lin, "delta_lin"), self.varied(cosmology) or self.field.cosmology
+        )
+
+    def varied(self, changes: Mapping[str, Any]) -> VariedCosmology | None:
+        """The cosmology with some parameters changed; None for no change."""
+        if not changes:
+            return None
+        names = Cosmology.names()
+        for name in changes:
+            if name not in names:
+                raise InputError(
+                    f"the cosmology has no parameter {name!r}{nearest(name, names)}: give any of {', '.join(names)}"
+                )
+        numbers = {name: _number(value) for name, value in changes.items()}
+        known = {name: value for name, value in numbers.items() if value is not None}
+        Cosmology.from_mapping({**self.cosmology.to_dict(), **known})  # is it allowed?
+        return VariedCosmology.of(self.cosmology, changes, self.field.device)
+
+    def _checked(self, field: Tensor, name: str) -> Tensor:
+        tensor = torch.as_tensor(field, dtype=self.field.dtype, device=self.field.device)
+        if tensor.shape != 3 * (self.n,):
+            raise InputError(
+                f"{name} has shape {tuple(tensor.shape)}: with n = {self.n} it must have {3 * (self.n,)}"
+            )
+        return tensor
+
+
+def _number(value: Any) -> float | None:
+    """The value as a float; None inside of `torch.vmap`, which has many at once."""
+    try:
+        return float(value.detach()) if isinstance(value, Tensor) else float(value)
+    except RuntimeError:
+        return None
+
+
+def differentiable(
+    engine: str | os.PathLike[str] | Engine = "pm",
+    *,
+    box: float,
+    n: int,
+    redshift: float = 0.0,
+    cosmology: Any = None,
+    power: str | os.PathLike[str] | None = None,
+    gradient: str = "adjoint",
+    dtype: torch.dtype = torch.float32,
+    device: str | None = None,
+    **parameters: float,
+) -> Differentiable:
+    """The evolved universe as a function that torch differentiates.
+
+    Gradients run through the linear power, the growth factors, 2LPT and all steps. `torch.autograd` and the transforms of
+    `torch.func` work on the function.
+
+    Parameters
+    ----------
+    engine : str, path or Engine
+        zeldovich, 2lpt, cola, pm, emulator, vnet or a file of weights, with options as in "cola:steps=20".
+    box : float
+        Side of the box, Mpc/h.
+    n : int
+        Particles per side, even.
+    redshift : float
+        Of the evolved universe.
+    cosmology : str, Cosmology or astropy.cosmology.FLRW, optional
+        Of all parameters that a call does not give; "quijote" where absent. The linear power is exact there.
+    power : str or path, optional
+        As of `zeldo.linear_power`. In other cosmologies it changes as that of Eisenstein & Hu 1998 does.
+    gradient : {"adjoint", "autograd"}
+        How the steps of cola and pm are differentiated. The reverse-time adjoint (Li et al. 2022, arXiv:2211.09815) needs
+        memory for one step, torch's own for all of them.
+    dtype : torch.dtype
+        float32, for which the CPU has fast kernels, or float64.
+    device : str, optional
+        A torch device; by default where the engine's own options say.
+    **parameters : float
+        Parameters that replace those of the cosmology.
+
+    Returns
+    -------
+    Differentiable
+        `f(white_noise, **cosmology) -> (psi, vel)`: white noise (n, n, n) of unit variance, and parameters by the names
+        of `Cosmology`, floats or tensors; displacement in Mpc/h and peculiar velocity in km/s, (3, n, n, n) each.
+
+    Raises
+    ------
+    InputError
+        For an engine that is not differentiable, such as p3m, and a value that is not allowed.
+
+    Examples
+    --------
+    >>> f = zeldo.differentiable("pm", box=125, n=32)
+    >>> psi, vel = f(torch.randn(32, 32, 32), omega_m=torch.tensor(0.3, requires_grad=True))
+    """
+    universe = Universe.of(cosmology, box=box, n=n, power=power, **parameters)
+    parsed = parse_engine(engine)
+    if gradient not in GRADIENTS:
+        raise InputError(f"gradient = {gradient!r} is not allowed: give adjoint or autograd")
+    if dtype not in (torch.float32, torch.float64):
+        raise InputError(f"dtype = {dtype} is not allowed: give torch.float32 or torch.float64")
+    (redshift,) = parsed.check([redshift])
+    if universe.n < parsed.least_n:
+        raise InputError(f"n = {n} is too small for engine {parsed.name}: give {parsed.least_n} or more")
+    place = getattr(parsed, "device", "cpu") if device is None else check_device(device)
+    place = "cpu" if place == "torch" else place
+    field = LinearField(universe.box, universe.n, universe.cosmology, universe.power, dtype, place)
+    return Differentiable(parsed, field, redshift, physics_of(parsed, field, redshift, gradient))
+
+
+def physics_of(engine: Engine, field: LinearField, redshift: float, gradient: str) -> Physics:
+    """What an engine does to a linear density, differentiable; `InputError` for an engine that is not."""
+    if isinstance(engine, Perturbation):
+        return _Lpt(engine, field, redshift)
+    if isinstance(engine, Cola | ParticleMesh):
+        return _Mesh(engine, field, redshift, gradient)
+    if isinstance(engine, Trained):
+        from zeldo.gradients.network_run import network_physics
+
+        return network_physics(engine, field, redshift, gradient)
+    raise InputError(
+        f"engine {engine.name} is not differentiable: take zeldovich, 2lpt, cola, pm, emulator or vnet"
+    )
+
+
+class _Lpt:
+    """Lagrangian perturbation theory: straight lines, or second order too."""
+
+    def __init__(self, engine: Perturbation, field: LinearField, redshift: float):
+        self.order, self.field, self.a = engine.order, field, 1 / (1 + redshift)
+
+    def __call__(self, delta_lin: Tensor, cosmology: AnyCosmology) -> Evolved:
+        field = self.field
+        orders = field.displacements(delta_lin) if self.order > 1 else (field.linear_displacement(delta_lin),)
+        factors = lpt_factors(cosmology, self.a, self.order)
+        psi = sum(d * psi for (d, _), psi in zip(factors, orders, strict=True))
+        vel = sum(v * psi for (_, v), psi in zip(factors, orders, strict=True))
+        return psi, vel  # type: ignore[return-value]
+
+
+class _Mesh:
+    """The steps of a particle mesh."""
+
+    def __init__(self, engine: Cola | ParticleMesh, field: LinearField, redshift: float, gradient: str):
+        self.engine, self.field, self.redshift, self.gradient = engine, field, redshift, gradient
+        self.gravity = differentiable_gravity(
+            field.box,
+            engine.mesh_factor * field.n,
+            **engine.force_options(field.box / field.n),
+            device="torch" if engine.device == "torch" else field.device,
+            dtype=field.dtype,
+        )
+
+    def __call__(self, delta_lin: Tensor, cosmology: AnyCosmology) -> Evolved:
+        varied = isinstance(cosmology, VariedCosmology)
+        table: Any = (
+            self.engine.steps_of(cosmology, [self.redshift]).rows if varied else kept(self._usual_steps)
+        )
+        run = MeshRun(self.gravity, table, self.engine.moving, varied)
+        first, second = self.field.displacements(delta_lin)
+        return run.adjoint(first, second) if self.gradient == "adjoint" else run.autograd(first, second)
+
+    def _usual_steps(self) -> Any:
+        return self.engine.steps_of(self.field.cosmology, [self.redshift]).rows
