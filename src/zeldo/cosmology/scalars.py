@@ -23,6 +23,11 @@ def scalar(value: Any) -> Scalar:
     return value if is_tensor(value) else float(value)
 
 
+def single(value: Any) -> Any:
+    """A factor of float32 fields: NumPy's float32 from a number; a tensor stays as it is."""
+    return value if is_tensor(value) else np.float32(value)
+
+
 def like(value: Scalar, array: np.ndarray) -> Any:
     """The array as a tensor where `value` is one."""
     return value.new_tensor(array) if is_tensor(value) else array

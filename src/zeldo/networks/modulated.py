@@ -108,7 +108,7 @@ class ModulatedNet(LayeredNet):
             raise InputError(
                 f"the style has shape {shape}: give {self.styles} numbers, or so many for each of {len(x)} fields"
             )
-        return self.follow(x, periodic, style.to(x.device, torch.float32))
+        return self.follow(x, periodic, style.to(x.device, torch.promote_types(torch.float32, x.dtype)))
 
     def last_convolutions(self) -> list[nn.Module]:
         last = self.get_submodule(self.layout.layers[-1].name)

@@ -48,7 +48,7 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Fields:
-    """The fields that a network's input is made of, for a whole periodic box.
+    """The fields that a network's input is made of, for a whole periodic box: arrays, or tensors that carry gradients.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ class Task(ABC):
 
 def scaled(output: Tensor, units: Sequence[float]) -> Tensor:
     """Each item of a batch multiplied by its unit."""
-    if len(set(units)) == 1:
+    if len(units) == 1 or len(set(units)) == 1:
         return output * units[0]
     return output * torch.tensor(units, dtype=output.dtype, device=output.device).view(-1, 1, 1, 1, 1)
 

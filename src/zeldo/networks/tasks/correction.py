@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from zeldo.cosmology.background import growth
+from zeldo.cosmology.scalars import is_tensor, scalar, single
 from zeldo.errors import InputError, nearest
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.lpt import displacements, linear_displacement
@@ -61,6 +62,12 @@ def _density(fields: Fields, setting: Setting) -> np.ndarray:
 
     assert fields.psi is not None
     n = fields.psi.shape[-1]
+    if is_tensor(fields.psi):
+        from zeldo.mesh.torch_numba import paint, read
+
+        tensor: Any = fields.psi
+        box = n * setting.spacing
+        return torch.log(read(paint(tensor, DENSITY_MESH * n, box), tensor, box))  # type: ignore[return-value]
     psi, box = np.ascontiguousarray(fields.psi), n * setting.spacing
     # its own mass keeps the density at a particle at 1 or above
     density = kernels.read(kernels.paint(psi, DENSITY_MESH * n, box), psi, box)
@@ -70,31 +77,38 @@ def _density(fields: Fields, setting: Setting) -> np.ndarray:
 def _force(fields: Fields, setting: Setting) -> np.ndarray:
     """-grad lap^-1 delta at the particles, in lattice spacings: the dynamics' own where they have one at the end."""
     if fields.force is not None:
-        return fields.force / np.float32(setting.spacing)
+        return fields.force / single(setting.spacing)
     assert fields.psi is not None
     n = fields.psi.shape[-1]
+    if is_tensor(fields.psi):
+        from zeldo.mesh.torch_numba import differentiable_gravity
+
+        tensor: Any = fields.psi
+        device, box = str(tensor.device), n * setting.spacing
+        force = differentiable_gravity(box, DENSITY_MESH * n, device=device, dtype=tensor.dtype)
+        return force(tensor) / setting.spacing  # type: ignore[return-value]
     return gravity(n * setting.spacing, DENSITY_MESH * n)(fields.psi) / np.float32(setting.spacing)
 
 
 def _linear(fields: Fields, setting: Setting) -> np.ndarray:
     d1 = growth_factor(setting.cosmology, setting.redshift)
-    return fields.psi_lin * np.float32(d1 / setting.spacing)
+    return fields.psi_lin * single(d1 / setting.spacing)
 
 
 def _second_order(fields: Fields, setting: Setting) -> np.ndarray:
     assert fields.second_order is not None
-    d2 = float(growth(setting.cosmology).d2(setting.scale_factor))
-    return fields.second_order * np.float32(d2 / setting.spacing)
+    d2 = scalar(growth(setting.cosmology).d2(setting.scale_factor))
+    return fields.second_order * single(d2 / setting.spacing)
 
 
 def _psi(fields: Fields, setting: Setting) -> np.ndarray:
     assert fields.psi is not None
-    return fields.psi / np.float32(setting.spacing)
+    return fields.psi / single(setting.spacing)
 
 
 def _vel(fields: Fields, setting: Setting) -> np.ndarray:
     assert fields.vel is not None
-    return fields.vel / np.float32(velocity_unit(setting))
+    return fields.vel / single(velocity_unit(setting))
 
 
 INPUTS: dict[str, Callable[[Fields, Setting], np.ndarray]] = {
@@ -214,16 +228,17 @@ class Correction(Task):
                 f"the task {self.name} needs displacement and velocity of its dynamics, {self.engine} gave not both: "
                 "choose an engine with velocities, and use the network by its engine"
             )
-        channels = [INPUTS[name](fields, setting) for name in self.inputs]
-        return np.concatenate([channel.reshape(-1, *channel.shape[-3:]) for channel in channels]).astype(
-            np.float32, copy=False
-        )
+        channels: list[Any] = [INPUTS[name](fields, setting) for name in self.inputs]
+        channels = [channel.reshape(-1, *channel.shape[-3:]) for channel in channels]
+        if is_tensor(channels[0]):
+            return torch.cat(channels)  # type: ignore[return-value]
+        return np.concatenate(channels).astype(np.float32, copy=False)
 
     def style(self, setting: Setting) -> tuple[float, ...]:
         cosmology, grown = setting.cosmology, growth(setting.cosmology)
         a = setting.scale_factor
         spacing = float(np.log(setting.spacing / TYPICAL_SPACING))
-        return 5 * (cosmology.omega_m - 0.3), float(grown.d1(a)) - 1, float(grown.f1(a)) - 1, spacing
+        return 5 * (cosmology.omega_m - 0.3), scalar(grown.d1(a)) - 1, scalar(grown.f1(a)) - 1, spacing
 
     def decode(self, output: Tensor, settings: Sequence[Setting]) -> Evolved:
         psi = scaled(output[:, :3], [setting.spacing for setting in settings])

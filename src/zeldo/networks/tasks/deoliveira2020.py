@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
+from zeldo.cosmology.scalars import single
 from zeldo.errors import InputError
 from zeldo.networks.losses import LAMBDA, Loss, log_square_error, paper_loss
 from zeldo.networks.tasks import register
@@ -56,7 +57,7 @@ class DeOliveira2020(Task):
     def encode(self, fields: Fields, setting: Setting) -> np.ndarray:
         factor = growth_factor if self.quantity == "displacement" else velocity_factor
         linear = factor(setting.cosmology, setting.redshift)
-        return fields.psi_lin * np.float32(linear / self._unit(setting))
+        return fields.psi_lin * single(linear / self._unit(setting))
 
     def decode(self, output: Tensor, settings: Sequence[Setting]) -> Evolved:
         field = scaled(output, [self._unit(setting) for setting in settings])

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zeldo.cosmology.scalars import single
 from zeldo.errors import InputError
 from zeldo.networks.losses import Loss, log_square_error, paper_loss
 from zeldo.networks.styled import displacement_and_rate
@@ -63,7 +64,7 @@ class Jamieson2022(Task):
         scale = 1 / UNIT
         if self.quantity == "velocity":  # in units of the linear velocity of the reference cosmology
             scale *= hubble_flow(lcdm(setting.cosmology.omega_m), 0) / hubble_flow(REFERENCE, 0)
-        return fields.psi_lin * np.float32(scale)
+        return fields.psi_lin * single(scale)
 
     def decode(self, output: Tensor, settings: Sequence[Setting]) -> Evolved:
         if self.quantity == "velocity":
@@ -132,7 +133,7 @@ class Jamieson2024(Task):
         if self._derived:  # D multiplies it inside the derivative
             return fields.psi_lin / np.float32(UNIT)
         d = growth_factor(lcdm(setting.cosmology.omega_m), setting.redshift)
-        return fields.psi_lin * np.float32(d / UNIT)
+        return fields.psi_lin * single(d / UNIT)
 
     def run(self, net: nn.Module, batch: Batch) -> Tensor:
         if not self._derived:

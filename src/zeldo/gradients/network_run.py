@@ -1,0 +1,158 @@
+"""Networks as differentiable functions: each piece of the box runs again on the way back, so that nothing is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zeldo.engines.emulator import Emulator
+from zeldo.engines.network import Network
+from zeldo.engines.registry import engine as make_engine
+from zeldo.engines.trained import Trained
+from zeldo.errors import InputError
+from zeldo.gradients.linear import LinearField
+from zeldo.mesh.torch_accelerated import Tensors, accelerated
+from zeldo.networks import inference
+from zeldo.networks.inference import free_memory
+from zeldo.networks.tasks.base import Batch, Fields, Setting, Task
+from zeldo.networks.weights import load
+from zeldo.particles import tiles as geometry
+
+if TYPE_CHECKING:
+    from zeldo.gradients.function import AnyCosmology, Evolved, Physics
+
+SHARE = 0.2  # of the free memory, for the layers of one piece: on the way back all of them are there at once
+
+
+def network_physics(engine: Trained, field: LinearField, redshift: float, gradient: str) -> Physics:
+    """What an engine with a network does to a linear density, differentiable."""
+    from zeldo.gradients.function import physics_of
+
+    if isinstance(engine, Network) and engine.velocity is not None:
+        raise InputError("a second network for velocities is not differentiable: leave velocity out")
+    net = load(engine.path)
+    assert net.card is not None  # every loaded network has one
+    task = net.card.make_task()
+    if task.passes > 1:
+        raise InputError(
+            f"networks of the task {task.name} that predict {task.quantity} have no gradients: take one of displacements"
+        )
+    setting = Setting(field.cosmology, redshift, field.box / field.n)
+    if not engine.extrapolate:
+        net.card.check_range(field.cosmology, redshift=redshift, spacing=setting.spacing)
+    task.check(setting)
+    if (task.dynamics is None) == isinstance(engine, Emulator):
+        raise InputError(
+            f"{engine.path} is for engine {task.engine_class}: give it as engine, not as weights"
+        )
+    dynamics = None
+    if task.dynamics is not None:
+        name, options = task.dynamics
+        dynamics = physics_of(make_engine(name, **options), field, redshift, gradient)
+    optimised: Any = inference.optimise(net, field.device, dtype=field.dtype)
+    if field.dtype == torch.float64:
+        optimised = optimised.double()
+    return _NetworkPhysics(task, optimised, dynamics, field, redshift, engine.tiles)
+
+
+@dataclass(frozen=True, eq=False)
+class _NetworkPhysics:
+    """A network, after its dynamics where it has any."""
+
+    task: Task
+    net: Any
+    dynamics: Physics | None
+    field: LinearField
+    redshift: float
+    tiles: int | None
+
+    def __call__(self, delta_lin: Tensor, cosmology: AnyCosmology) -> Evolved:
+        setting = Setting(cosmology, self.redshift, self.field.box / self.field.n)
+        arrays: Any = self.field.displacements(delta_lin)
+        if self.dynamics is not None:
+            arrays += self.dynamics(delta_lin, cosmology)
+        inputs: Any = self.task.encode(Fields(*arrays), setting)
+        style = self._style(setting, inputs)
+        plain = Setting(self.field.cosmology, self.redshift, setting.spacing)
+        output = accelerated(_Pieces(self.task, self.net, plain, self.tiles), inputs, style)
+        evolved = self.task.decode(output[None], (setting,))
+        if evolved.psi is None:
+            raise InputError("this network predicts velocities alone: an engine needs one of displacements")
+        return evolved.psi[0], None if evolved.vel is None else evolved.vel[0]
+
+    def _style(self, setting: Setting, inputs: Tensor) -> Tensor:
+        numbers = [torch.as_tensor(x).to(inputs) for x in self.task.style(setting)]
+        return torch.stack(numbers) if numbers else inputs.new_zeros(0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """A network on a periodic box (channels, n, n, n) with a style, piece by piece."""
+
+    task: Task
+    net: Any
+    setting: Setting
+    tiles: int | None
+
+    def reference(self, x: Tensor, style: Tensor) -> Tensor:
+        return self._run(x, style, True)
+
+    def value(self, x: Tensor, style: Tensor) -> Tensor:
+        out: Any = None
+        with torch.no_grad():
+            for piece, window in self._pieces(x):
+                if window is None:
+                    return self._run(x, style, True)
+                result = self._run(geometry.take(x, window), style, False)
+                out = x.new_empty(len(result), *x.shape[1:]) if out is None else out
+                out[:, *piece.inside] = result[:, *piece.valid]
+        return out
+
+    def pull_back(self, inputs: Tensors, cotangents: Tensors) -> Tensors:
+        x, style = inputs
+        (cotangent,) = cotangents
+        by_x, by_style = torch.zeros_like(x), torch.zeros_like(style)
+        for piece, window in self._pieces(x):
+            periodic = window is None
+            part = x if window is None else geometry.take(x, window)
+            with torch.enable_grad():
+                part, look = part.detach().requires_grad_(), style.detach().requires_grad_()
+                result = self._run(part, look, periodic)
+                weight = cotangent
+                if window is not None:
+                    weight = torch.zeros_like(result)
+                    weight[:, *piece.valid] = cotangent[:, *piece.inside]
+                found = torch.autograd.grad(result, (part, look), weight, allow_unused=True)
+            if found[1] is not None:
+                by_style += found[1]
+            if window is None:
+                by_x += found[0]
+            else:
+                i, j, k = (torch.as_tensor(index, device=x.device) for index in window)
+                place = (i[:, None, None], j[:, None], k)
+                for out, values in zip(by_x, found[0], strict=True):
+                    out.index_put_(place, values, accumulate=True)  # a halo may hold a cell twice
+        return by_x, by_style
+
+    def _run(self, x: Tensor, style: Tensor, periodic: bool) -> Tensor:
+        return self.task.run(self.net, Batch(x[None], style[None], (self.setting,), periodic))[0]
+
+    def _pieces(self, x: Tensor) -> Iterator[tuple[Any, Any]]:
+        """Tiles with the indices of their crops; the whole box has none."""
+        layout, n = self.net.layout, x.shape[-1]
+        tiles = self.tiles
+        if tiles is None:
+            free = SHARE * free_memory(x.device)
+            tiles = inference.choose_tiles(layout, n, free, item_bytes=x.element_size())
+        if tiles == 1:
+            yield None, None
+            return
+        side = geometry.tile_side(n, tiles, layout.stride)
+        around = inference.crop_side(layout, side)
+        for piece in geometry.cover(n, side):
+            i, j, k = (first - layout.halo for first in piece.origin)
+            yield piece, geometry.window((i, j, k), around, n)
