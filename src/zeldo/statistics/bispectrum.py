@@ -187,10 +187,8 @@ def shells(start: float, top: float, width: float) -> list[Shell]:
 
 def _triangle(modes: torch.Tensor, triangle: Triangle) -> tuple[list[float], list[float], float, float]:
     """Mean |k| and |delta_k|^2 of each shell, sum of products over closed triangles, number of those."""
-    highs = [high for _, high in triangle]
-    need = max(sum(highs), 2 * max(highs))  # three waves must not close around the mesh
-    m = min(size for size in (g * 2**i for g in _GOOD for i in range(1, 15)) if size >= need)
-    small = _resized(modes, m)
+    m = closed_mesh(triangle)
+    small = resized(modes, m)
     full, last = mode_numbers(m, modes.device)
     length = (full[:, None, None] ** 2 + full[None, :, None] ** 2 + last**2).to(small.real.dtype).sqrt()
     weight = torch.full_like(length[0, 0], 2)  # a mode of an rfft stands for its conjugate too
@@ -215,7 +213,14 @@ def _triangle(modes: torch.Tensor, triangle: Triangle) -> tuple[list[float], lis
     return [a[0], b[0], c[0]], [a[1], b[1], c[1]], total, count
 
 
-def _resized(modes: torch.Tensor, m: int) -> torch.Tensor:
+def closed_mesh(triangle: Sequence[Shell]) -> int:
+    """Points per side of a mesh around which three waves of these shells cannot close."""
+    highs = [high for _, high in triangle]
+    need = max(sum(highs), 2 * max(highs))
+    return min(size for size in (g * 2**i for g in _GOOD for i in range(1, 15)) if size >= need)
+
+
+def resized(modes: torch.Tensor, m: int) -> torch.Tensor:
     """The modes on a mesh of m points per side, cut or filled with nothing; Nyquist planes are left out."""
     old = modes.shape[0]
     half = min(m, old) // 2
