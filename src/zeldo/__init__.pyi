@@ -44,8 +44,12 @@ from .files.formats import Sink as Sink
 from .files.formats import register_format as register_format
 from .files.reference import read_reference as read_reference
 from .files.reference import reference_path as reference_path
+from .gradients.fisher import Fisher as Fisher
+from .gradients.fisher import fisher as fisher
 from .gradients.function import Differentiable as Differentiable
 from .gradients.function import differentiable as differentiable
+from .gradients.reconstruct import Reconstruction as Reconstruction
+from .gradients.reconstruct import reconstruct as reconstruct
 from .initial.conditions import InitialConditions as InitialConditions
 from .linear_fields import initial_conditions_of as initial_conditions_of
 from .measures import measure as measure

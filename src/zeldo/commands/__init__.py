@@ -30,6 +30,7 @@ def app() -> Any:
     from zeldo.commands.measure import measure
     from zeldo.commands.models import models
     from zeldo.commands.plan import plan
+    from zeldo.commands.reconstruct import reconstruct
     from zeldo.commands.reproduce import reproduce
     from zeldo.commands.run import run
     from zeldo.commands.show import show
@@ -46,6 +47,7 @@ def app() -> Any:
         run,
         plan,
         compare,
+        reconstruct,
         convert,
         info,
         measure,

@@ -73,6 +73,11 @@ class Differentiable:
         """The cosmology of all parameters that a call does not give."""
         return self.field.cosmology
 
+    @property
+    def delta_amplitude(self) -> Tensor:
+        """The linear density of each mode over its white noise, (n, n, n // 2 + 1), in the function's cosmology."""
+        return self.field.base_amplitude
+
     def __call__(self, white_noise: Tensor, **cosmology: Any) -> Evolved:
         """The evolved universe.
 

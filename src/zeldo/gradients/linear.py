@@ -51,7 +51,7 @@ class LinearField:
 
     def delta_lin(self, white_noise: Tensor, cosmology: VariedCosmology | None = None) -> Tensor:
         """Linear density contrast today, (n, n, n), from white noise of unit variance (n, n, n)."""
-        amplitude = self._base_amplitude if cosmology is None else self.amplitude(cosmology)
+        amplitude = self.base_amplitude if cosmology is None else self.amplitude(cosmology)
         return self.from_modes(torch.fft.rfftn(white_noise, dim=DIMENSIONS) * amplitude)
 
     def from_modes(self, modes: Tensor) -> Tensor:
@@ -105,7 +105,8 @@ class LinearField:
         return kept(lambda: _Constants.of(self))
 
     @cached_property
-    def _base_amplitude(self) -> Tensor:
+    def base_amplitude(self) -> Tensor:
+        """`amplitude` where the field is at home."""
         return kept(lambda: self.amplitude(VariedCosmology.of(self.cosmology, {}, self.device)))
 
 

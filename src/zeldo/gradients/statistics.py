@@ -151,7 +151,7 @@ def _equilateral(modes: Tensor, box: float, shell: Shell) -> tuple[float, Tensor
 
 
 def _wavenumbers(mesh: int, box: float) -> np.ndarray:
-    return bins(mesh).k * (2 * np.pi / box)
+    return kept(lambda: bins(mesh)).k * (2 * np.pi / box)
 
 
 def _means(values: Tensor) -> Tensor:

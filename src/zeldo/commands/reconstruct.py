@@ -1,0 +1,120 @@
+"""zeldo reconstruct"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from zeldo.commands.universe import Whole
+
+
+def reconstruct(
+    source: str,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("ics.npz"),
+    engine: str = "cola",
+    cosmology: str | None = None,
+    power: str | None = None,
+    box: float | None = None,
+    n: Annotated[Whole | None, Parameter(name=["--n", "-n"])] = None,
+    redshift: Annotated[float | None, Parameter(name=["--redshift", "-z"])] = None,
+    mesh: Whole | None = None,
+    noise: float | None = None,
+    smoothing: float = 0.0,
+    bias: float = 1.0,
+    redshift_space: Whole | None = None,
+    effort: float = 1.0,
+    samples: Whole = 100,
+    seed: Whole = 7,
+    device: str | None = None,
+    truth: Path | None = None,
+    report: Path | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_minutes: float = 2.0,
+) -> None:
+    """Recover the initial conditions of an observed density, or of a snapshot.
+
+    Parameters
+    ----------
+    source:
+        A snapshot, or a density by cloud-in-cell as .npy, in units of its mean or as a contrast.
+    output:
+        Initial conditions to write (.npz), for --ics of other commands.
+    engine:
+        zeldovich, 2lpt, cola, pm or emulator. Further options follow a colon, as in pm:steps=5.
+    cosmology:
+        A preset, by default the snapshot's own, or quijote.
+    power:
+        Linear power spectrum: camb (default), eisenstein-hu, or a file with columns k and P.
+    box:
+        Side of the box of a density in Mpc/h.
+    n:
+        Particles per side, by default those of the snapshot, or half of the density's mesh.
+    redshift:
+        Redshift of a density (0).
+    mesh:
+        Mesh points per side for the density of a snapshot, by default twice its lattice.
+    noise:
+        Standard deviation of the density contrast in each mesh cell; noiseless by default.
+    smoothing:
+        Standard deviation in Mpc/h of the Gaussian that a density was smoothed with.
+    bias:
+        Linear bias of the density.
+    redshift_space:
+        Line of sight, 0, 1 or 2, of a density in redshift space.
+    effort:
+        What the usual numbers of iterations are multiplied by.
+    samples:
+        Steps of the sampler; 0 for the maximum of the posterior alone.
+    seed:
+        Seed of the sampler.
+    device:
+        A torch device.
+    truth:
+        True initial conditions, where they are known, for the report.
+    report:
+        A directory for the report, index.html.
+    checkpoint:
+        A .npz file from which a killed reconstruction goes on.
+    checkpoint_minutes:
+        The interval at which it is written.
+    """
+    from zeldo.files.atomic import check_writable
+    from zeldo.files.reference import read_initial_conditions, write_initial_conditions
+    from zeldo.gradients import page
+    from zeldo.gradients.reconstruct import reconstruct as search
+    from zeldo.report.progress import Progress
+
+    check_writable(output)
+    known = None if truth is None else read_initial_conditions(truth)
+    with Progress("reconstruct") as progress:
+        result = search(
+            source,
+            engine=engine,
+            cosmology=cosmology,
+            power=power,
+            box=box,
+            n=n,
+            redshift=redshift,
+            mesh=mesh,
+            noise=noise,
+            smoothing=smoothing,
+            bias=bias,
+            redshift_space=redshift_space,
+            effort=effort,
+            samples=samples,
+            seed=seed,
+            device=device,
+            checkpoint=checkpoint,
+            checkpoint_minutes=checkpoint_minutes,
+            progress=progress,
+        )
+    write_initial_conditions(result.initial_conditions(), output)
+    for line in page.summary(result, known):
+        print(line)
+    print(f"initial conditions: {output}")
+    if report is not None:
+        print(f"report: {page.write_page(result, known, report, ' '.join(['zeldo', *sys.argv[1:]]))}")

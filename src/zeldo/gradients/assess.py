@@ -1,0 +1,140 @@
+"""How good a reconstruction is: against the truth where it is known, and by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zeldo.errors import InputError
+from zeldo.gradients.reconstruct import Reconstruction
+from zeldo.initial.conditions import InitialConditions
+from zeldo.mesh import fft
+from zeldo.statistics.spectra import bins, cross_power, field_modes
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Two fields, mode by mode.
+
+    Parameters
+    ----------
+    k : ndarray
+        h/Mpc.
+    correlation : ndarray
+        r(k) = P_cross / sqrt(P P_reference).
+    transfer : ndarray
+        T(k) = sqrt(P / P_reference).
+    """
+
+    k: np.ndarray
+    correlation: np.ndarray
+    transfer: np.ndarray
+
+    @classmethod
+    def of(cls, field: np.ndarray, reference: np.ndarray, box: float) -> Agreement:
+        """Of two fields (m, m, m) in a box, Mpc/h."""
+        a, b = field_modes(field), field_modes(reference)
+        own, true, both = cross_power(a, a, box), cross_power(b, b, box), cross_power(a, b, box)
+        k = bins(len(field)).k * (2 * np.pi / box)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return cls(k, both / np.sqrt(own * true), np.sqrt(own / true))
+
+    def at(self, k: float) -> tuple[float, float]:
+        """r and T in the bin nearest to k."""
+        i = int(np.abs(self.k - k).argmin())
+        return float(self.correlation[i]), float(self.transfer[i])
+
+
+@dataclass(frozen=True)
+class Whiteness:
+    """The one-point distribution of white noise, without the modes that no field has.
+
+    Parameters
+    ----------
+    variance : float
+        1 of white noise.
+    skewness, kurtosis : float
+        In units of their standard deviations in as many independent Gaussian numbers.
+    """
+
+    variance: float
+    skewness: float
+    kurtosis: float
+
+    @classmethod
+    def of(cls, white_noise: np.ndarray) -> Whiteness:
+        """Of white noise on a lattice, (n, n, n)."""
+        n = len(white_noise)
+        modes = fft.zero_nyquist(fft.forward(np.ascontiguousarray(white_noise, np.float32)))
+        modes[0, 0, 0] = 0
+        x = fft.inverse(modes, n, scratch=True).astype(np.float64).ravel()
+        share = ((n - 1) ** 3 - 1) / n**3  # of the modes
+        variance = float(x.var())
+        y = x / np.sqrt(variance)
+        skewness, kurtosis = float((y**3).mean()), float((y**4).mean() - 3)
+        return cls(variance / share, skewness / np.sqrt(6 / n**3), kurtosis / np.sqrt(24 / n**3))
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """All that the report shows.
+
+    Parameters
+    ----------
+    estimate, sample : Agreement or None
+        Of the best estimate and of a sample of the linear density with the true one; None where the truth is not known.
+    estimate_whiteness, sample_whiteness : Whiteness
+        Of their white noise.
+    predicted : Agreement
+        Of the predicted with the observed density.
+    chi2 : float
+        For each cell of the mesh.
+    effective : float or None
+        Independent samples that the chain is worth.
+    """
+
+    estimate: Agreement | None
+    sample: Agreement | None
+    estimate_whiteness: Whiteness
+    sample_whiteness: Whiteness
+    predicted: Agreement
+    chi2: float
+    effective: float | None
+
+
+def assess(result: Reconstruction, truth: InitialConditions | None = None) -> Assessment:
+    """Judge a reconstruction.
+
+    Parameters
+    ----------
+    result : Reconstruction
+    truth : InitialConditions, optional
+        What the observed universe came from, on the same lattice.
+
+    Raises
+    ------
+    InputError
+        For a truth of another box or lattice.
+    """
+    f, seen = result.function, result.posterior.observation
+    estimate = sample = None
+    if truth is not None:
+        if (truth.n, truth.box) != (f.n, f.box):
+            raise InputError(
+                f"the truth has {truth.n}^3 points in {truth.box:g} Mpc/h, the reconstruction {f.n}^3 in {f.box:g}: "
+                "give the truth of the same lattice"
+            )
+        estimate = Agreement.of(result.delta_lin(result.estimate), truth.delta_lin, f.box)
+        sample = Agreement.of(result.delta_lin(result.white_noise), truth.delta_lin, f.box)
+    predicted = result.predicted(result.white_noise)
+    observed = seen.delta.cpu().numpy()
+    return Assessment(
+        estimate,
+        sample,
+        Whiteness.of(result.estimate),
+        Whiteness.of(result.white_noise),
+        Agreement.of(predicted, observed, f.box),
+        float(np.mean((predicted - observed) ** 2, dtype=np.float64)) / seen.noise**2,
+        None if result.samples is None else result.samples.effective,
+    )

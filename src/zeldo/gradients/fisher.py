@@ -1,0 +1,196 @@
+"""Fisher matrices from derivatives by gradient, which take no paired simulations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.varied import VariedCosmology
+from zeldo.engines.base import Engine, Progress, silent
+from zeldo.engines.checks import check_whole
+from zeldo.errors import InputError, nearest
+from zeldo.gradients import statistics
+from zeldo.gradients.function import Differentiable, differentiable
+from zeldo.initial.phases import SEED, Native
+
+Statistic = Callable[[Tensor, Tensor | None, Differentiable, VariedCosmology], Tensor]
+
+
+def _power(psi: Tensor, vel: Tensor | None, function: Differentiable, cosmology: VariedCosmology) -> Tensor:
+    return statistics.power_spectrum(psi, function.box)[1]
+
+
+def _multipoles(
+    psi: Tensor, vel: Tensor | None, function: Differentiable, cosmology: VariedCosmology
+) -> Tensor:
+    if vel is None:
+        raise InputError(f"engine {function.engine.name} predicts no velocities, which multipoles need")
+    seen = statistics.redshift_space(psi, vel, function.redshift, cosmology)
+    return statistics.multipoles(seen, function.box)[1]
+
+
+def _bispectrum(
+    psi: Tensor, vel: Tensor | None, function: Differentiable, cosmology: VariedCosmology
+) -> Tensor:
+    return statistics.equilateral_bispectrum(psi, function.box)[1]
+
+
+STATISTICS: dict[str, Statistic] = {
+    "power": _power,
+    "multipoles": _multipoles,
+    "bispectrum": _bispectrum,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Fisher:
+    """The Fisher matrix of a statistic.
+
+    Parameters
+    ----------
+    parameters : tuple of str
+        By the names of `Cosmology`.
+    matrix : ndarray, (parameters, parameters)
+    derivatives : ndarray, (parameters, values)
+        Of the mean of the statistic.
+    mean : ndarray, (values,)
+    covariance : ndarray, (values, values)
+    """
+
+    parameters: tuple[str, ...]
+    matrix: np.ndarray
+    derivatives: np.ndarray
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """The error of each parameter where all others are free."""
+        inverse = np.linalg.inv(self.matrix)
+        return {
+            name: float(np.sqrt(value)) for name, value in zip(self.parameters, np.diag(inverse), strict=True)
+        }
+
+
+def fisher(
+    engine: str | os.PathLike[str] | Engine = "pm",
+    statistic: str | Statistic = "power",
+    *,
+    parameters: Sequence[str] = ("omega_m", "sigma_8"),
+    box: float,
+    n: int,
+    redshift: float = 0.0,
+    cosmology: Any = None,
+    covariance: np.ndarray | None = None,
+    realisations: int = 50,
+    seed: int = SEED,
+    gradient: str = "adjoint",
+    dtype: torch.dtype = torch.float32,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Fisher:
+    """What a statistic of the evolved universe says about cosmological parameters.
+
+    Parameters
+    ----------
+    engine : str, path or Engine
+        As of `zeldo.differentiable`.
+    statistic : str or callable
+        "power" (real space), "multipoles" (redshift space), "bispectrum" (equilateral), or a function of psi,
+        velocity, the differentiable universe and its cosmology of tensors, that returns a tensor.
+    parameters : sequence of str
+        By the names of `Cosmology`.
+    box, n, redshift, cosmology, gradient, dtype, **options
+        As of `zeldo.differentiable`.
+    covariance : ndarray, optional
+        Of the statistic; estimated from the realisations where absent, which must then be more than its values by three.
+    realisations : int
+        Universes whose derivatives are averaged.
+    seed : int
+        Of the first of them; the others follow.
+    progress : callable, optional
+        Called with the work done, the total work, and a short text.
+
+    Returns
+    -------
+    Fisher
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed, and for too few realisations.
+    """
+    names = Cosmology.names()
+    for name in parameters:
+        if name not in names:
+            raise InputError(
+                f"the cosmology has no parameter {name!r}{nearest(name, names)}: give any of {', '.join(names)}"
+            )
+    check_whole("realisations", realisations, 1, 1_000_000)
+    if isinstance(statistic, str) and statistic not in STATISTICS:
+        raise InputError(
+            f"statistic {statistic!r} is not known: give {', '.join(STATISTICS)}, or a function"
+            f"{nearest(statistic, STATISTICS)}"
+        )
+    measure = STATISTICS[statistic] if isinstance(statistic, str) else statistic
+    f = differentiable(
+        engine,
+        box=box,
+        n=n,
+        redshift=redshift,
+        cosmology=cosmology,
+        gradient=gradient,
+        dtype=dtype,
+        **options,
+    )
+    report, values, slopes = progress or silent, [], []
+    for number in range(realisations):
+        report(number, realisations, f"universe {number + 1} of {realisations}")
+        value, slope = derivatives(f, measure, parameters, torch.from_numpy(Native(seed + number).field(f.n)))
+        values.append(value)
+        slopes.append(slope)
+    mean, slope = np.mean(values, axis=0), np.mean(slopes, axis=0)
+    if covariance is None:
+        if realisations < mean.size + 3:
+            raise InputError(
+                f"{realisations} realisations do not give the covariance of {mean.size} values: give covariance, or "
+                f"realisations = {mean.size + 3} or more"
+            )
+        covariance = np.cov(np.array(values), rowvar=False)
+        unbiased = (realisations - mean.size - 2) / (realisations - 1)  # Hartlap et al. 2007
+    else:
+        covariance, unbiased = np.asarray(covariance, dtype=np.float64), 1.0
+        if covariance.shape != (mean.size, mean.size):
+            raise InputError(
+                f"the covariance has shape {covariance.shape}: the statistic has {mean.size} values"
+            )
+    matrix = unbiased * slope @ np.linalg.solve(np.atleast_2d(covariance), slope.T)
+    return Fisher(tuple(parameters), matrix, slope, mean, covariance)
+
+
+def derivatives(
+    function: Differentiable, statistic: Statistic, parameters: Sequence[str], white_noise: Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """A statistic of one universe, (values,), and its derivatives (parameters, values): one forward-mode run for each."""
+    base = function.cosmology.to_dict()
+    point = torch.tensor([base[name] for name in parameters], dtype=torch.float64)
+
+    def measured(point: Tensor) -> Tensor:
+        changed = dict(zip(parameters, point.unbind(), strict=True))
+        cosmology = function.varied(changed)
+        assert cosmology is not None  # some parameters change
+        return statistic(*function(white_noise, **changed), function, cosmology).reshape(-1)
+
+    columns, value = [], None
+    for unit in torch.eye(len(parameters), dtype=torch.float64):
+        value, *column = torch.func.jvp(measured, (point,), (unit,))
+        columns.append(column[0].double().cpu().numpy())
+    assert value is not None
+    return value.detach().double().cpu().numpy(), np.array(columns)

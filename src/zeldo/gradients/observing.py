@@ -1,0 +1,102 @@
+"""What is observed: a density on a mesh, or a snapshot that makes one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
+from zeldo.files import read
+from zeldo.mesh.numba_kernels import check_mesh, paint
+from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics.redshift_space import redshift_space_displacement
+from zeldo.universe import Universe
+
+NEAR = 0.1  # the mean of a density in units of its mean, or of a contrast, is as near to 1 or to 0
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """A density contrast on a mesh, (m, m, m) float32, and the universe that it is of."""
+
+    delta: np.ndarray
+    box: float
+    n: int
+    redshift: float
+    cosmology: Cosmology
+
+
+def observed(
+    source: str | os.PathLike[str] | np.ndarray | Snapshot,
+    *,
+    box: float | None,
+    n: int | None,
+    redshift: float | None,
+    cosmology: Any,
+    mesh: int | None,
+    axis: int | None,
+) -> Observed:
+    """The density contrast of a source; arguments as of `zeldo.reconstruct`."""
+    if isinstance(source, str | os.PathLike):
+        source = _density_file(Path(source)) if Path(source).suffix == ".npy" else read(source)
+    if isinstance(source, Snapshot):
+        given = {"box": box, "redshift": redshift}
+        clash = [name for name, value in given.items() if value is not None]
+        if clash:
+            raise InputError(f"a snapshot brings its own {clash[0]}: leave it out")
+        return _of_snapshot(source, n, cosmology, mesh, axis)
+    if mesh is not None:
+        raise InputError("a density brings its own mesh: leave mesh out")
+    if box is None:
+        raise InputError("a density comes without a box: give box, its side in Mpc/h")
+    delta = _contrast(np.asarray(source))
+    universe = Universe.of(cosmology, box=box, n=len(delta) // 2 if n is None else n)
+    return Observed(
+        delta, universe.box, universe.n, 0.0 if redshift is None else redshift, universe.cosmology
+    )
+
+
+def _of_snapshot(
+    snapshot: Snapshot, n: int | None, cosmology: Any, mesh: int | None, axis: int | None
+) -> Observed:
+    m = check_mesh(2 * snapshot.n if mesh is None else mesh)
+    psi = snapshot.psi if axis is None else redshift_space_displacement(snapshot, axis)
+    base = snapshot.cosmology if cosmology is None else Universe.of(cosmology).cosmology
+    n = snapshot.n if n is None else n
+    universe = Universe(cosmology=base, box=snapshot.box, n=n)
+    delta = paint(psi, m, snapshot.box) - np.float32(1)
+    return Observed(delta, universe.box, universe.n, snapshot.redshift, universe.cosmology)
+
+
+def _density_file(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: check the path")
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path} is not an array that can be read ({reason}): give a density as .npy"
+        ) from error
+
+
+def _contrast(values: np.ndarray) -> np.ndarray:
+    shape = values.shape
+    if len(shape) != 3 or len(set(shape)) != 1 or values.dtype.kind not in "fiu":
+        raise InputError(f"the density has shape {shape} and type {values.dtype}: give numbers, (m, m, m)")
+    check_mesh(shape[0])
+    if not np.isfinite(values).all():
+        raise InputError("the density holds values that are not finite: check where it came from")
+    mean = float(values.mean(dtype=np.float64))
+    if abs(mean - 1) < NEAR and values.min() >= 0:
+        return (values / mean - 1).astype(np.float32)
+    if abs(mean) < NEAR:
+        return values.astype(np.float32)
+    raise InputError(
+        f"the mean of the density is {mean:.3g}: give it in units of its mean, so that the mean is 1, or as a contrast"
+    )

@@ -1,0 +1,140 @@
+"""The report of a reconstruction, in the terminal and as one HTML page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zeldo.files.atomic import make_directory, write_text
+from zeldo.gradients.assess import Agreement, Assessment, assess
+from zeldo.gradients.reconstruct import Reconstruction
+from zeldo.initial.conditions import InitialConditions
+from zeldo.report.html import machine_line, svg_uri, template
+from zeldo.report.pictures import COLOURS, HEIGHT, LEGEND, WIDTH, style
+from zeldo.version import __version__
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+K_SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)  # h/Mpc
+
+
+def summary(result: Reconstruction, truth: InitialConditions | None = None) -> list[str]:
+    """The judgement in a few lines of text."""
+    found = assess(result, truth)
+    white = found.sample_whiteness
+    lines = [f"variance of the recovered white noise: {white.variance:.3f} (1 for white noise)"]
+    lines.append(f"chi^2 for each cell: {found.chi2:.3g}")
+    if found.effective is not None:
+        lines.append(f"independent samples: {found.effective:.1f}")
+    if found.estimate is not None:
+        for k in K_SHOWN:
+            if k <= found.estimate.k[-1]:
+                r, t = found.estimate.at(k)
+                lines.append(f"k = {k:g} h/Mpc: r = {r:.3f}, T = {t:.3f} with the true linear density")
+    return lines
+
+
+def write_page(
+    result: Reconstruction,
+    truth: InitialConditions | None,
+    directory: str | os.PathLike[str],
+    command: str,
+) -> Path:
+    """Write `index.html` into a directory, made where absent.
+
+    Parameters
+    ----------
+    result : Reconstruction
+    truth : InitialConditions or None
+        Where it is known.
+    directory : path
+    command : str
+        What made it, shown as it is.
+
+    Returns
+    -------
+    Path
+        Of the page.
+    """
+    path = make_directory(directory)
+    found, f = assess(result, truth), result.function
+    shown = {"observed and predicted": found.predicted}
+    against: dict[str, Agreement] = {}
+    if found.estimate is not None and found.sample is not None:
+        against = {"best estimate": found.estimate}
+        if result.samples is not None:
+            against["sample"] = found.sample
+    content = template("reconstruction.html", Path(__file__).parent / "templates").render(
+        title="Recovered initial conditions",
+        version=__version__,
+        facts=[
+            ("box", f"{f.box:g} Mpc/h"),
+            ("particles", f"{f.n}³"),
+            ("mesh of the density", f"{result.posterior.mesh}³"),
+            ("redshift", f"{f.redshift:g}"),
+            ("engine", f.engine.name),
+            ("noise of a cell", f"{result.posterior.observation.noise:.3g}"),
+        ],
+        truth=[svg_uri(figure) for figure in _figures(against)] if against else [],
+        rows=[(f"{k:g}", *_cells(against, k)) for k in K_SHOWN if k <= found.predicted.k[-1]],
+        names=list(against),
+        predicted=[svg_uri(figure) for figure in _figures(shown)],
+        found=found,
+        white=_whiteness(found, result.samples is not None),
+        histogram=svg_uri(_histogram(result.white_noise)),
+        command=command,
+        machine=machine_line(),
+    )
+    return write_text(path / "index.html", content)
+
+
+def _cells(against: dict[str, Agreement], k: float) -> list[str]:
+    return [f"{value:.3f}" for agreement in against.values() for value in agreement.at(k)]
+
+
+def _whiteness(found: Assessment, sampled: bool) -> list[tuple[str, str, str, str]]:
+    rows = [("best estimate", found.estimate_whiteness)]
+    if sampled:
+        rows.append(("sample", found.sample_whiteness))
+    return [(name, f"{w.variance:.3f}", f"{w.skewness:+.1f}", f"{w.kurtosis:+.1f}") for name, w in rows]
+
+
+def _figures(agreements: dict[str, Agreement]) -> Sequence[Figure]:
+    """r(k) and T(k)."""
+    from matplotlib.figure import Figure
+
+    figures = []
+    with style():
+        for quantity, label in (("correlation", "$r(k)$"), ("transfer", "$T(k)$")):
+            figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+            ax = figure.subplots()
+            for colour, (name, agreement) in zip(COLOURS, agreements.items(), strict=False):
+                ax.plot(agreement.k, getattr(agreement, quantity), color=colour, label=name)
+            ax.axhline(1, color="0.6", lw=0.8, ls=":", zorder=0)
+            ax.set(xscale="log", xlabel=r"$k$ [$h$/Mpc]", ylabel=label)
+            ax.set_ylim(*((None, 1.01) if quantity == "correlation" else (0, None)))
+            ax.legend(**LEGEND)
+            figures.append(figure)
+    return figures
+
+
+def _histogram(white_noise: np.ndarray) -> Figure:
+    """The distribution of white noise beside the Gaussian of unit variance."""
+    from matplotlib.figure import Figure
+
+    with style():
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+        ax = figure.subplots()
+        edges = np.linspace(-5, 5, 81)
+        middle = 0.5 * (edges[1:] + edges[:-1])
+        counts, _ = np.histogram(white_noise, edges, density=True)
+        ax.step(middle, np.maximum(counts, 1e-7), where="mid", color=COLOURS[0], label="recovered")
+        ax.plot(middle, np.exp(-(middle**2) / 2) / np.sqrt(2 * np.pi), color="black", label="Gaussian")
+        ax.set(yscale="log", xlabel="white noise", ylabel="probability density", ylim=(1e-6, 1))
+        ax.legend(**LEGEND)
+    return figure

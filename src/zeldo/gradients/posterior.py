@@ -1,0 +1,161 @@
+"""The posterior of white noise, given an observed density: a Gaussian error in each cell, a prior of unit variance.
+
+Optimisers and samplers work on x = H^(1/2) w, where w is the white noise and H(k) the curvature of the posterior in linear
+theory with the redshift-space distortion of Kaiser 1987. In x the posterior of large scales is isotropic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zeldo.cosmology.background import growth
+from zeldo.gradients import statistics
+from zeldo.gradients.function import Differentiable
+from zeldo.gradients.linear import DIMENSIONS
+from zeldo.mesh import fft
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """An observed density contrast, and what is known of how it was observed.
+
+    Parameters
+    ----------
+    delta : Tensor, (m, m, m)
+        Density contrast on a mesh, by cloud-in-cell.
+    noise : float
+        Standard deviation of the Gaussian error of each cell.
+    smoothing : float
+        Standard deviation of the Gaussian that it was smoothed with, Mpc/h; 0 for none.
+    bias : float
+        Linear bias: the mean of delta is `bias` times the contrast of matter.
+    axis : {0, 1, 2}, optional
+        The line of sight of a density in redshift space; None for real space.
+    """
+
+    delta: Tensor
+    noise: float
+    smoothing: float = 0.0
+    bias: float = 1.0
+    axis: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Minus the logarithm of the posterior density of white noise, up to a constant.
+
+    Parameters
+    ----------
+    function : Differentiable
+        From white noise to the evolved universe.
+    observation : Observation
+    """
+
+    function: Differentiable
+    observation: Observation
+
+    @property
+    def mesh(self) -> int:
+        """Mesh points per side of the observation."""
+        return len(self.observation.delta)
+
+    @property
+    def cells(self) -> float:
+        """Mesh cells per lattice cell."""
+        return (self.mesh / self.function.n) ** 3
+
+    def predicted(self, white_noise: Tensor) -> Tensor:
+        """The density contrast that would be observed without error, (m, m, m)."""
+        seen, f = self.observation, self.function
+        psi, vel = f(white_noise)
+        if seen.axis is not None:
+            assert vel is not None  # it was checked
+            psi = statistics.redshift_space(psi, vel, f.redshift, f.cosmology, seen.axis)
+        delta = seen.bias * statistics.density(psi, self.mesh, f.box)
+        return self._smoothed(delta, seen.smoothing)
+
+    def energy(self, white_noise: Tensor, scale: float = 0.0, noise: float | None = None) -> Tensor:
+        """Half of chi^2 plus half of the sum of squares of white noise.
+
+        Parameters
+        ----------
+        white_noise : Tensor, (n, n, n)
+        scale : float
+            The residuals are smoothed by a Gaussian of this standard deviation, Mpc/h: large scales decide.
+        noise : float, optional
+            In place of the observation's.
+        """
+        residual = self._smoothed(self.predicted(white_noise) - self.observation.delta, scale)
+        chi2 = (residual.square()).sum(dtype=torch.float64) / (noise or self.observation.noise) ** 2
+        return 0.5 * (chi2 + white_noise.square().sum(dtype=torch.float64))
+
+    def curvature(self, scale: float = 0.0, noise: float | None = None) -> Tensor:
+        """H(k) of linear theory, (n, n, n // 2 + 1), at least 1: the prior's."""
+        f, seen = self.function, self.observation
+        x, y, z = fft.wavenumbers(f.n, f.box)
+        square = x**2 + y**2 + z**2
+        a = 1 / (1 + f.redshift)
+        grown = growth(f.cosmology)
+        response: np.ndarray = np.full_like(square, seen.bias)
+        if seen.axis is not None:
+            mu2 = (x**2, y**2, z**2)[seen.axis] / np.where(square > 0, square, 1)
+            response += seen.bias * float(grown.f1(a)) * mu2
+        response *= float(grown.d1(a)) * np.exp(-square * (scale**2 + seen.smoothing**2) / 2)
+        weight = self.cells / (noise or seen.noise) ** 2
+        linear = f.delta_amplitude * torch.from_numpy(response).to(f.delta_amplitude)
+        return 1 + weight * linear.square()
+
+    def _smoothed(self, delta: Tensor, scale: float) -> Tensor:
+        if scale == 0:
+            return delta
+        modes = torch.fft.rfftn(delta, dim=DIMENSIONS) * torch.exp(-0.5 * scale**2 * self._square)
+        return torch.fft.irfftn(modes, s=delta.shape, dim=DIMENSIONS)
+
+    @cached_property
+    def _square(self) -> Tensor:
+        x, y, z = fft.wavenumbers(self.mesh, self.function.box)
+        return torch.from_numpy(x**2 + y**2 + z**2).to(self.observation.delta)
+
+
+@dataclass(frozen=True, eq=False)
+class Whitened:
+    """A posterior as a function of x = H^(1/2) w.
+
+    Parameters
+    ----------
+    posterior : Posterior
+    scale, noise
+        As of `Posterior.energy`.
+    """
+
+    posterior: Posterior
+    scale: float = 0.0
+    noise: float | None = None
+
+    @cached_property
+    def _root(self) -> Tensor:
+        return self.posterior.curvature(self.scale, self.noise).sqrt()
+
+    def white_noise(self, x: Tensor) -> Tensor:
+        """w of x, (n, n, n)."""
+        return _filtered(x, 1 / self._root)
+
+    def coordinates(self, white_noise: Tensor) -> Tensor:
+        """x of w, (n, n, n)."""
+        return _filtered(white_noise, self._root)
+
+    def value_and_gradient(self, x: Tensor) -> tuple[float, Tensor]:
+        """The energy, and its derivative with respect to x."""
+        x = x.detach().requires_grad_()
+        energy = self.posterior.energy(self.white_noise(x), self.scale, self.noise)
+        (gradient,) = torch.autograd.grad(energy, x)
+        return float(energy.detach()), gradient
+
+
+def _filtered(field: Tensor, factor: Tensor) -> Tensor:
+    return torch.fft.irfftn(torch.fft.rfftn(field, dim=DIMENSIONS) * factor, s=field.shape, dim=DIMENSIONS)
