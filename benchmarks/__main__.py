@@ -19,6 +19,7 @@ ORDER = (
     "cost",
     "scale",
     "accuracy",
+    "gradients",
     "vnet",
     "emulator",
     "choice",

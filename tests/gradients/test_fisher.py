@@ -1,0 +1,64 @@
+"""Fisher matrices: derivatives against paired finite differences, and the matrix in closed form."""
+
+import numpy as np
+import pytest
+import torch
+
+import zeldo
+from zeldo.gradients.fisher import STATISTICS, derivatives
+from zeldo.initial.phases import Native
+
+N, BOX = 16, 60.0
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_derivatives_are_paired_differences(statistic):
+    f = zeldo.differentiable(
+        "cola:steps=2", box=BOX, n=N, redshift=0.3, dtype=torch.float64, power="eisenstein-hu"
+    )
+    white, measure = torch.from_numpy(Native(7).field(N)).double(), STATISTICS[statistic]
+    _, slopes = derivatives(f, measure, ("omega_m", "sigma_8"), white)
+    for slope, name in zip(slopes, ("omega_m", "sigma_8"), strict=True):
+        base, step = getattr(f.cosmology, name), 1e-7
+        ends = []
+        for value in (base + step, base - step):
+            cosmology = f.varied({name: value})
+            ends.append(measure(*f(white, **{name: value}), f, cosmology).reshape(-1).detach().numpy())
+        expected = (ends[0] - ends[1]) / (2 * step)
+        assert np.abs(slope - expected).max() < 1e-6 * np.abs(expected).max()
+
+
+def test_the_matrix_of_a_linear_statistic_is_known():
+    """The linear displacement is proportional to sigma_8, so that one number of it has the Fisher matrix (d / sigma_8)^2."""
+
+    def size(psi, vel, function, cosmology):
+        return psi.square().mean().sqrt().reshape(1)
+
+    found = zeldo.fisher(
+        "zeldovich",
+        size,
+        parameters=("sigma_8",),
+        box=BOX,
+        n=N,
+        power="eisenstein-hu",
+        realisations=2,
+        covariance=np.array([[0.04]]),
+    )
+    sigma_8 = zeldo.Cosmology.preset("quijote").sigma_8
+    expected = (found.mean[0] / sigma_8) ** 2 / 0.04
+    assert found.matrix[0, 0] == pytest.approx(expected, rel=1e-4)
+    assert found.errors["sigma_8"] == pytest.approx(expected**-0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"parameters": ("omega",)}, "no parameter 'omega'"),
+        ({"statistic": "powr"}, "is not known"),
+        ({"engine": "p3m"}, "not differentiable"),
+        ({"realisations": 1, "engine": "zeldovich"}, "do not give the covariance"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(options, words):
+    with pytest.raises(zeldo.InputError, match=words):
+        zeldo.fisher(**{"box": BOX, "n": 8, "power": "eisenstein-hu", **options})

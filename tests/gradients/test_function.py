@@ -1,0 +1,215 @@
+"""Differentiable universes: the values of the engines, derivatives of central differences, adjoint against autograd."""
+
+import numpy as np
+import pytest
+import torch
+from torch.func import grad, jvp, vjp, vmap
+
+import zeldo
+from zeldo.gradients import statistics
+from zeldo.initial.phases import Native
+
+N, BOX = 16, 60.0
+ENGINES = [
+    "zeldovich",
+    "2lpt",
+    "cola:steps=4",
+    "cola:steps=3,mesh_factor=2",
+    "pm:steps=4",
+    "pm:steps=7,stepper=fastpm",
+]
+MESH = ENGINES[2:]
+PARAMETERS = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
+
+
+def noise(seed=5, n=N, dtype=torch.float64):
+    return torch.from_numpy(Native(seed).field(n)).to(dtype)
+
+
+def random(shape, seed, dtype=torch.float64):
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(tuple(shape))).to(dtype)
+
+
+def weighted(evolved, dtype=torch.float64):
+    """A number that depends on everything."""
+    psi, vel = evolved
+    total = (random(psi.shape, 1, dtype) * psi).sum()
+    return total if vel is None else total + (random(psi.shape, 2, dtype) * vel / 100).sum()
+
+
+def relative(a, b):
+    return ((a - b).norm() / b.norm()).item()
+
+
+def agrees(gradient, function, steps=(1e-7, 1e-6, 2e-8)):
+    """Whether a derivative is the central difference of some step: cloud-in-cell has kinks, which large ones meet."""
+    with torch.no_grad():
+        return any(
+            abs(gradient.item() * 2 * h / (function(h) - function(-h)).item() - 1) < 1e-6 for h in steps
+        )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_values_are_those_of_the_engine(engine, dtype):
+    (snapshot,) = zeldo.run(engine=engine, box=BOX, n=N, seed=5, redshift=0.2)
+    psi, vel = zeldo.differentiable(engine, box=BOX, n=N, redshift=0.2, dtype=dtype)(noise(dtype=dtype))
+    assert relative(psi, torch.from_numpy(snapshot.psi)) < 3e-6
+    assert relative(vel, torch.from_numpy(snapshot.vel)) < 3e-6
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_derivatives_by_white_noise_and_cosmology_are_central_differences(engine):
+    f = zeldo.differentiable(engine, box=BOX, n=N, redshift=0.3, dtype=torch.float64, w0=-0.9, wa=0.1)
+    x, along = noise(), random((N, N, N), 3)
+    base = f.cosmology.to_dict()
+    point = {name: torch.tensor(base[name], dtype=torch.float64, requires_grad=True) for name in PARAMETERS}
+    x.requires_grad_()
+    by_noise, *by_cosmology = torch.autograd.grad(weighted(f(x, **point)), (x, *point.values()))
+    x = x.detach()
+    assert agrees((by_noise * along).sum(), lambda h: weighted(f(x + h * along, **base)))
+    for name, slope in zip(PARAMETERS, by_cosmology, strict=True):
+        if engine in MESH[1:] and name not in ("omega_m", "w0"):
+            continue  # the others reach the particles by the linear field alone, which is the same
+        assert agrees(slope, lambda h, name=name: weighted(f(x, **{**base, name: base[name] + h}))), name
+
+
+@pytest.mark.parametrize("engine", ["vnet:extrapolate=true", "emulator:extrapolate=true"])
+def test_networks_have_derivatives_too(engine):
+    box = N * 1.953125
+    f = zeldo.differentiable(engine, box=box, n=N, dtype=torch.float64)
+    x, along = noise(), random((N, N, N), 3)
+    point = {
+        name: torch.tensor(f.cosmology.to_dict()[name], dtype=torch.float64)
+        for name in ("omega_m", "sigma_8")
+    }
+    for value in (x, *point.values()):
+        value.requires_grad_()
+    by_noise, by_omega, _ = torch.autograd.grad(weighted(f(x, **point)), (x, *point.values()))
+    x, base = x.detach(), {name: float(value) for name, value in point.items()}
+    assert agrees((by_noise * along).sum(), lambda h: weighted(f(x + h * along, **base)))
+    assert agrees(by_omega, lambda h: weighted(f(x, **{**base, "omega_m": base["omega_m"] + h})))
+    (snapshot,) = zeldo.run(engine=engine, box=box, n=N, seed=5)
+    assert relative(f(x)[0], torch.from_numpy(snapshot.psi)) < 0.01  # layers in bfloat16 there
+
+
+@pytest.mark.parametrize("engine", MESH)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-3)])
+def test_the_adjoint_is_autograd(engine, dtype, tolerance):
+    x = noise(dtype=dtype).requires_grad_()
+    omega = torch.tensor(0.31, dtype=torch.float64, requires_grad=True)
+    found = []
+    for gradient in ("adjoint", "autograd"):
+        f = zeldo.differentiable(engine, box=BOX, n=N, gradient=gradient, dtype=dtype)
+        found.append(torch.autograd.grad(weighted(f(x, omega_m=omega), dtype), (x, omega)))
+    for adjoint, expected in zip(*found, strict=True):
+        assert relative(adjoint, expected) < tolerance
+
+
+def test_an_output_at_the_start_and_one_step_are_differentiable_too():
+    for engine, redshift in (("pm:steps=1", 9.0), ("cola:steps=1", 9.0), ("pm:steps=1", 4.0)):
+        found = []
+        for gradient in ("adjoint", "autograd"):
+            f = zeldo.differentiable(
+                engine, box=BOX, n=N, redshift=redshift, gradient=gradient, dtype=torch.float64
+            )
+            found.append(grad(lambda x, f=f: weighted(f(x)))(noise()))
+        assert relative(*found) < 1e-12
+
+
+def test_psi_alone_needs_no_velocity():
+    f = zeldo.differentiable("pm:steps=3", box=BOX, n=N, dtype=torch.float64)
+    g = zeldo.differentiable("pm:steps=3", box=BOX, n=N, dtype=torch.float64, gradient="autograd")
+    of_psi = [grad(lambda x, f=f: (f(x)[0] ** 2).sum())(noise()) for f in (f, g)]
+    assert relative(*of_psi) < 1e-12
+
+
+@pytest.mark.parametrize("gradient", ["adjoint", "autograd"])
+def test_transforms_of_torch_func_work(gradient):
+    f = zeldo.differentiable("cola:steps=2", box=BOX, n=8, gradient=gradient, dtype=torch.float64)
+    x, along = noise(n=8), random((8, 8, 8), 3)
+
+    def loss(x, omega=0.3):
+        return weighted(f(x, omega_m=omega)) ** 2
+
+    by_x = grad(loss)(x)
+    assert jvp(loss, (x,), (along,))[1].item() == pytest.approx((by_x * along).sum().item(), rel=1e-9)
+    assert torch.allclose(vjp(loss, x)[1](torch.ones((), dtype=torch.float64))[0], by_x)
+    assert torch.allclose(vmap(grad(loss))(torch.stack([x, -x]))[0], by_x, rtol=1e-9)
+    product = jvp(grad(loss), (x,), (along,))[1]
+    step = 1e-7
+    change = (grad(loss)(x + step * along) - grad(loss)(x - step * along)) / (2 * step)
+    assert relative(product, change) < 1e-5
+    omega = torch.tensor(0.3, dtype=torch.float64)
+    curvature = jvp(grad(lambda o: loss(x, o)), (omega,), (torch.ones_like(omega),))[1]
+    change = (grad(lambda o: loss(x, o))(omega + 1e-6) - grad(lambda o: loss(x, o))(omega - 1e-6)) / 2e-6
+    assert curvature.item() == pytest.approx(change.item(), rel=1e-5)
+
+
+def test_delta_lin_may_be_given_in_place_of_white_noise():
+    f = zeldo.differentiable("2lpt", box=BOX, n=N)
+    x = noise(dtype=torch.float32)
+    delta = f.delta_lin(x)
+    ics = zeldo.initial_conditions(box=BOX, n=N, seed=5)
+    assert relative(delta, torch.from_numpy(ics.delta_lin)) < 1e-5
+    assert torch.equal(f.evolve(delta)[0], f(x)[0])
+
+
+def test_statistics_are_those_of_snapshots():
+    (s,) = zeldo.run(engine="cola", box=BOX, n=N, redshift=0.5)
+    psi, vel = torch.from_numpy(s.psi).double(), torch.from_numpy(s.vel).double()
+    assert statistics.power_spectrum(psi, BOX)[1].numpy() == pytest.approx(
+        zeldo.power_spectrum(s).power, rel=1e-5
+    )
+    seen = statistics.redshift_space(psi, vel, s.redshift, s.cosmology)
+    k, poles = statistics.multipoles(seen, BOX)
+    expected = zeldo.redshift_space_multipoles(s)
+    assert k == pytest.approx(expected.k)
+    for pole, name in zip(poles, ("monopole", "quadrupole", "hexadecapole"), strict=True):
+        assert np.abs(pole.numpy() - getattr(expected, name)).max() < 1e-5 * expected.monopole.max()
+    expected = zeldo.equilateral_bispectrum(s)
+    assert statistics.equilateral_bispectrum(psi, BOX)[1].numpy() == pytest.approx(
+        expected.bispectrum, rel=1e-4
+    )
+
+
+STATISTICS = {
+    "density": lambda psi, vel, c: statistics.density(psi, N, BOX) ** 3,
+    "power": lambda psi, vel, c: torch.log(statistics.power_spectrum(psi, BOX)[1]),
+    "multipoles": lambda psi, vel, c: statistics.multipoles(statistics.redshift_space(psi, vel, 0.3, c), BOX)[
+        1
+    ],
+    "bispectrum": lambda psi, vel, c: statistics.equilateral_bispectrum(psi, BOX)[1],
+}
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_derivatives_of_statistics_are_central_differences(name):
+    f = zeldo.differentiable("cola:steps=3", box=BOX, n=N, redshift=0.3, dtype=torch.float64)
+
+    def total(x, omega):
+        psi, vel = f(x, omega_m=omega)
+        return STATISTICS[name](psi, vel, f.varied({"omega_m": omega})).sum()
+
+    x, along, omega = noise(), random((N, N, N), 3), torch.tensor(0.3, dtype=torch.float64)
+    by_noise, by_omega = grad(total, argnums=(0, 1))(x, omega)
+    assert agrees((by_noise * along).sum(), lambda h: total(x + h * along, omega))
+    assert agrees(by_omega, lambda h: total(x, omega + h))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: zeldo.differentiable("p3m", box=BOX, n=N), "p3m is not differentiable: take"),
+        (lambda: zeldo.differentiable("pm", box=BOX, n=N, gradient="symbolic"), "adjoint or autograd"),
+        (lambda: zeldo.differentiable("pm", box=BOX, n=N, dtype=torch.float16), "float32 or"),
+        (lambda: zeldo.differentiable("pm", box=BOX, n=N, redshift=20), "redshift"),
+        (lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(8, 8, 8)), "white noise has shape"),
+        (lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(N, N, N), omega=0.3), "no parameter"),
+        (lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(N, N, N), omega_m=3), "omega_m"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(call, words):
+    with pytest.raises(zeldo.InputError, match=words) as caught:
+        call()
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,245 @@
+"""Reconstruction: a Gaussian problem with a known posterior, initial conditions recovered, files and resuming."""
+
+import numpy as np
+import pytest
+import torch
+
+import zeldo
+from zeldo.gradients import langevin
+from zeldo.gradients.assess import Agreement, Whiteness, assess
+from zeldo.gradients.maximum import maximise, stages
+from zeldo.gradients.posterior import Observation, Posterior, Whitened
+from zeldo.gradients.reconstruct import _Search
+from zeldo.initial.phases import Native
+
+N, BOX, NOISE = 16, 100.0, 0.7
+
+
+class Linear(Posterior):
+    """A posterior that is Gaussian: the linear density itself is observed."""
+
+    def predicted(self, white_noise):
+        return self.function.delta_lin(white_noise)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """The posterior, and its mean and variance mode by mode."""
+    f = zeldo.differentiable("zeldovich", box=BOX, n=N, power="eisenstein-hu")
+    truth = torch.from_numpy(Native(3).field(N))
+    error = NOISE * np.random.default_rng(4).standard_normal((N, N, N)).astype(np.float32)
+    delta = f.delta_lin(truth) + torch.from_numpy(error)
+    posterior = Linear(f, Observation(delta, NOISE))
+    curvature = 1 + f.delta_amplitude.double() ** 2 / NOISE**2
+    mean = torch.fft.rfftn(delta.double()) * f.delta_amplitude / NOISE**2 / curvature
+    return posterior, torch.fft.irfftn(mean, s=delta.shape), curvature
+
+
+def test_the_curvature_is_that_of_the_gaussian_problem(problem):
+    posterior, _, curvature = problem
+    assert torch.allclose(posterior.curvature().double(), curvature, rtol=1e-5)
+
+
+def test_the_maximum_of_a_gaussian_problem_is_its_mean(problem):
+    posterior, mean, _ = problem
+    found = maximise(posterior, torch.zeros(N, N, N), stages(posterior))
+    assert ((found - mean).norm() / mean.norm()).item() < 1e-3
+
+
+def test_the_sampler_has_the_mean_and_the_covariance_of_a_gaussian_problem(problem):
+    posterior, mean, curvature = problem
+    target, generator = Whitened(posterior), torch.Generator().manual_seed(1)
+    walker = langevin.start(target.value_and_gradient, target.coordinates(mean.float()), generator)
+    states = []
+    for number in range(1300):
+        warming = number < 300
+        walker = langevin.advance(
+            target.value_and_gradient, walker, generator, adapt=warming, energy_error=2e-6
+        )
+        if not warming:
+            states.append(target.white_noise(walker.x).double())
+    fields = torch.stack(states)
+    effective = np.mean([langevin.effective_size(fields[:, 0, 0, i].numpy()) for i in range(N)])
+    assert effective > 100
+    variance = 1 / curvature  # of each mode, over n^3 as the transform is not normalised
+    error = torch.fft.rfftn(fields.mean(0) - mean).abs().square() / N**3 * curvature
+    # the mean of modes: chi^2 of as many as there are, each of the size 1 / effective
+    assert error.mean().item() * effective == pytest.approx(1, abs=0.25)
+    modes = torch.fft.rfftn(fields - mean, dim=(1, 2, 3)).abs().square().mean(0) / N**3
+    ratio = modes / variance
+    for low, high in (
+        (1, 1.5),
+        (1.5, 3),
+        (3, 6),
+        (6, 20),
+    ):  # from what the data do not reach to what they fix
+        inside = (curvature >= low) & (curvature < high)
+        count = int(inside.sum())
+        assert count > 20
+        assert ratio[inside].mean().item() == pytest.approx(1, abs=0.01 + 4 / np.sqrt(count * effective))
+    # neighbouring modes do not know of each other
+    spectrum = torch.fft.rfftn(fields - mean, dim=(1, 2, 3))
+    cross = (spectrum[:, 1, 2, 3] * spectrum[:, 2, 2, 3].conj()).mean().abs()
+    assert cross / (modes[1, 2, 3] * modes[2, 2, 3]).sqrt() / N**3 < 5 / np.sqrt(effective)
+
+
+def test_effective_size_is_that_of_an_autoregressive_chain():
+    generator, x, chain = np.random.default_rng(1), 0.0, []
+    for _ in range(40_000):
+        x = 0.8 * x + generator.standard_normal()
+        chain.append(x)
+    assert langevin.effective_size(np.array(chain)) == pytest.approx(40_000 / 9, rel=0.15)
+    assert langevin.effective_size(np.zeros(50)) == 50
+
+
+@pytest.fixture(scope="module")
+def snapshot():
+    return zeldo.run(engine="cola:steps=3", box=62.5, n=N, seed=11, power="eisenstein-hu")[0]
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return zeldo.initial_conditions(box=62.5, n=N, seed=11, power="eisenstein-hu")
+
+
+OPTIONS = {"engine": "cola:steps=3", "power": "eisenstein-hu"}
+
+
+@pytest.fixture(scope="module")
+def result(snapshot):
+    return zeldo.reconstruct(snapshot, samples=30, **OPTIONS)
+
+
+def test_initial_conditions_are_recovered(result, truth):
+    found = assess(result, truth)
+    for k, least in ((0.2, 0.99), (0.4, 0.95), (0.6, 0.8)):
+        assert found.estimate.at(k)[0] > least
+    assert found.sample_whiteness.variance == pytest.approx(1, abs=0.15)
+    assert found.predicted.correlation[0] > 0.999
+    ics = result.initial_conditions()
+    assert Agreement.of(ics.delta_lin, truth.delta_lin, 62.5).at(0.2)[0] > 0.98
+
+
+def test_redshift_space_bias_and_smoothing_are_undone(snapshot, truth):
+    from zeldo.gradients.statistics import density
+
+    f = zeldo.differentiable("2lpt", box=62.5, n=N, power="eisenstein-hu")
+    seen = Observation(torch.zeros(N, N, N), 0.1, smoothing=4.0, bias=1.7, axis=1)
+    white = torch.from_numpy(Native(11).field(N))
+    observation = Posterior(f, seen).predicted(white)
+    plain = density(f(white)[0], N, 62.5)
+    assert (observation - plain).norm() > 0.3 * plain.norm()
+    options = {"engine": "2lpt", "power": "eisenstein-hu", "samples": 0, "n": N, "noise": 0.02}
+    found = zeldo.reconstruct(
+        observation.numpy(), box=62.5, smoothing=4.0, bias=1.7, redshift_space=1, **options
+    )
+    right = Agreement.of(found.delta_lin(found.maximum), truth.delta_lin, 62.5)
+    wrong = zeldo.reconstruct(observation.numpy(), box=62.5, **options)
+    unaware = Agreement.of(wrong.delta_lin(wrong.maximum), truth.delta_lin, 62.5)
+    assert right.at(0.2)[0] > 0.98
+    assert abs(right.at(0.2)[1] - 1) < 0.05 < abs(unaware.at(0.2)[1] - 1)
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_killed_reconstruction_goes_on(tmp_path, snapshot, share):
+    path, seen = tmp_path / "state.npz", []
+    options = {**OPTIONS, "samples": 6, "effort": 0.1, "checkpoint": path, "checkpoint_minutes": 0}
+    straight = zeldo.reconstruct(snapshot, **{**options, "checkpoint": None})
+
+    def kill(done, total, text):
+        seen.append(done / total)
+        if done / total > share:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        zeldo.reconstruct(snapshot, progress=kill, **options)
+    assert path.exists()
+    later = []
+    result = zeldo.reconstruct(
+        snapshot, progress=lambda done, total, text: later.append(done / total), **options
+    )
+    assert not path.exists()
+    assert sum(0 < value < share - 0.1 for value in later) == 0  # nothing is done twice
+    if share > 0.8:  # the sampler goes on with the same numbers
+        assert np.array_equal(result.white_noise, straight.white_noise)
+        assert np.array_equal(result.samples.mean, straight.samples.mean)
+    with pytest.raises(zeldo.InputError, match="another reconstruction"):
+        path.write_bytes(b"")
+        path.unlink()
+        with pytest.raises(KilledError):
+            zeldo.reconstruct(snapshot, progress=kill, **options)
+        zeldo.reconstruct(snapshot, **{**options, "seed": 8})
+
+
+def test_stages_never_fall_below_the_noise():
+    f = zeldo.differentiable("zeldovich", box=BOX, n=N, power="eisenstein-hu")
+    for noise in (0.01, 0.3, 2.0):
+        plan = stages(Posterior(f, Observation(torch.zeros(N, N, N), noise)))
+        assert plan[-1].noise == pytest.approx(noise)
+        assert plan[-1].scale == 0
+        assert all(stage.noise >= noise for stage in plan)
+
+
+def test_white_noise_is_white():
+    found = Whiteness.of(Native(1).field(32))
+    assert found.variance == pytest.approx(1, abs=4 * np.sqrt(2 / 32**3))
+    assert abs(found.skewness) < 4
+    assert abs(found.kurtosis) < 4
+    assert Whiteness.of(np.abs(Native(1).field(32))).skewness > 20
+
+
+def test_the_command_writes_initial_conditions_and_a_report(tmp_path, snapshot, truth):
+    from zeldo.commands import main
+    from zeldo.files.reference import write_initial_conditions
+
+    source, ics = zeldo.write(snapshot, tmp_path / "u.npz"), tmp_path / "ics.npz"
+    known = write_initial_conditions(truth, tmp_path / "truth.npz")
+    words = ["reconstruct", source, "-o", ics, "--engine", "2lpt", "--samples", 4, "--effort", 0.05]
+    words += ["--truth", known, "--report", tmp_path / "report", "--power", "eisenstein-hu"]
+    assert main([str(word) for word in words]) == 0
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "variance" in page and "r, best estimate" in page
+    assert zeldo.initial_conditions(ics=ics).n == N
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"engine": "p3m"}, "p3m is not differentiable"),
+        ({"noise": -1}, "noise"),
+        ({"redshift_space": 3}, "line of sight"),
+        ({"samples": -1}, "samples"),
+        ({"box": 50.0}, "brings its own box"),
+        ({"checkpoint": "state.txt"}, "ends in .npz"),
+        ({"smooth": 1}, "no argument 'smooth'"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(snapshot, options, words):
+    with pytest.raises(zeldo.InputError, match=words) as caught:
+        zeldo.reconstruct(snapshot, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("density", "words"),
+    [
+        (np.ones((8, 8, 4)), "shape"),
+        (np.full((8, 8, 8), 3.0), "mean of the density is 3"),
+        (np.full((8, 8, 8), np.nan), "not finite"),
+        ("nowhere.npy", "does not exist"),
+    ],
+)
+def test_densities_that_are_none_are_refused(density, words):
+    with pytest.raises(zeldo.InputError, match=words):
+        zeldo.reconstruct(density, box=50.0)
+
+
+def test_search_counts_its_work(problem):
+    seen = []
+    search = _Search(problem[0], 0.05, 4, 1, None, lambda done, total, text: seen.append((done, total)))
+    search.chain(search.maximum())
+    assert seen[-1][0] == seen[-1][1]
