@@ -42,7 +42,7 @@ def test_the_curvature_is_that_of_the_gaussian_problem(problem):
 
 def test_the_maximum_of_a_gaussian_problem_is_its_mean(problem):
     posterior, mean, _ = problem
-    found = maximise(posterior, torch.zeros(N, N, N), stages(posterior))
+    found = maximise(posterior, torch.zeros(N, N, N), stages(posterior, 0.3))
     assert ((found - mean).norm() / mean.norm()).item() < 1e-3
 
 
@@ -51,8 +51,8 @@ def test_the_sampler_has_the_mean_and_the_covariance_of_a_gaussian_problem(probl
     target, generator = Whitened(posterior), torch.Generator().manual_seed(1)
     walker = langevin.start(target.value_and_gradient, target.coordinates(mean.float()), generator)
     states = []
-    for number in range(1300):
-        warming = number < 300
+    for number in range(750):
+        warming = number < 150
         walker = langevin.advance(
             target.value_and_gradient, walker, generator, adapt=warming, energy_error=2e-6
         )
@@ -107,7 +107,7 @@ OPTIONS = {"engine": "cola:steps=3", "power": "eisenstein-hu"}
 
 @pytest.fixture(scope="module")
 def result(snapshot):
-    return zeldo.reconstruct(snapshot, samples=30, **OPTIONS)
+    return zeldo.reconstruct(snapshot, samples=20, effort=0.2, **OPTIONS)
 
 
 def test_initial_conditions_are_recovered(result, truth):
@@ -129,7 +129,7 @@ def test_redshift_space_bias_and_smoothing_are_undone(snapshot, truth):
     observation = Posterior(f, seen).predicted(white)
     plain = density(f(white)[0], N, 62.5)
     assert (observation - plain).norm() > 0.3 * plain.norm()
-    options = {"engine": "2lpt", "power": "eisenstein-hu", "samples": 0, "n": N, "noise": 0.02}
+    options = {"engine": "2lpt", "power": "eisenstein-hu", "samples": 0, "n": N, "noise": 0.02, "effort": 0.3}
     found = zeldo.reconstruct(
         observation.numpy(), box=62.5, smoothing=4.0, bias=1.7, redshift_space=1, **options
     )
@@ -147,7 +147,7 @@ class KilledError(Exception):
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_a_killed_reconstruction_goes_on(tmp_path, snapshot, share):
     path, seen = tmp_path / "state.npz", []
-    options = {**OPTIONS, "samples": 6, "effort": 0.1, "checkpoint": path, "checkpoint_minutes": 0}
+    options = {**OPTIONS, "samples": 6, "effort": 0.03, "checkpoint": path, "checkpoint_minutes": 0}
     straight = zeldo.reconstruct(snapshot, **{**options, "checkpoint": None})
 
     def kill(done, total, text):
@@ -198,7 +198,7 @@ def test_the_command_writes_initial_conditions_and_a_report(tmp_path, snapshot, 
 
     source, ics = zeldo.write(snapshot, tmp_path / "u.npz"), tmp_path / "ics.npz"
     known = write_initial_conditions(truth, tmp_path / "truth.npz")
-    words = ["reconstruct", source, "-o", ics, "--engine", "2lpt", "--samples", 4, "--effort", 0.05]
+    words = ["reconstruct", source, "-o", ics, "--engine", "2lpt", "--samples", 4, "--effort", 0.02]
     words += ["--truth", known, "--report", tmp_path / "report", "--power", "eisenstein-hu"]
     assert main([str(word) for word in words]) == 0
     page = (tmp_path / "report" / "index.html").read_text()
@@ -240,6 +240,6 @@ def test_densities_that_are_none_are_refused(density, words):
 
 def test_search_counts_its_work(problem):
     seen = []
-    search = _Search(problem[0], 0.05, 4, 1, None, lambda done, total, text: seen.append((done, total)))
+    search = _Search(problem[0], 0.02, 4, 1, None, lambda done, total, text: seen.append((done, total)))
     search.chain(search.maximum())
     assert seen[-1][0] == seen[-1][1]

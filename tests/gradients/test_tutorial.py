@@ -16,7 +16,7 @@ def test_the_tutorial_runs_and_finds_the_cosmology(capsys):
     for text, by in (
         ("BOX, N, SEED = 250.0, 64, 11", "BOX, N, SEED = 62.5, 16, 11"),
         ('"cola"', '"cola:steps=2"'),
-        ("samples=40", "samples=4, effort=0.2"),
+        ("samples=40", "samples=4, effort=0.05"),
     ):
         assert text in source
         source = source.replace(text, by)

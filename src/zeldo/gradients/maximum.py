@@ -10,19 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeldo.gradients.posterior import Posterior, Whitened
+from zeldo.gradients.posterior import Perturbed, Posterior, Whitened, filtered
+from zeldo.statistics.spectra import bins
 
 # scale in lattice spacings, noise in a lattice cell, iterations
 SCHEDULE = (
     (2.0, 0.5, 25),
     (1.25, 0.5, 25),
     (0.75, 0.5, 30),
-    (0.5, 0.5, 30),
-    (0.25, 0.4, 30),
-    (0.0, 0.3, 40),
-    (0.0, 0.2, 60),
+    (0.5, 0.5, 40),
+    (0.25, 0.4, 40),
+    (0.0, 0.3, 100),
+    (0.0, 0.2, 600),
 )
-LAST = 80  # iterations of each later stage, whose noise is half of the one before
+LAST = 300  # iterations of each later stage, whose noise is half of the one before
 HISTORY = 10  # steps that L-BFGS remembers
 
 
@@ -93,6 +94,31 @@ def maximise(
             posterior, white_noise, plan[number], before, partial(watch or _nobody, number)
         )
     return white_noise
+
+
+def perturbed_maximum(
+    posterior: Posterior,
+    maximum: Tensor,
+    iterations: int,
+    generator: torch.Generator,
+    watch: Callable[[int, Tensor], None],
+) -> Tensor:
+    """A sample, to rounding of the few iterations: the maximum of the posterior with perturbed data and prior.
+
+    It sets out from the maximum with what its power lacks, mode by mode, from the draw of the prior: directions that the
+    data fix come back within some iterations, all others keep the variance of white noise.
+    """
+    n, seen = len(maximum), posterior.observation
+    draw = torch.randn(maximum.shape, generator=generator, dtype=torch.float64).to(maximum)
+    error = torch.randn(seen.delta.shape, generator=generator, dtype=torch.float64).to(maximum) * seen.noise
+    power = torch.fft.rfftn(maximum).abs().square() / n**3
+    index = bins(n, str(maximum.device)).index.long()
+    count = torch.bincount(index)
+    shells = torch.bincount(index, power.flatten()) / count.clamp(min=1)
+    lacking = (1 - shells[index]).clamp(0, 1).sqrt().reshape(power.shape).to(maximum)
+    target = Perturbed(posterior.function, seen, draw, error)
+    stage = Stage(0.0, seen.noise, iterations)
+    return _minimise(target, maximum + filtered(draw, lacking), stage, 0, watch)
 
 
 def _minimise(

@@ -123,6 +123,30 @@ class Posterior:
 
 
 @dataclass(frozen=True, eq=False)
+class Perturbed(Posterior):
+    """A posterior whose data and prior were moved by a draw of their errors.
+
+    Its maximum is a sample of a Gaussian posterior, and near one of others (Bardsley et al. 2014, randomise then optimise).
+
+    Parameters
+    ----------
+    white_noise : Tensor, (n, n, n)
+        A draw of the prior.
+    error : Tensor, (m, m, m)
+        A draw of the observation's error.
+    """
+
+    white_noise: Tensor
+    error: Tensor
+
+    def energy(self, white_noise: Tensor, scale: float = 0.0, noise: float | None = None) -> Tensor:
+        residual = self.predicted(white_noise) - self.observation.delta - self.error
+        chi2 = self._smoothed(residual, scale).square().sum(dtype=torch.float64)
+        moved = (white_noise - self.white_noise).square().sum(dtype=torch.float64)
+        return 0.5 * (chi2 / (noise or self.observation.noise) ** 2 + moved)
+
+
+@dataclass(frozen=True, eq=False)
 class Whitened:
     """A posterior as a function of x = H^(1/2) w.
 
@@ -143,11 +167,11 @@ class Whitened:
 
     def white_noise(self, x: Tensor) -> Tensor:
         """w of x, (n, n, n)."""
-        return _filtered(x, 1 / self._root)
+        return filtered(x, 1 / self._root)
 
     def coordinates(self, white_noise: Tensor) -> Tensor:
         """x of w, (n, n, n)."""
-        return _filtered(white_noise, self._root)
+        return filtered(white_noise, self._root)
 
     def value_and_gradient(self, x: Tensor) -> tuple[float, Tensor]:
         """The energy, and its derivative with respect to x."""
@@ -157,5 +181,6 @@ class Whitened:
         return float(energy.detach()), gradient
 
 
-def _filtered(field: Tensor, factor: Tensor) -> Tensor:
+def filtered(field: Tensor, factor: Tensor) -> Tensor:
+    """A field whose modes (n, n, n // 2 + 1) are multiplied by a factor."""
     return torch.fft.irfftn(torch.fft.rfftn(field, dim=DIMENSIONS) * factor, s=field.shape, dim=DIMENSIONS)

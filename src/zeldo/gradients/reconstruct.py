@@ -17,7 +17,7 @@ from zeldo.engines.checks import check_number, check_whole
 from zeldo.errors import InputError
 from zeldo.gradients import langevin
 from zeldo.gradients.function import Differentiable, differentiable
-from zeldo.gradients.maximum import maximise, stages
+from zeldo.gradients.maximum import maximise, perturbed_maximum, stages
 from zeldo.gradients.observing import observed
 from zeldo.gradients.posterior import Observation, Posterior, Whitened
 from zeldo.gradients.resume import Memory
@@ -26,8 +26,9 @@ from zeldo.initial.noise import check_seed
 from zeldo.keywords import checked_keywords
 from zeldo.particles.snapshot import Snapshot
 
-TOLERANCE = 0.1  # of a lattice cell: the error of a density that is called noiseless
+TOLERANCE = 0.2  # of a lattice cell: the error of a density that is called noiseless
 WARM_UP = 0.5  # of the samples, before them
+PERTURBED = 80  # iterations from the maximum to the first sample
 TRACES = 128  # white-noise values that are followed along the chain
 
 
@@ -159,7 +160,7 @@ def reconstruct(
         Mesh points per side that a snapshot's density is taken on; twice its lattice where absent.
     noise : float, optional
         Standard deviation of the density contrast's Gaussian error in each mesh cell. Where absent the density is taken for
-        noiseless, with a tolerance of 0.1 in each lattice cell.
+        noiseless, with a tolerance of 0.2 in each lattice cell.
     smoothing : float
         Standard deviation of the Gaussian that a density was smoothed with, Mpc/h.
     bias : float
@@ -260,9 +261,9 @@ class _Search:
         self.plan = stages(posterior, effort)
         self.warm_up = math.ceil(WARM_UP * samples)
         self.iterations = sum(stage.iterations for stage in self.plan)
-        self.total = self.iterations + 2 * (
-            self.warm_up + samples
-        )  # a step of the sampler takes two gradients
+        self.perturbed = max(1, round(effort * PERTURBED)) if samples else 0
+        # a step of the sampler takes two gradients
+        self.total = self.iterations + self.perturbed + 2 * (self.warm_up + samples)
         self.generator = torch.Generator().manual_seed(seed)
         self.kept: dict[str, np.ndarray] = memory.load() if memory else {}
 
@@ -308,7 +309,10 @@ class _Search:
             energies, traces = list(self.kept["energies"]), list(self.kept["traces"])
             self.generator.set_state(torch.from_numpy(self.kept["generator"]))
         else:
-            walker = langevin.start(target.value_and_gradient, target.coordinates(maximum), self.generator)
+            sample = perturbed_maximum(
+                self.posterior, maximum, self.perturbed, self.generator, self._watch_perturbed
+            )
+            walker = langevin.start(target.value_and_gradient, target.coordinates(sample), self.generator)
             first = 0
         for done in range(first + 1, self.warm_up + self.samples + 1):
             warming = done <= self.warm_up
@@ -320,7 +324,9 @@ class _Search:
                 energies.append(walker.energy)
                 traces.append(white_noise.reshape(-1).cpu()[followed].numpy())
             self.progress(
-                self.iterations + 2 * done, self.total, "sampler, warming up" if warming else "sampler"
+                self.iterations + self.perturbed + 2 * done,
+                self.total,
+                "sampler, warming up" if warming else "sampler",
             )
             if self.memory and self.memory.due():
                 self._save(
@@ -341,6 +347,9 @@ class _Search:
         last = target.white_noise(walker.x)
         found, spread, end = (x.float().cpu().numpy() for x in (mean, deviation, last))
         return Samples(found, spread, end, np.array(energies), np.array(traces))
+
+    def _watch_perturbed(self, iteration: int, white_noise: Tensor) -> None:
+        self.progress(self.iterations + iteration, self.total, "first sample")
 
     def _tensor(self, name: str) -> Tensor:
         return _tensor(self.kept[name], self.posterior.function.field.device)
