@@ -107,7 +107,7 @@ def fisher(
         velocity, the differentiable universe and its cosmology of tensors, that returns a tensor.
     parameters : sequence of str
         By the names of `Cosmology`.
-    box, n, redshift, cosmology, gradient, dtype, **options
+    box, n, redshift, cosmology
         As of `zeldo.differentiable`.
     covariance : ndarray, optional
         Of the statistic; estimated from the realisations where absent, which must then be more than its values by three.
@@ -115,8 +115,12 @@ def fisher(
         Universes whose derivatives are averaged.
     seed : int
         Of the first of them; the others follow.
+    gradient, dtype
+        As of `zeldo.differentiable`.
     progress : callable, optional
         Called with the work done, the total work, and a short text.
+    **options
+        Further arguments of `zeldo.differentiable`.
 
     Returns
     -------

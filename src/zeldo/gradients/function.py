@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -221,7 +222,9 @@ def physics_of(engine: Engine, field: LinearField, redshift: float, gradient: st
     if isinstance(engine, Trained):
         from zeldo.gradients.network_run import network_physics
 
-        return network_physics(engine, field, redshift, gradient)
+        return network_physics(
+            engine, field, redshift, lambda dynamics: physics_of(dynamics, field, redshift, gradient)
+        )
     raise InputError(
         f"engine {engine.name} is not differentiable: take zeldovich, 2lpt, cola, pm, emulator or vnet"
     )
@@ -257,12 +260,19 @@ class _Mesh:
 
     def __call__(self, delta_lin: Tensor, cosmology: AnyCosmology) -> Evolved:
         varied = isinstance(cosmology, VariedCosmology)
-        table: Any = (
-            self.engine.steps_of(cosmology, [self.redshift]).rows if varied else kept(self._usual_steps)
-        )
+        table: Any = self.engine.steps_of(cosmology, [self.redshift]).rows if varied else self._usual
         run = MeshRun(self.gravity, table, self.engine.moving, varied)
         first, second = self.field.displacements(delta_lin)
         return run.adjoint(first, second) if self.gradient == "adjoint" else run.autograd(first, second)
+
+    def force(self, psi: Tensor) -> Tensor:
+        """The force of the last step at the particles, Mpc/h."""
+        return self.gravity(psi, float(self._usual.columns.offset[-1]))
+
+    @cached_property
+    def _usual(self) -> Any:
+        """The steps in the function's own cosmology."""
+        return kept(self._usual_steps)
 
     def _usual_steps(self) -> Any:
         return self.engine.steps_of(self.field.cosmology, [self.redshift]).rows

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from zeldo.engines.base import Engine
 from zeldo.engines.emulator import Emulator
 from zeldo.engines.network import Network
 from zeldo.engines.registry import engine as make_engine
@@ -28,10 +29,10 @@ if TYPE_CHECKING:
 SHARE = 0.2  # of the free memory, for the layers of one piece: on the way back all of them are there at once
 
 
-def network_physics(engine: Trained, field: LinearField, redshift: float, gradient: str) -> Physics:
-    """What an engine with a network does to a linear density, differentiable."""
-    from zeldo.gradients.function import physics_of
-
+def network_physics(
+    engine: Trained, field: LinearField, redshift: float, physics_of: Callable[[Engine], Physics]
+) -> Physics:
+    """What an engine with a network does to a linear density, differentiable; `physics_of` is asked for its dynamics."""
     if isinstance(engine, Network) and engine.velocity is not None:
         raise InputError("a second network for velocities is not differentiable: leave velocity out")
     net = load(engine.path)
@@ -52,7 +53,7 @@ def network_physics(engine: Trained, field: LinearField, redshift: float, gradie
     dynamics = None
     if task.dynamics is not None:
         name, options = task.dynamics
-        dynamics = physics_of(make_engine(name, **options), field, redshift, gradient)
+        dynamics = physics_of(make_engine(name, **options))
     optimised: Any = inference.optimise(net, field.device, dtype=field.dtype)
     if field.dtype == torch.float64:
         optimised = optimised.double()
@@ -75,6 +76,8 @@ class _NetworkPhysics:
         arrays: Any = self.field.displacements(delta_lin)
         if self.dynamics is not None:
             arrays += self.dynamics(delta_lin, cosmology)
+            if hasattr(self.dynamics, "force"):
+                arrays += (self.dynamics.force(arrays[2]),)
         inputs: Any = self.task.encode(Fields(*arrays), setting)
         style = self._style(setting, inputs)
         plain = Setting(self.field.cosmology, self.redshift, setting.spacing)

@@ -43,7 +43,7 @@ def observed(
 ) -> Observed:
     """The density contrast of a source; arguments as of `zeldo.reconstruct`."""
     if isinstance(source, str | os.PathLike):
-        source = _density_file(Path(source)) if Path(source).suffix == ".npy" else read(source)
+        source = _density_file(Path(source)) if Path(source).suffix == ".npy" else _snapshot_file(source)
     if isinstance(source, Snapshot):
         given = {"box": box, "redshift": redshift}
         clash = [name for name, value in given.items() if value is not None]
@@ -71,6 +71,13 @@ def _of_snapshot(
     universe = Universe(cosmology=base, box=snapshot.box, n=n)
     delta = paint(psi, m, snapshot.box) - np.float32(1)
     return Observed(delta, universe.box, universe.n, snapshot.redshift, universe.cosmology)
+
+
+def _snapshot_file(path: str | os.PathLike[str]) -> Snapshot:
+    particles = read(path)
+    if isinstance(particles, Snapshot):
+        return particles
+    raise InputError(f"{path} holds particles that are no full lattice: give their density on a mesh as .npy")
 
 
 def _density_file(path: Path) -> np.ndarray:
