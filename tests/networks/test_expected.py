@@ -1,5 +1,7 @@
 """The error to expect of an emulator: what it depends on, and the fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -69,4 +71,6 @@ def test_measures_follow_growth_and_amplitude_but_not_units():
     grown = growth(ics.cosmology)
     assert early[0] - s == pytest.approx(np.log(grown.d1(0.25)), abs=1e-6)
     assert early[1] == u and early[2] > f
+    empty = replace(ics, delta_lin=0 * ics.delta_lin)
+    assert np.isfinite(measures(empty, 0 * psi, 0.0)).all()
     assert u == pytest.approx(np.log(psi.std() / (62.5 / 32) / ics.delta_lin.std()), abs=1e-3)

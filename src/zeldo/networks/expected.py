@@ -24,6 +24,7 @@ from zeldo.initial.conditions import InitialConditions
 # k over the Nyquist wavenumber of the lattice: the middles of the bins in which errors are measured
 NODES = (0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 FIGURES = ("power", "one_minus_r2")
+TINY = 1e-30  # of a universe without structure
 
 
 def measures(ics: InitialConditions, psi_lin: np.ndarray, redshift: float) -> tuple[float, float, float]:
@@ -47,7 +48,7 @@ def measures(ics: InitialConditions, psi_lin: np.ndarray, redshift: float) -> tu
 
 
 def _rms(field: np.ndarray) -> float:
-    return float(np.sqrt(np.vdot(field, field) / field.size))
+    return max(float(np.sqrt(np.vdot(field, field) / field.size)), TINY)
 
 
 def _basis(s: np.ndarray, u: np.ndarray, f: np.ndarray) -> np.ndarray:
