@@ -16,7 +16,7 @@ from zeldo.errors import InputError, nearest
 class Section(BaseModel):
     """A table of a configuration file. A key that is not one of its fields is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 Config = TypeVar("Config", bound=Section)

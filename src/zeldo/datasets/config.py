@@ -21,22 +21,26 @@ PARTS = ("train", "validation", "test")
 
 
 class Part(Section):
-    """Runs of one part: seeds first_seed, first_seed + 1, ..., and rows of the hypercube alike.
-
-    finished: patterns of directories with finished runs of other codes, which `zeldo export-ics` has made.
+    """Runs of one part: seeds first_seed, first_seed + 1, ..., and rows of the hypercube alike."""Patterns of directories with finished runs of other codes, which `zeldo export-ics` has made."""
     """
 
     runs: int = Field(ge=0)
+    """Number of runs."""
     first_seed: int = Field(ge=0)
+    """Seed of the first run; the others follow."""
     first_row: int = Field(default=0, ge=0)
+    """Row of the hypercube of the first run."""
     finished: tuple[str, ...] = ()
+    """Patterns of directories with finished runs of other codes, which `zeldo export-ics` has made."""
 
 
 class Cosmologies(Section):
     """A Latin hypercube for each part: the range of each parameter that varies, drawn from one seed."""
 
     seed: int = Field(ge=0)
+    """Seed of the hypercube."""
     ranges: dict[str, tuple[float, float]] = Field(min_length=1)
+    """The lowest and highest value of each parameter that varies."""
 
     @field_validator("ranges")
     @classmethod
@@ -54,27 +58,45 @@ class DatasetConfig(Section):
     """A data set: a design of runs, the engine that makes them, and the store that keeps them."""
 
     store: Path
-    box: float | tuple[float, ...] = 250.0  # Mpc/h; several are for the runs of each part in turn
+    """The store that keeps the runs."""
+    box: float | tuple[float, ...] = 250.0
+    """Side of the box, Mpc/h. Several are for the runs of each part in turn."""
     n: int = 128
+    """Particles per side."""
     redshifts: tuple[float, ...] = Field(default=(0.0,), min_length=1)
+    """Redshifts of the snapshots."""
     cosmology: str | dict[str, float] = "quijote"
-    latin_hypercube: Path | None = (
-        None  # "quijote", or a text file: omega_m omega_b h n_s sigma_8 [w0 wa]; replaces cosmology
-    )
-    cosmologies: Cosmologies | None = None  # drawn here; what does not vary is of cosmology
+    """The name of a preset, or a table of parameters."""
+    latin_hypercube: Path | None = None
+    """Cosmologies from "quijote", or from a text file with columns omega_m omega_b h n_s sigma_8 [w0 wa]."""
+    cosmologies: Cosmologies | None = None
+    """Cosmologies from a hypercube drawn here. What does not vary is that of `cosmology`."""
     power: str = "camb"
+    """Linear power: camb, eisenstein-hu, or a file."""
     fixed: bool = False
-    phases: str = "native"  # a generator such as "ngenic", seeded by each run's seed
+    """Fix the amplitudes of the modes to their mean."""
+    phases: str = "native"
+    """The generator of phases, such as native or ngenic, seeded by each run's seed."""
     engine: str = "p3m"
+    """The engine that makes the runs."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """Its options."""
     train: Part
+    """The runs to train on."""
     validation: Part = Part(runs=0, first_seed=0)
+    """The runs to validate on."""
     test: Part = Part(runs=0, first_seed=0)
+    """Runs that training does not see."""
     workers: int = Field(default=1, ge=1)
-    threads: int | None = Field(default=None, ge=1)  # of each worker; None: the cores shared evenly
-    psi_step: float = Field(default=PSI_STEP, ge=0)  # Mpc/h, 0: float32
-    vel_step: float = Field(default=VEL_STEP, ge=0)  # km/s, 0: float32
+    """Runs that are made at the same time."""
+    threads: int | None = Field(default=None, ge=1)
+    """Threads of each worker; by default the cores are shared evenly."""
+    psi_step: float = Field(default=PSI_STEP, ge=0)
+    """Displacements are stored as whole steps of this, Mpc/h; 0 for float32."""
+    vel_step: float = Field(default=VEL_STEP, ge=0)
+    """Velocities are stored as whole steps of this, km/s; 0 for float32."""
     velocity: bool = True
+    """Whether to store velocities."""
 
     @property
     def varies(self) -> bool:

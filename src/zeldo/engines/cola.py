@@ -64,7 +64,7 @@ class Cola(Stepping):
 
     def force_options(self, spacing: float) -> dict[str, Any]:
         """How the force is taken on a lattice of this spacing, Mpc/h: further arguments of `gravity`."""
-        # chosen by measurement (docs/engines.md): on the coarse mesh a soft force with one window divided out is as good as
+        # chosen by measurement (docs/notes/mesh.md): on the coarse mesh a soft force with one window divided out equals
         # the exact gradient at half the transforms; on finer meshes the exact gradient wins inside halos, but it resonates
         # with a lattice so coarse that particles stay near it
         coarse = self.mesh_factor == 1

@@ -63,7 +63,7 @@ class ParticleMesh(Stepping):
 
     def force_options(self, spacing: float) -> dict[str, Any]:
         """How the force is taken on a lattice of this spacing, Mpc/h: further arguments of `gravity`."""
-        # the exact gradient resonates with the lattice while particles still sit near it (docs/engines.md)
+        # the exact gradient resonates with the lattice while particles still sit near it (docs/notes/mesh.md)
         return {"gradient": "difference", "deconvolution": 0.0}
 
     def dynamics(self, ics: InitialConditions) -> Leapfrog:

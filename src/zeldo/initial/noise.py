@@ -22,7 +22,7 @@ def check_seed(seed: int) -> int:
 
 
 def white_noise(n: int, seed: int, *, fixed: bool = False, flip: bool = False) -> np.ndarray:
-    """Hermitian Gaussian modes w(k) with <|w|^2> = 1, the same large scales for every n.
+    """Hermitian Gaussian modes w(k) of mean square 1, with the same large scales for every n.
 
     Parameters
     ----------

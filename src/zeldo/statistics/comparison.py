@@ -29,11 +29,20 @@ K_SHOWN = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)  # h/Mpc
 
 @dataclass(frozen=True, eq=False)
 class FieldComparison:
-    """One field in bins of the fundamental mode; arrays of one length, float64.
+    """One field of a prediction and of the reference, in bins of the fundamental mode.
 
-    k: h/Mpc. power, power_reference: (Mpc/h)^3 times the field's unit squared, summed over components.
-    transfer: T = sqrt(P / P_ref). one_minus_r2: 1 - P_cross^2 / (P P_ref), not a number where a field is
-    nothing.
+    The arrays are float64 and of one length.
+
+    Parameters
+    ----------
+    k : ndarray
+        Mean wavenumber of each bin, h/Mpc.
+    power, power_reference : ndarray
+        Power, summed over components: (Mpc/h)^3 times the field's unit squared.
+    transfer : ndarray
+        T = sqrt(P / P_ref).
+    one_minus_r2 : ndarray
+        1 - P_cross^2 / (P P_ref); not a number where a field is zero.
     """
 
     k: np.ndarray
@@ -43,17 +52,49 @@ class FieldComparison:
     one_minus_r2: np.ndarray
 
     def nearest(self, k: float) -> int:
-        """Index of the bin whose k is nearest."""
+        """Find the bin whose wavenumber is nearest.
+
+        Parameters
+        ----------
+        k : float
+            Wavenumber, h/Mpc.
+
+        Returns
+        -------
+        int
+            Index of the bin.
+        """
         return int(np.argmin(np.abs(self.k - k)))
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What `compare_snapshots` finds. fields: "density", "displacement", and "velocity" where both have one.
+    """The result of `compare_snapshots`.
 
-    engine, settings: of the prediction. reference: what it is compared with. box in Mpc/h, n particles per
-    side. wall_seconds and peak_memory (GB of 10^9 bytes): what the prediction took, None where nobody
-    measured. provenance: by what the prediction was made. expected_error: what it says of itself (`Snapshot`).
+    Parameters
+    ----------
+    engine : str
+        The engine of the prediction.
+    settings : mapping
+        Its options.
+    reference : str
+        What it is compared with.
+    redshift : float
+        The redshift of both.
+    box : float
+        Side of the box, Mpc/h.
+    n : int
+        Particles per side.
+    fields : mapping of str to FieldComparison
+        "density", "displacement", and "velocity" where both have one.
+    wall_seconds : float, optional
+        The time of the prediction; None where it was not measured.
+    peak_memory : float, optional
+        Its memory in GB of 10^9 bytes; None where it was not measured.
+    provenance : Provenance
+        Version, revision and weights that made the prediction.
+    expected_error : mapping, optional
+        What the prediction says of its own error; see `Snapshot`.
     """
 
     engine: str
@@ -69,7 +110,13 @@ class Comparison:
     expected_error: Mapping[str, Sequence[float]] | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """Plain numbers, lists and text for JSON; None for what is not finite."""
+        """Convert to plain numbers, lists and text for JSON.
+
+        Returns
+        -------
+        dict
+            None stands for what is not finite.
+        """
         names = ("k", "power", "power_reference", "transfer", "one_minus_r2")
         return {
             "engine": self.engine,
@@ -137,7 +184,19 @@ def compare_snapshots(
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A reference snapshot and its modes, transformed once for any number of predictions."""
+    """A reference snapshot and its modes, transformed once for any number of predictions.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+        The reference.
+    name : str, optional
+        Its name in comparisons; by default its engine.
+    mesh : int, optional
+        Mesh points per side for the density; by default twice the lattice.
+    device : str or torch.device
+        Where to compute.
+    """
 
     snapshot: Snapshot
     name: str | None = None

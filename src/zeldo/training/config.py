@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class TaskConfig(Section):
     """The network's task, by its name. Every other key is an option of the task."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
     name: str = "deoliveira2020"
+    """The name of a task: deoliveira2020, jamieson2022, jamieson2024, correction, or one of your own."""
 
     @model_validator(mode="after")
     def _known(self) -> TaskConfig:
@@ -38,12 +39,14 @@ class TaskConfig(Section):
 
 
 class NetworkConfig(Section):
-    name: str = "vnet"  # an architecture
+    name: str = "vnet"
+    """The architecture: vnet, styled vnet or modulated vnet."""
     channels: int = Field(default=64, ge=1)
+    """Channels of the hidden layers."""
     levels: int = Field(default=3, ge=2, le=8)
-    start_linear: bool = (
-        True  # the last convolutions begin at zero: the network begins by returning its input
-    )
+    """Resolutions, the finest included."""
+    start_linear: bool = True
+    """Start the last convolutions at zero, so that the network begins by returning its input."""
 
     @field_validator("name")
     @classmethod
@@ -58,28 +61,44 @@ class SnapshotPair(Section):
     """A target from a file, with its linear displacement from the seed in that file or from a second file."""
 
     path: Path
-    initial: Path | None = None  # a file of initial conditions
-    linear: Path | None = None  # a snapshot whose displacement is linear (Zel'dovich), at any redshift
+    """A snapshot: the target."""
+    initial: Path | None = None
+    """A file of initial conditions, which gives the linear displacement."""
+    linear: Path | None = None
+    """A snapshot whose displacement is linear (Zel'dovich), at any redshift."""
     part: Literal["train", "validation"] = "train"
+    """Whether to train or to validate on it."""
 
 
 class DataConfig(Section):
     store: Path | None = None
-    dataset: Path | None = None  # configuration of a data set to make where runs are missing
-    background: bool = False  # make them while training, from `start_with` runs on
+    """A store of runs."""
+    dataset: Path | None = None
+    """The configuration of a data set; runs that its store lacks are made."""
+    background: bool = False
+    """Make missing runs while training, once `start_with` of them exist."""
     start_with: int = Field(default=4, ge=1)
+    """How many runs must exist before training begins, with `background`."""
     snapshots: tuple[SnapshotPair, ...] = ()
-    redshifts: tuple[float, ...] = Field(
-        default=(0.0,), min_length=1
-    )  # every run is a sample at each of them
-    crop: int = Field(default=0, ge=0)  # side; 0: whole periodic boxes
-    samples_per_run: int = Field(default=1, ge=1)  # in one epoch, at each redshift
-    samples_per_epoch: int = Field(default=0, ge=0)  # 0: all runs at all redshifts
+    """Targets from files, in place of a store."""
+    redshifts: tuple[float, ...] = Field(default=(0.0,), min_length=1)
+    """Every run is a sample at each of these. `redshift` gives a single one."""
+    crop: int = Field(default=0, ge=0)
+    """Side of the crops in lattice points; 0 for whole periodic boxes."""
+    samples_per_run: int = Field(default=1, ge=1)
+    """Samples of a run at each redshift in an epoch."""
+    samples_per_epoch: int = Field(default=0, ge=0)
+    """Samples in an epoch; 0 for all runs at all redshifts."""
     augment: bool = True
-    runs: int = Field(default=0, ge=0)  # of the training part; 0: all
-    validation_runs: int = Field(default=0, ge=0)  # 0: all
+    """Rotate, reflect and shift the samples at random."""
+    runs: int = Field(default=0, ge=0)
+    """Number of training runs to use; 0 for all."""
+    validation_runs: int = Field(default=0, ge=0)
+    """Number of validation runs to use; 0 for all."""
     cache_gb: float = Field(default=4.0, ge=0)
-    workers: int = Field(default=2, ge=1)  # threads that prepare samples
+    """Memory for runs that were read, GB."""
+    workers: int = Field(default=2, ge=1)
+    """Threads that prepare samples."""
 
     @model_validator(mode="before")
     @classmethod
@@ -110,46 +129,77 @@ class DataConfig(Section):
 
 
 class OptimizerConfig(Section):
-    name: Literal["adam", "muon"] = "adam"  # muon: for kernels; Adam for biases and norms
+    name: Literal["adam", "muon"] = "adam"
+    """muon sets the singular values of each kernel's momentum to one, and uses Adam for biases and norms."""
     rate: float = Field(default=1e-4, gt=0)
+    """The highest learning rate."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of Adam's first and second moments."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay."""
     schedule: Literal["plateau", "cosine"] = "plateau"
-    factor: float = Field(default=0.5, gt=0, lt=1)  # plateau: what the rate is multiplied by
-    patience: int = Field(default=3, ge=0)  # plateau: epochs without improvement before that
-    warmup: float = Field(
-        default=0.05, ge=0, le=0.9
-    )  # cosine: share of all steps; 0.3 is the one-cycle schedule
-    final: float = Field(default=0.01, ge=0, le=1)  # cosine: last rate over the highest
-    batch: int = Field(default=1, ge=1)  # on each device
-    accumulate: int = Field(default=1, ge=1)  # batches before a step
-    clip: float = Field(default=0.0, ge=0)  # largest norm of the gradient, 0: any
-    ema: float = Field(default=0.0, ge=0, lt=1)  # decay of averaged weights, 0: none
+    """plateau lowers the rate when the validation loss stops falling; cosine follows a fixed curve."""
+    factor: float = Field(default=0.5, gt=0, lt=1)
+    """plateau: what the rate is multiplied by."""
+    patience: int = Field(default=3, ge=0)
+    """plateau: epochs without improvement before the rate falls."""
+    warmup: float = Field(default=0.05, ge=0, le=0.9)
+    """cosine: the share of all steps in which the rate rises; 0.3 is the one-cycle schedule."""
+    final: float = Field(default=0.01, ge=0, le=1)
+    """cosine: the last rate over the highest."""
+    batch: int = Field(default=1, ge=1)
+    """Samples in a batch, on each device."""
+    accumulate: int = Field(default=1, ge=1)
+    """Batches before a step."""
+    clip: float = Field(default=0.0, ge=0)
+    """The largest norm of the gradient; 0 for any."""
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of the averaged weights, which are validated and written; 0 for none."""
 
 
 class TrainConfig(Section):
     """A training: task, network, data, optimizer, and the devices that it runs on."""
 
     output: Path
+    """The directory for checkpoints, weights and TensorBoard."""
     name: str = "vnet"
+    """The name of the file of weights."""
     task: TaskConfig = TaskConfig()
+    """The network's task and its options."""
     network: NetworkConfig = NetworkConfig()
+    """The architecture and its size."""
     data: DataConfig
+    """What to learn from."""
     optimizer: OptimizerConfig = OptimizerConfig()
+    """How to learn."""
     epochs: int = Field(default=100, ge=1)
-    hours: float = Field(default=0.0, ge=0)  # of this call; it stops and can be resumed; 0: no limit
+    """Number of epochs."""
+    hours: float = Field(default=0.0, ge=0)
+    """Time limit of one call, after which it stops and can be resumed; 0 for none."""
     seed: int = Field(default=1, ge=0)
-    precision: Literal["32-true", "bf16-mixed", "auto"] = "32-true"  # auto: bf16 where the hardware has it
+    """Seed of the weights, of the order of samples and of the augmentation."""
+    precision: Literal["32-true", "bf16-mixed", "auto"] = "32-true"
+    """auto takes bfloat16 where the hardware multiplies it."""
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """The kind of device."""
     devices: int | Literal["auto"] = "auto"
+    """Number of devices; each has a process."""
     threads: int | None = Field(default=None, ge=1)
+    """Threads of each process; by default the cores are shared evenly."""
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    """Order of the arrays of convolutions; auto takes what is fast on the device."""
     checkpoint_minutes: float = Field(default=10.0, gt=0)
+    """Interval at which a checkpoint is written."""
     tensorboard: bool = True
-    energy: bool = True  # measured by codecarbon where it is installed
-    range_omega_m: tuple[float, float] | None = None  # of the card; None: that of the training runs
-    range_sigma_8: tuple[float, float] | None = None  # the same
-    notes: str = ""  # for the card
+    """Write logs for TensorBoard."""
+    energy: bool = True
+    """Measure energy where codecarbon is installed."""
+    range_omega_m: tuple[float, float] | None = None
+    """Range of Ω_m on the card; by default that of the training runs."""
+    range_sigma_8: tuple[float, float] | None = None
+    """Range of σ_8 on the card; by default that of the training runs."""
+    notes: str = ""
+    """A note for the card."""
 
     @model_validator(mode="before")
     @classmethod

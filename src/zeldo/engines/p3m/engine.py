@@ -1,6 +1,6 @@
 """P3M, the N-body engine: a mesh for long-range forces and pair sums at short range, with nothing fitted to other codes.
 
-The method, and the measurements behind its parameters: docs/p3m.md.
+The method: docs/method/p3m.md. The measurements behind its parameters: docs/validation/p3m.md, docs/notes/p3m.md.
 """
 
 from __future__ import annotations

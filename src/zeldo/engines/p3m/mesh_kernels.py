@@ -1,7 +1,7 @@
 """Painting and reading with the cubic spline window (four points a side), for particles listed by cells.
 
 The window falls as k^-4, where cloud-in-cell falls as k^-2, so particles near their lattice points alias far less
-(docs/p3m.md). The force is the gradient of the window itself.
+(docs/notes/p3m.md). The force is the gradient of the window itself.
 """
 
 from __future__ import annotations
