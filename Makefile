@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 REFERENCE ?= ../shared/reference
 ENGINES := zeldovich 2lpt cola cola:mesh_factor=2 pm emulator:fast emulator vnet p3m
 
-.PHONY: demo test lint format bench tables clean
+.PHONY: demo test lint format bench tables docs linkcheck clean
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zeldo needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
@@ -18,6 +18,10 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 $(VENV)/.developer: $(VENV)/.runtime
 	@$(PIP) install -c constraints.txt -e '.[test,train]'
 	@$(PIP) install -c constraints.txt -e '.[halos]' 2>/dev/null || echo "kdcount did not build (no C compiler?): halos by SciPy"
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.developer
+	@$(PIP) install -c constraints.txt -e '.[docs]'
 	@touch $@
 
 demo: $(VENV)/.runtime
@@ -48,6 +52,13 @@ bench: $(VENV)/.developer
 
 tables: $(VENV)/.developer
 	@$(BIN)/python -m benchmarks.tables
+
+docs: $(VENV)/.docs
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs/html
+	@echo "open build/docs/html/index.html in a browser"
+
+linkcheck: $(VENV)/.docs
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sphinx-build -q -W --keep-going -b linkcheck docs build/docs/links
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .mypy_cache

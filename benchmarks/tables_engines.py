@@ -1,4 +1,4 @@
-"""The tables of README.md and docs/networks.md."""
+"""The tables of README.md and docs/."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def which_engine(rows: Rows) -> list[list[str]]:
         ["`cola`", "mocks outside the emulator's range", missed(accuracy, "cola")],
         ["`cola:mesh_factor=2`", "halos and velocities of mocks", missed(accuracy, "cola:mesh_factor=2")],
         ["`pm`", "the same without 2LPT; converges with steps", missed(accuracy, "pm")],
-        ["`emulator`", EMULATOR, f"{missed(emulator, 'emulator')} ([docs/emulator.md](docs/emulator.md))"],
+        ["`emulator`", EMULATOR, f"{missed(emulator, 'emulator')} ([page](docs/emulator.md))"],
         ["`emulator:fast`", FAST, missed(emulator, "emulator:fast")],
-        ["`vnet`", paper, f"{missed(vnet, 'vnet')} ([docs/networks.md](docs/networks.md))"],
-        ["`p3m`", "the truth at this resolution, in two minutes", "[docs/p3m.md](docs/p3m.md)"],
+        ["`vnet`", paper, f"{missed(vnet, 'vnet')} ([validation](docs/validation/networks.md))"],
+        ["`p3m`", "the truth at this resolution, in two minutes", "[validation](docs/validation/p3m.md)"],
         ["a file of weights", "networks of the field: `zeldo models import FILE`", "its model card"],
     ]
 

@@ -1,4 +1,4 @@
-"""The tables of docs/p3m.md."""
+"""The tables of docs/validation/p3m.md and docs/notes/p3m.md."""
 
 from __future__ import annotations
 

@@ -14,14 +14,16 @@ from refusals import refusal
 from zeldo.engines import registry
 
 TINY = {"n": 8, "box": 20, "power": "eisenstein-hu"}
-DOCS = Path(__file__).parents[2] / "docs" / "engines.md"
+DOCS = Path(__file__).parents[2] / "docs" / "tutorials" / "own-engine.md"
 
 
 def example(start):
-    """The block of Python in the documentation that begins with a line."""
+    """The cell of the tutorial that begins with a line."""
     if not DOCS.exists():
         pytest.skip("the documentation is not here")
-    (block,) = [text for text in DOCS.read_text().split("```python\n")[1:] if text.startswith(start)]
+    (block,) = [
+        text for text in DOCS.read_text().split("```{code-cell} ipython3\n")[1:] if text.startswith(start)
+    ]
     return block.split("```")[0]
 
 
