@@ -21,8 +21,7 @@ PARTS = ("train", "validation", "test")
 
 
 class Part(Section):
-    """Runs of one part: seeds first_seed, first_seed + 1, ..., and rows of the hypercube alike."""Patterns of directories with finished runs of other codes, which `zeldo export-ics` has made."""
-    """
+    """Runs of one part: seeds first_seed, first_seed + 1, ..., and rows of the hypercube alike."""
 
     runs: int = Field(ge=0)
     """Number of runs."""
