@@ -1,4 +1,4 @@
-"""What README and two pages tell people to type, and the examples, all of it run on small universes."""
+"""What README and two pages of docs tell people to type, and the examples, all of it run on small universes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zeldo.files.reference import write_initial_conditions
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("p3m.md", "emulator.md")]
+PAGES = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("method/p3m.md", "emulator.md")]
 SMALL = {"n": 16, "box": 31.25}  # the lattice spacing of the defaults
 # in Python code: the sizes, and what leads to a box of 64^3
 SMALLER = {
@@ -66,7 +66,7 @@ RUNS = [
 
 
 def test_the_commands_are_there():
-    assert len(commands(README, "zeldo")) == 7 and len(RUNS) == 11
+    assert len(commands(README, "zeldo")) == 7 and len(RUNS) == 12
 
 
 @pytest.mark.parametrize("command", RUNS)
@@ -90,6 +90,12 @@ def test_make_knows_its_targets():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for target in re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[0].split():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 def test_the_python_of_readme_runs(folder):

@@ -1,0 +1,178 @@
+"""The documentation: what it tells to type is right, it leaves no public name out, and its sentences are short.
+
+Tutorials run when the site is built (`make docs`), which also checks links and cross-references.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import itertools
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+import zeldo
+from test_readme import folder, smaller  # noqa: F401 (a fixture)
+from zeldo.commands import app, main
+
+DOCS = Path(__file__).parents[1] / "docs"
+sys.path.append(str(DOCS / "_ext"))
+generated_pages = pytest.importorskip("generated_pages", reason="the documentation is not here")
+api_pages = importlib.import_module("api_pages")
+configuration_page = importlib.import_module("configuration_page")
+
+PARTS = ("start", "tutorials", "howto", "method", "validation", "notes")
+GENERATED = ("reference/api/", "reference/command", "reference/conf", "reference/model", "validation/bars")
+SCRIPTS = {path.with_suffix(".md") for path in DOCS.glob("tutorials/*.py")}  # made into pages by the build
+PAGES = [
+    path
+    for path in sorted(DOCS.rglob("*.md"))
+    if path not in SCRIPTS and not str(path.relative_to(DOCS)).startswith(GENERATED)
+]
+# pages whose sentences are held to a length
+PLAIN = [
+    *(path for path in PAGES if path.parent.name in PARTS),
+    *(DOCS / f"{name}.md" for name in ("index", "gallery", "limits", "cite")),
+]
+LONGEST = 30  # words of a sentence
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(DOCS))
+
+
+def typed(path: Path) -> list[str]:
+    """Lines that call zeldo: indented, in blocks of a shell, and in cells for a shell."""
+    text = path.read_text(encoding="utf-8")
+    lines = re.findall(r"^(?: {4}|%%bash\n)(zeldo .*)$", text, re.MULTILINE)
+    for block in re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        lines += re.findall(r"^(zeldo .*)$", block, re.MULTILINE)
+    return [re.split(r" +#| \|\| ", line)[0].strip() for line in lines]
+
+
+TYPED = [(path, line) for path in PAGES for line in typed(path)]
+
+
+@pytest.mark.parametrize(("path", "line"), TYPED, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_command_has_the_options_that_it_is_given(path, line):
+    line = line.replace("$SLURM_ARRAY_TASK_ID", "1").removesuffix(" ...")
+    command, bound, _ = app().parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
+    assert command is not None and bound is not None
+
+
+CONFIGS = sorted({word for _, line in TYPED for word in line.split() if word.startswith("configs/")})
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_a_configuration_that_is_named_is_there(config):
+    assert (DOCS.parent / config).exists()
+
+
+PYTHON = [
+    (path, code)
+    for path in PAGES
+    for code in re.findall(
+        r"^```(?:python|{code-block} python)\n(.*?)^```$", path.read_text(encoding="utf-8"), re.M | re.S
+    )
+]
+
+
+@pytest.mark.parametrize(("path", "code"), PYTHON, ids=[name(path) for path, _ in PYTHON])
+def test_python_runs(path, code, folder):  # noqa: F811
+    compile(code, name(path), "exec")
+    if path in PLAIN and "dask" not in code:  # which starts processes
+        exec(smaller(code).replace("n=64", "n=16").replace("box=125", "box=31.25"), {"__name__": "a page"})
+
+
+def test_no_public_name_is_left_out():
+    pages = "\n".join(api_pages.api_pages().values())
+    for public_name in zeldo.__all__:
+        item = getattr(zeldo, public_name)
+        if api_pages.documented(item):
+            assert f":: zeldo.{public_name}\n" in pages, public_name
+
+
+def undocumented(item: type) -> list[str]:
+    """Methods and properties of a class, of its own or of this package's classes above it, without a docstring."""
+    return [
+        f"{item.__name__}.{key}"
+        for key, value in vars(item).items()
+        if not key.startswith("_")
+        and (inspect.isfunction(value) or isinstance(value, property | classmethod | staticmethod))
+        and not inspect.getdoc(getattr(item, key))
+    ]
+
+
+def test_every_public_name_says_what_it_is():
+    bare = []
+    for names in api_pages.public().values():
+        for module, public_name in names:
+            item = getattr(importlib.import_module(module), public_name)
+            bare += [] if item.__doc__ and item.__doc__.strip() else [public_name]
+    assert not bare
+
+
+def test_every_command_is_in_the_reference():
+    page = generated_pages.command_line()
+    for command in app():
+        if not command.startswith("-"):
+            assert f"## zeldo {command}\n" in page
+
+
+@pytest.mark.parametrize("model", configuration_page.FILES)
+def test_every_key_of_a_configuration_says_what_it_is(model):
+    for kind in (model, *(inner for inner, _ in configuration_page.inner_tables(model))):
+        for key, field in kind.model_fields.items():
+            assert field.description, f"{kind.__name__}.{key}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_headings_go_down_by_single_steps(path):
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", text, re.M)]
+    assert levels[:1] in ([1], []) and levels.count(1) <= 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of the prose of a page, without code, tables and formulas."""
+    text = re.sub(r"\A---\n.*?^---$", "", text, flags=re.M | re.S)
+    text = re.sub(r"^(```|\$\$).*?(^```$|\$\$$)", "", text, flags=re.M | re.S)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
+    kept = [line for line in text.split("\n") if not re.match(r"\||#| {4}\S|!\[", line)]
+    paragraphs = re.split(r"\n\s*\n|\n(?=[*\d]+\.? )", "\n".join(kept))
+    return [
+        " ".join(sentence.split())
+        for paragraph in paragraphs
+        for sentence in re.split(r"(?<=[.:;!?])(?<!et al\.)\s+", paragraph)
+    ]
+
+
+@pytest.mark.parametrize("path", PLAIN, ids=name)
+def test_sentences_are_short(path):
+    long = [
+        sentence
+        for sentence in sentences(path.read_text(encoding="utf-8"))
+        if len(sentence.split()) > LONGEST
+    ]
+    assert not long
+
+
+def test_the_length_of_a_sentence_is_noticed():
+    assert max(len(sentence.split()) for sentence in sentences("A b c. " + "word " * 40 + "end.\n")) == 41
+
+
+def test_a_wrong_option_is_noticed():
+    assert main(["run", "--enginee", "cola"]) == 2
+
+
+def test_a_script_becomes_a_page_with_its_cells():
+    script = '"""Doc."""\n\n# %% [markdown]\n# # Title\n#\n# Text.\n\n# %%\nn = 64\n'
+    page = importlib.import_module("script_pages").page(script, {"n = 64": "n = 8"})
+    assert "# Title\n\nText." in page and "```{code-cell} ipython3\nn = 8\n```" in page
+    with pytest.raises(LookupError, match="n = 32"):
+        importlib.import_module("script_pages").page(script, {"n = 32": "n = 8"})
