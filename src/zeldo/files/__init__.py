@@ -276,7 +276,25 @@ def check_finite(snapshot: Snapshot) -> None:
 
 
 def check_writable(path: str | os.PathLike, format: str | None = None) -> Path:
-    """The path, if `write` could write there; otherwise `InputError`. Call it before the work, not after."""
+    """Check that `write` could write to a path, before the work begins.
+
+    Parameters
+    ----------
+    path : path
+        The file to write.
+    format : str, optional
+        The name of a format; by default that of the suffix.
+
+    Returns
+    -------
+    Path
+        The same path.
+
+    Raises
+    ------
+    InputError
+        Where it could not be written.
+    """
     from zeldo.files.formats import format_to_write
 
     return format_to_write(path, format).check_writable(Path(path))

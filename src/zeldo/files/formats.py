@@ -63,7 +63,17 @@ class Sink(ABC):
 
     @abstractmethod
     def put(self, field: str, start: int, values: np.ndarray) -> None:
-        """Store rows from `start` on: Mpc/h, peculiar km/s, ids, or 10^10 Msun/h. `write` has checked them."""
+        """Store some rows of a field. `write` has checked them.
+
+        Parameters
+        ----------
+        field : str
+            The name of the field.
+        start : int
+            The first row.
+        values : ndarray
+            In Mpc/h, peculiar km/s, ids, or 10^10 Msun/h.
+        """
 
     def write(self, field: str, start: int, values: np.ndarray) -> None:
         """Write the next rows of a field.
@@ -126,10 +136,17 @@ class Format(ABC):
 
     @abstractmethod
     def sniff(self, path: Path) -> bool:
-        """Whether the file at `path` is of this format, by its content.
+        """Say whether a file is of this format, by its content.
 
-        The path may be a file, a directory, or the beginning of the names of a set of files. It is False for a damaged or
-        missing file.
+        Parameters
+        ----------
+        path : Path
+            A file, a directory, or the beginning of the names of a set of files.
+
+        Returns
+        -------
+        bool
+            False for a damaged or missing file.
         """
 
     @abstractmethod
@@ -184,7 +201,23 @@ class Format(ABC):
         raise InputError(f"{path}: zeldo reads {self.name} and does not write it; give another format")
 
     def check_writable(self, path: Path) -> Path:
-        """The path, if `create` could write there; otherwise `InputError`. It is called before the work."""
+        """Check that `create` could write to a path, before the work begins.
+
+        Parameters
+        ----------
+        path : Path
+            The file to write.
+
+        Returns
+        -------
+        Path
+            The same path.
+
+        Raises
+        ------
+        InputError
+            Where it could not be written.
+        """
         return atomic.check_writable(path)
 
 
