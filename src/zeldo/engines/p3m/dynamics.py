@@ -89,7 +89,7 @@ class PairDynamics(Dynamics[MeshStep]):
     def pair_length(self, state: State) -> float:
         """The longest pair step in ln a from this state: from the mean force, and at most half of `mesh_step`.
 
-        The mean is one of fourth powers, which responds to the first halos when they hold few particles (docs/method/p3m.md).
+        The mean is one of fourth powers, which responds to first halos of few particles (docs/method/p3m.md).
         """
         force = mean_fourth_power(state.force.near) ** 0.25
         return min(
