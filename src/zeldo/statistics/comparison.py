@@ -221,7 +221,26 @@ class Reference:
         wall_seconds: float | None = None,
         peak_memory: float | None = None,
     ) -> Comparison:
-        """The prediction against this reference. Raises `InputError` for another lattice, box or redshift."""
+        """Compare a prediction with this reference.
+
+        Parameters
+        ----------
+        prediction : Snapshot
+            Of the same lattice, box and redshift.
+        wall_seconds : float, optional
+            The time of the prediction.
+        peak_memory : float, optional
+            Its memory, GB of 10^9 bytes.
+
+        Returns
+        -------
+        Comparison
+
+        Raises
+        ------
+        InputError
+            For another lattice, box or redshift.
+        """
         ours, prediction = self.snapshot, lattice_of(prediction, "compare_snapshots")
         for what, given, wanted, agree in (
             ("n", prediction.n, ours.n, prediction.n == ours.n),

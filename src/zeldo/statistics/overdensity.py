@@ -30,12 +30,15 @@ _PAIRS_AT_ONCE = 4_000_000  # some 200 MB in SciPy's lists
 class SphericalOverdensity:
     """Spheres around the centres of H halos, in the order of the halos they belong to.
 
-    Attributes
+    Parameters
     ----------
-    centre : (H, 3) comoving Mpc/h in [0, box), of the last of each halo's shrinking spheres.
-    m200c, m200m, mvir : (H,) mass in 10^10 Msun/h inside 200 times the critical density, 200 times the mean matter
-        density, and the virial overdensity of Bryan & Norman 1998. 0 where no sphere is that dense.
-    r200c, r200m, rvir : (H,) comoving Mpc/h, the radii of these spheres.
+    centre : ndarray, (H, 3)
+        Centre of the last of each halo's shrinking spheres, comoving Mpc/h in [0, box).
+    m200c, m200m, mvir : ndarray, (H,)
+        Masses inside 200 times the critical density, 200 times the mean matter density and the virial
+        overdensity of Bryan & Norman 1998, 10^10 Msun/h; 0 where no sphere is that dense.
+    r200c, r200m, rvir : ndarray, (H,)
+        Radii of these spheres, comoving Mpc/h.
     """
 
     centre: np.ndarray
@@ -49,12 +52,14 @@ class SphericalOverdensity:
 
 @dataclass(frozen=True, eq=False)
 class HaloCatalogue:
-    """Halos of a snapshot, the one with most friends first.
+    """Halos of a snapshot, those with most particles first.
 
-    Attributes
+    Parameters
     ----------
-    friends : groups of friends of friends.
-    spherical : the spheres around their centres.
+    friends : Halos
+        Groups by friends-of-friends.
+    spherical : SphericalOverdensity
+        The spheres around their centres.
     """
 
     friends: Halos

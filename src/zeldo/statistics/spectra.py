@@ -205,9 +205,23 @@ def _paint(x: torch.Tensor, mesh: int, box: float, offset: float) -> torch.Tenso
 
 
 def cloud_in_cell_modes(snapshot: Snapshot, mesh: int, *, device: str | torch.device = "cpu") -> torch.Tensor:
-    """delta_k of a snapshot by cloud-in-cell on one mesh, window divided out: (mesh, mesh, mesh//2 + 1).
+    """Density modes of a snapshot by cloud-in-cell on one mesh, with the window divided out.
 
-    This is the convention of T and 1 - r^2, which other codes' figures follow; for power take `density_modes`.
+    This is the convention behind published T and 1 - r^2. For power spectra take `density_modes`.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+        The particles.
+    mesh : int
+        Mesh points per side, even.
+    device : str or torch.device
+        Where to compute.
+
+    Returns
+    -------
+    Tensor, (mesh, mesh, mesh // 2 + 1)
+        delta_k = (1/N) sum delta exp(-ikx).
     """
     modes = field_modes(paint(as_tensor(snapshot.psi, device), check_mesh(mesh), snapshot.box), CLOUD_IN_CELL)
     modes[0, 0, 0] = 0

@@ -101,7 +101,13 @@ class RunStore:
         return len(self.run_ids())
 
     def run_ids(self) -> list[str]:
-        """The runs that are there, in alphabetical order."""
+        """List the runs of the store.
+
+        Returns
+        -------
+        list of str
+            Their names, in alphabetical order.
+        """
         entries = (p.parent.name for p in self.path.glob("*/zarr.json"))
         return sorted(name for name in entries if not name.startswith("."))
 
@@ -114,7 +120,23 @@ class RunStore:
         return [self.row(run_id) for run_id in self.run_ids()]
 
     def row(self, run_id: str) -> dict[str, Any]:
-        """One row of the manifest. Raises `InputError` for a run that is not there."""
+        """Read one row of the manifest.
+
+        Parameters
+        ----------
+        run_id : str
+            The name of a run.
+
+        Returns
+        -------
+        dict
+            With the keys that `runs` lists.
+
+        Raises
+        ------
+        InputError
+            For a run that is not there.
+        """
         if run_id not in self:
             ids = self.run_ids()
             raise InputError(
@@ -143,17 +165,44 @@ class RunStore:
                 )
 
     def has_velocity(self, run_id: str) -> bool:
-        """Whether a run was stored with velocities."""
+        """Say whether a run was stored with velocities.
+
+        Parameters
+        ----------
+        run_id : str
+            The name of a run.
+
+        Returns
+        -------
+        bool
+        """
         return (self.path / run_id / _name(self.row(run_id)["redshifts"][0]) / "vel").exists()
 
     def write_manifest(self, path: str | os.PathLike[str]) -> None:
-        """The manifest as JSON lines, one run a line."""
+        """Write the manifest as JSON lines, one run a line.
+
+        Parameters
+        ----------
+        path : path
+            The file to write.
+        """
         text = "".join(json.dumps(row) + "\n" for row in self.runs())
         write_text(Path(path), text)
 
     @contextmanager
     def claim(self, run_id: str) -> Iterator[bool]:
-        """Whether this process may make the run: False while another process does. Freed even by a kill."""
+        """Claim a run for this process, as a context manager. A kill frees it too.
+
+        Parameters
+        ----------
+        run_id : str
+            The name of a run.
+
+        Yields
+        ------
+        bool
+            False while another process makes the run.
+        """
         claims = self.path / ".claims"
         claims.mkdir(exist_ok=True)
         with open(claims / _checked(run_id), "w") as file:
@@ -268,12 +317,48 @@ class RunStore:
     def read(
         self, run_id: str, redshift: float = 0.0
     ) -> tuple[InitialConditions, np.ndarray, np.ndarray | None]:
-        """(ics, psi, vel) of a run at one of its redshifts: (3, n, n, n) float32, Mpc/h, km/s or None."""
+        """Read a run at one of its redshifts.
+
+        Parameters
+        ----------
+        run_id : str
+            The name of a run.
+        redshift : float
+            One of its redshifts.
+
+        Returns
+        -------
+        InitialConditions
+            Made again from the seed, or read.
+        psi : ndarray, (3, n, n, n)
+            Displacement, float32, Mpc/h.
+        vel : ndarray, (3, n, n, n), or None
+            Peculiar velocity, float32, km/s.
+        """
         snapshot = self.snapshot(run_id, redshift)
         return self.initial(run_id), snapshot.psi, snapshot.vel
 
     def snapshot(self, run_id: str, redshift: float = 0.0, *, velocity: bool = True) -> Snapshot:
-        """The particles of a run at one of its redshifts. Raises `InputError` for another redshift."""
+        """Read the particles of a run at one of its redshifts.
+
+        Parameters
+        ----------
+        run_id : str
+            The name of a run.
+        redshift : float
+            One of its redshifts.
+        velocity : bool
+            Whether to read velocities too.
+
+        Returns
+        -------
+        Snapshot
+
+        Raises
+        ------
+        InputError
+            For another redshift.
+        """
         row = self.row(run_id)
         kept = nearest_redshift(row["redshifts"], redshift)
         if kept is None:
@@ -298,7 +383,17 @@ class RunStore:
         )
 
     def initial(self, run_id: str) -> InitialConditions:
-        """The initial conditions of a run, made again from its seed or read."""
+        """Make the initial conditions of a run again from its seed, or read them.
+
+        Parameters
+        ----------
+        run_id : str
+            The name of a run.
+
+        Returns
+        -------
+        InitialConditions
+        """
         row = self.row(run_id)
         cosmology = Cosmology(**row["cosmology"])
         if row["initial"]["kind"] == "stored":
