@@ -56,6 +56,7 @@ numpydoc_show_class_members = False
 html_theme = "furo"
 html_title = "zeldo"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["zeldo.css"]
 html_math_renderer = "mathml"
 html_show_sourcelink = False
