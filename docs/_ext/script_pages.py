@@ -11,6 +11,7 @@ HEAD = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n\n"
 SMALLER = {
     "initial_conditions": {
         "BOX, N, SEED = 250.0, 64, 11": "BOX, N, SEED = 62.5, 16, 11",
+        '"cola"': '"cola:steps=2"',
         "samples=40": "samples=4, effort=0.2",
     },
 }
