@@ -224,7 +224,7 @@ def apply(
     field = np.ascontiguousarray(field, dtype=np.float32)
 
     def run(piece: np.ndarray, periodic: bool) -> list[np.ndarray]:
-        x = torch.from_numpy(piece)[None].to(parameter.device, memory_format=torch.channels_last_3d)
+        x = torch.from_numpy(piece)[None].to(parameter.device)
         with torch.no_grad():
             outputs = call(net, x, periodic)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)

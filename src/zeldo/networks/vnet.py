@@ -155,7 +155,11 @@ class LayeredNet(nn.Module):
         layout = self.layout
         layout.check(x.shape, self.in_channels, periodic=periodic)
         kept: list[Tensor] = []
-        y = x.to(self.compute_dtype or x.dtype)
+        y = x
+        if (
+            self.compute_dtype is not None
+        ):  # as `inference.optimise` sets it, with kernels that have channels last
+            y = x.to(self.compute_dtype, memory_format=torch.channels_last_3d)
         for layer in layout.layers:
             if layer.kind == "block":
                 parts: tuple[Tensor, ...] = (y,)
