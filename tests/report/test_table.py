@@ -117,3 +117,17 @@ def test_small_numbers_stay_readable():
     assert decorrelation_text(float("nan")) == "-"
     assert [seconds_text(t) for t in (0.0123, 4.4, 123.4, None)] == ["0.012", "4.40", "123", "-"]
     assert wrapped("cola (steps 10, mesh_factor 2)", 16) == "cola\n(steps 10,\nmesh_factor 2)"
+
+
+def test_one_setting_that_tells_engines_apart_is_enough(comparisons):
+    """COLA's other defaults follow the mesh: they would only lengthen the names."""
+    coarse, fine, longer = (
+        dataclasses.replace(comparisons[0], engine="cola", settings=settings)
+        for settings in (
+            {"mesh_factor": 1, "exponent": -2.5, "steps": 10},
+            {"mesh_factor": 2, "exponent": -3.0, "steps": 10},
+            {"mesh_factor": 2, "exponent": -3.0, "steps": 20},
+        )
+    )
+    assert labels([coarse, fine]) == ["cola (mesh_factor 1)", "cola (mesh_factor 2)"]
+    assert labels([coarse, fine, longer])[2] == "cola (mesh_factor 2, exponent -3, steps 20)"

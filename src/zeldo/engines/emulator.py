@@ -75,7 +75,7 @@ class Emulator(Trained):
             "dynamics": f"{name}:{chosen}" if chosen else name,
             "dynamics_revision": self._dynamics(self._card()).revision,
         }
-        return {**asdict(self), "weights": self.path.name, **dynamics}
+        return {"preset": self.preset, **asdict(self), "weights": self.path.name, **dynamics}
 
     @property
     def weights_hash(self) -> str:

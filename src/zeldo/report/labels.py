@@ -31,13 +31,14 @@ def settings_text(settings: Mapping[str, object], names: Sequence[str] | None = 
 
 
 def labels(comparisons: Sequence[Comparison]) -> list[str]:
-    """A name each, all different: the engine, with the settings that tell two of a kind apart."""
+    """A name each, all different: the engine, with the setting that tells those of a kind apart, or the settings."""
     names = []
     for comparison in comparisons:
         kin = [other.settings for other in comparisons if other.engine == comparison.engine]
         keys = list(dict.fromkeys(key for settings in kin for key in settings))
         differing = [key for key in keys if len({show(settings.get(key)) for settings in kin}) > 1]
-        text = settings_text(comparison.settings, differing)
+        enough = [key for key in differing if len({show(settings.get(key)) for settings in kin}) == len(kin)]
+        text = settings_text(comparison.settings, enough[:1] or differing)
         names.append(f"{comparison.engine} ({text})" if text else comparison.engine)
     seen: dict[str, int] = {}
     for i, name in enumerate(names):
