@@ -94,17 +94,18 @@ def test_networks_have_derivatives_too(engine):
 
 
 @pytest.mark.parametrize("engine", MESH)
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-3)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-4)])
 def test_the_adjoint_is_autograd(engine, dtype, tolerance):
+    """Of squares: with weights of either sign the derivative with a parameter all but cancels, and rounding is left."""
     x = noise(dtype=dtype).requires_grad_()
     omega = torch.tensor(0.31, dtype=torch.float64, requires_grad=True)
     found = []
     for gradient in ("adjoint", "autograd"):
         f = zeldo.differentiable(engine, box=BOX, n=N, gradient=gradient, dtype=dtype)
-        found.append(torch.autograd.grad(weighted(f(x, omega_m=omega), dtype), (x, omega)))
+        psi, vel = f(x, omega_m=omega)
+        found.append(torch.autograd.grad(psi.square().mean() + (vel / 100).square().mean(), (x, omega)))
     for adjoint, expected in zip(*found, strict=True):
-        # one number, in which random weights of either sign cancel
-        assert relative(adjoint, expected) < tolerance * (1 if adjoint.ndim else 30)
+        assert relative(adjoint, expected) < tolerance
 
 
 def test_an_output_at_the_start_and_one_step_are_differentiable_too():
