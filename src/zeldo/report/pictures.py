@@ -243,13 +243,13 @@ def cost_figure(comparisons: Sequence[Comparison], k: float = 0.5, field: str = 
         for axis, values in ((ax.set_xlim, [p[1] for p in points]), (ax.set_ylim, [p[2] for p in points])):
             axis(min(values) / 3, max(values) * 3)
         ax.set_xlabel("wall time [s]")
-        ax.set_ylabel(rf"$1 - r^2$ of the {field} at $k = {k:g}$ $h$/Mpc")
+        ax.set_ylabel(rf"{field} $1 - r^2$, $k = {k:g}$ $h$/Mpc")
         ax.set_title("time and accuracy")
         ax.grid(color="0.9", lw=0.6)
         ax.set_axisbelow(True)
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        _fit(figure, ax)
+        _fit(figure, ax, left=1.15)  # minor ticks have long numbers
     return figure
 
 

@@ -52,7 +52,7 @@ def slice_figure(
     title_lines = max(title.count("\n") for title in titles)
     with style():
         size = (3.3 * columns + 0.9, (3.25 + 0.18 * title_lines) * rows + 0.55)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, layout="compressed")  # boxes are square
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for ax in axes.flat[len(maps) :]:
             ax.set_visible(False)
