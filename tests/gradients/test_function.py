@@ -14,8 +14,8 @@ ENGINES = [
     "zeldovich",
     "2lpt",
     "cola:steps=4",
-    "cola:steps=3,mesh_factor=2",
-    "pm:steps=4",
+    "cola:steps=3,mesh_factor=2,sharpening=1.5",
+    "pm:steps=4,sharpening=2",
     "pm:steps=7,stepper=fastpm",
 ]
 MESH = ENGINES[2:]

@@ -30,13 +30,15 @@ def relative(a, b):
 
 @pytest.mark.parametrize(("n", "m"), [(16, 16), (16, 32), (12, 16)])
 @pytest.mark.parametrize(("gradient", "deconvolution"), [("difference", 0.0), ("spectral", 1.0)])
-@pytest.mark.parametrize("offset", [0.0, 0.5])
-def test_pulled_back_force_of_numba_is_that_of_torch_in_float64(n, m, gradient, deconvolution, offset):
+@pytest.mark.parametrize(("offset", "sharpening"), [(0.0, 0.0), (0.5, 1.5)])
+def test_pulled_back_force_of_numba_is_that_of_torch_in_float64(
+    n, m, gradient, deconvolution, offset, sharpening
+):
     psi, weights = noise(3, n, n, n, spread=8.0), noise(3, n, n, n, seed=1)
     fast = torch_numba.differentiable_gravity(BOX, m, gradient=gradient, deconvolution=deconvolution)
     true = TorchGravity(BOX, m, gradient, deconvolution, "cpu", np.float64)
-    force, back = fast.pull_back(psi, offset, weights)
-    expected, expected_back = true.pull_back(psi.double(), offset, weights.double())
+    force, back = fast.pull_back(psi, offset, weights, sharpening)
+    expected, expected_back = true.pull_back(psi.double(), offset, weights.double(), sharpening)
     assert relative(force, expected) < 5e-6
     assert relative(back, expected_back) < 5e-6
 

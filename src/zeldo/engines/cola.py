@@ -32,6 +32,8 @@ class Cola(Stepping):
         Number of forces from the start to the last redshift, at times uniform in the scale factor.
     mesh_factor : int
         Mesh points per particle and dimension, 1 to 4.
+    sharpening : float
+        Cloud-in-cell windows that are divided out of the last forces beyond the usual ones, 0 to 2, as in `pm`.
     start_redshift : float, optional
         Redshift of the first step; by default 9 with a mesh factor of 1, and 10 on finer meshes.
     exponent : float, optional
@@ -48,6 +50,7 @@ class Cola(Stepping):
     revision: ClassVar[int] = 1
     steps: int = 10
     mesh_factor: int = 1
+    sharpening: float = 0.0
     start_redshift: float = None  # type: ignore[assignment]
     exponent: float = None  # type: ignore[assignment]
     device: str = "cpu"
@@ -60,6 +63,7 @@ class Cola(Stepping):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, coarse if self.mesh_factor == 1 else fine)
         check_number("start_redshift", self.start_redshift, 0.5, 200)
+        check_number("sharpening", self.sharpening, 0.0, 2.0)
         check_number("exponent", self.exponent, -10, -0.5, ", such as -2.5")
 
     def force_options(self, spacing: float) -> dict[str, Any]:
@@ -92,6 +96,7 @@ class Cola(Stepping):
             start_redshift=self.start_redshift,
             redshifts=redshifts,
             moving=True,
+            sharpening=self.sharpening,
         )
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:

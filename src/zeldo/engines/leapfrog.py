@@ -35,9 +35,9 @@ def step(state: State, row: Row, gravity: Gravity, frame: Frame = (), *, donate:
 
 
 def take(gravity: Gravity, psi: Array, row: Row, out: Array | None = None) -> Array | None:
-    """F at the end of a row, on the mesh shifted by the row's offset; None where the row needs no force."""
+    """F at the end of a row, on a mesh as the row says; None where the row needs no force."""
     none = row.offset != row.offset  # true for NaN, also where it is a tensor
-    return None if none else gravity.held(psi, row.offset, out)
+    return None if none else gravity.held(psi, row.offset, out, row.sharpening)
 
 
 def velocity(state: State, row: Row, gravity: Gravity, frame: Frame = (), *, donate: bool = False) -> Array:

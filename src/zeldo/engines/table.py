@@ -18,6 +18,7 @@ from zeldo.cosmology.scalars import Scalar, scalar, stacked
 from zeldo.engines.steppers import STILL, Kick, Stepper, merged, second_slope
 
 NONE = float("nan")  # the offset of a row that takes no force
+SOFT, SHARP = 0.55, 0.91  # shares of the last scale factor between which forces become sharper
 
 
 class Row(NamedTuple):
@@ -35,6 +36,8 @@ class Row(NamedTuple):
         Shift of the mesh for the force at a1, in cells; NaN where no force is computed.
     close
         Weights of (v, F, psi1, psi2) in the peculiar velocity at a1, km/s, with the force at a1.
+    sharpening
+        Windows that are divided out of the force at a1 beyond the usual ones.
     """
 
     a0: Any
@@ -43,6 +46,7 @@ class Row(NamedTuple):
     drift: Any
     offset: Any
     close: Any
+    sharpening: Any = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +126,7 @@ def timetable(
     start_redshift: float,
     redshifts: Sequence[float],
     moving: bool,
+    sharpening: float = 0.0,
 ) -> Timetable[Row]:
     """Steps uniform in the scale factor, from the start to the lowest redshift.
 
@@ -142,12 +147,15 @@ def timetable(
     moving : bool
         Whether v is relative to 2LPT (COLA). Then no force is computed at the start, where it would be noise of the
         lattice.
+    sharpening : float
+        Windows divided out of the last force beyond the usual ones. They set in at `SOFT` of the last scale factor and
+        are all divided out from `SHARP` of it on.
 
     Returns
     -------
     Timetable
     """
-    lpt = _Lpt(cosmology, moving)
+    lpt = _Lpt(cosmology, moving, sharpening, 1 / (1 + min(redshifts)))
     if min(redshifts) == start_redshift:
         steps = 0
     times = np.linspace(1 / (1 + start_redshift), 1 / (1 + min(redshifts)), steps + 1)
@@ -177,6 +185,12 @@ class _Lpt:
 
     cosmology: Cosmology
     moving: bool
+    sharpening: float
+    end: float
+
+    def windows(self, a: float) -> float:
+        """Windows that are divided out of the force at a beyond the usual ones."""
+        return self.sharpening * min(1.0, max(0.0, (a / self.end - SOFT) / (SHARP - SOFT)))
 
     def factors(self, a: float) -> tuple[Scalar, Scalar, Scalar]:
         """D1, D2 and d D2 / d D1."""
@@ -193,10 +207,10 @@ class _Lpt:
         drift = stepper.drift(a0, a1)
         close = self.close(a1, stepper.close(a0, a1))
         if not self.moving:
-            return Row(a0, a1, (alpha, beta, 0.0, 0.0), (drift, 0.0, 0.0), offset, close)
+            return Row(a0, a1, (alpha, beta, 0.0, 0.0), (drift, 0.0, 0.0), offset, close, self.windows(a1))
         (d0, e0, _), (d1, e1, _) = self.factors(a0), self.factors(a1)
         kick = (alpha, beta, -beta * d0, -beta * (e0 - d0 * d0))
-        return Row(a0, a1, kick, (drift, d1 - d0, e1 - e0), offset, close)
+        return Row(a0, a1, kick, (drift, d1 - d0, e1 - e0), offset, close, self.windows(a1))
 
     def close(self, a: float, kick: Kick) -> tuple[Scalar, Scalar, Scalar, Scalar]:
         """Weights of the peculiar velocity a dx/dt, with dx/dt = v dD/dt, after a kick at a."""

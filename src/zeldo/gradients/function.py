@@ -267,7 +267,8 @@ class _Mesh:
 
     def force(self, psi: Tensor) -> Tensor:
         """The force of the last step at the particles, Mpc/h."""
-        return self.gravity(psi, float(self._usual.columns.offset[-1]))
+        last = self._usual.columns
+        return self.gravity(psi, float(last.offset[-1]), sharpening=float(last.sharpening[-1]))
 
     @cached_property
     def _usual(self) -> Any:

@@ -68,7 +68,15 @@ class MeshRun:
     def _rows(self, kick: Any, drift: Any, close: Any) -> list[Row]:
         columns = self.table.columns
         return [
-            Row(columns.a0[i], columns.a1[i], kick[i], drift[i], float(columns.offset[i]), close)
+            Row(
+                columns.a0[i],
+                columns.a1[i],
+                kick[i],
+                drift[i],
+                float(columns.offset[i]),
+                close,
+                float(columns.sharpening[i]),
+            )
             for i in range(len(self.table))
         ]
 
@@ -165,7 +173,7 @@ class _Backwards:
         if self.varied:
             self.close[0] = self.plain.dot(by_vel, v)
         if row.offset == row.offset:
-            force, slopes = self.gravity.pull_back(psi, row.offset, by_vel)
+            force, slopes = self.gravity.pull_back(psi, row.offset, by_vel, row.sharpening)
             self._add(by_psi, row.close[1], slopes)
             if self.varied:
                 self.close[1] = self.plain.dot(by_vel, force)
@@ -189,7 +197,7 @@ class _Backwards:
             before = start(still, self.gravity, *self.fields)
             self._set(psi, before.psi)
         if offset == offset:
-            force, slopes = self.gravity.pull_back(psi, offset, by_v)
+            force, slopes = self.gravity.pull_back(psi, offset, by_v, self.rows[i - 1].sharpening)
             self._add(by_psi, row.kick[1], slopes)
             if self.varied:
                 self.kick[i, 1] = self.plain.dot(by_v, force)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from zeldo.errors import InputError
-from zeldo.mesh.modes import mode_factors
+from zeldo.mesh.modes import mode_factors, window_factors
 
 Array = Any  # a NumPy array or a torch tensor, (3, n, n, n) float32
 
@@ -25,13 +25,18 @@ Array = Any  # a NumPy array or a torch tensor, (3, n, n, n) float32
 class Gravity(Protocol):
     """What steps need of a device: the force, and arithmetic on fields that live where the force does."""
 
-    def __call__(self, psi: Array, offset: float = 0.0, out: Array | None = None) -> Array:
+    def __call__(
+        self, psi: Array, offset: float = 0.0, out: Array | None = None, sharpening: float = 0.0
+    ) -> Array:
         """F at the particles of psi; both (3, n, n, n) float32, Mpc/h.
 
         offset: of the mesh, in its cells. out: a field that nobody needs any more; the force may be put there.
+        sharpening: windows divided out beyond the usual `deconvolution`.
         """
 
-    def held(self, psi: Array, offset: float = 0.0, out: Array | None = None) -> Array:
+    def held(
+        self, psi: Array, offset: float = 0.0, out: Array | None = None, sharpening: float = 0.0
+    ) -> Array:
         """The same as `advance` and `combine` take it, which may be less than the whole force in memory.
 
         `whole` gives the field. It counts as long as psi is not changed.
@@ -46,7 +51,9 @@ class Gravity(Protocol):
     def potential(self, psi: Array) -> Array:
         """phi with F = -grad phi, (Mpc/h)^2, (m, m, m) float32: a new field."""
 
-    def pull_back(self, psi: Array, offset: float, cotangent: Array) -> tuple[Array, Array]:
+    def pull_back(
+        self, psi: Array, offset: float, cotangent: Array, sharpening: float = 0.0
+    ) -> tuple[Array, Array]:
         """F at the particles, and the change of cotangent . F with psi: both new (3, n, n, n)."""
 
     def array(self, field: np.ndarray) -> Array:
@@ -115,8 +122,10 @@ def check_device(device: str) -> str:
 class TorchArithmetic:
     """Linear combinations of tensors; factors may be tensors too. A force is a whole field at once."""
 
-    def held(self, psi: Array, offset: float = 0.0, out: Array | None = None) -> Array:
-        return self(psi, offset, out)  # type: ignore[operator]
+    def held(
+        self, psi: Array, offset: float = 0.0, out: Array | None = None, sharpening: float = 0.0
+    ) -> Array:
+        return self(psi, offset, out, sharpening)  # type: ignore[operator]
 
     def whole(self, force: Array) -> Array:
         return force
@@ -175,10 +184,16 @@ class TorchGravity(TorchArithmetic):
         for axis in np.ix_(window, window, window[:half]):
             self.green *= torch.from_numpy(axis).to(device)
 
-    def __call__(self, psi: Array, offset: float = 0.0, out: Array | None = None) -> Array:
+    def __call__(
+        self, psi: Array, offset: float = 0.0, out: Array | None = None, sharpening: float = 0.0
+    ) -> Array:
         if offset:
             psi = psi + offset * self.box / self.m
         modes, shape = self._solve(psi), 3 * (self.m,)
+        if sharpening:
+            window = window_factors(self.m, sharpening, np.float64)
+            for axis in np.ix_(window, window, window[: self.m // 2 + 1]):
+                modes = modes * self.torch.from_numpy(axis).to(self.green)
         if not self.spectral:
             return self.kernels.read_gradient(self.torch.fft.irfftn(modes, s=shape), psi, self.box)
         components = (self.torch.fft.irfftn(-1j * k * modes, s=shape) for k in self.k)
@@ -190,10 +205,12 @@ class TorchGravity(TorchArithmetic):
     def potential(self, psi: Array) -> Array:
         return self.torch.fft.irfftn(self._solve(psi), s=3 * (self.m,))
 
-    def pull_back(self, psi: Array, offset: float, cotangent: Array) -> tuple[Array, Array]:
+    def pull_back(
+        self, psi: Array, offset: float, cotangent: Array, sharpening: float = 0.0
+    ) -> tuple[Array, Array]:
         with self.torch.enable_grad():
             at = psi.detach().requires_grad_()
-            force = self(at, offset)
+            force = self(at, offset, None, sharpening)
             (back,) = self.torch.autograd.grad(force, at, cotangent)
         return force.detach(), back
 

@@ -17,9 +17,14 @@ def mode_factors(
     The factor clears Nyquist, where a derivative has no sign.
     """
     nu = np.fft.fftfreq(m)
-    window = np.sinc(nu) ** (-2 * deconvolution)
+    return (nu * (2 * np.pi * m / box)).astype(dtype), window_factors(m, deconvolution, dtype)
+
+
+def window_factors(m: int, deconvolution: float, dtype: type = np.float32) -> np.ndarray:
+    """Cloud-in-cell's window along one axis to the power -deconvolution, (m,), in the order of fftfreq; 0 at Nyquist."""
+    window = np.sinc(np.fft.fftfreq(m)) ** (-2 * deconvolution)
     window[m // 2] = 0
-    return (nu * (2 * np.pi * m / box)).astype(dtype), window.astype(dtype)
+    return window.astype(dtype)
 
 
 def spectral_gradient(

@@ -12,7 +12,7 @@ import numpy as np
 from zeldo.mesh import fft
 from zeldo.mesh import numba_kernels as kernels
 from zeldo.mesh.held_force import HeldForce
-from zeldo.mesh.modes import mode_factors, spectral_gradient
+from zeldo.mesh.modes import mode_factors, spectral_gradient, window_factors
 
 
 class NumbaGravity:
@@ -20,6 +20,7 @@ class NumbaGravity:
 
     def __init__(self, box: float, m: int, gradient: str, deconvolution: float):
         self.box, self.m, self.spectral = box, kernels.check_mesh(m), gradient == "spectral"
+        self.deconvolution = deconvolution
         self.k, self.window = mode_factors(m, box, deconvolution)
         self._work = np.empty(0, np.float32)
         self._held: ReferenceType[HeldForce] | None = None
@@ -29,11 +30,17 @@ class NumbaGravity:
         self.modes = np.empty((self.m, self.m, self.m // 2 + 1), np.complex64)
         self.field = fft.real_view(self.modes)
 
-    def __call__(self, psi: np.ndarray, offset: float = 0.0, out: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self,
+        psi: np.ndarray,
+        offset: float = 0.0,
+        out: np.ndarray | None = None,
+        sharpening: float = 0.0,
+    ) -> np.ndarray:
         if not self.spectral:
-            return self._hold(psi, offset).array(out)
+            return self._hold(psi, offset, sharpening).array(out)
         force = np.empty_like(psi) if out is None else out
-        self._solve_modes(psi, offset)
+        self._solve_modes(psi, offset, sharpening)
         work = self._room((self.m, self.m, self.m + 2)).view(np.complex64)
         field = fft.real_view(work)
         inside = 3 * [field[:, :, : self.m]]
@@ -41,11 +48,17 @@ class NumbaGravity:
             kernels.read(field, psi, self.box, force[axis], offset)
         return force
 
-    def held(self, psi: np.ndarray, offset: float = 0.0, out: np.ndarray | None = None) -> Any:
-        return self(psi, offset, out) if self.spectral else self._hold(psi, offset)
+    def held(
+        self,
+        psi: np.ndarray,
+        offset: float = 0.0,
+        out: np.ndarray | None = None,
+        sharpening: float = 0.0,
+    ) -> Any:
+        return self(psi, offset, out, sharpening) if self.spectral else self._hold(psi, offset, sharpening)
 
-    def _hold(self, psi: np.ndarray, offset: float) -> HeldForce:
-        force = HeldForce(self, self._solve(psi, offset), psi, offset)
+    def _hold(self, psi: np.ndarray, offset: float, sharpening: float) -> HeldForce:
+        force = HeldForce(self, self._solve(psi, offset, sharpening), psi, offset)
         self._held = ref(force)
         return force
 
@@ -58,23 +71,26 @@ class NumbaGravity:
     def potential(self, psi: np.ndarray) -> np.ndarray:
         return self._solve(psi, 0.0)[:, :, : self.m].copy()
 
-    def _solve(self, psi: np.ndarray, offset: float) -> np.ndarray:
+    def _solve(self, psi: np.ndarray, offset: float, sharpening: float = 0.0) -> np.ndarray:
         """The potential in `field`, (m, m, m + 2) with two idle numbers at the end of a column."""
-        self._solve_modes(psi, offset)
+        self._solve_modes(psi, offset, sharpening)
         fft.inverse(self.modes, self.m, self.field[:, :, : self.m], scratch=True)
         return self.field
 
-    def _solve_modes(self, psi: np.ndarray, offset: float) -> None:
+    def _solve_modes(self, psi: np.ndarray, offset: float, sharpening: float) -> None:
         force = self._held() if self._held is not None else None
         if force is not None and not force.spent:
             self._allocate()  # it keeps the potential that is in the memory used so far
         self._held = None
         kernels.paint(psi, self.m, self.box, self.field, offset)
         fft.forward(self.field[:, :, : self.m], self.modes)
-        kernels.apply_green(self.modes, self.k, self.window)
+        kernels.apply_green(self.modes, self.k, self._window(sharpening))
+
+    def _window(self, sharpening: float) -> np.ndarray:
+        return window_factors(self.m, self.deconvolution + sharpening) if sharpening else self.window
 
     def pull_back(
-        self, psi: np.ndarray, offset: float, cotangent: np.ndarray
+        self, psi: np.ndarray, offset: float, cotangent: np.ndarray, sharpening: float = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
         """The force, and the gradient with psi of its product with the cotangent, (3, n, n, n) each."""
         from zeldo.mesh import transposes
@@ -85,9 +101,9 @@ class NumbaGravity:
         vector, plain = self._room((m, m, m + 1, 4)), np.empty((m, m, m), np.float32)
         work = np.empty_like(self.modes) if self.spectral else None
         if work is None:
-            minus_gradient(self._solve(psi, offset), norm, 0, m, vector)
+            minus_gradient(self._solve(psi, offset, sharpening), norm, 0, m, vector)
         else:
-            self._solve_modes(psi, offset)
+            self._solve_modes(psi, offset, sharpening)
             for axis, field in enumerate(spectral_gradient(self.modes, self.k, work, 3 * [plain])):
                 vector[:, :, :m, axis] = field
             vector[:, :, m] = vector[:, :, 0]
@@ -105,7 +121,7 @@ class NumbaGravity:
                 kernels.derive(self.modes, self.k, axis, work)
                 total -= work
             self.modes[:] = total
-        kernels.apply_green(self.modes, self.k, self.window)
+        kernels.apply_green(self.modes, self.k, self._window(sharpening))
         fft.inverse(self.modes, m, plain, scratch=True)
         transposes.read_slopes(plain, psi, scale, shift, np.float32((m / psi.shape[1]) ** 3), back)
         return force, back

@@ -92,8 +92,10 @@ class HostGravity(TorchArithmetic):
         """The same force by torch, for further derivatives."""
         return kept(lambda: TorchGravity(*self.options, "cpu"))
 
-    def __call__(self, psi: Tensor, offset: float = 0.0, out: Tensor | None = None) -> Tensor:
-        return accelerated(_Force(self, float(offset)), psi)
+    def __call__(
+        self, psi: Tensor, offset: float = 0.0, out: Tensor | None = None, sharpening: float = 0.0
+    ) -> Tensor:
+        return accelerated(_Force(self, float(offset), float(sharpening)), psi)
 
     def density(self, psi: Tensor) -> Tensor:
         return paint(psi, self.numba.m, self.numba.box)
@@ -101,8 +103,10 @@ class HostGravity(TorchArithmetic):
     def potential(self, psi: Tensor) -> Tensor:
         return self.twin.potential(psi)
 
-    def pull_back(self, psi: Tensor, offset: float, cotangent: Tensor) -> tuple[Tensor, Tensor]:
-        force, back = self.numba.pull_back(array(psi), float(offset), array(cotangent))
+    def pull_back(
+        self, psi: Tensor, offset: float, cotangent: Tensor, sharpening: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        force, back = self.numba.pull_back(array(psi), float(offset), array(cotangent), float(sharpening))
         return torch.from_numpy(force), torch.from_numpy(back)
 
     def array(self, field: np.ndarray) -> Tensor:
@@ -121,15 +125,16 @@ def array(tensor: Tensor) -> np.ndarray:
 class _Force:
     gravity: HostGravity
     offset: float
+    sharpening: float
 
     def value(self, psi: Tensor) -> Tensor:
-        return torch.from_numpy(self.gravity.numba(array(psi), self.offset))
+        return torch.from_numpy(self.gravity.numba(array(psi), self.offset, sharpening=self.sharpening))
 
     def pull_back(self, inputs: Tensors, cotangents: Tensors) -> Tensors:
-        return (self.gravity.pull_back(inputs[0], self.offset, cotangents[0])[1],)
+        return (self.gravity.pull_back(inputs[0], self.offset, cotangents[0], self.sharpening)[1],)
 
     def reference(self, psi: Tensor) -> Tensor:
-        return self.gravity.twin(psi, self.offset)
+        return self.gravity.twin(psi, self.offset, sharpening=self.sharpening)
 
 
 @dataclass(frozen=True)
