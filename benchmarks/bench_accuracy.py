@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.inputs import PUBLISHED, peers, reference_directory, references
 from benchmarks.output import bar, heading, options, save, start, table
 from benchmarks.record import Record
-from zeldo.api import parse_engine
+from zeldo.engines.parsing import parse_engine
 from zeldo.files.reference import read_reference
 from zeldo.statistics import K_SHOWN, Comparison, Reference
 

@@ -13,7 +13,7 @@ from benchmarks.machine import Timing, run_once
 from benchmarks.output import bar, heading, options, save, start, table
 from benchmarks.record import Record
 from benchmarks.structures import structures
-from zeldo.api import parse_engine
+from zeldo.engines.parsing import parse_engine
 from zeldo.files.reference import read_reference
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.lpt import linear_displacement

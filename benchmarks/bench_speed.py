@@ -13,7 +13,7 @@ from benchmarks.inputs import PUBLISHED, realisation, reference_directory
 from benchmarks.machine import COLUMNS, Timing, cells, measure, run_once, threads
 from benchmarks.output import bar, heading, options, save, start, table
 from benchmarks.record import Record
-from zeldo.api import parse_engine
+from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import engine
 from zeldo.initial.conditions import InitialConditions
 

@@ -12,8 +12,8 @@ from benchmarks.inputs import peers, references
 from benchmarks.machine import COLUMNS, cells, measure
 from benchmarks.output import bar, heading, options, save, start, table
 from benchmarks.record import Record
-from zeldo.api import parse_engine
 from zeldo.engines.network import Network
+from zeldo.engines.parsing import parse_engine
 from zeldo.engines.trained import shipped_weights
 from zeldo.errors import InputError
 from zeldo.files.reference import read_reference

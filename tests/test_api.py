@@ -16,7 +16,8 @@ from astropy.cosmology import FlatLambdaCDM
 
 import zeldo
 from refusals import refusal
-from zeldo.api import _name_and_options, output_paths, parse_engine
+from zeldo.api import output_paths
+from zeldo.engines.parsing import _name_and_options, parse_engine
 from zeldo.files.reference import write_initial_conditions
 
 TINY = {"n": 8, "box": 20, "power": "eisenstein-hu"}

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeldo.api import PathLike, initial_conditions, parse_engine, redshift_list
+from zeldo.api import PathLike, initial_conditions
 from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.engines.base import Engine
+from zeldo.engines.checks import redshift_list
+from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import names
 from zeldo.errors import InputError
 from zeldo.files.atomic import directory

@@ -130,7 +130,8 @@ def test_a_second_call_runs_no_nbody_and_prints_the_same(done, weights, capsys, 
 
 
 def test_reference_files_stand_for_nbody_where_they_fit(tmp_path, unpainted):
-    from zeldo.api import initial_conditions, parse_engine
+    from zeldo.api import initial_conditions
+    from zeldo.engines.parsing import parse_engine
 
     cosmology = paper.FIGURE2[1]
     ics = initial_conditions(cosmology=cosmology, n=16, box=31.25, seed=5, power="eisenstein-hu")

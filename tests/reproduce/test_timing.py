@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from zeldo.api import parse_engine
+from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.measuring import energy
 from zeldo.measuring.energy import Meter, Used

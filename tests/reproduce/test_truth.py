@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from zeldo.api import parse_engine
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files.reference import reference_path
 from zeldo.reproduce.truth import NBody, ReferenceFile, nearest_file, reference_files

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from zeldo.api import parse_engine, run
+from zeldo.api import run
 from zeldo.configuration import load as load_config
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.dataset import make_dataset
 from zeldo.engines.emulator import Emulator
 from zeldo.engines.network import Network
+from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError
 from zeldo.initial.linear import initial_conditions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
 from zeldo.cosmology.redshifts import distinct_redshifts
 from zeldo.errors import InputError
@@ -39,6 +40,34 @@ def check_redshifts(redshifts: Sequence[float], start: float = MAX_REDSHIFT) -> 
     if len(redshifts) == 0:
         raise InputError("no redshift was asked for: give at least one, such as 0")
     return distinct_redshifts(redshifts)
+
+
+def redshift_list(redshift: float | Sequence[float] | None) -> list[float]:
+    """Check redshifts, given as one number, several, or None.
+
+    Parameters
+    ----------
+    redshift : float, sequence of float, or None
+        None is today.
+
+    Returns
+    -------
+    list of float
+        From high to low, each once.
+
+    Raises
+    ------
+    InputError
+        For what is no redshift from 0 to 1000.
+    """
+    redshift = scalar(redshift)
+    if redshift is None:
+        return [0.0]
+    try:
+        values: list[Any] = [redshift] if isinstance(redshift, Real | str) else list(redshift)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputError(f"redshift {redshift!r} is not allowed: give a number or a list of them") from None
+    return check_redshifts(values)
 
 
 def check_whole(name: str, value: object, low: int, high: int) -> None:

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from zeldo.api import parse_engine
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.varied import VariedCosmology
 from zeldo.engines.base import Engine
 from zeldo.engines.cola import Cola
 from zeldo.engines.lpt import Perturbation
+from zeldo.engines.parsing import parse_engine
 from zeldo.engines.pm import ParticleMesh
 from zeldo.engines.trained import Trained
 from zeldo.errors import InputError, nearest

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from zeldo.api import initial_conditions, parse_engine
+from zeldo.api import initial_conditions
 from zeldo.comparing import warm_up
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine
 from zeldo.engines.checks import check_whole
+from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory
 from zeldo.initial.conditions import InitialConditions, check_grid

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from zeldo.api import initial_conditions, parse_engine, redshift_list, universe_of
+from zeldo.api import initial_conditions, universe_of
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine, Progress
+from zeldo.engines.checks import redshift_list
+from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.keywords import checked_keywords
 from zeldo.measuring.memory import limited
