@@ -1,0 +1,36 @@
+"""The options of a run beside its universe, which `zeldo run` and `zeldo plan` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from zeldo.commands.universe import Whole
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Evolution:
+    """How a universe is evolved; see `zeldo.run`."""
+
+    engine: str = "emulator"
+    """emulator, emulator:fast, zeldovich, 2lpt, cola, pm, p3m, vnet, or a file of a network's weights. Options of the
+    engine follow a colon, as in cola:start_redshift=19. The emulator covers lattice spacings from 1 to 4 Mpc/h and
+    redshifts from 3 to 0."""
+    steps: Whole | None = None
+    """Number of steps; the default depends on the engine."""
+    mesh_factor: float | None = None
+    """Mesh points per particle and dimension; the default depends on the engine."""
+    extrapolate: Annotated[bool, Parameter(negative="")] = False
+    """Let a network leave the ranges of its model card. The output records it."""
+    redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None
+    """Redshift of the output (0). May be given several times."""
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("zeldo.hdf5")
+    """The file to write: .hdf5 (Gadget-4), .npz, .bigfile or .gadget. With several redshifts, each file name gets _z1
+    and so on before the suffix. A directory that ends in .zarr holds all redshifts; after a kill, the same command
+    continues there."""
+    memory: str | None = None
+    """The most memory that the run may take, such as 8GB. By default, what the machine has free."""
