@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from zeldo.commands.reading import Reading
 from zeldo.commands.universe import Whole
@@ -18,9 +20,11 @@ def convert(
     files: Whole | None = None,
     precision: Literal["single", "double"] | None = None,
     unit: Literal["Mpc/h", "kpc/h"] | None = None,
-    json: bool = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Write the particles of a file in another format: in Lagrangian order where they are a lattice, else by id.
+    """Convert a file of particles to another format.
+
+    Particles that started on a lattice are written in Lagrangian order, all others by id.
 
     Parameters
     ----------
@@ -29,13 +33,14 @@ def convert(
     output:
         The file to write. The suffix chooses the format: .hdf5 (Gadget-4), .npz, .gadget, .bigfile, .zarr.
     format:
-        The format by name, whatever the suffix is: gadget-hdf5, gadget-binary, gadget-binary-2, swift, bigfile, zarr, npz.
+        The format by name, in place of the suffix's: gadget-hdf5, gadget-binary, gadget-binary-2, swift, bigfile, zarr
+        or npz.
     files:
         Number of files to write (1).
     precision:
-        Of Gadget's binary formats (single).
+        Precision of Gadget's binary formats (single).
     unit:
-        Of lengths in Gadget's binary formats, which do not say it (Mpc/h).
+        Unit of lengths in Gadget's binary formats, which do not record it (Mpc/h).
     json:
         Print the answer as JSON.
     """

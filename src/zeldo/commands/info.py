@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from zeldo.commands.reading import Reading
 
 
-def info(file: Path, *, reading: Reading | None = None, json: bool = False) -> None:
-    """Say what a file of particles is: what made it, units, ids, lattice, cosmology, and what is missing or assumed.
+def info(
+    file: Path, *, reading: Reading | None = None, json: Annotated[bool, Parameter(negative="")] = False
+) -> None:
+    """Describe a file of particles.
+
+    The answer lists the code that made it, units, ids, lattice and cosmology, and what is missing or was assumed.
 
     Parameters
     ----------

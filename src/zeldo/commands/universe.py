@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,37 +30,11 @@ Whole = Annotated[int, Parameter(converter=whole)]
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """The cosmology of a snapshot whose file does not give all its parameters."""
+class CosmologyOptions:
+    """A cosmology; see `zeldo.Cosmology`."""
 
     cosmology: str | None = None
-    """A preset, quijote or planck2018, for a file that does not give its cosmology in full."""
-    omega_m: float | None = None
-    """Matter density today, where the file does not give it."""
-    omega_b: float | None = None
-    """Baryon density today."""
-    h: float | None = None
-    """Hubble constant in 100 km/s/Mpc."""
-    n_s: float | None = None
-    """Primordial spectral index."""
-    sigma_8: float | None = None
-    """Linear rms density contrast today in spheres of 8 Mpc/h."""
-
-    def parameters(self) -> Cosmology | dict[str, float] | None:
-        """The preset, with the parameters that replace its own; without one, those that were given; None for nothing."""
-        from zeldo.universe import Universe
-
-        given = {name: value for name, value in asdict(self).items() if value is not None}
-        return Universe.of(**given).cosmology if self.cosmology else given or None
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Universe:
-    """The universe of a run; see `zeldo.Universe`."""
-
-    cosmology: str | None = None
-    """A preset, quijote (default) or planck2018. The parameters below replace those of the preset."""
+    """A preset, quijote or planck2018. The parameters below replace those of the preset."""
     omega_m: float | None = None
     """Matter density today, baryons included."""
     omega_b: float | None = None
@@ -75,6 +49,33 @@ class Universe:
     """Equation of state of dark energy today."""
     wa: float | None = None
     """Change of the equation of state: w = w0 + wa (1 - a)."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Known(CosmologyOptions):
+    """The cosmology of a file that does not give all its parameters."""
+
+    cosmology: str | None = None
+    """A preset, quijote or planck2018, for files that lack some parameters. The parameters below replace its own."""
+
+    def parameters(self) -> Cosmology | dict[str, float] | None:
+        """The preset with the parameters that replace its own. Without a preset, the parameters that were given, if any."""
+        from zeldo.cosmology.parameters import Cosmology
+        from zeldo.universe import Universe
+
+        values = {name: getattr(self, name) for name in Cosmology.names()}
+        given = {name: value for name, value in values.items() if value is not None}
+        return Universe.of(self.cosmology, **given).cosmology if self.cosmology else given or None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Universe(CosmologyOptions):
+    """The universe of a run; see `zeldo.Universe`."""
+
+    cosmology: str | None = None
+    """A preset, quijote (default) or planck2018. The parameters below replace those of the preset."""
     box: float | None = None
     """Side of the box in Mpc/h (250)."""
     n: Annotated[Whole | None, Parameter(name=["--n", "-n"])] = None
