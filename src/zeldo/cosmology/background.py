@@ -1,7 +1,9 @@
 """Expansion and growth of a flat universe of matter and dark energy.
 
-Time is the scale factor a; H0 = 1 and lengths are comoving, so that the equations of motion of a particle with
-momentum p = a^2 dx/dt read dx/da = p / (a^3 E) and dp/da = (3/2) Omega_m / (a^2 E) F, F = -grad lap^-1 delta.
+Time is the scale factor a, H0 = 1, and lengths are comoving. With the momentum p = a^2 dx/dt of a particle and the force
+F = -grad lap^-1 delta, the equations of motion are
+
+    dx/da = p / (a^3 E)        dp/da = (3/2) Omega_m / (a^2 E) F
 """
 
 from __future__ import annotations
@@ -75,11 +77,14 @@ def _dlne_dlna(cosmology: Cosmology, a: np.ndarray) -> np.ndarray:
 
 
 class Growth:
-    """Growth factors of one cosmology to second order; all methods take a > 0 of any shape, up to a = 20.
+    """Growth factors of one cosmology to second order. All methods take a > 0 of any shape, up to a = 20.
 
-    With ' = d/dln a: D1'' + (2 + dlnE/dlna) D1' = (3/2) Omega_m(a) D1 and
-    D2'' + (2 + dlnE/dlna) D2' = (3/2) Omega_m(a) (D2 - D1^2)   (Bouchet et al. 1995, arXiv:astro-ph/9406013),
-    normalised to D1(1) = 1; D2 = -3/7 D1^2 in Einstein-de Sitter.
+    They solve these equations, where ' is d/dln a (Bouchet et al. 1995, arXiv:astro-ph/9406013):
+
+        D1'' + (2 + dlnE/dlna) D1' = (3/2) Omega_m(a) D1
+        D2'' + (2 + dlnE/dlna) D2' = (3/2) Omega_m(a) (D2 - D1^2)
+
+    The normalisation is D1(1) = 1. In an Einstein-de Sitter universe D2 = -3/7 D1^2.
     """
 
     def __init__(self, cosmology: Cosmology):

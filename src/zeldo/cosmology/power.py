@@ -18,9 +18,9 @@ MODELS = ("camb", "eisenstein-hu")
 class LinearPower:
     """P(k) today as a function of wavenumber.
 
-    Between the points of its table it is a cubic spline of ln P over ln k, beyond both ends the power law of the last two
-    points, and zero at k = 0. Called with k in h/Mpc of any shape it returns float64 in (Mpc/h)^3; it raises
-    `InputError` for k that is negative or not finite.
+    Between the points of its table it is a cubic spline of ln P over ln k. Beyond either end it is the power law through the
+    last two points, and at k = 0 it is zero. A call with k in h/Mpc, of any shape, returns float64 in (Mpc/h)^3. It raises
+    `InputError` where k is negative or not finite.
 
     Parameters
     ----------
@@ -106,16 +106,16 @@ def check_model(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
 def linear_power(cosmology: Cosmology, model: str | os.PathLike[str] = "camb") -> LinearPower:
     """The linear power spectrum of matter today, normalised to the cosmology's sigma_8.
 
-    Radiation counts in the transfer function only; the neutrinos have no mass, so that all of omega_m is cold dark matter
-    and baryons.
+    Radiation enters the transfer function only. Neutrinos have no mass, so all of omega_m is cold dark matter and
+    baryons.
 
     Parameters
     ----------
     cosmology : Cosmology
         It gives the shape, and the amplitude sigma_8.
     model : str or path
-        "camb" (Lewis, Challinor & Lasenby 2000; about a second, kept for the next call), "eisenstein-hu" (Eisenstein & Hu
-        1998, a few per cent, instant), or a text file with the columns k in h/Mpc and P in any unit.
+        "camb" (Lewis, Challinor & Lasenby 2000), whose result is kept for the next call; "eisenstein-hu" (Eisenstein & Hu
+        1998), which is instant and accurate to a few per cent; or a text file with columns k in h/Mpc and P in any unit.
 
     Returns
     -------
@@ -125,8 +125,8 @@ def linear_power(cosmology: Cosmology, model: str | os.PathLike[str] = "camb") -
     Raises
     ------
     InputError
-        For an unknown model, a cosmology that CAMB refuses, and a table that will not do: one whose shape is far from that
-        of cold dark matter in this cosmology.
+        For an unknown model, a cosmology that CAMB refuses, and a table whose shape is far from that of cold dark matter in
+        this cosmology.
     """
     model = check_model(model)
     if model in MODELS:

@@ -35,8 +35,8 @@ def read_table(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     InputError
-        For a file that cannot be read as numbers, with fewer than 20 rows or two columns, values that are not finite and
-        positive, k out of order, or a range that does not cover 0.01 to 1 h/Mpc.
+        For a file that is no table of numbers or has fewer than 20 rows or two columns. Also for values that are not
+        finite and positive, for k out of order, and for k that does not cover 0.01 to 1 h/Mpc.
     """
     try:
         with warnings.catch_warnings():

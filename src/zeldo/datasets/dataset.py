@@ -1,7 +1,7 @@
-"""Make a data set: a queue of runs that goes on where it was stopped, in one process or many.
+"""Make a data set: a queue of runs that resumes where it was stopped, in one process or many.
 
-Workers need no master: each walks through the design and claims the next run that nobody has made or is
-making, so that several processes, or several machines with one file system, may work on one store.
+Workers need no master. Each goes through the design and claims the next run that nobody has made or is making. So several
+processes, or several machines with a common file system, may work on one store.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The posterior of white noise, given an observed density: a Gaussian error in each cell, a prior of unit variance.
 
-Optimisers and samplers work on x = H^(1/2) w, where w is the white noise and H(k) the curvature of the posterior in linear
-theory with the redshift-space distortion of Kaiser 1987. In x the posterior of large scales is isotropic.
+Optimisers and samplers work on x = H^(1/2) w, where w is the white noise. H(k) is the curvature of the posterior in linear
+theory, with the redshift-space distortion of Kaiser 1987. In x the posterior of large scales is isotropic.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Lagrangian perturbation theory: the displacements that grow from a linear density field.
 
-psi = D1 psi_lin + D2 grad phi2 with lap phi = delta_lin, psi_lin = -grad phi and
-lap phi2 = sum_{i<j} (phi_ii phi_jj - phi_ij^2)   (Bouchet et al. 1995, arXiv:astro-ph/9406013).
+To second order (Bouchet et al. 1995, arXiv:astro-ph/9406013):
+
+    psi = D1 psi_lin + D2 grad phi2
+    lap phi = delta_lin        psi_lin = -grad phi        lap phi2 = sum_{i<j} (phi_ii phi_jj - phi_ij^2)
 """
 
 from __future__ import annotations

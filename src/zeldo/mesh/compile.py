@@ -113,9 +113,9 @@ if hasattr(os, "register_at_fork"):
 class _Library(JITCodeLibrary):
     """A kernel's machine code, which calls none but its own.
 
-    Numba compiles the body of a parallel loop by itself first, and then again as a weak symbol of the kernel that has the
-    loop, which is what it keeps on disk. Both have one name: the process that compiles would run the first, all later ones
-    the second, optimised once more, whose sums have other bits.
+    Numba compiles the body of a parallel loop twice: first by itself, then as a weak symbol of the kernel that has the loop.
+    Both have the same name, and only the second is kept on disk. The process that compiles would run the first, and later
+    ones the second, which is optimised once more. Their sums differ in the last bits.
     """
 
     def _optimize_final_module(self) -> None:

@@ -68,12 +68,13 @@ def locate(psi, i, j, scale, offset, m, length, region, part, at):  # type: igno
 def locate_kept(psi, i, j, scale, offset, m, length, region, kept, part, at):  # type: ignore[no-untyped-def]
     """The particles (i, j, :) of the lattice on an m^3 mesh whose columns are `length` numbers long, m or padded.
 
-    region: (first plane, planes, first column, columns) of the mesh that the caller takes care of, int32, the firsts
-    in (-m, m).
+    region: (first plane, planes, first column, columns) of the mesh that the caller takes care of, int32, the firsts in
+    (-m, m).
     kept: (the slot of the region's first plane, slots) of a mesh that has not all planes in memory; (the first plane, m)
     where it has.
-    part: (3, n) float32 becomes the positions inside their cells. at: (4, n) int32 becomes the flat index of each
-    cell, -1 if it is not the caller's, and what is to be added to it for the next cell along each axis.
+    part: (3, n) float32 becomes the positions inside their cells.
+    at: (4, n) int32 becomes the flat index of each cell, or -1 if it is not the caller's. Its other rows become the steps
+    from there to the next cell along each axis.
     """
     n = psi.shape[3]
     zero, top, fm = np.int32(0), m - np.int32(1), np.float32(m)

@@ -1,10 +1,10 @@
 """Cloud-in-cell painting and reading in torch: any device, differentiable, twins of the Numba kernels.
 
-Mesh point (i, j, k) lies at (i, j, k) box / m, so that a lattice of n particles per side coincides with mesh
-points where m is a multiple of n. Everything is periodic. Sources: Hockney & Eastwood 1988, chapter 5.
+Mesh point (i, j, k) lies at (i, j, k) box / m. Where m is a multiple of n, a lattice of n particles per side coincides
+with mesh points. Everything is periodic. Sources: Hockney & Eastwood 1988, chapter 5.
 
-Gradients come from the autograd functions of torch_clouds, which keep nothing but cells and fractions: left to itself
-autograd would keep eight copies of weights and indices.
+Gradients come from the autograd functions of torch_clouds, which keep cells and fractions only. Autograd by itself would
+keep eight copies of weights and indices.
 On CUDA the order of scattered adds, and with it the last bit of a painted mesh, may change from run to run.
 """
 

@@ -1,9 +1,9 @@
 """Losses: errors of displacement, density, velocity and momentum, each as its logarithm.
 
-The paper's loss is L = ln(L_delta L_psi^lambda)   (de Oliveira et al. 2020, arXiv:2012.00240, section 2)
-with L_psi the mean square error of the displacement, (Mpc/h)^2, and L_delta that of the particle number per lattice
-cell n(x), painted by cloud-in-cell. Because of the logarithm, the unit of either error adds a constant to the loss and
-does not change gradients.
+The paper's loss is L = ln(L_delta L_psi^lambda) (de Oliveira et al. 2020, arXiv:2012.00240, section 2). L_psi is the mean
+square error of the displacement, in (Mpc/h)^2. L_delta is that of n(x), the number of particles in each lattice cell,
+painted by cloud-in-cell. Because of the logarithm, the unit of either error adds a constant to the loss and leaves
+gradients as they are.
 """
 
 from __future__ import annotations

@@ -30,8 +30,9 @@ SMALL = 16  # particles per side, below which a lattice has no statistics
 def displacement(particles: Particles, lattice: Lattice) -> tuple[np.ndarray, Lattice]:
     """psi (3, n, n, n) float32 by minimal image, Mpc/h, and the lattice with the offset that it has.
 
-    Raises `DamagedFileError` for values that are not finite or out of the box, for a box that the particles do not
-    fill, and for displacements that are not those of a universe. A warning says where positions lie outside the box.
+    Raises `DamagedFileError` for values that are not finite or outside the box, and for particles that do not fill the
+    box. It also does for displacements that are not those of a universe. A warning says where positions lie outside the
+    box.
     """
     header, where = particles.header, particles.name
     box, count = header.box, len(particles)

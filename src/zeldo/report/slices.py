@@ -97,9 +97,9 @@ def draw_slice(ax: Axes, density: np.ndarray, box: float, norm: Normalize) -> Ax
 def projected_density(snapshot: Snapshot, mesh: int, start: float, thickness: float) -> np.ndarray:
     """1 + delta averaged along the third axis over [start, start + thickness), (mesh, mesh), cloud-in-cell.
 
-    Cell (i, j) is centred on (i + 1/2, j + 1/2) box / mesh; the mean over all slabs of the box is 1. Every
-    lattice cell is filled with 2 to 4 particles a side, interpolated between its corners (the dark matter
-    sheet of Abel, Hahn & Kaehler 2012, arXiv:1111.3944), so that voids do not show the lattice.
+    Cell (i, j) is centred on (i + 1/2, j + 1/2) box / mesh; the mean over all slabs of the box is 1. Every lattice cell
+    is filled with 2 to 4 particles per side, interpolated between its corners, so that voids do not show the lattice.
+    This is the dark matter sheet of Abel, Hahn & Kaehler 2012 (arXiv:1111.3944).
     """
     n, box = snapshot.n, snapshot.box
     near = np.float32(box)

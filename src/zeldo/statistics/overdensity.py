@@ -137,8 +137,8 @@ def spherical_overdensity(snapshot: Snapshot | Particles, friends: Halos) -> Sph
 def overdensities(cosmology: Cosmology, a: float) -> tuple[float, float, float]:
     """Thresholds 200c, 200m and virial at scale factor a, in units of the mean matter density of that time.
 
-    The virial one is the fit of Bryan & Norman 1998 (arXiv:astro-ph/9710107) for flat universes,
-    18 pi^2 + 82 x - 39 x^2 times critical with x = Omega_m(a) - 1.
+    The virial overdensity is the fit of Bryan & Norman 1998 (arXiv:astro-ph/9710107) for flat universes. It is 18 pi^2
+    + 82 x - 39 x^2 times critical, with x = Omega_m(a) - 1.
     """
     omega_m = float(omega_m_at(cosmology, a))
     x = omega_m - 1

@@ -151,8 +151,9 @@ def density_modes(
         A snapshot or particles; or, together with `box`, displacements (3, n, n, n) from the lattice or positions (N, 3),
         Mpc/h.
     mesh : int
-        Points per side, even. On twice the lattice the power is within 0.1 % of a direct sum over particles up to the
-        lattice's Nyquist wavenumber at any redshift, and within some 3 % up to the mesh's.
+        Points per side, even. On a mesh of twice the lattice, P(k) is within 0.1 % of a direct sum over particles up to
+        the lattice's Nyquist wavenumber, at any redshift. From there to the mesh's Nyquist wavenumber it is within some
+        3 %.
     box : float, optional
         Side of the box of bare particles, Mpc/h.
     device : str or torch.device

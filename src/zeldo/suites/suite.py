@@ -1,11 +1,11 @@
-"""A suite on disk: what it is made of, a row for each universe that is done, and its manifest.
+"""A suite on disk: its arguments, a row for each finished universe, and its manifest.
 
-suite.json      the arguments, which every process that joins must have too
-rows/           one file for each universe that is done, written once
-failed/         one for each that failed, until it is made
+suite.json      the arguments, which every process that joins must share
+rows/           one file for each finished universe, written once
+failed/         one file for each failed universe, until it is made
 universes/      particles or statistics, a directory for each universe
-claims/         which process makes what
-manifest.csv    all of it as a table, made from the above
+claims/         which process makes which universe
+manifest.csv    everything as a table, made from the above
 """
 
 from __future__ import annotations

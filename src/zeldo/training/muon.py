@@ -1,10 +1,10 @@
 """Muon: momentum whose singular values are set to one, for the kernels of convolutions.
 
-Jordan et al. 2024 (kellerjordan.github.io/posts/muon); the step is scaled so that its root mean square is that of
-a usual step of Adam (Liu et al. 2025, arXiv:2502.16982, section 2.2), hence one learning rate serves both.
+The method is that of Jordan et al. 2024 (kellerjordan.github.io/posts/muon). A step is scaled to the root mean square of a
+usual step of Adam (Liu et al. 2025, arXiv:2502.16982, section 2.2), so one learning rate serves both.
 
-`torch.optim.Muon` takes matrices alone, refuses the five axes of a kernel, and iterates in bfloat16, which most
-processors emulate; a channels-last kernel has no view as a matrix that it could be given.
+`torch.optim.Muon` takes only matrices and refuses the five axes of a kernel. A channels-last kernel has no view as a
+matrix either. It also iterates in bfloat16, which most processors emulate.
 """
 
 from __future__ import annotations

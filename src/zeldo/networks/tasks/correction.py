@@ -148,9 +148,9 @@ class Correction(Task):
     weights : mapping of str to float
         Weights of the terms of the loss. "displacement", "density", "velocity", "momentum" and "gradient" (of the
         displacement) are logarithms of mean square errors. "FIELD_by_scale" is the mean of ln(P_error / P_true) over
-        shells of wavenumber, "FIELD_spectrum" the mean square of ln(P / P_true) there, with FIELD displacement, velocity,
-        density or redshift_space (the density with velocities along the last axis). Missing ones keep their defaults; 0
-        leaves a term out.
+        shells of wavenumber. "FIELD_spectrum" is the mean square of ln(P / P_true) there. FIELD is displacement,
+        velocity, density or redshift_space, which is the density with velocities along the last axis. Missing ones keep
+        their defaults; 0 leaves a term out.
     """
 
     name: ClassVar[str] = "correction"
