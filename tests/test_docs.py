@@ -25,7 +25,6 @@ generated_pages = pytest.importorskip("generated_pages", reason="the documentati
 api_pages = importlib.import_module("api_pages")
 configuration_page = importlib.import_module("configuration_page")
 
-PARTS = ("start", "tutorials", "howto", "method", "validation", "notes")
 GENERATED = ("reference/api/", "reference/command", "reference/conf", "reference/model", "validation/bars")
 SCRIPTS = {path.with_suffix(".md") for path in DOCS.glob("tutorials/*.py")}  # made into pages by the build
 PAGES = [
@@ -33,16 +32,13 @@ PAGES = [
     for path in sorted(DOCS.rglob("*.md"))
     if path not in SCRIPTS and not str(path.relative_to(DOCS)).startswith(GENERATED)
 ]
-# pages whose sentences are held to a length
-PLAIN = [
-    *(path for path in PAGES if path.parent.name in PARTS),
-    *(DOCS / f"{name}.md" for name in ("index", "gallery", "limits", "cite")),
-]
+ROOT = DOCS.parent
+PROSE = [*PAGES, *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG"))]
 LONGEST = 30  # words of a sentence
 
 
 def name(path: Path) -> str:
-    return str(path.relative_to(DOCS))
+    return str(path.relative_to(DOCS if path.is_relative_to(DOCS) else ROOT))
 
 
 def typed(path: Path) -> list[str]:
@@ -84,7 +80,7 @@ PYTHON = [
 @pytest.mark.parametrize(("path", "code"), PYTHON, ids=[name(path) for path, _ in PYTHON])
 def test_python_runs(path, code, folder):  # noqa: F811
     compile(code, name(path), "exec")
-    if path in PLAIN and "dask" not in code:  # which starts processes
+    if "dask" not in code:  # which starts processes
         exec(smaller(code).replace("n=64", "n=16").replace("box=125", "box=31.25"), {"__name__": "a page"})
 
 
@@ -138,21 +134,23 @@ def test_headings_go_down_by_single_steps(path):
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
+END = re.compile(r"(?<=[.:;!?])(?<!et al\.)\s+")
+
+
 def sentences(text: str) -> list[str]:
-    """The sentences of the prose of a page, without code, tables and formulas."""
+    """The sentences of the prose of a page and of its tables' cells, without code and formulas."""
     text = re.sub(r"\A---\n.*?^---$", "", text, flags=re.M | re.S)
     text = re.sub(r"^(```|\$\$).*?(^```$|\$\$$)", "", text, flags=re.M | re.S)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
+    cells = [
+        cell for line in text.split("\n") if line.startswith("|") for cell in re.split(r"(?<!\\)\|", line)
+    ]
     kept = [line for line in text.split("\n") if not re.match(r"\||#| {4}\S|!\[", line)]
     paragraphs = re.split(r"\n\s*\n|\n(?=[*\d]+\.? )", "\n".join(kept))
-    return [
-        " ".join(sentence.split())
-        for paragraph in paragraphs
-        for sentence in re.split(r"(?<=[.:;!?])(?<!et al\.)\s+", paragraph)
-    ]
+    return [" ".join(sentence.split()) for part in (*paragraphs, *cells) for sentence in END.split(part)]
 
 
-@pytest.mark.parametrize("path", PLAIN, ids=name)
+@pytest.mark.parametrize("path", PROSE, ids=name)
 def test_sentences_are_short(path):
     long = [
         sentence
@@ -163,7 +161,9 @@ def test_sentences_are_short(path):
 
 
 def test_the_length_of_a_sentence_is_noticed():
-    assert max(len(sentence.split()) for sentence in sentences("A b c. " + "word " * 40 + "end.\n")) == 41
+    long = "word " * 40 + "end."
+    for text in (f"A b c. {long}\n", f"| a | b. {long} |\n"):
+        assert max(len(sentence.split()) for sentence in sentences(text)) == 41
 
 
 def test_a_wrong_option_is_noticed():

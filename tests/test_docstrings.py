@@ -1,8 +1,12 @@
 """Public docstrings have numpydoc's form, so that an API site can be made of them, and name every parameter."""
 
+import ast
 import importlib
 import inspect
+import itertools
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +100,43 @@ def test_every_function_says_what_it_returns(name):
 def test_every_option_of_an_engine_has_its_entry(name):
     cls = zeldo.engines.registry.engine_class(name)
     assert set(described(inspect.getdoc(cls))) >= set(cls.options()) - {"checkpoint", "checkpoint_minutes"}
+
+
+PACKAGE = Path(zeldo.__file__).parent
+LONGEST = 30  # words of a sentence
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of a docstring's prose: lines of one indent, without headings, code and lists in columns."""
+    lines = [line for line in text.split("\n") if not re.search(r"^\s*-+$|\S {3,}\S| : ", line)]
+    for _, group in itertools.groupby(
+        lines, key=lambda line: len(line) - len(line.lstrip()) if line.strip() else None
+    ):
+        yield from re.split(r"(?<=[.:;!?])(?<!et al\.)\s+", " ".join(line.strip() for line in group))
+
+
+def docstrings(source: str) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield getattr(node, "name", "the module"), ast.get_docstring(node) or ""
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_sentences_are_short(path):
+    """Those of internal names, too: a docstring is there to be read."""
+    long = {
+        name: sentence
+        for name, text in docstrings(path.read_text(encoding="utf-8"))
+        for sentence in sentences(text)
+        if len(sentence.split()) > LONGEST
+    }
+    assert not long
+
+
+def test_a_long_sentence_is_noticed():
+    text = (
+        "A line.\n\nParameters\n----------\na : int\n    " + "word " * 20 + "\n    " + "word " * 20 + "end."
+    )
+    assert max(len(sentence.split()) for sentence in sentences(text)) == 41
