@@ -35,7 +35,7 @@ demo: $(VENV)/.runtime
 	@echo "open demo/report/index.html in a browser"
 
 test: $(VENV)/.developer
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.developer
 	@$(BIN)/ruff check .

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numba
 import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Fields of tests are small, and `pytest -n` keeps every core busy: more threads only wait for each other.
+
+    Tests of threads ask for `numba.config.NUMBA_NUM_THREADS` of them.
+    """
+    numba.set_num_threads(1)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,6 @@ from zeldo.mesh.gravity import TorchGravity
 BOX = 100.0
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def noise(*shape, seed=0, spread=1.0, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
     return (spread * torch.randn(*shape, generator=generator, dtype=torch.float64)).to(dtype)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from zeldo.mesh.gravity import gravity
 from zeldo.mesh.modes import mode_factors
@@ -11,15 +10,6 @@ BOX = 100.0
 N = 16
 BOTH = pytest.mark.parametrize("device", ["cpu", "torch"])
 GRADIENTS = pytest.mark.parametrize("gradient", ["difference", "spectral"])
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """So small tensors are slower with more, above all on busy cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def force_of(psi, m, offset=0.5, device="cpu", **options):
