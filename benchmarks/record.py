@@ -139,10 +139,24 @@ def read(path: Path) -> list[Row]:
 
 
 class Rows:
-    """The rows of all committed files."""
+    """The rows of all committed files. It knows which of them were looked at, so that a table can name its sources."""
 
-    def __init__(self, rows: Sequence[Row]):
-        self.rows = rows
+    def __init__(self, rows: Sequence[Row], used: dict[tuple[Any, ...], Row] | None = None):
+        self._rows = rows
+        self._used: dict[tuple[Any, ...], Row] = {} if used is None else used
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        self._used |= {key(row): row for row in self._rows}
+        return self._rows
+
+    def unused(self) -> Rows:
+        """The same rows, none of which was looked at yet."""
+        return Rows(self._rows)
+
+    def sources(self) -> list[tuple[str, str, str]]:
+        """Commit, date and machine of the rows that were looked at, each once."""
+        return sorted({(row.commit, row.date[:10], row.machine) for row in self._used.values()})
 
     @classmethod
     def committed(cls, folder: Path = COMMITTED) -> Rows:
@@ -150,7 +164,8 @@ class Rows:
 
     def where(self, **about: Any) -> Rows:
         """The rows with these values in their columns."""
-        return Rows([row for row in self.rows if all(getattr(row, name) == x for name, x in about.items())])
+        chosen = [row for row in self._rows if all(getattr(row, name) == x for name, x in about.items())]
+        return Rows(chosen, self._used)
 
     def value(self, quantity: str, **about: Any) -> float:
         """The value of the only row with these columns; `LookupError` where there is none, or more than one."""

@@ -33,6 +33,16 @@ def markdown(table: Table) -> str:
     return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]]) + "\n"
 
 
+def provenance(rows: Rows) -> str:
+    """Where and when the rows that a table has looked at were measured."""
+    commits: dict[str, list[str]] = {}
+    for commit, date, machine in rows.sources():
+        place = ", ".join(filter(None, (date, machine)))
+        commits.setdefault(place, []).extend([f"`{commit}`"] if commit else [])
+    parts = [", ".join([*names, place]) for place, names in commits.items()]
+    return f"\n*Measured: {'; '.join(parts)}.*\n"
+
+
 def names(text: str) -> list[str]:
     """The names of the tables that a page shows."""
     return [block["name"] for block in BLOCK.finditer(text)]
@@ -46,7 +56,9 @@ def filled(text: str, rows: Rows) -> str:
     def table(block: re.Match[str]) -> str:
         if block["name"] not in TABLES:
             raise LookupError(f"table {block['name']!r} is not known: choose among {', '.join(TABLES)}")
-        return block["begin"] + markdown(TABLES[block["name"]](rows)) + block["end"]
+        looked_at = rows.unused()
+        made = markdown(TABLES[block["name"]](looked_at))
+        return block["begin"] + made + provenance(looked_at) + block["end"]
 
     return BLOCK.sub(table, text)
 

@@ -77,6 +77,27 @@ def speed_and_accuracy(rows: Rows) -> list[list[str]]:
     return table
 
 
+def more(rows: Rows) -> list[list[str]]:
+    """What the engines cost beside the seconds of a run."""
+    cost = rows.where(benchmark="cost")
+    wall, memory = (cost.value(f"{what}_per_particle_spread", engine="cola") for what in ("wall", "memory"))
+    command = cost.value("command_wall_median", engine="cola")
+    peak = cost.value("command_peak_memory", engine="cola:mesh_factor=2")
+    pysco = rows.value("wall_ratio_to_fastest_most", benchmark="pysco")
+    nbody = rows.value("wall_to_five_redshifts", benchmark="p3m", engine="p3m")
+    return [
+        ["more", "figure"],
+        ["a PM step on a 256³ mesh", f"at most {pysco:.2f} of the time of PySCo's"],
+        ["the whole command with files, `cola`", f"{command:.1f} s, most of it Python and CAMB starting"],
+        ["peak memory of that command at mesh factor 2", f"{peak:.2f} GB"],
+        [
+            "time and memory per particle from 64³ to 256³",
+            f"vary by {wall:.0%} and {memory:.0%}".replace("%", " %"),
+        ],
+        ["`p3m`, 128³ particles and five redshifts", f"{nbody:.0f} s; MP-Gadget 27 minutes to two hours"],
+    ]
+
+
 def vnet(rows: Rows) -> list[list[str]]:
     """The shipped network beside COLA and L-PICOLA."""
     network = rows.where(benchmark="vnet", **FIDUCIAL)
@@ -153,6 +174,7 @@ def emulator_bars(rows: Rows) -> list[list[str]]:
 TABLES = {
     "which-engine": which_engine,
     "speed-and-accuracy": speed_and_accuracy,
+    "more": more,
     "vnet": vnet,
     "emulator": emulator,
     "emulator-structures": emulator_structures,
