@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 
 def cite(file: Path, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """Print BibTeX of all that made a file: engine, phases, linear power, cosmology, and zeldo itself.
+    """Print BibTeX entries for everything that made a file: engine, phases, linear power, cosmology, and zeldo itself.
 
     Parameters
     ----------

@@ -28,20 +28,21 @@ def compare(
     Parameters
     ----------
     engine:
-        zeldovich, 2lpt, cola, pm, emulator, p3m, vnet, or a file of a network's weights. Repeat it for each engine. Further
-        options follow a colon, as in cola:mesh_factor=2,steps=20.
+        zeldovich, 2lpt, cola, pm, emulator, p3m, vnet, or a file of a network's weights. Repeat it for each engine.
+        Options of the engine follow a colon, as in cola:mesh_factor=2,steps=20.
     reference:
-        A reference run, a snapshot, or an engine. By default the particles in the file of --ics if it has any, else p3m.
+        A reference run, a snapshot, or an engine. By default, the particles in the file of --ics if it has any, else
+        p3m.
     redshift:
         Redshift to compare at (0). May be given several times.
     steps:
-        Number of steps, of every engine that has this option.
+        Number of steps, for every engine that has this option.
     mesh_factor:
-        Mesh points per particle and dimension, of every engine that has this option.
+        Mesh points per particle and dimension, for every engine that has this option.
     extrapolate:
         Let networks leave the ranges of their model cards.
     output:
-        A directory for the report, index.html and comparison.json.
+        The directory of the report, which holds index.html and comparison.json.
     """
     from zeldo import comparing
     from zeldo.report.progress import Progress

@@ -29,7 +29,7 @@ def convert(
     Parameters
     ----------
     file:
-        A file, a directory, any file of a set, or the beginning of the names of a set.
+        A file, a directory, any file of a set, or the common beginning of the names of a set.
     output:
         The file to write. The suffix chooses the format: .hdf5 (Gadget-4), .npz, .gadget, .bigfile, .zarr.
     format:

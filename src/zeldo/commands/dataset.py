@@ -13,7 +13,7 @@ def dataset(
     *,
     override: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
 ) -> None:
-    """Make the runs of a training set that are not in its store yet. The same command resumes after an interruption.
+    """Make the runs of a data set that its store lacks. After an interruption, the same command resumes.
 
     Parameters
     ----------

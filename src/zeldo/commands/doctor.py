@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 
 def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """Look at the installation: versions, threads, devices, caches, transforms, and a small run whose answer is known.
+    """Check the installation: versions, threads, devices, caches, transforms, and a small run with a known answer.
 
     Parameters
     ----------

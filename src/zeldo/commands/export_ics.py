@@ -24,24 +24,24 @@ def export_ics(
     softening: float = 1 / 40,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Write initial conditions and parameter files for an N-body code, whose finished run `zeldo dataset` takes back.
+    """Write initial conditions and parameter files for an N-body code. `zeldo dataset` can use the finished run.
 
     Parameters
     ----------
     output:
-        A new directory.
+        The directory to create.
     code:
-        Who reads them.
+        The code that reads them.
     start_redshift:
         Redshift of the particles.
     order:
-        Of Lagrangian perturbation theory: 1 or 2.
+        Order of Lagrangian perturbation theory: 1 or 2.
     redshift:
-        Redshift of a snapshot that the code writes (0). May be given several times.
+        Redshift of a snapshot that the code will write (0). May be given several times.
     mesh_factor:
         Mesh points of the code's long-range force per particle and dimension.
     softening:
-        Plummer-equivalent, in lattice spacings.
+        Plummer-equivalent softening, in lattice spacings.
     json:
         Print what was written as JSON.
     """

@@ -27,11 +27,11 @@ def halos(
     file:
         A snapshot in any format that zeldo reads.
     linking_length:
-        In mean particle spacings.
+        Linking length, in mean particle spacings.
     minimum:
-        Fewest particles of a halo.
+        Least number of particles in a halo.
     output:
-        The catalogue, an HDF5 file with the unit of each column as attributes.
+        The catalogue to write: an HDF5 file, whose columns have their units as attributes.
     json:
         Print the whole catalogue as JSON.
     """

@@ -20,7 +20,7 @@ def info(
     Parameters
     ----------
     file:
-        A file, a directory, any file of a set, or the beginning of the names of a set.
+        A file, a directory, any file of a set, or the common beginning of the names of a set.
     json:
         Print the answer as JSON.
     """

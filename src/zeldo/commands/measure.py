@@ -24,22 +24,23 @@ def measure(
     output: Annotated[list[Path] | None, Parameter(name=["--output", "-o"], negative="")] = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Measure snapshots: power spectrum, multipoles in redshift space, bispectra, halo mass function.
+    """Measure snapshots: power spectrum, multipoles in redshift space, bispectra, and halo mass function.
 
     Parameters
     ----------
     files:
         Snapshots in any format that zeldo reads. Several are shown in the same plots.
     statistic:
-        power, multipoles, bispectrum, mass-function, or all (power and multipoles). May be given several times.
+        power, multipoles, bispectrum, mass-function, or all. May be given several times; power and multipoles by
+        default.
     mesh:
-        Points per side of the density, by default twice the lattice.
+        Mesh points per side for the density. By default, twice those of the lattice.
     axis:
-        Line of sight of redshift space: 0, 1 or 2.
+        Line of sight in redshift space: 0, 1 or 2.
     linking_length:
-        Of friends-of-friends, in mean particle spacings.
+        Linking length of friends-of-friends, in mean particle spacings.
     minimum:
-        Fewest particles of a halo.
+        Least number of particles in a halo.
     output:
         A file to write: .csv, .json, .hdf5, or .html for a page with plots. May be given several times.
     json:

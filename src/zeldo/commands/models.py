@@ -26,7 +26,7 @@ def import_(
     output:
         The .safetensors file to write, by default with the name of the checkpoint.
     quantity:
-        What the network predicts, for files that do not say (displacement).
+        What the network predicts, for files that do not record it (displacement).
     """
     from zeldo.networks.weights import import_model
 
@@ -66,7 +66,7 @@ def expect(
     store: Annotated[list[Path], Parameter(negative="")],
     part: Literal["test", "validation"] = "test",
 ) -> None:
-    """Measure the error to expect of an emulator on runs that it was not trained on, and write it on its model card.
+    """Measure the error to expect of an emulator, and write it on its model card. Give runs that it was not trained on.
 
     Parameters
     ----------

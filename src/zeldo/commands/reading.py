@@ -16,16 +16,17 @@ class Reading(Known):
     """How to read a file; see `zeldo.read`."""
 
     ids: str | None = None
-    """Order of the ids on the lattice: i-major, k-major, ikj, tiles:8 and so on, or none for particles without a lattice.
-    By default, the order that makes a universe."""
+    """Order of the ids on the lattice: i-major, k-major, ikj, tiles:8 and so on, or none for particles without a
+    lattice. By default, the order for which the displacements are those of a universe."""
     length: str | None = None
-    """Unit of lengths in place of the file's: Mpc/h, kpc/h, Mpc or kpc."""
+    """Unit of lengths, in place of the file's own: Mpc/h, kpc/h, Mpc or kpc."""
     velocities: str | None = None
-    """Convention of velocities in place of the file's: peculiar, gadget (v / sqrt(a)), momentum (a v), comoving (v / a)."""
+    """Convention of velocities, in place of the file's own: peculiar, gadget (v / sqrt(a)), momentum (a v), or comoving
+    (v / a)."""
     particle_type: Whole | None = None
     """Type of particles to read (1, dark matter)."""
     box: float | None = None
-    """Side of the box, for files that do not give it, in their unit of length."""
+    """Side of the box in the file's unit of length, for files that do not give it."""
     redshift: Annotated[float | None, Parameter(name=["--redshift", "-z"])] = None
     """Redshift, for files that do not give it."""
 

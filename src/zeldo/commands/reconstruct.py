@@ -40,47 +40,48 @@ def reconstruct(
     Parameters
     ----------
     source:
-        A snapshot, or a density by cloud-in-cell as .npy, in units of its mean or as a contrast.
+        A snapshot, or a density by cloud-in-cell as .npy. The density may be in units of its mean, or a density
+        contrast.
     output:
-        Initial conditions to write (.npz), for --ics of other commands.
+        The file of initial conditions to write (.npz). Other commands take it as --ics.
     engine:
         zeldovich, 2lpt, cola, pm or emulator. Further options follow a colon, as in pm:steps=5.
     cosmology:
-        A preset, by default the snapshot's own, or quijote.
+        A preset. By default, the snapshot's own cosmology; for a density, quijote.
     power:
         Linear power spectrum: camb (default), eisenstein-hu, or a file with columns k and P.
     box:
         Side of the box of a density in Mpc/h.
     n:
-        Particles per side, by default those of the snapshot, or half of the density's mesh.
+        Particles per side. By default, as many as in the snapshot, or half the mesh points of the density.
     redshift:
         Redshift of a density (0).
     mesh:
-        Mesh points per side for the density of a snapshot, by default twice its lattice.
+        Mesh points per side for the density of a snapshot. By default, twice those of its lattice.
     noise:
-        Standard deviation of the density contrast in each mesh cell; noiseless by default.
+        Standard deviation of the noise of the density contrast, in each mesh cell. None by default.
     smoothing:
-        Standard deviation in Mpc/h of the Gaussian that a density was smoothed with.
+        Standard deviation, in Mpc/h, of the Gaussian with which a density was smoothed.
     bias:
         Linear bias of the density.
     redshift_space:
-        Line of sight, 0, 1 or 2, of a density in redshift space.
+        Line of sight of a density in redshift space: 0, 1 or 2.
     effort:
-        What the usual numbers of iterations are multiplied by.
+        Factor on the usual numbers of iterations.
     samples:
-        Steps of the sampler; 0 for the maximum of the posterior alone.
+        Steps of the sampler. With 0, only the maximum of the posterior is found.
     seed:
         Seed of the sampler.
     device:
         A torch device.
     truth:
-        True initial conditions, where they are known, for the report.
+        True initial conditions, if they are known, to compare with in the report.
     report:
-        A directory for the report, index.html.
+        The directory of the report, whose page is index.html.
     checkpoint:
-        A .npz file from which a killed reconstruction goes on.
+        A .npz file from which a killed reconstruction resumes.
     checkpoint_minutes:
-        The interval at which it is written.
+        Minutes between two writes of the checkpoint.
     """
     from zeldo.files.atomic import check_writable
     from zeldo.files.reference import read_initial_conditions, write_initial_conditions

@@ -28,14 +28,14 @@ def deoliveira2020(
     power: str | None = None,
     country: str | None = None,
 ) -> None:
-    """A network, COLA and Zel'dovich compared with N-body, as in arXiv:2012.00240 (Figures 1, 2 and Table 1).
+    """Compare a network, COLA and Zel'dovich with N-body, as in arXiv:2012.00240 (Figures 1 and 2, and Table 1).
 
-    It makes four N-body runs, which take minutes each at n = 128, and keeps them in the output directory.
+    It makes four N-body runs and keeps them in the output directory. At n = 128 each takes minutes.
 
     Parameters
     ----------
     engine:
-        The network: vnet, which ships with zeldo, or a file of weights. Any other engine can take its place.
+        The network: vnet, which ships with zeldo, or a file of weights. Any other engine may take its place.
     nbody:
         The engine that the others are compared with.
     n:
@@ -43,20 +43,21 @@ def deoliveira2020(
     box:
         Side of the box in Mpc/h, by default at the paper's lattice spacing of 250/128.
     seeds:
-        Seeds of the phases (40001, which is in no training set of this project). Figure 1 is an average over them;
+        Seeds of the phases (40001, which no network of this project was trained on). Figure 1 averages over them;
         Figure 2 uses the first.
     reference:
         A directory of reference runs (fiducial.npz and so on), used in place of N-body runs of the same cosmology.
     output:
         The directory for figure1.png, figure2.png, figure2_displacement.png, table1.json, comparison.json, index.html.
     quick:
-        A small box, which takes a minute or two: the same code, but not the paper's accuracy.
+        Take a small box, for a minute or two. The code is the same, but the accuracy is not the paper's.
     table:
         Whether to measure the times of N-body, COLA and the network.
     power:
         Linear power spectrum: camb (default), eisenstein-hu, or a file with columns k and P.
     country:
-        Three letters such as FRA, for the CO2 of its electricity. Energy is measured if codecarbon is installed.
+        Country as three letters, such as FRA, for the CO2 of its electricity. Energy is measured if codecarbon is
+        installed.
     """
     from zeldo.report.progress import Progress
     from zeldo.reproduce.deoliveira2020 import SEEDS

@@ -24,7 +24,7 @@ def show(
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("density.png"),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Draw the density of snapshots: a slice, or the projection of the whole box.
+    """Draw the density of snapshots: a slice, or a projection of the whole box.
 
     Parameters
     ----------
@@ -33,19 +33,19 @@ def show(
     projection:
         Show the whole box instead of a slice.
     thickness:
-        Of the slice in Mpc/h (15).
+        Thickness of the slice in Mpc/h (15).
     start:
-        Where the slice begins in Mpc/h, by default that of the slice with most mass.
+        Where the slice begins, in Mpc/h. By default, the slice that holds the most mass.
     axis:
         The line of sight.
     pixels:
-        Per side of each map, by default four a lattice point, up to 1024.
+        Pixels per side of each map. By default, four for each lattice point, up to 1024.
     dpi:
         Dots per inch of the picture.
     output:
-        The picture, .png.
+        The picture to write (.png).
     json:
-        Print what is shown as JSON.
+        Print as JSON what the picture shows.
     """
     import json as text
 

@@ -14,7 +14,7 @@ def train(
     override: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     resume: Annotated[bool, Parameter(negative="--restart")] = True,
 ) -> None:
-    """Train a network. The same command resumes from the last checkpoint after an interruption.
+    """Train a network. After an interruption, the same command resumes from the last checkpoint.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def train(
     override:
         A value to replace in the configuration, as in --set optimizer.rate=1e-4. May be given several times.
     resume:
-        Resume from the last checkpoint. --restart begins again and overwrites.
+        Resume from the last checkpoint. --restart begins again and overwrites what is there.
     """
     from zeldo.commands.override import parsed
     from zeldo.report.progress import Progress
