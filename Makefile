@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 REFERENCE ?= ../shared/reference
 ENGINES := zeldovich 2lpt cola cola:mesh_factor=2 pm emulator:fast emulator vnet p3m
 
-.PHONY: demo test lint format bench tables docs linkcheck clean
+.PHONY: demo test lint format bench tables docs browse linkcheck clean
 
 $(VENV)/.runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zeldo needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
@@ -21,7 +21,7 @@ $(VENV)/.developer: $(VENV)/.runtime
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.developer
-	@$(PIP) install -c constraints.txt -e '.[docs]'
+	@$(PIP) install -c constraints.txt -e '.[docs,browser]'
 	@touch $@
 
 demo: $(VENV)/.runtime
@@ -56,6 +56,9 @@ tables: $(VENV)/.developer
 docs: $(VENV)/.docs
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs/html
 	@echo "open build/docs/html/index.html in a browser"
+
+browse: docs
+	@$(BIN)/python -m pytest tests/test_site.py
 
 linkcheck: $(VENV)/.docs
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sphinx-build -q -W --keep-going -b linkcheck docs build/docs/links

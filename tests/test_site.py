@@ -53,17 +53,33 @@ def page():
         browser.close()
 
 
-def test_the_report_of_a_comparison_opens_and_fits_too(page, tmp_path):
-    zeldo.compare(
-        engine="zeldovich",
-        reference="2lpt",
-        n=16,
-        box=31.25,
-        power="eisenstein-hu",
-        output=tmp_path / "report",
-    )
+TINY = {"n": 16, "box": 31.25, "power": "eisenstein-hu"}
+
+
+def compared(folder: Path) -> Path:
+    zeldo.compare(engine="zeldovich", reference="2lpt", output=folder, **TINY)
+    return folder / "index.html"
+
+
+def measured(folder: Path) -> Path:
+    snapshots = [zeldo.run(engine=engine, **TINY)[0] for engine in ("zeldovich", "2lpt")]
+    zeldo.measure(snapshots, ("all",), output=[folder / "page.html"])
+    return folder / "page.html"
+
+
+def reconstructed(folder: Path) -> Path:
+    from zeldo.gradients.page import write_page
+
+    (snapshot,) = zeldo.run(engine="2lpt", **TINY)
+    recovered = zeldo.reconstruct(snapshot, engine="2lpt", samples=0, effort=0.05)
+    return write_page(recovered, zeldo.initial_conditions(**TINY), folder, "zeldo reconstruct")
+
+
+@pytest.mark.parametrize("made", [compared, measured, reconstructed])
+def test_a_report_opens_without_errors_and_fits_a_phone(made, page, tmp_path):
+    report = made(tmp_path)
     page.problems.clear()
-    page.goto((tmp_path / "report" / "index.html").as_uri())
+    page.goto(report.as_uri())
     assert not page.problems
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
