@@ -217,7 +217,7 @@ def show(
     from zeldo.statistics.matter import matter_of
 
     if Path(output).suffix.lower() != ".png":
-        raise InputError(f"{output}: pictures are written as PNG; give a name that ends in .png")
+        raise InputError(f"{output}: pictures are written as PNG: give a name that ends in .png")
     path = check_writable(output)
     if projection and (thickness is not None or start is not None):
         raise InputError("a projection shows the whole box: leave out thickness and start")

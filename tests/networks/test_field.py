@@ -165,7 +165,7 @@ def test_outside_the_range_is_refused_unless_asked_for(styles, change, said):
 
 
 def test_a_network_that_knows_today_alone_is_not_taken_for_another_redshift():
-    with pytest.raises(InputError, match="redshift = 2 is not allowed: this network knows z = 0 alone"):
+    with pytest.raises(InputError, match="redshift = 2 is not allowed: this network covers z = 0 only"):
         predict(identity(1), 2.0, extrapolate=True)
 
 

@@ -28,4 +28,4 @@ def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
         print_findings(findings)
     if not healthy(findings):
         broken = ", ".join(finding.name for finding in findings if finding.state == "broken")
-        raise ZeldoError(f"not all is well with {broken}: the lines above say what was found")
+        raise ZeldoError(f"the checks of {broken} failed: the lines above say why")

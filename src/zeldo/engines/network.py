@@ -70,7 +70,7 @@ class Network(Trained):
                 f"{path} corrects an engine ({card.task}): give it as engine, not as weights of {self.name}"
             )
         if quantity == "velocity":
-            raise InputError(f"{path} predicts velocities alone: an engine needs a network of displacements")
+            raise InputError(f"{path} predicts velocities only: an engine needs a network of displacements")
         if self.velocity is not None:
             if quantity != "displacement":
                 raise InputError(f"{path} predicts velocities too: leave velocity = {self.velocity} out")

@@ -38,7 +38,7 @@ def parse_engine(text: str | os.PathLike[str] | Engine, *, optional: bool = Fals
         clash = [key for key, value in options.items() if value is not None]
         if clash and not optional:
             raise InputError(
-                f"engine {text.name} is an object with its options, so {clash[0]} cannot be given too: make it with that"
+                f"engine {text.name} is an object with its options, so {clash[0]} cannot be given too: make it with them"
             )
         return text
     if isinstance(text, type) and issubclass(text, Engine):
@@ -64,7 +64,7 @@ def parse_engine(text: str | os.PathLike[str] | Engine, *, optional: bool = Fals
         options = {key: value for key, value in options.items() if key in known}
     clash = [key for key in options if key in written and options[key] is not None]
     if clash and not optional:
-        raise InputError(f"{clash[0]} is given twice for engine {name}: once is enough")
+        raise InputError(f"{clash[0]} is given twice for engine {name}: leave out one")
     return make_engine(name, **{**options, **written})
 
 

@@ -106,7 +106,7 @@ class ModulatedNet(LayeredNet):
         if style is None or style.shape not in ((self.styles,), (len(x), self.styles)):
             shape = None if style is None else tuple(style.shape)
             raise InputError(
-                f"the style has shape {shape}: give {self.styles} numbers, or so many for each of {len(x)} fields"
+                f"the style has shape {shape}: give {self.styles} numbers, or as many for each of {len(x)} fields"
             )
         return self.follow(x, periodic, style.to(x.device, torch.promote_types(torch.float32, x.dtype)))
 

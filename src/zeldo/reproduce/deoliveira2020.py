@@ -166,7 +166,7 @@ def _check_seeds(seeds: Sequence[int]) -> None:
     for seed in seeds:
         check_whole("seed", seed, 0, 2**63 - 1)
     if len(set(seeds)) != len(seeds):
-        raise InputError(f"seeds {', '.join(map(str, seeds))}: one is given twice, and once is enough")
+        raise InputError(f"seeds {', '.join(map(str, seeds))}: one is given twice: give each once")
 
 
 def _trial_conditions(spacing: float, cosmology: Cosmology) -> InitialConditions:

@@ -145,7 +145,7 @@ def make_network(config: NetworkConfig, task: Task) -> LayeredNet:
         net = architecture(config.name)(**network_arguments(config, task))
     except TypeError:
         raise InputError(
-            f"a {config.name} is told nothing, the task {task.name} tells it {task.styles} numbers: set network.name "
+            f"a {config.name} takes no style, but the task {task.name} tells it {task.styles} numbers: set network.name "
             "to 'modulated vnet'"
         ) from None
     if config.start_linear:

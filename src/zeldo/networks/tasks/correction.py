@@ -225,7 +225,7 @@ class Correction(Task):
     def encode(self, fields: Fields, setting: Setting) -> np.ndarray:
         if fields.psi is None or fields.vel is None:
             raise InputError(
-                f"the task {self.name} needs displacement and velocity of its dynamics, {self.engine} gave not both: "
+                f"the task {self.name} needs displacement and velocity of its dynamics, {self.engine} did not give both: "
                 "choose an engine with velocities, and use the network by its engine"
             )
         channels: list[Any] = [INPUTS[name](fields, setting) for name in self.inputs]

@@ -54,7 +54,7 @@ class Jamieson2022(Task):
     def check(self, setting: Setting) -> None:
         if setting.redshift != 0:  # it would give today's field, even where extrapolation is allowed
             raise InputError(
-                f"redshift = {setting.redshift:g} is not allowed: this network knows z = 0 alone"
+                f"redshift = {setting.redshift:g} is not allowed: this network covers z = 0 only"
             )
 
     def style(self, setting: Setting) -> tuple[float, ...]:
@@ -122,7 +122,7 @@ class Jamieson2024(Task):
     def check_training(self, *, crop: bool) -> None:
         if self._derived:
             raise InputError(
-                "the task jamieson2024 trains displacements alone: set task.quantity to 'displacement'"
+                "the task jamieson2024 trains displacements only: set task.quantity to 'displacement'"
             )
 
     def style(self, setting: Setting) -> tuple[float, ...]:
