@@ -77,7 +77,7 @@ def test_velocities_come_from_a_network_of_their_own(ics, tmp_path):
 def test_networks_of_the_wrong_quantity_are_refused(ics, tmp_path):
     of_psi = weights(tmp_path / "d.safetensors")
     of_vel = weights(tmp_path / "v.safetensors", options={"quantity": "velocity"})
-    with pytest.raises(InputError, match="velocities alone"):
+    with pytest.raises(InputError, match="velocities only"):
         list(engine(of_vel).run(ics, [0.0]))
     with pytest.raises(InputError, match="displacement by its model card, not velocity"):
         list(engine(of_psi, velocity=of_psi).run(ics, [0.0]))

@@ -84,7 +84,7 @@ class _NetworkPhysics:
         output = accelerated(_Pieces(self.task, self.net, plain, self.tiles), inputs, style)
         evolved = self.task.decode(output[None], (setting,))
         if evolved.psi is None:
-            raise InputError("this network predicts velocities alone: an engine needs one of displacements")
+            raise InputError("this network predicts velocities only: an engine needs one of displacements")
         return evolved.psi[0], None if evolved.vel is None else evolved.vel[0]
 
     def _style(self, setting: Setting, inputs: Tensor) -> Tensor:
