@@ -41,7 +41,16 @@ LANGUAGES = {
     "{literalinclude}": "Sphinx",
     "{eval-rst}": "Sphinx",
 }
-SHELL = ("#", "export ", "pip install ", "source ", "make ", "git ", "cd ")  # lines of a shell beside zeldo's
+SHELL = (
+    "#",
+    "export ",
+    "pip install ",
+    "source ",
+    "make ",
+    "git ",
+    "cd ",
+    "mkdir ",
+)  # lines of a shell beside zeldo's
 SMALLER = {
     "0:10000": "0:2",
     "0:1000": "0:2",
@@ -65,7 +74,7 @@ def lines(text: str) -> list[str]:
     """Lines for a shell: indented ones that begin as zeldo, and those of bash blocks."""
     outside = re.sub(r"^`{3}.*?^`{3}$", "", text, flags=re.M | re.S)
     inside = [line for language, body in blocks(text) if language == "bash" for line in body.splitlines()]
-    indented = re.findall(r"^ {4}((?:zeldo|make|for|export|pip|git) .*)$", outside, re.M)
+    indented = re.findall(r"^ {4}((?:zeldo|make|for|export|pip|git|mkdir) .*)$", outside, re.M)
     return [re.split(r" +# ", line)[0].strip() for line in (*indented, *inside) if line.strip()]
 
 
@@ -87,8 +96,10 @@ def files(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     ics = zeldo.initial_conditions(power="eisenstein-hu", **SMALL)
     (snapshot,) = zeldo.run(ics=ics, engine="2lpt")
-    for file in ("snapshot", "universe", "a", "b"):
-        zeldo.write(snapshot, folder / f"{file}.hdf5")
+    (larger,) = zeldo.run(engine="2lpt", power="eisenstein-hu", n=20, box=40)  # enough for bispectra
+    for file, particles in {"snapshot": snapshot, "universe": snapshot, "a": larger, "b": larger}.items():
+        zeldo.write(particles, folder / f"{file}.hdf5")
+    (folder / "runs").mkdir()
     (folder / "snapdir_004").mkdir()
     zeldo.convert(folder / "a.hdf5", folder / "snapdir_004" / "snap_004.hdf5", write_options={"files": 2})
     write_initial_conditions(ics, folder / "ics.npz")
@@ -100,7 +111,7 @@ def files(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("line", COMMANDS, ids=[f"{name(SHOWN[line])}: {line}" for line in COMMANDS])
 def test_a_command_works(line, files, tmp_path, monkeypatch):
     folder = shutil.copytree(files, tmp_path / "here")
     monkeypatch.chdir(folder)
