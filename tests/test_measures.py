@@ -239,3 +239,12 @@ def test_a_lattice_at_half_cells_is_drawn_where_it_is(snapshot):
     moved = replace(snapshot, psi=snapshot.psi - np.float32(0.5 * 125 / 64), offset=(0.5, 0.5, 0.5))
     here, there = density_map(snapshot, slab, 256), density_map(moved, slab, 256)
     assert np.corrcoef(np.log(here).ravel(), np.log(there).ravel())[0, 1] > 0.999
+
+
+def test_a_page_without_halos_says_so(tmp_path):
+    """A logarithmic axis has no place for a mass function of zeros."""
+    (snapshot,) = zeldo.run(engine="2lpt", n=16, box=31.25, power="eisenstein-hu")
+    (result,) = zeldo.measure(snapshot, ("mass-function",), output=tmp_path / "page.html")
+    assert not result.tables["mass_function"]["count"].any()
+    text = (tmp_path / "page.html").read_text()
+    assert "Nothing is drawn: no value is above 0" in text and "<img" not in text

@@ -46,12 +46,17 @@ def page(measurements: Sequence[Measurement], command: str = "") -> str:
     sections = []
     for statistic, meaning in MEANINGS.items():
         plots = [plot for plot in PLOTS if plot[0] == statistic]
+        if not any(statistic in m.tables for m in shown):
+            continue
         figures = [
-            measured_figure(shown, *plot) for plot in plots if any(statistic in m.tables for m in shown)
+            measured_figure(shown, *plot)
+            for plot in plots
+            if any(drawable(m, plot[0], plot[2], plot[5]) for m in shown)
         ]
-        if figures:
-            title = statistic.replace("_", " ").capitalize()
-            sections.append({"title": title, "images": [svg_uri(f) for f in figures], "meaning": meaning})
+        if not figures:
+            meaning = f"Nothing is drawn: no value is above 0. {meaning}"
+        title = statistic.replace("_", " ").capitalize()
+        sections.append({"title": title, "images": [svg_uri(f) for f in figures], "meaning": meaning})
     return str(
         template("measured.html").render(
             title="Measurements of " + ", ".join(m.name for m in shown),
@@ -77,11 +82,19 @@ def _row(m: Measurement) -> dict[str, str]:
     }
 
 
+def drawable(m: Measurement, statistic: str, y: str, log: bool) -> bool:
+    """Whether a column has a value to draw. On a logarithmic axis it must be above 0."""
+    if statistic not in m.tables:
+        return False
+    values = m.tables[statistic][y]
+    return bool((np.isfinite(values) & ((values > 0) | (not log))).any())
+
+
 def measured_figure(
     measurements: Sequence[Measurement], statistic: str, x: str, y: str, title: str, label: str, log: bool
 ) -> Figure:
     """One column of a statistic of every snapshot; below it, of several, their ratio to the first one."""
-    having = [(i, m) for i, m in enumerate(measurements) if statistic in m.tables]
+    having = [(i, m) for i, m in enumerate(measurements) if drawable(m, statistic, y, log)]
     compared = len(having) > 1 and log
     with style():
         from matplotlib.figure import Figure
