@@ -48,6 +48,7 @@ nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
 
+smartquotes_action = "qe"  # quotes and ellipses; two dashes begin an option
 default_role = "py:obj"  # of single backticks in docstrings
 autodoc_typehints = "none"  # numpydoc's entries say the types
 autodoc_member_order = "bysource"

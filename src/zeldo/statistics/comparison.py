@@ -146,26 +146,26 @@ def compare_snapshots(
     mesh: int | None = None,
     device: str | torch.device = "cpu",
 ) -> Comparison:
-    """A prediction against a reference of the same lattice, box and redshift.
+    """Compare a prediction with a reference of the same lattice, box and redshift.
 
-    Density is cloud-in-cell, window divided out, no shot noise taken off. That is the definition behind published T and
-    1 - r^2, in which the aliases of both fields all but cancel; its `power` has them, so for P(k) take
-    `power_spectrum`. Displacement and velocity are on the lattice, components summed.
+    The density is painted by cloud-in-cell. The window is divided out, and shot noise is not subtracted. Published T
+    and 1 - r^2 are defined so, and in them the aliases of both fields almost cancel. They remain in `power`, so take
+    `power_spectrum` for P(k). Displacement and velocity are compared on the lattice, summed over components.
 
     To compare many predictions with one reference, make one `Reference` and use its `compare`.
 
     Parameters
     ----------
     prediction, reference : Snapshot
-        On the same initial conditions.
+        Snapshots that began from the same initial conditions.
     wall_seconds : float, optional
-        What the prediction took.
+        Wall time of the prediction, s.
     peak_memory : float, optional
-        What it needed, GB of 10^9 bytes.
+        Peak memory of the prediction, GB of 10^9 bytes.
     reference_name : str, optional
-        The reference's engine where absent.
+        Name of the reference. By default, that of its engine.
     mesh : int, optional
-        Of the density, points per side; twice the lattice where absent.
+        Points per side of the density. By default, twice those of the lattice.
     device : str or torch.device
         Where to compute.
 
@@ -176,7 +176,7 @@ def compare_snapshots(
     Raises
     ------
     InputError
-        Where the two do not belong together.
+        If the two snapshots are not of the same universe.
     """
     against = Reference(reference, name=reference_name, mesh=mesh, device=device)
     return against.compare(prediction, wall_seconds=wall_seconds, peak_memory=peak_memory)
