@@ -104,6 +104,16 @@ def test_no_public_name_is_left_out():
             assert f":: zeldo.{public_name}\n" in pages, public_name
 
 
+def test_the_index_by_task_leaves_no_public_name_out():
+    page = (DOCS / "reference" / "by-task.md").read_text(encoding="utf-8")
+    for public_name in zeldo.__all__:
+        if api_pages.documented(getattr(zeldo, public_name)):
+            assert f"`zeldo.{public_name}`" in page, public_name
+    for command in app():
+        if not command.startswith("-"):
+            assert f"`zeldo {command}" in page, command
+
+
 def undocumented(item: type) -> list[str]:
     """Methods and properties of a class, of its own or of this package's classes above it, without a docstring."""
     return [
