@@ -48,8 +48,8 @@ from .gradients.fisher import Fisher as Fisher
 from .gradients.fisher import fisher as fisher
 from .gradients.function import Differentiable as Differentiable
 from .gradients.function import differentiable as differentiable
-from .gradients.reconstruct import Reconstruction as Reconstruction
 from .gradients.reconstruct import reconstruct as reconstruct
+from .gradients.reconstruction import Reconstruction as Reconstruction
 from .initial.conditions import InitialConditions as InitialConditions
 from .linear_fields import initial_conditions_of as initial_conditions_of
 from .measures import measure as measure

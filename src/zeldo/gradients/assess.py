@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeldo.errors import InputError
-from zeldo.gradients.reconstruct import Reconstruction
+from zeldo.gradients.reconstruction import Reconstruction
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh import fft
 from zeldo.statistics.spectra import bins, cross_power, field_modes

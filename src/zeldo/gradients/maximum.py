@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeldo.gradients.posterior import Perturbed, Posterior, Whitened, filtered
-from zeldo.statistics.spectra import bins
+from zeldo.gradients.posterior import Perturbed, Posterior
+from zeldo.gradients.whitening import Whitened, filtered, shell_means
 
 # scale in lattice spacings, noise in a lattice cell, iterations
 SCHEDULE = (
@@ -21,7 +21,7 @@ SCHEDULE = (
     (0.5, 0.5, 40),
     (0.25, 0.4, 40),
     (0.0, 0.3, 100),
-    (0.0, 0.2, 600),
+    (0.0, 0.2, 200),
 )
 LAST = 300  # iterations of each later stage, whose noise is half of the one before
 HISTORY = 10  # steps that L-BFGS remembers
@@ -103,20 +103,16 @@ def perturbed_maximum(
     generator: torch.Generator,
     watch: Callable[[int, Tensor], None],
 ) -> Tensor:
-    """A sample, to rounding of the few iterations: the maximum of the posterior with perturbed data and prior.
+    """A sample, as far as the posterior is Gaussian: its maximum with data and prior moved by a draw of their errors.
 
     It sets out from the maximum with what its power lacks, mode by mode, from the draw of the prior: directions that the
     data fix come back within some iterations, all others keep the variance of white noise.
     """
     n, seen = len(maximum), posterior.observation
     draw = torch.randn(maximum.shape, generator=generator, dtype=torch.float64).to(maximum)
-    error = torch.randn(seen.delta.shape, generator=generator, dtype=torch.float64).to(maximum) * seen.noise
+    target = Perturbed(posterior.function, seen.moved(seen.draw(generator)), draw)
     power = torch.fft.rfftn(maximum).abs().square() / n**3
-    index = bins(n, str(maximum.device)).index.long()
-    count = torch.bincount(index)
-    shells = torch.bincount(index, power.flatten()) / count.clamp(min=1)
-    lacking = (1 - shells[index]).clamp(0, 1).sqrt().reshape(power.shape).to(maximum)
-    target = Perturbed(posterior.function, seen, draw, error)
+    lacking = (1 - shell_means(power)).clamp(0, 1).sqrt().to(maximum)
     stage = Stage(0.0, seen.noise, iterations)
     return _minimise(target, maximum + filtered(draw, lacking), stage, 0, watch)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from zeldo.files.atomic import make_directory, write_text
 from zeldo.gradients.assess import Agreement, Assessment, assess
-from zeldo.gradients.reconstruct import Reconstruction
+from zeldo.gradients.reconstruction import Reconstruction
 from zeldo.initial.conditions import InitialConditions
 from zeldo.report.html import machine_line, svg_uri, template
 from zeldo.report.pictures import COLOURS, HEIGHT, LEGEND, WIDTH, style

@@ -1,12 +1,8 @@
-"""The posterior of white noise, given an observed density: a Gaussian error in each cell, a prior of unit variance.
-
-Optimisers and samplers work on x = H^(1/2) w, where w is the white noise. H(k) is the curvature of the posterior in linear
-theory, with the redshift-space distortion of Kaiser 1987. In x the posterior of large scales is isotropic.
-"""
+"""The posterior of white noise, given an observed density: a Gaussian error in each cell, a prior of unit variance."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +15,8 @@ from zeldo.gradients.function import Differentiable
 from zeldo.gradients.linear import DIMENSIONS
 from zeldo.mesh import fft
 
+EVEN = 0.3  # the share of an error's variance that all cells have alike, where the rest goes with their particles
+
 
 @dataclass(frozen=True, eq=False)
 class Observation:
@@ -29,13 +27,15 @@ class Observation:
     delta : Tensor, (m, m, m)
         Density contrast on a mesh, by cloud-in-cell.
     noise : float
-        Standard deviation of the Gaussian error of each cell.
+        Standard deviation of the Gaussian error of a cell, on average over the cells.
     smoothing : float
         Standard deviation of the Gaussian that it was smoothed with, Mpc/h; 0 for none.
     bias : float
         Linear bias: the mean of delta is `bias` times the contrast of matter.
     axis : {0, 1, 2}, optional
         The line of sight of a density in redshift space; None for real space.
+    relative : Tensor, (m, m, m), optional
+        The error of each cell in units of `noise`; None where all cells have the same.
     """
 
     delta: Tensor
@@ -43,6 +43,30 @@ class Observation:
     smoothing: float = 0.0
     bias: float = 1.0
     axis: int | None = None
+    relative: Tensor | None = None
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """A draw of the error of all cells, (m, m, m)."""
+        unit = torch.randn(self.delta.shape, generator=generator, dtype=torch.float64).to(self.delta)
+        return self.noise * (unit if self.relative is None else unit * self.relative)
+
+    def moved(self, error: Tensor) -> Observation:
+        """The observation with an error (m, m, m) added to it."""
+        return replace(self, delta=self.delta + error)
+
+
+def discreteness(delta: Tensor) -> Tensor:
+    """The relative error of cells whose variance grows with the number of particles in them, (m, m, m).
+
+    An error that is the same in all cells would hold halos to a part in a thousand: the posterior then is so narrow in
+    some directions that neither optimisers nor samplers move along the others.
+
+    Parameters
+    ----------
+    delta : Tensor, (m, m, m)
+        Density contrast.
+    """
+    return (EVEN + (1 - EVEN) * (1 + delta).clamp(min=0)).sqrt()
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,16 +110,23 @@ class Posterior:
         ----------
         white_noise : Tensor, (n, n, n)
         scale : float
-            The residuals are smoothed by a Gaussian of this standard deviation, Mpc/h: large scales decide.
+            The residuals are smoothed by a Gaussian of this standard deviation, Mpc/h: large scales decide, and all
+            cells have the same error.
         noise : float, optional
             In place of the observation's.
         """
         residual = self._smoothed(self.predicted(white_noise) - self.observation.delta, scale)
-        chi2 = (residual.square()).sum(dtype=torch.float64) / (noise or self.observation.noise) ** 2
-        return 0.5 * (chi2 + white_noise.square().sum(dtype=torch.float64))
+        if scale == 0 and self.observation.relative is not None:
+            residual = residual / self.observation.relative
+        chi2 = residual.square().sum(dtype=torch.float64) / (noise or self.observation.noise) ** 2
+        return 0.5 * (chi2 + self.prior(white_noise))
+
+    def prior(self, white_noise: Tensor) -> Tensor:
+        """The sum of squares of white noise."""
+        return white_noise.square().sum(dtype=torch.float64)
 
     def curvature(self, scale: float = 0.0, noise: float | None = None) -> Tensor:
-        """H(k) of linear theory, (n, n, n // 2 + 1), at least 1: the prior's."""
+        """H(k) of linear theory with the distortion of Kaiser 1987, (n, n, n // 2 + 1), at least 1: the prior's."""
         f, seen = self.function, self.observation
         x, y, z = fft.wavenumbers(f.n, f.box)
         square = x**2 + y**2 + z**2
@@ -124,63 +155,18 @@ class Posterior:
 
 @dataclass(frozen=True, eq=False)
 class Perturbed(Posterior):
-    """A posterior whose data and prior were moved by a draw of their errors.
+    """A posterior whose prior is centred on a draw of itself.
 
-    Its maximum is a sample of a Gaussian posterior, and near one of others (Bardsley et al. 2014, randomise then optimise).
+    With an error drawn for its data too its maximum is a sample of a Gaussian posterior, and near one of others (Bardsley
+    et al. 2014, randomise then optimise).
 
     Parameters
     ----------
     white_noise : Tensor, (n, n, n)
         A draw of the prior.
-    error : Tensor, (m, m, m)
-        A draw of the observation's error.
     """
 
     white_noise: Tensor
-    error: Tensor
 
-    def energy(self, white_noise: Tensor, scale: float = 0.0, noise: float | None = None) -> Tensor:
-        residual = self.predicted(white_noise) - self.observation.delta - self.error
-        chi2 = self._smoothed(residual, scale).square().sum(dtype=torch.float64)
-        moved = (white_noise - self.white_noise).square().sum(dtype=torch.float64)
-        return 0.5 * (chi2 / (noise or self.observation.noise) ** 2 + moved)
-
-
-@dataclass(frozen=True, eq=False)
-class Whitened:
-    """A posterior as a function of x = H^(1/2) w.
-
-    Parameters
-    ----------
-    posterior : Posterior
-    scale, noise
-        As of `Posterior.energy`.
-    """
-
-    posterior: Posterior
-    scale: float = 0.0
-    noise: float | None = None
-
-    @cached_property
-    def _root(self) -> Tensor:
-        return self.posterior.curvature(self.scale, self.noise).sqrt()
-
-    def white_noise(self, x: Tensor) -> Tensor:
-        """w of x, (n, n, n)."""
-        return filtered(x, 1 / self._root)
-
-    def coordinates(self, white_noise: Tensor) -> Tensor:
-        """x of w, (n, n, n)."""
-        return filtered(white_noise, self._root)
-
-    def value_and_gradient(self, x: Tensor) -> tuple[float, Tensor]:
-        """The energy, and its derivative with respect to x."""
-        x = x.detach().requires_grad_()
-        energy = self.posterior.energy(self.white_noise(x), self.scale, self.noise)
-        (gradient,) = torch.autograd.grad(energy, x)
-        return float(energy.detach()), gradient
-
-
-def filtered(field: Tensor, factor: Tensor) -> Tensor:
-    """A field whose modes (n, n, n // 2 + 1) are multiplied by a factor."""
-    return torch.fft.irfftn(torch.fft.rfftn(field, dim=DIMENSIONS) * factor, s=field.shape, dim=DIMENSIONS)
+    def prior(self, white_noise: Tensor) -> Tensor:
+        return super().prior(white_noise - self.white_noise)
