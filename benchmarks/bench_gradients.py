@@ -6,9 +6,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,20 +15,28 @@ from torch import Tensor
 
 import zeldo
 from benchmarks.bench_cost import spawn
+from benchmarks.gradient_differences import PARAMETERS, differences
+from benchmarks.gradient_inference import SEEDS, nuts, reconstruction, sampler
 from benchmarks.machine import threads
-from benchmarks.output import bar, heading, options, save, start, table
+from benchmarks.output import bar, heading, options, save, start
 from benchmarks.record import Record
+from zeldo.cosmology.varied import VariedCosmology
 from zeldo.gradients import statistics
-from zeldo.gradients.assess import Agreement, Whiteness
 from zeldo.gradients.function import Differentiable
 from zeldo.gradients.linear import LinearField
 from zeldo.initial.phases import Native
 
-ENGINES = ("zeldovich", "2lpt", "cola", "cola:mesh_factor=2", "pm", "pm:stepper=fastpm")
-NETWORKS = ("vnet:extrapolate=true", "emulator:extrapolate=true")
-PARAMETERS = ("omega_m", "omega_b", "h", "n_s", "sigma_8", "w0", "wa")
-STEPS = (1e-7, 1e-6, 2e-8, 1e-5)  # cloud-in-cell has kinks, which large steps meet
-PARTS = ("differences", "adjoint", "memory", "cost", "power", "jaxpm", "reconstruction")
+PARTS = (
+    "differences",
+    "adjoint",
+    "memory",
+    "cost",
+    "power",
+    "jaxpm",
+    "reconstruction",
+    "sampler",
+    "nuts",
+)
 MEMORY = """
 import sys, torch, zeldo
 n, steps = int(sys.argv[1]), int(sys.argv[2])
@@ -41,110 +48,44 @@ x = torch.randn(n, n, n, generator=torch.Generator().manual_seed(1), requires_gr
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__, "gradients")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="some of them")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="some of them, a file each")
     parser.add_argument("--jax", metavar="PYTHON", help="a Python that has JaxPM")
     parsed = parser.parse_args(arguments)
+    if parsed.rows and len(parsed.parts) > 1:
+        parser.error("--rows is one file: give one part")
     torch.set_num_threads(threads())
-    record = start("Gradients and reconstruction", "gradients")
-    quick = parsed.quick
-    if "differences" in parsed.parts:
-        _differences(8 if quick else 16, record)
-    if "adjoint" in parsed.parts:
-        _adjoint(16 if quick else 32, record)
-    if "memory" in parsed.parts:
-        _memory(32 if quick else 64, record)
-    if "cost" in parsed.parts:
-        _cost((32,) if quick else (64, 128), record)
-    if "power" in parsed.parts:
-        _power(record)
-    if "jaxpm" in parsed.parts and parsed.jax:
-        _jaxpm(parsed.jax, (32,) if quick else (64, 128), record)
-    if "reconstruction" in parsed.parts:
-        _reconstruction(16 if quick else 64, record)
-    save(record, parsed)
+    for part in parsed.parts:
+        if part == "jaxpm" and not parsed.jax:
+            continue
+        record = start(f"Gradients: {part}", f"gradients-{part}")
+        _measure(part, parsed.quick, parsed.jax, record)
+        save(record, parsed)
 
 
-def _white_noise(n: int, dtype: torch.dtype = torch.float32, seed: int = 5) -> Tensor:
-    return torch.from_numpy(Native(seed).field(n)).to(dtype)
+def _measure(part: str, quick: bool, jax: str, record: Record) -> None:
+    match part:
+        case "differences":
+            differences(8 if quick else 16, record)
+        case "adjoint":
+            _adjoint(16 if quick else 32, record)
+        case "memory":
+            _memory(32 if quick else 64, record)
+        case "cost":
+            _cost((32,) if quick else (64, 128), record)
+        case "power":
+            _power(record)
+        case "jaxpm":
+            _jaxpm(jax, (32,) if quick else (64, 128), record)
+        case "reconstruction":
+            reconstruction(16 if quick else 64, SEEDS[:1] if quick else SEEDS, record)
+        case "sampler":
+            sampler(16 if quick else 32, 20 if quick else 1000, record)
+        case "nuts":
+            nuts(4 if quick else 16, record)
 
 
-def _random(shape: Sequence[int], seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def _fields(psi: Tensor, vel: Tensor | None, f: Differentiable, cosmology: Any) -> Tensor:
-    total = (_random(psi.shape, 1) * psi).sum()
-    return total if vel is None else total + (_random(psi.shape, 2) * vel).sum() / 100
-
-
-def _multipoles(psi: Tensor, vel: Tensor | None, f: Differentiable, cosmology: Any) -> Tensor:
-    assert vel is not None
-    seen = statistics.redshift_space(psi, vel, f.redshift, cosmology)
-    return statistics.multipoles(seen, f.box)[1].sum()
-
-
-STATISTICS: dict[str, Callable[..., Tensor]] = {
-    "fields": _fields,
-    "density": lambda psi, vel, f, c: (statistics.density(psi, f.n, f.box) ** 3).sum(),
-    "power": lambda psi, vel, f, c: statistics.power_spectrum(psi, f.box)[1].log().sum(),
-    "multipoles": _multipoles,
-    "bispectrum": lambda psi, vel, f, c: statistics.equilateral_bispectrum(psi, f.box)[1].sum(),
-}
-
-
-def _differences(n: int, record: Record) -> None:
-    heading(f"Gradient against central differences, float64, {n}^3: largest relative difference")
-    rows = []
-    for engine in (*ENGINES, *NETWORKS):
-        network = engine in NETWORKS
-        spacing = 1.953125 if network else 3.75
-        varied = {} if network else {"w0": -0.9, "wa": 0.1}
-        redshift = 0.0 if network else 0.3
-        f = zeldo.differentiable(
-            engine, box=n * spacing, n=n, redshift=redshift, dtype=torch.float64, **varied
-        )
-        names = PARAMETERS[:5] if network else PARAMETERS
-        worst = []
-        for name, statistic in STATISTICS.items():
-            if name == "multipoles" and engine.startswith("vnet"):
-                worst.append("-")  # no velocities
-                continue
-            error = _worst_difference(f, statistic, names)
-            bar(record, "gradient_error", error, 1e-6, engine=engine, n=n, field=name)
-            worst.append(f"{error:.1e}")
-        rows.append([engine, *worst])
-    table(["engine", *STATISTICS], rows)
-
-
-def _worst_difference(f: Differentiable, statistic: Callable[..., Tensor], names: Sequence[str]) -> float:
-    """The largest over white noise in a random direction and all parameters; the best step decides."""
-    x, along = _white_noise(f.n, torch.float64), _random(3 * (f.n,), 3)
-    base = {name: f.cosmology.to_dict()[name] for name in names}
-
-    def value(x: Tensor, **cosmology: Any) -> Tensor:
-        return statistic(*f(x, **cosmology), f, f.varied(cosmology))
-
-    point = {name: torch.tensor(v, dtype=torch.float64, requires_grad=True) for name, v in base.items()}
-    at = x.clone().requires_grad_()
-    by_noise, *by_cosmology = torch.autograd.grad(value(at, **point), (at, *point.values()))
-    errors = [_difference(float((by_noise * along).sum()), lambda h: value(x + h * along, **base))]
-    for name, slope in zip(names, by_cosmology, strict=True):
-
-        def moved(h: float, name: str = name) -> Tensor:
-            return value(x, **{**base, name: base[name] + h})
-
-        errors.append(_difference(float(slope), moved))
-    return max(errors)
-
-
-def _difference(slope: float, function: Callable[[float], Tensor]) -> float:
-    best = np.inf
-    with torch.no_grad():
-        for h in STEPS:
-            best = min(best, abs(slope * 2 * h / float(function(h) - function(-h)) - 1))
-            if best < 1e-7:
-                break
-    return best
+def _white_noise(n: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.from_numpy(Native(5).field(n)).to(dtype)
 
 
 def _adjoint(n: int, record: Record) -> None:
@@ -219,8 +160,6 @@ def _power(record: Record) -> None:
         p, step = base[name], 0.01
 
         def logarithm(value: Tensor, name: str = name) -> Tensor:
-            from zeldo.cosmology.varied import VariedCosmology
-
             return field.spectrum(VariedCosmology.of(cosmology, {name: value}, "cpu"), k).log()
 
         point = torch.tensor(p, dtype=torch.float64)
@@ -265,27 +204,6 @@ def _jaxpm(python: str, sizes: Sequence[int], record: Record) -> None:
                 record.add(f"{kind}", own[name][unit], "s", **about)
                 record.add(f"{kind}_of_reference", peer[name][unit], "s", **about)
                 bar(record, f"{kind}_ratio", own[name][unit] / peer[name][unit], 1.0, **about)
-
-
-def _reconstruction(n: int, record: Record) -> None:
-    box = 250.0 * n / 64
-    heading(
-        f"Initial conditions of {n}^3 particles in {box:g} Mpc/h from the noiseless density at z = 0, cola"
-    )
-    (snapshot,) = zeldo.run(engine="cola", box=box, n=n, seed=11)
-    truth = zeldo.initial_conditions(box=box, n=n, seed=11)
-    before = time.perf_counter(), time.process_time()
-    result = zeldo.reconstruct(snapshot, samples=40)
-    wall, cpu = time.perf_counter() - before[0], time.process_time() - before[1]
-    about = {"engine": "cola", "n": n, "box": box}
-    bar(record, "reconstruction_wall", wall / 60, 20.0, "min", **about)
-    record.add("reconstruction_cpu_per_thread", cpu / 60 / threads(), "min", **about)
-    estimate = Agreement.of(result.delta_lin(result.estimate), truth.delta_lin, box)
-    low = estimate.correlation[estimate.k <= 0.4].min()
-    bar(record, "one_minus_r_to_k", 1 - low, 0.05, k=0.4, **about)
-    bar(record, "one_minus_r", 1 - estimate.at(0.6)[0], 0.2, k=0.6, **about)
-    variance = Whiteness.of(result.white_noise).variance
-    bar(record, "white_noise_variance_error", abs(variance - 1), 0.05, **about)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zeldo.gradients.posterior import Perturbed, Posterior
-from zeldo.gradients.whitening import Whitened, filtered, shell_means
+from zeldo.gradients.whitening import Whitened, filtered, measured_curvature, shell_means
 
 # scale in lattice spacings, noise in a lattice cell, iterations
 SCHEDULE = (
@@ -125,7 +125,9 @@ def _minimise(
 
     if done >= stage.iterations:
         return white_noise
-    target = Whitened(posterior, stage.scale, stage.noise)
+    probes = torch.Generator().manual_seed(0)
+    curvature = measured_curvature(posterior, white_noise, probes, stage.scale, stage.noise)
+    target = Whitened(posterior, curvature, stage.scale, stage.noise)
 
     def tensor(x: np.ndarray) -> Tensor:
         return torch.from_numpy(x.reshape(white_noise.shape)).to(white_noise)

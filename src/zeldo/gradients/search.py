@@ -95,7 +95,7 @@ class Search:
     def chain(self, maximum: Tensor) -> Samples:
         """Samples: one by the perturbed maximum, the others by the sampler from there on."""
         if "x" in self.kept:
-            target = Whitened(self.sampled, measured=self._tensor("measured"))
+            target = Whitened(self.sampled, self._tensor("curvature"))
             walker = self._walker()
             first = int(self.kept["done"])
             tally = Tally.resumed(self.kept, self.samples)
@@ -104,8 +104,7 @@ class Search:
             sample = perturbed_maximum(
                 self.sampled, maximum, self.perturbed, self.generator, self._watch_perturbed
             )
-            measured = measured_curvature(self.sampled, sample, self.generator)
-            target = Whitened(self.sampled, measured=measured)
+            target = Whitened(self.sampled, measured_curvature(self.sampled, sample, self.generator))
             walker = langevin.start(target.value_and_gradient, target.coordinates(sample), self.generator)
             first, tally = 0, Tally.empty(maximum, self.samples)
         for done in range(first + 1, self.warm_up + self.samples + 1):
@@ -119,13 +118,12 @@ class Search:
                 "sampler, warming up" if warming else "sampler",
             )
             if self.memory and self.memory.due():
-                assert target.measured is not None
                 state = {part.name: getattr(walker, part.name) for part in fields(walker)}
                 self._save(
                     maximum,
                     **state,
                     **tally.arrays(),
-                    measured=target.measured,
+                    curvature=target.curvature,
                     done=done,
                     generator=self.generator.get_state(),
                 )

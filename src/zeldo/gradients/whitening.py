@@ -1,7 +1,8 @@
 """Coordinates in which the posterior is nearly isotropic, for optimisers and samplers.
 
 They are x = H^(1/2) w, where w is the white noise and H(k) the curvature of the posterior: that of linear theory with the
-redshift-space distortion of Kaiser 1987, or one measured where the maximum is.
+redshift-space distortion of Kaiser 1987, corrected by a measurement. Linear theory misses the largest part of it on large
+scales: a flow that moves all halos by a part of a cell changes the density on a mesh everywhere.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from zeldo.gradients.linear import DIMENSIONS
 from zeldo.gradients.posterior import Posterior
 from zeldo.statistics.spectra import bins
 
-PROBES = 4  # random directions
-PROBE = 1e-3  # their length, in units of white noise
+PROBES = 2  # random directions
+PROBE = 1e-2  # their length, in units of white noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,21 +28,20 @@ class Whitened:
     Parameters
     ----------
     posterior : Posterior
+    curvature : Tensor, (n, n, n // 2 + 1)
+        H of each mode.
     scale, noise
         As of `Posterior.energy`.
-    measured : Tensor, (n, n, n // 2 + 1), optional
-        The curvature over that of linear theory, from `measured_curvature`; 1 where absent.
     """
 
     posterior: Posterior
+    curvature: Tensor
     scale: float = 0.0
     noise: float | None = None
-    measured: Tensor | None = None
 
     @cached_property
     def _root(self) -> Tensor:
-        curvature = self.posterior.curvature(self.scale, self.noise)
-        return (curvature if self.measured is None else curvature * self.measured).clamp(min=1).sqrt()
+        return self.curvature.sqrt()
 
     def white_noise(self, x: Tensor) -> Tensor:
         """w of x, (n, n, n)."""
@@ -59,10 +59,17 @@ class Whitened:
         return float(energy.detach()), gradient
 
 
-def measured_curvature(posterior: Posterior, white_noise: Tensor, generator: torch.Generator) -> Tensor:
-    """The curvature of a posterior at a place over that of linear theory, (n, n, n // 2 + 1), alike for modes of one |k|.
+def measured_curvature(
+    posterior: Posterior,
+    white_noise: Tensor,
+    generator: torch.Generator,
+    scale: float = 0.0,
+    noise: float | None = None,
+) -> Tensor:
+    """The curvature of a posterior at some white noise, (n, n, n // 2 + 1), at least 1.
 
-    It is the diagonal of the Hessian in Fourier space by differences of gradients in random directions (Hutchinson 1990).
+    Differences of gradients in random directions give the diagonal of the Hessian in Fourier space (Hutchinson 1990). Its
+    mean over modes of one |k| corrects the curvature of linear theory.
 
     Parameters
     ----------
@@ -71,19 +78,23 @@ def measured_curvature(posterior: Posterior, white_noise: Tensor, generator: tor
         The place.
     generator : torch.Generator
         Of the directions.
+    scale, noise
+        As of `Posterior.energy`.
     """
 
     def gradient(white_noise: Tensor) -> Tensor:
         white_noise = white_noise.detach().requires_grad_()
-        return torch.autograd.grad(posterior.energy(white_noise), white_noise)[0]
+        return torch.autograd.grad(posterior.energy(white_noise, scale, noise), white_noise)[0]
 
-    total: Tensor | float = 0.0
+    response = size = torch.zeros(())
     for _ in range(PROBES):
         along = torch.randn(white_noise.shape, generator=generator, dtype=torch.float64).to(white_noise)
-        bent = gradient(white_noise + PROBE * along) - gradient(white_noise - PROBE * along)
-        modes, response = (torch.fft.rfftn(x, dim=DIMENSIONS) for x in (along, bent / (2 * PROBE)))
-        total = total + shell_means((modes.conj() * response).real) / shell_means(modes.abs().square())
-    return (total / PROBES).clamp(min=1) / shell_means(posterior.curvature())
+        change = gradient(white_noise + PROBE * along) - gradient(white_noise - PROBE * along)
+        modes, bent = (torch.fft.rfftn(x, dim=DIMENSIONS) for x in (along, change / (2 * PROBE)))
+        response, size = response + (modes.conj() * bent).real, size + modes.abs().square()
+    linear = posterior.curvature(scale, noise)
+    measured = shell_means(response) / shell_means(size)
+    return (linear * measured.clamp(min=1) / shell_means(linear)).clamp(min=1)
 
 
 def filtered(field: Tensor, factor: Tensor) -> Tensor:
