@@ -8,8 +8,10 @@ import zeldo
 from zeldo.gradients import langevin
 from zeldo.gradients.assess import Agreement, Whiteness, assess
 from zeldo.gradients.maximum import maximise, stages
-from zeldo.gradients.posterior import Observation, Posterior, Whitened
-from zeldo.gradients.reconstruct import _Search
+from zeldo.gradients.posterior import Observation, Posterior, discreteness
+from zeldo.gradients.search import Search
+from zeldo.gradients.statistics import density
+from zeldo.gradients.whitening import Whitened, measured_curvature, shell_means
 from zeldo.initial.phases import Native
 
 N, BOX, NOISE = 16, 100.0, 0.7
@@ -40,6 +42,35 @@ def test_the_curvature_is_that_of_the_gaussian_problem(problem):
     assert torch.allclose(posterior.curvature().double(), curvature, rtol=1e-5)
 
 
+def test_the_measured_curvature_is_that_of_the_gaussian_problem(problem):
+    posterior, mean, curvature = problem
+    measured = measured_curvature(posterior, mean.float(), torch.Generator().manual_seed(1))
+    ratio = (measured / curvature).flatten()
+    inside = shell_means(curvature).flatten() > 1.001  # modes that the field has
+    assert (ratio[inside] - 1).abs().max() < 0.2  # few modes in the first shells
+    assert ratio[inside].mean().item() == pytest.approx(1, abs=0.01)
+
+
+def test_flows_of_halos_bend_the_posterior_of_large_scales(snapshot):
+    """A displacement by a part of a cell changes a mesh with halos everywhere, which linear theory does not know."""
+    f = zeldo.differentiable("cola:steps=3", box=62.5, n=N, power="eisenstein-hu")
+    psi = torch.from_numpy(snapshot.psi)
+    delta = density(psi, 2 * N, 62.5)
+    posterior = Posterior(f, Observation(delta, 0.5, relative=discreteness(delta)))
+    white = torch.from_numpy(Native(11).field(N))
+    measured = measured_curvature(posterior, white, torch.Generator().manual_seed(1))
+    assert (measured / posterior.curvature())[0, 0, 1] > 10
+
+
+def test_an_error_that_grows_with_particles_has_the_mean_of_the_noise(snapshot):
+    delta = density(torch.from_numpy(snapshot.psi), 2 * N, 62.5)
+    relative = discreteness(delta)
+    assert relative.square().mean().item() == pytest.approx(1, abs=1e-5)
+    assert relative[delta > 10].min() > 2 > 1 > relative[delta < -0.9].max()
+    draw = Observation(delta, 0.5, relative=relative).draw(torch.Generator().manual_seed(1))
+    assert (draw / relative).std().item() == pytest.approx(0.5, rel=0.02)
+
+
 def test_the_maximum_of_a_gaussian_problem_is_its_mean(problem):
     posterior, mean, _ = problem
     found = maximise(posterior, torch.zeros(N, N, N), stages(posterior, 0.3))
@@ -48,7 +79,7 @@ def test_the_maximum_of_a_gaussian_problem_is_its_mean(problem):
 
 def test_the_sampler_has_the_mean_and_the_covariance_of_a_gaussian_problem(problem):
     posterior, mean, curvature = problem
-    target, generator = Whitened(posterior), torch.Generator().manual_seed(1)
+    target, generator = Whitened(posterior, posterior.curvature()), torch.Generator().manual_seed(1)
     walker = langevin.start(target.value_and_gradient, target.coordinates(mean.float()), generator)
     states = []
     for number in range(750):
@@ -121,8 +152,6 @@ def test_initial_conditions_are_recovered(result, truth):
 
 
 def test_redshift_space_bias_and_smoothing_are_undone(snapshot, truth):
-    from zeldo.gradients.statistics import density
-
     f = zeldo.differentiable("2lpt", box=62.5, n=N, power="eisenstein-hu")
     seen = Observation(torch.zeros(N, N, N), 0.1, smoothing=4.0, bias=1.7, axis=1)
     white = torch.from_numpy(Native(11).field(N))
@@ -241,6 +270,6 @@ def test_densities_that_are_none_are_refused(density, words):
 
 def test_search_counts_its_work(problem):
     seen = []
-    search = _Search(problem[0], 0.02, 4, 1, None, lambda done, total, text: seen.append((done, total)))
+    search = Search(problem[0], False, 0.02, 4, 1, None, lambda done, total, text: seen.append((done, total)))
     search.chain(search.maximum())
     assert seen[-1][0] == seen[-1][1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from zeldo.errors import InputError
 from zeldo.gradients.reconstruction import Reconstruction
@@ -86,21 +87,22 @@ class Assessment:
         Of the best estimate and of a sample of the linear density with the true one; None where the truth is not known.
     estimate_whiteness, sample_whiteness : Whiteness
         Of their white noise.
-    predicted : Agreement
-        Of the predicted with the observed density.
-    chi2 : float
-        For each cell of the mesh.
-    effective : float or None
-        Independent samples that the chain is worth.
+    predicted : list of Agreement
+        Of the density that each kept sample predicts, or the maximum without samples, with the observed one.
+    chi2 : list of float
+        Of the same with what was sampled, or maximised, for each cell of the mesh; about 1 of samples.
+    effective, effective_large : float or None
+        Independent samples that the chain is worth: at lattice points, and of the largest scales.
     """
 
     estimate: Agreement | None
     sample: Agreement | None
     estimate_whiteness: Whiteness
     sample_whiteness: Whiteness
-    predicted: Agreement
-    chi2: float
+    predicted: list[Agreement]
+    chi2: list[float]
     effective: float | None
+    effective_large: float | None
 
 
 def assess(result: Reconstruction, truth: InitialConditions | None = None) -> Assessment:
@@ -127,14 +129,17 @@ def assess(result: Reconstruction, truth: InitialConditions | None = None) -> As
             )
         estimate = Agreement.of(result.delta_lin(result.estimate), truth.delta_lin, f.box)
         sample = Agreement.of(result.delta_lin(result.white_noise), truth.delta_lin, f.box)
-    predicted = result.predicted(result.white_noise)
-    observed = seen.delta.cpu().numpy()
+    chain = result.samples
+    draws = [result.maximum] if chain is None else list(chain.draws)
+    judged = (result.posterior if chain is None else result.sampled).observation
+    predicted = [result.predicted(draw) for draw in draws]
     return Assessment(
         estimate,
         sample,
         Whiteness.of(result.estimate),
         Whiteness.of(result.white_noise),
-        Agreement.of(predicted, observed, f.box),
-        float(np.mean((predicted - observed) ** 2, dtype=np.float64)) / seen.noise**2,
-        None if result.samples is None else result.samples.effective,
+        [Agreement.of(density, seen.delta.cpu().numpy(), f.box) for density in predicted],
+        [float(judged.chi2(torch.from_numpy(density).to(judged.delta))) for density in predicted],
+        None if chain is None else chain.effective,
+        None if chain is None else chain.effective_large,
     )

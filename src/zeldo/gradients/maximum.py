@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 from zeldo.gradients.posterior import Perturbed, Posterior
-from zeldo.gradients.whitening import Whitened, filtered, measured_curvature, shell_means
+from zeldo.gradients.whitening import Whitened, measured_curvature
 
 # scale in lattice spacings, noise in a lattice cell, iterations
 SCHEDULE = (
-    (2.0, 0.5, 25),
-    (1.25, 0.5, 25),
-    (0.75, 0.5, 30),
-    (0.5, 0.5, 40),
-    (0.25, 0.4, 40),
-    (0.0, 0.3, 100),
-    (0.0, 0.2, 200),
+    (2.0, 0.5, 10),
+    (1.25, 0.5, 15),
+    (0.75, 0.5, 20),
+    (0.5, 0.5, 25),
+    (0.25, 0.4, 30),
+    (0.0, 0.3, 40),
+    (0.0, 0.2, 60),
 )
-LAST = 300  # iterations of each later stage, whose noise is half of the one before
+LAST = 60  # iterations of each later stage, whose noise is half of the one before
 HISTORY = 10  # steps that L-BFGS remembers
 
 
@@ -105,16 +105,12 @@ def perturbed_maximum(
 ) -> Tensor:
     """A sample, as far as the posterior is Gaussian: its maximum with data and prior moved by a draw of their errors.
 
-    It sets out from the maximum with what its power lacks, mode by mode, from the draw of the prior: directions that the
-    data fix come back within some iterations, all others keep the variance of white noise.
+    It sets out from the maximum, with whose halos in place the directions that the data leave open find their draw.
     """
-    n, seen = len(maximum), posterior.observation
+    seen = posterior.observation
     draw = torch.randn(maximum.shape, generator=generator, dtype=torch.float64).to(maximum)
     target = Perturbed(posterior.function, seen.moved(seen.draw(generator)), draw)
-    power = torch.fft.rfftn(maximum).abs().square() / n**3
-    lacking = (1 - shell_means(power)).clamp(0, 1).sqrt().to(maximum)
-    stage = Stage(0.0, seen.noise, iterations)
-    return _minimise(target, maximum + filtered(draw, lacking), stage, 0, watch)
+    return _minimise(target, maximum, Stage(0.0, seen.noise, iterations), 0, watch)
 
 
 def _minimise(

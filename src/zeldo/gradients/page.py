@@ -26,16 +26,22 @@ K_SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)  # h/Mpc
 def summary(result: Reconstruction, truth: InitialConditions | None = None) -> list[str]:
     """The judgement in a few lines of text."""
     found = assess(result, truth)
-    white = found.sample_whiteness
-    lines = [f"variance of the recovered white noise: {white.variance:.3f} (1 for white noise)"]
-    lines.append(f"chi^2 for each cell: {found.chi2:.3g}")
-    if found.effective is not None:
-        lines.append(f"independent samples: {found.effective:.1f}")
-    if found.estimate is not None:
+    lines = [
+        f"white noise, {name}: variance {variance} (1 of white noise), skewness {skewness} sigma, kurtosis {kurtosis} sigma"
+        for name, variance, skewness, kurtosis in _whiteness(found, result.samples is not None)
+    ]
+    lines.append(f"chi^2 for each cell: {np.mean(found.chi2):.3g}")
+    if found.effective is not None and found.effective_large is not None:
+        lines.append(
+            f"independent samples: {found.effective_large:.1f} on large scales, {found.effective:.1f} at lattice points"
+        )
+    for name, agreement in _against(found, result).items():
         for k in K_SHOWN:
-            if k <= found.estimate.k[-1]:
-                r, t = found.estimate.at(k)
-                lines.append(f"k = {k:g} h/Mpc: r = {r:.3f}, T = {t:.3f} with the true linear density")
+            if k <= agreement.k[-1]:
+                r, t = agreement.at(k)
+                lines.append(
+                    f"{name}, k = {k:g} h/Mpc: r = {r:.3f}, T = {t:.3f} with the true linear density"
+                )
     return lines
 
 
@@ -63,12 +69,9 @@ def write_page(
     """
     path = make_directory(directory)
     found, f = assess(result, truth), result.function
-    shown = {"observed and predicted": found.predicted}
-    against: dict[str, Agreement] = {}
-    if found.estimate is not None and found.sample is not None:
-        against = {"best estimate": found.estimate}
-        if result.samples is not None:
-            against["sample"] = found.sample
+    against = _against(found, result)
+    predicted = {"samples" if result.samples else "maximum": found.predicted}
+    shown = {name: [agreement] for name, agreement in against.items()}
     content = template("reconstruction.html", Path(__file__).parent / "templates").render(
         title="Recovered initial conditions",
         version=__version__,
@@ -80,10 +83,11 @@ def write_page(
             ("engine", f.engine.name),
             ("noise of a cell", f"{result.posterior.observation.noise:.3g}"),
         ],
-        truth=[svg_uri(figure) for figure in _figures(against)] if against else [],
-        rows=[(f"{k:g}", *_cells(against, k)) for k in K_SHOWN if k <= found.predicted.k[-1]],
+        truth=[svg_uri(figure) for figure in _figures(shown)] if against else [],
+        rows=[(f"{k:g}", *_cells(against, k)) for k in K_SHOWN if k <= np.pi * f.n / f.box],
         names=list(against),
-        predicted=[svg_uri(figure) for figure in _figures(shown)],
+        predicted=[svg_uri(figure) for figure in _figures(predicted)],
+        chi2=float(np.mean(found.chi2)),
         found=found,
         white=_whiteness(found, result.samples is not None),
         histogram=svg_uri(_histogram(result.white_noise)),
@@ -91,6 +95,14 @@ def write_page(
         machine=machine_line(),
     )
     return write_text(path / "index.html", content)
+
+
+def _against(found: Assessment, result: Reconstruction) -> dict[str, Agreement]:
+    """What is compared with the truth, by name; nothing where the truth is not known."""
+    if found.estimate is None or found.sample is None:
+        return {}
+    sampled = {} if result.samples is None else {"sample": found.sample}
+    return {"best estimate": found.estimate, **sampled}
 
 
 def _cells(against: dict[str, Agreement], k: float) -> list[str]:
@@ -104,19 +116,21 @@ def _whiteness(found: Assessment, sampled: bool) -> list[tuple[str, str, str, st
     return [(name, f"{w.variance:.3f}", f"{w.skewness:+.1f}", f"{w.kurtosis:+.1f}") for name, w in rows]
 
 
-def _figures(agreements: dict[str, Agreement]) -> Sequence[Figure]:
-    """r(k) and T(k)."""
+def _figures(groups: dict[str, list[Agreement]]) -> Sequence[Figure]:
+    """r(k) and T(k), a line for each agreement, and a colour for each group."""
     from matplotlib.figure import Figure
 
     figures = []
     with style():
-        for quantity, label in (("correlation", "$r(k)$"), ("transfer", "$T(k)$")):
+        for quantity, words in (("correlation", "$r(k)$"), ("transfer", "$T(k)$")):
             figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
             ax = figure.subplots()
-            for colour, (name, agreement) in zip(COLOURS, agreements.items(), strict=False):
-                ax.plot(agreement.k, getattr(agreement, quantity), color=colour, label=name)
+            for colour, (name, agreements) in zip(COLOURS, groups.items(), strict=False):
+                for number, agreement in enumerate(agreements):
+                    label = name if number == 0 else None
+                    ax.plot(agreement.k, getattr(agreement, quantity), color=colour, lw=1.2, label=label)
             ax.axhline(1, color="0.6", lw=0.8, ls=":", zorder=0)
-            ax.set(xscale="log", xlabel=r"$k$ [$h$/Mpc]", ylabel=label)
+            ax.set(xscale="log", xlabel=r"$k$ [$h$/Mpc]", ylabel=words)
             ax.set_ylim(*((None, 1.01) if quantity == "correlation" else (0, None)))
             ax.legend(**LEGEND)
             figures.append(figure)

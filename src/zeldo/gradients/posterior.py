@@ -50,6 +50,13 @@ class Observation:
         unit = torch.randn(self.delta.shape, generator=generator, dtype=torch.float64).to(self.delta)
         return self.noise * (unit if self.relative is None else unit * self.relative)
 
+    def chi2(self, predicted: Tensor) -> Tensor:
+        """The mean over the cells of the squared difference from what is predicted, in units of its expectation."""
+        residual = predicted - self.delta
+        if self.relative is not None:
+            residual = residual / self.relative
+        return residual.square().mean(dtype=torch.float64) / self.noise**2
+
     def moved(self, error: Tensor) -> Observation:
         """The observation with an error (m, m, m) added to it."""
         return replace(self, delta=self.delta + error)

@@ -155,7 +155,7 @@ def reconstruct(
     chain = search.chain(maximum) if samples else None
     if memory is not None:
         memory.remove()
-    return Reconstruction(posterior, maximum.cpu().numpy(), chain, options)
+    return Reconstruction(posterior, maximum.cpu().numpy(), search.sampled, chain, options)
 
 
 def _tensor(values: np.ndarray, device: str) -> Tensor:

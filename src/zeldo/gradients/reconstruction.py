@@ -68,6 +68,8 @@ class Reconstruction:
         What was maximised.
     maximum : ndarray, (n, n, n)
         White noise at the maximum.
+    sampled : Posterior
+        What was sampled: the same, with a draw of the error added to an observation that is called noiseless.
     samples : Samples or None
         None where none were asked for.
     options : dict
@@ -76,6 +78,7 @@ class Reconstruction:
 
     posterior: Posterior
     maximum: np.ndarray
+    sampled: Posterior
     samples: Samples | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
