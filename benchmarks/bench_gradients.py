@@ -18,8 +18,8 @@ from benchmarks.bench_cost import spawn
 from benchmarks.gradient_differences import PARAMETERS, differences
 from benchmarks.gradient_inference import SEEDS, nuts, reconstruction, sampler
 from benchmarks.machine import threads
-from benchmarks.output import bar, heading, options, save, start
-from benchmarks.record import Record
+from benchmarks.output import bar, heading, options, place, save, start
+from benchmarks.record import Record, read
 from zeldo.cosmology.varied import VariedCosmology
 from zeldo.gradients import statistics
 from zeldo.gradients.function import Differentiable
@@ -48,18 +48,20 @@ x = torch.randn(n, n, n, generator=torch.Generator().manual_seed(1), requires_gr
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__, "gradients")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="some of them, a file each")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="some of them; rows of others are kept"
+    )
     parser.add_argument("--jax", metavar="PYTHON", help="a Python that has JaxPM")
     parsed = parser.parse_args(arguments)
-    if parsed.rows and len(parsed.parts) > 1:
-        parser.error("--rows is one file: give one part")
     torch.set_num_threads(threads())
+    record = start("Gradients and reconstruction", "gradients")
+    earlier = place(record, parsed)
+    if set(parsed.parts) != set(PARTS) and earlier.exists():
+        record.keep(read(earlier))
     for part in parsed.parts:
-        if part == "jaxpm" and not parsed.jax:
-            continue
-        record = start(f"Gradients: {part}", f"gradients-{part}")
-        _measure(part, parsed.quick, parsed.jax, record)
-        save(record, parsed)
+        if part != "jaxpm" or parsed.jax:
+            _measure(part, parsed.quick, parsed.jax, record)
+            save(record, parsed)
 
 
 def _measure(part: str, quick: bool, jax: str, record: Record) -> None:

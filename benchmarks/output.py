@@ -40,8 +40,12 @@ def start(title: str, benchmark: str) -> Record:
 
 def save(record: Record, parsed: argparse.Namespace) -> None:
     """Save the record where the options say."""
-    name = f"{record.benchmark}.csv"
-    record.save(parsed.rows or (COMMITTED if parsed.save else MEASURED) / name)
+    record.save(place(record, parsed))
+
+
+def place(record: Record, parsed: argparse.Namespace) -> Path:
+    """The file of a record."""
+    return parsed.rows or (COMMITTED if parsed.save else MEASURED) / f"{record.benchmark}.csv"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

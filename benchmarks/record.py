@@ -99,6 +99,10 @@ class Record:
         self._rows[key(row)] = row
         return row
 
+    def keep(self, rows: Iterable[Row]) -> None:
+        """Rows of an earlier run, which those of this one replace."""
+        self._rows.update((key(row), row) for row in rows)
+
     def timing(self, timing: Timing, **about: Any) -> None:
         """Seconds of several runs: median, least and most, CPU time per thread, and the share of other processes."""
         self.add("wall_median", timing.median, "s", **about)

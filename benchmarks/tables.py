@@ -11,12 +11,16 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import tables_engines, tables_p3m
+from benchmarks import tables_engines, tables_gradients, tables_p3m
 from benchmarks.record import Rows
 
 ROOT = Path(__file__).parents[1]
 Table = list[list[str]]
-TABLES: Mapping[str, Callable[[Rows], Table]] = {**tables_engines.TABLES, **tables_p3m.TABLES}
+TABLES: Mapping[str, Callable[[Rows], Table]] = {
+    **tables_engines.TABLES,
+    **tables_gradients.TABLES,
+    **tables_p3m.TABLES,
+}
 BLOCK = re.compile(
     r"(?P<begin><!-- table: (?P<name>.*?) -->\n)(?P<table>.*?)(?P<end><!-- end -->)", re.DOTALL
 )

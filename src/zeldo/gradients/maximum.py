@@ -15,15 +15,15 @@ from zeldo.gradients.whitening import Whitened, measured_curvature
 
 # scale in lattice spacings, noise in a lattice cell, iterations
 SCHEDULE = (
-    (2.0, 0.5, 10),
-    (1.25, 0.5, 15),
-    (0.75, 0.5, 20),
-    (0.5, 0.5, 25),
+    (2.0, 0.5, 20),
+    (1.25, 0.5, 20),
+    (0.75, 0.5, 25),
+    (0.5, 0.5, 30),
     (0.25, 0.4, 30),
-    (0.0, 0.3, 40),
-    (0.0, 0.2, 60),
+    (0.0, 0.3, 60),
+    (0.0, 0.2, 120),
 )
-LAST = 60  # iterations of each later stage, whose noise is half of the one before
+LAST = 120  # iterations of each later stage, whose noise is half of the one before
 HISTORY = 10  # steps that L-BFGS remembers
 
 
@@ -121,8 +121,11 @@ def _minimise(
 
     if done >= stage.iterations:
         return white_noise
-    probes = torch.Generator().manual_seed(0)
-    curvature = measured_curvature(posterior, white_noise, probes, stage.scale, stage.noise)
+    if white_noise.any():
+        probes = torch.Generator().manual_seed(0)
+        curvature = measured_curvature(posterior, white_noise, probes, stage.scale, stage.noise)
+    else:  # all particles are on mesh points, where cloud-in-cell has its kinks
+        curvature = posterior.curvature(stage.scale, stage.noise)
     target = Whitened(posterior, curvature, stage.scale, stage.noise)
 
     def tensor(x: np.ndarray) -> Tensor:

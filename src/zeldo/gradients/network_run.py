@@ -38,10 +38,6 @@ def network_physics(
     net = load(engine.path)
     assert net.card is not None  # every loaded network has one
     task = net.card.make_task()
-    if task.passes > 1:
-        raise InputError(
-            f"networks of the task {task.name} that predict {task.quantity} have no gradients: take one of displacements"
-        )
     setting = Setting(field.cosmology, redshift, field.box / field.n)
     if not engine.extrapolate:
         net.card.check_range(field.cosmology, redshift=redshift, spacing=setting.spacing)
@@ -150,7 +146,9 @@ class _Pieces:
         tiles = self.tiles
         if tiles is None:
             free = SHARE * free_memory(x.device)
-            tiles = inference.choose_tiles(layout, n, free, item_bytes=x.element_size())
+            tiles = inference.choose_tiles(
+                layout, n, free, item_bytes=x.element_size(), passes=self.task.passes
+            )
         if tiles == 1:
             yield None, None
             return

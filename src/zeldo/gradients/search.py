@@ -20,7 +20,7 @@ from zeldo.gradients.tally import Tally
 from zeldo.gradients.whitening import Whitened, measured_curvature
 
 WARM_UP = 0.5  # of the samples, before them
-PERTURBED = 50  # iterations from the maximum to the first sample
+PERTURBED = 60  # iterations from the maximum to the first sample
 
 
 class Search:

@@ -174,7 +174,12 @@ class StyledVNet(LayeredNet):
 
 
 def displacement_and_rate(
-    net: StyledVNet, psi: Tensor, omega_m: float, growth: float, *, periodic: bool = False
+    net: StyledVNet,
+    psi: Tensor,
+    omega_m: float | Tensor,
+    growth: float | Tensor,
+    *,
+    periodic: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The displacement by a network with two styles, and its derivative with respect to the growth factor D.
 
@@ -185,8 +190,8 @@ def displacement_and_rate(
     net : StyledVNet
     psi : Tensor, (batch, 3, x, y, z)
         Linear displacement today in units of 6 Mpc/h.
-    omega_m : float
-    growth : float
+    omega_m : float or Tensor
+    growth : float or Tensor
         D.
     periodic : bool
         Whether psi is a whole periodic box, or else a crop.
@@ -207,10 +212,9 @@ def displacement_and_rate(
         )
 
     def displacement(d: Tensor) -> Tensor:
-        first = torch.full_like(d, 5 * (omega_m - 0.3))
+        first = torch.as_tensor(5 * (omega_m - 0.3), dtype=d.dtype, device=d.device)
         return net(psi * d, torch.stack([first, d - 1]), periodic)
 
-    d = torch.tensor(growth, dtype=psi.dtype, device=psi.device)
-    with torch.no_grad():  # forward mode needs no graph
-        value, rate = torch.func.jvp(displacement, (d,), (torch.ones_like(d),))[:2]
+    d = torch.as_tensor(growth, dtype=psi.dtype, device=psi.device)
+    value, rate = torch.func.jvp(displacement, (d,), (torch.ones_like(d),))[:2]
     return value, rate

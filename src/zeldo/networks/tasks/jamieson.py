@@ -139,9 +139,11 @@ class Jamieson2024(Task):
         if not self._derived:
             return super().run(net, batch)
         outputs = []
-        for x, setting in zip(batch.inputs.split(1), batch.settings, strict=True):
-            omega_m = setting.cosmology.omega_m
+        for x, style, setting in zip(batch.inputs.split(1), batch.style, batch.settings, strict=True):
+            omega_m: Any = setting.cosmology.omega_m
             d = growth_factor(lcdm(omega_m), setting.redshift)
+            if style.requires_grad or style.dtype == torch.float64:  # it is what carries the gradient
+                omega_m, d = style[0] / 5 + 0.3, style[1] + 1
             network: Any = net
             outputs.append(
                 torch.cat(displacement_and_rate(network, x, omega_m, d, periodic=batch.periodic), 1)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from zeldo.cosmology.background import expansion, growth
 from zeldo.cosmology.parameters import PRESETS, Cosmology
-from zeldo.cosmology.scalars import scalar
+from zeldo.cosmology.scalars import is_tensor, scalar
 
 UNIT = 6.0  # Mpc/h; displacements of the public networks are in units of this
 REFERENCE_OMEGA_M = 0.31  # the public normalisations use it for all cosmologies
 
 
-def lcdm(omega_m: float) -> Cosmology:
-    """Flat LCDM with this omega_m. Its other parameters do not affect growth."""
+def lcdm(omega_m: Any) -> Any:
+    """Flat LCDM with this omega_m, a number or a tensor. Its other parameters do not affect growth."""
     quijote = PRESETS["quijote"]
-    return Cosmology(omega_m, 0.1 * omega_m, quijote.h, quijote.n_s, quijote.sigma_8)
+    if not is_tensor(omega_m):
+        return Cosmology(omega_m, 0.1 * omega_m, quijote.h, quijote.n_s, quijote.sigma_8)
+    from zeldo.cosmology.varied import VariedCosmology
+
+    changes = {"omega_m": omega_m, "omega_b": 0.1 * omega_m}
+    return VariedCosmology.of(quijote, changes, omega_m.device)
 
 
 REFERENCE = lcdm(REFERENCE_OMEGA_M)
