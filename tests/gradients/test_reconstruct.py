@@ -82,8 +82,8 @@ def test_the_sampler_has_the_mean_and_the_covariance_of_a_gaussian_problem(probl
     target, generator = Whitened(posterior, posterior.curvature()), torch.Generator().manual_seed(1)
     walker = langevin.start(target.value_and_gradient, target.coordinates(mean.float()), generator)
     states = []
-    for number in range(750):
-        warming = number < 150
+    for number in range(500):
+        warming = number < 100
         walker = langevin.advance(
             target.value_and_gradient, walker, generator, adapt=warming, energy_error=2e-6
         )

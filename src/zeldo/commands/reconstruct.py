@@ -27,7 +27,7 @@ def reconstruct(
     bias: float = 1.0,
     redshift_space: Whole | None = None,
     effort: float = 1.0,
-    samples: Whole = 100,
+    samples: Whole = 200,
     seed: Whole = 7,
     device: str | None = None,
     truth: Path | None = None,

@@ -41,7 +41,7 @@ def reconstruct(
     bias: float = 1.0,
     redshift_space: int | None = None,
     effort: float = 1.0,
-    samples: int = 100,
+    samples: int = 200,
     seed: int = 7,
     device: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -81,7 +81,7 @@ def reconstruct(
     effort : float
         What the usual numbers of iterations are multiplied by.
     samples : int
-        Steps of the sampler after the maximum is found and half as many are left aside; 0 for the maximum alone.
+        Steps of the sampler that are kept, after half as many that are left aside; 0 for the maximum alone.
     seed : int
         Of the sampler.
     device : str, optional
