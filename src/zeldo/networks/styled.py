@@ -216,5 +216,7 @@ def displacement_and_rate(
         return net(psi * d, torch.stack([first, d - 1]), periodic)
 
     d = torch.as_tensor(growth, dtype=psi.dtype, device=psi.device)
-    value, rate = torch.func.jvp(displacement, (d,), (torch.ones_like(d),))[:2]
+    carried = any(isinstance(x, Tensor) and x.requires_grad for x in (psi, omega_m, growth))
+    with torch.set_grad_enabled(carried and torch.is_grad_enabled()):  # forward mode needs no graph
+        value, rate = torch.func.jvp(displacement, (d,), (torch.ones_like(d),))[:2]
     return value, rate
