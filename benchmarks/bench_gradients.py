@@ -83,7 +83,7 @@ def _measure(part: str, quick: bool, jax: str, record: Record) -> None:
         case "sampler":
             sampler(16 if quick else 32, 20 if quick else 1000, record)
         case "nuts":
-            nuts(4 if quick else 16, record)
+            nuts(8 if quick else 16, record)
 
 
 def _white_noise(n: int, dtype: torch.dtype = torch.float32) -> Tensor:
