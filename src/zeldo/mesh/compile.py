@@ -28,7 +28,7 @@ from zeldo.errors import ZeldoError, ZeldoWarning
 
 PACKAGE = Path(__file__).parents[1]
 _WEAK = Linkage.linkonce_odr, Linkage.weak_odr
-_dispatchers: list[Any] = []  # every kernel
+_dispatchers: list[Any] = []  # every kernel with threads
 _IMPORT = re.compile(r"^from (zeldo[\w.]*) import (\([^)]*\)|.*)$", re.MULTILINE)
 
 
@@ -56,7 +56,8 @@ def kernel(*, parallel: bool = False, fastmath: bool = True) -> Callable[[Callab
             dispatcher._cache = _Cache(function)  # type: ignore[no-untyped-call]
         except RuntimeError:  # no directory for it is writable
             say_uncached()
-        _dispatchers.append(dispatcher)
+        if parallel:
+            _dispatchers.append(dispatcher)
         return dispatcher
 
     return compiled
@@ -84,7 +85,7 @@ def say_uncached() -> None:
 
 
 def _after_fork() -> None:
-    """In a forked process, kernels raise an error where Numba would end the process.
+    """In a forked process, kernels with threads raise an error where Numba would end the process.
 
     GNU OpenMP's threads do not survive a fork. Numba kills the process that asks for them, and `multiprocessing.Pool` then
     waits for ever.

@@ -13,7 +13,6 @@ from zeldo.particles.lattice_points import (
     check_finite,
     check_range,
     lattice_side,
-    squares,
     unknown_order,
     vector,
 )
@@ -34,40 +33,25 @@ def displacement(particles: Particles, lattice: Lattice) -> tuple[np.ndarray, La
     box. It also does for displacements that are not those of a universe. A warning says where positions lie outside the
     box.
     """
+    from zeldo.particles import placing
+    from zeldo.particles.passes import over_slices
+
     header, where = particles.header, particles.name
     box, count = header.box, len(particles)
     n = lattice_side(count, where)
     cell = box / n
-    start_of_cells = np.array(lattice.offset) * cell
     psi = np.empty((3, count), dtype=np.float32)
-    low, high, square_sums, sums = np.full(3, np.inf), np.full(3, -np.inf), np.zeros(3), np.zeros(3)
-    axis = np.arange(n) * cell
-    turns = np.empty((3, max(stop - start for start, stop in particles.slices())))
-    for start, stop in particles.slices():
-        rows = particles.read("positions", start, stop)
-        x = np.array(rows.T, dtype=np.float64, order="C")  # sums over an axis of length three are slow
-        low, high = np.minimum(low, x.min(axis=1)), np.maximum(high, x.max(axis=1))
-        if not np.isfinite(low + high).all():
+    begin, points = np.array(lattice.offset) * cell, _points(lattice)
+
+    def put(start: int, rows: np.ndarray) -> np.ndarray:
+        kept = placing.extremes_and_sums(placing.place(rows, start, points, n, box, begin, psi))
+        if not np.isfinite(kept).all():
             check_finite(rows, "positions", where, start)
-        target = slice(start, stop) if lattice.points is None else lattice.points[start:stop]
-        if isinstance(target, slice) and stop - start == n * n and start % (n * n) == 0:
-            plane = x.reshape(3, n, n)
-            plane[0] -= axis[start // (n * n)]
-            plane[1] -= axis[:, None]
-            plane[2] -= axis
-        else:
-            line, k = np.divmod(np.arange(start, stop) if isinstance(target, slice) else target, n)
-            i, j = np.divmod(line, n)
-            for along, point in zip(x, (i, j, k), strict=True):
-                along -= axis[point]
-        if start_of_cells.any():
-            x -= start_of_cells[:, None]
-        np.rint(np.multiply(x, 1 / box, out=turns[:, : stop - start]), out=turns[:, : stop - start])
-        turns[:, : stop - start] *= box
-        x -= turns[:, : stop - start]
-        psi[:, target] = x
-        square_sums += squares(x)
-        sums += x.sum(axis=1)
+        return kept
+
+    kept = np.array(over_slices(particles, "positions", put))
+    low, high = kept[:, placing.LOW].min(axis=0), kept[:, placing.HIGH].max(axis=0)
+    sums, square_sums = kept[:, placing.SUM].sum(axis=0), kept[:, placing.SQUARES].sum(axis=0)
     mean = sums / count
     variance = square_sums / count - mean**2
     lost = bool(square_sums.max() / count > RANDOM * box**2 / 12)
@@ -83,6 +67,11 @@ def displacement(particles: Particles, lattice: Lattice) -> tuple[np.ndarray, La
     field = psi.reshape(3, n, n, n)
     _check_universe(particles, lattice, field, float(np.sqrt(variance.mean())))
     return field, lattice
+
+
+def _points(lattice: Lattice) -> np.ndarray:
+    """Those of the rows, none where the rows are in order."""
+    return np.empty(0, np.int64) if lattice.points is None else lattice.points
 
 
 def _orders_tried(lattice: Lattice, n: int) -> list[IdOrder]:
@@ -110,7 +99,7 @@ def _check_universe(particles: Particles, lattice: Lattice, psi: np.ndarray, rms
         return
     parameters = header.cosmology.to_dict() if header.cosmology is not None else header.parameters
     expected, smooth = expected_displacement(parameters, header.box, n, header.redshift)
-    planes = psi[:, :: max(1, n // 16)]
+    planes = psi[:, :: max(1, n // 8)]
     steps = [np.diff(planes, axis=axis) for axis in (2, 3)]
     differences = float(np.mean([np.mean(np.square(step, dtype=np.float64)) for step in steps]))
     roughness = differences / (2 * rms**2)
@@ -124,12 +113,18 @@ def _check_universe(particles: Particles, lattice: Lattice, psi: np.ndarray, rms
 
 def velocity(particles: Particles, lattice: Lattice) -> np.ndarray | None:
     """(3, n, n, n) float32, km/s, None where there is none. `DamagedFileError` for values that are not finite."""
+    from zeldo.particles import placing
+    from zeldo.particles.passes import over_slices
+
     if "velocities" not in particles.fields:
         return None
     vel = np.empty((3, len(particles)), dtype=np.float32)
-    for start, stop in particles.slices():
-        v = particles.read("velocities", start, stop)
-        check_finite(v, "velocities", particles.name, start)
-        vel[:, slice(start, stop) if lattice.points is None else lattice.points[start:stop]] = v.T
+    points = _points(lattice)
+
+    def put(start: int, rows: np.ndarray) -> None:
+        if not placing.turn(rows, start, points, vel):
+            check_finite(rows, "velocities", particles.name, start)
+
+    over_slices(particles, "velocities", put)
     n = lattice_side(len(particles), particles.name)
     return vel.reshape(3, n, n, n)

@@ -81,13 +81,23 @@ def find(particles: Particles, ids: str | None = None) -> Lattice:
 
 def _first_of_sorted(particles: Particles) -> int | None:
     """The first id where ids count the rows one by one, as most files have them; None elsewhere."""
+    from zeldo.particles.passes import over_slices
+
     first = int(particles.read("ids", 0, 1)[0])
     if not (first in (0, 1) or first >= len(particles) or not particles.header.whole):
         return None
-    for start, stop in particles.slices():
-        ids = particles.read("ids", start, stop)
-        if ids[-1] != first + stop - 1 or not np.array_equal(ids, np.arange(first + start, first + stop)):
-            return None
+
+    def counts_on(start: int, ids: np.ndarray) -> bool:
+        after = first + start + len(ids)
+        return bool(ids[-1] == after - 1) and np.array_equal(
+            ids, np.arange(first + start, after, dtype=ids.dtype)
+        )
+
+    start, stop = next(particles.slices())  # ids in another order show it there
+    if not counts_on(start, particles.read("ids", start, stop)):
+        return None
+    if not all(over_slices(particles, "ids", counts_on)):
+        return None
     return first
 
 
