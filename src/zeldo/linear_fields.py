@@ -18,6 +18,7 @@ from zeldo.particles.snapshot import DRAWN, Snapshot
 
 LINEAR = "reference"  # the format of files that hold a linear field with its cosmology
 MODES = "linear-density"  # and of those without
+DIFFERENCES = "FastPM"  # the code that displaces particles by finite differences
 
 
 def initial_conditions_of(
@@ -81,7 +82,13 @@ def initial_conditions_of(
 def _behind(snapshot: Snapshot, order: int | None) -> InitialConditions:
     vel = snapshot.vel
     recovered = recover_linear_field(
-        snapshot.psi, vel, snapshot.box, snapshot.cosmology, snapshot.redshift, order
+        snapshot.psi,
+        vel,
+        snapshot.box,
+        snapshot.cosmology,
+        snapshot.redshift,
+        order,
+        differences=snapshot.engine == DIFFERENCES,
     )
     # the lattice of some codes begins at half a cell: the field is wanted where ours has its points
     delta = shifted(recovered.delta_lin, snapshot.offset)

@@ -174,6 +174,7 @@ def test_modes_of_fastpm(shared):
         ("monofonic/grafic_za_z49", "", {}, 1e-4),
         ("lpicola/gadget_z9", "picola_z9p000", {}, 1e-3),
         ("fastpm/linear_density_k", "lineark", {"nyquist": "filled"}, 3e-4),
+        ("fastpm/z9", "fastpm_0.1000", {"nyquist": "filled"}, 1e-3),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*are wrapped")

@@ -16,6 +16,7 @@ from zeldo.cosmology.background import expansion, growth
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.scalars import Scalar, scalar
 from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.gradients import Gradient, spectral
 from zeldo.mesh import fft
 from zeldo.mesh.modes import mode_factors, spectral_gradient
 
@@ -115,10 +116,10 @@ def _minus_gradient(phi: np.ndarray, box: float, out: np.ndarray | None = None) 
     return out
 
 
-def minus_source(delta: np.ndarray, box: float) -> np.ndarray:
-    """-lap phi2 of a linear density field, (n, n, n) float32."""
+def minus_source(delta: np.ndarray, box: float, gradient: Gradient = spectral) -> np.ndarray:
+    """-lap phi2 of a linear density field, (n, n, n) float32, with second derivatives by a gradient of a code."""
     n = delta.shape[0]
-    return _minus_source(_potential(delta, box), box, np.empty((3, n, n, n), np.float32))
+    return _minus_source(_potential(delta, box), box, np.empty((3, n, n, n), np.float32), gradient)
 
 
 def _second_order(phi: np.ndarray, box: float) -> np.ndarray:
@@ -127,12 +128,14 @@ def _second_order(phi: np.ndarray, box: float) -> np.ndarray:
     return _minus_gradient(_potential(_minus_source(phi, box, out), box), box, out)
 
 
-def _minus_source(phi: np.ndarray, box: float, out: np.ndarray) -> np.ndarray:
+def _minus_source(
+    phi: np.ndarray, box: float, out: np.ndarray, gradient: Gradient = spectral
+) -> np.ndarray:
     """-lap phi2 on the lattice from the modes of phi; `out` is room for three fields."""
     from zeldo.mesh.numba_kernels import add_squares, derive_twice, minus_minors
 
     n = phi.shape[0]
-    k, _ = mode_factors(n, box, 0)
+    k = gradient(mode_factors(n, box, 0)[0], box / n)
     source, work = np.empty((n, n, n), np.float32), np.empty_like(phi)
     for pairs, collect in ((DIAGONAL, minus_minors), (MIXED, add_squares)):
         for field, (i, j) in zip(out, pairs, strict=True):

@@ -12,6 +12,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
+from zeldo.initial.gradients import Gradient, source_of, spectral
 from zeldo.initial.lpt import lpt_factors, minus_source
 from zeldo.mesh import fft
 
@@ -33,11 +34,14 @@ class Recovered:
         Of the Lagrangian perturbation theory that made them.
     residual : float or None
         What of the velocity that theory leaves unexplained, of its rms; None without velocities.
+    gradient : callable
+        By which the code displaced them, of `zeldo.initial.gradients`.
     """
 
     delta_lin: np.ndarray
     order: int
     residual: float | None
+    gradient: Gradient = spectral
 
 
 def recover_linear_field(
@@ -47,6 +51,8 @@ def recover_linear_field(
     cosmology: Cosmology,
     redshift: float,
     order: int | None = None,
+    *,
+    differences: bool = False,
 ) -> Recovered:
     """The linear density field today behind particles displaced by Lagrangian perturbation theory.
 
@@ -64,6 +70,9 @@ def recover_linear_field(
         Of the particles.
     order : {1, 2}, optional
         1 for Zel'dovich, 2 for second order. Where absent, the velocities say it; without them it is 2.
+    differences : bool
+        Whether the code may have taken finite differences in place of gradients, as FastPM does. The displacement says
+        whether it has.
 
     Returns
     -------
@@ -78,29 +87,29 @@ def recover_linear_field(
         raise InputError(f"order = {order!r} is not allowed: give 1 for Zel'dovich or 2 for second order")
     a = 1 / (1 + redshift)
     (d1, v1), (d2, v2) = lpt_factors(cosmology, a)
-    divergence = _minus_divergence(psi, box)
+    divergence, gradient = source_of(psi, box, guess=differences)
     first = divergence / np.float32(d1)
     if d1 * first.std() > LARGEST:
         raise InputError(
             f"particles at z = {redshift:g} with a density contrast of {d1 * first.std():.2g} rms are no initial "
             f"conditions: give a snapshot of an earlier time, where linear theory has at most {LARGEST:g}"
         )
-    motion = None if vel is None else _minus_divergence(vel, box)
+    motion = None if vel is None else source_of(vel, box, gradient)[0]
     if order is None:
-        order = 2 if motion is None else _order(divergence, motion, (d1, v1, d2, v2), box)
-    delta = first if order == 1 else _without_second_order(first, d2 / d1, box)
+        order = 2 if motion is None else _order(divergence, motion, (d1, v1, d2, v2), box, gradient)
+    delta = first if order == 1 else _without_second_order(first, d2 / d1, box, gradient)
     residual = None
     if motion is not None:
         expected = np.float32(v1) * delta
         if order == 2:
-            expected += np.float32(v2) * _second(delta, box)
+            expected += np.float32(v2) * _second(delta, box, gradient)
         residual = float((motion - expected).std() / motion.std())
         if not residual < UNLIKE:
             raise InputError(
                 f"particles at z = {redshift:g} do not move as Lagrangian perturbation theory has it ({residual:.0%} of "
                 "the velocity is left): give initial conditions, or the cosmology of the run if its file does not"
             )
-    return Recovered(delta, order, residual)
+    return Recovered(delta, order, residual, gradient)
 
 
 def shifted(field: np.ndarray, offset: tuple[float, float, float]) -> np.ndarray:
@@ -123,12 +132,16 @@ def shifted(field: np.ndarray, offset: tuple[float, float, float]) -> np.ndarray
 
 
 def _order(
-    divergence: np.ndarray, motion: np.ndarray, factors: tuple[float, float, float, float], box: float
+    divergence: np.ndarray,
+    motion: np.ndarray,
+    factors: tuple[float, float, float, float],
+    box: float,
+    gradient: Gradient,
 ) -> int:
     """1 or 2: whether displacement and velocity differ by the second order."""
     d1, v1, d2, v2 = factors
     delta = divergence / np.float32(d1)
-    second = _second(delta, box)
+    second = _second(delta, box, gradient)
     # what velocities of first order would leave nothing of
     left = motion / np.float32(v1) - delta
     expected = np.float32(v2 / v1 - d2 / d1) * second
@@ -138,11 +151,11 @@ def _order(
     return 2 if share[0] > 0.5 else 1
 
 
-def _without_second_order(first: np.ndarray, ratio: float, box: float) -> np.ndarray:
+def _without_second_order(first: np.ndarray, ratio: float, box: float, gradient: Gradient) -> np.ndarray:
     """delta with delta + ratio (-lap phi2[delta]) = first."""
     delta, scale = first, float(first.std())
     for _ in range(MAX_ITERATIONS):
-        better = first - np.float32(ratio) * _second(delta, box)
+        better = first - np.float32(ratio) * _second(delta, box, gradient)
         change = float((better - delta).std())
         delta = better
         if change < TOLERANCE * scale:
@@ -155,19 +168,8 @@ def _without_second_order(first: np.ndarray, ratio: float, box: float) -> np.nda
     )
 
 
-def _second(delta: np.ndarray, box: float) -> np.ndarray:
+def _second(delta: np.ndarray, box: float, gradient: Gradient) -> np.ndarray:
     """-lap phi2 as displacements have it: without mean and Nyquist planes."""
-    modes = fft.zero_nyquist(fft.forward(minus_source(delta, box)))
+    modes = fft.zero_nyquist(fft.forward(minus_source(delta, box, gradient)))
     modes[0, 0, 0] = 0
     return fft.inverse(modes, delta.shape[0], scratch=True)
-
-
-def _minus_divergence(field: np.ndarray, box: float) -> np.ndarray:
-    """-div of a vector field on the lattice, (n, n, n) float32, without its Nyquist planes."""
-    n = field.shape[1]
-    total = np.zeros((n, n, n // 2 + 1), np.complex64)
-    for component, k in zip(field, fft.wavenumbers(n, box), strict=True):
-        modes = fft.forward(np.ascontiguousarray(component))
-        modes *= (-1j * k).astype(np.complex64)
-        total += modes
-    return fft.inverse(fft.zero_nyquist(total), n, scratch=True)
