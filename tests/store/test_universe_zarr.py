@@ -42,6 +42,30 @@ def test_it_holds_what_a_run_gives(tmp_path, tiles):
     assert not list((out / ".zeldo").glob("*.npz"))
 
 
+def test_it_keeps_what_an_emulator_says_of_its_work(tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from zeldo.engines.lpt import SecondOrder
+
+    error = {"k": [0.1, 1.0], "density power": [0.01, 0.2]}
+    run = SecondOrder.run
+
+    def telling(*given):
+        for made in run(*given):
+            yield replace(made, expected_error=error, correction={"displacement": 0.1 + made.redshift})
+
+    monkeypatch.setattr(SecondOrder, "run", telling)
+    out = tmp_path / "u.zarr"
+    arguments = {"engine": "2lpt", "redshift": [1, 0], "output": out, **SMALL}
+    for made in (zeldo.run(**arguments), zeldo.run(**arguments)):
+        for snapshot in made:
+            assert snapshot.expected_error == error
+            assert snapshot.correction == {"displacement": 0.1 + snapshot.redshift}
+    assert zeldo.read(out).correction == {"displacement": 0.1}
+    zeldo.convert(out, tmp_path / "u.npz")
+    assert zeldo.read(tmp_path / "u.npz").expected_error == error
+
+
 def test_the_same_command_again_makes_nothing(tmp_path, monkeypatch):
     out = tmp_path / "u.zarr"
     zeldo.run(engine="2lpt", output=out, **SMALL)

@@ -1,6 +1,7 @@
 """A universe as a zarr group (version 3): one array a redshift and vector field, in cubic shards on the lattice.
 
     universe.zarr/zarr.json     attributes: format, header
+    universe.zarr/z0/zarr.json  attributes: redshift, and what an emulator says of its own work
     universe.zarr/z0/psi        (3, n, n, n) float32, Mpc/h, dimensions component, x, y, z
     universe.zarr/z0/vel        the same in km/s
     universe.zarr/.zeldo/       what a killed run goes on from; done.jsonl has a checksum of each tile
@@ -24,7 +25,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.errors import AGAIN, DamagedFileError, InputError, ZeldoError
 from zeldo.files.atomic import FULL, write_text
-from zeldo.particles.snapshot import Snapshot
+from zeldo.particles.snapshot import TOLD, Snapshot
 from zeldo.particles.tiles import Tile, cover
 
 if TYPE_CHECKING:
@@ -201,6 +202,15 @@ class UniverseZarr:
         """Note that these fields are written."""
         write_text(self._complete, json.dumps({**self.complete(), f"{self.nearest(redshift):g}": fields}))
 
+    def note_told(self, snapshot: Snapshot) -> None:
+        """Keep what an emulator says of its own work at a redshift whose fields are there."""
+        import zarr
+
+        told = {name: getattr(snapshot, name) for name in TOLD if getattr(snapshot, name) is not None}
+        if told:
+            group = zarr.open_group(self.path / self._name(snapshot.redshift), mode="r+")
+            group.attrs.update(json.loads(json.dumps({name: dict(value) for name, value in told.items()})))
+
     def snapshot(self, redshift: float | None = None) -> Snapshot:
         """The particles at a redshift, by default the lowest, in memory."""
         z = min(self.redshifts) if redshift is None else redshift
@@ -210,7 +220,9 @@ class UniverseZarr:
     def about(self, redshift: float) -> dict[str, Any]:
         """What a snapshot records beside its fields."""
         about = {name: self.header[name] for name in KEPT}
-        return about | {
+        group = self.path / self._name(redshift)
+        values = _attributes(group) if (group / "zarr.json").exists() else {}
+        return about | {name: values[name] for name in TOLD if name in values} | {
             "cosmology": Cosmology(**self.header["cosmology"]),
             "redshift": self.nearest(redshift),
         }

@@ -76,9 +76,8 @@ def run_into(
         except OSError as error:
             kind = ZeldoError if error.errno in FULL else InputError
             raise kind(f"no universe can be made at {path}: {error.strerror}") from None
-    made: list[Snapshot] = [stored(universe, z) for z in redshifts]
     if all(_is_whole(universe, z) for z in redshifts):
-        return made
+        return [stored(universe, z) for z in redshifts]
 
     def load(number: int) -> tuple[np.ndarray, np.ndarray]:
         return universe.whole(redshifts[number], "psi"), universe.whole(redshifts[number], "vel")
@@ -91,7 +90,7 @@ def run_into(
         for _ in map(universe_writer(universe), outputs):
             pass
     resume.remove()
-    return made
+    return [stored(universe, z) for z in redshifts]
 
 
 def universe_writer(universe: UniverseZarr) -> Callable[[Snapshot], None]:
@@ -112,6 +111,7 @@ def universe_writer(universe: UniverseZarr) -> Callable[[Snapshot], None]:
                             f"{field} at z = {snapshot.redshift:g} is not finite: check the initial conditions"
                         )
                     universe.write_tile(snapshot.redshift, field, tile, piece)
+        universe.note_told(snapshot)
         universe.note_complete(snapshot.redshift, fields)
 
     return write
