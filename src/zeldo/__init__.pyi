@@ -41,9 +41,9 @@ from .files.converting import convert as convert
 from .files.describing import describe as describe
 from .files.formats import Format as Format
 from .files.formats import Sink as Sink
-from .files.formats import register_format as register_format
 from .files.reference import read_reference as read_reference
 from .files.reference import reference_path as reference_path
+from .files.registry import register_format as register_format
 from .gradients.fisher import Fisher as Fisher
 from .gradients.fisher import fisher as fisher
 from .gradients.function import Differentiable as Differentiable

@@ -9,9 +9,9 @@ from typing import Any
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files import read
-from zeldo.files.formats import format_of
 from zeldo.files.linear_density import read_linear_density
 from zeldo.files.reference import read_initial_conditions
+from zeldo.files.registry import format_of
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.recovery import recover_linear_field, shifted
 from zeldo.particles.snapshot import DRAWN, Snapshot

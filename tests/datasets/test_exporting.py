@@ -6,14 +6,15 @@ import json
 import re
 
 import numpy as np
+import parameter_names as names
 import pytest
 
 import zeldo
 from refusals import refusal
 from zeldo.commands import main
 from zeldo.datasets.dataset import make_dataset
-from zeldo.files.formats import formats
 from zeldo.files.reference import read_initial_conditions
+from zeldo.files.registry import formats
 from zeldo.store.runs import RunStore
 
 CODES = {"gadget-4": "gadget-hdf5", "mp-gadget": "bigfile", "swift": "swift"}
@@ -42,26 +43,44 @@ def test_the_particles_have_the_linear_field(ics, tmp_path, code, order):
     assert (back.delta_lin - ics.delta_lin).std() < 1e-3 * ics.delta_lin.std()
 
 
-def test_parameters_of_mp_gadget_are_those_it_requires(ics, tmp_path):
+def written(code, ics, redshifts=(1.0, 0.0)):
     from zeldo.datasets.parameter_files import CODES, Job
 
-    text = CODES["mp-gadget"].write(Job(ics, 49, [1.0, 0.0], 32, 0.0625))["mp-gadget.param"]
-    found = values(text)
-    required = "InitCondFile OutputDir OutputList Omega0 TimeLimitCPU CoolingOn DensityIndependentSphOn SnapshotWithFOF "
-    required += "BlackHoleOn MetalReturnOn StarformationOn WindOn MassiveNuLinRespOn"
-    assert set(required.split()) <= set(found)
+    return CODES[code].write(Job(ics, 49, list(redshifts), 32, 0.0625))
+
+
+def sections(text):
+    """The names of a SWIFT file, SECTION:NAME."""
+    known, section = set(), ""
+    for line in text.splitlines():
+        if match := re.match(r"(\s*)(\w+):", line):
+            section = match[2] if not match[1] else section
+            known |= {f"{section}:{match[2]}"} if match[1] else set()
+    return known
+
+
+def test_every_parameter_is_one_that_the_code_knows_and_none_is_missing(ics):
+    found = set(values(written("mp-gadget", ics)["mp-gadget.param"]))
+    assert names.MP_GADGET_NEEDED <= found <= names.MP_GADGET_KNOWN
+    texts = written("gadget-4", ics)
+    assert set(values(texts["gadget4.param"].replace("%", "#"))) == names.GADGET4_NEEDED
+    assert {line.split("=")[0] for line in texts["Config.sh"].splitlines()} <= names.GADGET4_OPTIONS
+    found = sections(written("swift", ics)["swift.yml"])
+    assert names.SWIFT_NEEDED <= found <= names.SWIFT_KNOWN
+
+
+def test_parameters_of_mp_gadget(ics):
+    found = values(written("mp-gadget", ics)["mp-gadget.param"])
     assert found["OutputList"] == "0.5,1" and found["Nmesh"] == "32" and found["RadiationOn"] == "0"
     assert float(found["GravitySoftening"]) == pytest.approx(1 / 40)
     assert float(found["Omega0"]) + float(found["OmegaLambda"]) == pytest.approx(1)
     dark = zeldo.initial_conditions(n=8, box=20, power="eisenstein-hu", w0=-0.9)
-    found = values(CODES["mp-gadget"].write(Job(dark, 49, [0.0], 16, 0.1))["mp-gadget.param"])
+    found = values(written("mp-gadget", dark)["mp-gadget.param"])
     assert (found["OmegaLambda"], found["Omega_fld"], found["w0_fld"]) == ("0", "0.6825", "-0.9")
 
 
 def test_parameters_of_swift_are_in_units_without_h(ics):
-    from zeldo.datasets.parameter_files import CODES, Job
-
-    texts = CODES["swift"].write(Job(ics, 49, [3.0, 0.0], 32, 0.0625))
+    texts = written("swift", ics, (3.0, 0.0))
     found = values(texts["swift.yml"])
     assert float(found["comoving_DM_softening"]) == pytest.approx(0.0625 / 0.6711, rel=1e-5)
     parts = sum(float(found[name]) for name in ("Omega_cdm", "Omega_b", "Omega_lambda"))

@@ -13,7 +13,8 @@ from refusals import refusal
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files import check_writable, create_particles, formats, open_particles, read, write
 from zeldo.files.atomic import writing_directory
-from zeldo.files.formats import Format, Sink, format_of, register_format
+from zeldo.files.formats import Format, Sink
+from zeldo.files.registry import format_of, register_format
 from zeldo.particles.particles import Header, Particles, Source
 from zeldo.particles.snapshot import Snapshot
 

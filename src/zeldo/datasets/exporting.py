@@ -12,8 +12,8 @@ from zeldo.engines.checks import check_redshifts
 from zeldo.errors import InputError, nearest
 from zeldo.files import write
 from zeldo.files.atomic import write_text, writing_directory
-from zeldo.files.formats import format_named
 from zeldo.files.reference import write_initial_conditions
+from zeldo.files.registry import format_named
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.lpt import lpt_state
 from zeldo.keywords import number

@@ -110,7 +110,8 @@ def open_particles(
     >>> with zeldo.open_particles("halo.hdf5") as particles:  # doctest: +SKIP
     ...     first = particles.read("positions", 0, 1000)
     """
-    from zeldo.files.formats import check_options, locate
+    from zeldo.files.formats import check_options
+    from zeldo.files.registry import locate
     from zeldo.particles.particles import Particles
 
     kind, place = locate(path)
@@ -195,7 +196,7 @@ def write(
     ZeldoError
         For a full disk.
     """
-    from zeldo.files.formats import format_to_write
+    from zeldo.files.registry import format_to_write
     from zeldo.particles.lattice import particles_of
     from zeldo.particles.particles import Particles
 
@@ -253,7 +254,8 @@ def create_particles(
     ZeldoError
         For a full disk.
     """
-    from zeldo.files.formats import check_options, format_to_write
+    from zeldo.files.formats import check_options
+    from zeldo.files.registry import format_to_write
 
     kind = format_to_write(path, format)
     check_options(kind, options)
@@ -295,6 +297,6 @@ def check_writable(path: str | os.PathLike, format: str | None = None) -> Path:
     InputError
         Where it could not be written.
     """
-    from zeldo.files.formats import format_to_write
+    from zeldo.files.registry import format_to_write
 
     return format_to_write(path, format).check_writable(Path(path))

@@ -16,10 +16,12 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError
 from zeldo.files.archive import integer, number, own_offset, positive, read_origin
+from zeldo.files.asked import Asked, AskingFormat
 from zeldo.files.bigfile import Block, attributes, block, is_block
 from zeldo.files.bigfile_writing import OWN, writing_bigfile
-from zeldo.files.formats import Format, Sink, register_format
+from zeldo.files.formats import Sink
 from zeldo.files.gadget import choose_type, gadget_cosmology, gadget_parameters, others_note
+from zeldo.files.registry import register_format
 from zeldo.files.sets import Scaled
 from zeldo.files.units import (
     KM,
@@ -32,13 +34,13 @@ from zeldo.files.units import (
     velocity_power,
     velocity_words,
 )
-from zeldo.particles.particles import FIELDS, KINDS, Header, Source
+from zeldo.particles.particles import FIELDS, KINDS, Header
 
 BLOCKS = {"positions": "Position", "velocities": "Velocity", "ids": "ID", "masses": "Mass"}
 
 
 @register_format
-class BigFile(Format):
+class BigFile(AskingFormat):
     """A snapshot of MP-Gadget or FastPM: a directory with the blocks Header, 1/Position and so on."""
 
     name = "bigfile"
@@ -47,17 +49,8 @@ class BigFile(Format):
     def sniff(self, path: Path) -> bool:
         return is_block(path / "Header") and any(is_block(kind / "Position") for kind in path.glob("[0-9]"))
 
-    @contextmanager
-    def open(
-        self,
-        path: Path,
-        cosmology: Cosmology | None = None,
-        *,
-        length: str | None = None,
-        velocities: str | None = None,
-        particle_type: int | None = None,
-    ) -> Iterator[Source]:
-        yield _open(path, cosmology, length, velocities, particle_type)
+    def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> Scaled:
+        return _open(path, cosmology, asked)
 
     @contextmanager
     def create(
@@ -83,13 +76,7 @@ class _Source(Scaled):
         return self._blocks[field].read(start, stop)
 
 
-def _open(
-    path: Path,
-    fallback: Cosmology | None,
-    length: str | None,
-    velocities: str | None,
-    particle_type: int | None,
-) -> Source:
+def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
     values = attributes(path / "Header")
     for name in ("BoxSize", "TotNumPart", "Time"):
         if name not in values:
@@ -97,7 +84,7 @@ def _open(
     counts = [int(count) for count in np.atleast_1d(values["TotNumPart"])]
     if min(counts) < 0:
         raise DamagedFileError(f"{path}: TotNumPart = {counts} is no list of counts; {AGAIN}")
-    kind = choose_type(counts, particle_type, path)
+    kind = choose_type(counts, asked.particle_type, path)
     blocks = {}
     for field, name in BLOCKS.items():
         place = path / str(kind) / name
@@ -117,8 +104,8 @@ def _open(
     notes = others_note(counts, kind)
     in_mass = rounded(positive(values, "UnitMass_in_g", path) / MASS) if "UnitMass_in_g" in values else 1.0
     h = parameters.get("h", cosmology.h if cosmology else None)
-    if length is not None:
-        factor, words = length_factor(length, h, path), f"{length} (by option)"
+    if asked.length is not None:
+        factor, words = length_factor(asked.length, h, path), f"{asked.length} (by option)"
     elif "UnitLength_in_cm" in values:
         factor = rounded(positive(values, "UnitLength_in_cm", path) / MPC)
         words = length_words(factor)
@@ -127,7 +114,7 @@ def _open(
         words, inferred = length_from_mass(weight * in_mass, counts[kind], box, parameters, path)
         factor = length_factor(words, None, path)
         notes.append(inferred)
-    speed, speed_words, assumed = _speed(values, velocities, a, path)
+    speed, speed_words, assumed = _speed(values, asked.velocities, a, path)
     notes += assumed if "velocities" in blocks else []
     many = len(blocks["positions"].files)
     header = Header(

@@ -13,7 +13,8 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.files import check_writable, open_particles, write
-from zeldo.files.formats import check_options, format_to_write
+from zeldo.files.formats import check_options
+from zeldo.files.registry import format_to_write
 from zeldo.particles.lattice import Lattice, NoLatticeError, displacement, find
 from zeldo.particles.particles import Particles, Source, wrapped
 

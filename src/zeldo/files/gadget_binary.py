@@ -16,17 +16,19 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import positive, redshift_of
-from zeldo.files.formats import Format, Sink, register_format
+from zeldo.files.asked import Asked, AskingFormat
+from zeldo.files.formats import Sink
 from zeldo.files.gadget import check_time, choose_type, gadget_cosmology, gadget_parameters, others_note
 from zeldo.files.gadget_blocks import Layout, byte_order, layout
 from zeldo.files.gadget_writing import writing_binary
+from zeldo.files.registry import register_format
 from zeldo.files.sets import Scaled, member, parts, set_name
 from zeldo.files.units import length_factor, length_from_mass, velocity_power, velocity_words
-from zeldo.particles.particles import FIELDS, Header, Source
+from zeldo.particles.particles import FIELDS, Header
 
 
 @register_format
-class GadgetBinary(Format):
+class GadgetBinary(AskingFormat):
     """Formats 1 and 2 of Gadget, in one file or several, of which format 1 is written."""
 
     name = "gadget-binary"
@@ -40,23 +42,13 @@ class GadgetBinary(Format):
         with open(file, "rb") as stream:
             return byte_order(stream.read(8)) is not None
 
-    @contextmanager
-    def open(
-        self,
-        path: Path,
-        cosmology: Cosmology | None = None,
-        *,
-        length: str | None = None,
-        velocities: str | None = None,
-        particle_type: int | None = None,
-    ) -> Iterator[Source]:
+    def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> Scaled:
         first = member(path)
         if first is None:
             raise InputError(f"{path} does not exist: check the path")
         files = parts(first, layout(first).header.num_files)
         layouts = [layout(file) for file in files]
-        with _Source.opened(files, layouts, cosmology, length, velocities, particle_type) as source:
-            yield source
+        return _Source(files, layouts, *_describe(files, layouts, cosmology, asked))
 
     @contextmanager
     def create(
@@ -94,41 +86,28 @@ class GadgetBinary2(GadgetBinary):
 class _Source(Scaled):
     """One file is open at a time."""
 
-    _files: list[Path]
-    _layouts: list[Layout]
-    _type: int
-    _open: tuple[int, IO[bytes]] | None = None
-
-    @classmethod
-    @contextmanager
-    def opened(
-        cls,
+    def __init__(
+        self,
         files: list[Path],
         layouts: list[Layout],
-        cosmology: Cosmology | None,
-        length: str | None,
-        velocities: str | None,
-        particle_type: int | None,
-    ) -> Iterator[_Source]:
-        header, fields, factors, kind = _describe(
-            files, layouts, cosmology, length, velocities, particle_type
-        )
+        header: Header,
+        fields: dict[str, np.dtype],
+        factors: dict[str, float],
+        kind: int,
+    ) -> None:
         counts = [part.header.npart[kind] for part in layouts]
-        source = cls(header.stored["name"], header, fields, counts, factors)
-        source._files, source._layouts, source._type = files, layouts, kind
-        try:
-            yield source
-        finally:
-            source._close()
+        super().__init__(header.stored["name"], header, fields, counts, factors)
+        self._files, self._layouts, self._type = files, layouts, kind
+        self._open: tuple[int, IO[bytes]] | None = None
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._open is not None:
             self._open[1].close()
             self._open = None
 
     def stored(self, part: int, field: str, start: int, stop: int) -> np.ndarray:
         if self._open is None or self._open[0] != part:
-            self._close()
+            self.close()
             self._open = part, open(self._files[part], "rb")  # noqa: SIM115
         place = self._layouts[part]
         block, width = place.blocks[field], int(np.prod(FIELDS[field]))
@@ -142,12 +121,7 @@ class _Source(Scaled):
 
 
 def _describe(
-    files: list[Path],
-    layouts: list[Layout],
-    fallback: Cosmology | None,
-    length: str | None,
-    velocities: str | None,
-    particle_type: int | None,
+    files: list[Path], layouts: list[Layout], fallback: Cosmology | None, asked: Asked
 ) -> tuple[Header, dict[str, np.dtype], dict[str, float], int]:
     """The header of the set, the fields with their types and factors, and the type of particle."""
     path = set_name(files[0]) if len(files) > 1 else files[0]
@@ -165,7 +139,7 @@ def _describe(
             raise DamagedFileError(
                 f"{path}: the header says {total} particles of a type, its {len(files)} files hold {here}; {AGAIN}"
             )
-    kind = choose_type(counts, particle_type, path)
+    kind = choose_type(counts, asked.particle_type, path)
     count, notes = counts[kind], others_note(counts, kind)
     values = {"BoxSize": first.box, "Time": first.time, "Redshift": first.redshift, **first.parameters}
     known = gadget_parameters(values, path)
@@ -175,6 +149,7 @@ def _describe(
     if mass:
         fields.pop("masses", None)
     box = positive(values, "BoxSize", path)
+    length, velocities = asked.length, asked.velocities
     if length is None:
         heavy = 1 if len(counts) > 1 and counts[1] else kind  # of other species there may be little
         weight = first.mass[heavy] or _first_mass(files, layouts, heavy)

@@ -16,8 +16,9 @@ import numpy as np
 from zeldo.cosmology.background import expansion, growth
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.formats import Format, register_format
+from zeldo.files.formats import Format
 from zeldo.files.gadget import gadget_cosmology
+from zeldo.files.registry import register_format
 from zeldo.particles.particles import Header, Source
 
 HEADER = 44  # bytes of the first record

@@ -16,7 +16,8 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import number, own_offset, positive, read_origin, redshift_of
-from zeldo.files.formats import Format, Sink, register_format
+from zeldo.files.asked import Asked, AskingFormat
+from zeldo.files.formats import Sink
 from zeldo.files.gadget import (
     GADGET_NAMES,
     check_time,
@@ -28,18 +29,19 @@ from zeldo.files.gadget import (
 from zeldo.files.hdf5_set import (
     EXPONENTS,
     HDF5Source,
+    Species,
     attributes,
-    check_totals,
     exponent,
-    fields_of,
     header_of,
     is_hdf5,
     opened,
     readable,
     set_of,
+    species_of,
+    totals_of,
 )
 from zeldo.files.hdf5_writing import writing_gadget
-from zeldo.files.sets import set_name
+from zeldo.files.registry import register_format
 from zeldo.files.units import (
     KM,
     LENGTHS,
@@ -52,7 +54,7 @@ from zeldo.files.units import (
     velocity_power,
     velocity_words,
 )
-from zeldo.particles.particles import Header, Source
+from zeldo.particles.particles import Header
 
 if TYPE_CHECKING:
     import h5py
@@ -62,7 +64,7 @@ CODES = {"Git_commit": "gadget-4", "Code": ""}
 
 
 @register_format
-class GadgetHDF5(Format):
+class GadgetHDF5(AskingFormat):
     """Particles in the layout of Gadget-3 and Gadget-4, in one file or several."""
 
     name = "gadget-hdf5"
@@ -71,21 +73,8 @@ class GadgetHDF5(Format):
     def sniff(self, path: Path) -> bool:
         return is_hdf5(path) is not None
 
-    @contextmanager
-    def open(
-        self,
-        path: Path,
-        cosmology: Cosmology | None = None,
-        *,
-        length: str | None = None,
-        velocities: str | None = None,
-        particle_type: int | None = None,
-    ) -> Iterator[Source]:
-        source = _open(path, cosmology, length, velocities, particle_type)
-        try:
-            yield source
-        finally:
-            source.close()
+    def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> HDF5Source:
+        return _open(path, cosmology, asked)
 
     @contextmanager
     def create(
@@ -95,13 +84,7 @@ class GadgetHDF5(Format):
             yield sink
 
 
-def _open(
-    path: Path,
-    fallback: Cosmology | None,
-    length: str | None,
-    velocities: str | None,
-    particle_type: int | None,
-) -> HDF5Source:
+def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
     files, counts, total = set_of(path)
     first = files[0]
     with opened(first) as file, readable(first):
@@ -110,44 +93,41 @@ def _open(
         apart = attributes(file, "Units")
         zeldo_attributes = attributes(file, "Zeldo")
         made = _made_by(file)
-    totals = [sum(here) for here in zip(*counts, strict=True)]
-    kind = choose_type(totals, particle_type, first)
-    rows, group = [here[kind] for here in counts], f"PartType{kind}"
-    fields, names, described = fields_of(files, rows, group)
-    check_totals(first, counts, total)
+    kind = choose_type(totals_of(counts), asked.particle_type, first)
+    species = species_of(files, counts, total, kind)
+    fields, described = species.fields, species.described
     if "n" in zeldo_attributes and "ids" not in fields:
-        raise DamagedFileError(f"{first} lacks /{group}/ParticleIDs, which a lattice has; {AGAIN}")
+        raise DamagedFileError(f"{first} lacks /{species.group}/ParticleIDs, which a lattice has; {AGAIN}")
     known = gadget_parameters(values, first)
     cosmology = gadget_cosmology(zeldo_attributes, known, values, fallback, first)
     h = known.get("h", cosmology.h if cosmology else None)
     redshift = redshift_of(header, "Redshift", first)
     a = check_time(values, redshift, first)
     units = _Units(values, apart, described, h, a, first)
-    notes = others_note(totals, kind)
+    notes = others_note(species.totals, kind)
     table = np.atleast_1d(np.asarray(header["MassTable"], dtype=float))
     mass = float(table[kind]) if kind < len(table) else 0.0
     if mass:
         fields.pop("masses", None)
     box = positive(header, "BoxSize", first)
-    lengths = units.lengths(length)
+    lengths = units.lengths(asked.length)
     if lengths is None:
-        weight, count = mass or _first_mass(files, rows, group, names), totals[kind]
-        if len(table) > 1 and table[1] and totals[1]:  # of other species there may be little
-            weight, count = float(table[1]), totals[1]
+        weight, count = mass or _first_mass(species), species.count
+        if len(table) > 1 and table[1] and species.totals[1]:  # of other species there may be little
+            weight, count = float(table[1]), species.totals[1]
         lengths, note = units.inferred(weight * units.mass(), count, box, known)
         notes += note
-    speed, speed_words, note = units.speed(velocities)
+    speed, speed_words, note = units.speed(asked.velocities)
     notes += note
-    name = set_name(first) if len(files) > 1 else first
     origin = read_origin(zeldo_attributes, first, made)
     particles_header = Header(
-        count=totals[kind],
+        count=species.count,
         box=box * lengths[0],
         redshift=redshift,
         cosmology=cosmology,
         parameters=known,
         particle_mass=None if "masses" in fields or not mass else mass * units.mass(),
-        whole=sum(1 for total in totals if total) == 1,
+        whole=species.alone,
         stored={
             "format": "Gadget HDF5" + (f", {len(files)} files" if len(files) > 1 else ""),
             "lengths": lengths[1],
@@ -160,7 +140,7 @@ def _open(
         **origin,
     )
     factors = {"positions": lengths[0], "velocities": speed, "masses": units.mass()}
-    return HDF5Source(str(name), particles_header, fields, files, rows, group, names, factors)
+    return HDF5Source(species, particles_header, factors)
 
 
 def parameters_of(header: Mapping[str, Any], file: h5py.File, path: Path) -> dict[str, Any]:
@@ -189,13 +169,13 @@ def _made_by(file: h5py.File) -> str:
     return "gadget"
 
 
-def _first_mass(files: list[Path], rows: list[int], group: str, names: Mapping[str, str]) -> float:
+def _first_mass(species: Species) -> float:
     """The mass of the first particle in the file's unit, 0 where there is none."""
-    if "masses" not in names:
+    if "masses" not in species.names:
         return 0.0
-    path = next(path for path, count in zip(files, rows, strict=True) if count)
+    path = next(path for path, count in zip(species.files, species.rows, strict=True) if count)
     with opened(path) as file, readable(path):
-        return float(file[group][names["masses"]][0])
+        return float(file[species.group][species.names["masses"]][0])
 
 
 class _Units:

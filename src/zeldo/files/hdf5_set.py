@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from zeldo.errors import AGAIN, DamagedFileError, InputError, ZeldoError
 from zeldo.files.archive import number
 from zeldo.files.formats import DAMAGED
-from zeldo.files.sets import Scaled, member, parts
+from zeldo.files.sets import Scaled, member, parts, set_name
 from zeldo.particles.particles import FIELDS, KINDS, Header
 
 if TYPE_CHECKING:
@@ -143,36 +144,69 @@ def exponent(data: Mapping[str, Any], of: str, default: float, where: str) -> fl
     return next(iter(given.values()), default)
 
 
-class HDF5Source(Scaled):
-    """A set of HDF5 files, of which one is open at a time.
+@dataclass(frozen=True)
+class Species:
+    """The particles of one type in a set of files.
 
     Parameters
     ----------
-    name, header, fields, factors
-        As in `Scaled`.
     files : list of Path
         The parts.
-    counts : list of int
-        Rows of the type in each.
-    group : str
-        The group of the type, such as PartType1.
-    names : mapping of str to str
+    rows, totals : list of int
+        Of the type in each part, and of each type in all of them.
+    kind : int
+        The type.
+    fields : dict of str to dtype
+        The fields that all parts have.
+    names : dict of str to str
         The data sets of the fields.
+    described : dict of str to dict
+        The attributes of the data sets, by field.
     """
 
-    def __init__(
-        self,
-        name: str,
-        header: Header,
-        fields: Mapping[str, np.dtype],
-        files: list[Path],
-        counts: list[int],
-        group: str,
-        names: Mapping[str, str],
-        factors: Mapping[str, float],
-    ) -> None:
-        super().__init__(name, header, fields, counts, factors)
-        self._files, self._group, self._data = files, group, names
+    files: list[Path]
+    rows: list[int]
+    totals: list[int]
+    kind: int
+    fields: dict[str, np.dtype]
+    names: dict[str, str]
+    described: dict[str, dict[str, Any]]
+
+    @property
+    def group(self) -> str:
+        return f"PartType{self.kind}"
+
+    @property
+    def count(self) -> int:
+        return self.totals[self.kind]
+
+    @property
+    def alone(self) -> bool:
+        """Whether the files have no other type."""
+        return sum(1 for total in self.totals if total) == 1
+
+
+def totals_of(counts: list[list[int]]) -> list[int]:
+    """Particles of each type in all files."""
+    return [sum(here) for here in zip(*counts, strict=True)]
+
+
+def species_of(files: list[Path], counts: list[list[int]], said: list[int], kind: int) -> Species:
+    """The particles of a type. `DamagedFileError` as of `fields_of`, and for totals in the header that are wrong."""
+    rows = [here[kind] for here in counts]
+    fields, names, described = fields_of(files, rows, f"PartType{kind}")
+    check_totals(files[0], counts, said)
+    return Species(files, rows, totals_of(counts), kind, fields, names, described)
+
+
+class HDF5Source(Scaled):
+    """A species in HDF5 files, of which one is open at a time. `header` and `factors` are as in `Scaled`."""
+
+    def __init__(self, species: Species, header: Header, factors: Mapping[str, float]) -> None:
+        files = species.files
+        name = set_name(files[0]) if len(files) > 1 else files[0]
+        super().__init__(str(name), header, species.fields, species.rows, factors)
+        self._files, self._group, self._data = files, species.group, species.names
         self._part: tuple[int, h5py.File] | None = None
         self._open: tuple[str, h5py.Dataset] | None = None
 

@@ -13,7 +13,8 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import integer, positive
 from zeldo.files.bigfile import attributes, block, is_block
-from zeldo.files.formats import Format, register_format
+from zeldo.files.formats import Format
+from zeldo.files.registry import register_format
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh.fft import zero_nyquist
 from zeldo.particles.particles import Source

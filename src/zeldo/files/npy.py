@@ -11,8 +11,9 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.formats import DAMAGED, Format, register_format
+from zeldo.files.formats import DAMAGED, Format
 from zeldo.files.given import Given
+from zeldo.files.registry import register_format
 from zeldo.particles.particles import ArraySource, Header, Source
 
 MAGIC = b"\x93NUMPY"

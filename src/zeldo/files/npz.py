@@ -34,8 +34,9 @@ from zeldo.files.archive import (
     unreadable,
 )
 from zeldo.files.atomic import writing
-from zeldo.files.formats import DAMAGED, Format, Sink, register_format
+from zeldo.files.formats import DAMAGED, Format, Sink
 from zeldo.files.given import Given, Rescaled
+from zeldo.files.registry import register_format
 from zeldo.particles.particles import FIELDS, KINDS, Header, Source
 from zeldo.particles.snapshot import DRAWN, MADE, TOLD
 

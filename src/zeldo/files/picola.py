@@ -15,7 +15,8 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.formats import Format, register_format
+from zeldo.files.formats import Format
+from zeldo.files.registry import register_format
 from zeldo.files.sets import NUMBERED
 from zeldo.particles.particles import ArraySource, Header, Source
 

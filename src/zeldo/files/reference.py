@@ -29,7 +29,8 @@ from zeldo.files.archive import (
     read_drawing,
 )
 from zeldo.files.atomic import writing
-from zeldo.files.formats import Format, register_format
+from zeldo.files.formats import Format
+from zeldo.files.registry import register_format
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import field_of_modes
 from zeldo.particles.particles import Source

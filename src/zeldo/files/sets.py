@@ -95,6 +95,10 @@ class PartedSource(Source):
         super().__init__(name, header, fields)
         self._begins = np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))])
 
+    def close(self) -> None:
+        """Close what is open."""
+        return
+
     @abstractmethod
     def stored(self, part: int, field: str, start: int, stop: int) -> np.ndarray:
         """Rows start to stop of a part, as the file has them."""

@@ -6,7 +6,7 @@ Lengths and masses have no factor of h, BoxSize is a vector, velocities are pecu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,23 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import number, own_offset, positive, read_origin, redshift_of
-from zeldo.files.formats import Format, Sink, register_format
+from zeldo.files.asked import Asked, AskingFormat
+from zeldo.files.formats import Sink
 from zeldo.files.gadget import choose_type, gadget_cosmology, others_note
 from zeldo.files.hdf5_set import (
     EXPONENTS,
     HDF5Source,
     attributes,
-    check_totals,
     exponent,
-    fields_of,
     header_of,
     is_hdf5,
     opened,
     readable,
     set_of,
+    species_of,
+    totals_of,
 )
-from zeldo.files.sets import set_name
+from zeldo.files.registry import register_format
 from zeldo.files.swift_writing import writing_swift
 from zeldo.files.units import (
     KM,
@@ -55,7 +56,7 @@ PARAMETERS = {"omega_m": "Omega_m", "omega_b": "Omega_b", "h": "h", "w0": "w_0",
 
 
 @register_format
-class SwiftHDF5(Format):
+class SwiftHDF5(AskingFormat):
     """SWIFT's layout, in one file or several."""
 
     name = "swift"
@@ -82,11 +83,12 @@ class SwiftHDF5(Format):
         velocities: str | None = None,
         particle_type: int | None = None,
     ) -> Iterator[Source]:
-        source = _open(path, cosmology, redshift, length, velocities, particle_type)
-        try:
+        asked = Asked(length, velocities, particle_type, redshift)
+        with closing(self.source(path, cosmology, asked)) as source:
             yield source
-        finally:
-            source.close()
+
+    def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> HDF5Source:
+        return _open(path, cosmology, asked)
 
     @contextmanager
     def create(
@@ -96,14 +98,7 @@ class SwiftHDF5(Format):
             yield sink
 
 
-def _open(
-    path: Path,
-    fallback: Cosmology | None,
-    redshift: float | None,
-    length: str | None,
-    velocities: str | None,
-    particle_type: int | None,
-) -> HDF5Source:
+def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
     files, counts, total = set_of(path)
     first = files[0]
     with opened(first) as file, readable(first):
@@ -111,11 +106,9 @@ def _open(
         units = attributes(file, "Units") or attributes(file, "InternalCodeUnits")
         values, code = attributes(file, "Cosmology"), attributes(file, "Code")
         zeldo_attributes = attributes(file, "Zeldo")
-    totals = [sum(here) for here in zip(*counts, strict=True)]
-    kind = choose_type(totals, particle_type, first)
-    rows, group = [here[kind] for here in counts], f"PartType{kind}"
-    fields, names, described = fields_of(files, rows, group)
-    check_totals(first, counts, total)
+    kind = choose_type(totals_of(counts), asked.particle_type, first)
+    species = species_of(files, counts, total, kind)
+    described = species.described
     if "Cosmological run" in values and not int(number(values, "Cosmological run", first)):
         raise InputError(f"{first} is not of a cosmological run: zeldo reads periodic cosmological boxes")
     known = {
@@ -126,7 +119,7 @@ def _open(
     dark = {"OmegaLambda": values["Omega_lambda"]} if "Omega_lambda" in values else {}
     cosmology = gadget_cosmology(zeldo_attributes, known, dark, fallback, first)
     h = known.get("h", cosmology.h if cosmology else None)
-    redshift, notes = _redshift(header, values, redshift, first)
+    redshift, notes = _redshift(header, values, asked.redshift, first)
     a = 1 / (1 + redshift)
 
     def power(field: str, of: str, default: float) -> float:
@@ -144,15 +137,15 @@ def _open(
     unit = rounded(positive(units, LENGTH, first) / MPC)
     of_h, of_a = power("positions", "h", 0.0), power("positions", "a", 1.0)
     factor, words = unit * with_h(of_h) * a ** (of_a - 1), length_words(unit, of_h)
-    if length is not None:
-        factor, words = length_factor(length, h, first), f"{length} (by option)"
-    of_velocity, assumed = _velocity_power(velocities, power("velocities", "a", 0.0), described, a)
+    if asked.length is not None:
+        factor, words = length_factor(asked.length, h, first), f"{asked.length} (by option)"
+    of_velocity, assumed = _velocity_power(asked.velocities, power("velocities", "a", 0.0), described, a)
     notes += assumed
     speed = rounded(positive(units, LENGTH, first) / positive(units, TIME, first) / KM)
     speed *= with_h(power("velocities", "h", 0.0) - 1) * a**of_velocity
     in_mass = rounded(positive(units, WEIGHT, first) / MASS) * with_h(power("masses", "h", 0.0))
     table = np.atleast_1d(np.asarray(header.get("MassTable", 0.0), dtype=float))
-    mass = float(table[kind]) if kind < len(table) and "masses" not in fields else 0.0
+    mass = float(table[kind]) if kind < len(table) and "masses" not in species.fields else 0.0
     sides = np.atleast_1d(np.asarray(header["BoxSize"], dtype=float))
     if len(set(sides.tolist())) != 1:
         raise InputError(f"{first}: a box of {sides.tolist()} is no cube: zeldo reads cubic boxes")
@@ -160,27 +153,26 @@ def _open(
     many = f", {len(files)} files" if len(files) > 1 else ""
     made = "SWIFT" if code or header.get("Code") == "SWIFT" else "initial conditions for SWIFT"
     particles_header = Header(
-        count=totals[kind],
+        count=species.count,
         box=float(f"{box:.14g}"),  # 93.13... Mpc of a round number of Mpc/h
         redshift=redshift,
         cosmology=cosmology,
         parameters=known,
         particle_mass=mass * in_mass or None,
-        whole=sum(1 for total in totals if total) == 1,
+        whole=species.alone,
         offset=own_offset(zeldo_attributes, first),
         stored={
             "format": "SWIFT HDF5" + many,
             "lengths": words,
-            "velocities": velocity_words(of_velocity) + (" (by option)" if velocities else ""),
+            "velocities": velocity_words(of_velocity) + (" (by option)" if asked.velocities else ""),
             "masses": "10^10 Msun" if abs(in_mass - (h or 0)) < 1e-9 else f"{in_mass:g} x 10^10 Msun/h",
         },
-        notes=(*others_note(totals, kind), *notes),
+        notes=(*others_note(species.totals, kind), *notes),
         extra=header,
         **read_origin(zeldo_attributes, first, made),
     )
     factors = {"positions": factor, "velocities": speed, "masses": in_mass}
-    name = str(set_name(first) if len(files) > 1 else first)
-    return HDF5Source(name, particles_header, fields, files, rows, group, names, factors)
+    return HDF5Source(species, particles_header, factors)
 
 
 def _velocity_power(

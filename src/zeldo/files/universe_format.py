@@ -10,7 +10,8 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.files.formats import Format, Sink, register_format
+from zeldo.files.formats import Format, Sink
+from zeldo.files.registry import register_format
 from zeldo.files.universe_zarr import UniverseZarr, is_universe
 from zeldo.particles.lattice import SnapshotRows
 from zeldo.particles.particles import Header, Source

@@ -222,10 +222,14 @@ class UniverseZarr:
         about = {name: self.header[name] for name in KEPT}
         group = self.path / self._name(redshift)
         values = _attributes(group) if (group / "zarr.json").exists() else {}
-        return about | {name: values[name] for name in TOLD if name in values} | {
-            "cosmology": Cosmology(**self.header["cosmology"]),
-            "redshift": self.nearest(redshift),
-        }
+        return (
+            about
+            | {name: values[name] for name in TOLD if name in values}
+            | {
+                "cosmology": Cosmology(**self.header["cosmology"]),
+                "redshift": self.nearest(redshift),
+            }
+        )
 
     def has(self, redshift: float, field: str) -> bool:
         """Whether a field was written, or begun."""

@@ -28,8 +28,9 @@ from zeldo.files.archive import (
     redshift_of,
 )
 from zeldo.files.atomic import check_directory_writable, writing_directory
-from zeldo.files.formats import Format, Sink, register_format
+from zeldo.files.formats import Format, Sink
 from zeldo.files.given import Given, Rescaled
+from zeldo.files.registry import register_format
 from zeldo.particles.particles import FIELDS, KINDS, Header, Source
 
 CHUNK = 2**18  # rows

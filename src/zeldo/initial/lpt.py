@@ -128,9 +128,7 @@ def _second_order(phi: np.ndarray, box: float) -> np.ndarray:
     return _minus_gradient(_potential(_minus_source(phi, box, out), box), box, out)
 
 
-def _minus_source(
-    phi: np.ndarray, box: float, out: np.ndarray, gradient: Gradient = spectral
-) -> np.ndarray:
+def _minus_source(phi: np.ndarray, box: float, out: np.ndarray, gradient: Gradient = spectral) -> np.ndarray:
     """-lap phi2 on the lattice from the modes of phi; `out` is room for three fields."""
     from zeldo.mesh.numba_kernels import add_squares, derive_twice, minus_minors
 

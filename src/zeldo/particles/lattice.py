@@ -24,6 +24,11 @@ __all__ = [
     "velocity",
 ]
 
+# what headers and snapshots both say
+SHARED = (
+    *("box", "redshift", "cosmology", "engine", "settings", "version", "seed"),
+    *(*DRAWN, *MADE, *TOLD),
+)
 NEEDED = ("omega_m", "omega_b", "h", "sigma_8", "n_s")  # of a cosmology, in the order of messages
 
 
@@ -36,17 +41,10 @@ def header_of(snapshot: Snapshot) -> Header:
     """What a snapshot says of itself."""
     return Header(
         count=snapshot.n**3,
-        box=snapshot.box,
-        redshift=snapshot.redshift,
-        cosmology=snapshot.cosmology,
         particle_mass=snapshot.particle_mass,
         n=snapshot.n,
-        engine=snapshot.engine,
-        settings=snapshot.settings,
-        version=snapshot.version,
-        seed=snapshot.seed,
         offset=snapshot.offset,
-        **{name: getattr(snapshot, name) for name in (*DRAWN, *MADE, *TOLD)},
+        **{name: getattr(snapshot, name) for name in SHARED},
     )
 
 
@@ -97,19 +95,7 @@ def recognise(particles: Particles, ids: str | None = None) -> Snapshot:
 def as_snapshot(header: Header, psi: np.ndarray, vel: np.ndarray | None, offset: Vector) -> Snapshot:
     """A snapshot of these fields, (3, n, n, n), with the entries of the header."""
     assert header.cosmology is not None  # `check_cosmology` has seen to it
-    return Snapshot(
-        psi=psi,
-        vel=vel,
-        box=header.box,
-        cosmology=header.cosmology,
-        redshift=header.redshift,
-        engine=header.engine,
-        seed=header.seed,
-        settings=header.settings,
-        version=header.version,
-        offset=offset,
-        **{name: getattr(header, name) for name in (*DRAWN, *MADE, *TOLD)},
-    )
+    return Snapshot(psi=psi, vel=vel, offset=offset, **{name: getattr(header, name) for name in SHARED})
 
 
 def check_cosmology(particles: Particles) -> None:

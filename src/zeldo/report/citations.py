@@ -11,9 +11,9 @@ from importlib.resources import files
 
 from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.files import open_particles
-from zeldo.files.formats import format_of
 from zeldo.files.reference import ENGINE as REFERENCE
 from zeldo.files.reference import read_initial_conditions
+from zeldo.files.registry import format_of
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.particles import Header
 from zeldo.version import __version__

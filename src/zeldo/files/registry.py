@@ -1,0 +1,147 @@
+"""The registry of file formats: by name, by suffix, and by what is in a file."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from zeldo.errors import InputError, nearest
+from zeldo.files.formats import Format
+from zeldo.files.sets import set_name
+
+_registered: dict[str, Format] = {}
+
+
+def register_format(kind: type[Format]) -> type[Format]:
+    """Make a format known by its name. Use it as a class decorator.
+
+    Parameters
+    ----------
+    kind : type
+        A subclass of `Format`.
+
+    Returns
+    -------
+    type
+        The same class.
+
+    Raises
+    ------
+    InputError
+        Where another class has the same name.
+    """
+    registered = _registered.get(kind.name)
+    if registered is not None and type(registered).__qualname__ != kind.__qualname__:
+        raise InputError(
+            f"format {kind.name!r} is {type(registered).__qualname__} already: give another name"
+        )
+    _registered[kind.name] = kind()
+    return kind
+
+
+@cache
+def _load_own() -> None:
+    package = import_module("zeldo.files")
+    for module in pkgutil.iter_modules(package.__path__):
+        import_module(f"zeldo.files.{module.name}")
+
+
+def formats() -> dict[str, Format]:
+    """Every format by its name, in alphabetical order."""
+    _load_own()
+    return dict(sorted(_registered.items()))
+
+
+def suffixes() -> list[str]:
+    """Every suffix that a file may be written under."""
+    return [suffix for kind in formats().values() for suffix in kind.suffixes]
+
+
+def format_named(name: str) -> Format:
+    """The format of that name; `InputError` for an unknown one."""
+    known = formats()
+    if name not in known:
+        raise InputError(
+            f"format {name!r} is not known: give one of {', '.join(known)}{nearest(name, known)}"
+        )
+    return known[name]
+
+
+def format_to_write(path: str | os.PathLike, name: str | None = None) -> Format:
+    """The format of that name or, without a name, of the path's suffix. `InputError` for an unknown one."""
+    if name is not None:
+        return format_named(name)
+    suffix = Path(path).suffix.lower()
+    for kind in formats().values():
+        if suffix in kind.suffixes:
+            return kind
+    known = suffixes()
+    raise InputError(
+        f"{path} has the suffix {suffix!r}: give one of {', '.join(known)}{nearest(suffix, known)}, or a format"
+    )
+
+
+def format_of(path: str | os.PathLike) -> Format:
+    """Recognise the format of a file by its content, or by its suffix where no format knows the content.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Format
+
+    Raises
+    ------
+    InputError
+        For a missing file, and for one of no format that zeldo knows.
+    """
+    return locate(path)[0]
+
+
+def locate(path: str | os.PathLike) -> tuple[Format, Path]:
+    """The format of a file, and the path to open: that of the one snapshot inside, where a directory holds no more.
+
+    Raises
+    ------
+    InputError
+        For a missing file, for one of no format that zeldo knows, and for a directory of several snapshots.
+    """
+    path = Path(path)
+    kind = _sniffed(path)
+    if kind is not None:
+        return kind, path
+    if path.is_dir():
+        inside = _snapshots_in(path)
+        if len(inside) == 1:
+            return next(iter(inside.values()))
+        if inside:
+            names = ", ".join(sorted(place.name for place in inside)[:10])
+            raise InputError(f"{path} holds {len(inside)} snapshots ({names}): give the path of one")
+    elif path.is_file():
+        for kind in formats().values():
+            if path.suffix.lower() in kind.suffixes:
+                return kind, path  # a damaged file, which the format explains
+    elif not path.exists():
+        raise InputError(f"{path} does not exist: check the path")
+    raise InputError(f"{path} is of no format that zeldo knows: it reads {', '.join(formats())}")
+
+
+def _sniffed(path: Path) -> Format | None:
+    fitting = [kind for kind in formats().values() if kind.sniff(path)]
+    narrowed = {name for kind in fitting for name in kind.narrows}
+    return next((kind for kind in fitting if kind.name not in narrowed), None)
+
+
+def _snapshots_in(directory: Path) -> dict[Path, tuple[Format, Path]]:
+    """The snapshots in a directory, each by the name of its set."""
+    snapshots: dict[Path, tuple[Format, Path]] = {}
+    for place in sorted(directory.iterdir()):
+        name = set_name(place)
+        if name not in snapshots and (kind := _sniffed(place)) is not None:
+            snapshots[name] = kind, place
+    return snapshots
