@@ -255,6 +255,24 @@ def test_the_exponent_in_the_file_counts(universe, tmp_path, name):
     np.testing.assert_allclose(read(half, QUIJOTE, velocities="peculiar").vel, universe.vel, rtol=1e-6)
 
 
+def test_a_box_may_be_given_along_each_axis(universe, tmp_path):
+    check(universe, read(gadget_hdf5(tmp_path / "cube.hdf5", universe, BoxSize=[BOX * 1e3] * 3), QUIJOTE))
+    brick = gadget_hdf5(tmp_path / "brick.hdf5", universe, BoxSize=[BOX * 1e3, BOX * 1e3, BOX * 2e3])
+    assert "no cube" in refusal(lambda: read(brick, QUIJOTE))
+
+
+def test_ids_may_have_their_highest_bit(universe, tmp_path):
+    path = gadget_hdf5(tmp_path / "high.hdf5", universe)
+    order = np.random.default_rng(3).permutation(COUNT)
+    with h5py.File(path, "r+") as file:
+        group = file["PartType1"]
+        del group["ParticleIDs"]
+        group["ParticleIDs"] = np.uint64(2**63) + order.astype(np.uint64)
+        for name in ("Coordinates", "Velocities"):
+            group[name][:] = group[name][:][order]
+    check(universe, read(path, QUIJOTE))
+
+
 def test_what_a_header_leaves_at_zero_is_unknown(universe, tmp_path):
     path = gadget_hdf5(tmp_path / "s.hdf5", universe, OmegaBaryon=0.0, Sigma8=-1.0)
     assert "does not say omega_b, sigma_8, n_s: pass the cosmology" in refusal(lambda: read(path))

@@ -37,6 +37,7 @@ from zeldo.files.hdf5_set import (
     opened,
     readable,
     set_of,
+    side_of,
     species_of,
     totals_of,
 )
@@ -89,6 +90,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
     first = files[0]
     with opened(first) as file, readable(first):
         header = header_of(file, first, ("BoxSize", "MassTable", "Redshift"))
+        header["BoxSize"] = side_of(header["BoxSize"], first)
         values = {**header, **parameters_of(header, file, first)}
         apart = attributes(file, "Units")
         zeldo_attributes = attributes(file, "Zeldo")

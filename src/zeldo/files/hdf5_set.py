@@ -101,6 +101,14 @@ def header_of(file: h5py.File, path: Path, needed: Sequence[str]) -> dict[str, A
     return header
 
 
+def side_of(box: Any, path: Path) -> Any:
+    """The side of a box that may be given along each axis. `InputError` where it is no cube."""
+    sides = np.unique(np.asarray(box))
+    if len(sides) > 1:
+        raise InputError(f"{path}: a box of {np.asarray(box).tolist()} is no cube: zeldo reads cubic boxes")
+    return sides[0] if len(sides) else box
+
+
 def set_of(path: Path) -> tuple[list[Path], list[list[int]], list[int]]:
     """The files of a set, the counts of each by type, and the totals that every file gives."""
     first = member(path)

@@ -28,6 +28,7 @@ from zeldo.files.hdf5_set import (
     opened,
     readable,
     set_of,
+    side_of,
     species_of,
     totals_of,
 )
@@ -146,10 +147,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
     in_mass = rounded(positive(units, WEIGHT, first) / MASS) * with_h(power("masses", "h", 0.0))
     table = np.atleast_1d(np.asarray(header.get("MassTable", 0.0), dtype=float))
     mass = float(table[kind]) if kind < len(table) and "masses" not in species.fields else 0.0
-    sides = np.atleast_1d(np.asarray(header["BoxSize"], dtype=float))
-    if len(set(sides.tolist())) != 1:
-        raise InputError(f"{first}: a box of {sides.tolist()} is no cube: zeldo reads cubic boxes")
-    box = positive({"BoxSize": sides[0]}, "BoxSize", first) * factor
+    box = positive({"BoxSize": side_of(header["BoxSize"], first)}, "BoxSize", first) * factor
     many = f", {len(files)} files" if len(files) > 1 else ""
     made = "SWIFT" if code or header.get("Code") == "SWIFT" else "initial conditions for SWIFT"
     particles_header = Header(

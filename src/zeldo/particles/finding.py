@@ -119,8 +119,7 @@ def _counted(ids: np.ndarray, whole: bool, where: str | Path) -> tuple[np.ndarra
             f"{where}: id {ids[np.argmax(outside)]} is out of range: "
             f"{count} particles have ids {first} to {last}, in lattice order; give a snapshot with such ids"
         )
-    index = ids.astype(np.int64)
-    index -= first
+    index = (ids - ids.dtype.type(first)).astype(np.int64)  # ids may be beyond 2^63
     times = np.bincount(index, minlength=count)
     if (times != 1).any():
         double, missing = int(np.argmax(times > 1)), int(np.argmin(times))
