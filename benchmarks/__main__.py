@@ -16,6 +16,7 @@ ORDER = (
     "files",
     "pysco",
     "measure",
+    "fields",
     "cost",
     "scale",
     "accuracy",
