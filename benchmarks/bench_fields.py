@@ -132,17 +132,16 @@ def _masses(record: Record) -> None:
 
 
 def _count(positions: np.ndarray, box: float, centre: np.ndarray, density: float) -> int:
-    """Particles within the innermost radius, of 10 or more, beyond which the mean density is below a threshold."""
+    """Particles inside the radius where the mean density falls to a threshold, from the tenth on outwards or inwards."""
     away = positions - centre
     away -= box * np.round(away / box)
     distance = np.sort(np.sqrt((away**2).sum(axis=1)))
-    counts = np.arange(1, len(distance) + 1)
-    above = counts / (4 / 3 * np.pi * distance**3) >= density
-    first = 9
-    if above[first]:
-        return int(first + np.argmin(above[first:]))
-    inner = np.flatnonzero(above[:first])
-    return int(inner[-1] + 1) if len(inner) else 0
+    volume, first = 4 / 3 * np.pi * distance**3, 10
+    if first >= density * volume[first - 1]:
+        outside = np.arange(first, len(distance)) < density * volume[first:]  # the next particle is out of it
+        return int(first + np.argmax(outside))
+    inside = np.flatnonzero(np.arange(1, first) >= density * volume[: first - 1])
+    return int(inside[-1] + 1) if len(inside) else 0
 
 
 if __name__ == "__main__":
