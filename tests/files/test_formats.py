@@ -11,7 +11,7 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo.errors import InputError, ZeldoError
-from zeldo.files import check_writable, create_particles, formats, open_particles, read, write
+from zeldo.files import check_writable, create_particles, open_particles, read, registry, write
 from zeldo.files.atomic import writing_directory
 from zeldo.files.formats import Format, Sink
 from zeldo.files.registry import format_of, register_format
@@ -68,7 +68,7 @@ class Folder(Format):
 
 @pytest.fixture
 def folder(monkeypatch):
-    monkeypatch.setattr(formats, "_registered", formats.formats())
+    monkeypatch.setattr(registry, "_registered", registry.formats())
     return zeldo.register_format(Folder)
 
 
