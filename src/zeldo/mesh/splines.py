@@ -11,7 +11,9 @@ any number of threads.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
+from llvmlite import ir
+from numba import prange, types
+from numba.extending import intrinsic
 
 from zeldo.errors import InputError
 from zeldo.mesh.compile import inlined, kernel
@@ -19,6 +21,7 @@ from zeldo.mesh.compile import inlined, kernel
 POWER = 4  # of sinc in the window along each axis
 _PLANES = 4  # the thinnest slab: a cloud's planes are in it and in the next
 _SLABS = 64  # at most
+_BATCH = 128  # particles whose weights are found at a time
 
 
 def paint(particles: np.ndarray, m: int, box: float, offset: float = 0.0) -> np.ndarray:
@@ -98,48 +101,84 @@ def _sort(slab, slabs):  # type: ignore[no-untyped-def]
     return order, ends
 
 
+@intrinsic
+def _add_four(_, array, index, share, z0, z1, z2, z3):  # type: ignore[no-untyped-def]
+    """array[index : index + 4] += share * (z0, z1, z2, z3), float32; no index is tested."""
+    real = types.float32
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        four = ir.VectorType(ir.FloatType(), 4)
+
+        def vector(numbers):  # type: ignore[no-untyped-def]
+            made = ir.Constant(four, ir.Undefined)
+            for place, number in enumerate(numbers):
+                made = builder.insert_element(made, number, ir.Constant(ir.IntType(32), place))
+            return made
+
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), four.as_pointer())
+        product = builder.fmul(vector(4 * [arguments[2]]), vector(arguments[3:]))
+        builder.store(builder.fadd(builder.load(place, align=4), product), place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, real, real, real, real, real), generate
+
+
 @inlined
-def _weights(f, weight):  # type: ignore[no-untyped-def]
-    """The cubic spline at the four mesh points around a particle a fraction f of a cell above the second."""
-    g = np.float32(1) - f
-    sixth = weight / np.float32(6)
-    f2, g2 = f * f, g * g
-    return (
-        sixth * g2 * g,
-        sixth * (np.float32(4) - np.float32(3) * f2 * (g + np.float32(1))),
-        sixth * (np.float32(4) - np.float32(3) * g2 * (f + np.float32(1))),
-        sixth * f2 * f,
-    )
+def _weights(u, m, unit, first, weights, count):  # type: ignore[no-untyped-def]
+    """The lowest of four mesh points around each place along one axis, and the cubic spline there, times `unit`.
+
+    Places come in cells and are wrapped to [0, m). What is no finite number is in cell 0 with weights that are none either.
+    """
+    sixth = unit / np.float32(6)
+    for q in range(count):
+        x = u[q]
+        x -= m * np.floor(x / m)
+        x = 0.0 if x >= m else x
+        cell = np.int32(x) if x > 0 else np.int32(0)
+        f = np.float32(x - cell)
+        g = np.float32(1) - f
+        f2, g2 = f * f, g * g
+        first[q] = cell
+        weights[0, q] = sixth * g2 * g
+        weights[1, q] = sixth * (np.float32(4) - np.float32(3) * f2 * (g + np.float32(1)))
+        weights[2, q] = sixth * (np.float32(4) - np.float32(3) * g2 * (f + np.float32(1)))
+        weights[3, q] = sixth * f2 * f
 
 
 @kernel(parallel=True, fastmath=False)
 def _paint(x, n, scale, offset, weight, order, ends, out):  # type: ignore[no-untyped-def]
     m, slabs = out.shape[0], ends.size
-    cell = m / n if n else 0.0
+    cell, side = m / n if n else 0.0, np.float64(m)
+    length, density = out.shape[2], out.reshape(-1)
     for i in prange(m):
         out[i] = 0
     for parity in range(min(2, slabs)):
         for pair in prange(max(1, slabs // 2)):
             slab = 2 * np.int64(pair) + parity
-            for q in range(ends[slab - 1] if slab else 0, ends[slab]):
-                p = order[q]
-                row = p // n if n else 0
-                i = row // n if n else 0
-                a, fx = _cell(x[0, p], i * cell, scale, offset, m)
-                b, fy = _cell(x[1, p], (row - i * n) * cell, scale, offset, m)
-                c, fz = _cell(x[2, p], (p - row * n) * cell, scale, offset, m)
-                along_x, along_y = _weights(fx, weight), _weights(fy, np.float32(1))
-                z0, z1, z2, z3 = _weights(fz, np.float32(1))
-                for s in range(4):
-                    plane = a + s if a + s < m else a + s - m
-                    for t in range(4):
-                        column = b + t if b + t < m else b + t - m
-                        share = along_x[s] * along_y[t]
-                        line = out[plane, column]
-                        line[np.uint64(c)] += share * z0
-                        line[np.uint64(c + 1)] += share * z1
-                        line[np.uint64(c + 2)] += share * z2
-                        line[np.uint64(c + 3)] += share * z3
+            u, first = np.empty((3, _BATCH)), np.empty((3, _BATCH), np.int32)
+            weights = np.empty((3, 4, _BATCH), np.float32)
+            for begin in range(ends[slab - 1] if slab else 0, ends[slab], _BATCH):
+                count = min(_BATCH, ends[slab] - begin)
+                for q in range(count):
+                    p = order[begin + q]
+                    row = p // n if n else 0
+                    i = row // n if n else 0
+                    u[0, q] = i * cell + np.float64(x[0, p]) * scale + offset
+                    u[1, q] = (row - i * n) * cell + np.float64(x[1, p]) * scale + offset
+                    u[2, q] = (p - row * n) * cell + np.float64(x[2, p]) * scale + offset
+                _weights(u[0], side, weight, first[0], weights[0], count)
+                _weights(u[1], side, np.float32(1), first[1], weights[1], count)
+                _weights(u[2], side, np.float32(1), first[2], weights[2], count)
+                for q in range(count):
+                    a, b, c = np.int64(first[0, q]), np.int64(first[1, q]), np.int64(first[2, q])
+                    z0, z1, z2, z3 = weights[2, 0, q], weights[2, 1, q], weights[2, 2, q], weights[2, 3, q]
+                    for s in range(4):
+                        plane = a + s if a + s < m else a + s - m
+                        for t in range(4):
+                            column = b + t if b + t < m else b + t - m
+                            share = weights[0, s, q] * weights[1, t, q]
+                            _add_four(density, (plane * m + column) * length + c, share, z0, z1, z2, z3)
     for i in prange(m):
         for j in range(m):
             for k in range(3):
