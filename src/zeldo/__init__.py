@@ -15,6 +15,9 @@ import lazy_loader
 # Threads of Numba's kernels sleep while they wait: spinning, they keep the Fourier transforms' threads from the cores.
 # It counts where it is set before OpenMP starts, and a user's own setting wins.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# The threads of Numba's kernels are those of torch and BLAS too, where the user sets them alone.
+if threads := os.environ.get("NUMBA_NUM_THREADS"):
+    os.environ.setdefault("OMP_NUM_THREADS", threads)
 # Torch asks the kernel for large pages: clearing new memory page by page takes a fifth of the time of a network.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 

@@ -214,7 +214,7 @@ def test_what_is_known_of_a_cosmology_is_kept(crowd, tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
 def test_writing_takes_the_memory_of_a_plane(tmp_path, suffix):
-    n = 96
+    n = 192
     psi = np.zeros((3, n, n, n), np.float32)
     snapshot = Snapshot(psi, psi, 100.0, zeldo.Cosmology.preset("quijote"), 0.0, "test")
     write(snapshot, tmp_path / f"warm{suffix}")

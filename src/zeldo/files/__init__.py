@@ -28,6 +28,8 @@ __all__ = [
     "write",
 ]
 
+WRITTEN = 32768  # least rows at a time: formats take some time for each piece
+
 
 def read(
     path: str | os.PathLike,
@@ -171,7 +173,7 @@ def write(
     """Write a snapshot or particles. A file of the same name is replaced.
 
     The file appears under its name when it is complete: a write that fails or is interrupted leaves nothing. Beyond the
-    snapshot itself, it needs the memory of one lattice plane.
+    snapshot itself, it needs the memory of one lattice plane, or of some ten thousand particles.
 
     Parameters
     ----------
@@ -212,7 +214,7 @@ def write(
             del fields["ids"]
     with create_particles(path, particles.header, fields, format, **options) as sink:
         for field in sink.fields:
-            for start, stop in particles.slices():
+            for start, stop in particles.slices(WRITTEN):
                 sink.write(field, start, particles.read(field, start, stop))
     return Path(path)
 

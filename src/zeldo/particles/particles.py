@@ -225,9 +225,9 @@ class Particles:
             )
         return Particles(self.header, **fields)
 
-    def slices(self) -> Iterator[tuple[int, int]]:
-        """(start, stop) of the pieces to read one by one; for a lattice in order, one plane each."""
-        return slabs(len(self), max(SMALLEST_SLICE, round(len(self) ** (2 / 3))))
+    def slices(self, least: int = SMALLEST_SLICE) -> Iterator[tuple[int, int]]:
+        """(start, stop) of the pieces to read one by one, of a lattice's plane, but of no fewer rows than `least`."""
+        return slabs(len(self), max(least, round(len(self) ** (2 / 3))))
 
     @property
     def positions(self) -> np.ndarray:
