@@ -72,7 +72,7 @@ class UniverseZarr:
             raise InputError(f"{self.path} is no universe of zarr arrays: make one by zeldo run -o NAME.zarr")
         self.header: dict[str, Any] = _attributes(self.path)["header"]
         self.n: int = self.header["n"]
-        self.side = tile_of(self.n)
+        self.side: int = self.header.get("tile") or tile_of(self.n)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], header: Mapping[str, Any]) -> UniverseZarr:
@@ -134,6 +134,9 @@ class UniverseZarr:
         """
         try:
             array = self.array(redshift, field, create=True)
+            # zarr reads the index of a shard that it replaces, and fails where that is damaged
+            place = "/".join(str(first // self.side) for first in tile.origin)
+            (self.path / self._name(redshift) / field / "c" / "0" / place).unlink(missing_ok=True)
             array[:, *tile.inside] = values
             line = json.dumps([self._key(redshift, field, tile), checksum(values)]) + "\n"
             descriptor = os.open(self._done, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)

@@ -178,7 +178,8 @@ def _paint(x, n, scale, offset, weight, order, ends, out):  # type: ignore[no-un
                         for t in range(4):
                             column = b + t if b + t < m else b + t - m
                             share = weights[0, s, q] * weights[1, t, q]
-                            _add_four(density, (plane * m + column) * length + c, share, z0, z1, z2, z3)
+                            at = (plane * m + column) * length + c
+                            _add_four(density, at, share, z0, z1, z2, z3)  # type: ignore
     for i in prange(m):
         for j in range(m):
             for k in range(3):

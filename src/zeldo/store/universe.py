@@ -15,7 +15,7 @@ from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import FULL, check_writable
 from zeldo.files.saved import SavedSnapshot
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe
-from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.identity import check_same
@@ -66,7 +66,8 @@ def run_into(
         For a full disk. The same call goes on afterwards.
     """
     path = check_place(Path(path))
-    header = _header(engine, ics, redshifts)
+    header = header_of(engine, ics.origin, redshifts)
+    header["linear field"] = sha256(ics.delta_lin.data).hexdigest()[:16]
     if is_universe(path):
         universe = UniverseZarr(path)
         check_same(path, universe.header, header)
@@ -125,7 +126,8 @@ def _is_whole(universe: UniverseZarr, redshift: float) -> bool:
     )
 
 
-def _header(engine: Any, ics: InitialConditions, redshifts: Sequence[float]) -> dict[str, Any]:
+def header_of(engine: Any, origin: Origin, redshifts: Sequence[float]) -> dict[str, Any]:
+    """What a universe on disk says of itself, as JSON gives it back."""
     made = Provenance.of(engine)
     header = {
         "engine": engine.name,
@@ -134,15 +136,14 @@ def _header(engine: Any, ics: InitialConditions, redshifts: Sequence[float]) -> 
         "revision": made.revision,
         "weights": made.weights,
         "redshifts": list(redshifts),
-        "box": ics.box,
-        "n": ics.n,
-        "cosmology": ics.cosmology.to_dict(),
-        "seed": ics.seed,
-        "fixed": ics.fixed,
-        "flip": ics.flip,
-        "power": ics.power,
-        "phases": ics.phases,
-        "linear field": sha256(ics.delta_lin.data).hexdigest()[:16],
+        "box": origin.box,
+        "n": origin.n,
+        "cosmology": origin.cosmology.to_dict(),
+        "seed": origin.seed,
+        "fixed": origin.fixed,
+        "flip": origin.flip,
+        "power": origin.power,
+        "phases": origin.phases,
     }
     return json.loads(json.dumps(header))
 

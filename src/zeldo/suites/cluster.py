@@ -27,7 +27,7 @@ def on_cluster(worker: Worker, scheduler: str | Any, progress: Progress | None) 
     InputError
         Where dask.distributed is not installed, or nothing answers at the address.
     """
-    client, is_own = _client(scheduler)
+    client, is_own = connected(scheduler)
     try:
         _distribute(worker, client, progress)
     finally:
@@ -35,7 +35,8 @@ def on_cluster(worker: Worker, scheduler: str | Any, progress: Progress | None) 
             client.close()
 
 
-def _client(scheduler: str | Any) -> tuple[Any, bool]:
+def connected(scheduler: str | Any) -> tuple[Any, bool]:
+    """A client of dask.distributed, and whether it was made here; raises as `on_cluster`."""
     try:
         from distributed import Client
     except ImportError:

@@ -104,7 +104,8 @@ class VolumeFields:
             )
             for path in (first, second)
         ]
-        da.store(list(self.displacements()), targets, lock=False)
+        store: Any = da.store  # its types allow no list of arrays
+        store(list(self.displacements()), targets, lock=False)
 
     def _slabs(self) -> tuple[int, ...]:
         return (self.thickness,) * (self.n // self.thickness)

@@ -111,6 +111,21 @@ def longitudinal(field: np.ndarray) -> np.ndarray:
     return out
 
 
+def check_piece(n: int, side: int, buffer: int) -> None:
+    """`InputError` where a lattice of n^3 has no pieces of so many cells per side with such a buffer."""
+    if side < 1 or n % side:
+        raise InputError(f"pieces of {side} cells do not divide {n}: give a divisor")
+    if buffer < 0 or (side + 2 * buffer) % 2:
+        raise InputError(
+            f"a piece of {side} cells with a buffer of {buffer} is not possible: make their sum even"
+        )
+    if side + 2 * buffer > n:
+        raise InputError(
+            f"a tile of {side} cells with a buffer of {buffer} is larger than the volume of {n}: "
+            "give a smaller buffer, or evolve it whole"
+        )
+
+
 def evolve_piece(
     engine: Cola, volume: Origin, fields: Fields, tile: Tile, buffer: int, redshift: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -137,13 +152,7 @@ def evolve_piece(
     from zeldo.engines.driver import evolve
 
     side = tile.shape[0]
-    if len(set(tile.shape)) > 1 or (side + 2 * buffer) % 2:
-        raise InputError(f"a piece of {tile.shape} cells is not possible: give cubes of an even side")
-    if side + 2 * buffer > volume.n:
-        raise InputError(
-            f"a tile of {side} cells with a buffer of {buffer} is larger than the volume of {volume.n}: "
-            "give a smaller buffer, or evolve it whole"
-        )
+    check_piece(volume.n, side, buffer)
     where = window(tile.origin, side, volume.n, buffer)
     n = side + 2 * buffer
     # the engine asks for the box and the lattice alone
@@ -177,8 +186,7 @@ def in_pieces(
     ------
     tile, psi, vel
     """
-    if ics.n % side:
-        raise InputError(f"tiles of {side} cells do not divide {ics.n}: give a divisor")
+    check_piece(ics.n, side, buffer)
     fields, origin = Fields.of(ics), ics.origin
     del ics
     for tile in cover(origin.n, side):

@@ -1,0 +1,285 @@
+"""A universe made in pieces: its 2LPT by slabs, then tile after tile, by any number of processes or on a cluster.
+
+universe.zarr/.zeldo/fields     psi_lin and grad phi2 of the whole volume, until all tiles are made
+universe.zarr/.zeldo/claims     which process makes what
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeldo.api import initial_conditions, parse_engine, redshift_list, universe_of
+from zeldo.engines.base import Progress
+from zeldo.engines.cola import Cola
+from zeldo.errors import InputError
+from zeldo.files.atomic import write_text
+from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe
+from zeldo.initial.conditions import Origin
+from zeldo.keywords import checked_keywords
+from zeldo.particles.snapshot import Snapshot
+from zeldo.particles.tiles import Indices, Tile
+from zeldo.store.identity import check_same
+from zeldo.store.universe import check_place, header_of, stored
+from zeldo.suites.claims import LEASE, Claims
+from zeldo.suites.cluster import connected
+from zeldo.suites.tasks import PathLike
+from zeldo.suites.worker import WAIT
+from zeldo.universe import Universe
+from zeldo.volumes.pieces import Fields, check_piece, evolve_piece
+
+FIELDS = ("psi_lin", "second")
+
+
+@checked_keywords(initial_conditions)
+def run_in_pieces(
+    *,
+    output: PathLike,
+    engine: PathLike | Cola = "cola",
+    redshift: float | None = None,
+    side: int = 128,
+    buffer: int = 16,
+    thickness: int = 16,
+    scheduler: str | Any | None = None,
+    lease: float = LEASE,
+    progress: Progress | None = None,
+    **universe: Any,
+) -> Snapshot:
+    """Make a universe in pieces, none of which knows of the others (sCOLA; Leclercq et al. 2020, arXiv:2003.04925).
+
+    No process holds more than a piece, or some slabs of the linear field. The same call in any number of processes that
+    share the directory divides the pieces; after a kill it goes on.
+
+    Parameters
+    ----------
+    output : path
+        Its name ends in .zarr.
+    engine : str or Cola
+        `cola`, perhaps with options.
+    redshift : float, optional
+        Of the snapshot; 0 by default.
+    side, buffer : int
+        Cells per side of a piece, which divides n, and around it. A piece takes some 120 (side + 2 buffer)^3 bytes.
+    thickness : int
+        Planes of a slab of the linear field, which divides n. A slab takes 4 thickness n^2 bytes, and each thread some 20.
+    scheduler : str or distributed.Client, optional
+        Address of a scheduler of dask.distributed, whose workers make the fields and the pieces.
+    lease : float
+        Seconds without a sign of life after which the piece of a process on another machine is taken over.
+    progress : callable, optional
+        Called with pieces done, their number, and a text.
+    **universe
+        The arguments of `initial_conditions`, with native phases.
+
+    Returns
+    -------
+    Snapshot
+        Its fields are read when they are asked for.
+
+    Raises
+    ------
+    InputError
+        For a value that is not allowed, and for a directory of other arguments.
+    ZeldoError
+        For a full disk. The same call goes on afterwards.
+    """
+    cola, redshifts = parse_engine(engine), redshift_list(redshift)
+    if not isinstance(cola, Cola) or len(redshifts) > 1 or cola.checkpoint is not None:
+        raise InputError("pieces are made by cola at one redshift, without a checkpoint: give these")
+    cola.check(redshifts)
+    if universe.get("ics") is not None:
+        raise InputError("pieces take no ics: give a cosmology and a seed")
+    whole = universe_of(universe)
+    check_piece(whole.n, side, buffer)
+    volume = Volume(Path(output).resolve(), cola, whole, redshifts[0], side, buffer, thickness, lease)
+    volume.join()
+    if scheduler is None:
+        _alone(volume, progress)
+    else:
+        client, is_own = connected(scheduler)
+        try:
+            with client.as_current():
+                _on_cluster(volume, client, progress)
+        finally:
+            if is_own:
+                client.close()
+    return volume.finished()
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What is made in pieces, and where; see `run_in_pieces`."""
+
+    path: Path
+    engine: Cola
+    universe: Universe
+    redshift: float
+    side: int
+    buffer: int
+    thickness: int
+    lease: float
+
+    @property
+    def origin(self) -> Origin:
+        """What snapshots record of the initial conditions."""
+        whole = self.universe
+        name = Path(whole.power).name
+        return Origin(
+            whole.box, whole.n, whole.cosmology, whole.seed, whole.fixed, whole.flip, name, "native"
+        )
+
+    @property
+    def folder(self) -> Path:
+        """Of the fields."""
+        return self.path / STATE / "fields"
+
+    @property
+    def claims(self) -> Claims:
+        return Claims(self.path / STATE / "claims", self.lease)
+
+    def join(self) -> None:
+        """Begin the universe on disk, or check that what is there has the same arguments."""
+        from zeldo.volumes.fields import VolumeFields
+
+        VolumeFields(self.universe, self.thickness)  # refuses what slabs cannot make
+        check_place(self.path)
+        header = header_of(self.engine, self.origin, [self.redshift])
+        header["engine"] = f"{self.engine.name} in pieces"
+        header["settings"] |= {"side": self.side, "buffer": self.buffer}
+        header["tile"] = self.side
+        if is_universe(self.path):
+            check_same(self.path, UniverseZarr(self.path).header, header)
+        else:
+            UniverseZarr.create(self.path, header)
+
+    def is_made(self, tile: Tile) -> bool:
+        """Whether a piece is on disk as it was written."""
+        there = UniverseZarr(self.path)
+        return all(there.is_whole(self.redshift, field, tile) for field in ("psi", "vel"))
+
+    @property
+    def has_fields(self) -> bool:
+        return (self.folder / "done").exists()
+
+    def make_fields(self) -> bool:
+        """Make the displacements of the volume, unless they are made; False where another process makes them."""
+        from zeldo.volumes.fields import VolumeFields
+
+        with self.claims.claim("fields") as is_ours:
+            if is_ours and not self.has_fields:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                stages = self.folder / "stages"
+                stages.mkdir(parents=True)
+                fields = VolumeFields(self.universe, self.thickness, stages)
+                fields.write(*(self.folder / f"{name}.zarr" for name in FIELDS))
+                shutil.rmtree(stages)
+                write_text(self.folder / "done", "")
+        return self.has_fields
+
+    def make(self, tile: Tile) -> bool:
+        """Make a piece, unless it is made; False where another process makes it."""
+        if self.is_made(tile):
+            return True
+        with self.claims.claim(".".join(map(str, tile.origin))) as is_ours:
+            if not is_ours:
+                return False
+            if not self.is_made(tile):
+                made = evolve_piece(
+                    self.engine, self.origin, stored_fields(self.folder), tile, self.buffer, self.redshift
+                )
+                for field, values in zip(("psi", "vel"), made, strict=True):
+                    UniverseZarr(self.path).write_tile(self.redshift, field, tile, values)
+        return True
+
+    def finished(self) -> Snapshot:
+        """The snapshot of all pieces; what they were made from is removed."""
+        there = UniverseZarr(self.path)
+        there.note_complete(self.redshift, ["psi", "vel"])
+        for left in (self.folder, self.path / STATE / "claims"):
+            shutil.rmtree(left, ignore_errors=True)
+        return stored(there, self.redshift)
+
+
+def stored_fields(folder: Path) -> Fields:
+    """The 2LPT of a volume from zarr arrays on disk."""
+    import zarr
+
+    psi_lin, second = (zarr.open_array(folder / f"{name}.zarr", mode="r") for name in FIELDS)
+    return Fields(lambda where: read_window(psi_lin, where), lambda where: read_window(second, where))
+
+
+def read_window(array: Any, where: Indices) -> np.ndarray:
+    """The cells of an array (3, n, n, n) on disk at indices along each axis that count up, but where they wrap around."""
+    out = np.empty((3, *map(len, where)), np.float32)
+    parts = [np.split(np.arange(len(axis)), np.flatnonzero(np.diff(axis) != 1) + 1) for axis in where]
+    for i in parts[0]:
+        for j in parts[1]:
+            for k in parts[2]:
+                here = [slice(part[0], part[-1] + 1) for part in (i, j, k)]
+                there = [
+                    slice(int(axis[part[0]]), int(axis[part[-1]]) + 1)
+                    for axis, part in zip(where, (i, j, k), strict=True)
+                ]
+                out[:, *here] = array[:, *there]
+    return out
+
+
+def _unmade(volume: Volume) -> tuple[Sequence[Tile], int]:
+    tiles = UniverseZarr(volume.path).tiles
+    return [tile for tile in tiles if not volume.is_made(tile)], len(tiles)
+
+
+def _alone(volume: Volume, progress: Progress | None) -> None:
+    """Make what is missing, and wait for what other processes are making."""
+    left, count = _unmade(volume)
+    while left and not volume.has_fields:
+        if progress is not None:
+            progress(0, count, "displacements by slabs")
+        if not volume.make_fields():
+            time.sleep(WAIT)
+            left = [tile for tile in left if not volume.is_made(tile)]
+    begin = os.getpid() % max(1, len(left)) if any(volume.claims.folder.iterdir()) else 0
+    left = [*left[begin:], *left[:begin]]
+    while left:
+        others = []
+        for number, tile in enumerate(left):
+            if not volume.make(tile):
+                others.append(tile)
+            if progress is not None:
+                ready = count - len(left) + number + 1 - len(others)
+                progress(ready, count, f"{ready} of {count} pieces")
+        if len(others) == len(left):
+            time.sleep(WAIT)
+        left = others
+
+
+def _on_cluster(volume: Volume, client: Any, progress: Progress | None) -> None:
+    """The same by the workers of dask. Pieces of workers that are lost are made again by others."""
+    from distributed import as_completed
+
+    left, count = _unmade(volume)
+    while left and not volume.make_fields():
+        time.sleep(WAIT)
+    ready = count - len(left)
+    ask: Any = as_completed
+    running = ask([client.submit(_attempt, volume, tile, pure=False, retries=3) for tile in left])
+    for future in running:
+        tile, is_made = future.result()
+        if not is_made:
+            time.sleep(WAIT)
+            running.add(client.submit(_attempt, volume, tile, pure=False, retries=3))
+            continue
+        ready += 1
+        if progress is not None:
+            progress(ready, count, f"{ready} of {count} pieces")
+
+
+def _attempt(volume: Volume, tile: Tile) -> tuple[Tile, bool]:
+    return tile, volume.make(tile)

@@ -1,0 +1,119 @@
+"""A universe made in pieces on disk: by one process, by several, on a cluster, and after kills."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import zeldo
+from refusals import refusal
+
+pytest.importorskip("dask.array")
+from zeldo.files.universe_zarr import STATE, UniverseZarr
+from zeldo.volumes.pieces import in_pieces, joined
+from zeldo.volumes.run import read_window, run_in_pieces
+
+SMALL = {"n": 32, "box": 64.0, "seed": 4, "power": "eisenstein-hu"}
+PIECES = {"side": 16, "buffer": 4, "thickness": 8}
+SCRIPT = f"from zeldo.volumes.run import run_in_pieces; run_in_pieces(output=%r, **{SMALL | PIECES})"
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """The same pieces from fields in memory."""
+    ics, cola = zeldo.initial_conditions(**SMALL), zeldo.engine("cola")
+    return joined(in_pieces(cola, ics, 0.0, side=16, buffer=4), cola, ics.origin, 0.0)
+
+
+def check(made, expected):
+    np.testing.assert_allclose(made.psi, expected.psi, atol=2e-4)
+    np.testing.assert_allclose(made.vel, expected.vel, atol=0.05)
+
+
+def test_pieces_from_slabs_on_disk_are_those_from_memory(tmp_path, expected):
+    texts = []
+    out = tmp_path / "u.zarr"
+    made = run_in_pieces(output=out, progress=lambda *given: texts.append(given), **SMALL, **PIECES)
+    check(made, expected)
+    assert made.engine == "cola in pieces" and made.settings["buffer"] == 4 and made.seed == 4
+    assert texts[-1] == (8, 8, "8 of 8 pieces")
+    assert {path.name for path in (out / STATE).iterdir()} == {"done.jsonl", "complete.json"}
+    assert zeldo.power_spectrum(zeldo.read(out), mesh=32).power[0] > 0
+
+
+def test_a_damaged_piece_is_made_again_and_no_other(tmp_path, expected):
+    out = tmp_path / "u.zarr"
+    run_in_pieces(output=out, **SMALL, **PIECES)
+    whole = UniverseZarr(out).whole(0.0, "psi")
+    shards = sorted(path for path in (out / "z0" / "psi" / "c").rglob("*") if path.is_file())
+    assert len(shards) == 8
+    times = [path.stat().st_mtime_ns for path in shards]
+    shards[3].write_bytes(shards[3].read_bytes()[:-100])
+    made = run_in_pieces(output=out, **SMALL, **PIECES)
+    np.testing.assert_array_equal(made.psi, whole)
+    assert [path.stat().st_mtime_ns != time for path, time in zip(shards, times, strict=True)] == [
+        number == 3 for number in range(8)
+    ]
+
+
+def test_three_processes_of_which_two_are_killed(tmp_path, expected):
+    out = tmp_path / "u.zarr"
+    command, env = [sys.executable, "-c", SCRIPT % str(out)], os.environ | {"NUMBA_NUM_THREADS": "1"}
+    workers = [subprocess.Popen(command, env=env) for _ in range(3)]
+    for number, worker in enumerate(workers[:2]):
+        deadline = time.monotonic() + 120
+        while not (out / "z0").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05 * number)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+    assert workers[2].wait(timeout=200) == 0
+    check(run_in_pieces(output=out, **SMALL, **PIECES), expected)
+
+
+def test_workers_of_a_cluster_one_of_which_is_lost(tmp_path, expected):
+    distributed = pytest.importorskip("distributed")
+    out = tmp_path / "u.zarr"
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        pids = list(client.run(os.getpid).values())
+
+        def kill():
+            while not (out / "z0" / "psi").exists():
+                time.sleep(0.01)
+            os.kill(pids[0], signal.SIGKILL)
+
+        killer = threading.Thread(target=kill, daemon=True)
+        killer.start()
+        check(run_in_pieces(output=out, scheduler=client, **SMALL, **PIECES), expected)
+        killer.join(timeout=5)
+        assert not killer.is_alive()
+
+
+def test_a_window_wraps_around(tmp_path):
+    import zarr
+
+    values = np.random.default_rng(1).normal(size=(3, 8, 8, 8)).astype(np.float32)
+    array = zarr.create_array(tmp_path / "a.zarr", shape=values.shape, chunks=(1, 4, 4, 4), dtype="float32")
+    array[:] = values
+    where = tuple(np.arange(first, first + 6) % 8 for first in (-2, 0, 5))
+    np.testing.assert_array_equal(read_window(array, where), values[:, *np.ix_(*where)])
+
+
+def test_what_cannot_be_made_in_pieces_is_refused(tmp_path):
+    out = tmp_path / "u.zarr"
+    assert "cola" in refusal(lambda: run_in_pieces(output=out, engine="pm", **SMALL))
+    assert "divisor" in refusal(lambda: run_in_pieces(output=out, side=15, **SMALL))
+    assert "buffer" in refusal(lambda: run_in_pieces(output=out, side=16, buffer=12, **SMALL))
+    assert "planes" in refusal(lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "thickness": 5}))
+    assert "ics" in refusal(lambda: run_in_pieces(output=out, ics="a.hdf5"))
+    assert not out.exists()
+    run_in_pieces(output=out, **SMALL, **PIECES)
+    assert "another buffer" in refusal(lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "buffer": 2}))
