@@ -1,0 +1,84 @@
+"""Runs of an engine that are killed at random moments and begun again: how many end with the bits of the unbroken run.
+
+Each run is forked from a process that has imported what runs need, so that a kill falls into the run and not into imports.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+# imported here, and never used here: threads that are started before a fork do not survive it
+import ducc0  # noqa: F401
+import torch  # noqa: F401
+import zarr  # noqa: F401
+
+import zeldo
+import zeldo.engines.cola
+import zeldo.engines.emulator
+import zeldo.engines.network
+import zeldo.engines.p3m.engine
+import zeldo.engines.pm
+from zeldo.files.universe_zarr import STATE
+
+
+def main(engine: str, n: int, kills: int) -> None:
+    rng = random.Random(1)
+    identical = interrupted = 0
+    with tempfile.TemporaryDirectory() as folder:
+        whole, out = Path(folder) / "whole.zarr", Path(folder) / "out.zarr"
+        finish(engine, n, whole)  # machine code is compiled, and the disk's cache is warm
+        shutil.rmtree(whole)
+        start = time.perf_counter()
+        finish(engine, n, whole)
+        took = time.perf_counter() - start
+        for _ in range(kills):
+            shutil.rmtree(out, ignore_errors=True)
+            child = begin(engine, n, out)
+            time.sleep(rng.uniform(0, took))
+            os.kill(child, signal.SIGKILL)
+            interrupted += os.waitpid(child, 0)[1] != 0
+            finish(engine, n, out)
+            identical += contents(out) == contents(whole)
+    print(json.dumps({"identical": identical, "interrupted": interrupted, "took": took}))
+
+
+def begin(engine: str, n: int, out: Path) -> int:
+    """The process number of a run."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        options = {"power": "eisenstein-hu", "n": n, "box": 1.953125 * n, "redshift": [1.0, 0.0]}
+        zeldo.run(engine=engine, output=out, **options)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def finish(engine: str, n: int, out: Path) -> None:
+    """A run to its end."""
+    if os.waitpid(begin(engine, n, out), 0)[1] != 0:
+        raise SystemExit(f"{engine} at {n}^3 failed")
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """All files of a universe but those that runs go on from."""
+    files = (file for file in sorted(path.rglob("*")) if file.is_file())
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in files
+        if STATE not in file.relative_to(path).parts
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
