@@ -73,3 +73,4 @@ from .suites.run import run_suite as run_suite
 from .suites.suite import Suite as Suite
 from .universe import Universe as Universe
 from .version import __version__ as __version__
+from .volumes.run import run_in_pieces as run_in_pieces

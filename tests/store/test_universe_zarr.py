@@ -1,10 +1,5 @@
 """Runs into a universe on disk: what is in it, and how they go on after kills, damage and full disks."""
 
-import random
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -181,31 +176,6 @@ def test_a_network_goes_on_at_the_next_tile(tmp_path, monkeypatch):
     (plain,) = zeldo.run(engine="vnet:tiles=2", n=32, box=62.5)
     np.testing.assert_array_equal(made.psi, plain.psi)
     assert not list((tmp_path / "u.zarr" / ".zeldo").glob("network*"))
-
-
-@pytest.mark.parametrize(
-    ("engine", "redshifts"), [("cola:steps=40,checkpoint_minutes=0", (1, 0)), ("vnet:tiles=2", (0,))]
-)
-def test_killed_at_random_it_ends_with_the_same_bits(engine, redshifts, tmp_path):
-    """Without warning, at moments that no test chose: the same command goes on."""
-    command = [sys.executable, "-m", "zeldo", "run", "-n", "32", "--box", "62.5", "--power", "eisenstein-hu"]
-    command += ["--engine", engine, *(word for z in redshifts for word in ("-z", str(z))), "-o"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    whole, out = tmp_path / "whole.zarr", tmp_path / "u.zarr"
-    begun = time.monotonic()
-    subprocess.run([*command, str(whole)], check=True, **quiet)
-    took = time.monotonic() - begun
-    rng = random.Random(1)
-    for _ in range(3):
-        process = subprocess.Popen([*command, str(out)], **quiet)
-        time.sleep(rng.uniform(0.3, 1.0) * took)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    subprocess.run([*command, str(out)], check=True, **quiet)
-    for z, fields in UniverseZarr(whole).complete().items():
-        for field in fields:
-            expected = UniverseZarr(whole).whole(float(z), field)
-            np.testing.assert_array_equal(UniverseZarr(out).whole(float(z), field), expected)
 
 
 def test_a_full_disk_ends_with_one_line_and_a_universe_that_goes_on(tmp_path, monkeypatch, capsys, tiles):

@@ -111,7 +111,7 @@ class UniverseZarr:
         if field in group:
             return group[field]  # type: ignore[return-value]
         side = self.side
-        thin = max(d for d in range(1, min(LARGEST_CHUNK, side) + 1) if side % d == 0)
+        thin = largest_divisor(side, LARGEST_CHUNK)
         return group.create_array(
             field,
             shape=(3, self.n, self.n, self.n),
@@ -281,7 +281,12 @@ def is_universe(path: Path) -> bool:
 
 def tile_of(n: int) -> int:
     """Cells per side of the tiles of an n^3 lattice: the largest divisor of n that is not above 128."""
-    return max(side for side in range(1, min(n, LARGEST_TILE) + 1) if n % side == 0)
+    return largest_divisor(n, LARGEST_TILE)
+
+
+def largest_divisor(n: int, most: int) -> int:
+    """The largest divisor of n that is not above `most`."""
+    return max(d for d in range(1, min(n, most) + 1) if n % d == 0)
 
 
 def checksum(values: np.ndarray) -> int:

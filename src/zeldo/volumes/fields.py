@@ -16,6 +16,7 @@ import numpy as np
 
 from zeldo.cosmology.power import LinearPower, linear_power
 from zeldo.errors import InputError
+from zeldo.files.universe_zarr import largest_divisor
 from zeldo.initial.phases import Native
 from zeldo.universe import Universe
 from zeldo.volumes.noise import noise_planes
@@ -92,12 +93,12 @@ class VolumeFields:
         """Write both displacements as zarr arrays, in chunks of which windows are read."""
         import zarr
 
-        side = _largest_divisor(self.n, CHUNK)
+        side = largest_divisor(self.n, CHUNK)
         targets = [
             zarr.create_array(
                 path,
                 shape=(3, *3 * [self.n]),
-                chunks=(1, _largest_divisor(self.thickness, CHUNK), side, side),
+                chunks=(1, largest_divisor(self.thickness, CHUNK), side, side),
                 dtype="float32",
                 compressors=None,
                 overwrite=True,
@@ -150,10 +151,6 @@ class VolumeFields:
             path, overwrite=True, compressors=None
         )
         return da.from_zarr(path, chunks=tuple(chunks))
-
-
-def _largest_divisor(n: int, most: int) -> int:
-    return max(d for d in range(1, min(n, most) + 1) if n % d == 0)
 
 
 def _planes(block: np.ndarray, n: int) -> np.ndarray:

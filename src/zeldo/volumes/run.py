@@ -21,7 +21,7 @@ from zeldo.engines.base import Progress
 from zeldo.engines.cola import Cola
 from zeldo.errors import InputError
 from zeldo.files.atomic import write_text
-from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe
+from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe, largest_divisor, tile_of
 from zeldo.initial.conditions import Origin
 from zeldo.keywords import checked_keywords
 from zeldo.particles.snapshot import Snapshot
@@ -36,6 +36,7 @@ from zeldo.universe import Universe
 from zeldo.volumes.pieces import Fields, check_piece, evolve_piece
 
 FIELDS = ("psi_lin", "second")
+PLANES = 16  # of a slab, at most
 
 
 @checked_keywords(initial_conditions)
@@ -44,9 +45,9 @@ def run_in_pieces(
     output: PathLike,
     engine: PathLike | Cola = "cola",
     redshift: float | None = None,
-    side: int = 128,
+    side: int | None = None,
     buffer: int = 16,
-    thickness: int = 16,
+    thickness: int | None = None,
     scheduler: str | Any | None = None,
     lease: float = LEASE,
     progress: Progress | None = None,
@@ -65,10 +66,12 @@ def run_in_pieces(
         `cola`, perhaps with options.
     redshift : float, optional
         Of the snapshot; 0 by default.
-    side, buffer : int
-        Cells per side of a piece, which divides n, and around it. A piece takes some 120 (side + 2 buffer)^3 bytes.
-    thickness : int
-        Planes of a slab of the linear field, which divides n. A slab takes 4 thickness n^2 bytes, and each thread some 20.
+    side : int, optional
+        Cells per side of a piece, which divides n; by default at most 128.
+    buffer : int
+        Cells around a piece that are evolved with it and thrown away.
+    thickness : int, optional
+        Planes of a slab of the linear field, which divides n; by default at most 16.
     scheduler : str or distributed.Client, optional
         Address of a scheduler of dask.distributed, whose workers make the fields and the pieces.
     lease : float
@@ -97,6 +100,7 @@ def run_in_pieces(
     if universe.get("ics") is not None:
         raise InputError("pieces take no ics: give a cosmology and a seed")
     whole = universe_of(universe)
+    side, thickness = side or tile_of(whole.n), thickness or largest_divisor(whole.n, PLANES)
     check_piece(whole.n, side, buffer)
     volume = Volume(Path(output).resolve(), cola, whole, redshifts[0], side, buffer, thickness, lease)
     volume.join()
