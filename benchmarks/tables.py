@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import tables_engines, tables_gradients, tables_p3m
+from benchmarks import tables_engines, tables_gradients, tables_p3m, tables_scale
 from benchmarks.record import Rows
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +20,7 @@ TABLES: Mapping[str, Callable[[Rows], Table]] = {
     **tables_engines.TABLES,
     **tables_gradients.TABLES,
     **tables_p3m.TABLES,
+    **tables_scale.TABLES,
 }
 BLOCK = re.compile(
     r"(?P<begin><!-- table: (?P<name>.*?) -->\n)(?P<table>.*?)(?P<end><!-- end -->)", re.DOTALL
