@@ -25,6 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kills", type=int, default=20, help="of each engine")
     parser.add_argument("--count", type=int, default=1000, help="universes of the suite")
     parser.add_argument("--sizes", type=int, nargs="+", help="particles per side of the plans")
+    parser.add_argument(
+        "--pieces", type=int, nargs="+", default=[256, 512], help="particles per side of volumes"
+    )
+    parser.add_argument("--cluster", type=int, default=256, help="particles per side of that on a cluster")
     parsed = parser.parse_args(arguments)
     record = start("Scale: plans, suites, resume, large universes", "scale")
     earlier = place(record, parsed)
@@ -41,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "workers" in parsed.parts:
         scale_many.workers(10 if parsed.quick else 400, record)
     if "pieces" in parsed.parts:
-        scale_many.pieces([(64, 32, 8)] if parsed.quick else [(256, 128, 16), (512, 128, 16)], record)
+        scale_many.pieces([64] if parsed.quick else parsed.pieces, record)
     if "cluster" in parsed.parts:
-        scale_many.cluster(*((32, 16, 4, 8) if parsed.quick else (256, 128, 16, 16)), record)
+        scale_many.cluster(32 if parsed.quick else parsed.cluster, record)
     if "streams" in parsed.parts:
         _streams(32 if parsed.quick else 256, record)
     if "large" in parsed.parts:

@@ -146,8 +146,14 @@ PIECES = (
 )
 
 
-def pieces(sizes: Sequence[tuple[int, int, int]], record: Record) -> None:
-    for n, side, buffer in sizes:
+def divided(n: int) -> tuple[int, int]:
+    """Cells of a piece, an eighth of the volume at least, and of its buffer: 31 Mpc/h."""
+    return min(128, n // 2), min(16, n // 8)
+
+
+def pieces(sizes: Sequence[int], record: Record) -> None:
+    for n in sizes:
+        side, buffer = divided(n)
         heading(f"{n}^3 by COLA in pieces of {side}^3 with a buffer of {buffer} cells, against the whole")
         box = 1.953125 * n
         about = {"engine": "cola in pieces", "n": n, "box": box, "reference": "cola", "z": 0}
@@ -189,13 +195,12 @@ def pieces(sizes: Sequence[tuple[int, int, int]], record: Record) -> None:
         print(f"{made['wall']:.1f} s in pieces, {against['wall']:.1f} s whole")
 
 
-def cluster(n: int, side: int, buffer: int, thickness: int, record: Record) -> None:
+def cluster(n: int, record: Record) -> None:
+    side, buffer = divided(n)
     heading(f"{n}^3 in pieces of {side}^3 on a cluster of four workers: costs of each particle")
-    arguments = ["volume", "4", *map(str, (n, side, buffer, thickness))]
-    start = {"NUMBA_NUM_THREADS": "1"}
+    arguments = ["volume", "4", *map(str, (n, side, buffer, min(16, n // 4)))]
     child = spawn(
-        ["env", *(f"{k}={v}" for k, v in start.items()), sys.executable, "-m", "benchmarks.cluster_child"]
-        + arguments
+        ["env", "NUMBA_NUM_THREADS=1", sys.executable, "-m", "benchmarks.cluster_child"] + arguments
     )
     if child["status"]:
         print(f"failed: {child['text'].strip()[-500:]}")

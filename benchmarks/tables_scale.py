@@ -56,6 +56,7 @@ def piece_costs(rows: Rows) -> list[list[str]]:
 def volume_costs(rows: Rows) -> list[list[str]]:
     """What each particle costs on a cluster, and what 4096^3 of them would."""
     count = float(LARGE) ** 3
+    n = max(row.n or 0 for row in rows.where(benchmark="scale", ics="workers=4").rows)
     table = [
         [
             "stage",
@@ -70,7 +71,7 @@ def volume_costs(rows: Rows) -> list[list[str]]:
         ]
     ]
     for stage, name in STAGES.items():
-        made = rows.where(benchmark="scale", engine="cola in pieces", field=stage, ics="workers=4")
+        made = rows.where(benchmark="scale", engine="cola in pieces", field=stage, ics="workers=4", n=n)
         cpu, written, read, sent, disk = (
             made.value(f"{quantity}_per_particle") for quantity in ("cpu", "written", "read", "sent", "disk")
         )

@@ -1,6 +1,5 @@
 """Runs into a universe on disk: what is in it, and how they go on after kills, damage and full disks."""
 
-
 import numpy as np
 import pytest
 

@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from zeldo.api import initial_conditions, parse_engine, redshift_list, universe_of
+from zeldo.api import initial_conditions, universe_of
 from zeldo.engines.base import Progress
+from zeldo.engines.checks import redshift_list
 from zeldo.engines.cola import Cola
+from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files.atomic import write_text
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe, largest_divisor, tile_of
