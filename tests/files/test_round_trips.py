@@ -7,7 +7,7 @@ import pytest
 
 import zeldo
 from refusals import refusal
-from zeldo.files import formats, open_particles, read, write
+from zeldo.files import open_particles, read, registry, write
 from zeldo.files.converting import convert
 from zeldo.particles.lattice import particles_of
 from zeldo.particles.particles import Header, Particles
@@ -51,7 +51,7 @@ def crowd():
 def test_particles_come_back(crowd, tmp_path, name, suffix, options, positions, velocities):
     path = write(crowd, tmp_path / f"out{suffix}", name, **options)
     with open_particles(path, crowd.header.cosmology) as again:
-        assert formats.format_of(path).name == name
+        assert registry.format_of(path).name == name
         assert again.header.count == COUNT
         assert again.header.box == pytest.approx(BOX, rel=1e-14)
         assert again.header.redshift == pytest.approx(0.25, rel=1e-14)

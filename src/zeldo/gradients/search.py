@@ -70,7 +70,7 @@ class Search:
 
     def maximum(self) -> Tensor:
         """The white noise where the posterior is largest."""
-        if "x" in self.kept:
+        if "x" in self.kept or self.kept.get("stage") == len(self.plan):  # it was there already
             return self._tensor("white_noise")
         f = self.posterior.function
         start = torch.zeros(3 * (f.n,), dtype=f.field.dtype, device=f.field.device)
