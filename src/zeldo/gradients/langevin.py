@@ -84,7 +84,9 @@ def advance(
     length : float
         The distance after which the direction is forgotten, in units of the root of the dimensions.
     """
-    x, u, gradient, step = walker.x, walker.u, walker.gradient, walker.step
+    # sums round by the order of numbers in memory, which a walker from a checkpoint must share
+    x, u, gradient = (field.contiguous() for field in (walker.x, walker.u, walker.gradient))
+    step = walker.step
     dimensions = x.numel()
     u, kinetic = _turned(u, gradient, MINIMAL_NORM * step)
     x = x + 0.5 * step * u
