@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from zeldo.engines.base import Engine, Observer, Progress, silent
 from zeldo.engines.checks import check_number
@@ -19,6 +19,9 @@ from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.checkpoint import Checkpoint
 from zeldo.store.resume import active
+
+if TYPE_CHECKING:
+    from zeldo.engines.streamed import StreamedOutput
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,56 @@ class Stepping(Engine):
 
     def for_trial(self) -> Self:
         return replace(self, checkpoint=None)
+
+    def streamed(
+        self,
+        ics: list[InitialConditions],
+        redshifts: Sequence[float],
+        folder: Path,
+        written: Sequence[bool],
+        *,
+        block: int,
+        progress: Progress | None = None,
+    ) -> Iterator[StreamedOutput]:
+        """Snapshots of a run whose particles are on disk, in blocks of lattice planes. It goes on where it was killed.
+
+        Parameters
+        ----------
+        ics : list of one InitialConditions
+            It is taken out of the list, so that the linear field may be let go.
+        redshifts : sequence of float
+            From high to low.
+        folder : Path
+            For the particles. It is left there.
+        written : sequence of bool
+            Which of the outputs are whole where their blocks were written to.
+        block : int
+            Planes of a block, a divisor of n.
+        progress : callable, optional
+
+        Yields
+        ------
+        StreamedOutput
+            Those that are not made yet. All blocks of one must be taken before the next.
+        """
+        from zeldo.engines.streamed import StreamedRun
+        from zeldo.store.slabs import SlabStore
+
+        (start,) = ics
+        ics.clear()
+        dynamics: Any = self.dynamics(start)
+        run = StreamedRun(
+            SlabStore(folder, self.key(start, redshifts)),
+            dynamics.gravity,
+            self.timetable(start, redshifts),
+            start.n,
+            moving=dynamics.moving,
+            block=block,
+            progress=progress or silent,
+        )
+        delta = [start.delta_lin]
+        del start, dynamics
+        yield from run.run(delta, written)
 
     def run(
         self,

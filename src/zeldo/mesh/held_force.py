@@ -7,7 +7,8 @@ planes can reach, each computed once, in a ring of slots.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,27 +56,14 @@ class HeldForce:
 
         The particles of a piece may be moved before the next one is asked for.
         """
-        mesh, n = self.mesh, self.psi.shape[1]
+        n = self.psi.shape[1]
         together = planes_together(n)
         pieces = [(first, min(first + together, n)) for first in range(0, n, together)]
-        reach = [self._reach(*piece) for piece in pieces]
-        ends = np.maximum.accumulate([end for _, end in reach])  # a ring only goes forward
-        begins = np.minimum.accumulate([begin for begin, _ in reach][::-1])[::-1]
-        slots = min(int(max(ends - begins)), mesh.m)
-        if slots == mesh.m:
-            begins, ends = np.zeros_like(begins), np.full_like(ends, mesh.m)
-        ring, done = mesh.ring(slots), int(begins[0])
-        force = np.empty((3, min(n, pieces[0][1]), n, n), np.float32)
-        for (first, end), begin, needed in zip(pieces, begins, ends, strict=True):
-            if needed > done:
-                kernels.gradient_planes(self.potential, mesh.box, done, int(needed), ring)
-                done = int(needed)
-            origin = int(begin) % mesh.m, int(begin) % slots
-            room = force if end - first == force.shape[1] else np.ascontiguousarray(force[:, : end - first])
-            yield (
-                slice(first, end),
-                kernels.read_planes(ring, self.psi, mesh.box, self.offset, (first, end), origin, room),
-            )
+        reach = [reach_of(self.psi[0, first:end], first, self.mesh.box / n) for first, end in pieces]
+        ring = Ring(self.mesh, self.potential, self.offset, reach)
+        room = np.empty((3, together, n, n), np.float32)
+        for piece in pieces:
+            yield slice(*piece), ring.force(self.psi, piece, room)
 
     def array(self, out: np.ndarray | None = None) -> np.ndarray:
         """F at all particles, (3, n, n, n)."""
@@ -84,11 +72,57 @@ class HeldForce:
             out[:, planes] = force
         return out
 
-    def _reach(self, first: int, end: int) -> tuple[int, int]:
-        """The planes of the mesh, begin to end, that the clouds of lattice planes touch; any integers."""
-        mesh, n = self.mesh, self.psi.shape[1]
-        x = self.psi[0, first:end].reshape(end - first, -1)
-        at = np.arange(first, end) * (mesh.m / n) + self.offset
-        scale = mesh.m / mesh.box
-        low, high = (at + x.min(1) * scale).min(), (at + x.max(1) * scale).max()
-        return int(np.floor(low)) - 1, int(np.floor(high)) + 3  # rounding may move a particle by a plane
+
+
+Reach = tuple[float, float]
+
+
+def reach_of(x: np.ndarray, first: int, spacing: float) -> Reach:
+    """The least and the largest x, not wrapped, of lattice planes from `first` on, Mpc/h; x (planes, n, n) of psi."""
+    at, flat = np.arange(first, first + len(x)) * spacing, x.reshape(len(x), -1)
+    return float((at + flat.min(1)).min()), float((at + flat.max(1)).max())
+
+
+class Ring:
+    """The planes of the gradient that the particles of some lattice planes need, which go around with these.
+
+    Parameters
+    ----------
+    mesh : NumbaGravity
+        It lends room.
+    potential : ndarray, (m, m, m + 2)
+    offset : float
+        Of the mesh, in its cells.
+    reaches : list
+        `reach_of` each piece in the order in which `force` will be asked for them.
+    """
+
+    def __init__(
+        self, mesh: NumbaGravity, potential: np.ndarray, offset: float, reaches: Sequence[Reach]
+    ) -> None:
+        self.mesh, self.potential, self.offset = mesh, potential, offset
+        planes = [self._planes(*reach) for reach in reaches]
+        ends = np.maximum.accumulate([end for _, end in planes])  # a ring only goes forward
+        begins = np.minimum.accumulate([begin for begin, _ in planes][::-1])[::-1]
+        self.slots = min(int(max(ends - begins)), mesh.m)
+        if self.slots == mesh.m:
+            begins, ends = np.zeros_like(begins), np.full_like(ends, mesh.m)
+        self.gradient, self.done = mesh.ring(self.slots), int(begins[0])
+        self.windows = iter(zip(begins.tolist(), ends.tolist(), strict=True))
+
+    def force(self, psi: np.ndarray, piece: tuple[int, int], room: np.ndarray, held: int = 0) -> np.ndarray:
+        """F at the particles of the next piece, (3, planes, n, n), in `room`; psi has the lattice from plane `held` on."""
+        first, end = piece
+        begin, needed = next(self.windows)
+        if needed > self.done:
+            kernels.gradient_planes(self.potential, self.mesh.box, self.done, needed, self.gradient)
+            self.done = needed
+        if end - first < room.shape[1]:
+            room = np.ascontiguousarray(room[:, : end - first])
+        origin = begin % self.mesh.m, begin % self.slots
+        return kernels.read_planes(self.gradient, psi, self.mesh.box, self.offset, piece, origin, room, held)
+
+    def _planes(self, low: float, high: float) -> tuple[int, int]:
+        """The planes of the mesh, begin to end, that clouds from low to high touch; any integers."""
+        begin, end = (math.floor(x * self.mesh.m / self.mesh.box + self.offset) for x in (low, high))
+        return begin - 1, end + 3  # rounding may move a particle by a plane

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -13,6 +13,7 @@ from zeldo.mesh import fft
 from zeldo.mesh import numba_kernels as kernels
 from zeldo.mesh.held_force import HeldForce
 from zeldo.mesh.modes import mode_factors, spectral_gradient, window_factors
+from zeldo.mesh.painting import add_planes, clear
 
 
 class NumbaGravity:
@@ -77,14 +78,32 @@ class NumbaGravity:
         fft.inverse(self.modes, self.m, self.field[:, :, : self.m], scratch=True)
         return self.field
 
+    def solve_slabs(
+        self, slabs: Iterable[tuple[int, np.ndarray]], offset: float, sharpening: float
+    ) -> np.ndarray:
+        """The potential of particles that come as (first plane, psi of some planes), in `field`.
+
+        The order of the slabs decides the last bits.
+        """
+        clear(self.field)
+        for first, psi in slabs:
+            add_planes(self.field, psi, first, self.box, offset)
+        self._to_potential_modes(sharpening)
+        fft.inverse(self.modes, self.m, self.field[:, :, : self.m], scratch=True)
+        return self.field
+
+    def _to_potential_modes(self, sharpening: float) -> None:
+        """From the density in `field` to the potential in `modes`."""
+        fft.forward(self.field[:, :, : self.m], self.modes)
+        kernels.apply_green(self.modes, self.k, self._window(sharpening))
+
     def _solve_modes(self, psi: np.ndarray, offset: float, sharpening: float) -> None:
         force = self._held() if self._held is not None else None
         if force is not None and not force.spent:
             self._allocate()  # it keeps the potential that is in the memory used so far
         self._held = None
         kernels.paint(psi, self.m, self.box, self.field, offset)
-        fft.forward(self.field[:, :, : self.m], self.modes)
-        kernels.apply_green(self.modes, self.k, self._window(sharpening))
+        self._to_potential_modes(sharpening)
 
     def _window(self, sharpening: float) -> np.ndarray:
         return window_factors(self.m, self.deconvolution + sharpening) if sharpening else self.window

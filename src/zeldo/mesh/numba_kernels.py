@@ -83,13 +83,14 @@ def read_planes(
     planes: tuple[int, int],
     origin: tuple[int, int],
     out: np.ndarray,
+    held: int = 0,
 ) -> np.ndarray:
     """The gradient that `gradient_planes` made, at the particles of lattice planes first to end, (3, planes, n, n) float32.
 
-    origin: the first plane of the mesh that is there, in [0, m), and its slot.
+    origin: the first plane of the mesh that is there, in [0, m), and its slot. held: the first lattice plane in psi.
     """
     scale = np.float32(gradient.shape[1] / box)
-    read_vector(gradient, psi, scale, np.float32(offset), planes, origin, out)
+    read_vector(gradient, psi, held, scale, np.float32(offset), planes, origin, out)
     return out
 
 
@@ -125,6 +126,11 @@ def minus_minors(diagonal: np.ndarray, out: np.ndarray) -> None:
 def add_squares(fields: np.ndarray, out: np.ndarray) -> None:
     """out += the sum of three fields' squares; fields (3, n, n, n), out (n, n, n)."""
     _add_squares(*fields.reshape(3, -1), out.reshape(-1))
+
+
+def add_square(field: np.ndarray, weight: float, out: np.ndarray) -> None:
+    """out += weight x field^2; both of one shape and contiguous."""
+    _add_square(field.reshape(-1), np.float32(weight), out.reshape(-1))
 
 
 def combine(out: np.ndarray | None, *terms: tuple[float, np.ndarray]) -> np.ndarray:
@@ -197,6 +203,12 @@ def _minus_minors(x, y, z, out):  # type: ignore[no-untyped-def]
 def _add_squares(x, y, z, out):  # type: ignore[no-untyped-def]
     for p in prange(out.size):
         out[p] += x[p] * x[p] + y[p] * y[p] + z[p] * z[p]
+
+
+@kernel(parallel=True)
+def _add_square(x, weight, out):  # type: ignore[no-untyped-def]
+    for p in prange(out.size):
+        out[p] += weight * (x[p] * x[p])
 
 
 @kernel(parallel=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 
 from zeldo.mesh.compile import inlined, kernel
-from zeldo.mesh.rows import AHEAD, locate, prefetch, u64, wrapped
+from zeldo.mesh.rows import AHEAD, locate_kept, prefetch, u64, wrapped
 
 PENCILS = (
     8,
@@ -27,8 +27,8 @@ SLABS = 16
 
 def pencils_for(psi: np.ndarray, box: float) -> int:
     """Pencils along an axis, from the rms displacement of a sample."""
-    every = max(1, psi.shape[1] // 32)
-    rms = float(np.sqrt(np.mean(np.square(psi[:2, ::every, ::every, ::every], dtype=np.float64))))
+    rows, every = (max(1, side // 32) for side in psi.shape[1:3])
+    rms = float(np.sqrt(np.mean(np.square(psi[:2, ::rows, ::every, ::every], dtype=np.float64))))
     return next((c for c in PENCILS if box / (2 * c) > REACH * rms), PENCILS[-1])
 
 
@@ -37,13 +37,32 @@ def paint_into(out: np.ndarray, psi: np.ndarray, box: float, offset: float) -> N
 
     Columns of out may be longer than m; what is beyond becomes zero.
     """
-    n, m = psi.shape[1], out.shape[0]
-    scale, weight = np.float32(m / box), np.float32((m / n) ** 3)
+    clear(out)
     pencils = pencils_for(psi, box)
-    left, count = np.empty(n**3, np.int32), np.zeros((pencils, pencils), np.int64)
-    _paint_pencils(psi, scale, np.float32(offset), weight, left, count, out)
+    _add_particles(out, psi, 0, box, offset, (pencils, pencils))
+
+
+def add_planes(out: np.ndarray, psi: np.ndarray, first: int, box: float, offset: float) -> None:
+    """The same for the planes of the lattice from `first` on, psi (3, planes, n, n), added to what is there."""
+    _add_particles(out, psi, first, box, offset, (1, pencils_for(psi, box)))
+
+
+def _add_particles(
+    out: np.ndarray, psi: np.ndarray, first: int, box: float, offset: float, pencils: tuple[int, int]
+) -> None:
+    n, m = psi.shape[2], out.shape[0]
+    scale, weight = np.float32(m / box), np.float32((m / n) ** 3)
+    left, count = np.empty(psi[0].size, np.int32), np.zeros(pencils, np.int64)
+    _paint_pencils(psi, first, scale, np.float32(offset), weight, left, count, out)
     if count.any():
-        _paint_left(psi, scale, np.float32(offset), weight, left, count, min(SLABS, m), out)
+        _paint_left(psi, first, scale, np.float32(offset), weight, left, count, min(SLABS, m), out)
+
+
+@kernel(parallel=True)
+def clear(out):  # type: ignore[no-untyped-def]
+    """A mesh without particles."""
+    for i in prange(out.shape[0]):
+        out[i] = 0
 
 
 @inlined
@@ -66,36 +85,36 @@ def _add(rho, at, plane, column, cell, fx, fy, fz, weight):  # type: ignore[no-u
 
 
 @inlined
-def _start(a, b, n, pencils):  # type: ignore[no-untyped-def]
+def _start(a, b, planes, n, count):  # type: ignore[no-untyped-def]
     """Where pencil (a, b) has its place in the list of what is left: pencils one after the other."""
-    low, high = a * n // pencils, (a + 1) * n // pencils
-    return (low * n + (high - low) * (b * n // pencils)) * n
+    low, high = a * planes // count.shape[0], (a + 1) * planes // count.shape[0]
+    return (low * n + (high - low) * (b * n // count.shape[1])) * n
 
 
 @kernel(parallel=True)
-def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignore[no-untyped-def]
-    n, m, pencils = psi.shape[1], np.int32(out.shape[0]), count.shape[0]
+def _paint_pencils(psi, first, scale, offset, weight, left, count, out):  # type: ignore[no-untyped-def]
+    planes, n, m, rows, pencils = psi.shape[1], psi.shape[2], np.int32(out.shape[0]), *count.shape
     length, rho = np.int32(out.shape[2]), out.reshape(-1)
-    for i in prange(m):
-        out[i] = 0
     half, halo = pencils // 2, m // pencils // 2
-    for colour in range(4):
-        for pair in prange(half * half):
-            a = 2 * (np.int64(pair) // half) + colour // 2  # prange counts in unsigned integers
+    several = 2 if rows > 1 else 1  # a single row of pencils may reach every plane
+    for colour in range(2 * several):
+        for pair in prange(rows // several * half):
+            a = several * (np.int64(pair) // half) + colour // 2  # prange counts in unsigned integers
             b = 2 * (np.int64(pair) % half) + colour % 2
             part, at = np.empty((3, n), np.float32), np.empty((4, n), np.int32)
             # the last of the own planes and columns is for the upper half of clouds
             region = (
-                np.int32(a * m // pencils - halo),
-                np.int32((a + 1) * m // pencils - a * m // pencils + 2 * halo - 1),
+                np.int32(a * m // rows - halo) if rows > 1 else np.int32(0),
+                np.int32((a + 1) * m // rows - a * m // rows + 2 * halo - 1) if rows > 1 else m,
                 np.int32(b * m // pencils - halo),
                 np.int32((b + 1) * m // pencils - b * m // pencils + 2 * halo - 1),
             )
-            start = _start(a, b, n, pencils)
+            kept = (region[0] + m if region[0] < 0 else region[0], m)
+            start = _start(a, b, planes, n, count)
             missed = 0
-            for i in range(a * n // pencils, (a + 1) * n // pencils):
+            for i in range(a * planes // rows, (a + 1) * planes // rows):
                 for j in range(b * n // pencils, (b + 1) * n // pencils):
-                    locate(psi, i, j, scale, offset, m, length, region, part, at)
+                    locate_kept(psi, i, first + i, j, scale, offset, m, length, region, kept, part, at)
                     for k in range(n):
                         prefetch(rho, at, k + AHEAD, np.int64(1))
                         if at[0, k] < 0:
@@ -117,8 +136,8 @@ def _paint_pencils(psi, scale, offset, weight, left, count, out):  # type: ignor
 
 
 @kernel(parallel=True)
-def _paint_left(psi, scale, offset, weight, left, count, slabs, out):  # type: ignore[no-untyped-def]
-    n, m, pencils = np.int32(psi.shape[1]), np.int32(out.shape[0]), count.shape[0]
+def _paint_left(psi, first, scale, offset, weight, left, count, slabs, out):  # type: ignore[no-untyped-def]
+    planes, n, m = np.int32(psi.shape[1]), np.int32(psi.shape[2]), np.int32(out.shape[0])
     fm = np.float32(m)
     cell, inverse, top = fm / np.float32(n), np.float32(1) / fm, m - np.int32(1)
     px, py, pz = psi[0].reshape(-1), psi[1].reshape(-1), psi[2].reshape(-1)
@@ -127,14 +146,14 @@ def _paint_left(psi, scale, offset, weight, left, count, slabs, out):  # type: i
         for pair in prange(slabs // 2):
             slab = 2 * np.int64(pair) + parity
             low, high = slab * m // slabs, (slab + 1) * m // slabs
-            for a in range(pencils):
-                for b in range(pencils):
-                    start = _start(a, b, n, pencils)
+            for a in range(count.shape[0]):
+                for b in range(count.shape[1]):
+                    start = _start(a, b, planes, n, count)
                     for p in range(start, start + count[a, b]):
                         q = left[p]
                         row = q // n
                         i = row // n
-                        x = wrapped(np.float32(i) * cell + offset + px[u64(q)] * scale, fm, inverse)
+                        x = wrapped(np.float32(first + i) * cell + offset + px[u64(q)] * scale, fm, inverse)
                         i0 = np.int32(x)
                         if i0 < low or i0 >= high:
                             continue

@@ -73,11 +73,11 @@ def _corners(_, field, starts, weights, low, high):  # type: ignore[no-untyped-d
 
 
 @kernel(parallel=True)
-def read_vector(field, psi, scale, offset, planes, origin, out):  # type: ignore[no-untyped-def]
+def read_vector(field, psi, held, scale, offset, planes, origin, out):  # type: ignore[no-untyped-def]
     """out (3, planes, n, n) becomes three of the field's four components at the particles of some lattice planes.
 
     field: (slots, m, m + 1, 4), the last of each column the first again; plane p of the mesh is in slot p mod slots.
-    planes: (first, end) of the lattice. origin: the first plane of the mesh that is there, and its slot.
+    psi: (3, planes held, n, n), from lattice plane `held` on. planes: (first, end) of the lattice. origin: the first plane of the mesh that is there, and its slot.
     """
     n, m, slots = psi.shape[2], np.int32(field.shape[1]), np.int32(field.shape[0])
     one, four = np.float32(1), np.int64(4)
@@ -88,7 +88,7 @@ def read_vector(field, psi, scale, offset, planes, origin, out):  # type: ignore
         i = first + np.int64(plane)  # prange counts in unsigned integers
         part, at = np.empty((3, n), np.float32), np.empty((4, n), np.int32)
         for j in range(n):
-            locate_kept(psi, i, j, scale, offset, m, m + np.int32(1), region, kept, part, at)
+            locate_kept(psi, i - held, i, j, scale, offset, m, m + np.int32(1), region, kept, part, at)
             for k in range(n):
                 prefetch(g, at, k + AHEAD, four)
                 fx, fy, fz = part[0, k], part[1, k], part[2, k]

@@ -61,15 +61,16 @@ def wrapped(x, fm, inverse):  # type: ignore[no-untyped-def]
 def locate(psi, i, j, scale, offset, m, length, region, part, at):  # type: ignore[no-untyped-def]
     """`locate_kept` on a mesh that has all its planes in memory."""
     first = region[0] + m if region[0] < 0 else region[0]
-    locate_kept(psi, i, j, scale, offset, m, length, region, (first, m), part, at)
+    locate_kept(psi, i, i, j, scale, offset, m, length, region, (first, m), part, at)
 
 
 @inlined
-def locate_kept(psi, i, j, scale, offset, m, length, region, kept, part, at):  # type: ignore[no-untyped-def]
+def locate_kept(psi, plane_held, i, j, scale, offset, m, length, region, kept, part, at):  # type: ignore[no-untyped-def]
     """The particles (i, j, :) of the lattice on an m^3 mesh whose columns are `length` numbers long, m or padded.
 
-    region: (first plane, planes, first column, columns) of the mesh that the caller takes care of, int32, the firsts in
-    (-m, m).
+    plane_held: where psi has plane i of the lattice.
+    region: (first plane, planes, first column, columns) of the mesh that the caller takes care of, int32, the firsts
+    in (-m, m).
     kept: (the slot of the region's first plane, slots) of a mesh that has not all planes in memory; (the first plane, m)
     where it has.
     part: (3, n) float32 becomes the positions inside their cells.
@@ -84,9 +85,9 @@ def locate_kept(psi, i, j, scale, offset, m, length, region, kept, part, at):  #
     plane_back, column_back = -last * plane, -top * column
     base_x, base_y = np.float32(i) * cell + offset, np.float32(j) * cell + offset
     for k in range(n):
-        x = wrapped(base_x + psi[0, i, j, k] * scale, fm, inverse)
-        y = wrapped(base_y + psi[1, i, j, k] * scale, fm, inverse)
-        z = wrapped(np.float32(k) * cell + offset + psi[2, i, j, k] * scale, fm, inverse)
+        x = wrapped(base_x + psi[0, plane_held, j, k] * scale, fm, inverse)
+        y = wrapped(base_y + psi[1, plane_held, j, k] * scale, fm, inverse)
+        z = wrapped(np.float32(k) * cell + offset + psi[2, plane_held, j, k] * scale, fm, inverse)
         i0, j0, k0 = np.int32(x), np.int32(y), np.int32(z)
         part[0, k], part[1, k], part[2, k] = x - np.float32(i0), y - np.float32(j0), z - np.float32(k0)
         di, dj = i0 - region[0], j0 - region[2]
