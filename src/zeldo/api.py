@@ -156,7 +156,8 @@ def run(
         Called between steps with a `View` of the particles; see `Engine.run`.
     memory : str or float, optional
         The most memory that the process may take, such as "8GB"; by default what the machine has free. A network divides
-        the box into tiles that fit, and a run that cannot fit is refused.
+        the box into tiles that fit. Where the output is a .zarr, the particles of `cola` and `pm` stay on disk if they do
+        not fit. A run that cannot fit is refused.
     **universe
         The arguments of `initial_conditions`, such as `box=250, n=128, seed=7` or `universe=Universe(...)`.
 
@@ -186,12 +187,18 @@ def run(
     _check_output_is_no_input(paths.values(), inputs | vars(parsed_engine))
     with limited(memory):
         n = universe_of(universe).n if inputs["ics"] is None else None
-        if n is not None:
-            check_fits(parsed_engine, n, redshifts)
+        place = Path(output) if output is not None else None
+        on_disk = n is not None and check_fits(parsed_engine, n, redshifts, None if observers else place)
         if streamed and output is not None:
             check_place(Path(output))
             return run_into(
-                output, parsed_engine, initial_conditions(**universe), redshifts, progress, observers
+                output,
+                parsed_engine,
+                initial_conditions(**universe),
+                redshifts,
+                progress,
+                observers,
+                streamed=on_disk,
             )
         outputs = parsed_engine.run(initial_conditions(**universe), redshifts, progress, observers)
         # `map` drops each snapshot before the engine computes the next, so that only one is in memory

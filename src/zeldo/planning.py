@@ -14,17 +14,20 @@ from pathlib import Path
 
 import numpy as np
 
-from zeldo.engines.base import Engine
+from zeldo.engines.base import Engine, Plan
 from zeldo.errors import InputError
-from zeldo.measuring.memory import available, budget, resident
+from zeldo.files.atomic import free_space
+from zeldo.files.universe_zarr import tile_of
+from zeldo.measuring.memory import budget
 
 GB = 1e9
 PYTHON = 0.25  # GB of Python, NumPy, Numba and CAMB
-FIELD_STAGE = 14  # bytes per particle while the linear field is made
+FIELD_STAGE = 9.5  # bytes per particle while the linear field is made
 START, POWER = 1.2, 1.3  # seconds: imports and compiled kernels, and CAMB
 FIELD, WRITE = 40.0, 55.0  # ns per particle: the linear field, and one file
 LIBRARIES = 2.5  # seconds to load torch and a network
 BYTES = {".npz": 24, ".zarr": 12}  # per particle: positions or displacements; velocities take 12 more
+STREAMED = ".zarr"  # outputs that particles can be written to a tile at a time
 GADGET_BYTES = 28  # with ids
 VELOCITY_BYTES = 12
 TRIAL = 96  # particles per side
@@ -49,6 +52,8 @@ class RunPlan:
         How many times the force on all particles is computed; 0 for an engine without steps.
     tiles : int or None
         Pieces per side that a network divides the box into; None without a network.
+    scratch_gb : float
+        Size of the files beside the output that hold the particles during the run, GB; 0 where they are in memory.
     """
 
     memory_gb: float
@@ -57,6 +62,7 @@ class RunPlan:
     available_gb: float
     forces: int = 0
     tiles: int | None = None
+    scratch_gb: float = 0.0
 
     @property
     def fits(self) -> bool:
@@ -81,7 +87,7 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
     -------
     RunPlan
     """
-    own = engine.plan(n, redshifts)
+    own, streamed = chosen_plan(engine, n, redshifts, output)
     files = 0 if output is None else len(redshifts)
     size = BYTES.get(output.suffix, GADGET_BYTES) if output is not None else 0
     size += VELOCITY_BYTES * (own.vectors > 1)
@@ -92,28 +98,58 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
         seconds = START + POWER + scale * own.seconds + (0 if own.tiles is None else LIBRARIES)
         seconds += slowness() * 1e-9 * n**3 * (FIELD + WRITE * files)
     return RunPlan(
-        memory_gb=_memory(engine, n, redshifts),
+        memory_gb=_memory(own, n),
         disk_gb=files * size * n**3 / GB,
         seconds=seconds,
         available_gb=budget() / GB,
         forces=own.forces,
         tiles=own.tiles,
+        scratch_gb=own.scratch,
     )
 
 
-def check_fits(engine: Engine, n: int, redshifts: Sequence[float]) -> None:
-    """`InputError` where a run cannot fit into the memory that this process may take."""
-    needed = _memory(engine, n, redshifts) * GB
-    free = available() + resident()
+def chosen_plan(
+    engine: Engine, n: int, redshifts: Sequence[float], output: Path | None
+) -> tuple[Plan, bool]:
+    """The plan of a run, and whether its particles are on disk: where they do not fit into memory, and can be there."""
+    own = engine.plan(n, redshifts)
+    if output is not None and output.suffix == STREAMED and GB * _memory(own, n) > budget():
+        streamed = engine.plan_streamed(n, redshifts)
+        if streamed is not None:
+            return streamed, True
+    return own, False
+
+
+def check_fits(engine: Engine, n: int, redshifts: Sequence[float], output: Path | None = None) -> bool:
+    """Whether the particles of a run are to be on disk. `InputError` where the run cannot fit.
+
+    Parameters
+    ----------
+    engine, n, redshifts, output
+        As in `plan_run`.
+    """
+    plan, streamed = chosen_plan(engine, n, redshifts, output)
+    needed, free = GB * _memory(plan, n), budget()
     if needed > free:
         raise InputError(
             f"{engine.name} with n = {n} needs about {needed / GB:.3g} GB of memory, and {free / GB:.3g} GB may be "
             "taken: give a smaller n or mesh_factor, fewer redshifts, or more memory"
+            + ("" if streamed or engine.plan_streamed(n, redshifts) is None else ", or an output NAME.zarr")
         )
+    if streamed and output is not None and not output.exists():
+        # all outputs but the last, and the first block of that one
+        size = (len(redshifts) - 1 + min(1.0, tile_of(n) / n)) * 2 * VELOCITY_BYTES * n**3 / GB + plan.scratch
+        space = free_space(output.resolve().parent) / GB
+        if size > space:
+            raise InputError(
+                f"{engine.name} with n = {n} needs about {size:.3g} GB of disk at {output.resolve().parent}, and {space:.3g} "
+                "GB are free: write elsewhere, or give more memory"
+            )
+    return streamed
 
 
-def _memory(engine: Engine, n: int, redshifts: Sequence[float]) -> float:
-    return PYTHON + max(engine.plan(n, redshifts).memory, FIELD_STAGE * n**3 / GB)
+def _memory(plan: Plan, n: int) -> float:
+    return PYTHON + max(plan.memory, FIELD_STAGE * n**3 / GB)
 
 
 @cache

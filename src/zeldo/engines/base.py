@@ -39,6 +39,8 @@ class Plan:
         Pieces per side that a network divides the box into; None for an engine without a network.
     vectors : int
         Vector fields of a snapshot: displacement and velocity, or one of them.
+    scratch : float
+        Size of the files that hold the particles of a run, GB; 0 where they are in memory.
     """
 
     memory: float
@@ -46,6 +48,7 @@ class Plan:
     forces: int = 0
     tiles: int | None = None
     vectors: int = 2
+    scratch: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,16 @@ class Engine(ABC):
         Plan
         """
         return Plan(memory=(1 + 2 * 6) * 4 * n**3 / 1e9)
+
+    def plan_streamed(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan | None:
+        """The cost of a run with its particles on disk; None for an engine that needs them in memory.
+
+        Parameters
+        ----------
+        n, redshifts
+            As in `plan`.
+        """
+        return None
 
     def snapshot(
         self, ics: InitialConditions | Origin, psi: np.ndarray, vel: np.ndarray | None, redshift: float

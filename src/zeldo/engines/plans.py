@@ -27,6 +27,9 @@ USUAL = Cosmology.preset("quijote")
 USUAL_SPACING = 2.0  # Mpc/h
 USUAL_RMS = 10.0  # Mpc/h: how far the rms particle has moved today, in linear theory
 FARTHEST = 4.5  # sigma along one axis, of the particles of a plane
+SLABS, BLOCK = 32, 128  # slabs of particles on disk, and planes of the lattice that outputs come in
+ORDER_ON_DISK = 2 / 3  # of a vector field: an order of 2LPT
+STREAMED, STREAMED_MOVING = 40.0, 40.0  # ns per particle and force: the disk, and 2LPT from its potentials
 PLANES = 32  # of the lattice at least, whose forces are read together
 
 
@@ -88,12 +91,47 @@ def mesh(n: int, factor: int, timetable: Timetable[Row], *, moving: bool, spectr
     return Plan(memory, seconds if cpu else None, forces)
 
 
+def streamed(n: int, factor: int, timetable: Timetable[Row], *, moving: bool) -> Plan:
+    """The cost of leapfrog steps on a mesh with the particles on disk.
+
+    Parameters
+    ----------
+    n, factor, timetable, moving
+        As in `mesh`.
+
+    Returns
+    -------
+    Plan
+    """
+    asides = sum(output.aside is not None for output in timetable.outputs)
+    forces = len(timetable.rows) + asides - moving
+    slab, block = max(1, n // SLABS), min(n, BLOCK)
+    # a slab in work, the next one, and the last one on its way to the disk; psi, v, force, 2LPT's orders and their modes
+    fields = 3 * 2 + 1 + moving * (2 + 2 * ORDER_ON_DISK)
+    steps = MESH * factor**3 + _planes(n, factor, slab) + fields * FIELD * slab / n
+    outputs = MESH * factor**3 + _planes(n, factor, slab) + (2 * 2 * block + (3 + 5 * moving) * slab) * FIELD / n
+    lpt = 3 * MESH * (n + 2) / n
+    kept = 2 * (1 + 1 / SLABS) + 2 * (asides > 0) + 2 * moving * ORDER_ON_DISK
+    particle, point = DIFFERENCE
+    seconds = LPT + forces * (particle + point * factor**3 + STREAMED + moving * STREAMED_MOVING)
+    return Plan(
+        max(steps, outputs, lpt) * n**3 / GB,
+        1e-9 * n**3 * seconds,
+        forces,
+        scratch=(kept * FIELD + MESH * factor**3) * n**3 / GB,
+    )
+
+
 def _ring(n: int, factor: int) -> float:
     """Bytes per particle of the planes of the gradient, and of the force, that are in memory together."""
     together = min(n, max(PLANES, n // 16))
+    return _planes(n, factor, together) + FIELD * together / n
+
+
+def _planes(n: int, factor: int, together: int) -> float:
+    """Bytes per particle of the planes of the gradient that so many planes of the lattice need together."""
     reach = 2 * FARTHEST * USUAL_RMS / 3**0.5 / USUAL_SPACING
-    planes = min(n, together + reach) * factor
-    return (4 * 4 * planes * (factor * n) ** 2 + FIELD * together * n**2) / n**3
+    return 4 * 4 * min(n, together + reach) * factor * (factor * n) ** 2 / n**3
 
 
 def pairs(n: int, factor: float, pair_steps: float, mesh_steps: int, work: float) -> Plan:

@@ -95,3 +95,8 @@ class ParticleMesh(Stepping):
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
         steps = self.steps_of(plans.USUAL, self.check(redshifts))
         return plans.mesh(n, self.mesh_factor, steps, moving=False, spectral=False, cpu=self.device == "cpu")
+
+    def plan_streamed(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan | None:
+        if self.device != "cpu":
+            return None
+        return plans.streamed(n, self.mesh_factor, self.steps_of(plans.USUAL, self.check(redshifts)), moving=False)

@@ -14,6 +14,9 @@ from zeldo.initial.conditions import InitialConditions, check_grid
 from zeldo.initial.phase_names import named
 from zeldo.initial.phases import Phases, check_given
 from zeldo.mesh import fft
+from zeldo.particles.tiles import slabs
+
+PASSES = 64  # pieces of a mesh whose amplitudes are computed one after the other
 
 
 def initial_conditions(
@@ -67,7 +70,7 @@ def initial_conditions(
         power = linear_power(cosmology, power)
     mesh = phases.mesh(n)
     modes = phases.modes(mesh)
-    modes *= amplitude(power, box, mesh)
+    scale_to_power(modes, power, box)
     if mesh > n:
         from zeldo.initial.ngenic import fold
 
@@ -110,11 +113,26 @@ def field_of_modes(modes: np.ndarray) -> np.ndarray:
     return fft.inverse(modes, n, scratch=True)
 
 
+def scale_to_power(modes: np.ndarray, power: Callable[[np.ndarray], np.ndarray], box: float) -> None:
+    """Multiply white noise by its `amplitude` in place, some planes at a time."""
+    n = modes.shape[0]
+    table = _amplitudes(power, box, n)
+    for first, end in slabs(n, max(1, n // PASSES)):
+        modes[first:end] *= table[_squares(n, first, end)]
+
+
 def amplitude(power: Callable[[np.ndarray], np.ndarray], box: float, n: int) -> np.ndarray:
     """sqrt(P(k) / V) n^3 for each mode, (n, n, n // 2 + 1) float32, so that <|delta_k|^2> / n^6 = P / V."""
-    kx, ky, kz = fft.wavenumbers(n)
-    square = (kx**2 + ky**2 + kz**2).astype(np.int64)
-    # |k|^2 is a whole number of fundamental modes: P is evaluated once for each value that occurs
-    values = np.sqrt(np.arange(1, square.max() + 1)) * (2 * np.pi / box)
-    table = np.concatenate([[0.0], np.sqrt(power(values) / box**3) * n**3])
-    return table.astype(np.float32)[square]
+    return _amplitudes(power, box, n)[_squares(n, 0, n)]
+
+
+def _amplitudes(power: Callable[[np.ndarray], np.ndarray], box: float, n: int) -> np.ndarray:
+    """The amplitude by |k|^2 in fundamental modes: a whole number, so that P is evaluated once for each that occurs."""
+    values = np.sqrt(np.arange(1, 3 * (n // 2) ** 2 + 1)) * (2 * np.pi / box)
+    return np.concatenate([[0.0], np.sqrt(power(values) / box**3) * n**3]).astype(np.float32)
+
+
+def _squares(n: int, first: int, end: int) -> np.ndarray:
+    """|k|^2 in fundamental modes on some planes."""
+    kx, ky, kz = (k.astype(np.int64) for k in fft.wavenumbers(n))
+    return kx[first:end] ** 2 + ky**2 + kz**2

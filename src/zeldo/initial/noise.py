@@ -56,7 +56,7 @@ def white_noise(n: int, seed: int, *, fixed: bool = False, flip: bool = False) -
     opposite = np.conj(np.roll(plane[::-1, ::-1], 1, axis=(0, 1)))
     plane[:, n // 2 + 1 :] = opposite[:, n // 2 + 1 :]
     plane[n // 2 + 1 :, 0] = opposite[n // 2 + 1 :, 0]
-    return -modes if flip else modes
+    return np.negative(modes, out=modes) if flip else modes
 
 
 def gaussians(stream: np.random.Philox, count: int, fixed: bool) -> np.ndarray:

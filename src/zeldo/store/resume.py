@@ -48,6 +48,17 @@ class Resume:
             return _Streamed(path, key, minutes, self.load_output)
         return _Renewed(path, key, minutes)
 
+    @property
+    def slabs(self) -> Path:
+        """The folder of a run whose particles are on disk."""
+        return self.folder / "slabs"
+
+    def streams(self, *, usually: bool) -> bool:
+        """Whether the particles of the run are on disk: as it was begun, and `usually` where it was not."""
+        if self.slabs.exists():
+            return True
+        return usually and not any(self.folder.glob("*.npz"))
+
     def tiles(self) -> KeptTiles:
         """The tiles of the next application of a network. Those of a run come in the same order when it is resumed."""
         self._networks += 1
@@ -57,7 +68,7 @@ class Resume:
         """Remove it all: the run is done."""
         for path in self.folder.glob("*.npz"):
             path.unlink()
-        for path in self.folder.glob("network*"):
+        for path in (*self.folder.glob("network*"), *self.folder.glob("slabs*")):
             shutil.rmtree(path)
 
 

@@ -18,6 +18,7 @@ from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
+from zeldo.particles.tiles import Tile
 from zeldo.store.identity import check_same
 from zeldo.store.resume import Resume, resuming
 
@@ -39,6 +40,8 @@ def run_into(
     redshifts: Sequence[float],
     progress: Callable[[float, float, str], None] | None = None,
     observers: Sequence[Callable[[Any], None]] = (),
+    *,
+    streamed: bool = False,
 ) -> list[Snapshot]:
     """Run an engine into a universe on disk, or go on with it. Tiles that are there and whole are not written again.
 
@@ -52,6 +55,8 @@ def run_into(
         From high to low.
     progress, observers
         As in `Engine.run`.
+    streamed : bool
+        Whether the particles stay on disk during the run (`Stepping.streamed`). A run that goes on does as it did before.
 
     Returns
     -------
@@ -77,13 +82,20 @@ def run_into(
         except OSError as error:
             kind = ZeldoError if error.errno in FULL else InputError
             raise kind(f"no universe can be made at {path}: {error.strerror}") from None
-    if all(_is_whole(universe, z) for z in redshifts):
+    written = [_is_whole(universe, z) for z in redshifts]
+    if all(written):
         return [stored(universe, z) for z in redshifts]
-
-    def load(number: int) -> tuple[np.ndarray, np.ndarray]:
-        return universe.whole(redshifts[number], "psi"), universe.whole(redshifts[number], "vel")
-
-    resume = Resume(path / STATE, engine.key(ics, redshifts), load)
+    resume = Resume(path / STATE, engine.key(ics, redshifts), lambda number: _load(universe, redshifts[number]))
+    if resume.streams(usually=streamed):
+        handed = [ics]
+        del ics
+        outputs = engine.streamed(
+            handed, redshifts, resume.slabs, written, block=universe.side, progress=progress
+        )
+        for output in outputs:
+            write_blocks(universe, output)
+        resume.remove()
+        return [stored(universe, z) for z in redshifts]
     with resuming(resume):
         outputs = engine.run(ics, redshifts, progress, observers)
         del ics
@@ -92,6 +104,25 @@ def run_into(
             pass
     resume.remove()
     return [stored(universe, z) for z in redshifts]
+
+
+def _load(universe: UniverseZarr, redshift: float) -> tuple[np.ndarray, np.ndarray]:
+    return universe.whole(redshift, "psi"), universe.whole(redshift, "vel")
+
+
+def write_blocks(universe: UniverseZarr, output: Any) -> None:
+    """Write a snapshot that comes in blocks of planes, a `StreamedOutput`, from the first block that is not whole."""
+    z, fields = output.redshift, ("psi", "vel")
+    rows: dict[int, list[Tile]] = {}
+    for tile in universe.tiles:
+        rows.setdefault(tile.origin[0], []).append(tile)
+    whole = [all(universe.is_whole(z, field, tile) for field in fields for tile in row) for row in rows.values()]
+    for block in output.blocks(whole.index(False) if not all(whole) else len(whole)):
+        for field in fields:
+            for tile in rows[block.first]:
+                _, y, z_axis = tile.inside
+                _write(universe, z, field, tile, getattr(block, field)[:, :, y, z_axis])
+    universe.note_complete(z, list(fields))
 
 
 def universe_writer(universe: UniverseZarr) -> Callable[[Snapshot], None]:
@@ -106,16 +137,17 @@ def universe_writer(universe: UniverseZarr) -> Callable[[Snapshot], None]:
             fields.append(field)
             for tile in universe.tiles:
                 if not universe.is_whole(snapshot.redshift, field, tile):
-                    piece = values[:, *tile.inside]
-                    if not np.isfinite(piece).all():
-                        raise InputError(
-                            f"{field} at z = {snapshot.redshift:g} is not finite: check the initial conditions"
-                        )
-                    universe.write_tile(snapshot.redshift, field, tile, piece)
+                    _write(universe, snapshot.redshift, field, tile, values[:, *tile.inside])
         universe.note_told(snapshot)
         universe.note_complete(snapshot.redshift, fields)
 
     return write
+
+
+def _write(universe: UniverseZarr, redshift: float, field: str, tile: Tile, values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise InputError(f"{field} at z = {redshift:g} is not finite: check the initial conditions")
+    universe.write_tile(redshift, field, tile, values)
 
 
 def _is_whole(universe: UniverseZarr, redshift: float) -> bool:
