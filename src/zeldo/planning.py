@@ -28,6 +28,7 @@ FIELD, WRITE = 40.0, 55.0  # ns per particle: the linear field, and one file
 LIBRARIES = 2.5  # seconds to load torch and a network
 BYTES = {".npz": 24, ".zarr": 12}  # per particle: positions or displacements; velocities take 12 more
 STREAMED = ".zarr"  # outputs that particles can be written to a tile at a time
+STORE = 0.15  # GB: zarr, and the shard that is written
 GADGET_BYTES = 28  # with ids
 VELOCITY_BYTES = 12
 TRIAL = 96  # particles per side
@@ -149,7 +150,7 @@ def check_fits(engine: Engine, n: int, redshifts: Sequence[float], output: Path 
 
 
 def _memory(plan: Plan, n: int) -> float:
-    return PYTHON + max(plan.memory, FIELD_STAGE * n**3 / GB)
+    return PYTHON + STORE * (plan.scratch > 0) + max(plan.memory, FIELD_STAGE * n**3 / GB)
 
 
 @cache

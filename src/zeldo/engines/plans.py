@@ -109,7 +109,7 @@ def streamed(n: int, factor: int, timetable: Timetable[Row], *, moving: bool) ->
     # a slab in work, the next one, and the last one on its way to the disk; psi, v, force, 2LPT's orders and their modes
     fields = 3 * 2 + 1 + moving * (2 + 2 * ORDER_ON_DISK)
     steps = MESH * factor**3 + _planes(n, factor, slab) + fields * FIELD * slab / n
-    outputs = MESH * factor**3 + _planes(n, factor, slab) + (2 * 2 * block + (3 + 5 * moving) * slab) * FIELD / n
+    outputs = MESH * factor**3 + _planes(n, factor, slab) + (2 * block + (2 * 2 + 1 + moving * (2 + 2 * ORDER_ON_DISK)) * slab) * FIELD / n
     lpt = 3 * MESH * (n + 2) / n
     kept = 2 * (1 + 1 / SLABS) + 2 * (asides > 0) + 2 * moving * ORDER_ON_DISK
     particle, point = DIFFERENCE

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ MAIN, ASIDE = "", "aside."  # the state that goes on, and one off the main path
 
 @dataclass(frozen=True)
 class Block:
-    """Some planes of the lattice of a snapshot.
+    """Some planes of the lattice of a snapshot; the next block takes the place of its arrays.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Block:
     psi, vel : ndarray
         (3, planes, n, n) float32, Mpc/h and km/s.
     force : ndarray, optional
-        F at the particles, Mpc/h; None where no force was computed.
+        F at the particles, Mpc/h; None where it was not asked for, or where none was computed.
     """
 
     first: int
@@ -60,12 +60,13 @@ class StreamedOutput:
     number : int
         Of the output, from 0.
     blocks : callable
-        It gives the blocks from one of them on. A block must be on disk when the next is asked for.
+        blocks(first, force=False) gives the blocks from one of them on, with or without the force. A block must be on
+        disk when the next is asked for.
     """
 
     redshift: float
     number: int
-    blocks: Callable[[int], Iterator[Block]]
+    blocks: Callable[..., Iterator[Block]]
 
 
 def thickness(n: int, block: int) -> int:
@@ -188,15 +189,14 @@ class StreamedRun:
                 reach = {f"{ASIDE}reach{slab}": self._reached(slab, psi)}
                 self._later(self.store.put, {f"{ASIDE}psi": psi, f"{ASIDE}v": v}, slab, **reach)
             self._wait()
-        yield StreamedOutput(
-            output.redshift, number, lambda first: self._blocks(state, number, i, row, first, spare=spare)
-        )
+        blocks = partial(self._blocks, state, i, row, spare=spare)
+        yield StreamedOutput(output.redshift, number, blocks)
         if output.aside is not None:
             self.store.drop(f"{ASIDE}psi", f"{ASIDE}v")
             self._in_mesh = None
 
     def _blocks(
-        self, state: str, number: int, i: int, row: Row, first: int, *, spare: bool
+        self, state: str, i: int, row: Row, first: int, *, force: bool = False, spare: bool
     ) -> Iterator[Block]:
         together = self.block // (self.pieces[0][1] - self.pieces[0][0])
         if first < self.store.state["spent"]:
@@ -207,21 +207,22 @@ class StreamedRun:
         begin = first * together
         if begin >= len(self.pieces):
             return
-        ring = self._ring(state, i, row, begin) if row.offset == row.offset else None
-        made: list[list[np.ndarray | None]] = []
+        ring = self._ring(state, i, row, begin)
+        shape = 3, self.block, self.n, self.n
+        made = [np.empty(shape, np.float32) for _ in range(2 + (force and ring is not None))]
         for slab, (kept, frame) in self._read((f"{state}psi", f"{state}v"), range(begin, len(self.pieces))):
             psi, v = kept
-            force = None if ring is None else self._force(ring, psi, slab)
-            terms = zip(row.close, (v, force, *frame), strict=False)
-            vel = kernels.combine(None, *((weight, field) for weight, field in terms if field is not None))
-            made.append([psi, vel, None if force is None else force.copy()])
-            if len(made) < together:
+            here = None if ring is None else self._force(ring, psi, slab)
+            terms = [(w, x) for w, x in zip(row.close, (v, here, *frame), strict=False) if x is not None]
+            kernels.combine(v, *terms)
+            start, end = self.pieces[slab]
+            at = start // self.block
+            planes = slice(start - at * self.block, end - at * self.block)
+            for field, values in zip(made, (psi, v, here), strict=False):
+                field[:, planes] = values
+            if planes.stop < self.block:
                 continue
-            joined = [_joined(parts) for parts in zip(*made, strict=True)]
-            made.clear()
-            at = slab // together
-            yield Block(at * self.block, *joined)  # type: ignore[arg-type]
-            joined.clear()
+            yield Block(at * self.block, made[0], made[1], made[2] if len(made) > 2 else None)
             if spare:
                 gone = [f"{name}-{s}" for s in range(at * together, slab + 1) for name in ("psi", "v", *names())]
                 self.store.drop(*gone, spent=at + 1)
@@ -304,8 +305,3 @@ class StreamedRun:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
-
-
-def _joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
-    """Planes one after the other."""
-    return None if parts[0] is None else np.concatenate(parts, axis=1)  # type: ignore[arg-type]

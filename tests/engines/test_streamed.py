@@ -1,0 +1,133 @@
+"""Runs whose particles are on disk, held against runs in memory, and against themselves after kills."""
+
+import numpy as np
+import pytest
+
+import zeldo
+from refusals import refusal
+from zeldo.files import universe_zarr
+from zeldo.files.universe_zarr import STATE, UniverseZarr
+from zeldo.store.slabs import SlabStore
+from zeldo.store.universe import run_into
+
+REDSHIFTS = [1.0, 0.3, 0.0]  # the middle ones lie between two steps
+
+
+class KilledError(BaseException):
+    """What no handler of the package catches."""
+
+
+@pytest.fixture(autouse=True)
+def several_blocks(monkeypatch):
+    monkeypatch.setattr(universe_zarr, "LARGEST_TILE", 8)
+
+
+@pytest.fixture
+def ics():
+    return zeldo.initial_conditions(n=16, box=40, power="eisenstein-hu")
+
+
+def streamed(path, engine, ics, redshifts=REDSHIFTS):
+    run_into(path, engine, ics, redshifts, streamed=True)
+    universe = UniverseZarr(path)
+    return {(z, field): universe.whole(z, field) for z in redshifts for field in ("psi", "vel")}
+
+
+def engine_of(name):
+    return zeldo.engine(name, steps=3)
+
+
+@pytest.mark.parametrize("name", ["cola", "pm"])
+def test_it_is_the_run_in_memory_to_rounding(name, ics, tmp_path):
+    made = streamed(tmp_path / "u.zarr", engine_of(name), ics)
+    for snapshot in engine_of(name).run(ics, REDSHIFTS):
+        for field in ("psi", "vel"):
+            whole = getattr(snapshot, field)
+            difference = made[snapshot.redshift, field] - whole
+            assert difference.std() < 3e-6 * whole.std()
+            assert np.abs(difference).max() < 1e-4 * whole.std()
+
+
+def test_it_leaves_nothing_but_the_universe(ics, tmp_path):
+    streamed(tmp_path / "u.zarr", engine_of("cola"), ics)
+    assert {path.name for path in tmp_path.iterdir()} == {"u.zarr"}
+    assert {path.name for path in (tmp_path / "u.zarr" / STATE).iterdir()} == {"done.jsonl", "complete.json"}
+
+
+@pytest.mark.parametrize("name", ["cola", "pm"])
+def test_killed_anywhere_it_goes_on_to_the_same_bits(name, ics, tmp_path, monkeypatch):
+    """Killed at a write of every kind: before the journal counts a slab, and after it."""
+    engine, redshifts = engine_of(name), [0.3, 0.0]
+    whole = streamed(tmp_path / "whole.zarr", engine, ics, redshifts)
+    note = SlabStore._note
+    left, after = 0, False
+
+    def killed(self, state):
+        nonlocal left
+        left -= 1
+        if left == 0 and not after:
+            raise KilledError
+        note(self, state)
+        if left == 0:
+            raise KilledError
+
+    monkeypatch.setattr(SlabStore, "_note", killed)
+    kills, every = 0, 71  # more than 2LPT writes, which is begun afresh
+    while True:
+        left, after = every, kills % 2 == 1
+        try:
+            made = streamed(tmp_path / "killed.zarr", engine, ics, redshifts)
+            break
+        except KilledError:
+            kills += 1
+    assert kills > 2
+    assert all(np.array_equal(made[key], whole[key]) for key in whole)
+
+
+def test_a_killed_output_goes_on_at_its_block(ics, tmp_path, monkeypatch):
+    engine = engine_of("cola")
+    whole = streamed(tmp_path / "whole.zarr", engine, ics, [0.0])
+    write = UniverseZarr.write_tile
+    for stop in (1, 5, 9, 13):
+        count = 0
+
+        def killed(self, *values, stop=stop):
+            nonlocal count
+            count += 1
+            if count == stop:
+                raise KilledError
+            write(self, *values)
+
+        with monkeypatch.context() as patch, pytest.raises(KilledError):
+            patch.setattr(UniverseZarr, "write_tile", killed)
+            streamed(tmp_path / f"{stop}.zarr", engine, ics, [0.0])
+        made = streamed(tmp_path / f"{stop}.zarr", engine, ics, [0.0])
+        assert all(np.array_equal(made[key], whole[key]) for key in whole)
+
+
+def test_a_damaged_slab_is_made_again(ics, tmp_path, monkeypatch):
+    engine = engine_of("cola")
+    whole = streamed(tmp_path / "whole.zarr", engine, ics, [0.0])
+    monkeypatch.setattr(UniverseZarr, "write_tile", lambda *values: exec("raise KilledError", globals()))
+    with pytest.raises(KilledError):
+        streamed(tmp_path / "u.zarr", engine, ics, [0.0])
+    monkeypatch.undo()
+    monkeypatch.setattr(universe_zarr, "LARGEST_TILE", 8)
+    slab = next((tmp_path / "u.zarr" / STATE / "slabs").glob("psi-3.*"))
+    numbers = bytearray(slab.read_bytes())
+    numbers[100] ^= 1
+    slab.write_bytes(numbers)
+    made = streamed(tmp_path / "u.zarr", engine, ics, [0.0])
+    assert all(np.array_equal(made[key], whole[key]) for key in whole)
+
+
+def test_memory_decides_and_the_plan_says_it(tmp_path, monkeypatch):
+    plan = zeldo.plan(engine="cola", n=512, box=1000, output=tmp_path / "u.zarr", memory="3GB")
+    assert plan.fits and plan.memory_gb < 3 and plan.scratch_gb > plan.disk_gb
+    roomy = zeldo.plan(engine="cola", n=64, box=128, output=tmp_path / "u.zarr")
+    assert roomy.scratch_gb == 0
+    line = refusal(lambda: zeldo.run(engine="cola", n=512, box=1000, output=tmp_path / "u.hdf5", memory="3GB"))
+    assert ".zarr" in line
+    monkeypatch.setattr("zeldo.planning.free_space", lambda folder: 1e9)
+    line = refusal(lambda: zeldo.run(engine="cola", n=512, box=1000, output=tmp_path / "u.zarr", memory="3GB"))
+    assert "disk" in line and not (tmp_path / "u.zarr").exists()
