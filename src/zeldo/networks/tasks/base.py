@@ -62,6 +62,8 @@ class Fields:
         Their peculiar velocity, km/s.
     force : ndarray, (3, n, n, n), optional
         Their force at the end, -grad lap^-1 delta at the particles, Mpc/h; None where they computed none there.
+    density : ndarray, (1, n, n, n), optional
+        ln of the density at the particles, where it was made before, as for the fields of a crop.
     """
 
     psi_lin: np.ndarray
@@ -69,6 +71,7 @@ class Fields:
     psi: np.ndarray | None = None
     vel: np.ndarray | None = None
     force: np.ndarray | None = None
+    density: np.ndarray | None = None
 
     def at(self, snapshot: Snapshot, force: np.ndarray | None = None) -> Fields:
         """The fields of the same universe, with displacement, velocity and force of its dynamics."""

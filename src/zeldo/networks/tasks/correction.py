@@ -60,6 +60,8 @@ def _density(fields: Fields, setting: Setting) -> np.ndarray:
     """ln of the density at the particles, in units of its mean, on a mesh of twice the lattice's points a side."""
     from zeldo.mesh import numba_kernels as kernels
 
+    if fields.density is not None:
+        return fields.density
     assert fields.psi is not None
     n = fields.psi.shape[-1]
     if is_tensor(fields.psi):
