@@ -40,11 +40,16 @@ def paint(
 
 
 def read(
-    field: np.ndarray, psi: np.ndarray, box: float, out: np.ndarray | None = None, offset: float = 0.0
+    field: np.ndarray,
+    psi: np.ndarray,
+    box: float,
+    out: np.ndarray | None = None,
+    offset: float = 0.0,
+    first: int = 0,
 ) -> np.ndarray:
-    """The field (m, m, m) at the particles, (n, n, n) float32."""
+    """The field (m, m, m) at the particles, (n, n, n) float32; psi may be some planes of the lattice from `first` on."""
     out = np.empty(psi.shape[1:], np.float32) if out is None else out
-    read_scalar(field, psi, np.float32(check_mesh(field.shape[0]) / box), np.float32(offset), out)
+    read_scalar(field, psi, first, np.float32(check_mesh(field.shape[0]) / box), np.float32(offset), out)
     return out
 
 

@@ -8,19 +8,24 @@ from numba import prange, types
 from numba.extending import intrinsic
 
 from zeldo.mesh.compile import kernel
-from zeldo.mesh.rows import AHEAD, locate, locate_kept, prefetch, u64
+from zeldo.mesh.rows import AHEAD, locate_kept, prefetch, u64
 
 
 @kernel(parallel=True)
-def read_scalar(field, psi, scale, offset, out):  # type: ignore[no-untyped-def]
-    """out (n, n, n) becomes the field (m, m, m) at the particles. Its columns may be longer than m."""
-    n, m = out.shape[0], np.int32(field.shape[0])
+def read_scalar(field, psi, first, scale, offset, out):  # type: ignore[no-untyped-def]
+    """out (planes, n, n) becomes the field (m, m, m) at the particles of the lattice's planes from `first` on.
+
+    Columns of the field may be longer than m.
+    """
+    planes, n, m = out.shape[0], out.shape[1], np.int32(field.shape[0])
     one, whole = np.float32(1), (np.int32(0), m, np.int32(0), m)
     length, f = np.int32(field.shape[2]), field.reshape(-1)
-    for i in prange(n):
+    kept = (np.int32(0), m)
+    for plane in prange(planes):
+        i = np.int64(plane)  # prange counts in unsigned integers
         part, at = np.empty((3, n), np.float32), np.empty((4, n), np.int32)
         for j in range(n):
-            locate(psi, i, j, scale, offset, m, length, whole, part, at)
+            locate_kept(psi, i, first + i, j, scale, offset, m, length, whole, kept, part, at)
             for k in range(n):
                 fx, fy, fz = part[0, k], part[1, k], part[2, k]
                 gx, gy = one - fx, one - fy
