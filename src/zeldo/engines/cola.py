@@ -105,7 +105,10 @@ class Cola(Stepping):
             n, self.mesh_factor, steps, moving=True, spectral=self.mesh_factor > 1, cpu=self.device == "cpu"
         )
 
-    def plan_streamed(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan | None:
+    def plan_streamed(
+        self, n: int, redshifts: Sequence[float] = (0.0,), block: int = plans.BLOCK, fields: int = 2
+    ) -> Plan | None:
         if self.device != "cpu" or self.mesh_factor > 1:  # the exact gradient needs all particles at once
             return None
-        return plans.streamed(n, self.mesh_factor, self.steps_of(plans.USUAL, self.check(redshifts)), moving=True)
+        steps = self.steps_of(plans.USUAL, self.check(redshifts))
+        return plans.streamed(n, self.mesh_factor, steps, moving=True, block=block, fields=fields)

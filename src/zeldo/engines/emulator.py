@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from zeldo.engines.base import Engine, Progress
+from zeldo.engines.base import Engine, Plan, Progress, silent
 from zeldo.engines.registry import engine as make_engine
 from zeldo.engines.registry import register
 from zeldo.engines.trained import Trained, run_dynamics, shipped_weights
@@ -19,6 +19,7 @@ from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from zeldo.engines.streamed import StreamedOutput
     from zeldo.networks.card import ModelCard
 
 PRESETS = {"accurate": "emulator", "fast": "emulator_fast"}  # files of weights that ship
@@ -141,6 +142,33 @@ class Emulator(Trained):
                 measured = measures(ics, fields.psi_lin, z)
                 told["expected_error"] = ExpectedError.from_dict(errors).at(measured, np.pi / ics.spacing)
             yield replace(self.snapshot(ics, prediction.psi, prediction.vel, z), weights=weights, **told)
+
+
+    def streamed(
+        self,
+        ics: list[InitialConditions],
+        redshifts: Sequence[float],
+        folder: Path,
+        written: Sequence[bool],
+        *,
+        block: int,
+        progress: Progress | None = None,
+    ) -> Iterator[StreamedOutput]:
+        """Snapshots of a run whose fields are on disk; see `Stepping.streamed`."""
+        from zeldo.engines.streamed_emulator import StreamedEmulator
+
+        net = self._net()
+        for z in redshifts if not self.extrapolate else ():  # before any work
+            net.card.check_range(ics[0].cosmology, redshift=z, spacing=ics[0].spacing)
+        dynamics: Any = self._dynamics(net.card)
+        key = self.key(ics[0], redshifts)
+        run = StreamedEmulator(net, dynamics, folder, key, block, progress or silent)
+        yield from run.run(ics, redshifts, written)
+
+    def plan_streamed(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan | None:
+        from zeldo.engines.network_plans import streamed
+
+        return streamed(self, self._dynamics(self._card()), n, redshifts)
 
 
 def _share(corrected: np.ndarray, carried: np.ndarray) -> float:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 GB = 1e9
 LIBRARIES = 0.3  # GB of torch and its libraries, beside Python
 WITH_DYNAMICS = 36  # channels more in memory, measured: fields of the dynamics and copies of the output
+INPUTS = 60.0  # ns per particle: inputs to and from the disk, and the density
 PROBE = 48  # cells per side of the output of the crop that is timed
 
 
@@ -80,6 +81,51 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
         memory=max(memory, held + max(p.memory for p in plans)),
         seconds=total,
         forces=sum(p.forces for p in plans),
+    )
+
+
+def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float]) -> Plan | None:
+    """The cost of an emulator whose fields are on disk; None where its dynamics need theirs in memory.
+
+    Parameters
+    ----------
+    engine, n, redshifts
+        As in `network`.
+    dynamics : Engine
+        What the network corrects.
+
+    Returns
+    -------
+    Plan or None
+    """
+    from zeldo.engines.plans import BLOCK, FIELD
+    from zeldo.engines.streamed_emulator import INPUT_SLABS, crop_memory, tile_side
+    from zeldo.networks import inference
+    from zeldo.networks.losses import DENSITY_MESH
+    from zeldo.networks.weights import load
+
+    if engine.device != "cpu":
+        return None
+    planned = [dynamics.plan_streamed(n, [z], max(1, n // INPUT_SLABS), 3) for z in redshifts]
+    if any(plan is None for plan in planned):
+        return None
+    net = load(engine.path)
+    task: Any = net.card.make_task()  # type: ignore[union-attr]
+    layout, block = net.layout, min(n, BLOCK)
+    outputs = 2 * FIELD * block * n**2
+    side = tile_side(layout, task, n, block, inference.SHARE * (available() - outputs))
+    item_bytes = 2 if inference.native_bfloat16("cpu") else 4
+    flops = (n / side) ** 3 * layout.flops(inference.crop_side(layout, side))
+    seconds = flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns) + 1e-9 * INPUTS * n**3
+    tiles = outputs + crop_memory(layout, task, side, item_bytes)
+    density = ("density" in task.inputs) * 4 * (DENSITY_MESH * n) ** 3 + 2 * FIELD * n**3 / INPUT_SLABS
+    inside = max(tiles, density) / GB
+    return Plan(
+        LIBRARIES + max(inside, *(plan.memory for plan in planned)),
+        sum(seconds + plan.seconds for plan in planned),
+        sum(plan.forces for plan in planned),
+        tiles=n // side,
+        scratch=max(plan.scratch for plan in planned) + 4 * task.in_channels * n**3 / GB,
     )
 
 

@@ -91,13 +91,19 @@ def mesh(n: int, factor: int, timetable: Timetable[Row], *, moving: bool, spectr
     return Plan(memory, seconds if cpu else None, forces)
 
 
-def streamed(n: int, factor: int, timetable: Timetable[Row], *, moving: bool) -> Plan:
+def streamed(
+    n: int, factor: int, timetable: Timetable[Row], *, moving: bool, block: int = BLOCK, fields: int = 2
+) -> Plan:
     """The cost of leapfrog steps on a mesh with the particles on disk.
 
     Parameters
     ----------
     n, factor, timetable, moving
         As in `mesh`.
+    block : int
+        Planes of the lattice that outputs come in.
+    fields : int
+        Vector fields of an output.
 
     Returns
     -------
@@ -105,17 +111,17 @@ def streamed(n: int, factor: int, timetable: Timetable[Row], *, moving: bool) ->
     """
     asides = sum(output.aside is not None for output in timetable.outputs)
     forces = len(timetable.rows) + asides - moving
-    slab, block = max(1, n // SLABS), min(n, BLOCK)
+    slab = max(1, n // SLABS)
     # a slab in work, the next one, and the last one on its way to the disk; psi, v, force, 2LPT's orders and their modes
-    fields = 3 * 2 + 1 + moving * (2 + 2 * ORDER_ON_DISK)
-    steps = MESH * factor**3 + _planes(n, factor, slab) + fields * FIELD * slab / n
-    outputs = MESH * factor**3 + _planes(n, factor, slab) + (2 * block + (2 * 2 + 1 + moving * (2 + 2 * ORDER_ON_DISK)) * slab) * FIELD / n
+    steps = (3 * 2 + 1 + moving * (2 + 2 * ORDER_ON_DISK)) * slab
+    outputs = fields * min(n, block) + (2 * 2 + 1 + moving * (2 + 2 * ORDER_ON_DISK)) * slab
+    step = MESH * factor**3 + _planes(n, factor, slab) + max(steps, outputs) * FIELD / n
     lpt = 3 * MESH * (n + 2) / n
     kept = 2 * (1 + 1 / SLABS) + 2 * (asides > 0) + 2 * moving * ORDER_ON_DISK
     particle, point = DIFFERENCE
     seconds = LPT + forces * (particle + point * factor**3 + STREAMED + moving * STREAMED_MOVING)
     return Plan(
-        max(steps, outputs, lpt) * n**3 / GB,
+        max(step, lpt) * n**3 / GB,
         1e-9 * n**3 * seconds,
         forces,
         scratch=(kept * FIELD + MESH * factor**3) * n**3 / GB,

@@ -96,7 +96,10 @@ class ParticleMesh(Stepping):
         steps = self.steps_of(plans.USUAL, self.check(redshifts))
         return plans.mesh(n, self.mesh_factor, steps, moving=False, spectral=False, cpu=self.device == "cpu")
 
-    def plan_streamed(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan | None:
+    def plan_streamed(
+        self, n: int, redshifts: Sequence[float] = (0.0,), block: int = plans.BLOCK, fields: int = 2
+    ) -> Plan | None:
         if self.device != "cpu":
             return None
-        return plans.streamed(n, self.mesh_factor, self.steps_of(plans.USUAL, self.check(redshifts)), moving=False)
+        steps = self.steps_of(plans.USUAL, self.check(redshifts))
+        return plans.streamed(n, self.mesh_factor, steps, moving=False, block=block, fields=fields)

@@ -68,6 +68,7 @@ class Stepping(Engine):
         *,
         block: int,
         progress: Progress | None = None,
+        keep: bool = False,
     ) -> Iterator[StreamedOutput]:
         """Snapshots of a run whose particles are on disk, in blocks of lattice planes. It goes on where it was killed.
 
@@ -84,6 +85,8 @@ class Stepping(Engine):
         block : int
             Planes of a block, a divisor of n.
         progress : callable, optional
+        keep : bool
+            Whether particles and the potentials of 2LPT stay in the folder to the end.
 
         Yields
         ------
@@ -104,6 +107,7 @@ class Stepping(Engine):
             moving=dynamics.moving,
             block=block,
             progress=progress or silent,
+            keep=keep,
         )
         delta = [start.delta_lin]
         del start, dynamics

@@ -90,6 +90,8 @@ class StreamedRun:
     block : int
         Planes that outputs come in; they divide n.
     progress : callable
+    keep : bool
+        Whether particles and potentials of 2LPT stay on disk when they are no longer needed.
     """
 
     def __init__(
@@ -102,9 +104,10 @@ class StreamedRun:
         moving: bool,
         block: int,
         progress: Progress,
+        keep: bool = False,
     ) -> None:
         self.store, self.mesh, self.timetable, self.n, self.moving = store, mesh, timetable, n, moving
-        self.block, self.progress = block, progress
+        self.block, self.progress, self.keep = block, progress, keep
         self.pieces = list(slabs(n, thickness(n, block)))
         self.disk = ThreadPoolExecutor(1)
         self._in_mesh: tuple[str, int] | None = None  # whose potential the mesh holds
@@ -148,7 +151,7 @@ class StreamedRun:
         store = self.store
         if store.state["row"] < i:
             store.put({}, 0, row=i, slab=0)
-        if i and not self.moving:
+        if i and not self.moving and not self.keep:
             store.drop(*names())  # 2LPT was for the start alone
         begin = store.state["slab"]
         if begin == len(self.pieces):
@@ -223,7 +226,7 @@ class StreamedRun:
             if planes.stop < self.block:
                 continue
             yield Block(at * self.block, made[0], made[1], made[2] if len(made) > 2 else None)
-            if spare:
+            if spare and not self.keep:
                 gone = [f"{name}-{s}" for s in range(at * together, slab + 1) for name in ("psi", "v", *names())]
                 self.store.drop(*gone, spent=at + 1)
 
@@ -232,7 +235,7 @@ class StreamedRun:
     ) -> Iterator[tuple[int, tuple[list[np.ndarray], list[np.ndarray]]]]:
         """Fields and the displacements of 2LPT, slab by slab; the next one is read meanwhile."""
         frame = [f"{order}.{part}" for order in ORDERS for part in PARTS]
-        parts = frame if self.store.has(frame[0], order[0]) else []
+        parts = frame if self.moving or not fields else []
 
         def load(slab: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
             return [self.store.get(name, slab) for name in fields], [self.store.get(x, slab) for x in parts]

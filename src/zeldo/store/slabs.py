@@ -84,6 +84,26 @@ class SlabStore:
                 f"{name} in {self.folder} cannot be read ({error}): run its command again"
             ) from error
 
+    def mapped(self, name: str, slab: int) -> np.ndarray:
+        """A slab as a read-only map of its file, whose pages are in memory only as far as they are used."""
+        label = f"{name}-{slab}"
+        try:
+            shape = tuple(self._files[label][2])
+            return np.memmap(self._path(label), np.float32, "r", shape=shape)
+        except (OSError, KeyError, ValueError) as error:
+            raise DamagedFileError(
+                f"{name} in {self.folder} cannot be read ({error}): run its command again"
+            ) from error
+
+    def shape(self, name: str, slab: int) -> list[int]:
+        """The shape of a slab, as float32."""
+        return self._files[f"{name}-{slab}"][2]
+
+    @property
+    def labels(self) -> list[str]:
+        """What is there, as "field-slab"."""
+        return list(self._files)
+
     def drop(self, *labels: str, **state: Any) -> None:
         """Remove all slabs of some fields, or a single one by "field-slab", and note how far the run is."""
         going = {
