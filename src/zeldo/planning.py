@@ -88,7 +88,7 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
     -------
     RunPlan
     """
-    own, streamed = chosen_plan(engine, n, redshifts, output)
+    own, _ = chosen_plan(engine, n, redshifts, output)
     files = 0 if output is None else len(redshifts)
     size = BYTES.get(output.suffix, GADGET_BYTES) if output is not None else 0
     size += VELOCITY_BYTES * (own.vectors > 1)
@@ -109,9 +109,7 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
     )
 
 
-def chosen_plan(
-    engine: Engine, n: int, redshifts: Sequence[float], output: Path | None
-) -> tuple[Plan, bool]:
+def chosen_plan(engine: Engine, n: int, redshifts: Sequence[float], output: Path | None) -> tuple[Plan, bool]:
     """The plan of a run, and whether its particles are on disk: where they do not fit into memory, and can be there."""
     own = engine.plan(n, redshifts)
     if output is not None and output.suffix == STREAMED and GB * _memory(own, n) > budget():
@@ -143,8 +141,8 @@ def check_fits(engine: Engine, n: int, redshifts: Sequence[float], output: Path 
         space = free_space(output.resolve().parent) / GB
         if size > space:
             raise InputError(
-                f"{engine.name} with n = {n} needs about {size:.3g} GB of disk at {output.resolve().parent}, and {space:.3g} "
-                "GB are free: write elsewhere, or give more memory"
+                f"{engine.name} with n = {n} needs about {size:.3g} GB of disk at {output.resolve().parent}, and "
+                f"{space:.3g} GB are free: write elsewhere, or give more memory"
             )
     return streamed
 

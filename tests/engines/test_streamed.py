@@ -126,8 +126,12 @@ def test_memory_decides_and_the_plan_says_it(tmp_path, monkeypatch):
     assert plan.fits and plan.memory_gb < 3 and plan.scratch_gb > plan.disk_gb
     roomy = zeldo.plan(engine="cola", n=64, box=128, output=tmp_path / "u.zarr")
     assert roomy.scratch_gb == 0
-    line = refusal(lambda: zeldo.run(engine="cola", n=512, box=1000, output=tmp_path / "u.hdf5", memory="3GB"))
+    line = refusal(
+        lambda: zeldo.run(engine="cola", n=512, box=1000, output=tmp_path / "u.hdf5", memory="3GB")
+    )
     assert ".zarr" in line
     monkeypatch.setattr("zeldo.planning.free_space", lambda folder: 1e9)
-    line = refusal(lambda: zeldo.run(engine="cola", n=512, box=1000, output=tmp_path / "u.zarr", memory="3GB"))
+    line = refusal(
+        lambda: zeldo.run(engine="cola", n=512, box=1000, output=tmp_path / "u.zarr", memory="3GB")
+    )
     assert "disk" in line and not (tmp_path / "u.zarr").exists()

@@ -143,7 +143,6 @@ class Emulator(Trained):
                 told["expected_error"] = ExpectedError.from_dict(errors).at(measured, np.pi / ics.spacing)
             yield replace(self.snapshot(ics, prediction.psi, prediction.vel, z), weights=weights, **told)
 
-
     def streamed(
         self,
         ics: list[InitialConditions],

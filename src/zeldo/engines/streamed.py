@@ -1,7 +1,7 @@
 """Steps of a mesh engine whose particles are on disk: in memory are one mesh, and some planes of the lattice.
 
-Displacements, velocities and the potentials of 2LPT lie in slabs of the lattice. A step reads each slab once to paint it, and
-once to move it. The potential is kept on disk until all slabs have been moved by it, so that a killed run goes on
+Displacements, velocities and the potentials of 2LPT lie in slabs of the lattice. A step reads each slab once to paint it,
+and once to move it. The potential is kept on disk until all slabs have been moved by it, so that a killed run goes on
 at the slab where it was, to the same bits.
 """
 
@@ -160,7 +160,9 @@ class StreamedRun:
         for slab, psi, v in self._moved(MAIN, MAIN, row, ring, begin, at_rest=i == 0):
             reach = self._reached(slab, psi)
             self._later(store.put, {"psi": psi, "v": v}, slab, slab=slab + 1, **{f"reach{slab}": reach})
-            self.progress(LPT_WORK + i + (slab + 1) / len(self.pieces), self.total, f"z = {1 / row.a1 - 1:.2f}")
+            self.progress(
+                LPT_WORK + i + (slab + 1) / len(self.pieces), self.total, f"z = {1 / row.a1 - 1:.2f}"
+            )
         self._wait()
 
     def _moved(
@@ -227,7 +229,9 @@ class StreamedRun:
                 continue
             yield Block(at * self.block, made[0], made[1], made[2] if len(made) > 2 else None)
             if spare and not self.keep:
-                gone = [f"{name}-{s}" for s in range(at * together, slab + 1) for name in ("psi", "v", *names())]
+                gone = [
+                    f"{name}-{s}" for s in range(at * together, slab + 1) for name in ("psi", "v", *names())
+                ]
                 self.store.drop(*gone, spent=at + 1)
 
     def _read(

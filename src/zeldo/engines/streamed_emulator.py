@@ -99,9 +99,7 @@ class StreamedEmulator:
             planes = end - first
             thin = len([None for name in kept.labels if name.startswith(f"{FIRST[0]}-")])
             own = range(first * thin // n, end * thin // n)
-            modes = [
-                np.concatenate([kept.get(name, s).view(np.complex64) for s in own]) for name in FIRST
-            ]
+            modes = [np.concatenate([kept.get(name, s).view(np.complex64) for s in own]) for name in FIRST]
             assert len(modes[0]) == planes
             inputs.put({"linear": displacement_of_planes(modes[0], modes[1], box)}, slab)
         if "density" in self.net.card.make_task().inputs:
@@ -157,7 +155,9 @@ class StreamedEmulator:
                 x = torch.from_numpy(task.encode(fields, setting))[None]
                 del fields
                 with torch.no_grad():
-                    evolved = task.decode(task.run(net, Batch(x, style, (setting,), False)).float(), (setting,))
+                    evolved = task.decode(
+                        task.run(net, Batch(x, style, (setting,), False)).float(), (setting,)
+                    )
                 del x
                 _, y, z_axis = tile.inside
                 rows = slice(tile.origin[0] - at, tile.origin[0] - at + tile.shape[0])

@@ -73,7 +73,6 @@ class HeldForce:
         return out
 
 
-
 Reach = tuple[float, float]
 
 

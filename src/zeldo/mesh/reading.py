@@ -82,7 +82,8 @@ def read_vector(field, psi, held, scale, offset, planes, origin, out):  # type: 
     """out (3, planes, n, n) becomes three of the field's four components at the particles of some lattice planes.
 
     field: (slots, m, m + 1, 4), the last of each column the first again; plane p of the mesh is in slot p mod slots.
-    psi: (3, planes held, n, n), from lattice plane `held` on. planes: (first, end) of the lattice. origin: the first plane of the mesh that is there, and its slot.
+    psi: (3, planes held, n, n), from lattice plane `held` on. planes: (first, end) of the lattice.
+    origin: the first plane of the mesh that is there, and its slot.
     """
     n, m, slots = psi.shape[2], np.int32(field.shape[1]), np.int32(field.shape[0])
     one, four = np.float32(1), np.int64(4)

@@ -85,7 +85,9 @@ def run_into(
     written = [_is_whole(universe, z) for z in redshifts]
     if all(written):
         return [stored(universe, z) for z in redshifts]
-    resume = Resume(path / STATE, engine.key(ics, redshifts), lambda number: _load(universe, redshifts[number]))
+    resume = Resume(
+        path / STATE, engine.key(ics, redshifts), lambda number: _load(universe, redshifts[number])
+    )
     if resume.streams(usually=streamed):
         handed = [ics]
         del ics
@@ -116,7 +118,9 @@ def write_blocks(universe: UniverseZarr, output: Any) -> None:
     rows: dict[int, list[Tile]] = {}
     for tile in universe.tiles:
         rows.setdefault(tile.origin[0], []).append(tile)
-    whole = [all(universe.is_whole(z, field, tile) for field in fields for tile in row) for row in rows.values()]
+    whole = [
+        all(universe.is_whole(z, field, tile) for field in fields for tile in row) for row in rows.values()
+    ]
     for block in output.blocks(whole.index(False) if not all(whole) else len(whole)):
         for field in fields:
             for tile in rows[block.first]:
