@@ -13,14 +13,29 @@ from benchmarks.bench_cost import spawn
 from benchmarks.output import bar, heading, options, place, save, start, table
 from benchmarks.record import Record, read
 
-PARTS = ("plans", "suite", "killed", "resume", "workers", "pieces", "cluster", "streams", "large")
-ENGINES = ("2lpt", "cola", "cola:mesh_factor=2", "pm", "emulator", "vnet")
+PARTS = (
+    "plans",
+    "suite",
+    "killed",
+    "resume",
+    "workers",
+    "pieces",
+    "cluster",
+    "streams",
+    "large",
+    "huge",
+)
+ENGINES = ("2lpt", "cola", "cola:mesh_factor=2", "pm", "p3m", "emulator", "emulator:fast", "vnet")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__, "scale")
     parser.add_argument(
-        "--parts", nargs="+", choices=PARTS, default=PARTS, help="some; the rows of others are kept"
+        "--parts",
+        nargs="+",
+        choices=PARTS,
+        default=PARTS[:-1],
+        help="some of them, huge only where named; the rows of others are kept",
     )
     parser.add_argument("--kills", type=int, default=20, help="of each engine")
     parser.add_argument("--count", type=int, default=1000, help="universes of the suite")
@@ -51,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "streams" in parsed.parts:
         _streams(32 if parsed.quick else 256, record)
     if "large" in parsed.parts:
-        _large(64 if parsed.quick else 512, record)
+        _large(record, quick=parsed.quick)
+    if "huge" in parsed.parts:
+        _universe("cola", 64 if parsed.quick else 1024, "20GB", 20.0, 3600.0, record)
     save(record, parsed)
 
 
@@ -65,6 +82,8 @@ def _plans(sizes: Sequence[int], record: Record) -> None:
     rows = []
     for n in sizes:
         for engine in ENGINES:
+            if engine == "p3m" and n > 128:
+                continue  # hours
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder) / "out.hdf5"
                 run = ["--engine", engine, "-n", n, "--box", 1.953125 * n, "-o", out]
@@ -87,47 +106,62 @@ def _plans(sizes: Sequence[int], record: Record) -> None:
 
 
 def _streams(n: int, record: Record) -> None:
-    heading(f"A run of {n}^3 into tiles on disk against one into a file")
-    walls = {}
-    for suffix in ("hdf5", "zarr", "hdf5", "zarr"):
+    heading(f"{n}^3 by cola with the particles on disk against in memory, and into tiles against into a file")
+    ways = {"hdf5": ("out.hdf5", None), "zarr": ("out.zarr", None), "disk": ("out.zarr", _tight(n))}
+    walls: dict[str, float] = {}
+    for way in (*ways, *ways):
+        name, memory = ways[way]
         with tempfile.TemporaryDirectory() as folder:
-            done = zeldo(
-                "run",
-                "--engine",
-                "cola",
-                "-n",
-                n,
-                "--box",
-                1.953125 * n,
-                "-o",
-                Path(folder) / f"out.{suffix}",
-            )
-        walls[suffix] = min(done["wall"], walls.get(suffix, float("inf")))
-    bar(record, "stream_over_file", walls["zarr"] / walls["hdf5"], 1.5, engine="cola", n=n, ics="seed=7")
+            run = ["--engine", "cola", "-n", n, "--box", 1.953125 * n, "-o", Path(folder) / name]
+            done = zeldo("run", *run, *(["--memory", memory] if memory else []))
+        walls[way] = min(done["wall"], walls.get(way, float("inf")))
+    about = {"engine": "cola", "n": n, "ics": "seed=7"}
+    bar(record, "stream_over_file", walls["zarr"] / walls["hdf5"], 1.5, **about)
+    bar(record, "disk_over_memory", walls["disk"] / walls["zarr"], 1.5, **about)
 
 
-def _large(n: int, record: Record) -> None:
-    heading(f"One universe of {n}^3, positions and velocities to disk")
-    with tempfile.TemporaryDirectory() as folder:
-        run = [
-            "--engine",
-            "cola",
-            "-n",
-            n,
-            "--box",
-            1000 * n / 512,
-            "--memory",
-            "8GB",
-            "-o",
-            Path(folder) / "out.zarr",
-        ]
+def _tight(n: int) -> str:
+    """A limit of memory with which the particles of cola are on disk."""
+    import zeldo as package
+
+    place = Path(tempfile.gettempdir()) / "out.zarr"
+    usual = package.plan(engine="cola", n=n, box=1.953125 * n, output=place).memory_gb
+    return f"{0.95 * usual:.3f}GB"
+
+
+LARGE = (  # engine, particles per side, memory, bars of GB and seconds
+    ("cola", 512, "8GB", 8.0, 170.0),
+    ("cola", 512, "3GB", 3.0, None),
+    ("emulator", 512, "8GB", 8.0, 360.0),
+)
+
+
+def _large(record: Record, *, quick: bool) -> None:
+    for engine, n, memory, gigabytes, seconds in LARGE:
+        _universe(engine, 64 if quick else n, memory, gigabytes, seconds, record)
+
+
+def _universe(
+    engine: str, n: int, memory: str, gigabytes: float, seconds: float | None, record: Record
+) -> None:
+    heading(f"{n}^3 by {engine} with {memory}, positions and velocities to disk")
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        run = ["--engine", engine, "-n", n, "--box", 1.953125 * n, "--memory", memory]
+        run += ["-o", Path(folder) / "out.zarr"]
+        plan = json.loads(zeldo("plan", *run, "--json")["text"])
         done = zeldo("run", *run)
     if done["status"]:
         print(f"failed: {done['text'].strip()[-200:]}")
         return
-    about = {"engine": "cola", "n": n, "ics": "seed=7", "z": 0}
-    bar(record, "command_peak_memory", done["peak_gb"], 8.0, "GB", **about)
-    bar(record, "command_wall", done["wall"], 170.0, "s", **about)
+    about = {"engine": engine, "n": n, "ics": f"seed=7 memory={memory}", "z": 0}
+    bar(record, "command_peak_memory", done["peak_gb"], gigabytes, "GB", **about)
+    if seconds is None:
+        record.add("command_wall", done["wall"], "s", **about)
+        print(f"{done['wall']:.1f} s")
+    else:
+        bar(record, "command_wall", done["wall"], seconds, "s", **about)
+    bar(record, "plan_memory_error", abs(plan["memory_gb"] / done["peak_gb"] - 1), 0.3, **about)
+    bar(record, "plan_time_error", abs(plan["seconds"] / done["wall"] - 1), 0.3, **about)
 
 
 if __name__ == "__main__":
