@@ -108,14 +108,7 @@ def friends_of_friends(
         For values out of range, and a backend that is not there.
     """
     matter = matter_of(snapshot, "friends_of_friends")
-    link = number(linking_length, "linking_length")
-    if not 0 < link < 1:
-        raise InputError(
-            f"linking_length = {linking_length!r} is not allowed: give a number between 0 and 1, in spacings"
-        )
-    least = number(minimum, "minimum")
-    if not least >= 1 or least != int(least):
-        raise InputError(f"minimum = {minimum!r} is not allowed: give a whole number of particles from 1 on")
+    link, least = check_linking(linking_length, minimum)
     positions = matter.positions()
     labels = groups(positions, matter.box, link * matter.spacing, backend)
     size = np.bincount(labels)
@@ -150,8 +143,20 @@ def friends_of_friends(
         box=matter.box,
         redshift=matter.redshift,
         particle_mass=matter.particle_mass,
-        minimum=int(least),
+        minimum=least,
     )
+
+
+def check_linking(linking_length: float, minimum: int) -> tuple[float, int]:
+    """The linking length and the fewest particles of a halo where both are allowed, else `InputError`."""
+    link, least = number(linking_length, "linking_length"), number(minimum, "minimum")
+    if not 0 < link < 1:
+        raise InputError(
+            f"linking_length = {linking_length!r} is not allowed: give a number between 0 and 1, in spacings"
+        )
+    if not least >= 1 or least != int(least):
+        raise InputError(f"minimum = {minimum!r} is not allowed: give a whole number of particles from 1 on")
+    return link, int(least)
 
 
 def groups(positions: np.ndarray, box: float, link: float, backend: str | None = None) -> np.ndarray:

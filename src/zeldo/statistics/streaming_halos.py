@@ -1,0 +1,199 @@
+"""Halos of a universe on disk, by slabs of space that overlap by the linking length.
+
+Every two friends are together in one slab, and what is in two slabs joins their groups. Masses, centres and velocities are
+then summed over the particles in lattice order, as for a snapshot in memory, so that the catalogue is the same to the last
+bit.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from zeldo.errors import InputError
+from zeldo.files.universe_zarr import UniverseZarr
+from zeldo.measuring.memory import available
+from zeldo.statistics.halos import Halos, check_linking, groups
+from zeldo.statistics.matter import Matter
+from zeldo.store.universe import stored
+
+BYTES = 400  # per particle of a slab: positions, trees, pairs and labels
+NOBODY = -1
+RECORD = np.dtype([("id", "<i8"), ("x", "<f8", 3)])
+
+
+def stream_halos(
+    path: str | os.PathLike[str],
+    redshift: float | None = None,
+    *,
+    linking_length: float = 0.2,
+    minimum: int = 20,
+    backend: str | None = None,
+    slabs: int | None = None,
+) -> Halos:
+    """Halos of a universe on disk: those that `friends_of_friends` finds in it.
+
+    Parameters
+    ----------
+    path : path
+        Of a universe that `run` wrote to a name that ends in .zarr.
+    redshift : float, optional
+        One of its redshifts; the lowest by default.
+    linking_length, minimum, backend
+        As in `friends_of_friends`.
+    slabs : int, optional
+        Of space, one of which is in memory; by default as few as fit. Particles are kept meanwhile beside the universe,
+        36 bytes each.
+
+    Returns
+    -------
+    Halos
+        Its `group` is empty, since the particles are not in memory.
+
+    Raises
+    ------
+    InputError
+        For values out of range.
+    """
+    link, least = check_linking(linking_length, minimum)
+    universe = UniverseZarr(path)
+    z = min(universe.redshifts) if redshift is None else universe.nearest(redshift)
+    box, n = universe.header["box"], universe.n
+    if slabs is None:
+        slabs = max(1, int(np.ceil(BYTES * n**3 / max(available(), 1.0))))
+    if not 1 <= slabs <= box / (2 * link * box / n):
+        raise InputError(f"slabs = {slabs} is not allowed: give 1 to {int(n / (2 * link))}")
+    with tempfile.TemporaryDirectory(dir=universe.path.parent, prefix=f".{universe.path.name}.") as folder:
+        files = [Path(folder) / f"{slab}" for slab in range(slabs)]
+        _sort(universe, z, files, link * box / n)
+        labels = np.memmap(Path(folder) / "labels", np.int32, "w+", shape=(n**3,))
+        size, first = _label(files, box, link * box / n, least, labels, backend)
+        return _catalogue(universe, z, labels, size, first, least)
+
+
+def _positions(universe: UniverseZarr, redshift: float) -> Iterator[tuple[int, np.ndarray]]:
+    """The first plane and the positions in [0, box) of some lattice planes, as `Snapshot.positions` has them."""
+    from zeldo.statistics.streaming import stream_positions
+
+    box, first = universe.header["box"], 0
+    for x in stream_positions(universe, redshift):
+        np.mod(x, box, out=x)
+        x[x >= box] = 0.0
+        yield first, x
+        first += len(x)
+
+
+def _sort(universe: UniverseZarr, redshift: float, files: list[Path], link: float) -> None:
+    """Write each particle to the file of its slab, and to that of the slab before where it is near enough."""
+    box, slabs = universe.header["box"], len(files)
+    width, near = box / slabs, link * (1 + 1e-9)
+    with ExitStack() as stack:
+        own = [stack.enter_context(open(file, "wb")) for file in files]
+        over = [stack.enter_context(open(file.with_suffix(".over"), "wb")) for file in files]
+        for start, x in _positions(universe, redshift):
+            slab = np.minimum((x[:, 0] / width).astype(np.int64), slabs - 1)
+            record = np.empty(len(x), RECORD)
+            record["id"], record["x"] = np.arange(start, start + len(x)), x
+            for number in np.unique(slab):
+                here = record[slab == number]
+                here.tofile(own[number])
+                if slabs > 1:
+                    here[here["x"][:, 0] - number * width <= near].tofile(over[number - 1])
+
+
+def _label(
+    files: list[Path], box: float, link: float, least: int, labels: np.ndarray, backend: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Number the groups that may be halos in `labels`; their sizes and first particles.
+
+    A group that ends inside its slab counts if it is large enough. One that goes on in another slab is joined with what
+    is there.
+    """
+    sizes, firsts, seen, count = [], [], [], 0
+    labels[:] = NOBODY
+    for file in files:
+        own, over = np.fromfile(file, RECORD), np.fromfile(file.with_suffix(".over"), RECORD)
+        ids = np.concatenate([own["id"], over["id"]])
+        if not len(ids):
+            continue
+        group = groups(np.concatenate([own["x"], over["x"]]), box, link, backend)
+        size = np.bincount(group[: len(own)], minlength=int(group.max()) + 1)
+        kept = size >= least
+        kept[group[len(own) :]] = True
+        before = np.fromfile(files[files.index(file) - 1].with_suffix(".over"), RECORD)["id"]
+        kept[group[: len(own)][np.isin(own["id"], before)]] = True
+        number = np.full(len(size), NOBODY)
+        number[kept] = count + np.arange(np.count_nonzero(kept))
+        mine = number[group[: len(own)]]
+        labels[own["id"]] = mine
+        first = np.full(np.count_nonzero(kept), np.iinfo(np.int64).max)
+        np.minimum.at(first, mine[mine >= 0] - count, own["id"][mine >= 0])
+        sizes.append(size[kept])
+        firsts.append(first)
+        seen.append(np.stack([over["id"], number[group[len(own) :]]]))
+        count += len(first)
+    size, first = np.concatenate(sizes), np.concatenate(firsts)
+    ids, there = np.concatenate(seen, axis=1)
+    graph = coo_array((np.ones(len(ids), np.int8), (labels[ids], there)), shape=(count, count))
+    joined, whole = connected_components(graph, directed=False)
+    total, earliest = np.zeros(joined, np.int64), np.full(joined, np.iinfo(np.int64).max)
+    np.add.at(total, whole, size)
+    np.minimum.at(earliest, whole, first)
+    for start in range(0, len(labels), 1 << 24):
+        part = labels[start : start + (1 << 24)]
+        part[part >= 0] = whole[part[part >= 0]]
+    return total, earliest
+
+
+def _catalogue(
+    universe: UniverseZarr,
+    redshift: float,
+    labels: np.ndarray,
+    size: np.ndarray,
+    first: np.ndarray,
+    least: int,
+) -> Halos:
+    """Centres and velocities of the groups that are large enough, the largest first."""
+    matter, box = Matter(stored(universe, redshift)), universe.header["box"]
+    order = np.lexsort([first, -size])
+    order = order[: np.count_nonzero(size >= least)]
+    rename = np.full(len(size) + 1, NOBODY)
+    rename[order] = np.arange(len(order))
+    count, first = size[order], first[order]
+    begin, around, motion = (np.zeros((len(order), 3)) for _ in range(3))
+    moving = universe.has(redshift, "vel")
+    for start, x in _positions(universe, redshift):
+        halo = rename[labels[start : start + len(x)]]
+        member = np.flatnonzero(halo >= 0)
+        halo = halo[member]
+        here = (first >= start) & (first < start + len(x))
+        begin[here] = x[first[here] - start]
+        apart = x[member] - begin[halo]
+        apart -= box * np.round(apart / box)
+        for axis in range(3):
+            np.add.at(around[:, axis], halo, apart[:, axis])
+        if moving:
+            plane = universe.n**2
+            vel = universe.planes(redshift, "vel", start // plane, (start + len(x)) // plane).reshape(3, -1)
+            for axis in range(3):
+                np.add.at(motion[:, axis], halo, vel[axis, member].astype(np.float64))
+    centre = np.mod(begin + around / count[:, None], box)
+    centre[centre >= box] = 0.0
+    return Halos(
+        count=count,
+        mass=count * matter.particle_mass,
+        centre=centre,
+        velocity=motion / count[:, None] if moving else None,
+        group=np.empty(0, np.int64),
+        box=box,
+        redshift=redshift,
+        particle_mass=matter.particle_mass,
+        minimum=least,
+    )

@@ -1,0 +1,33 @@
+"""Halos of a universe on disk, held against those of the snapshot in memory."""
+
+import numpy as np
+import pytest
+
+import zeldo
+from refusals import refusal
+from zeldo.statistics import friends_of_friends
+from zeldo.statistics.streaming_halos import stream_halos
+
+
+@pytest.fixture(scope="module")
+def universe(tmp_path_factory):
+    path = tmp_path_factory.mktemp("halos") / "u.zarr"
+    zeldo.run(engine="cola", n=32, box=32, power="eisenstein-hu", output=path)
+    return path
+
+
+@pytest.mark.parametrize("slabs", [1, 2, 3, 7])
+@pytest.mark.parametrize("linking_length", [0.2, 0.6])
+def test_the_catalogue_is_that_of_memory_to_the_last_bit(universe, slabs, linking_length):
+    """Also with groups that go around the box, as the longer linking length makes them."""
+    (whole,) = [zeldo.read(universe)]
+    expected = friends_of_friends(whole, linking_length=linking_length, minimum=8)
+    halos = stream_halos(universe, linking_length=linking_length, minimum=8, slabs=slabs)
+    assert len(expected.count) > 3
+    for name in ("count", "mass", "centre", "velocity"):
+        np.testing.assert_array_equal(getattr(halos, name), getattr(expected, name))
+    assert [path.name for path in universe.parent.iterdir()] == ["u.zarr"]
+
+
+def test_slabs_thinner_than_links_are_refused(universe):
+    assert "slabs" in refusal(lambda: stream_halos(universe, slabs=1000))
