@@ -70,9 +70,9 @@ class SlabStore:
                     f"no space left in {self.folder}: free some, then the same command goes on"
                 ) from error
             raise ZeldoError(f"{self.folder} could not be written ({error}): check the disk") from error
-        for label, values in before.items():
-            if self._files.get(label) != values:
-                self._path(label, values[0]).unlink(missing_ok=True)
+        for label, old in before.items():
+            if self._files.get(label) != old:
+                self._path(label, old[0]).unlink(missing_ok=True)
 
     def get(self, name: str, slab: int) -> np.ndarray:
         """A slab as float32; complex numbers are pairs of its last axis."""
