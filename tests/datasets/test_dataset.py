@@ -113,7 +113,7 @@ def test_a_full_disk_ends_the_queue_and_not_run_after_run(teacher, given, monkey
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("zeldo.store.runs.put", full)
+    monkeypatch.setattr("zeldo.store.run_fields.put", full)
     with pytest.raises(ZeldoError, match=r"no space left for .*s\.zarr"):
         make_dataset(given)
     assert len(teacher.runs) == 0

@@ -22,17 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeldo.cosmology.parameters import Cosmology
-from zeldo.cosmology.power import LinearPower, linear_power
-from zeldo.cosmology.redshifts import nearest_redshift
-from zeldo.errors import DamagedFileError, InputError, nearest
+from zeldo.errors import InputError, nearest
 from zeldo.files.atomic import write_text
 from zeldo.initial.conditions import InitialConditions
-from zeldo.initial.linear import initial_conditions
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import MADE, Snapshot
-from zeldo.store.fields import LARGEST, attributes, fingerprint, get, put
-from zeldo.version import __version__
+from zeldo.store.fields import attributes
+from zeldo.store.run_fields import read_initial, read_snapshot, redshift_name, write_run
 
 if TYPE_CHECKING:
     import zarr
@@ -176,7 +172,7 @@ class RunStore:
         -------
         bool
         """
-        return (self.path / run_id / _name(self.row(run_id)["redshifts"][0]) / "vel").exists()
+        return (self.path / run_id / redshift_name(self.row(run_id)["redshifts"][0]) / "vel").exists()
 
     def write_manifest(self, path: str | os.PathLike[str]) -> None:
         """Write the manifest as JSON lines, one run a line.
@@ -242,7 +238,8 @@ class RunStore:
             shutil.rmtree(old, ignore_errors=True)
         try:
             group = zarr.open_group(partial, mode="w")
-            row = self._write(group, ics, snapshots, regenerate)
+            steps = {"psi": self.psi_step, "vel": self.vel_step}
+            row = write_run(group, ics, snapshots, regenerate, steps)
             self.check_provenance(row["engine"], Provenance(*(row[name] for name in ("version", *MADE))))
             size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
             row |= {
@@ -259,60 +256,6 @@ class RunStore:
             shutil.rmtree(partial, ignore_errors=True)
             raise
         return self.row(run_id)
-
-    def _write(
-        self,
-        group: zarr.Group,
-        ics: InitialConditions,
-        snapshots: Iterable[Snapshot],
-        regenerate: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
-        row: dict[str, Any] = {
-            "seed": ics.seed,
-            "cosmology": ics.cosmology.to_dict(),
-            "box": ics.box,
-            "n": ics.n,
-            "redshifts": [],
-            "engine": None,
-            "settings": {},
-            "version": __version__,
-            **dict.fromkeys(MADE),
-            "steps": {"psi": self.psi_step, "vel": self.vel_step},
-        }
-        if regenerate is None:
-            put(group, "delta_lin", ics.delta_lin, float(np.abs(ics.delta_lin).max()) / LARGEST)
-            row["initial"] = {"kind": "stored"}
-        else:
-            if ics.phases not in (None, "native"):
-                regenerate = {**regenerate, "phases": ics.phases}
-            power = linear_power(ics.cosmology, regenerate.get("power", "camb"))
-            # the table beside the seed: nobody who reads the run waits for CAMB, or has another version of it
-            group.create_array("linear_power", data=np.stack([power.k, power.p]), attributes={"step": 0})
-            row["initial"] = {
-                "kind": "seed",
-                "arguments": dict(regenerate),
-                "fingerprint": fingerprint(ics.delta_lin),
-            }
-        for snapshot in snapshots:
-            if (snapshot.box, snapshot.n, snapshot.cosmology) != (ics.box, ics.n, ics.cosmology):
-                raise InputError(
-                    f"the snapshot at z = {snapshot.redshift:g} ({snapshot.engine}, n = {snapshot.n}, "
-                    f"box = {snapshot.box:g}) is of another lattice or cosmology than the initial conditions "
-                    f"(n = {ics.n}, box = {ics.box:g})"
-                )
-            here = group.create_group(_name(snapshot.redshift), attributes={"redshift": snapshot.redshift})
-            put(here, "psi", snapshot.psi, self.psi_step)
-            if snapshot.vel is not None:
-                put(here, "vel", snapshot.vel, self.vel_step)
-            row["redshifts"].append(snapshot.redshift)
-            row |= {name: getattr(snapshot, name) for name in MADE}
-            row["engine"], row["settings"] = (
-                snapshot.engine,
-                json.loads(json.dumps(dict(snapshot.settings), default=str)),
-            )
-        if not row["redshifts"]:
-            raise InputError("the run has no snapshot: give at least one redshift")
-        return row
 
     def read(
         self, run_id: str, redshift: float = 0.0
@@ -359,28 +302,7 @@ class RunStore:
         InputError
             For another redshift.
         """
-        row = self.row(run_id)
-        kept = nearest_redshift(row["redshifts"], redshift)
-        if kept is None:
-            there = ", ".join(f"{z:g}" for z in row["redshifts"])
-            raise InputError(f"run {run_id!r} has no redshift {redshift:g}: choose one of {there}")
-        group = self._group(run_id)
-        name = _name(kept)
-        has_vel = velocity and f"{name}/vel" in group
-        return Snapshot(
-            psi=get(group, f"{name}/psi"),
-            vel=get(group, f"{name}/vel") if has_vel else None,
-            box=row["box"],
-            cosmology=Cosmology(**row["cosmology"]),
-            redshift=kept,
-            engine=row["engine"],
-            seed=row["seed"],
-            settings=row["settings"],
-            version=row["version"],
-            revision=row.get("revision"),
-            weights=row.get("weights"),
-            **_drawn(row),
-        )
+        return read_snapshot(self._group(run_id), self.row(run_id), redshift, velocity=velocity)
 
     def initial(self, run_id: str) -> InitialConditions:
         """Make the initial conditions of a run again from its seed, or read them.
@@ -394,39 +316,12 @@ class RunStore:
         -------
         InitialConditions
         """
-        row = self.row(run_id)
-        cosmology = Cosmology(**row["cosmology"])
-        if row["initial"]["kind"] == "stored":
-            delta = get(self._group(run_id), "delta_lin")
-            return InitialConditions(row["box"], row["n"], cosmology, delta, row["seed"])
-        arguments = dict(row["initial"]["arguments"])
-        k, p = get(self._group(run_id), "linear_power")
-        arguments["power"] = LinearPower(k, p, str(arguments.get("power", "camb")))
-        ics = initial_conditions(cosmology, row["box"], row["n"], row["seed"], **arguments)
-        made, kept = np.array(fingerprint(ics.delta_lin)), np.array(row["initial"]["fingerprint"])
-        if np.abs(made - kept).max() > 1e-3 * kept[0]:
-            raise DamagedFileError(
-                f"{self.path}: seed {row['seed']} gives another linear field than when run {run_id!r} was "
-                f"made (version {row['version']}, here {__version__}): use that version, or make it again"
-            )
-        return ics
+        return read_initial(self._group(run_id), self.row(run_id), self.path)
 
     def _group(self, run_id: str) -> zarr.Group:
         import zarr
 
         return zarr.open_group(self.path / run_id, mode="r")
-
-
-def _name(redshift: float) -> str:
-    return f"z{redshift:g}"
-
-
-def _drawn(row: Mapping[str, Any]) -> dict[str, Any]:
-    """How the linear field of a run was drawn with its seed; nothing where the field itself is stored."""
-    if row["initial"]["kind"] == "stored":
-        return {}
-    said = {"fixed": False, "flip": False, "power": "camb", "phases": "native"} | row["initial"]["arguments"]
-    return said | {"power": Path(said["power"]).name}
 
 
 def _checked(run_id: str) -> str:
