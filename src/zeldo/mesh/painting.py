@@ -93,7 +93,8 @@ def _start(a, b, planes, n, count):  # type: ignore[no-untyped-def]
 
 @kernel(parallel=True)
 def _paint_pencils(psi, first, scale, offset, weight, left, count, out):  # type: ignore[no-untyped-def]
-    planes, n, m, rows, pencils = psi.shape[1], psi.shape[2], np.int32(out.shape[0]), *count.shape
+    planes, n, m = psi.shape[1], psi.shape[2], np.int32(out.shape[0])
+    rows, pencils = count.shape
     length, rho = np.int32(out.shape[2]), out.reshape(-1)
     half, halo = pencils // 2, m // pencils // 2
     several = 2 if rows > 1 else 1  # a single row of pencils may reach every plane
