@@ -168,6 +168,8 @@ class TrainConfig(Section):
     """The network's task and its options."""
     network: NetworkConfig = NetworkConfig()
     """The architecture and its size."""
+    start_from: Path | None = None
+    """A file of weights to begin with. Layers of another name or size begin anew."""
     data: DataConfig
     """What to learn from."""
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -13,6 +13,7 @@ from zeldo.networks.card import DARK_ENERGY, ModelCard
 from zeldo.networks.tasks.base import Task
 from zeldo.networks.vnet import LayeredNet
 from zeldo.networks.weights import save
+from zeldo.particles.provenance import weights_hash
 from zeldo.training.config import TrainConfig
 from zeldo.training.players import network_arguments
 from zeldo.version import __version__
@@ -87,6 +88,8 @@ def _note(config: TrainConfig, facts: dict[str, Any]) -> str:
         text += f", {facts['energy_kwh']:.3g} kWh"
         if facts["energy_hours"] < 0.99 * facts["hours"]:
             text += f" in {facts['energy_hours']:.2f} of them"
+    if facts.get("start_from"):
+        text += f". It began with the weights {facts['start_from']}"
     text += f". {facts['optimizer']}, batch {facts['batch']}, {facts['loss']}, {facts['precision']}, seed "
     return f"{text}{facts['seed']}, zeldo {__version__}, {facts['date']}. {config.notes}".rstrip()
 
@@ -105,6 +108,7 @@ def _recipe(config: TrainConfig, task: Task) -> dict[str, Any]:
         "precision": config.precision,
         "seed": config.seed,
         "notes": config.notes,
+        "start_from": None if config.start_from is None else weights_hash(config.start_from),
     }
 
 

@@ -20,6 +20,7 @@ from zeldo.measuring.energy import Meter
 from zeldo.measuring.machine import device_name
 from zeldo.networks.tasks.base import Batch, Task
 from zeldo.training.batches import Batches
+from zeldo.training.beginning import begin_with
 from zeldo.training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
 from zeldo.training.config import TrainConfig
 from zeldo.training.devices import memory_format
@@ -51,9 +52,12 @@ class Trainer:
         self.validation_keys = self.samples.keys("validation")
         torch.manual_seed(config.seed)
         self.format = memory_format(config, fabric)
+        net = make_network(config.network, task)
+        if config.start_from is not None:
+            begin_with(net, config.start_from)
         modules = {
             name: module.to(memory_format=self.format)  # type: ignore[call-overload]
-            for name, module in task.modules(make_network(config.network, task)).items()
+            for name, module in task.modules(net).items()
         }
         self.halo = 0
         if config.data.crop:

@@ -1,0 +1,52 @@
+"""A training that begins with the weights of another one."""
+
+import json
+
+import pytest
+import torch
+
+from zeldo.errors import InputError
+from zeldo.networks.modulated import ModulatedVNet
+from zeldo.networks.weights import load
+from zeldo.particles.provenance import weights_hash
+from zeldo.training.beginning import begin_with
+from zeldo.training.loop import train
+
+CHANNELS, STYLES = 4, 2
+
+
+def randomised(net):
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.normal_(std=0.2)
+    return net.eval()
+
+
+def test_layers_that_are_missing_or_of_another_size_begin_anew(tmp_path):
+    path = tmp_path / "net.pt"
+    torch.save(randomised(ModulatedVNet(CHANNELS, 2, 5, 3, STYLES)).state_dict(), path)
+    net = ModulatedVNet(CHANNELS, 2, 6, 3, STYLES)  # a further input
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    begin_with(net, path)
+    changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
+    assert "conv_l0.first.weight" not in changed and "conv_r0.second.weight" in changed
+
+
+def test_a_file_without_any_such_layer_is_refused(tmp_path):
+    path = tmp_path / "other.pt"
+    torch.save({"conv_0.convs.0.weight": torch.zeros(4, 3, 3, 3, 3)}, path)
+    with pytest.raises(InputError, match=r"no layer of .* leave start_from out"):
+        begin_with(ModulatedVNet(CHANNELS, 2, 5, 3, STYLES), path)
+
+
+def test_a_training_goes_on_from_another_and_its_card_says_so(config, tmp_path):
+    first = train(config | {"epochs": 6, "optimizer": {"rate": 3e-3}})
+    further = train(config | {"output": tmp_path / "further", "start_from": first.weights, "epochs": 1})
+    anew = train(config | {"output": tmp_path / "anew", "epochs": 1})
+    losses = [run.history[0]["validation"]["loss"] for run in (further, anew)]
+    assert losses[0] < losses[1] - 0.2
+    told = weights_hash(first.weights)
+    assert told in load(further.weights).card.training
+    assert json.loads(further.weights.with_suffix(".json").read_text())["start_from"] == told
+    assert "began" not in load(anew.weights).card.training
