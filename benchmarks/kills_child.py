@@ -57,7 +57,8 @@ def begin(engine: str, n: int, out: Path) -> int:
         return child
     status = 1
     try:
-        options = {"power": "eisenstein-hu", "n": n, "box": 1.953125 * n, "redshift": [1.0, 0.0]}
+        redshifts = [0.0] if engine.startswith("vnet") else [1.0, 0.0]  # its weights know no other
+        options = {"power": "eisenstein-hu", "n": n, "box": 1.953125 * n, "redshift": redshifts}
         zeldo.run(engine=engine, output=out, **options)
         status = 0
     finally:

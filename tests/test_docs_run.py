@@ -26,6 +26,9 @@ SKIPPED = {
     "zeldo dataset configs/": "hours of N-body; tests/datasets makes smaller ones",
     "runs/emulator_tiny": "needs the training in the line above it",
     "for gpu in": "needs several GPUs",
+    "for host in": "needs several machines",
+    "ssh $host": "needs several machines",
+    "done; wait": "ends the loop above it",
 }
 # languages of blocks that are not code to run, and who looks at them
 LANGUAGES = {

@@ -1,8 +1,8 @@
 """Steps of a mesh engine whose particles are on disk: in memory are one mesh, and some planes of the lattice.
 
 Displacements, velocities and the potentials of 2LPT lie in slabs of the lattice. A step reads each slab once to paint it,
-and once to move it. The potential is kept on disk until all slabs have been moved by it, so that a killed run goes on
-at the slab where it was, to the same bits.
+and once to move it. The potential is kept on disk until all slabs have been moved by it. So a killed run goes on at the
+slab where it was, to the same bits.
 """
 
 from __future__ import annotations

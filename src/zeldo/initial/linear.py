@@ -14,7 +14,6 @@ from zeldo.initial.conditions import InitialConditions, check_grid
 from zeldo.initial.phase_names import named
 from zeldo.initial.phases import Phases, check_given
 from zeldo.mesh import fft
-from zeldo.particles.tiles import slabs
 
 PASSES = 64  # pieces of a mesh whose amplitudes are computed one after the other
 
@@ -117,7 +116,9 @@ def scale_to_power(modes: np.ndarray, power: Callable[[np.ndarray], np.ndarray],
     """Multiply white noise by its `amplitude` in place, some planes at a time."""
     n = modes.shape[0]
     table = _amplitudes(power, box, n)
-    for first, end in slabs(n, max(1, n // PASSES)):
+    thickness = max(1, n // PASSES)
+    for first in range(0, n, thickness):
+        end = min(first + thickness, n)
         modes[first:end] *= table[_squares(n, first, end)]
 
 

@@ -62,7 +62,7 @@ def _spread_pencils(psi, weights, scale, offset, left, count, out):  # type: ign
                 np.int32(b * m // pencils - halo),
                 np.int32((b + 1) * m // pencils - b * m // pencils + 2 * halo - 1),
             )
-            start = _start(a, b, n, pencils)
+            start = _start(a, b, n, n, count)
             missed = 0
             for i in range(a * n // pencils, (a + 1) * n // pencils):
                 for j in range(b * n // pencils, (b + 1) * n // pencils):
@@ -103,7 +103,7 @@ def _spread_left(psi, weights, scale, offset, left, count, slabs, out):  # type:
             low, high = slab * m // slabs, (slab + 1) * m // slabs
             for a in range(pencils):
                 for b in range(pencils):
-                    start = _start(a, b, n, pencils)
+                    start = _start(a, b, n, n, count)
                     for p in range(start, start + count[a, b]):
                         q = left[p]
                         row = q // n

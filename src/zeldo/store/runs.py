@@ -302,7 +302,8 @@ class RunStore:
         InputError
             For another redshift.
         """
-        return read_snapshot(self._group(run_id), self.row(run_id), redshift, velocity=velocity)
+        row = self.row(run_id)  # refuses a name that is not there
+        return read_snapshot(self._group(run_id), row, redshift, velocity=velocity)
 
     def initial(self, run_id: str) -> InitialConditions:
         """Make the initial conditions of a run again from its seed, or read them.
@@ -316,7 +317,8 @@ class RunStore:
         -------
         InitialConditions
         """
-        return read_initial(self._group(run_id), self.row(run_id), self.path)
+        row = self.row(run_id)  # refuses a name that is not there
+        return read_initial(self._group(run_id), row, self.path)
 
     def _group(self, run_id: str) -> zarr.Group:
         import zarr
