@@ -61,6 +61,8 @@ def begin(engine: str, n: int, out: Path) -> int:
         options = {"power": "eisenstein-hu", "n": n, "box": 1.953125 * n, "redshift": redshifts}
         zeldo.run(engine=engine, output=out, **options)
         status = 0
+    except Exception as error:
+        print(error, file=sys.stderr, flush=True)
     finally:
         os._exit(status)
 
