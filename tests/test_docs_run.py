@@ -27,8 +27,6 @@ SKIPPED = {
     "runs/emulator_tiny": "needs the training in the line above it",
     "for gpu in": "needs several GPUs",
     "for host in": "needs several machines",
-    "ssh $host": "needs several machines",
-    "done; wait": "ends the loop above it",
 }
 # languages of blocks that are not code to run, and who looks at them
 LANGUAGES = {
