@@ -21,7 +21,7 @@ $(VENV)/.developer: $(VENV)/.runtime
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.developer
-	@$(PIP) install -c constraints.txt -e '.[docs,browser]'
+	@$(PIP) install -c constraints.txt -e '.[docs]'
 	@touch $@
 
 demo: $(VENV)/.runtime
@@ -58,6 +58,7 @@ docs: $(VENV)/.docs
 	@echo "open build/docs/html/index.html in a browser"
 
 browse: docs
+	@$(PIP) install -c constraints.txt -e '.[browser]'
 	@$(BIN)/python -m pytest tests/test_site.py
 
 linkcheck: $(VENV)/.docs
