@@ -97,7 +97,7 @@ class StreamedEmulator:
         kept = SlabStore(folder, key)
         for slab, (first, end) in enumerate(pieces):
             planes = end - first
-            thin = len([None for name in kept.labels if name.startswith(f"{FIRST[0]}-")])
+            thin = kept.slabs(FIRST[0])
             own = range(first * thin // n, end * thin // n)
             modes = [np.concatenate([kept.get(name, s).view(np.complex64) for s in own]) for name in FIRST]
             assert len(modes[0]) == planes
@@ -205,8 +205,7 @@ class _Crops:
     def crop(self, name: str, window: geometry.Indices) -> np.ndarray:
         """(channels, x, y, z) float32."""
         x, y, z = window
-        slabs = sum(label.startswith(f"{name}-") for label in self.store.labels)
-        thick = self.n // slabs
+        thick = self.n // self.store.slabs(name)
         channels = self.store.shape(name, 0)[0]
         out = np.empty((channels, len(x), len(y), len(z)), np.float32)
         for slab in np.unique(x // thick):

@@ -99,11 +99,6 @@ class SlabStore:
         """The shape of a slab, as float32."""
         return self._files[f"{name}-{slab}"][2]
 
-    @property
-    def labels(self) -> list[str]:
-        """What is there, as "field-slab"."""
-        return list(self._files)
-
     def drop(self, *labels: str, **state: Any) -> None:
         """Remove all slabs of some fields, or a single one by "field-slab", and note how far the run is."""
         going = {
@@ -115,6 +110,10 @@ class SlabStore:
         self._note(state)
         for label, values in going.items():
             self._path(label, values[0]).unlink(missing_ok=True)
+
+    def slabs(self, name: str) -> int:
+        """How many slabs of a field there are."""
+        return sum(label.rpartition("-")[0] == name for label in self._files)
 
     def has(self, name: str, slab: int) -> bool:
         """Whether a slab is there."""
