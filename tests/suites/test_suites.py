@@ -67,9 +67,50 @@ def test_cosmologies_come_from_a_table_with_every_seed_or_their_own(tmp_path):
     assert "omega_x" in refusal(lambda: read_cosmologies(table, zeldo.Universe.cosmology))
 
 
-@pytest.mark.parametrize("bad", ["", "3:1", "a", "1.5", "0:2:3", "-1", "1,1", [1.5], [True]])
-def test_seeds_that_are_none_are_refused(bad):
-    refusal(lambda: parse_seeds(bad))
+@pytest.mark.parametrize(
+    "line", ["0.3,1.5", "0.3,nan", "0.3,-4", "0.3,1e30"], ids=["fraction", "nan", "negative", "huge"]
+)
+def test_a_seed_in_a_table_is_a_seed(tmp_path, line):
+    table = tmp_path / "c.csv"
+    table.write_text(f"omega_m,seed\n{line}\n")
+    assert "seed = " in refusal(lambda: read_cosmologies(table, zeldo.Universe.cosmology))
+
+
+def test_a_table_of_a_spreadsheet_is_read(tmp_path):
+    table = tmp_path / "c.csv"
+    table.write_text("omega_m,seed\r\n0.3,8\r\n", encoding="utf-8-sig")
+    (cosmology,), seeds = read_cosmologies(table, zeldo.Universe.cosmology)
+    assert cosmology.omega_m == 0.3 and seeds == [8]
+
+
+def test_one_cosmology_is_no_list():
+    base = zeldo.Universe.cosmology
+    for single in (base, base.to_dict()):
+        assert "give a list" in refusal(lambda single=single: read_cosmologies(single, base))
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        *((bad, "are not allowed") for bad in ("", "3:1", "a", "1.5", "0:2:3", [1.5], [True], [np.inf], 5)),
+        ("1,1", "twice"),
+        ("-1", "seed = -1"),
+        ([10**30], "2^63"),
+        ("0:99999999", "are more than"),
+        ("0:" + "9" * 40, "are more than"),
+    ],
+)
+def test_seeds_that_are_none_are_refused(bad, words):
+    assert words in refusal(lambda: parse_seeds(bad))
+
+
+@pytest.mark.parametrize(
+    ("phases", "seeds"), [("ngenic", [2**31]), ("quijote:fiducial/17", "0:2")], ids=["31 bits", "one seed"]
+)
+def test_seeds_that_the_phases_cannot_have_are_refused_before_any_universe(tmp_path, phases, seeds):
+    given = {"n": 16, "power": "eisenstein-hu", "engine": "2lpt", "phases": phases}
+    assert "seed = " in refusal(lambda: zeldo.run_suite(output=tmp_path / "s", seeds=seeds, **given))
+    assert not (tmp_path / "s").exists()
 
 
 def test_another_argument_is_refused_by_its_name(tmp_path, monkeypatch):

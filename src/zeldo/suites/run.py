@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -105,10 +106,13 @@ def run_suite(
     chosen, pairs = read_cosmologies(cosmologies, base.cosmology)
     if pairs is not None and seeds is not None:
         raise InputError("the table of cosmologies has seeds, so seeds cannot be given too")
+    drawn = pairs or parse_seeds(seeds)
+    for seed in (min(drawn), max(drawn)):  # what its phases cannot have is refused here, not by each universe
+        replace(base, seed=seed, cosmology=chosen[0] if chosen else base.cosmology)
     arguments = {
         "format": FORMAT,
         **described(base),
-        "seeds": [] if pairs else parse_seeds(seeds),
+        "seeds": [] if pairs else drawn,
         "cosmologies": [cosmology.to_dict() for cosmology in chosen],
         "seed_of_cosmology": pairs,
         "engine": os.fspath(engine) if not isinstance(engine, Engine) else engine.name,

@@ -12,6 +12,8 @@ from typing import Any
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError, nearest
+from zeldo.initial.noise import check_seed
+from zeldo.initial.phases import SEED
 
 MOST = 10_000_000
 PathLike = str | os.PathLike[str]
@@ -62,27 +64,27 @@ def parse_seeds(seeds: str | Iterable[int] | None) -> list[int]:
         For what is no seed, an empty range, and a seed that is given twice.
     """
     if seeds is None:
-        return [7]
-    bad = InputError(
-        f"seeds {seeds!r} are not allowed: give a range such as 0:1000, or whole numbers as in 1,5,9"
-    )
-    numbers: list[int] = []
+        return [SEED]
+    ranges: list[range] = []
     try:
         for part in seeds.split(",") if isinstance(seeds, str) else seeds:
             if isinstance(part, str) and ":" in part:
                 first, end = (int(text) for text in part.split(":"))
-                if end - first > MOST:
-                    raise InputError(f"seeds {seeds!r} are more than {MOST}: make several suites of them")
-                numbers += range(first, end)
+                ranges.append(range(first, end))
             else:
-                number = int(part)
-                if isinstance(part, bool) or number != (number if isinstance(part, str) else part):
-                    raise bad
-                numbers.append(number)
-    except (TypeError, ValueError):
-        raise bad from None
-    if not numbers or min(numbers) < 0:
-        raise bad
+                seed = int(part)
+                if isinstance(part, bool) or not (isinstance(part, str) or seed == part):
+                    raise ValueError
+                ranges.append(range(seed, seed + 1))
+    except (TypeError, ValueError, OverflowError):
+        ranges = []
+    if not ranges or any(part.stop <= part.start for part in ranges):
+        raise InputError(
+            f"seeds {seeds!r} are not allowed: give a range such as 0:1000, or whole numbers as in 1,5,9"
+        )
+    if sum(part.stop - part.start for part in ranges) > MOST:
+        raise InputError(f"seeds {seeds!r} are more than {MOST}: make several suites of them")
+    numbers = [check_seed(seed) for part in ranges for seed in part]
     if len(set(numbers)) < len(numbers):
         raise InputError(f"seeds {seeds!r} hold a seed twice: give each once")
     return numbers
@@ -114,6 +116,8 @@ def read_cosmologies(
     """
     if source is None:
         return [], None
+    if isinstance(source, Cosmology | Mapping):
+        raise InputError(f"cosmologies is a {type(source).__name__}: give a list of them, or a file")
     rows = _read(Path(source)) if isinstance(source, str | os.PathLike) else list(source)
     if not rows:
         raise InputError(f"{source} holds no cosmology: give one a line")
@@ -128,7 +132,7 @@ def read_cosmologies(
         except (TypeError, ValueError, AttributeError):
             raise InputError(f"cosmology {number} of {source} is not all numbers: {row}") from None
         if "seed" in values:
-            seeds.append(int(values.pop("seed")))
+            seeds.append(_seed(values.pop("seed"), f"cosmology {number} of {source}"))
         for name in values:
             if name not in Cosmology.names():
                 raise InputError(
@@ -141,9 +145,15 @@ def read_cosmologies(
     return made, seeds or None
 
 
+def _seed(value: float, where: str) -> int:
+    if not value.is_integer():
+        raise InputError(f"{where} has seed = {value:g}: give a whole number")
+    return check_seed(int(value))
+
+
 def _read(path: Path) -> list[dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets begin files with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"cosmologies {path} cannot be read ({error}): give a CSV or JSON lines file"
