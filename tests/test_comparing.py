@@ -73,6 +73,25 @@ def test_a_redshift_that_is_not_quite_round_is_found(tmp_path):
         compare(engine="zeldovich", reference=tmp_path / "g.npz", redshift=1.1, **TINY)
 
 
+def test_a_seed_of_zero_is_asked_for_as_any_other(monkeypatch):
+    """The reference brings its own initial conditions, where nothing else is asked for."""
+
+    def made(**given):
+        raise InputError(f"asked for seed {given['seed']}")
+
+    monkeypatch.setattr("zeldo.comparing.initial_conditions", made)
+    with pytest.raises(InputError, match="asked for seed 0"):
+        compare(engine="zeldovich", reference="small", seed=0)
+
+
+@pytest.mark.parametrize("suffix", [".bigfile", ".zarr"])
+def test_a_reference_may_be_a_directory(tmp_path, suffix):
+    path = tmp_path / f"truth{suffix}"
+    zeldo.run(engine="2lpt", output=path, **TINY)
+    result = compare(engine="2lpt", reference=path, **TINY)
+    assert result.comparisons[0].fields["displacement"].one_minus_r2.max() < 1e-6
+
+
 def test_a_simulation_of_quijote_is_that_of_its_seed(tmp_path):
     named = {"n": 8, "power": "eisenstein-hu", "phases": "quijote:h_p/3"}
     equal = {**named, "phases": "ngenic", "seed": 35, "box": 1000.0, "h": 0.6911}

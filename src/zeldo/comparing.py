@@ -103,13 +103,13 @@ def compare(
     )
     engines = _make_engines(requested, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
     with nullcontext() if output is None else directory(output):
-        ics, truth, name = _find_reference(reference, redshift, universe)
+        ics, truth, name = _find_reference(reference, universe)
         if redshift is None:
             redshift = _default_redshift(truth) if isinstance(truth, dict) else 0.0
         redshifts = redshift_list(redshift)
         for candidate in engines:
             candidate.check(redshifts)
-        watch = watch or _unwatched
+        watch = watch or unwatched
         if not isinstance(truth, dict):
             truth.check(redshifts)
             with watch(f"reference {truth.name}") as progress:
@@ -200,7 +200,8 @@ def warm_up(engine: Engine, ics: InitialConditions, redshifts: Sequence[float] =
 
 
 @contextmanager
-def _unwatched(title: str) -> Iterator[None]:
+def unwatched(title: str) -> Iterator[None]:
+    """Watches no run: the progress callback of each is None."""
     yield None
 
 
@@ -210,7 +211,7 @@ def _default_redshift(truth: dict[float, Snapshot]) -> float:
 
 
 def _find_reference(
-    reference: PathLike | Engine | Snapshot | None, redshift: Any, universe: dict[str, Any]
+    reference: PathLike | Engine | Snapshot | None, universe: dict[str, Any]
 ) -> tuple[InitialConditions, dict[float, Snapshot] | Engine, str]:
     """The initial conditions; the reference, as snapshots by redshift or as an engine; and the reference's name."""
     from zeldo.files import read_snapshot
@@ -233,14 +234,15 @@ def _find_reference(
         return initial_conditions(**universe), parse_engine(name), name
     if name in SHIPPED and not Path(name).exists():
         name = str(reference_path(name))
-    if not Path(name).is_file():
+    if not Path(name).exists():  # a snapshot may be a directory
         raise InputError(
             f"reference {name!r} is neither a file nor an engine nor {', '.join(SHIPPED)}: engines are {', '.join(names())}"
         )
     if Path(name).suffix == ".npz" and is_reference(name):
         reference_ics, snapshots = read_reference(name)
-        requested = {key: value for key, value in universe.items() if value not in (None, False)}
-        ics = reference_ics if not requested else initial_conditions(**universe)
+        # a seed of 0 is one, though it equals False
+        asked = any(value is not None and value is not False for value in universe.values())
+        ics = initial_conditions(**universe) if asked else reference_ics
         for snapshot in snapshots.values():
             _same_universe(snapshot, ics)
         return ics, snapshots, next(iter(snapshots.values())).engine

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from zeldo.api import initial_conditions
-from zeldo.comparing import warm_up
+from zeldo.comparing import unwatched, warm_up
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine
 from zeldo.engines.checks import check_whole
@@ -124,7 +123,7 @@ def reproduce(
             f"{reference} holds none of the paper's four cosmologies with a lattice spacing of {box / n:.4g} Mpc/h: "
             "give another directory, --n and --box, or none"
         )
-    watch = watch or _unwatched
+    watch = watch or unwatched
     # an unsuitable network is refused here, with a few particles, and not after the N-body runs
     for candidate in (network, *ours, cola, zeldovich):
         warm_up(candidate, _trial_conditions(box / n, FIDUCIAL))
@@ -289,8 +288,3 @@ def _write(result: Reproduction, command: str) -> None:
     ]
     write_json(comparisons, folder / "comparison.json", command=command, panels=universes)
     write_page(result, command)
-
-
-@contextmanager
-def _unwatched(title: str) -> Iterator[None]:
-    yield None
