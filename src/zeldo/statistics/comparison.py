@@ -22,6 +22,7 @@ from zeldo.statistics.spectra import (
     cloud_in_cell_modes,
     cross_power,
     field_modes,
+    placed,
 )
 
 K_SHOWN = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)  # h/Mpc
@@ -279,10 +280,10 @@ class Reference:
         if label == "density":
             return cloud_in_cell_modes(snapshot, self.mesh, device=self.device)  # type: ignore[arg-type]
         if label == "velocity":
-            return field_modes(as_tensor(snapshot.vel, self.device))  # type: ignore[arg-type]
+            return placed(field_modes(as_tensor(snapshot.vel, self.device)), snapshot)  # type: ignore[arg-type]
         psi = as_tensor(snapshot.psi, self.device)
         # the nearest image, for whoever made psi from wrapped positions
-        return field_modes(psi - snapshot.box * torch.round(psi / snapshot.box))
+        return placed(field_modes(psi - snapshot.box * torch.round(psi / snapshot.box)), snapshot)
 
     def _compare(self, label: str, prediction: torch.Tensor, reference: torch.Tensor) -> FieldComparison:
         box = self.snapshot.box

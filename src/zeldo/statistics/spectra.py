@@ -226,6 +226,22 @@ def cloud_in_cell_modes(snapshot: Snapshot, mesh: int, *, device: str | torch.de
     """
     modes = field_modes(paint(as_tensor(snapshot.psi, device), check_mesh(mesh), snapshot.box), CLOUD_IN_CELL)
     modes[0, 0, 0] = 0
+    return placed(modes, snapshot)
+
+
+def placed(modes: torch.Tensor, snapshot: Snapshot) -> torch.Tensor:
+    """The modes of a field whose first point is where the snapshot's lattice begins, as of one that begins at the corner.
+
+    Parameters
+    ----------
+    modes : tensor, (..., m, m, m // 2 + 1)
+        They are overwritten.
+    snapshot : Snapshot
+        With its `offset`.
+    """
+    for k, cells in zip(_axes(modes.shape[-3], modes.device), snapshot.offset, strict=True):
+        if cells:
+            modes *= torch.polar(torch.ones_like(k), -2 * torch.pi * cells / snapshot.n * k).to(modes.dtype)
     return modes
 
 
