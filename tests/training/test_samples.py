@@ -1,5 +1,7 @@
 """Samples: linear fields grown to their redshift, turned and cut like their targets, seen in the units of the card."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,11 @@ from teachers import second_order
 from zeldo.configuration import load
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import PRESETS
+from zeldo.engines.registry import engine
 from zeldo.files import write
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import linear_displacement
+from zeldo.initial.recovery import shifted
 from zeldo.networks.tasks import make_task
 from zeldo.networks.tasks.units import lcdm
 from zeldo.networks.vnet import VNet
@@ -39,6 +43,17 @@ def test_linear_displacements_have_grown_to_the_redshifts_of_the_data(tmp_path):
         np.testing.assert_allclose(unit * sample.inputs, d1 * linear_displacement(ics), rtol=1e-6)
         np.testing.assert_array_equal(sample.psi, store.read(*key)[1])
         assert (sample.redshift, sample.spacing) == (key[1], 4.0)
+
+
+def test_inputs_are_made_where_the_particles_of_the_target_set_out(tmp_path):
+    ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, power="eisenstein-hu")
+    between = replace(ics, delta_lin=shifted(ics.delta_lin, (-0.5, -0.5, -0.5)))
+    (target,) = engine("zeldovich").run(between, [1.0])
+    path = write(replace(target, offset=(0.5, 0.5, 0.5)), tmp_path / "z1.npz")
+    given = {"snapshots": [{"path": path}], "redshifts": [1.0]}
+    sample = Samples(load(given, DataConfig), TASK).get((str(path), 1.0))
+    unit = 6 * growth(lcdm(0.31)).d1(0.5)
+    np.testing.assert_allclose(unit * sample.inputs, sample.psi, atol=1e-4 * target.psi.std())
 
 
 @pytest.fixture

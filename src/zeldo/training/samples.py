@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from zeldo.errors import InputError
 from zeldo.files.archive import existing_file
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
+from zeldo.initial.recovery import shifted
 from zeldo.networks.tasks.base import Fields, Task
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.runs import RunStore
@@ -169,7 +171,10 @@ class Samples:
                 "change one of them"
             )
         if file.linear is None:
-            return truth, _conditions(file, truth), None
+            ics = _conditions(file, truth)
+            # inputs are wanted where the target's particles set out, which need not be our lattice points
+            i, j, k = truth.offset
+            return truth, replace(ics, delta_lin=shifted(ics.delta_lin, (-i, -j, -k))), None
         if self.task.dynamics is not None:
             raise InputError(
                 f"{name}: the task {self.task.name} runs an engine, which needs initial conditions: give `initial`, "
