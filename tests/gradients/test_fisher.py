@@ -34,6 +34,7 @@ def test_the_matrix_of_a_linear_statistic_is_known():
     def size(psi, vel, function, cosmology):
         return psi.square().mean().sqrt().reshape(1)
 
+    seen = []
     found = zeldo.fisher(
         "zeldovich",
         size,
@@ -41,19 +42,40 @@ def test_the_matrix_of_a_linear_statistic_is_known():
         box=BOX,
         n=N,
         power="eisenstein-hu",
-        realisations=2,
+        realisations=np.int64(2),
         covariance=np.array([[0.04]]),
+        progress=lambda done, total, text: seen.append((done, total)),
     )
+    assert seen[-1] == (2, 2)
     sigma_8 = zeldo.Cosmology.preset("quijote").sigma_8
     expected = (found.mean[0] / sigma_8) ** 2 / 0.04
     assert found.matrix[0, 0] == pytest.approx(expected, rel=1e-4)
     assert found.errors["sigma_8"] == pytest.approx(expected**-0.5, rel=1e-4)
 
 
+def test_too_few_realisations_are_refused_after_the_first(capsys):
+    seen = []
+    with pytest.raises(zeldo.InputError, match="do not give the covariance"):
+        zeldo.fisher(
+            "zeldovich",
+            box=BOX,
+            n=8,
+            power="eisenstein-hu",
+            realisations=4,
+            progress=lambda done, total, text: seen.append(done),
+        )
+    assert seen == [0]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"parameters": ("omega",)}, "no parameter 'omega'"),
+        ({"parameters": "omega"}, "no parameter 'omega'"),
+        ({"parameters": ()}, "one or several"),
+        ({"parameters": ("h", "h")}, "each once"),
+        ({"fixed": True}, "no parameter 'fixed'"),
+        ({"covariance": np.eye(2), "engine": "zeldovich"}, "covariance has shape"),
         ({"statistic": "powr"}, "is not known"),
         ({"engine": "p3m"}, "not differentiable"),
         ({"realisations": 1, "engine": "zeldovich"}, "do not give the covariance"),

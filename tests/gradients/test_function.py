@@ -223,6 +223,7 @@ def test_derivatives_of_statistics_are_central_differences(name):
     [
         (lambda: zeldo.differentiable("p3m", box=BOX, n=N), "p3m is not differentiable: take"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, gradient="symbolic"), "adjoint or autograd"),
+        (lambda: zeldo.differentiable("pm", box=BOX, n=N, seed=3), "no parameter 'seed'"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, dtype=torch.float16), "float32 or"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, redshift=20), "redshift"),
         (lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(8, 8, 8)), "white noise has shape"),

@@ -1,5 +1,7 @@
 """Reconstruction: a Gaussian problem with a known posterior, initial conditions recovered, files and resuming."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ import zeldo
 from zeldo.gradients import langevin
 from zeldo.gradients.assess import Agreement, Whiteness, assess
 from zeldo.gradients.maximum import maximise, stages
+from zeldo.gradients.observing import observed
 from zeldo.gradients.posterior import Observation, Posterior, discreteness
 from zeldo.gradients.search import Search
 from zeldo.gradients.statistics import density
@@ -252,6 +255,19 @@ def test_bad_options_are_refused_in_one_line(snapshot, options, words):
     with pytest.raises(zeldo.InputError, match=words) as caught:
         zeldo.reconstruct(snapshot, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_particles_are_observed_where_they_are(snapshot):
+    """A lattice that begins a cell farther on is the same density, a cell farther on."""
+    given = dict.fromkeys(("box", "n", "redshift", "cosmology", "mesh", "axis"))
+    here, there = (observed(replace(snapshot, offset=(x, 0.0, 0.0)), **given).delta for x in (0.0, 1.0))
+    np.testing.assert_allclose(there, np.roll(here, 2, axis=0), atol=1e-3)
+
+
+def test_noise_may_make_a_density_negative():
+    noisy = 1 + 0.7 * np.random.default_rng(1).standard_normal((8, 8, 8))
+    seen = observed(noisy, box=50.0, n=4, redshift=None, cosmology=None, mesh=None, axis=None)
+    np.testing.assert_allclose(seen.delta, noisy / noisy.mean() - 1, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -71,12 +71,14 @@ def redshift_list(redshift: float | Sequence[float] | None) -> list[float]:
 
 
 def check_whole(name: str, value: object, low: int, high: int) -> None:
-    """`InputError` unless `value` is a whole number from `low` to `high`."""
+    """`InputError` unless `value` is a whole number from `low` to `high`, NumPy's among them."""
+    value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputError(f"{name} = {value!r} is not allowed: give a whole number from {low} to {high}")
 
 
 def check_number(name: str, value: object, low: float, high: float, hint: str = "") -> None:
     """`InputError` unless `value` is a number from `low` to `high`. `hint` ends the message, as in ", such as 2"."""
+    value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise InputError(f"{name} = {value!r} is not allowed: give a number from {low:g} to {high:g}{hint}")

@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.varied import VariedCosmology
 from zeldo.engines.base import Engine, Progress, silent
 from zeldo.engines.checks import check_whole
 from zeldo.errors import InputError, nearest
 from zeldo.gradients import statistics
-from zeldo.gradients.function import Differentiable, differentiable
+from zeldo.gradients.function import Differentiable, check_parameters, differentiable
 from zeldo.initial.phases import SEED, Native
 
 Statistic = Callable[[Tensor, Tensor | None, Differentiable, VariedCosmology], Tensor]
@@ -131,12 +130,10 @@ def fisher(
     InputError
         For a value that is not allowed, and for too few realisations.
     """
-    names = Cosmology.names()
-    for name in parameters:
-        if name not in names:
-            raise InputError(
-                f"the cosmology has no parameter {name!r}{nearest(name, names)}: give any of {', '.join(names)}"
-            )
+    parameters = (parameters,) if isinstance(parameters, str) else tuple(parameters)
+    if not parameters or len(set(parameters)) < len(parameters):
+        raise InputError(f"parameters = {parameters} are not allowed: give one or several, each once")
+    check_parameters(parameters)
     check_whole("realisations", realisations, 1, 1_000_000)
     if isinstance(statistic, str) and statistic not in STATISTICS:
         raise InputError(
@@ -158,25 +155,30 @@ def fisher(
     for number in range(realisations):
         report(number, realisations, f"universe {number + 1} of {realisations}")
         value, slope = derivatives(f, measure, parameters, torch.from_numpy(Native(seed + number).field(f.n)))
+        if number == 0:
+            _check_covariance(covariance, realisations, value.size)
         values.append(value)
         slopes.append(slope)
+    report(realisations, realisations, "done")
     mean, slope = np.mean(values, axis=0), np.mean(slopes, axis=0)
     if covariance is None:
-        if realisations < mean.size + 3:
-            raise InputError(
-                f"{realisations} realisations do not give the covariance of {mean.size} values: give covariance, or "
-                f"realisations = {mean.size + 3} or more"
-            )
         covariance = np.cov(np.array(values), rowvar=False)
         unbiased = (realisations - mean.size - 2) / (realisations - 1)  # Hartlap et al. 2007
     else:
         covariance, unbiased = np.asarray(covariance, dtype=np.float64), 1.0
-        if covariance.shape != (mean.size, mean.size):
-            raise InputError(
-                f"the covariance has shape {covariance.shape}: the statistic has {mean.size} values"
-            )
     matrix = unbiased * slope @ np.linalg.solve(np.atleast_2d(covariance), slope.T)
-    return Fisher(tuple(parameters), matrix, slope, mean, covariance)
+    return Fisher(parameters, matrix, slope, mean, covariance)
+
+
+def _check_covariance(covariance: np.ndarray | None, realisations: int, size: int) -> None:
+    """`InputError` where so many values have no covariance, given or of so many realisations."""
+    if covariance is None and realisations < size + 3:
+        raise InputError(
+            f"{realisations} realisations do not give the covariance of {size} values: give covariance, or "
+            f"realisations = {size + 3} or more"
+        )
+    if covariance is not None and np.shape(covariance) != (size, size):
+        raise InputError(f"the covariance has shape {np.shape(covariance)}: the statistic has {size} values")
 
 
 def derivatives(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -112,12 +112,7 @@ class Differentiable:
         """The cosmology with some parameters changed; None for no change."""
         if not changes:
             return None
-        names = Cosmology.names()
-        for name in changes:
-            if name not in names:
-                raise InputError(
-                    f"the cosmology has no parameter {name!r}{nearest(name, names)}: give any of {', '.join(names)}"
-                )
+        check_parameters(changes)
         numbers = {name: _number(value) for name, value in changes.items()}
         known = {name: value for name, value in numbers.items() if value is not None}
         Cosmology.from_mapping({**self.cosmology.to_dict(), **known})  # is it allowed?
@@ -130,6 +125,16 @@ class Differentiable:
                 f"{name} has shape {tuple(tensor.shape)}: with n = {self.n} it must have {3 * (self.n,)}"
             )
         return tensor
+
+
+def check_parameters(names: Iterable[str]) -> None:
+    """`InputError` for a name that is no parameter of a cosmology."""
+    allowed = Cosmology.names()
+    for name in names:
+        if name not in allowed:
+            raise InputError(
+                f"the cosmology has no parameter {name!r}{nearest(name, allowed)}: give any of {', '.join(allowed)}"
+            )
 
 
 def _number(value: Any) -> float | None:
@@ -198,6 +203,7 @@ def differentiable(
     >>> f = zeldo.differentiable("pm", box=125, n=32)
     >>> psi, vel = f(torch.randn(32, 32, 32), omega_m=torch.tensor(0.3, requires_grad=True))
     """
+    check_parameters(parameters)  # a seed, or phases, would be left unused
     universe = Universe.of(cosmology, box=box, n=n, power=power, **parameters)
     parsed = parse_engine(engine)
     if gradient not in GRADIENTS:

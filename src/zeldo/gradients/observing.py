@@ -69,6 +69,9 @@ def _of_snapshot(
     base = snapshot.cosmology if cosmology is None else Universe.of(cosmology).cosmology
     n = snapshot.n if n is None else n
     universe = Universe(cosmology=base, box=snapshot.box, n=n)
+    if any(snapshot.offset):  # what is recovered begins at the corner
+        begin = np.array(snapshot.offset) * (snapshot.box / snapshot.n)
+        psi = psi + begin.astype(np.float32)[:, None, None, None]
     delta = paint(psi, m, snapshot.box) - np.float32(1)
     return Observed(delta, universe.box, universe.n, snapshot.redshift, universe.cosmology)
 
@@ -110,7 +113,7 @@ def _contrast(values: np.ndarray) -> np.ndarray:
     if not np.isfinite(values).all():
         raise InputError("the density holds values that are not finite: check where it came from")
     mean = float(values.mean(dtype=np.float64))
-    if abs(mean - 1) < NEAR and values.min() >= 0:
+    if abs(mean - 1) < NEAR:  # noise may have made some of it negative
         return (values / mean - 1).astype(np.float32)
     if abs(mean) < NEAR:
         return values.astype(np.float32)
