@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -17,6 +17,9 @@ from zeldo.cosmology.parameters import RANGES
 
 if TYPE_CHECKING:
     from zeldo.networks.tasks.base import Task
+
+
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TaskConfig(Section):
@@ -40,7 +43,7 @@ class TaskConfig(Section):
 
 class NetworkConfig(Section):
     name: str = "vnet"
-    """The architecture: vnet, styled vnet or modulated vnet."""
+    """The architecture: vnet, styled vnet, modulated vnet or modulated resnet."""
     channels: int = Field(default=64, ge=1)
     """Channels of the hidden layers."""
     levels: int = Field(default=3, ge=2, le=8)
@@ -133,7 +136,7 @@ class OptimizerConfig(Section):
     """muon sets the singular values of each kernel's momentum to one, and uses Adam for biases and norms."""
     rate: float = Field(default=1e-4, gt=0)
     """The highest learning rate."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     """Decay rates of Adam's first and second moments."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay."""
@@ -162,7 +165,7 @@ class TrainConfig(Section):
 
     output: Path
     """The directory for checkpoints, weights and TensorBoard."""
-    name: str = "vnet"
+    name: str = Field(default="vnet", pattern=r"^[^/\\]+$")
     """The name of the file of weights."""
     task: TaskConfig = TaskConfig()
     """The network's task and its options."""
@@ -210,10 +213,12 @@ class TrainConfig(Section):
         if not isinstance(values, Mapping) or "loss_weight" not in values:
             return values
         values = dict(values)
-        task = dict(values.get("task", {}))
+        weight, task = values.pop("loss_weight"), values.get("task", {})
+        if not isinstance(task, Mapping):
+            return values  # which is refused for its task
         if "loss_weight" in task:
             raise ValueError("loss_weight and task.loss_weight are one setting: leave out the former")
-        return values | {"task": task | {"loss_weight": values.pop("loss_weight")}}
+        return values | {"task": {**task, "loss_weight": weight}}
 
     @field_validator("range_omega_m", "range_sigma_8")
     @classmethod

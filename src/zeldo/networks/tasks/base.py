@@ -6,6 +6,7 @@ styles or losses itself.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -268,3 +269,9 @@ def check_quantity(quantity: object, allowed: Sequence[str]) -> None:
     """`InputError` for a quantity that the task does not predict."""
     if quantity not in allowed:
         raise InputError(f"quantity {quantity!r} is not allowed: choose one of {', '.join(allowed)}")
+
+
+def check_weight(name: str, value: object) -> None:
+    """`InputError` for what cannot be the weight of a term of a loss."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise InputError(f"{name} = {value!r} is not allowed: give a number, 0 or more")

@@ -10,10 +10,18 @@ import numpy as np
 from torch import Tensor
 
 from zeldo.cosmology.scalars import single
-from zeldo.errors import InputError
 from zeldo.networks.losses import LAMBDA, Loss, log_square_error, paper_loss
 from zeldo.networks.tasks import register
-from zeldo.networks.tasks.base import Batch, Evolved, Fields, Setting, Task, check_quantity, scaled
+from zeldo.networks.tasks.base import (
+    Batch,
+    Evolved,
+    Fields,
+    Setting,
+    Task,
+    check_quantity,
+    check_weight,
+    scaled,
+)
 from zeldo.networks.tasks.units import REFERENCE, UNIT, growth_factor, velocity_factor
 
 
@@ -39,12 +47,7 @@ class DeOliveira2020(Task):
 
     def __post_init__(self) -> None:
         check_quantity(self.quantity, ("displacement", "velocity"))
-        if (
-            isinstance(self.loss_weight, bool)
-            or not isinstance(self.loss_weight, int | float)
-            or self.loss_weight < 0
-        ):
-            raise InputError(f"loss_weight = {self.loss_weight!r} is not allowed: give a number, 0 or more")
+        check_weight("loss_weight", self.loss_weight)
 
     @property
     def predicts(self) -> tuple[str, ...]:
