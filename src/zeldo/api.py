@@ -107,8 +107,9 @@ def initial_conditions(
     if ics is not None:
         from zeldo.linear_fields import initial_conditions_of
 
-        given = any(value is not None for value in known.values())
-        return initial_conditions_of(ics, Universe.of(**known).cosmology if given else None)
+        return initial_conditions_of(
+            ics, Universe.of(**known).cosmology if cosmology is not None else changes
+        )
 
     if universe is None:
         universe = Universe.of(
@@ -147,7 +148,8 @@ def run(
     extrapolate : bool
         Let a network leave the ranges of its model card. The snapshot records it.
     output : path, optional
-        A file to write, .hdf5 or .npz. With several redshifts, each file name gets _z1 and so on before the suffix.
+        A file to write, .hdf5, .npz, .bigfile or .gadget. With several redshifts, each file name gets _z1 and so on before
+        the suffix.
         A name that ends in .zarr is a directory for all redshifts, tile by tile. A run that was killed goes on there,
         when it is called again, to the same bits.
     progress : callable, optional

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zeldo.cosmology.parameters import Cosmology
@@ -18,12 +18,13 @@ from zeldo.particles.snapshot import DRAWN, Snapshot
 
 LINEAR = "reference"  # the format of files that hold a linear field with its cosmology
 MODES = "linear-density"  # and of those without
+SAME = 1e-4  # of a parameter: headers of files may be in single precision
 DIFFERENCES = "FastPM"  # the code that displaces particles by finite differences
 
 
 def initial_conditions_of(
     source: str | os.PathLike[str] | Snapshot | InitialConditions | Any,
-    cosmology: Cosmology | None = None,
+    cosmology: Cosmology | Mapping[str, float] | None = None,
     order: int | None = None,
 ) -> InitialConditions:
     """The linear density field today in a file of any code, or behind a snapshot of initial conditions.
@@ -33,8 +34,8 @@ def initial_conditions_of(
     source : path, Snapshot or InitialConditions
         A reference run, a file of `delta_lin`, or particles displaced by first or second order Lagrangian perturbation
         theory, in any format that zeldo reads.
-    cosmology : Cosmology, optional
-        Of the run, for files that do not give all its parameters.
+    cosmology : Cosmology or mapping of str to float, optional
+        Of the run, or those of its parameters that the file does not give.
     order : {1, 2}, optional
         Of the perturbation theory; by default what the velocities say, or 2 without them.
 
@@ -45,7 +46,8 @@ def initial_conditions_of(
     Raises
     ------
     InputError
-        For anything else, particles without a lattice, and particles that are no initial conditions.
+        For anything else, particles without a lattice, and particles that are no initial conditions. Also for a cosmology
+        other than that of the file.
     """
     if isinstance(source, InitialConditions):
         return source
@@ -61,22 +63,32 @@ def initial_conditions_of(
             "of a file of either"
         )
     if format_of(source).name == LINEAR:
-        if cosmology is not None:
+        if cosmology:
             raise InputError(f"{source} has its own cosmology: leave out the one given")
         return read_initial_conditions(source)
     if format_of(source).name == MODES:
-        if cosmology is None:
+        if not cosmology:
             raise InputError(f"{source} does not say its cosmology: pass that of the run")
-        return read_linear_density(source, cosmology)
+        whole = cosmology if isinstance(cosmology, Cosmology) else Cosmology.from_mapping(cosmology)
+        return read_linear_density(source, whole)
     particles = read(source, cosmology)
     if not isinstance(particles, Snapshot):
         raise InputError(
             f"{source} holds particles without a lattice: initial conditions need whole lattices, whose ids count it"
         )
+    _check_given(source, particles.cosmology, cosmology or {})
     try:
         return _behind(particles, order)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def _check_given(source: Any, own: Cosmology, given: Cosmology | Mapping[str, float]) -> None:
+    """`InputError` where a parameter that was given is not that of the file, which would leave it unused."""
+    for name, value in (given.to_dict() if isinstance(given, Cosmology) else given).items():
+        said = getattr(own, name)
+        if abs(said - value) > SAME * max(1.0, abs(value)):
+            raise InputError(f"{source} has {name} = {said:g}, and {value:g} is given: leave it out")
 
 
 def _behind(snapshot: Snapshot, order: int | None) -> InitialConditions:

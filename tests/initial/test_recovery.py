@@ -143,6 +143,22 @@ def test_a_cosmology_is_given_for_a_file_that_lacks_it(field, tmp_path):
     assert "cosmology" in refusal(lambda: zeldo.initial_conditions(ics=tmp_path / "ics.hdf5"))
     found = zeldo.initial_conditions(ics=tmp_path / "ics.hdf5", cosmology="quijote")
     assert error(found.delta_lin, field.delta_lin) < 1e-5
+    lacking = {name: getattr(QUIJOTE, name) for name in ("sigma_8", "n_s", "omega_b")}
+    assert zeldo.initial_conditions(ics=tmp_path / "ics.hdf5", **lacking).cosmology == QUIJOTE
+    # nothing is filled in from a preset that nobody named
+    assert "n_s" in refusal(
+        lambda: zeldo.initial_conditions(ics=tmp_path / "ics.hdf5", sigma_8=0.8, omega_b=0.05)
+    )
+
+
+def test_a_cosmology_beside_that_of_the_file_is_not_ignored(field, tmp_path):
+    zeldo.run(ics=field, engine="2lpt", redshift=49, output=tmp_path / "ics.hdf5")
+    for given in ({"sigma_8": 0.9}, {"cosmology": "planck2018"}):
+        assert "leave it out" in refusal(
+            lambda given=given: zeldo.initial_conditions(ics=tmp_path / "ics.hdf5", **given)
+        )
+    same = zeldo.initial_conditions(ics=tmp_path / "ics.hdf5", sigma_8=QUIJOTE.sigma_8)
+    assert same.cosmology == QUIJOTE
 
 
 def test_modes_in_place_of_the_field(field, shared, tmp_path):
