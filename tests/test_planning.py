@@ -9,7 +9,7 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo.commands import main
-from zeldo.measuring.memory import resident
+from zeldo.measuring.memory import budget, limited, resident
 
 MEASURE = """
 import os, resource, subprocess, sys
@@ -40,6 +40,11 @@ def test_a_limit_of_memory_ends_with_its_run():
     zeldo.run(n=16, box=40, power="eisenstein-hu", engine="2lpt", memory="1.5GB")
     assert zeldo.plan(n=16, engine="cola").available_gb != pytest.approx(1.5)
     assert zeldo.plan(n=16, engine="cola", memory="1.5GB").available_gb == pytest.approx(1.5, rel=0.01)
+
+
+def test_a_limit_holds_where_the_process_has_more_already():
+    with limited(0.5e-9 * resident()):
+        assert budget() < 0.6 * resident()
 
 
 def test_plan_prints_json_and_makes_nothing(tmp_path, capsys):

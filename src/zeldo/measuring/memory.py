@@ -46,16 +46,13 @@ def limited(size: str | float | None) -> Iterator[None]:
 
 def available() -> float:
     """Bytes that this process may still take: what the machine or the control group has free, or is left of a limit."""
-    free = [_machine(), *_control_group()]
-    limit = _limit.get()
-    if limit is not None:
-        free.append(limit - resident())
-    return max(0.0, min(free))
+    return max(0.0, budget() - resident())
 
 
 def budget() -> float:
-    """Bytes that this process may hold in all: those that are available, and those that it has."""
-    return available() + resident()
+    """Bytes that this process may hold in all: those that are free, and those that it has, up to a limit."""
+    held, limit = max(0.0, min([_machine(), *_control_group()])) + resident(), _limit.get()
+    return held if limit is None else min(held, limit)
 
 
 def resident() -> float:
