@@ -9,13 +9,13 @@ import time
 
 import numpy as np
 import pytest
+from in_memory import in_pieces
 
 import zeldo
 from refusals import refusal
 
 pytest.importorskip("dask.array")
 from zeldo.files.universe_zarr import STATE, UniverseZarr
-from zeldo.volumes.pieces import in_pieces, joined
 from zeldo.volumes.run import read_window, run_in_pieces
 
 SMALL = {"n": 32, "box": 64.0, "seed": 4, "power": "eisenstein-hu"}
@@ -27,7 +27,7 @@ SCRIPT = f"from zeldo.volumes.run import run_in_pieces; run_in_pieces(output=%r,
 def expected():
     """The same pieces from fields in memory."""
     ics, cola = zeldo.initial_conditions(**SMALL), zeldo.engine("cola")
-    return joined(in_pieces(cola, ics, 0.0, side=16, buffer=4), cola, ics.origin, 0.0)
+    return in_pieces(cola, ics, 0.0, side=16, buffer=4)
 
 
 def check(made, expected):
@@ -113,6 +113,9 @@ def test_what_cannot_be_made_in_pieces_is_refused(tmp_path):
     assert "divisor" in refusal(lambda: run_in_pieces(output=out, side=15, **SMALL))
     assert "buffer" in refusal(lambda: run_in_pieces(output=out, side=16, buffer=12, **SMALL))
     assert "planes" in refusal(lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "thickness": 5}))
+    assert "divisor" in refusal(lambda: run_in_pieces(output=out, side=0, **SMALL))
+    assert "planes" in refusal(lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "thickness": 0}))
+    assert ".zarr" in refusal(lambda: run_in_pieces(output=tmp_path / "u.hdf5", **SMALL))
     assert "ics" in refusal(lambda: run_in_pieces(output=out, ics="a.hdf5"))
     assert not out.exists()
     run_in_pieces(output=out, **SMALL, **PIECES)

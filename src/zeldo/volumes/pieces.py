@@ -8,8 +8,8 @@ wrapped 2LPT that is a gradient, which holds the force of these sheets. The buff
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -20,11 +20,9 @@ from zeldo.engines.state import Array, Report, State
 from zeldo.engines.table import Row
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
-from zeldo.initial.lpt import displacements, lpt_factors
+from zeldo.initial.lpt import lpt_factors
 from zeldo.mesh import fft
-from zeldo.particles.snapshot import Snapshot
-from zeldo.particles.tiles import Tile, cover, window
-from zeldo.particles.tiles import take as cut
+from zeldo.particles.tiles import Tile, window
 
 Field = Callable[[tuple[np.ndarray, np.ndarray, np.ndarray]], np.ndarray]
 
@@ -42,12 +40,6 @@ class Fields:
 
     psi_lin: Field
     second: Field
-
-    @classmethod
-    def of(cls, ics: InitialConditions) -> Fields:
-        """Those of initial conditions in memory."""
-        first, second = displacements(ics)
-        return cls(lambda where: cut(first, where), lambda where: cut(second, where))
 
 
 @dataclass(eq=False)
@@ -167,41 +159,3 @@ def evolve_piece(
             inside = (slice(None), *3 * [slice(buffer, buffer + side)])
             return view.psi[inside].copy(), view.velocity[inside].copy()
     raise AssertionError("a timetable ends at its redshift")
-
-
-def in_pieces(
-    engine: Cola, ics: InitialConditions, redshift: float, *, side: int, buffer: int
-) -> Iterator[tuple[Tile, np.ndarray, np.ndarray]]:
-    """Every tile of initial conditions with its displacement and velocity, one after the other.
-
-    Parameters
-    ----------
-    engine : Cola
-    ics : InitialConditions
-    redshift : float
-    side, buffer : int
-        Cells per side of a tile, which divides the lattice, and around it.
-
-    Yields
-    ------
-    tile, psi, vel
-    """
-    check_piece(ics.n, side, buffer)
-    fields, origin = Fields.of(ics), ics.origin
-    del ics
-    for tile in cover(origin.n, side):
-        yield tile, *evolve_piece(engine, origin, fields, tile, buffer, redshift)
-
-
-def joined(
-    pieces: Sequence[tuple[Tile, np.ndarray, np.ndarray]] | Iterator[tuple[Tile, np.ndarray, np.ndarray]],
-    engine: Cola,
-    origin: Origin,
-    redshift: float,
-) -> Snapshot:
-    """A snapshot in memory of all pieces."""
-    psi, vel = np.empty((2, 3, origin.n, origin.n, origin.n), np.float32)
-    for tile, piece_psi, piece_vel in pieces:
-        psi[:, *tile.inside], vel[:, *tile.inside] = piece_psi, piece_vel
-    made = engine.snapshot(origin, psi, vel, redshift)
-    return replace(made, engine=f"{engine.name} in pieces")

@@ -102,7 +102,10 @@ def run_in_pieces(
     if universe.get("ics") is not None:
         raise InputError("pieces take no ics: give a cosmology and a seed")
     whole = universe_of(universe)
-    side, thickness = side or tile_of(whole.n), thickness or largest_divisor(whole.n, PLANES)
+    if Path(output).suffix != ".zarr":
+        raise InputError(f"output {output} is not allowed: give a name that ends in .zarr")
+    side = tile_of(whole.n) if side is None else side
+    thickness = largest_divisor(whole.n, PLANES) if thickness is None else thickness
     check_piece(whole.n, side, buffer)
     volume = Volume(Path(output).resolve(), cola, whole, redshifts[0], side, buffer, thickness, lease)
     volume.join()
