@@ -37,7 +37,7 @@ def number(value: Any, name: str) -> float:
     if isinstance(plain, int | float | str) and not isinstance(plain, bool):
         try:
             return float(plain)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     raise InputError(f"{name} = {value!r} is not allowed: give a number")
 

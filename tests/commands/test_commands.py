@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import importlib.util
 import json
 import os
@@ -124,6 +125,15 @@ def test_compare_prints_the_table_and_writes_the_report(tmp_path, capsys):
     assert [one["engine"] for one in record["comparisons"]] == ["zeldovich", "2lpt"]
 
 
+def test_the_report_quotes_a_command_that_a_shell_takes(tmp_path, monkeypatch, capsys):
+    words = ["compare", "--engine", "zeldovich", "--reference", "2lpt", "-n", "16", "--box", "40"]
+    words += ["--power", "eisenstein-hu", "-o", str(tmp_path / "a report")]
+    monkeypatch.setattr("sys.argv", ["/usr/bin/zeldo", *words])
+    assert main(words) == 0
+    page = html.unescape((tmp_path / "a report" / "index.html").read_text())
+    assert f"-o '{tmp_path / 'a report'}'" in page
+
+
 def test_zeldovich_against_mp_gadget_by_two_codes(tmp_path, shared):
     """The referee, which shares no code with zeldo, prints what `zeldo compare` finds."""
     prediction, ours, theirs = tmp_path / "z.npz", tmp_path / "report", tmp_path / "referee.json"
@@ -176,6 +186,7 @@ def test_zeldovich_against_mp_gadget_by_two_codes(tmp_path, shared):
         (["run", "-o", "/nowhere/out.npz"], ["/nowhere"]),
         (["run", "-o", "out.fits"], [".fits", ".hdf5"]),
         (["fly"], ["fly"]),
+        (["run", "-z", "0", "1"], ["['1']; see"]),
         (["compare", "--reference", "small"], ["engine"]),
         (["compare", "--reference", "smal", "--engine", "2lpt"], ["smal"]),
         (["compare", "--reference", "small", "--engine", "2lpt", "--redshift", "2"], ["redshift 2"]),

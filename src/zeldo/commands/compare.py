@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -56,7 +57,7 @@ def compare(
         mesh_factor=mesh_factor,
         extrapolate=extrapolate,
         output=output,
-        command=" ".join(["zeldo", *sys.argv[1:]]),
+        command=shlex.join(["zeldo", *sys.argv[1:]]),
         watch=Progress,
         **asdict(universe or Universe()),
     )

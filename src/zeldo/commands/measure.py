@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -59,7 +60,7 @@ def measure(
         minimum=minimum,
         cosmology=known.parameters() if known else None,
         output=output or (),
-        command=" ".join(["zeldo", *sys.argv[1:]]),
+        command=shlex.join(["zeldo", *sys.argv[1:]]),
     )
     if json:
         print(to_json(results), end="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -118,4 +119,4 @@ def reconstruct(
         print(line)
     print(f"initial conditions: {output}")
     if report is not None:
-        print(f"report: {page.write_page(result, known, report, ' '.join(['zeldo', *sys.argv[1:]]))}")
+        print(f"report: {page.write_page(result, known, report, shlex.join(['zeldo', *sys.argv[1:]]))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -76,7 +77,7 @@ def deoliveira2020(
         table=table,
         power=power,
         country=country,
-        command=" ".join(["zeldo", *sys.argv[1:]]),
+        command=shlex.join(["zeldo", *sys.argv[1:]]),
         watch=Progress,
         say=lambda line: print(line, file=sys.stderr),
     )
