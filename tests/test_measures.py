@@ -175,6 +175,14 @@ def test_pictures_of_a_lattice_and_of_bare_particles_show_the_same(snapshot, bar
     assert np.corrcoef(np.log(sheet).ravel(), np.log(smoothed).ravel())[0, 1] > 0.85
 
 
+@pytest.mark.parametrize(
+    "option", [{"dpi": 0}, {"dpi": -5}, {"dpi": 10**6}, {"pixels": 3}, {"thickness": -1}]
+)
+def test_pictures_that_cannot_be_are_refused(files, tmp_path, option):
+    with pytest.raises(zeldo.InputError, match=f"{next(iter(option))} = .* is not allowed"):
+        zeldo.show(files[0], tmp_path / "d.png", **option)
+
+
 def test_show_writes_a_picture(files, tmp_path):
     from matplotlib.image import imread
 

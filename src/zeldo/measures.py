@@ -223,6 +223,8 @@ def show(
         raise InputError("a projection shows the whole box: leave out thickness and start")
     if pixels is not None and not 16 <= pixels <= 8192:
         raise InputError(f"pixels = {pixels!r} is not allowed: give a whole number from 16 to 8192")
+    if not 1 <= dpi <= 2400:
+        raise InputError(f"dpi = {dpi!r} is not allowed: give a number from 1 to 2400")
     maps, slabs, boxes, titles = [], [], [], []
     sources = _several(source)
     for each, name in zip(sources, _names(sources), strict=True):

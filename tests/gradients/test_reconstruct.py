@@ -239,6 +239,17 @@ def test_the_command_writes_initial_conditions_and_a_report(tmp_path, snapshot, 
     assert zeldo.initial_conditions(ics=ics).n == N
 
 
+@pytest.mark.parametrize("words", [["-o", "ics.hdf5"], ["--report", "a file"]])
+def test_places_for_results_are_checked_before_the_work(tmp_path, monkeypatch, capsys, words):
+    from zeldo.commands import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").touch()
+    monkeypatch.setattr("zeldo.gradients.reconstruct.reconstruct", lambda *given, **more: pytest.fail("work"))
+    assert main(["reconstruct", "u.npz", *words]) == 2
+    assert words[1] in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

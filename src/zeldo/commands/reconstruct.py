@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -84,15 +85,19 @@ def reconstruct(
     checkpoint_minutes:
         Minutes between two writes of the checkpoint.
     """
-    from zeldo.files.atomic import check_writable
-    from zeldo.files.reference import read_initial_conditions, write_initial_conditions
+    from zeldo.files.atomic import directory
+    from zeldo.files.reference import (
+        check_initial_conditions_path,
+        read_initial_conditions,
+        write_initial_conditions,
+    )
     from zeldo.gradients import page
     from zeldo.gradients.reconstruct import reconstruct as search
     from zeldo.report.progress import Progress
 
-    check_writable(output)
+    check_initial_conditions_path(output)
     known = None if truth is None else read_initial_conditions(truth)
-    with Progress("reconstruct") as progress:
+    with nullcontext() if report is None else directory(report), Progress("reconstruct") as progress:
         result = search(
             source,
             engine=engine,

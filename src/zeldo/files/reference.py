@@ -28,7 +28,7 @@ from zeldo.files.archive import (
     read_arrays,
     read_drawing,
 )
-from zeldo.files.atomic import writing
+from zeldo.files.atomic import check_writable, writing
 from zeldo.files.formats import Format
 from zeldo.files.registry import register_format
 from zeldo.initial.conditions import InitialConditions
@@ -176,6 +176,13 @@ def read_initial_conditions(path: str | os.PathLike) -> InitialConditions:
     return _initial_conditions(read_arrays(path, _header(present) + ["delta_lin", *steps]), path)
 
 
+def check_initial_conditions_path(path: str | os.PathLike) -> Path:
+    """The path where initial conditions can be written there, else `InputError`."""
+    if Path(path).suffix != ".npz":
+        raise InputError(f"{path}: initial conditions are written as .npz; give a name that ends so")
+    return check_writable(path)
+
+
 def write_initial_conditions(ics: InitialConditions, path: str | os.PathLike) -> Path:
     """Write initial conditions as npz, with delta_lin in float32, uncompressed.
 
@@ -197,8 +204,7 @@ def write_initial_conditions(ics: InitialConditions, path: str | os.PathLike) ->
     ZeldoError
         For a full disk.
     """
-    if Path(path).suffix != ".npz":
-        raise InputError(f"{path}: initial conditions are written as .npz; give a name that ends so")
+    path = check_initial_conditions_path(path)
     values = {name: getattr(ics.cosmology, name) for name in Cosmology.names()}
     origin = {name: getattr(ics, name) for name in ("seed", *DRAWN)}
     values |= {name: value for name, value in origin.items() if value is not None}
@@ -211,7 +217,7 @@ def write_initial_conditions(ics: InitialConditions, path: str | os.PathLike) ->
             zeldo_version=np.array(__version__),
             **values,
         )
-    return Path(path)
+    return path
 
 
 def _header(present: list[str]) -> list[str]:
