@@ -16,6 +16,9 @@ from zeldo.gradients.search import Search
 from zeldo.gradients.statistics import density
 from zeldo.gradients.whitening import Whitened, measured_curvature, shell_means
 from zeldo.initial.phases import Native
+from zeldo.networks.card import ModelCard
+from zeldo.networks.styled import StyledVNet
+from zeldo.networks.weights import save
 
 N, BOX, NOISE = 16, 100.0, 0.7
 
@@ -237,6 +240,17 @@ def test_the_command_writes_initial_conditions_and_a_report(tmp_path, snapshot, 
     page = (tmp_path / "report" / "index.html").read_text()
     assert "variance" in page and "r, best estimate" in page
     assert zeldo.initial_conditions(ics=ics).n == N
+
+
+def test_redshift_space_takes_networks_that_predict_velocities(tmp_path, snapshot):
+    torch.manual_seed(3)
+    arguments = {"channels": 2, "styles": 2}
+    card = ModelCard("styled vnet", arguments, "jamieson2024", {}, (0, 3), (1, 5), (0.1, 0.5))
+    save(StyledVNet(**arguments), tmp_path / "net.safetensors", card)
+    options = {"power": "eisenstein-hu", "redshift_space": 2, "samples": 0, "effort": 0.01}
+    assert zeldo.reconstruct(snapshot, engine=tmp_path / "net.safetensors", **options).maximum.any()
+    with pytest.raises(zeldo.InputError, match="needs velocities"):
+        zeldo.reconstruct(snapshot, engine="vnet:extrapolate=true", **options)
 
 
 @pytest.mark.parametrize("words", [["-o", "ics.hdf5"], ["--report", "a file"]])

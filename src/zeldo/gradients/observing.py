@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from zeldo.cosmology.background import expansion
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files import read
 from zeldo.mesh.numba_kernels import check_mesh, paint
 from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics.redshift_space import redshift_space_points
 from zeldo.universe import Universe
 
 NEAR = 0.1  # the mean of a density in units of its mean, or of a contrast, is as near to 1 or to 0
@@ -65,7 +65,7 @@ def _of_snapshot(
     snapshot: Snapshot, n: int | None, cosmology: Any, mesh: int | None, axis: int | None
 ) -> Observed:
     m = check_mesh(2 * snapshot.n if mesh is None else mesh)
-    psi = snapshot.psi if axis is None else _seen_displacement(snapshot, axis)
+    psi = snapshot.psi if axis is None else redshift_space_points(snapshot, axis)
     base = snapshot.cosmology if cosmology is None else Universe.of(cosmology).cosmology
     n = snapshot.n if n is None else n
     universe = Universe(cosmology=base, box=snapshot.box, n=n)
@@ -74,16 +74,6 @@ def _of_snapshot(
         psi = psi + begin.astype(np.float32)[:, None, None, None]
     delta = paint(psi, m, snapshot.box) - np.float32(1)
     return Observed(delta, universe.box, universe.n, snapshot.redshift, universe.cosmology)
-
-
-def _seen_displacement(snapshot: Snapshot, axis: int) -> np.ndarray:
-    """The displacement in redshift space, (3, n, n, n) float32, Mpc/h."""
-    if snapshot.vel is None:
-        raise InputError(f"this snapshot ({snapshot.engine}) holds no velocities: redshift space needs them")
-    hubble = 100 * float(expansion(snapshot.cosmology, snapshot.scale_factor))  # km/s per Mpc/h
-    psi = snapshot.psi.copy()
-    psi[axis] += snapshot.vel[axis] * np.float32((1 + snapshot.redshift) / hubble)
-    return psi
 
 
 def _snapshot_file(path: str | os.PathLike[str]) -> Snapshot:

@@ -135,8 +135,11 @@ def reconstruct(
     delta = _tensor(seen.delta, f.field.device)
     relative = discreteness(delta) if noiseless else None
     posterior = Posterior(f, Observation(delta, sigma, smoothing, bias, redshift_space, relative))
-    if redshift_space is not None and f.engine.name == "vnet":
-        raise InputError("redshift space needs velocities, which engine vnet does not predict: take another")
+    task = getattr(f.physics, "task", None)  # of a network
+    if redshift_space is not None and task is not None and "vel" not in task.predicts:
+        raise InputError(
+            f"redshift space needs velocities, which engine {f.engine.name} does not predict: take another"
+        )
     options = {
         "engine": f.engine.name,
         **{name: str(value) for name, value in f.engine.settings.items()},
