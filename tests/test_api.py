@@ -228,3 +228,14 @@ def test_an_unknown_argument_is_answered_with_the_nearest(call, line):
 def test_an_argument_like_none_is_answered_with_all():
     line = refusal(lambda: zeldo.run(qqq=1))
     assert "choose among engine, redshift" in line and "sigma_8" in line
+
+
+def test_a_universe_is_described_once(monkeypatch):
+    """Its white noise may be a large file, and a cosmology of astropy's may come with a warning."""
+    made = []
+    of = zeldo.Universe.of
+    monkeypatch.setattr(
+        zeldo.Universe, "of", lambda *given, **options: made.append(of(*given, **options)) or made[-1]
+    )
+    zeldo.run(n=16, box=40, power="eisenstein-hu", engine="zeldovich")
+    assert len(made) == 1

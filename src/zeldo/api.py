@@ -17,7 +17,7 @@ from zeldo.files import check_writable, write
 from zeldo.files.saved import saved
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.phases import Phases
-from zeldo.keywords import checked_keywords
+from zeldo.keywords import checked_keywords, scalar
 from zeldo.measuring.memory import limited
 from zeldo.particles.snapshot import Snapshot
 from zeldo.planning import RunPlan, check_fits, plan_run
@@ -94,28 +94,18 @@ def initial_conditions(
     )
     changes = {name: value for name, value in changes.items() if value is not None}
     arguments = {"cosmology": cosmology, "box": box, "n": n, "seed": seed, "power": power, **changes}
-    arguments |= {"fixed": fixed or None, "flip": flip or None, "phases": phases}
-    known: dict[str, Any] = {"cosmology": cosmology, **changes}  # which a file of particles may lack
-    for argument, source in (("ics", ics), ("universe", universe)):
-        allowed = known if argument == "ics" and not isinstance(ics, InitialConditions | Snapshot) else {}
-        clash = [name for name, value in arguments.items() if value is not None and name not in allowed]
-        if source is not None and clash:
-            raise InputError(
-                f"{argument} fixes the universe, so {', '.join(clash)} cannot be given too: leave out one or the other"
-            )
-        arguments[argument] = source
+    arguments |= {"fixed": fixed, "flip": flip, "phases": phases, "universe": universe}
     if ics is not None:
         from zeldo.linear_fields import initial_conditions_of
 
+        known: dict[str, Any] = {"cosmology": cosmology, **changes}  # which a file of particles may lack
+        allowed = () if isinstance(ics, InitialConditions | Snapshot) else tuple(known)
+        _check_alone("ics", arguments, allowed)
         return initial_conditions_of(
             ics, Universe.of(**known).cosmology if cosmology is not None else changes
         )
 
-    if universe is None:
-        universe = Universe.of(
-            cosmology, **changes, box=box, n=n, seed=seed, fixed=fixed, flip=flip, power=power, phases=phases
-        )
-    return universe.initial_conditions()
+    return universe_of(arguments).initial_conditions()
 
 
 @checked_keywords(initial_conditions)
@@ -188,21 +178,26 @@ def run(
     inputs = {name: universe.get(name) for name in ("ics", "power", "phases")}
     _check_output_is_no_input(paths.values(), inputs | vars(parsed_engine))
     with limited(memory):
-        n = universe_of(universe).n if inputs["ics"] is None else None
-        place = Path(output) if output is not None else None
-        on_disk = n is not None and check_fits(parsed_engine, n, redshifts, None if observers else place)
+        chosen = [universe_of(universe)] if inputs["ics"] is None else []
+        place = Path(output) if output is not None and not observers else None
+        on_disk = bool(chosen) and check_fits(parsed_engine, chosen[0].n, redshifts, place)
+
+        def make() -> InitialConditions:
+            # the universe is let go, with the white noise that it may hold
+            return chosen.pop().initial_conditions() if chosen else initial_conditions(**universe)
+
         if streamed and output is not None:
             check_place(Path(output))
             return run_into(
                 output,
                 parsed_engine,
-                initial_conditions(**universe),
+                make(),
                 redshifts,
                 progress,
                 observers,
                 streamed=on_disk,
             )
-        outputs = parsed_engine.run(initial_conditions(**universe), redshifts, progress, observers)
+        outputs = parsed_engine.run(make(), redshifts, progress, observers)
         # `map` drops each snapshot before the engine computes the next, so that only one is in memory
         return list(map(partial(_write_and_release, paths), outputs) if paths else outputs)
 
@@ -252,11 +247,25 @@ def universe_of(arguments: Mapping[str, Any]) -> Universe:
     """The universe that arguments of `initial_conditions` describe, of which `ics` is none."""
     universe = arguments.get("universe")
     if universe is not None:
+        _check_alone("universe", arguments)
         if not isinstance(universe, Universe):
             raise InputError(f"universe is a {type(universe).__name__}: give a `Universe`")
         return universe
     values = {name: value for name, value in arguments.items() if name not in ("ics", "universe")}
     return Universe.of(values.pop("cosmology", None), **values)
+
+
+def _check_alone(source: str, arguments: Mapping[str, Any], allowed: Sequence[str] = ()) -> None:
+    """`InputError` where another argument than `source`, which fixes the universe, is given too."""
+    clash = [
+        name
+        for name, value in arguments.items()
+        if name not in (source, *allowed) and value is not None and scalar(value) is not False
+    ]
+    if clash:
+        raise InputError(
+            f"{source} fixes the universe, so {', '.join(clash)} cannot be given too: leave out one or the other"
+        )
 
 
 def _write_and_release(paths: Mapping[float, Path], snapshot: Snapshot) -> Snapshot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -267,6 +267,8 @@ def load(source: Source, cosmology: Given = None) -> Snapshot | Particles:
 def _several(source: Source | Sequence[Source]) -> list[Source]:
     if isinstance(source, str | os.PathLike | Snapshot | Particles):
         return [source]
+    if not isinstance(source, Iterable):
+        raise InputError(f"a {type(source).__name__} was given: give files, snapshots or particles")
     sources = list(source)
     if not sources:
         raise InputError("nothing was given: name at least one file")

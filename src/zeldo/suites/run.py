@@ -16,7 +16,7 @@ from zeldo.engines.base import Engine, Progress
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
-from zeldo.keywords import checked_keywords
+from zeldo.keywords import checked_keywords, number
 from zeldo.measuring.memory import limited
 from zeldo.particles.provenance import Provenance
 from zeldo.planning import check_fits
@@ -92,7 +92,7 @@ def run_suite(
             raise InputError(f"a suite takes no {name}: give seeds, such as 0:10")
     if keep not in KEEP:
         raise InputError(f"keep = {keep!r} is not allowed: choose {' or '.join(KEEP)}")
-    if not 0 < lease < np.inf:
+    if not 0 < number(lease, "lease") < np.inf:
         raise InputError(f"lease = {lease!r} is not allowed: give seconds above 0")
     parsed_engine = parse_engine(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
@@ -150,13 +150,13 @@ def _alone(worker: Worker, progress: Progress | None) -> None:
     written, failed = time.monotonic(), 0
     while left:
         others: list[Task] = []
-        for number, task in enumerate(left):
+        for tried, task in enumerate(left, 1):
             outcome = worker.attempt(task)
             failed += outcome == FAILED
             if outcome == LEFT:
                 others.append(task)
             if progress is not None:
-                ready = len(tasks) - len(left) + number + 1 - len(others)
+                ready = len(tasks) - len(left) + tried - len(others)
                 progress(ready, len(tasks), f"{ready} of {len(tasks)} universes, {failed} failed")
             if time.monotonic() - written > MANIFEST_EVERY:
                 suite.write_manifest()
