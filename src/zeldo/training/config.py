@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -17,9 +17,6 @@ from zeldo.cosmology.parameters import RANGES
 
 if TYPE_CHECKING:
     from zeldo.networks.tasks.base import Task
-
-
-Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TaskConfig(Section):
@@ -136,7 +133,7 @@ class OptimizerConfig(Section):
     """muon sets the singular values of each kernel's momentum to one, and uses Adam for biases and norms."""
     rate: float = Field(default=1e-4, gt=0)
     """The highest learning rate."""
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of Adam's first and second moments."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay."""
@@ -159,13 +156,20 @@ class OptimizerConfig(Section):
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay of the averaged weights, which are validated and written; 0 for none."""
 
+    @field_validator("betas")
+    @classmethod
+    def _below_one(cls, betas: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError("give two numbers from 0 on, below 1")
+        return betas
+
 
 class TrainConfig(Section):
     """A training: task, network, data, optimizer, and the devices that it runs on."""
 
     output: Path
     """The directory for checkpoints, weights and TensorBoard."""
-    name: str = Field(default="vnet", pattern=r"^[^/\\]+$")
+    name: str = "vnet"
     """The name of the file of weights."""
     task: TaskConfig = TaskConfig()
     """The network's task and its options."""
@@ -219,6 +223,13 @@ class TrainConfig(Section):
         if "loss_weight" in task:
             raise ValueError("loss_weight and task.loss_weight are one setting: leave out the former")
         return values | {"task": {**task, "loss_weight": weight}}
+
+    @field_validator("name")
+    @classmethod
+    def _of_a_file(cls, name: str) -> str:
+        if not name or "/" in name or "\\" in name:
+            raise ValueError("give a name without a directory, such as vnet")
+        return name
 
     @field_validator("range_omega_m", "range_sigma_8")
     @classmethod
