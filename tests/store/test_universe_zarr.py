@@ -92,8 +92,10 @@ def test_another_run_is_refused_and_says_what_differs(tmp_path, monkeypatch):
     zeldo.run(**arguments)
     for name, value in {"seed": 8, "box": 65, "redshift": 1, "engine": "2lpt", "n": 16}.items():
         word = "redshifts" if name == "redshift" else name
-        assert f"another {word}" in refusal(lambda n=name, v=value: zeldo.run(**{**arguments, n: v}))
-    assert "another steps (2 there, 3 here)" in refusal(
+        assert f"was begun with {word} = " in refusal(
+            lambda n=name, v=value: zeldo.run(**{**arguments, n: v})
+        )
+    assert "was begun with steps = 2, not 3" in refusal(
         lambda: zeldo.run(**{**arguments, "engine": "cola:steps=3"})
     )
     monkeypatch.setattr("zeldo.engines.cola.Cola.revision", 99)

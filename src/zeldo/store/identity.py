@@ -31,8 +31,10 @@ def check_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) ->
     before, now = _flat(there), _flat(here)
     for name in dict.fromkeys([*now, *before]):
         if name not in PROVENANCE and before.get(name) != now.get(name):
-            values = f"{_short(before.get(name))} there, {_short(now.get(name))} here"
-            raise InputError(f"{path} was begun with another {name} ({values}): give that, or a new name")
+            raise InputError(
+                f"{path} was begun with {name} = {_short(before.get(name))}, not {_short(now.get(name))}: "
+                "give that, or choose a new name"
+            )
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
