@@ -70,11 +70,12 @@ def test_every_engine_has_its_papers_and_every_key_its_entry():
         (
             "pm",
             {"fixed": True, "cosmology": "planck2018"},
-            {"feng2016", "rampf2024", "angulo2016", "planck2018"},
+            {"feng2016", "rampf2025", "angulo2016", "planck2018"},
             set(),
         ),
-        ("pm:stepper=fastpm", {"omega_m": 0.3}, {"feng2016"}, {"rampf2024", "villaescusa2020"}),
+        ("pm:stepper=fastpm", {"omega_m": 0.3}, {"feng2016"}, {"rampf2025", "villaescusa2020"}),
         ("2lpt", {"phases": "ngenic", "omega_m": 0.3}, {"bouchet1995", "luscher1994"}, {"villaescusa2020"}),
+        ("emulator:fast", {}, {"deoliveira2020", "tassev2013"}, {"feng2016", "rampf2025"}),
         ("zeldovich", {"phases": "quijote:h_p/3"}, {"zeldovich1970", "villaescusa2020"}, {"bouchet1995"}),
     ],
 )

@@ -61,7 +61,7 @@ class FastPM:
 
 
 class BullFrog:
-    """First- and second-order growth are exact (Rampf, List & Hahn 2024, arXiv:2409.19049, here with kicks outside).
+    """First- and second-order growth are exact (Rampf, List & Hahn 2025, arXiv:2409.19049, here with kicks outside).
 
     On a 2LPT trajectory v = psi_lin + s grad phi2 and F / D = psi_lin + (D2 - D^2) / D grad phi2. The velocity inside a
     step has s = (D2(a1) - D2(a0)) / (D(a1) - D(a0)), so that the drift is exact; alpha follows, and beta = (1 - alpha) / D.

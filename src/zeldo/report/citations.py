@@ -33,8 +33,13 @@ ENGINES: dict[str, tuple[tuple[str, str], ...]] = {
     "vnet": (("deoliveira2020", "the network"), ("zeldovich1970", "the network's input")),
     "emulator": (
         ("deoliveira2020", "networks for displacements"),
-        ("feng2016", "the physics below the network"),
+        ("feng2016", "the dynamics below the network"),
         ("bouchet1995", "the start by 2LPT"),
+    ),
+    "emulator:fast": (
+        ("deoliveira2020", "networks for displacements"),
+        ("tassev2013", "the dynamics below the network"),
+        ("bouchet1995", "second-order Lagrangian perturbation theory"),
     ),
 }
 # the same for other codes, by words in the names that their files have
@@ -136,10 +141,12 @@ def _is_run(source: str | os.PathLike[str]) -> bool:
 
 def _of_engine(engine: str, made: object) -> Iterator[tuple[str, str]]:
     if engine in ENGINES:
+        settings = getattr(made, "settings", {})
+        named = f"{engine}:{settings.get('preset')}"
+        engine = named if named in ENGINES else engine
         yield from ENGINES[engine]
-        stepper = getattr(made, "settings", {}).get("stepper", "bullfrog")
-        if engine in ("pm", "emulator") and stepper == "bullfrog":
-            yield "rampf2024", "the time steps"
+        if engine in ("pm", "emulator") and settings.get("stepper", "bullfrog") == "bullfrog":
+            yield "rampf2025", "the time steps"
         return
     for word, entry in OTHERS.items():
         if word in engine.lower():
