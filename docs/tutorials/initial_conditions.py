@@ -1,8 +1,8 @@
 # %% [markdown]
-# # The initial conditions of a universe, recovered; its cosmology, fitted
+# # Recover initial conditions and fit a cosmology
 #
-# This page is a script with cells. `jupytext --to notebook docs/tutorials/initial_conditions.py` makes a notebook of it.
-# It takes some minutes on two cores.
+# This page is made from a script with cells. `jupytext --to notebook docs/tutorials/initial_conditions.py` turns it into
+# a notebook. It takes some minutes on two cores.
 
 # %%
 import numpy as np
@@ -18,8 +18,8 @@ BOX, N, SEED = 250.0, 64, 11
 # %% [markdown]
 # ## A universe as a function
 #
-# `zeldo.differentiable` gives a function of white noise and cosmology. Torch differentiates what comes out of it with
-# respect to both.
+# `zeldo.differentiable` gives a function of white noise and cosmology. Torch differentiates its output with respect to
+# both.
 
 # %%
 universe = zeldo.differentiable("cola", box=BOX, n=N)
@@ -31,10 +31,10 @@ k, power = statistics.power_spectrum(psi, BOX)
 print(f"dlnP / dsigma_8 at k = {k[4]:.2f} h/Mpc: {slope:.2f}; {2 / 0.834:.2f} in linear theory")
 
 # %% [markdown]
-# ## sigma_8 and Omega_m by gradient
+# ## Fit σ₈ and Ωₘ
 #
-# The power of an observed universe, with the same white noise, in a cosmology that nobody knows. Gauss and Newton need the
-# derivatives of all bins, one forward-mode run for each parameter.
+# Take the power spectrum of an "observed" universe with the same white noise and an unknown cosmology. The Gauss-Newton
+# method needs the derivatives of all bins, which take one forward-mode run for each parameter.
 
 # %%
 truth = {"omega_m": 0.29, "sigma_8": 0.78}
@@ -50,15 +50,16 @@ def residual(point: torch.Tensor) -> torch.Tensor:
 
 point = torch.tensor([0.3175, 0.834], dtype=torch.float64)
 for step in range(4):
-    columns = [torch.func.jvp(residual, (point,), (unit,)) for unit in torch.eye(2, dtype=torch.float64)]
+    units = torch.eye(2, dtype=torch.float64)
+    columns = [torch.func.jvp(residual, (point,), (unit,)) for unit in units]
     value, slopes = columns[0][0], torch.stack([column for _, column in columns], 1)
     point = point - torch.linalg.lstsq(slopes, value[:, None]).solution[:, 0]
     print(f"step {step + 1}: Omega_m = {point[0]:.4f}, sigma_8 = {point[1]:.4f}")
 
 # %% [markdown]
-# ## The initial conditions of a density
+# ## Recover the initial conditions
 #
-# Now the cosmology is known and the white noise is not. All that is given is the density today.
+# Now the cosmology is known and the white noise is not. Only the density today is given.
 
 # %%
 (snapshot,) = zeldo.run(engine="cola", box=BOX, n=N, seed=SEED)
@@ -72,7 +73,8 @@ for wavenumber in (0.1, 0.2, 0.4, 0.6):
 print(f"variance of the white noise of a sample: {found.sample_whiteness.variance:.3f}")
 
 # %% [markdown]
-# Any engine takes what was recovered. Here the density of its universe is compared with the observed one.
+# Every engine accepts the recovered initial conditions. Here the density that evolves from them is compared with the
+# observed one.
 
 # %%
 (again,) = zeldo.run(ics=recovered.initial_conditions(), engine="cola")

@@ -84,7 +84,7 @@ def test_the_page_is_whole_and_needs_nothing_else(report, comparisons):
         "N-body",
     ):
         assert words in said
-    assert "Not known for net" in said
+    assert "Not available for net" in said
     assert f"{at_k(comparisons[0], 'density', 'transfer', 0.5):.4f}" in said
     assert len(page.loads) == 2 + 1 + 9  # cost, slices, three quantities of three fields
     assert sorted(path.name for path in report.parent.iterdir()) == ["comparison.json", "index.html"]

@@ -25,7 +25,7 @@ class Evolution:
     mesh_factor: float | None = None
     """Mesh points per particle and dimension; the default depends on the engine."""
     extrapolate: Annotated[bool, Parameter(negative="")] = False
-    """Let a network leave the ranges of its model card. The output records it."""
+    """Allow a network outside the ranges of its model card. The output records it."""
     redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None
     """Redshift of the output (0). May be given several times."""
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("zeldo.hdf5")

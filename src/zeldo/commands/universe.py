@@ -36,11 +36,11 @@ class CosmologyOptions:
     cosmology: str | None = None
     """A preset, quijote or planck2018. The parameters below replace those of the preset."""
     omega_m: float | None = None
-    """Matter density today, baryons included."""
+    """Matter density today over the critical density, baryons included."""
     omega_b: float | None = None
-    """Baryon density today."""
+    """Baryon density today over the critical density."""
     h: float | None = None
-    """Hubble constant in 100 km/s/Mpc."""
+    """Hubble constant over 100 km/s/Mpc."""
     n_s: float | None = None
     """Primordial spectral index."""
     sigma_8: float | None = None
@@ -83,9 +83,9 @@ class Universe(CosmologyOptions):
     seed: Whole | None = None
     """Seed of the random phases (7)."""
     fixed: Annotated[bool, Parameter(negative="")] = False
-    """Fix the amplitudes of the modes to their mean."""
+    """Set the amplitude of every mode to its expected value."""
     flip: Annotated[bool, Parameter(negative="")] = False
-    """Invert the phases, for the paired simulation of the same seed."""
+    """Change the sign of the linear field, for the paired simulation of the same seed."""
     phases: str | None = None
     """Source of the phases: native (default), ngenic, quijote:fiducial/17 (sets cosmology and box), or a file."""
     power: str | None = None

@@ -114,7 +114,7 @@ def run_facts(comparisons: Sequence[Comparison], references: Sequence[Snapshot])
         ("cosmology", cosmology),
         ("box", f"{reference.box:g} Mpc/h"),
         ("particles", f"{reference.n}³"),
-        ("seed", "of a field given" if reference.seed is None else str(reference.seed)),
+        ("seed", "of the given field" if reference.seed is None else str(reference.seed)),
         ("redshift", ", ".join(f"{z:g}" for z in by_redshift(comparisons))),
         ("reference", first.reference),
     ]
