@@ -53,10 +53,10 @@ def initial_conditions(
     Parameters
     ----------
     cosmology : str, Cosmology or astropy.cosmology.FLRW, optional
-        A preset's name, "quijote" where absent, or a flat model.
+        A preset's name, "quijote" by default, or a flat model.
     omega_m, omega_b, h, n_s, sigma_8, w0, wa : float, optional
         Parameters that replace those of the cosmology: density parameters of matter and baryons today, the Hubble
-        constant in 100 km/s/Mpc, spectral index, sigma_8, and the dark energy's w = w0 + wa (1 - a).
+        constant over 100 km/s/Mpc, spectral index, sigma_8, and the dark energy's w = w0 + wa (1 - a).
     box : float, optional
         Side of the periodic box, Mpc/h; 250 by default.
     n : int, optional
@@ -64,9 +64,9 @@ def initial_conditions(
     seed : int, optional
         Seed of the random phases; 7 by default.
     fixed : bool
-        Fix the amplitudes of the modes to their mean.
+        Set the amplitude of every mode to its expected value.
     flip : bool
-        Invert the phases, for the paired simulation of the same seed.
+        Change the sign of the linear field, for the paired simulation of the same seed.
     power : str or path, optional
         Linear power spectrum: "camb" (default), "eisenstein-hu", or a text file with the columns k in h/Mpc and P in
         (Mpc/h)^3.
@@ -75,9 +75,9 @@ def initial_conditions(
         "quijote:fiducial/17", which sets cosmology, box and seed too, a file of white noise, or a `Phases` object.
     ics : path, InitialConditions or Snapshot, optional
         A reference run, a linear field, or particles displaced by first or second order Lagrangian perturbation theory, in
-        any format that zeldo reads. It takes the place of all arguments above, but for a cosmology that its file lacks.
+        any format that zeldo reads. It replaces all arguments above, except cosmological parameters that its file lacks.
     universe : Universe, optional
-        A `Universe`, which takes the place of all arguments above.
+        A `Universe`, which replaces all arguments above.
 
     Returns
     -------
@@ -136,12 +136,11 @@ def run(
     mesh_factor : float, optional
         Mesh points per particle and dimension; the engine's default where None.
     extrapolate : bool
-        Let a network leave the ranges of its model card. The snapshot records it.
+        Allow a network outside the ranges of its model card. The snapshot records it.
     output : path, optional
         A file to write, .hdf5, .npz, .bigfile or .gadget. With several redshifts, each file name gets _z1 and so on before
-        the suffix.
-        A name that ends in .zarr is a directory for all redshifts, tile by tile. A run that was killed goes on there,
-        when it is called again, to the same bits.
+        the suffix. A name that ends in .zarr is a directory for all redshifts, tile by tile. A killed run continues there,
+        when it is called again, with the same bits.
     progress : callable, optional
         Called with the work done, the total work, and a short text.
     observers : sequence of callable
@@ -214,7 +213,7 @@ def plan(
     memory: str | float | None = None,
     **universe: Any,
 ) -> RunPlan:
-    """What `run` with these arguments will take, before it begins.
+    """Predict what `run` with these arguments will take.
 
     Parameters
     ----------
@@ -224,7 +223,7 @@ def plan(
     Returns
     -------
     RunPlan
-        Memory, disk and time of the whole run on this machine as busy as it is now, whose speed a short trial measures.
+        Memory, disk and time of the whole run on this machine under its present load, which a short trial measures.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Engines against a reference on the same initial conditions: accuracy, time and memory of each."""
+"""Compare engines with a reference on the same initial conditions: accuracy, time and memory of each."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def compare(
     watch: Callable[[str], Any] | None = None,
     **universe: Any,
 ) -> CompareResult:
-    """Engines against a reference on the same initial conditions: accuracy, time and memory of each.
+    """Compare engines with a reference on the same initial conditions: accuracy, time and memory of each.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def compare(
     mesh_factor : float, optional
         Mesh points per particle and dimension, of every engine given by name that has this option.
     extrapolate : bool
-        Let networks given by name leave the ranges of their model cards.
+        Allow networks given by name outside the ranges of their model cards.
     output : path, optional
         A directory for the report, `index.html`, and the numbers, `comparison.json`.
     command : str

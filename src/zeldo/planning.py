@@ -46,7 +46,7 @@ class RunPlan:
     disk_gb : float
         Size of the outputs, GB; 0 where none is written.
     seconds : float or None
-        Wall time on this machine as busy as it is now; None where no cost is known.
+        Wall time on this machine under its present load; None where no cost is known.
     available_gb : float
         The most that the process may hold: a limit that was set, or what the machine has free.
     forces : int

@@ -34,9 +34,9 @@ class Universe:
         Seed of the phases; by default 7, or that of the published simulation. In one box, all values of `n` share the
         large scales of a seed.
     fixed : bool
-        Amplitudes of the modes fixed to their mean (Angulo & Pontzen 2016, arXiv:1603.05253).
+        Amplitudes of all modes set to their expected values (Angulo & Pontzen 2016, arXiv:1603.05253).
     flip : bool
-        Phases inverted, for the paired simulation of the same seed (ibid.).
+        Sign of the linear field changed, for the paired simulation of the same seed (ibid.).
     power : str or path
         Linear power: "camb", "eisenstein-hu", or a text file with the columns k in h/Mpc and P.
     phases : str, path or Phases
@@ -88,7 +88,7 @@ class Universe:
         Parameters
         ----------
         cosmology : str, mapping, Cosmology or astropy.cosmology.FLRW, optional
-            A preset's name, parameters by name, or a flat model; "quijote" where absent.
+            A preset's name, parameters by name, or a flat model; "quijote" by default.
         **options
             Fields of `Universe`, and parameters of `Cosmology` that replace those of the model. An option that is None
             keeps its default.

@@ -73,7 +73,7 @@ class DatasetConfig(Section):
     power: str = "camb"
     """Linear power: camb, eisenstein-hu, or a file."""
     fixed: bool = False
-    """Fix the amplitudes of the modes to their mean."""
+    """Set the amplitude of every mode to its expected value."""
     phases: str = "native"
     """The generator of phases, such as native or ngenic, seeded by each run's seed."""
     engine: str = "p3m"

@@ -37,7 +37,7 @@ class Cola(Stepping):
     start_redshift : float, optional
         Redshift of the first step; by default 9 with a mesh factor of 1, and 10 on finer meshes.
     exponent : float, optional
-        n_LPT: momenta relative to 2LPT change as a^n_LPT within a step; by default -2.5 with a mesh factor of 1, and -3
+        n_LPT: momenta relative to 2LPT vary as a^n_LPT within a step; by default -2.5 with a mesh factor of 1, and -3
         on finer meshes.
     device : str
         "cpu" for the Numba kernels, a torch device such as "cuda", or "torch" for torch on the CPU.

@@ -23,7 +23,7 @@ from zeldo.mesh.gravity import gravity
 @register
 @dataclass(frozen=True)
 class ParticleMesh(Stepping):
-    """Particle mesh with growth-aware steps (Feng et al. 2016, arXiv:1603.00476; Rampf et al. 2024, arXiv:2409.19049).
+    """Particle mesh with growth-aware steps (Feng et al. 2016, arXiv:1603.00476; Rampf et al. 2025, arXiv:2409.19049).
 
     Parameters
     ----------

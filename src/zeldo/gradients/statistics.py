@@ -93,7 +93,7 @@ def power_spectrum(psi: Tensor, box: float, mesh: int | None = None) -> Binned:
     box : float
         Side of the box, Mpc/h.
     mesh : int, optional
-        Points per side, twice the lattice where absent.
+        Points per side, by default twice the lattice.
     """
     mesh = 2 * psi.shape[-1] if mesh is None else mesh
     modes = density_modes(psi, mesh, box)
@@ -112,7 +112,7 @@ def multipoles(psi: Tensor, box: float, axis: int = 2, mesh: int | None = None) 
     axis : {0, 1, 2}
         The line of sight.
     mesh : int, optional
-        Points per side, twice the lattice where absent.
+        Points per side, by default twice the lattice.
     """
     mesh = 2 * psi.shape[-1] if mesh is None else mesh
     power = density_modes(psi, mesh, box).abs() ** 2 * box**3

@@ -68,11 +68,11 @@ def equilateral_bispectrum(
     snapshot : Snapshot or Particles
         The particles.
     mesh : int, optional
-        Points per side of the density, twice the lattice where absent.
+        Points per side of the density, by default twice the lattice.
     width : float
         Of the shells, in fundamentals.
     k_max : float, optional
-        h/Mpc; the Nyquist wavenumber of the lattice, or of the mesh if lower, where absent.
+        h/Mpc; by default the Nyquist wavenumber of the lattice, or of the mesh if that is lower.
     device : str or torch.device
         Where to compute.
 
@@ -105,7 +105,7 @@ def squeezed_bispectrum(
     snapshot : Snapshot or Particles
         The particles.
     mesh, width, k_max
-        As of `equilateral_bispectrum`.
+        As in `equilateral_bispectrum`.
     long : (float, float)
         The long wave's shell in fundamentals, from and to. The short shells start at twice its end.
     device : str or torch.device

@@ -96,7 +96,7 @@ def friends_of_friends(
     minimum : int
         Fewest particles of a halo.
     backend : {"kdcount", "scipy"}, optional
-        kdcount where it is installed, if absent. Both give the same groups.
+        By default kdcount where it is installed. Both give the same groups.
 
     Returns
     -------

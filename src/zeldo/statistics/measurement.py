@@ -130,7 +130,7 @@ def measurement(
     name : str
         What the results are called.
     mesh : int, optional
-        Points per side of the density, twice the lattice where absent.
+        Points per side of the density, by default twice the lattice.
     axis : {0, 1, 2}
         Line of sight of redshift space.
     linking_length, minimum

@@ -37,7 +37,7 @@ class Multipoles:
     monopole, quadrupole, hexadecapole : ndarray
         (Mpc/h)^3.
     modes : ndarray
-        How many modes each bin averages.
+        Number of modes in each bin.
     """
 
     k: np.ndarray
@@ -48,7 +48,7 @@ class Multipoles:
 
 
 def redshift_space_points(snapshot: Snapshot | Particles, axis: int = 2) -> np.ndarray:
-    """Where an observer far away sees the particles.
+    """Where a distant observer sees the particles in redshift space.
 
     Parameters
     ----------
@@ -95,9 +95,9 @@ def redshift_space_multipoles(
     axis : {0, 1, 2}
         The line of sight.
     mesh : int, optional
-        Points per side, as of `power_spectrum`.
+        Points per side, as in `power_spectrum`.
     subtract_shot_noise : bool
-        As of `power_spectrum`; shot noise enters the monopole alone.
+        As in `power_spectrum`; shot noise enters the monopole alone.
     device : str or torch.device
         Where to compute.
 

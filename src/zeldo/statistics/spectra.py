@@ -39,7 +39,7 @@ class Spectrum:
     power : ndarray
         (Mpc/h)^3.
     modes : ndarray
-        How many modes each bin averages.
+        Number of modes in each bin.
     """
 
     k: np.ndarray
@@ -284,10 +284,10 @@ def power_spectrum(
     snapshot : Snapshot or Particles
         The particles, of equal mass.
     mesh : int, optional
-        Points per side, twice the lattice where absent, or twice N^(1/3) of bare particles.
+        Points per side, by default twice the lattice, or twice N^(1/3) for bare particles.
     subtract_shot_noise : bool
-        Take V/N off; what its aliases add is below 0.02 % of it. Particles that set out from a lattice have no shot
-        noise until orbits cross, so for a simulation's matter leave it out.
+        Subtract V/N, which is exact to 0.02 %. Particles that start from a lattice have no shot noise until orbits
+        cross, so for the matter of a simulation leave it out.
     device : str or torch.device
         Where to compute.
 
