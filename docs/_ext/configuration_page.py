@@ -23,6 +23,7 @@ FILES = {
 }
 
 WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
+SEVERAL = {"whole number": "whole numbers", "number": "numbers", "text": "texts", "path": "paths"}
 
 
 def sections(annotation: Any) -> Iterator[type[Section]]:
@@ -43,15 +44,21 @@ def written(annotation: Any) -> str:
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join(written(part) for part in parts)
     if get_origin(annotation) is tuple:
-        return f"list of {written(parts[0])}"
+        return f"list of {several(parts[0])}"
     if get_origin(annotation) is dict:
-        return f"table of {written(parts[1])}" if parts[1] is not Any else "table"
+        return f"table of {several(parts[1])}" if parts[1] is not Any else "table"
     return WORDS.get(annotation, annotation.__name__)
+
+
+def several(annotation: Any) -> str:
+    """The same in the plural, where it has one."""
+    word = written(annotation)
+    return SEVERAL.get(word, word)
 
 
 def default(field: FieldInfo) -> str:
     if field.is_required():
-        return "must be given"
+        return "required"
     value = field.get_default(call_default_factory=True)
     if isinstance(value, Section):
         return "a table"
@@ -73,10 +80,10 @@ def limits(field: FieldInfo) -> str:
 
 
 def table(model: type[Section]) -> str:
-    lines = ["| key | type | default | allowed | meaning |", "|---|---|---|---|---|"]
+    lines = ["| key | meaning | type | default | allowed |", "|---|---|---|---|---|"]
     for name, field in model.model_fields.items():
         meaning = " ".join((field.description or "").split())
-        cells = [f"`{name}`", written(field.annotation), default(field), limits(field), meaning]
+        cells = [f"`{name}`", meaning, written(field.annotation), default(field), limits(field)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -102,9 +109,9 @@ def tables(model: type[Section]) -> Iterator[str]:
 
 def configuration_page() -> str:
     parts = [
-        "# Configuration files\n\nFiles are TOML. Every key is checked before any work begins, and an unknown key is an "
-        "error that names the nearest known one. `--set section.key=value` on the command line replaces a value of the "
-        "file. Relative paths start at the directory in which the command runs.\n"
+        "# Configuration files\n\nConfiguration files are written in TOML. All keys are checked before any work begins. "
+        "The message for an unknown key names the nearest known one. `--set section.key=value` on the command line "
+        "replaces a value of the file. Paths are relative to the directory in which the command runs.\n"
     ]
     for model, (title, text) in FILES.items():
         parts += [f"## {title}\n\n{text}\n\n{table(model)}", *tables(model)]
