@@ -25,8 +25,10 @@ def show(value: object) -> str:
 
 
 def settings_text(settings: Mapping[str, object], names: Sequence[str] | None = None) -> str:
-    """`"steps 10, mesh_factor 2"`; of all settings, or of `names`."""
-    names = list(settings) if names is None else [name for name in names if name in settings]
+    """`"steps 10, mesh_factor 2"`; of all settings but those that are off, or of `names`."""
+    if names is None:
+        names = [name for name, value in settings.items() if value not in (None, False, "cpu")]
+    names = [name for name in names if name in settings]
     return ", ".join(f"{name} {show(settings[name])}" for name in names)
 
 

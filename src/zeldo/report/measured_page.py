@@ -30,12 +30,14 @@ PLOTS: tuple[tuple[str, str, str, str, str, bool], ...] = (
 )
 MEANINGS = {
     "power": "The matter power spectrum in real space, in bins of the fundamental mode. Shot noise is not subtracted. The "
-    "dotted line is the Nyquist wavenumber of the particles' lattice; below it the window and aliases are below 0.1 %.",
-    "multipoles": "The power in redshift space along one axis of the box: its mean over directions, and how it changes "
-    "with the angle to the line of sight.",
-    "equilateral_bispectrum": "Triangles of three equal waves, reduced: Q = B / (P₁P₂ + P₂P₃ + P₃P₁). Bars are the standard "
-    "deviation of a Gaussian field of the same power.",
-    "squeezed_bispectrum": "One long wave, of 1 to 3 fundamentals, and two equal short ones of wavenumber k, reduced.",
+    "dotted line is the Nyquist wavenumber of the particles' lattice. Below it, errors from the window and from aliasing "
+    "are under 0.1 %.",
+    "multipoles": "Multipoles of the power in redshift space, with one axis of the box as the line of sight. The monopole is "
+    "the mean over directions. The others say how the power depends on the angle to the line of sight.",
+    "equilateral_bispectrum": "The reduced bispectrum Q = B / (P₁P₂ + P₂P₃ + P₃P₁) of triangles with three equal sides. Bars are "
+    "the standard deviation of a Gaussian field of the same power.",
+    "squeezed_bispectrum": "The reduced bispectrum of one long wave, of 1 to 3 fundamentals, and two short waves of equal "
+    "wavenumber k.",
     "mass_function": "Friends-of-friends halos per comoving volume and logarithm of mass, with Poisson errors.",
 }
 
@@ -55,7 +57,7 @@ def page(measurements: Sequence[Measurement], command: str = "") -> str:
         ]
         if not figures:
             meaning = f"Nothing is drawn: no value is above 0. {meaning}"
-        title = statistic.replace("_", " ").capitalize()
+        title = {"power": "Power spectrum"}.get(statistic, statistic.replace("_", " ").capitalize())
         sections.append({"title": title, "images": [svg_uri(f) for f in figures], "meaning": meaning})
     return str(
         template("measured.html").render(
