@@ -32,10 +32,10 @@ MEANINGS = {
     "power": "The matter power spectrum in real space, in bins of the fundamental mode. Shot noise is not subtracted. The "
     "dotted line is the Nyquist wavenumber of the particles' lattice. Below it, errors from the window and from aliasing "
     "are under 0.1 %.",
-    "multipoles": "Multipoles of the power in redshift space, with one axis of the box as the line of sight. The monopole is "
-    "the mean over directions. The others say how the power depends on the angle to the line of sight.",
-    "equilateral_bispectrum": "The reduced bispectrum Q = B / (P₁P₂ + P₂P₃ + P₃P₁) of triangles with three equal sides. Bars are "
-    "the standard deviation of a Gaussian field of the same power.",
+    "multipoles": "Multipoles of the power in redshift space, with one axis of the box as the line of sight. The monopole "
+    "is the mean over directions. The others say how the power depends on the angle to the line of sight.",
+    "equilateral_bispectrum": "The reduced bispectrum Q = B / (P₁P₂ + P₂P₃ + P₃P₁) of triangles with three equal sides. "
+    "Bars are the standard deviation of a Gaussian field of the same power.",
     "squeezed_bispectrum": "The reduced bispectrum of one long wave, of 1 to 3 fundamentals, and two short waves of equal "
     "wavenumber k.",
     "mass_function": "Friends-of-friends halos per comoving volume and logarithm of mass, with Poisson errors.",
