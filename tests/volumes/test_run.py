@@ -119,4 +119,6 @@ def test_what_cannot_be_made_in_pieces_is_refused(tmp_path):
     assert "ics" in refusal(lambda: run_in_pieces(output=out, ics="a.hdf5"))
     assert not out.exists()
     run_in_pieces(output=out, **SMALL, **PIECES)
-    assert "was begun with buffer = " in refusal(lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "buffer": 2}))
+    assert "was begun with buffer = " in refusal(
+        lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "buffer": 2})
+    )
