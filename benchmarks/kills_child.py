@@ -26,31 +26,39 @@ import zeldo.engines.emulator
 import zeldo.engines.network
 import zeldo.engines.p3m.engine
 import zeldo.engines.pm
+from zeldo.engines.parsing import parse_engine
+from zeldo.files import universe_zarr
 from zeldo.files.universe_zarr import STATE
+from zeldo.store.universe import run_into
+
+ON_DISK = "disk"  # the last argument: particles stay on disk, and outputs come in blocks
+BLOCKS = 4
 
 
-def main(engine: str, n: int, kills: int) -> None:
+def main(engine: str, n: int, kills: int, place: str = "memory") -> None:
     rng = random.Random(1)
     identical = interrupted = 0
     with tempfile.TemporaryDirectory() as folder:
         whole, out = Path(folder) / "whole.zarr", Path(folder) / "out.zarr"
-        finish(engine, n, whole)  # machine code is compiled, and the disk's cache is warm
+        if place == ON_DISK:
+            universe_zarr.LARGEST_TILE = n // BLOCKS
+        finish(engine, n, whole, place)  # machine code is compiled, and the disk's cache is warm
         shutil.rmtree(whole)
         start = time.perf_counter()
-        finish(engine, n, whole)
+        finish(engine, n, whole, place)
         took = time.perf_counter() - start
         for _ in range(kills):
             shutil.rmtree(out, ignore_errors=True)
-            child = begin(engine, n, out)
+            child = begin(engine, n, out, place)
             time.sleep(rng.uniform(0, took))
             os.kill(child, signal.SIGKILL)
             interrupted += os.waitpid(child, 0)[1] != 0
-            finish(engine, n, out)
+            finish(engine, n, out, place)
             identical += contents(out) == contents(whole)
     print(json.dumps({"identical": identical, "interrupted": interrupted, "took": took}))
 
 
-def begin(engine: str, n: int, out: Path) -> int:
+def begin(engine: str, n: int, out: Path, place: str) -> int:
     """The process number of a run."""
     child = os.fork()
     if child:
@@ -58,8 +66,11 @@ def begin(engine: str, n: int, out: Path) -> int:
     status = 1
     try:
         redshifts = [0.0] if engine.startswith("vnet") else [1.0, 0.0]  # its weights know no other
-        options = {"power": "eisenstein-hu", "n": n, "box": 1.953125 * n, "redshift": redshifts}
-        zeldo.run(engine=engine, output=out, **options)
+        options = {"power": "eisenstein-hu", "n": n, "box": 1.953125 * n}
+        if place == ON_DISK:
+            run_into(out, parse_engine(engine), zeldo.initial_conditions(**options), redshifts, streamed=True)
+        else:
+            zeldo.run(engine=engine, output=out, redshift=redshifts, **options)
         status = 0
     except Exception as error:
         print(error, file=sys.stderr, flush=True)
@@ -67,9 +78,9 @@ def begin(engine: str, n: int, out: Path) -> int:
         os._exit(status)
 
 
-def finish(engine: str, n: int, out: Path) -> None:
+def finish(engine: str, n: int, out: Path, place: str) -> None:
     """A run to its end."""
-    if os.waitpid(begin(engine, n, out), 0)[1] != 0:
+    if os.waitpid(begin(engine, n, out, place), 0)[1] != 0:
         raise SystemExit(f"{engine} at {n}^3 failed")
 
 
@@ -84,4 +95,4 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

@@ -35,6 +35,13 @@ RESUMED = {
     "emulator:tiles=2": 64,
     "emulator:fast,tiles=2": 64,
 }
+RESUMED_ON_DISK = {
+    "cola:steps=20": 64,
+    "pm:steps=10,mesh_factor=1": 64,
+    "pm:steps=10,mesh_factor=2": 64,
+    "emulator": 64,
+    "emulator:fast": 64,
+}
 
 
 def command(*arguments: object) -> list[str]:
@@ -97,18 +104,21 @@ def _rows(folder: Path) -> int:
 def resume(kills: int, record: Record) -> None:
     heading(f"Killed without warning at {kills} random moments and begun again: results that are identical")
     rows = []
-    for engine, n in RESUMED.items():
-        child = spawn([sys.executable, "-m", "benchmarks.kills_child", engine, str(n), str(kills)])
+    cases = [(engine, n, "memory") for engine, n in RESUMED.items()]
+    cases += [(engine, n, "disk") for engine, n in RESUMED_ON_DISK.items()]
+    for engine, n, place in cases:
+        child = spawn([sys.executable, "-m", "benchmarks.kills_child", engine, str(n), str(kills), place])
         if child["status"]:
             print(f"{engine} failed: {child['text'].strip()[-300:]}")
             continue
         result = json.loads(child["text"].strip().splitlines()[-1])
-        about = {"engine": engine, "n": n, "ics": f"kills={kills}"}
+        about = {"engine": engine, "n": n, "ics": f"kills={kills}", "field": place}
         bar(record, "different_after_kills", kills - result["identical"], 0, **about)
         record.add("killed_while_running", result["interrupted"], **about)
         took = f"{result['took']:.2f}"
-        rows.append([engine, f"{n}^3", f"{result['identical']} of {kills}", str(result["interrupted"]), took])
-    table(["engine", "n", "identical", "killed while running", "a run, s"], rows)
+        identical = f"{result['identical']} of {kills}"
+        rows.append([engine, f"{n}^3", place, identical, str(result["interrupted"]), took])
+    table(["engine", "n", "particles in", "identical", "killed while running", "a run, s"], rows)
 
 
 def workers(count: int, record: Record) -> None:

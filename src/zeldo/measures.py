@@ -12,6 +12,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files import open_particles, read
 from zeldo.keywords import number
+from zeldo.measuring.memory import available, limited
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 
     from zeldo.report.density_picture import Slab
     from zeldo.statistics.measurement import Measurement
+    from zeldo.statistics.on_disk import OnDisk
     from zeldo.statistics.overdensity import HaloCatalogue
 
 PathLike = str | os.PathLike[str]
 Source = PathLike | Snapshot | Particles
 Given = Cosmology | Mapping[str, float] | None
 SLICE = 15.0  # Mpc/h, thickness
+BYTES = 400  # per particle that is measured in memory: its fields, positions, trees and meshes
 
 
 def measure(
@@ -40,6 +43,7 @@ def measure(
     output: PathLike | Sequence[PathLike] = (),
     command: str = "",
     device: str = "cpu",
+    memory: str | float | None = None,
 ) -> list[Measurement]:
     """Power spectra, multipoles, bispectra and halo mass functions of files, snapshots or particles.
 
@@ -65,6 +69,9 @@ def measure(
         The command line that the page quotes.
     device : str
         Where spectra are computed, such as "cuda".
+    memory : str or float, optional
+        The most memory that may be taken, such as "8GB"; by default what the machine has free. A universe in .zarr that
+        does not fit is read some planes at a time.
 
     Returns
     -------
@@ -85,19 +92,20 @@ def measure(
         check_output(path)
     sources = _several(source)
     results = []
-    for each, name in zip(sources, _names(sources), strict=True):
-        results.append(
-            measurement(
-                load(each, cosmology),
-                chosen,
-                name=name,
-                mesh=mesh,
-                axis=axis,
-                linking_length=number(linking_length, "linking_length"),
-                minimum=minimum,
-                device=device,
+    with limited(memory):
+        for each, name in zip(sources, _names(sources), strict=True):
+            results.append(
+                measurement(
+                    on_disk(each) or load(each, cosmology),
+                    chosen,
+                    name=name,
+                    mesh=mesh,
+                    axis=axis,
+                    linking_length=number(linking_length, "linking_length"),
+                    minimum=minimum,
+                    device=device,
+                )
             )
-        )
     for path in outputs:
         write_measurements(results, path, command)
     return results
@@ -110,6 +118,7 @@ def find_halos(
     *,
     cosmology: Given = None,
     output: PathLike | None = None,
+    memory: str | float | None = None,
 ) -> HaloCatalogue:
     """Halos of a file, a snapshot or particles, with spherical-overdensity masses, and their catalogue as a file.
 
@@ -125,6 +134,8 @@ def find_halos(
         Of the run, or those of its parameters that the file does not give.
     output : path, optional
         An HDF5 file to write; see `zeldo.write_halos`.
+    memory : str or float, optional
+        As of `measure`. The groups of a universe that does not fit come without `group`.
 
     Returns
     -------
@@ -137,11 +148,20 @@ def find_halos(
     """
     from zeldo.statistics.catalogue import check_catalogue_path, write_halos
     from zeldo.statistics.overdensity import halos
+    from zeldo.statistics.streaming_overdensity import stream_halo_catalogue
 
     if output is not None:
         check_catalogue_path(output)
-    particles = load(source, cosmology)
-    catalogue = halos(particles, linking_length, minimum)
+    with limited(memory):
+        there = on_disk(source)
+        if there is None:
+            particles = load(source, cosmology)
+            catalogue = halos(particles, linking_length, minimum)
+        else:
+            particles = there.matter.source
+            catalogue = stream_halo_catalogue(
+                there.path, there.redshift, linking_length=linking_length, minimum=minimum
+            )
     if output is not None:
         settings = {"LinkingLength": number(linking_length, "linking_length")}
         write_halos(catalogue, output, snapshot=particles, settings=settings)
@@ -241,6 +261,17 @@ def show(
     with writing(path) as temporary, style():
         figure.savefig(temporary, format="png", dpi=dpi)
     return Shown(path, slabs, maps)
+
+
+def on_disk(source: Source) -> OnDisk | None:
+    """The snapshot of lowest redshift of a universe in .zarr that does not fit into memory; None for all else."""
+    from zeldo.files.universe_zarr import is_universe
+    from zeldo.statistics.on_disk import OnDisk
+
+    if not isinstance(source, str | os.PathLike) or not is_universe(Path(source)):
+        return None
+    there = OnDisk.open(source)
+    return there if BYTES * there.n**3 > available() else None
 
 
 def load(source: Source, cosmology: Given = None) -> Snapshot | Particles:

@@ -7,7 +7,10 @@ import pytest
 
 import zeldo
 from zeldo.engines.emulator import Emulator
+from zeldo.files import universe_zarr
+from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.networks.weights import load
+from zeldo.store.universe import run_into
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,33 @@ def test_the_share_of_the_network_is_that_of_what_it_added(ics):
         assert made.correction[name] == pytest.approx(share, rel=0.01)
         assert 0 < share < 1
     assert made.correction["displacement"] < 0.1
+
+
+@pytest.mark.parametrize("preset", ["accurate", "fast"])
+def test_with_its_particles_on_disk_it_says_the_same(ics, tmp_path, preset, monkeypatch):
+    """Also when it is killed between two blocks, so that what it says comes from two processes."""
+    monkeypatch.setattr(universe_zarr, "LARGEST_TILE", 16)
+    engine, redshifts, path = Emulator(preset=preset), [1.0, 0.0], tmp_path / "u.zarr"
+    write, left = UniverseZarr.write_tile, 13
+
+    def killed(self, *values):
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+        write(self, *values)
+
+    monkeypatch.setattr(UniverseZarr, "write_tile", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_into(path, engine, ics, redshifts, streamed=True)
+    for made, whole in zip(
+        run_into(path, engine, ics, redshifts, streamed=True), engine.run(ics, redshifts), strict=True
+    ):
+        assert np.abs(made.psi - whole.psi).max() < 0.02 * np.abs(whole.psi).max()
+        assert made.correction == pytest.approx(whole.correction, rel=0.006)
+        assert made.expected_error.keys() == whole.expected_error.keys()
+        for name, values in whole.expected_error.items():
+            assert made.expected_error[name] == pytest.approx(values, rel=0.006)
 
 
 @pytest.mark.parametrize("suffix", [".hdf5", ".npz", ".zarr"])

@@ -37,10 +37,18 @@ def engine_of(name):
     return zeldo.engine(name, steps=3)
 
 
-@pytest.mark.parametrize("name", ["cola", "pm"])
-def test_it_is_the_run_in_memory_to_rounding(name, ics, tmp_path):
-    made = streamed(tmp_path / "u.zarr", engine_of(name), ics)
-    for snapshot in engine_of(name).run(ics, REDSHIFTS):
+MESHES = [
+    ("cola", 1),
+    ("pm", 1),
+    ("pm", 2),
+]  # coarse ones put their potential on disk, fine ones the old slabs
+
+
+@pytest.mark.parametrize(("name", "mesh_factor"), MESHES)
+def test_it_is_the_run_in_memory_to_rounding(name, mesh_factor, ics, tmp_path):
+    engine = zeldo.engine(name, steps=3, mesh_factor=mesh_factor)
+    made = streamed(tmp_path / "u.zarr", engine, ics)
+    for snapshot in engine.run(ics, REDSHIFTS):
         for field in ("psi", "vel"):
             whole = getattr(snapshot, field)
             difference = made[snapshot.redshift, field] - whole
@@ -54,10 +62,10 @@ def test_it_leaves_nothing_but_the_universe(ics, tmp_path):
     assert {path.name for path in (tmp_path / "u.zarr" / STATE).iterdir()} == {"done.jsonl", "complete.json"}
 
 
-@pytest.mark.parametrize("name", ["cola", "pm"])
-def test_killed_anywhere_it_goes_on_to_the_same_bits(name, ics, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "mesh_factor"), MESHES)
+def test_killed_anywhere_it_goes_on_to_the_same_bits(name, mesh_factor, ics, tmp_path, monkeypatch):
     """Killed at a write of every kind: before the journal counts a slab, and after it."""
-    engine, redshifts = engine_of(name), [0.3, 0.0]
+    engine, redshifts = zeldo.engine(name, steps=3, mesh_factor=mesh_factor), [0.3, 0.0]
     whole = streamed(tmp_path / "whole.zarr", engine, ics, redshifts)
     note = SlabStore._note
     left, after = 0, False

@@ -1,10 +1,13 @@
 """Statistics of a universe on disk, held against those of its snapshot in memory."""
 
+import h5py
 import numpy as np
 import pytest
 
 import zeldo
 from refusals import refusal
+from zeldo import measures
+from zeldo.statistics import on_disk
 from zeldo.statistics.streaming import stream_cross, stream_power_spectrum, stream_slice
 
 SMALL = {"n": 32, "box": 64, "power": "eisenstein-hu"}
@@ -56,3 +59,39 @@ def test_what_is_no_universe_is_refused(universes, tmp_path):
     assert "redshift 3" in refusal(lambda: stream_power_spectrum(path, 3))
     assert "mesh" in refusal(lambda: stream_power_spectrum(path, mesh=5))
     assert "axis" in refusal(lambda: stream_slice(path, axis=3))
+
+
+def test_a_measurement_from_disk_is_that_in_memory(universes, tmp_path, monkeypatch):
+    path, options = universes["cola"][0], {"statistics": "all", "mesh": 48, "minimum": 8, "axis": 1}
+    (whole,) = zeldo.measure(path, **options)
+    monkeypatch.setattr(measures, "available", lambda: 1e6)
+    assert measures.on_disk(path) is not None
+    monkeypatch.setattr(measures, "load", lambda *source: pytest.fail("it was read whole"))
+    page = tmp_path / "page.html"
+    (streamed,) = zeldo.measure(path, **options, output=page)
+    assert streamed.settings == whole.settings and streamed.tables.keys() == whole.tables.keys()
+    for name, table in whole.tables.items():
+        for column, values in table.items():
+            scale = np.nanmax(np.abs(values))
+            np.testing.assert_allclose(streamed.tables[name][column], values, rtol=3e-3, atol=1e-4 * scale)
+    for column, values in whole.tables["mass_function"].items():
+        np.testing.assert_array_equal(streamed.tables["mass_function"][column], values)
+    assert "<svg" in page.read_text() or "data:image" in page.read_text()
+
+
+def test_halos_from_disk_are_those_in_memory(universes, tmp_path, monkeypatch):
+    path = universes["cola"][0]
+    whole = measures.find_halos(path, minimum=8, output=tmp_path / "whole.hdf5")
+    monkeypatch.setattr(measures, "available", lambda: 1e6)
+    streamed = measures.find_halos(path, minimum=8, output=tmp_path / "streamed.hdf5")
+    assert streamed.friends.group.size == 0 < len(whole.friends.count)
+    np.testing.assert_array_equal(streamed.spherical.m200m, whole.spherical.m200m)
+    with h5py.File(tmp_path / "whole.hdf5") as a, h5py.File(tmp_path / "streamed.hdf5") as b:
+        assert dict(a["Header"].attrs) == dict(b["Header"].attrs)
+        for name in a["Halos"]:
+            np.testing.assert_array_equal(a["Halos"][name], b["Halos"][name])
+
+
+def test_a_mesh_beyond_the_limit_is_refused(universes, monkeypatch):
+    monkeypatch.setattr(on_disk, "available", lambda: 1e6)
+    assert "mesh" in refusal(lambda: stream_power_spectrum(universes["cola"][0], mesh=48))

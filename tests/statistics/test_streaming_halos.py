@@ -5,8 +5,10 @@ import pytest
 
 import zeldo
 from refusals import refusal
-from zeldo.statistics import friends_of_friends
+from zeldo.statistics import friends_of_friends, streaming_overdensity
+from zeldo.statistics.overdensity import halos
 from zeldo.statistics.streaming_halos import stream_halos
+from zeldo.statistics.streaming_overdensity import stream_halo_catalogue
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +24,24 @@ def test_the_catalogue_is_that_of_memory_to_the_last_bit(universe, slabs, linkin
     """Also with groups that go around the box, as the longer linking length makes them."""
     (whole,) = [zeldo.read(universe)]
     expected = friends_of_friends(whole, linking_length=linking_length, minimum=8)
-    halos = stream_halos(universe, linking_length=linking_length, minimum=8, slabs=slabs)
+    made = stream_halos(universe, linking_length=linking_length, minimum=8, slabs=slabs)
     assert len(expected.count) > 3
     for name in ("count", "mass", "centre", "velocity"):
-        np.testing.assert_array_equal(getattr(halos, name), getattr(expected, name))
+        np.testing.assert_array_equal(getattr(made, name), getattr(expected, name))
+    assert [path.name for path in universe.parent.iterdir()] == ["u.zarr"]
+
+
+@pytest.mark.parametrize("slabs", [1, 3, 7])
+def test_spherical_masses_are_those_of_memory_to_the_last_bit(universe, slabs, monkeypatch):
+    """Also where a sphere reaches beyond the next slab, and where not all members are in memory together."""
+    if slabs > 1:
+        monkeypatch.setattr(streaming_overdensity, "available", lambda: 1e5)
+    expected = halos(zeldo.read(universe), minimum=8)
+    made = stream_halo_catalogue(universe, minimum=8, slabs=slabs)
+    assert expected.spherical.r200m.max() > 0.5
+    for name in ("centre", "m200c", "m200m", "mvir", "r200c", "r200m", "rvir"):
+        np.testing.assert_array_equal(getattr(made.spherical, name), getattr(expected.spherical, name))
+    np.testing.assert_array_equal(made.friends.count, expected.friends.count)
     assert [path.name for path in universe.parent.iterdir()] == ["u.zarr"]
 
 

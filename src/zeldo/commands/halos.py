@@ -18,6 +18,7 @@ def halos(
     linking_length: float = 0.2,
     minimum: Whole = 20,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    memory: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Find halos by friends-of-friends, with M200c, M200m and Mvir around their centres.
@@ -32,6 +33,9 @@ def halos(
         Least number of particles in a halo.
     output:
         The catalogue to write: an HDF5 file, whose columns have their units as attributes.
+    memory:
+        The most memory that may be taken, such as 8GB. A universe in .zarr that does not fit is read some planes at a
+        time.
     json:
         Print the whole catalogue as JSON.
     """
@@ -39,7 +43,12 @@ def halos(
     from zeldo.report.measured_table import halos_json, print_halos
 
     catalogue = find_halos(
-        file, linking_length, minimum, cosmology=known.parameters() if known else None, output=output
+        file,
+        linking_length,
+        minimum,
+        cosmology=known.parameters() if known else None,
+        output=output,
+        memory=memory,
     )
     if json:
         print(halos_json(catalogue), end="")

@@ -23,6 +23,7 @@ def measure(
     linking_length: float = 0.2,
     minimum: Whole = 20,
     output: Annotated[list[Path] | None, Parameter(name=["--output", "-o"], negative="")] = None,
+    memory: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Measure snapshots: power spectrum, multipoles in redshift space, bispectra, and halo mass function.
@@ -44,6 +45,9 @@ def measure(
         Least number of particles in a halo.
     output:
         A file to write: .csv, .json, .hdf5, or .html for a page with plots. May be given several times.
+    memory:
+        The most memory that may be taken, such as 8GB. A universe in .zarr that does not fit is read some planes at a
+        time.
     json:
         Print the results as JSON.
     """
@@ -61,6 +65,7 @@ def measure(
         cosmology=known.parameters() if known else None,
         output=output or (),
         command=shlex.join(["zeldo", *sys.argv[1:]]),
+        memory=memory,
     )
     if json:
         print(to_json(results), end="")

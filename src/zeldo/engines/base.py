@@ -7,7 +7,8 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from zeldo.engines.blocks import StreamedOutput
 
 Progress = Callable[[float, float, str], None]  # work done, total work, text
 Observer = Callable[[Any], None]  # called with a `zeldo.engines.driver.View` after every step
@@ -214,6 +218,45 @@ class Engine(ABC):
             As in `plan`.
         """
         return None
+
+    def streamed(
+        self,
+        ics: list[InitialConditions],
+        redshifts: Sequence[float],
+        folder: Path,
+        written: Sequence[bool],
+        *,
+        block: int,
+        progress: Progress | None = None,
+    ) -> Iterator[StreamedOutput]:
+        """Snapshots of a run whose particles are on disk, in blocks of lattice planes. It goes on where it was killed.
+
+        Parameters
+        ----------
+        ics : list of one InitialConditions
+            It is taken out of the list, so that the linear field may be let go.
+        redshifts : sequence of float
+            From high to low.
+        folder : Path
+            For the particles. It is left there.
+        written : sequence of bool
+            Which of the outputs are whole where their blocks were written to.
+        block : int
+            Planes of a block, a divisor of n.
+        progress : callable, optional
+            As in `run`.
+
+        Yields
+        ------
+        StreamedOutput
+            Those that are not made yet. All blocks of one must be taken before the next.
+
+        Raises
+        ------
+        InputError
+            For an engine that needs its particles in memory, whose `plan_streamed` gives None.
+        """
+        raise InputError(f"{self.name} needs its particles in memory: give a smaller n, or another engine")
 
     def snapshot(
         self, ics: InitialConditions | Origin, psi: np.ndarray, vel: np.ndarray | None, redshift: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,10 +20,11 @@ from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from zeldo.engines.streamed import StreamedOutput
+    from zeldo.engines.blocks import StreamedOutput
     from zeldo.networks.card import ModelCard
 
 PRESETS = {"accurate": "emulator", "fast": "emulator_fast"}  # files of weights that ship
+TINY = 1e-36  # of a universe without structure
 SHARE = 0.5  # the share of the progress bar that the dynamics take
 
 
@@ -105,16 +107,13 @@ class Emulator(Trained):
     def evolve(
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress
     ) -> Iterator[Snapshot]:
-        from zeldo.networks.expected import ExpectedError, measures
+        from zeldo.networks.expected import measures
         from zeldo.networks.field import predict
 
         net = self._net()
         dynamics = self._dynamics(net.card)
-        if not self.extrapolate:
-            for z in redshifts:  # before any work
-                net.card.check_range(ics.cosmology, redshift=z, spacing=ics.spacing)
+        self._check_ranges(net.card, ics, redshifts)
         weights = self.weights_hash
-        errors = None if self.extrapolate else net.card.accuracy.get("expected")
         fields = net.card.make_task().fields(ics)
         for count, z in enumerate(redshifts):
             carried, force = run_dynamics(
@@ -132,15 +131,8 @@ class Emulator(Trained):
                 progress=_network_progress(progress, count, len(redshifts), z),
             )
             assert prediction.psi is not None and prediction.vel is not None and carried.vel is not None
-            told: dict[str, Any] = {
-                "correction": {
-                    "displacement": _share(prediction.psi, carried.psi),
-                    "velocity": _share(prediction.vel, carried.vel),
-                }
-            }
-            if errors is not None:
-                measured = measures(ics, fields.psi_lin, z)
-                told["expected_error"] = ExpectedError.from_dict(errors).at(measured, np.pi / ics.spacing)
+            shares = _added(prediction.psi, carried.psi), _added(prediction.vel, carried.vel)
+            told = self.told(net.card, shares, measures(ics, fields.psi_lin, z), ics.spacing)
             yield replace(self.snapshot(ics, prediction.psi, prediction.vel, z), weights=weights, **told)
 
     def streamed(
@@ -153,16 +145,54 @@ class Emulator(Trained):
         block: int,
         progress: Progress | None = None,
     ) -> Iterator[StreamedOutput]:
-        """Snapshots of a run whose fields are on disk; see `Stepping.streamed`."""
         from zeldo.engines.streamed_emulator import StreamedEmulator
 
         net = self._net()
-        for z in redshifts if not self.extrapolate else ():  # before any work
-            net.card.check_range(ics[0].cosmology, redshift=z, spacing=ics[0].spacing)
+        self._check_ranges(net.card, ics[0], redshifts)
         dynamics: Any = self._dynamics(net.card)
         key = self.key(ics[0], redshifts)
-        run = StreamedEmulator(net, dynamics, folder, key, block, progress or silent)
-        yield from run.run(ics, redshifts, written)
+        told = partial(self.told, net.card)
+        run = StreamedEmulator(net, dynamics, folder, key, block, progress or silent, told)
+        return run.run(ics, redshifts, written)
+
+    def told(
+        self,
+        card: ModelCard,
+        shares: Sequence[tuple[float, float]],
+        measured: tuple[float, float, float],
+        spacing: float,
+    ) -> dict[str, Any]:
+        """What a snapshot says of the emulator's own work.
+
+        Parameters
+        ----------
+        card : ModelCard
+            Of the network.
+        shares : sequence of (float, float)
+            Of displacement and velocity, the mean square of what the network added, and that of the result, in any unit.
+        measured : (float, float, float)
+            As from `zeldo.networks.expected.measures`.
+        spacing : float
+            Of the lattice, Mpc/h.
+
+        Returns
+        -------
+        dict
+            "correction", and "expected_error" where the card knows it and the emulator does not extrapolate.
+        """
+        from zeldo.networks.expected import ExpectedError
+
+        rms = [float(f"{(added / max(corrected, TINY)) ** 0.5:.3g}") for added, corrected in shares]
+        told: dict[str, Any] = {"correction": dict(zip(("displacement", "velocity"), rms, strict=True))}
+        errors = None if self.extrapolate else card.accuracy.get("expected")
+        if errors is not None:
+            told["expected_error"] = ExpectedError.from_dict(errors).at(measured, np.pi / spacing)
+        return told
+
+    def _check_ranges(self, card: ModelCard, ics: InitialConditions, redshifts: Sequence[float]) -> None:
+        """`InputError` outside what the network was trained for, before any work."""
+        for z in redshifts if not self.extrapolate else ():
+            card.check_range(ics.cosmology, redshift=z, spacing=ics.spacing)
 
     def plan_streamed(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan | None:
         from zeldo.engines.network_plans import streamed
@@ -170,11 +200,10 @@ class Emulator(Trained):
         return streamed(self, self._dynamics(self._card()), n, redshifts)
 
 
-def _share(corrected: np.ndarray, carried: np.ndarray) -> float:
-    """The rms of what the network added over that of the field, to three digits."""
+def _added(corrected: np.ndarray, carried: np.ndarray) -> tuple[float, float]:
+    """The mean square of what the network added, and that of the result."""
     added = corrected - carried
-    share = np.sqrt(np.vdot(added, added) / max(float(np.vdot(corrected, corrected)), 1e-30))
-    return float(f"{share:.3g}")
+    return float(np.vdot(added, added)) / added.size, float(np.vdot(corrected, corrected)) / added.size
 
 
 def _dynamics_progress(progress: Progress, count: int, total: int) -> Progress:

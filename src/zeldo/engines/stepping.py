@@ -21,7 +21,7 @@ from zeldo.store.checkpoint import Checkpoint
 from zeldo.store.resume import active
 
 if TYPE_CHECKING:
-    from zeldo.engines.streamed import StreamedOutput
+    from zeldo.engines.blocks import StreamedOutput
 
 
 @dataclass(frozen=True)
@@ -68,50 +68,10 @@ class Stepping(Engine):
         *,
         block: int,
         progress: Progress | None = None,
-        keep: bool = False,
     ) -> Iterator[StreamedOutput]:
-        """Snapshots of a run whose particles are on disk, in blocks of lattice planes. It goes on where it was killed.
+        from zeldo.engines.streamed import stream
 
-        Parameters
-        ----------
-        ics : list of one InitialConditions
-            It is taken out of the list, so that the linear field may be let go.
-        redshifts : sequence of float
-            From high to low.
-        folder : Path
-            For the particles. It is left there.
-        written : sequence of bool
-            Which of the outputs are whole where their blocks were written to.
-        block : int
-            Planes of a block, a divisor of n.
-        progress : callable, optional
-        keep : bool
-            Whether particles and the potentials of 2LPT stay in the folder to the end.
-
-        Yields
-        ------
-        StreamedOutput
-            Those that are not made yet. All blocks of one must be taken before the next.
-        """
-        from zeldo.engines.streamed import StreamedRun
-        from zeldo.store.slabs import SlabStore
-
-        (start,) = ics
-        ics.clear()
-        dynamics: Any = self.dynamics(start)
-        run = StreamedRun(
-            SlabStore(folder, self.key(start, redshifts)),
-            dynamics.gravity,
-            self.timetable(start, redshifts),
-            start.n,
-            moving=dynamics.moving,
-            block=block,
-            progress=progress or silent,
-            keep=keep,
-        )
-        delta = [start.delta_lin]
-        del start, dynamics
-        yield from run.run(delta, written)
+        return stream(self, ics, redshifts, folder, written, block=block, progress=progress or silent)
 
     def run(
         self,

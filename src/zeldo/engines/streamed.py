@@ -1,23 +1,26 @@
 """Steps of a mesh engine whose particles are on disk: in memory are one mesh, and some planes of the lattice.
 
 Displacements, velocities and the potentials of 2LPT lie in slabs of the lattice. A step reads each slab once to paint it,
-and once to move it. The potential is kept on disk until all slabs have been moved by it. So a killed run goes on at the
-slab where it was, to the same bits.
+and once to move it. A killed run goes on at the slab where it was, to the same bits. For this, the potential is on disk
+until all slabs have been moved by it. Where the mesh is finer than the lattice, the old slabs take less time and space:
+they stay beside the new ones to the end of the step, and the potential is computed again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zeldo.engines.base import Progress
+from zeldo.engines.blocks import Block, StreamedOutput
 from zeldo.engines.table import Output, Row, Timetable
 from zeldo.errors import ZeldoError
+from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.slabs import ORDERS, PARTS, displacement_of_planes, names, write_potentials
 from zeldo.mesh import numba_kernels as kernels
 from zeldo.mesh.held_force import Reach, Ring, reach_of
@@ -27,46 +30,47 @@ from zeldo.store.slabs import SlabStore
 
 SLABS = 32  # at least, so that a few of them are small beside the mesh
 LPT_WORK = 2.0  # of a step
-MAIN, ASIDE = "", "aside."  # the state that goes on, and one off the main path
+ASIDE = "aside."  # a state off the main path
 
 
-@dataclass(frozen=True)
-class Block:
-    """Some planes of the lattice of a snapshot; the next block takes the place of its arrays.
-
-    Parameters
-    ----------
-    first : int
-        The first plane.
-    psi, vel : ndarray
-        (3, planes, n, n) float32, Mpc/h and km/s.
-    force : ndarray, optional
-        F at the particles, Mpc/h; None where it was not asked for, or where none was computed.
-    """
-
-    first: int
-    psi: np.ndarray
-    vel: np.ndarray
-    force: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class StreamedOutput:
-    """A snapshot that comes in blocks of planes, in order.
+def stream(
+    engine: Any,
+    ics: list[InitialConditions],
+    redshifts: Sequence[float],
+    folder: Path,
+    written: Sequence[bool],
+    *,
+    block: int,
+    progress: Progress,
+    keep: bool = False,
+) -> Iterator[StreamedOutput]:
+    """Snapshots of an engine with steps on a mesh.
 
     Parameters
     ----------
-    redshift : float
-    number : int
-        Of the output, from 0.
-    blocks : callable
-        blocks(first, force=False) gives the blocks from one of them on, with or without the force. A block must be on
-        disk when the next is asked for.
+    engine : Stepping
+        Its dynamics are a `Leapfrog` with a mesh on the CPU.
+    ics, redshifts, folder, written, block, progress
+        As in `Engine.streamed`.
+    keep : bool
+        Whether particles and the potentials of 2LPT stay on disk when they are no longer needed.
     """
-
-    redshift: float
-    number: int
-    blocks: Callable[..., Iterator[Block]]
+    (start,) = ics
+    ics.clear()
+    dynamics = engine.dynamics(start)
+    run = StreamedRun(
+        SlabStore(folder, engine.key(start, redshifts)),
+        dynamics.gravity,
+        engine.timetable(start, redshifts),
+        start.n,
+        moving=dynamics.moving,
+        block=block,
+        progress=progress,
+        keep=keep,
+    )
+    delta = [start.delta_lin]
+    del start, dynamics
+    yield from run.run(delta, written)
 
 
 def thickness(n: int, block: int) -> int:
@@ -91,7 +95,7 @@ class StreamedRun:
         Planes that outputs come in; they divide n.
     progress : callable
     keep : bool
-        Whether particles and potentials of 2LPT stay on disk when they are no longer needed.
+        As in `stream`.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class StreamedRun:
     ) -> None:
         self.store, self.mesh, self.timetable, self.n, self.moving = store, mesh, timetable, n, moving
         self.block, self.progress, self.keep = block, progress, keep
+        self.beside = mesh.m > n  # new slabs lie beside the old ones
         self.pieces = list(slabs(n, thickness(n, block)))
         self.disk = ThreadPoolExecutor(1)
         self._in_mesh: tuple[str, int] | None = None  # whose potential the mesh holds
@@ -146,9 +151,13 @@ class StreamedRun:
                         yield from self._output(output, number, i)
                         self.store.put({}, 0, outputs=number + 1)
 
+    def _main(self, i: int) -> str:
+        """What the fields at the end of row i are called, as a prefix."""
+        return f"{i % 2}." if self.beside else ""
+
     def _advance(self, i: int, row: Row) -> None:
         """Go to the end of row i, from the slab where this row is."""
-        store = self.store
+        store, old, new = self.store, self._main(i - 1), self._main(i)
         if store.state["row"] < i:
             store.put({}, 0, row=i, slab=0)
         if i and not self.moving and not self.keep:
@@ -156,21 +165,24 @@ class StreamedRun:
         begin = store.state["slab"]
         if begin == len(self.pieces):
             return
-        ring = self._ring(MAIN, i - 1, self.timetable.rows[i - 1], begin) if i else None
-        for slab, psi, v in self._moved(MAIN, MAIN, row, ring, begin, at_rest=i == 0):
-            reach = self._reached(slab, psi)
-            self._later(store.put, {"psi": psi, "v": v}, slab, slab=slab + 1, **{f"reach{slab}": reach})
+        ring = self._ring(old, i - 1, self.timetable.rows[i - 1], begin) if i else None
+        for slab, psi, v in self._moved(old, row, ring, begin, at_rest=i == 0):
+            state = {"slab": slab + 1, f"{new}reach{slab}": self._reached(slab, psi)}
+            self._later(store.put, {f"{new}psi": psi, f"{new}v": v}, slab, **state)
             self.progress(
                 LPT_WORK + i + (slab + 1) / len(self.pieces), self.total, f"z = {1 / row.a1 - 1:.2f}"
             )
         self._wait()
+        if self.beside:
+            store.drop(f"{old}psi", f"{old}v")
 
     def _moved(
-        self, source: str, target: str, row: Row, ring: Ring | None, begin: int, *, at_rest: bool = False
+        self, source: str, row: Row, ring: Ring | None, begin: int, *, at_rest: bool = False
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Displacement and velocity at the end of a row, slab by slab."""
         fields = () if at_rest else (f"{source}psi", f"{source}v")
-        for slab, (kept, frame) in self._read(fields, range(begin, len(self.pieces))):
+        orders = ORDERS if self.moving or at_rest else ()
+        for slab, (kept, frame) in self._read(fields, orders, range(begin, len(self.pieces))):
             if at_rest:
                 psi = kernels.combine(None, *zip(row.drift[1:], frame, strict=True))
                 v = kernels.combine(None, *zip(row.kick[2:], frame, strict=True))
@@ -183,14 +195,17 @@ class StreamedRun:
     def _output(self, output: Output[Row], number: int, i: int) -> Iterator[StreamedOutput]:
         """A snapshot at the end of row i, or between it and the next."""
         if output.aside is None:
-            spare = i + 1 == len(self.timetable.rows) and all(
+            last = i + 1 == len(self.timetable.rows) and all(
                 o.aside is None for o in self.timetable.outputs if o.step == i
             )
-            row, state = self.timetable.rows[i], MAIN
+            # where the old slabs are gone, there is space for the output
+            spare = last and not self.keep and not self.beside
+            row, state = self.timetable.rows[i], self._main(i)
         else:
             spare, row, state = False, output.aside, ASIDE
-            ring = self._ring(MAIN, i, self.timetable.rows[i], 0)
-            for slab, psi, v in self._moved(MAIN, ASIDE, row, ring, 0):
+            main = self._main(i)
+            ring = self._ring(main, i, self.timetable.rows[i], 0)
+            for slab, psi, v in self._moved(main, row, ring, 0):
                 reach = {f"{ASIDE}reach{slab}": self._reached(slab, psi)}
                 self._later(self.store.put, {f"{ASIDE}psi": psi, f"{ASIDE}v": v}, slab, **reach)
             self._wait()
@@ -201,7 +216,15 @@ class StreamedRun:
             self._in_mesh = None
 
     def _blocks(
-        self, state: str, i: int, row: Row, first: int, *, force: bool = False, spare: bool
+        self,
+        state: str,
+        i: int,
+        row: Row,
+        first: int,
+        *,
+        force: bool = False,
+        linear: bool = False,
+        spare: bool,
     ) -> Iterator[Block]:
         together = self.block // (self.pieces[0][1] - self.pieces[0][0])
         if first < self.store.state["spent"]:
@@ -214,32 +237,34 @@ class StreamedRun:
             return
         ring = self._ring(state, i, row, begin)
         shape = 3, self.block, self.n, self.n
-        made = [np.empty(shape, np.float32) for _ in range(2 + (force and ring is not None))]
-        for slab, (kept, frame) in self._read((f"{state}psi", f"{state}v"), range(begin, len(self.pieces))):
-            psi, v = kept
+        fields = ["psi", "vel", *["force"] * (force and ring is not None), *["linear"] * linear]
+        made = {name: np.empty(shape, np.float32) for name in fields}
+        orders = ORDERS if self.moving else ORDERS[:1] if linear else ()
+        kept = f"{state}psi", f"{state}v"
+        for slab, ((psi, v), lpt) in self._read(kept, orders, range(begin, len(self.pieces))):
             here = None if ring is None else self._force(ring, psi, slab)
-            terms = [(w, x) for w, x in zip(row.close, (v, here, *frame), strict=False) if x is not None]
-            kernels.combine(v, *terms)
+            moved = (v, here, *lpt) if self.moving else (v, here)
+            kernels.combine(v, *((w, x) for w, x in zip(row.close, moved, strict=False) if x is not None))
             start, end = self.pieces[slab]
             at = start // self.block
             planes = slice(start - at * self.block, end - at * self.block)
-            for field, values in zip(made, (psi, v, here), strict=False):
-                field[:, planes] = values
+            values = {"psi": psi, "vel": v, "force": here, "linear": lpt[0] if lpt else None}
+            for name, field in made.items():
+                field[:, planes] = values[name]
             if planes.stop < self.block:
                 continue
-            yield Block(at * self.block, made[0], made[1], made[2] if len(made) > 2 else None)
-            if spare and not self.keep:
+            yield Block(at * self.block, **made)
+            if spare:
                 gone = [
                     f"{name}-{s}" for s in range(at * together, slab + 1) for name in ("psi", "v", *names())
                 ]
                 self.store.drop(*gone, spent=at + 1)
 
     def _read(
-        self, fields: Sequence[str], order: Sequence[int]
+        self, fields: Sequence[str], orders: Sequence[str], order: Sequence[int]
     ) -> Iterator[tuple[int, tuple[list[np.ndarray], list[np.ndarray]]]]:
-        """Fields and the displacements of 2LPT, slab by slab; the next one is read meanwhile."""
-        frame = [f"{order}.{part}" for order in ORDERS for part in PARTS]
-        parts = frame if self.moving or not fields else []
+        """Fields and the displacements of orders of 2LPT, slab by slab; the next one is read meanwhile."""
+        parts = [f"{name}.{part}" for name in orders for part in PARTS]
 
         def load(slab: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
             return [self.store.get(name, slab) for name in fields], [self.store.get(x, slab) for x in parts]
@@ -264,17 +289,18 @@ class StreamedRun:
         return Ring(self.mesh, self.mesh.field, row.offset, reaches)
 
     def _solve(self, state: str, i: int, row: Row) -> None:
-        """The potential of a state at the end of a row, in the mesh; that of the main path is kept on disk, too."""
+        """The potential of a state at the end of a row, in the mesh, and on disk where slabs are replaced."""
         if self._in_mesh == (state, i):
             return
         planes = list(slabs(self.mesh.m, max(1, self.mesh.m // len(self.pieces))))
-        if state == MAIN and self.store.state["solved"] == i:
+        written = state != ASIDE and not self.beside
+        if written and self.store.state["solved"] == i:
             for number, (first, end) in enumerate(planes):
                 self.mesh.field[first:end] = self.store.get("potential", number)
         else:
             # from the last to the first, so that what was written last is still in the system's cache
             self.mesh.solve_slabs(self._painted(state), row.offset, row.sharpening)
-            if state == MAIN:
+            if written:
                 for number, (first, end) in enumerate(planes):
                     self.store.put({"potential": self.mesh.field[first:end]}, number)
                 self.store.put({}, 0, solved=i)

@@ -7,7 +7,8 @@ and force in slabs; linear displacement and density follow, slab by slab; then e
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,17 +17,17 @@ from typing import Any
 import numpy as np
 
 from zeldo.engines.base import Progress
+from zeldo.engines.blocks import Block, StreamedOutput
 from zeldo.engines.stepping import Stepping
-from zeldo.engines.streamed import Block, StreamedOutput
-from zeldo.initial.conditions import InitialConditions
-from zeldo.initial.slabs import displacement_of_planes
+from zeldo.engines.streamed import stream
+from zeldo.errors import InputError
+from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.measuring.memory import available
 from zeldo.particles import tiles as geometry
 from zeldo.store.slabs import SlabStore
 
 INPUT_SLABS = 16  # of the lattice, at least
 DYNAMICS = 0.6  # share of the progress bar
-FIRST = ("first.phi", "first.along_x")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class StreamedEmulator:
     block : int
         Planes that outputs come in.
     progress : callable
+    told : callable
+        told(shares, measures, spacing), as of `Emulator.told`.
     """
 
     net: Any
@@ -53,59 +56,75 @@ class StreamedEmulator:
     key: str
     block: int
     progress: Progress
+    told: Callable[..., dict[str, Any]]
 
     def run(
         self, ics: list[InitialConditions], redshifts: Sequence[float], written: Sequence[bool]
     ) -> Iterator[StreamedOutput]:
         """The outputs that are not written yet."""
+        from zeldo.networks.expected import rms
+
         (start,) = ics
-        origin, total = start.origin, len(redshifts)
+        origin, contrast, total = start.origin, rms(start.delta_lin), len(redshifts)
         del start
         for number, z in enumerate(redshifts):
             if written[number]:
                 continue
             inputs = SlabStore(self.folder / f"inputs{number}", f"{self.key} {z}")
             if not inputs.state.get("ready"):
-                handed = ics if not any(not w for w in written[number + 1 :]) else list(ics)
+                handed = ics if all(written[number + 1 :]) else list(ics)
                 self._make_inputs(inputs, handed, z, number, total)
-            yield StreamedOutput(z, number, partial(self._blocks, inputs, origin, z, number, total))
+            blocks = partial(self._blocks, inputs, origin, z, number, total)
+            yield StreamedOutput(z, number, blocks, partial(self._told, inputs, origin, contrast, z))
             shutil.rmtree(inputs.folder)
 
     def _make_inputs(
         self, inputs: SlabStore, ics: list[InitialConditions], z: float, number: int, total: int
     ) -> None:
         """Slabs of all input channels."""
-        n, box = ics[0].n, ics[0].box
+        n, box, folder = ics[0].n, ics[0].box, self.folder / f"dynamics{number}"
         together = max(d for d in range(1, max(1, n // INPUT_SLABS) + 1) if self.block % d == 0)
-        pieces = list(geometry.slabs(n, together))
-        folder, key = self.folder / f"dynamics{number}", self.dynamics.key(ics[0], [z])
+        if not inputs.state.get("carried"):
+            self._carry(inputs, ics, z, folder, together, number, total)
+        ics.clear()
+        shutil.rmtree(folder, ignore_errors=True)
+        if "density" in self.net.card.make_task().inputs:
+            self._density(inputs, n, box, list(geometry.slabs(n, together)))
+        inputs.put({}, 0, ready=True)
+
+    def _carry(
+        self,
+        inputs: SlabStore,
+        ics: list[InitialConditions],
+        z: float,
+        folder: Path,
+        together: int,
+        number: int,
+        total: int,
+    ) -> None:
+        """Slabs of what the dynamics leave. Their mesh is let go when this returns."""
 
         def report(done: float, steps: float, text: str) -> None:
             self.progress(number + DYNAMICS * done / steps, total, text)
 
-        if not inputs.state.get("carried"):
-            outputs = self.dynamics.streamed(
-                ics, [z], folder, [False], block=together, progress=report, keep=True
-            )
-            for output in outputs:
-                for block in output.blocks(inputs.state.get("next", 0), force=True):
-                    slab = block.first // together
-                    fields = {"psi": block.psi, "vel": block.vel, "force": block.force}
-                    inputs.put({k: v for k, v in fields.items() if v is not None}, slab, next=slab + 1)
-            inputs.put({}, 0, carried=True)
-        ics.clear()
-        kept = SlabStore(folder, key)
-        for slab, (first, end) in enumerate(pieces):
-            planes = end - first
-            thin = kept.slabs(FIRST[0])
-            own = range(first * thin // n, end * thin // n)
-            modes = [np.concatenate([kept.get(name, s).view(np.complex64) for s in own]) for name in FIRST]
-            assert len(modes[0]) == planes
-            inputs.put({"linear": displacement_of_planes(modes[0], modes[1], box)}, slab)
-        if "density" in self.net.card.make_task().inputs:
-            self._density(inputs, n, box, pieces)
-        inputs.put({}, 0, ready=True)
-        shutil.rmtree(folder)
+        for output in stream(
+            self.dynamics, ics, [z], folder, [False], block=together, progress=report, keep=True
+        ):
+            for block in output.blocks(inputs.state.get("next", 0), force=True, linear=True):
+                slab = block.first // together
+                fields = {name: getattr(block, name) for name in ("psi", "vel", "force", "linear")}
+                if block.force is None and "force" in self.net.card.make_task().inputs:
+                    raise InputError(
+                        f"the dynamics compute no force at z = {z:g}, where they start: give a lower redshift"
+                    )
+                square = {f"linear{slab}": float(np.vdot(block.linear, block.linear))}
+                inputs.put(
+                    {name: values for name, values in fields.items() if values is not None},
+                    slab,
+                    next=slab + 1,
+                    **square,
+                )
+        inputs.put({}, 0, carried=True)
 
     def _density(self, inputs: SlabStore, n: int, box: float, pieces: Sequence[tuple[int, int]]) -> None:
         """ln of the density at the particles."""
@@ -122,12 +141,14 @@ class StreamedEmulator:
             inputs.put({"density": np.log(density, out=density)[None]}, slab)
 
     def _blocks(
-        self, inputs: SlabStore, origin: Any, z: float, number: int, total: int, first: int
+        self, inputs: SlabStore, origin: Origin, z: float, number: int, total: int, first: int
     ) -> Iterator[Block]:
+        """The output, from a block on, or from the first one whose share is not known."""
         import torch
 
         from zeldo.networks import inference
-        from zeldo.networks.tasks.base import Batch, Fields, Setting
+        from zeldo.networks.memory import freed_memory_kept
+        from zeldo.networks.tasks.base import Batch, Setting
 
         n, task = origin.n, self.net.card.make_task()
         setting = Setting(origin.cosmology, z, origin.box / n)
@@ -136,36 +157,47 @@ class StreamedEmulator:
         style = torch.tensor([task.style(setting)], dtype=torch.float32)
         side = inputs.state.get("side") or self._side(net, task, n)
         inputs.put({}, 0, side=side)
-        halo, around = net.layout.halo, inference.crop_side(net.layout, side)
+        made = [f"share{block}" in inputs.state for block in range(n // self.block)]
+        begin = min(first, made.index(False) if not all(made) else len(made)) * self.block
+        tiles = [tile for tile in geometry.cover(n, side) if tile.origin[0] >= begin]
         psi, vel = (np.empty((3, self.block, n, n), np.float32) for _ in range(2))
-        reader = _Crops(inputs, n)
-        for at in range(first * self.block, n, self.block):
-            for tile in geometry.cover(n, side):
-                if not at <= tile.origin[0] < at + self.block:
-                    continue
-                i, j, k = (a - halo for a in tile.origin)
-                window = geometry.window((i, j, k), around, n)
-                fields = Fields(
-                    reader.crop("linear", window),
-                    psi=reader.crop("psi", window),
-                    vel=reader.crop("vel", window),
-                    force=reader.crop("force", window) if inputs.has("force", 0) else None,
-                    density=reader.crop("density", window) if inputs.has("density", 0) else None,
-                )
-                x = torch.from_numpy(task.encode(fields, setting))[None]
-                del fields
+        squares = np.zeros((2, 2))
+        reader = _Crops(inputs, n, net.layout.halo, inference.crop_side(net.layout, side))
+        # the inputs of the next tile are read while the network works on this one
+        with freed_memory_kept(), ThreadPoolExecutor(1) as disk:
+            following = [disk.submit(reader.encoded, task, setting, tile) for tile in tiles[:1]]
+            for place, tile in enumerate(tiles, 1):
+                x = torch.from_numpy(following.pop().result())[None]
+                if place < len(tiles):
+                    following.append(disk.submit(reader.encoded, task, setting, tiles[place]))
                 with torch.no_grad():
-                    evolved = task.decode(
-                        task.run(net, Batch(x, style, (setting,), False)).float(), (setting,)
-                    )
-                del x
+                    output = task.run(net, Batch(x, style, (setting,), False)).float()
+                    output = output[..., *tile.valid]
+                    squares += _squares(output, x, net.layout.halo)
+                    evolved = task.decode(output, (setting,))
+                at = tile.origin[0] // self.block * self.block
                 _, y, z_axis = tile.inside
                 rows = slice(tile.origin[0] - at, tile.origin[0] - at + tile.shape[0])
-                for out, made in ((psi, evolved.psi), (vel, evolved.vel)):
-                    out[:, rows, y, z_axis] = made[0].float().numpy()[:, *tile.valid]
-            done = DYNAMICS + (1 - DYNAMICS) * (at + self.block) / n
-            self.progress(number + done, total, f"z = {z:g}, corrected")
-            yield Block(at, psi, vel, None)
+                for out, values in ((psi, evolved.psi), (vel, evolved.vel)):
+                    out[:, rows, y, z_axis] = values[0].numpy()
+                del x, output, evolved, values
+                if place < len(tiles) and tiles[place].origin[0] < at + self.block:
+                    continue
+                inputs.put({}, 0, **{f"share{at // self.block}": squares.tolist()})
+                squares[:] = 0
+                done = DYNAMICS + (1 - DYNAMICS) * (at + self.block) / n
+                self.progress(number + done, total, f"z = {z:g}, corrected")
+                yield Block(at, psi, vel)
+
+    def _told(self, inputs: SlabStore, origin: Origin, contrast: float, z: float) -> dict[str, Any]:
+        """What the snapshot says of the emulator's work, from sums over slabs and blocks."""
+        from zeldo.networks.expected import measures_of
+
+        n, state = origin.n, inputs.state
+        squares = sum(np.array(state[f"share{block}"]) for block in range(n // self.block)) / (3 * n**3)
+        linear = sum(state[f"linear{slab}"] for slab in range(inputs.slabs("linear"))) / (3 * n**3)
+        measured = measures_of(origin, contrast, max(linear**0.5, np.finfo(np.float32).tiny), z)
+        return self.told(squares.tolist(), measured, origin.box / n)
 
     def _side(self, net: Any, task: Any, n: int) -> int:
         """The side of the largest tiles that fit into memory and into a block."""
@@ -197,12 +229,22 @@ def crop_memory(layout: Any, task: Any, side: int, item_bytes: int) -> float:
 
 
 class _Crops:
-    """Cubes of periodic fields, cut out of slabs on disk."""
+    """Inputs of tiles with their halo, cut out of slabs of periodic fields on disk."""
 
-    def __init__(self, store: SlabStore, n: int) -> None:
-        self.store, self.n = store, n
+    def __init__(self, store: SlabStore, n: int, halo: int, side: int) -> None:
+        self.store, self.n, self.halo, self.side = store, n, halo, side
 
-    def crop(self, name: str, window: geometry.Indices) -> np.ndarray:
+    def encoded(self, task: Any, setting: Any, tile: geometry.Tile) -> np.ndarray:
+        """(channels, side, side, side) float32, in the network's units."""
+        from zeldo.networks.tasks.base import Fields
+
+        i, j, k = (a - self.halo for a in tile.origin)
+        window = geometry.window((i, j, k), self.side, self.n)
+        names = [name for name in ("psi", "vel", "force", "density") if self.store.has(name, 0)]
+        fields = {name: self._crop(name, window) for name in names}
+        return task.encode(Fields(self._crop("linear", window), **fields), setting)
+
+    def _crop(self, name: str, window: geometry.Indices) -> np.ndarray:
         """(channels, x, y, z) float32."""
         x, y, z = window
         thick = self.n // self.store.slabs(name)
@@ -216,3 +258,13 @@ class _Crops:
                 np.take(plane, z, axis=2, out=out[:, at], mode="wrap")
             del values  # and the pages of the file
         return out
+
+
+def _squares(output: Any, x: Any, halo: int) -> np.ndarray:
+    """Of displacement and velocity, the sums of squares of what the network added, and of the result."""
+    inside = (slice(halo, halo + side) for side in output.shape[2:])
+    # the first six channels are carried from the input to the output
+    added = output - x[:, :6, *inside]
+    return np.array(
+        [[float(t[:, part].square().sum()) for t in (added, output)] for part in (slice(3), slice(3, 6))]
+    )

@@ -205,14 +205,14 @@ class UniverseZarr:
         """Note that these fields are written."""
         write_text(self._complete, json.dumps({**self.complete(), f"{self.nearest(redshift):g}": fields}))
 
-    def note_told(self, snapshot: Snapshot) -> None:
-        """Keep what an emulator says of its own work at a redshift whose fields are there."""
+    def note_told(self, redshift: float, told: Mapping[str, Any]) -> None:
+        """Keep what an emulator says of its own work at a redshift whose fields are there, by the names of `TOLD`."""
         import zarr
 
-        told = {name: getattr(snapshot, name) for name in TOLD if getattr(snapshot, name) is not None}
-        if told:
-            group = zarr.open_group(self.path / self._name(snapshot.redshift), mode="r+")
-            group.attrs.update(json.loads(json.dumps({name: dict(value) for name, value in told.items()})))
+        said = {name: dict(value) for name, value in told.items() if value is not None}
+        if said:
+            group = zarr.open_group(self.path / self._name(redshift), mode="r+")
+            group.attrs.update(json.loads(json.dumps(said)))
 
     def snapshot(self, redshift: float | None = None) -> Snapshot:
         """The particles at a redshift, by default the lowest, in memory."""

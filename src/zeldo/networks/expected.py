@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from zeldo.cosmology.background import growth
-from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.conditions import InitialConditions, Origin
 
 # k over the Nyquist wavenumber of the lattice: the middles of the bins in which errors are measured
 NODES = (0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -42,12 +42,20 @@ def measures(ics: InitialConditions, psi_lin: np.ndarray, redshift: float) -> tu
     (float, float, float)
         s, u and ln f.
     """
-    grown, a = growth(ics.cosmology), 1 / (1 + redshift)
-    contrast, displacement = _rms(ics.delta_lin), _rms(psi_lin) / ics.spacing
-    return tuple(float(np.log(x)) for x in (grown.d1(a) * contrast, displacement / contrast, grown.f1(a)))  # type: ignore[return-value]
+    return measures_of(ics.origin, rms(ics.delta_lin), rms(psi_lin), redshift)
 
 
-def _rms(field: np.ndarray) -> float:
+def measures_of(
+    origin: Origin, contrast: float, displacement: float, redshift: float
+) -> tuple[float, float, float]:
+    """The same from the rms linear density contrast, and the rms linear displacement in Mpc/h, both today."""
+    grown, a = growth(origin.cosmology), 1 / (1 + redshift)
+    per = displacement / (origin.box / origin.n) / contrast
+    return tuple(float(np.log(x)) for x in (grown.d1(a) * contrast, per, grown.f1(a)))  # type: ignore[return-value]
+
+
+def rms(field: np.ndarray) -> float:
+    """The root of the mean square of all numbers, above zero."""
     return max(float(np.sqrt(np.vdot(field, field) / field.size)), TINY)
 
 

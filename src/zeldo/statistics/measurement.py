@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.bispectrum import Bispectrum, bispectrum_of_shells, equilateral, squeezed
 from zeldo.statistics.halos import friends_of_friends, mass_function
 from zeldo.statistics.matter import Matter, matter_of
-from zeldo.statistics.redshift_space import redshift_space_multipoles
-from zeldo.statistics.spectra import check_mesh, density_modes, spectrum
+from zeldo.statistics.on_disk import OnDisk
+from zeldo.statistics.redshift_space import multipoles, redshift_space_points
+from zeldo.statistics.spectra import as_tensor, check_mesh, density_modes, spectrum
+from zeldo.statistics.streaming_halos import stream_halos
 
 STATISTICS = ("power", "multipoles", "bispectrum", "mass-function")
 DEFAULT = ("power", "multipoles")  # the quick ones
@@ -109,7 +112,7 @@ class Measurement:
 
 
 def measurement(
-    snapshot: Snapshot | Particles,
+    snapshot: Snapshot | Particles | OnDisk,
     statistics: Sequence[str] = DEFAULT,
     *,
     name: str = "",
@@ -123,7 +126,7 @@ def measurement(
 
     Parameters
     ----------
-    snapshot : Snapshot or Particles
+    snapshot : Snapshot, Particles or OnDisk
         The particles, of equal mass.
     statistics : sequence of str
         Any of `STATISTICS`.
@@ -149,23 +152,24 @@ def measurement(
         For an unknown statistic, and for what the particles cannot give.
     """
     statistics = check_statistics(statistics)
-    matter = matter_of(snapshot, "measure")
+    source = snapshot if isinstance(snapshot, OnDisk) else _InMemory(snapshot, device)
+    matter = source.matter
     mesh = check_mesh(2 * matter.n if mesh is None else mesh)
     tables: dict[str, Table] = {}
     modes = None
     if "power" in statistics or "bispectrum" in statistics:
-        modes = density_modes(snapshot, mesh, device=device)
+        modes = source.modes(mesh)
     if "power" in statistics and modes is not None:
         power = spectrum(modes, matter.box)
         tables["power"] = {"k": power.k, "power": power.power, "modes": power.modes}
-    if "multipoles" in statistics and (matter.has_velocities or tuple(statistics) != DEFAULT):
-        poles = redshift_space_multipoles(snapshot, axis, mesh, device=device)
+    if "multipoles" in statistics and (source.has_velocities or tuple(statistics) != DEFAULT):
+        poles = multipoles(source.modes(mesh, axis), matter.box, axis)
         names = ("k", "monopole", "quadrupole", "hexadecapole", "modes")
         tables["multipoles"] = {column: getattr(poles, column) for column in names}
     if "bispectrum" in statistics and modes is not None:
         tables |= _bispectra(modes, matter, mesh)
     if "mass-function" in statistics:
-        tables["mass_function"] = _mass_function(snapshot, linking_length, minimum)
+        tables["mass_function"] = _mass_function(source, linking_length, minimum)
     settings: dict[str, object] = {"mesh": mesh}
     if "multipoles" in tables:
         settings["axis"] = axis
@@ -182,6 +186,28 @@ def measurement(
         settings,
         tables,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _InMemory:
+    """What `OnDisk` has, of a snapshot or of particles in memory."""
+
+    particles: Snapshot | Particles
+    device: str | torch.device
+
+    @cached_property
+    def matter(self) -> Matter:
+        return matter_of(self.particles, "measure")
+
+    @property
+    def has_velocities(self) -> bool:
+        return self.matter.has_velocities
+
+    def modes(self, mesh: int, axis: int | None = None) -> torch.Tensor:
+        if axis is None:
+            return density_modes(self.particles, mesh, device=self.device)
+        points = as_tensor(redshift_space_points(self.particles, axis), self.device)
+        return density_modes(points, mesh, self.matter.box)
 
 
 def check_statistics(statistics: Sequence[str]) -> tuple[str, ...]:
@@ -214,8 +240,12 @@ def _triangles(result: Bispectrum, sides: tuple[str, ...]) -> Table:
     return table | {name: getattr(result, name) for name in ("bispectrum", "reduced", "error", "triangles")}
 
 
-def _mass_function(snapshot: Snapshot | Particles, linking_length: float, minimum: int) -> Table:
-    result = mass_function(friends_of_friends(snapshot, linking_length, minimum))
+def _mass_function(source: _InMemory | OnDisk, linking_length: float, minimum: int) -> Table:
+    if isinstance(source, OnDisk):
+        friends = stream_halos(source.path, source.redshift, linking_length=linking_length, minimum=minimum)
+    else:
+        friends = friends_of_friends(source.particles, linking_length, minimum)
+    result = mass_function(friends)
     return {
         "mass_low": result.edges[:-1],
         "mass_high": result.edges[1:],

@@ -177,21 +177,39 @@ def centres(positions: np.ndarray, friends: Halos) -> np.ndarray:
 def _edges(tree, centre: np.ndarray, members: np.ndarray, inside: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
     """(3, H): particles inside each halo's edge; inside: those in 1 Mpc/h at each threshold."""
     count = np.zeros((inside.size, len(centre)))
-    radius = 1.2 * np.cbrt(np.maximum(members, CORE) / inside.min())
+    radius = first_radius(members, inside)
     waiting = np.arange(len(centre))
     while waiting.size:
-        again = []
-        for part in _parts(waiting, members):
-            halo, distance = _sorted_pairs(tree, centre[part], radius[part])
-            ended = np.ones(part.size, dtype=bool)
-            for row, per in enumerate(inside):
-                found, reached = _edge(halo, distance, radius[part], per)
-                count[row, part] = found
-                ended &= reached
-            again.append(part[~ended])
-        waiting = np.concatenate(again)
+        waiting = edges_within(tree, centre, members, inside, radius, waiting, count)
         radius[waiting] *= 1.5  # a larger halo than its friends say
     return count
+
+
+def first_radius(members: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(H,) radii that are looked at first, Mpc/h; inside: particles in 1 Mpc/h at each threshold."""
+    return 1.2 * np.cbrt(np.maximum(members, CORE) / inside.min())
+
+
+def edges_within(  # type: ignore[no-untyped-def]
+    tree,
+    centre: np.ndarray,
+    members: np.ndarray,
+    inside: np.ndarray,
+    radius: np.ndarray,
+    waiting: np.ndarray,
+    count: np.ndarray,
+) -> np.ndarray:
+    """Fill the count, (3, H), of the halos that wait, and return those whose edge is not certain inside the radius."""
+    again = []
+    for part in _parts(waiting, members):
+        halo, distance = _sorted_pairs(tree, centre[part], radius[part])
+        ended = np.ones(part.size, dtype=bool)
+        for row, per in enumerate(inside):
+            particles, reached = _edge(halo, distance, radius[part], per)
+            count[row, part] = particles
+            ended &= reached
+        again.append(part[~ended])
+    return np.concatenate(again)
 
 
 def _parts(halos: np.ndarray, members: np.ndarray) -> Iterator[np.ndarray]:

@@ -7,10 +7,10 @@ bit.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from zeldo.errors import InputError
-from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.measuring.memory import available
 from zeldo.statistics.halos import Halos, check_linking, groups
-from zeldo.statistics.matter import Matter
-from zeldo.store.universe import stored
+from zeldo.statistics.on_disk import OnDisk, PathLike
 
 BYTES = 400  # per particle of a slab: positions, trees, pairs and labels
 NOBODY = -1
@@ -30,7 +28,7 @@ RECORD = np.dtype([("id", "<i8"), ("x", "<f8", 3)])
 
 
 def stream_halos(
-    path: str | os.PathLike[str],
+    path: PathLike,
     redshift: float | None = None,
     *,
     linking_length: float = 0.2,
@@ -62,50 +60,64 @@ def stream_halos(
     InputError
         For values out of range.
     """
+    with sorted_halos(OnDisk.open(path, redshift), linking_length, minimum, backend, slabs) as made:
+        return made.friends
+
+
+@dataclass(frozen=True, eq=False)
+class SortedHalos:
+    """Halos, and what was made for them on disk.
+
+    Parameters
+    ----------
+    friends : Halos
+        Without `group`.
+    group : ndarray
+        (N,) int32, the halo of each particle in the order of the lattice, -1 for none; on disk.
+    slabs : list of Path
+        Files of `RECORD`, each with the particles of a slab of space, the first of which begins at x = 0.
+    """
+
+    friends: Halos
+    group: np.ndarray
+    slabs: list[Path]
+
+
+@contextmanager
+def sorted_halos(
+    here: OnDisk, linking_length: float, minimum: int, backend: str | None, slabs: int | None
+) -> Iterator[SortedHalos]:
+    """Halos of a snapshot on disk, whose files are there inside; see `stream_halos`."""
     link, least = check_linking(linking_length, minimum)
-    universe = UniverseZarr(path)
-    z = min(universe.redshifts) if redshift is None else universe.nearest(redshift)
-    box, n = universe.header["box"], universe.n
+    box, n, path = here.box, here.n, here.path
     if slabs is None:
         slabs = max(1, int(np.ceil(BYTES * n**3 / max(available(), 1.0))))
     if not 1 <= slabs <= box / (2 * link * box / n):
         raise InputError(f"slabs = {slabs} is not allowed: give 1 to {int(n / (2 * link))}")
-    with tempfile.TemporaryDirectory(dir=universe.path.parent, prefix=f".{universe.path.name}.") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         files = [Path(folder) / f"{slab}" for slab in range(slabs)]
-        _sort(universe, z, files, link * box / n)
+        _sort(here, files, link * box / n)
         labels = np.memmap(Path(folder) / "labels", np.int32, "w+", shape=(n**3,))
         size, first = _label(files, box, link * box / n, least, labels, backend)
-        return _catalogue(universe, z, labels, size, first, least)
+        yield SortedHalos(_catalogue(here, labels, size, first, least), labels, files)
 
 
-def _positions(universe: UniverseZarr, redshift: float) -> Iterator[tuple[int, np.ndarray]]:
-    """The first plane and the positions in [0, box) of some lattice planes, as `Snapshot.positions` has them."""
-    from zeldo.statistics.streaming import stream_positions
-
-    box, first = universe.header["box"], 0
-    for x in stream_positions(universe, redshift):
-        np.mod(x, box, out=x)
-        x[x >= box] = 0.0
-        yield first, x
-        first += len(x)
-
-
-def _sort(universe: UniverseZarr, redshift: float, files: list[Path], link: float) -> None:
+def _sort(here: OnDisk, files: list[Path], link: float) -> None:
     """Write each particle to the file of its slab, and to that of the slab before where it is near enough."""
-    box, slabs = universe.header["box"], len(files)
+    box, slabs = here.box, len(files)
     width, near = box / slabs, link * (1 + 1e-9)
     with ExitStack() as stack:
         own = [stack.enter_context(open(file, "wb")) for file in files]
         over = [stack.enter_context(open(file.with_suffix(".over"), "wb")) for file in files]
-        for start, x in _positions(universe, redshift):
+        for start, x in here.positions():
             slab = np.minimum((x[:, 0] / width).astype(np.int64), slabs - 1)
             record = np.empty(len(x), RECORD)
             record["id"], record["x"] = np.arange(start, start + len(x)), x
             for number in np.unique(slab):
-                here = record[slab == number]
-                here.tofile(own[number])
+                inside = record[slab == number]
+                inside.tofile(own[number])
                 if slabs > 1:
-                    here[here["x"][:, 0] - number * width <= near].tofile(over[number - 1])
+                    inside[inside["x"][:, 0] - number * width <= near].tofile(over[number - 1])
 
 
 def _label(
@@ -152,48 +164,42 @@ def _label(
     return total, earliest
 
 
-def _catalogue(
-    universe: UniverseZarr,
-    redshift: float,
-    labels: np.ndarray,
-    size: np.ndarray,
-    first: np.ndarray,
-    least: int,
-) -> Halos:
-    """Centres and velocities of the groups that are large enough, the largest first."""
-    matter, box = Matter(stored(universe, redshift)), universe.header["box"]
+def _catalogue(here: OnDisk, labels: np.ndarray, size: np.ndarray, first: np.ndarray, least: int) -> Halos:
+    """Centres and velocities of the groups that are large enough, the largest first, whose numbers go to `labels`."""
+    box, plane = here.box, here.n**2
     order = np.lexsort([first, -size])
     order = order[: np.count_nonzero(size >= least)]
-    rename = np.full(len(size) + 1, NOBODY)
+    rename = np.full(len(size) + 1, NOBODY, np.int32)
     rename[order] = np.arange(len(order))
     count, first = size[order], first[order]
     begin, around, motion = (np.zeros((len(order), 3)) for _ in range(3))
-    moving = universe.has(redshift, "vel")
-    for start, x in _positions(universe, redshift):
+    moving = here.has_velocities
+    for start, x in here.positions():
         halo = rename[labels[start : start + len(x)]]
+        labels[start : start + len(x)] = halo
         member = np.flatnonzero(halo >= 0)
         halo = halo[member]
-        here = (first >= start) & (first < start + len(x))
-        begin[here] = x[first[here] - start]
+        inside = (first >= start) & (first < start + len(x))
+        begin[inside] = x[first[inside] - start]
         apart = x[member] - begin[halo]
         apart -= box * np.round(apart / box)
         for axis in range(3):
             np.add.at(around[:, axis], halo, apart[:, axis])
         if moving:
-            plane = universe.n**2
-            vel = universe.planes(redshift, "vel", start // plane, (start + len(x)) // plane).reshape(3, -1)
+            planes = start // plane, (start + len(x)) // plane
+            vel = here.universe.planes(here.redshift, "vel", *planes).reshape(3, -1)
             for axis in range(3):
                 np.add.at(motion[:, axis], halo, vel[axis, member].astype(np.float64))
     centre = np.mod(begin + around / count[:, None], box)
     centre[centre >= box] = 0.0
     return Halos(
         count=count,
-        mass=count * matter.particle_mass,
+        mass=count * here.matter.particle_mass,
         centre=centre,
         velocity=motion / count[:, None] if moving else None,
         group=np.empty(0, np.int64),
         box=box,
-        redshift=redshift,
-        particle_mass=matter.particle_mass,
+        redshift=here.redshift,
+        particle_mass=here.matter.particle_mass,
         minimum=least,
     )

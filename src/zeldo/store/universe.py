@@ -17,7 +17,7 @@ from zeldo.files.saved import SavedSnapshot
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import Provenance
-from zeldo.particles.snapshot import Snapshot
+from zeldo.particles.snapshot import TOLD, Snapshot
 from zeldo.particles.tiles import Tile
 from zeldo.store.identity import check_same
 from zeldo.store.resume import Resume, resuming
@@ -126,6 +126,7 @@ def write_blocks(universe: UniverseZarr, output: Any) -> None:
             for tile in rows[block.first]:
                 _, y, z_axis = tile.inside
                 _write(universe, z, field, tile, getattr(block, field)[:, :, y, z_axis])
+    universe.note_told(z, output.told())
     universe.note_complete(z, list(fields))
 
 
@@ -142,7 +143,7 @@ def universe_writer(universe: UniverseZarr) -> Callable[[Snapshot], None]:
             for tile in universe.tiles:
                 if not universe.is_whole(snapshot.redshift, field, tile):
                     _write(universe, snapshot.redshift, field, tile, values[:, *tile.inside])
-        universe.note_told(snapshot)
+        universe.note_told(snapshot.redshift, {name: getattr(snapshot, name) for name in TOLD})
         universe.note_complete(snapshot.redshift, fields)
 
     return write

@@ -1,0 +1,142 @@
+"""The particles of a universe on disk, which statistics read some planes of the lattice at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+
+from zeldo.cosmology.background import expansion
+from zeldo.errors import InputError
+from zeldo.files.universe_zarr import UniverseZarr
+from zeldo.measuring.memory import available
+from zeldo.mesh import splines
+from zeldo.statistics.matter import Matter
+from zeldo.statistics.spectra import CUBIC_SPLINE, interlaced
+from zeldo.store.universe import stored
+
+PathLike = str | os.PathLike[str]
+MESH_BYTES = 30  # of a point, while modes are made
+
+
+@dataclass(frozen=True, eq=False)
+class OnDisk:
+    """One snapshot of a universe on disk.
+
+    Parameters
+    ----------
+    universe : UniverseZarr
+    redshift : float
+        One of its redshifts.
+    """
+
+    universe: UniverseZarr
+    redshift: float
+
+    @classmethod
+    def open(cls, path: PathLike, redshift: float | None = None) -> Self:
+        """The snapshot at a redshift, by default the lowest, of a universe that `run` wrote to a name in .zarr.
+
+        Raises
+        ------
+        InputError
+            For another path or redshift.
+        """
+        universe = UniverseZarr(path)
+        return cls(universe, min(universe.redshifts) if redshift is None else universe.nearest(redshift))
+
+    @property
+    def path(self) -> Path:
+        return self.universe.path
+
+    @property
+    def n(self) -> int:
+        """Particles per side."""
+        return self.universe.n
+
+    @property
+    def box(self) -> float:
+        """Mpc/h."""
+        return self.universe.header["box"]
+
+    @cached_property
+    def matter(self) -> Matter:
+        """What is known of the particles; its fields are read whole, and so are not for large universes."""
+        return Matter(stored(self.universe, self.redshift))
+
+    @property
+    def has_velocities(self) -> bool:
+        return self.universe.has(self.redshift, "vel")
+
+    def displaced(self, axis: int | None = None) -> Iterator[np.ndarray]:
+        """Positions of some planes after others, (rows, 3) float64, Mpc/h, not wrapped, in the order of the lattice.
+
+        Parameters
+        ----------
+        axis : {0, 1, 2}, optional
+            The line of sight of redshift space, in which the particles then are.
+        """
+        n, z = self.n, self.redshift
+        grid = np.arange(n) * (self.box / n)
+        per = 0.0
+        if axis is not None:
+            if axis not in (0, 1, 2):
+                raise InputError(f"axis = {axis!r} is not allowed: give 0, 1 or 2, the line of sight")
+            if not self.has_velocities:
+                raise InputError(f"{self.path} holds no velocities: redshift space needs them")
+            per = (1.0 + z) / (100.0 * float(expansion(self.matter.cosmology, 1 / (1 + z))))
+        for first, psi in self.universe.slabs(z):
+            if axis is not None:
+                vel = self.universe.planes(z, "vel", first, first + psi.shape[1])
+                psi[axis] += vel[axis] * np.float32(per)
+            x = np.empty((*psi.shape[1:], 3))
+            x[..., 0] = grid[first : first + psi.shape[1], None, None] + psi[0]
+            x[..., 1] = grid[:, None] + psi[1]
+            x[..., 2] = grid + psi[2]
+            yield x.reshape(-1, 3)
+
+    def positions(self) -> Iterator[tuple[int, np.ndarray]]:
+        """The first particle, and the positions in [0, box) of some planes, as `Snapshot.positions` has them."""
+        first = 0
+        for x in self.displaced():
+            np.mod(x, self.box, out=x)
+            x[x >= self.box] = 0.0
+            yield first, x
+            first += len(x)
+
+    def modes(self, mesh: int, axis: int | None = None) -> torch.Tensor:
+        """delta_k, (mesh, mesh, mesh // 2 + 1) complex64; see `density_modes`.
+
+        Parameters
+        ----------
+        mesh : int
+            Points per side, even.
+        axis : {0, 1, 2}, optional
+            As of `displaced`.
+
+        Raises
+        ------
+        InputError
+            For a mesh that does not fit into memory.
+        """
+        needed, free = MESH_BYTES * mesh**3, available()
+        if needed > free:
+            raise InputError(
+                f"a mesh of {mesh} points a side needs {needed / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB may be "
+                "taken: give a smaller mesh, or more memory"
+            )
+
+        def paint(offset: float) -> torch.Tensor:
+            density = np.zeros((mesh, mesh, mesh), np.float32)
+            for x in self.displaced(axis):
+                # the mean of a piece is one particle a cell of the whole mesh: here each counts by its share
+                density += splines.paint(x, mesh, self.box, offset) * np.float32(len(x) / self.n**3)
+            return torch.from_numpy(density)
+
+        return interlaced(paint, mesh, CUBIC_SPLINE)
