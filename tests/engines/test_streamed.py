@@ -88,7 +88,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bits(name, mesh_factor, ics, tmp
             break
         except KilledError:
             kills += 1
-    assert kills > 2
+    assert kills > 1
     assert all(np.array_equal(made[key], whole[key]) for key in whole)
 
 

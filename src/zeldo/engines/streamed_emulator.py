@@ -111,13 +111,14 @@ class StreamedEmulator:
             self.dynamics, ics, [z], folder, [False], block=together, progress=report, keep=True
         ):
             for block in output.blocks(inputs.state.get("next", 0), force=True, linear=True):
-                slab = block.first // together
+                slab, linear = block.first // together, block.linear
+                assert linear is not None  # it was asked for
                 fields = {name: getattr(block, name) for name in ("psi", "vel", "force", "linear")}
                 if block.force is None and "force" in self.net.card.make_task().inputs:
                     raise InputError(
                         f"the dynamics compute no force at z = {z:g}, where they start: give a lower redshift"
                     )
-                square = {f"linear{slab}": float(np.vdot(block.linear, block.linear))}
+                square = {f"linear{slab}": float(np.vdot(linear, linear))}
                 inputs.put(
                     {name: values for name, values in fields.items() if values is not None},
                     slab,
@@ -194,7 +195,7 @@ class StreamedEmulator:
         from zeldo.networks.expected import measures_of
 
         n, state = origin.n, inputs.state
-        squares = sum(np.array(state[f"share{block}"]) for block in range(n // self.block)) / (3 * n**3)
+        squares = np.sum([state[f"share{block}"] for block in range(n // self.block)], axis=0) / (3 * n**3)
         linear = sum(state[f"linear{slab}"] for slab in range(inputs.slabs("linear"))) / (3 * n**3)
         measured = measures_of(origin, contrast, max(linear**0.5, np.finfo(np.float32).tiny), z)
         return self.told(squares.tolist(), measured, origin.box / n)
