@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from zeldo.engines.base import Engine, Plan
+from zeldo.engines.plans import growth_of_costs
 from zeldo.errors import InputError
 from zeldo.files.atomic import free_space
 from zeldo.files.universe_zarr import tile_of
@@ -95,9 +96,9 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
     seconds = None
     if own.seconds is not None:
         # a network's rate was measured here; the others' costs are scaled to this machine
-        scale = slowness() if own.tiles is None else 1.0
-        seconds = START + POWER + scale * own.seconds + (0 if own.tiles is None else LIBRARIES)
-        seconds += slowness() * 1e-9 * n**3 * (FIELD + WRITE * files)
+        around = 1e-9 * n**3 * growth_of_costs(n) * (FIELD + WRITE * files)
+        seconds = START + POWER + slowness() * (own.seconds - own.network + around) + own.network
+        seconds += 0 if own.tiles is None else LIBRARIES
     return RunPlan(
         memory_gb=_memory(own, n),
         disk_gb=files * size * n**3 / GB,

@@ -1,5 +1,6 @@
 """What an emulator says of its own work: the errors to expect, and the share of the network."""
 
+import gc
 from dataclasses import replace
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 
 import zeldo
 from zeldo.engines.emulator import Emulator
+from zeldo.engines.streamed_emulator import StreamedEmulator
 from zeldo.files import universe_zarr
 from zeldo.files.universe_zarr import UniverseZarr
+from zeldo.mesh.numba_gravity import NumbaGravity
 from zeldo.networks.weights import load
 from zeldo.store.universe import run_into
 
@@ -74,6 +77,19 @@ def test_with_its_particles_on_disk_it_says_the_same(ics, tmp_path, preset, monk
         assert made.expected_error.keys() == whole.expected_error.keys()
         for name, values in whole.expected_error.items():
             assert made.expected_error[name] == pytest.approx(values, rel=0.006)
+
+
+def test_the_mesh_of_the_dynamics_is_gone_before_the_density_takes_one(ics, tmp_path, monkeypatch):
+    meshes, density = [], StreamedEmulator._density
+
+    def watched(*given):
+        gc.collect()
+        meshes.append(sum(isinstance(thing, NumbaGravity) for thing in gc.get_objects()))
+        density(*given)
+
+    monkeypatch.setattr(StreamedEmulator, "_density", watched)
+    run_into(tmp_path / "u.zarr", Emulator(preset="fast"), ics, [0.0], streamed=True)
+    assert meshes == [0]
 
 
 @pytest.mark.parametrize("suffix", [".hdf5", ".npz", ".zarr"])

@@ -45,6 +45,8 @@ class Plan:
         Vector fields of a snapshot: displacement and velocity, or one of them.
     scratch : float
         Size of the files that hold the particles of a run, GB; 0 where they are in memory.
+    network : float
+        Of the seconds, those of a network, whose rate was measured on this machine as it is now.
     """
 
     memory: float
@@ -53,6 +55,7 @@ class Plan:
     tiles: int | None = None
     vectors: int = 2
     scratch: float = 0.0
+    network: float = 0.0
 
 
 @dataclass(frozen=True)

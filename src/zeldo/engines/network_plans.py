@@ -68,7 +68,7 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     seconds = None
     if engine.device == "cpu":
         seconds = len(redshifts) * flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns)
-    plan = Plan(memory, seconds, tiles=tiles, vectors=len(task.predicts))
+    plan = Plan(memory, seconds, tiles=tiles, vectors=len(task.predicts), network=seconds or 0.0)
     if task.dynamics is None:
         return plan
     plans = [make_engine(task.dynamics[0], **task.dynamics[1]).plan(n, [z]) for z in redshifts]
@@ -106,7 +106,7 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
 
     if engine.device != "cpu":
         return None
-    planned = [dynamics.plan_streamed(n, [z], max(1, n // INPUT_SLABS), 3) for z in redshifts]
+    planned = [dynamics.plan_streamed(n, [z], max(1, n // INPUT_SLABS), 4) for z in redshifts]
     if any(plan is None for plan in planned):
         return None
     net = load(engine.path)
@@ -116,16 +116,18 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     side = tile_side(layout, task, n, block, inference.SHARE * (available() - outputs))
     item_bytes = 2 if inference.native_bfloat16("cpu") else 4
     flops = (n / side) ** 3 * layout.flops(inference.crop_side(layout, side))
-    seconds = flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns) + 1e-9 * INPUTS * n**3
+    network = flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns)
+    disk = 1e-9 * INPUTS * n**3
     tiles = outputs + crop_memory(layout, task, side, item_bytes)
     density = ("density" in task.inputs) * 4 * (DENSITY_MESH * n) ** 3 + 2 * FIELD * n**3 / INPUT_SLABS
     inside = max(tiles, density) / GB
     return Plan(
         LIBRARIES + max(inside, *(plan.memory for plan in planned)),
-        sum(seconds + plan.seconds for plan in planned),
+        sum(network + disk + plan.seconds for plan in planned),
         sum(plan.forces for plan in planned),
         tiles=n // side,
         scratch=max(plan.scratch for plan in planned) + 4 * task.in_channels * n**3 / GB,
+        network=network * len(redshifts),
     )
 
 

@@ -1,10 +1,13 @@
 """Expected costs of the engines on the CPU: memory from the sizes of arrays, time from measured costs.
 
 Costs are nanoseconds of wall time on two idle cores (AMD EPYC, Zen 5) for one particle or mesh point and one force. They
-were measured in boxes of 64^3 and 128^3 particles at a spacing of 2 Mpc/h. Clustering and the processor change them.
+were measured in boxes of 64^3 and 128^3 particles at a spacing of 2 Mpc/h. Clustering and the processor change them. Those
+of the disk, and how costs grow with the lattice, are from boxes of 512^3 particles.
 """
 
 from __future__ import annotations
+
+import math
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Plan
@@ -19,6 +22,10 @@ SPECTRAL = (31.0, 9.5)
 MESH = 4  # bytes per mesh point: density, modes and potential in turn
 LPT = 50.0  # ns per particle, with the first access to memory
 FIRST_ORDER, SECOND_ORDER = 14.0, 41.0
+LARGE, CACHED = (
+    0.5,
+    128,
+)  # the share by which costs grow when a lattice doubles, beyond one of so many points a side
 PAIRS = 78.0  # ns per particle and pair step
 CELLS = 4 + 12 + 4  # bytes per particle of the cell list: order, position, key
 PAIR_MESH = 4 + 4 + 0.5  # bytes per mesh point: density, modes, an octant of the Green's function
@@ -29,8 +36,13 @@ USUAL_RMS = 10.0  # Mpc/h: how far the rms particle has moved today, in linear t
 FARTHEST = 4.5  # sigma along one axis, of the particles of a plane
 SLABS, BLOCK = 32, 128  # slabs of particles on disk, and planes of the lattice that outputs come in
 ORDER_ON_DISK = 2 / 3  # of a vector field: an order of 2LPT
-STREAMED, STREAMED_MOVING = 40.0, 40.0  # ns per particle and force: the disk, and 2LPT from its potentials
+STREAMED, STREAMED_MOVING = 30.0, 32.0  # ns per particle and force: the disk, and 2LPT from its potentials
 PLANES = 32  # of the lattice at least, whose forces are read together
+
+
+def growth_of_costs(n: int) -> float:
+    """What costs per particle of an n^3 lattice are in units of those of a small one: its fields leave the caches."""
+    return 1 + LARGE * max(0.0, math.log2(n / CACHED))
 
 
 def lattice(n: int, orders: int, outputs: int) -> Plan:
@@ -52,7 +64,7 @@ def lattice(n: int, orders: int, outputs: int) -> Plan:
     cost = (FIRST_ORDER, SECOND_ORDER)[orders - 1]
     return Plan(
         memory=(orders + 2 + (orders > 1)) * FIELD * n**3 / GB,
-        seconds=1e-9 * cost * n**3 * (1 + 0.3 * (outputs - 1)),
+        seconds=1e-9 * cost * growth_of_costs(n) * n**3 * (1 + 0.3 * (outputs - 1)),
     )
 
 
@@ -87,7 +99,7 @@ def mesh(n: int, factor: int, timetable: Timetable[Row], *, moving: bool, spectr
     extra = 4 * (not moving) + (MESH * factor**3 if asides else 0)
     room = MESH * factor**3 if spectral else _ring(n, factor)
     memory = (fields * FIELD + extra + MESH * factor**3 + room) * n**3 / GB
-    seconds = 1e-9 * n**3 * (LPT + forces * (particle + point * factor**3))
+    seconds = 1e-9 * n**3 * growth_of_costs(n) * (LPT + forces * (particle + point * factor**3))
     return Plan(memory, seconds if cpu else None, forces)
 
 
@@ -117,14 +129,17 @@ def streamed(
     outputs = fields * min(n, block) + (2 * 2 + 1 + moving * (2 + 2 * ORDER_ON_DISK)) * slab
     step = MESH * factor**3 + _planes(n, factor, slab) + max(steps, outputs) * FIELD / n
     lpt = 3 * MESH * (n + 2) / n
-    kept = 2 * (1 + 1 / SLABS) + 2 * (asides > 0) + 2 * moving * ORDER_ON_DISK
+    # with a finer mesh the old slabs stay beside the new ones, in place of the potential
+    beside = factor > 1
+    kept = (4 if beside else 2 * (1 + 1 / SLABS)) + 2 * (asides > 0) + 2 * max(moving, beside) * ORDER_ON_DISK
     particle, point = DIFFERENCE
-    seconds = LPT + forces * (particle + point * factor**3 + STREAMED + moving * STREAMED_MOVING)
+    seconds = growth_of_costs(n) * (LPT + forces * (particle + point * factor**3))
+    seconds += forces * (STREAMED + moving * STREAMED_MOVING)
     return Plan(
         max(step, lpt) * n**3 / GB,
         1e-9 * n**3 * seconds,
         forces,
-        scratch=(kept * FIELD + MESH * factor**3) * n**3 / GB,
+        scratch=(kept * FIELD + MESH * (not beside)) * n**3 / GB,
     )
 
 

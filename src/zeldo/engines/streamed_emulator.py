@@ -221,12 +221,12 @@ def tile_side(layout: Any, task: Any, n: int, block: int, free: float) -> int:
 
 
 def crop_memory(layout: Any, task: Any, side: int, item_bytes: int) -> float:
-    """Bytes of a tile's inputs, twice, and of its forward pass."""
+    """Bytes of a tile's inputs, and of the next one's as fields and encoded twice; of its forward pass and its outputs."""
     from zeldo.networks import inference
 
     around = inference.crop_side(layout, side)
-    inputs = 2 * 4 * task.in_channels * around**3
-    return inputs + inference.memory_estimate(layout, around, periodic=False, item_bytes=item_bytes)
+    fields = 4 * (4 * task.in_channels * around**3 + 3 * task.out_channels * side**3)
+    return fields + inference.memory_estimate(layout, around, periodic=False, item_bytes=item_bytes)
 
 
 class _Crops:
