@@ -18,6 +18,7 @@ import numpy as np
 
 from zeldo.engines.base import Progress
 from zeldo.engines.blocks import Block, StreamedOutput
+from zeldo.engines.streamed_force import ASIDE, ForceOnDisk
 from zeldo.engines.table import Output, Row, Timetable
 from zeldo.errors import ZeldoError
 from zeldo.initial.conditions import InitialConditions
@@ -30,7 +31,6 @@ from zeldo.store.slabs import SlabStore
 
 SLABS = 32  # at least, so that a few of them are small beside the mesh
 LPT_WORK = 2.0  # of a step
-ASIDE = "aside."  # a state off the main path
 
 
 def stream(
@@ -115,7 +115,7 @@ class StreamedRun:
         self.beside = mesh.m > n  # new slabs lie beside the old ones
         self.pieces = list(slabs(n, thickness(n, block)))
         self.disk = ThreadPoolExecutor(1)
-        self._in_mesh: tuple[str, int] | None = None  # whose potential the mesh holds
+        self.forces = ForceOnDisk(store, mesh, self.pieces, written=not self.beside, disk=self.disk)
 
     @cached_property
     def total(self) -> float:
@@ -165,7 +165,7 @@ class StreamedRun:
         begin = store.state["slab"]
         if begin == len(self.pieces):
             return
-        ring = self._ring(old, i - 1, self.timetable.rows[i - 1], begin) if i else None
+        ring = self.forces.ring(old, i - 1, self.timetable.rows[i - 1], begin) if i else None
         for slab, psi, v in self._moved(old, row, ring, begin, at_rest=i == 0):
             state = {"slab": slab + 1, f"{new}reach{slab}": self._reached(slab, psi)}
             self._later(store.put, {f"{new}psi": psi, f"{new}v": v}, slab, **state)
@@ -188,7 +188,7 @@ class StreamedRun:
                 v = kernels.combine(None, *zip(row.kick[2:], frame, strict=True))
             else:
                 psi, v = kept
-                force = None if ring is None else self._force(ring, psi, slab)
+                force = None if ring is None else self.forces.force(ring, psi, slab)
                 self.mesh.advance(psi, v, force, row.kick, row.drift, frame, donate=True)
             yield slab, psi, v
 
@@ -204,7 +204,7 @@ class StreamedRun:
         else:
             spare, row, state = False, output.aside, ASIDE
             main = self._main(i)
-            ring = self._ring(main, i, self.timetable.rows[i], 0)
+            ring = self.forces.ring(main, i, self.timetable.rows[i], 0)
             for slab, psi, v in self._moved(main, row, ring, 0):
                 reach = {f"{ASIDE}reach{slab}": self._reached(slab, psi)}
                 self._later(self.store.put, {f"{ASIDE}psi": psi, f"{ASIDE}v": v}, slab, **reach)
@@ -213,7 +213,7 @@ class StreamedRun:
         yield StreamedOutput(output.redshift, number, blocks)
         if output.aside is not None:
             self.store.drop(f"{ASIDE}psi", f"{ASIDE}v")
-            self._in_mesh = None
+            self.forces.forget()
 
     def _blocks(
         self,
@@ -235,14 +235,14 @@ class StreamedRun:
         begin = first * together
         if begin >= len(self.pieces):
             return
-        ring = self._ring(state, i, row, begin)
+        ring = self.forces.ring(state, i, row, begin)
         shape = 3, self.block, self.n, self.n
         fields = ["psi", "vel", *["force"] * (force and ring is not None), *["linear"] * linear]
         made = {name: np.empty(shape, np.float32) for name in fields}
         orders = ORDERS if self.moving else ORDERS[:1] if linear else ()
         kept = f"{state}psi", f"{state}v"
         for slab, ((psi, v), lpt) in self._read(kept, orders, range(begin, len(self.pieces))):
-            here = None if ring is None else self._force(ring, psi, slab)
+            here = None if ring is None else self.forces.force(ring, psi, slab)
             moved = (v, here, *lpt) if self.moving else (v, here)
             kernels.combine(v, *((w, x) for w, x in zip(row.close, moved, strict=False) if x is not None))
             start, end = self.pieces[slab]
@@ -277,48 +277,6 @@ class StreamedRun:
             modes = [values.view(np.complex64) for values in modes]
             pairs = zip(modes[::2], modes[1::2], strict=True)
             yield slab, (kept, [displacement_of_planes(*pair, self.mesh.box) for pair in pairs])
-
-    def _ring(self, state: str, i: int, row: Row, begin: int) -> Ring | None:
-        """The force of a state at the end of a row, for the slabs from one on; None where the row has none."""
-        if row.offset != row.offset:
-            return None
-        self._solve(state, i, row)
-        reaches: list[Reach] = [
-            tuple(self.store.state[f"{state}reach{slab}"]) for slab in range(begin, len(self.pieces))
-        ]  # type: ignore[misc]
-        return Ring(self.mesh, self.mesh.field, row.offset, reaches)
-
-    def _solve(self, state: str, i: int, row: Row) -> None:
-        """The potential of a state at the end of a row, in the mesh, and on disk where slabs are replaced."""
-        if self._in_mesh == (state, i):
-            return
-        planes = list(slabs(self.mesh.m, max(1, self.mesh.m // len(self.pieces))))
-        written = state != ASIDE and not self.beside
-        if written and self.store.state["solved"] == i:
-            for number, (first, end) in enumerate(planes):
-                self.mesh.field[first:end] = self.store.get("potential", number)
-        else:
-            # from the last to the first, so that what was written last is still in the system's cache
-            self.mesh.solve_slabs(self._painted(state), row.offset, row.sharpening)
-            if written:
-                for number, (first, end) in enumerate(planes):
-                    self.store.put({"potential": self.mesh.field[first:end]}, number)
-                self.store.put({}, 0, solved=i)
-        self._in_mesh = (state, i)
-
-    def _painted(self, state: str) -> Iterator[tuple[int, np.ndarray]]:
-        name = f"{state}psi"
-        order = range(len(self.pieces) - 1, -1, -1)
-        following = self.disk.submit(self.store.get, name, order[0])
-        for slab in order:
-            psi = following.result()
-            if slab:
-                following = self.disk.submit(self.store.get, name, slab - 1)
-            yield self.pieces[slab][0], psi
-
-    def _force(self, ring: Ring, psi: np.ndarray, slab: int) -> np.ndarray:
-        piece = self.pieces[slab]
-        return ring.force(psi, piece, np.empty_like(psi), held=piece[0])
 
     def _reached(self, slab: int, psi: np.ndarray) -> Reach:
         return reach_of(psi[0], self.pieces[slab][0], self.mesh.box / self.n)
