@@ -83,7 +83,7 @@ def test_the_mesh_of_the_dynamics_is_gone_before_the_density_takes_one(ics, tmp_
     meshes, density = [], StreamedEmulator._density
 
     def count():
-        return sum(isinstance(thing, NumbaGravity) for thing in gc.get_objects())
+        return sum(type(thing) is NumbaGravity for thing in gc.get_objects())
 
     def watched(*given):
         meshes.append(count())
