@@ -10,15 +10,25 @@ import pytest
 COUNT = """
 import resource, sys
 import numpy as np
-from zeldo.networks.memory import keep_freed_memory
+from zeldo.networks.memory import freed_memory_kept, keep_freed_memory
 
-kept = sys.argv[1] == "no" or keep_freed_memory()
-for _ in range(4):
-    np.ones(100_000_000, dtype=np.uint8)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
-    np.ones(100_000_000, dtype=np.uint8)
-print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+def take():
+    for _ in range(4):
+        np.ones(100_000_000, dtype=np.uint8)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(100_000_000, dtype=np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+kept = sys.argv[1] != "yes" or keep_freed_memory()
+if sys.argv[1] == "inside":
+    with freed_memory_kept():
+        print(kept, take())
+else:
+    if sys.argv[1] == "after":
+        with freed_memory_kept():
+            take()
+    print(kept, take())
 """
 
 
@@ -34,4 +44,7 @@ def test_freed_memory_is_taken_again_without_page_faults() -> None:
     kept, count = faults("yes")
     if kept == "False":
         pytest.skip("the C library has no mallopt")
-    assert count < 0.1 * faults("no")[1]
+    usual = faults("no")[1]
+    assert count < 0.1 * usual
+    assert faults("inside")[1] < 0.1 * usual
+    assert faults("after")[1] > 0.5 * usual
