@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from zeldo.errors import InputError
+<<<<<<< HEAD
 from zeldo.networks.modulated import ModulatedVNet
+=======
+from zeldo.networks.modulated import ModulatedNet, ModulatedVNet
+from zeldo.networks.vnet import vnet_layout
+>>>>>>> e874f57 (The emulator's loss: decorrelation and spectra, apart from each other)
 from zeldo.networks.weights import load
 from zeldo.particles.provenance import weights_hash
 from zeldo.training.beginning import begin_with
@@ -23,6 +28,26 @@ def randomised(net):
     return net.eval()
 
 
+<<<<<<< HEAD
+=======
+def test_a_wider_block_keeps_the_channels_that_do_something(tmp_path):
+    """Where the others do nothing, the narrow network gives the same field."""
+    layout = vnet_layout(CHANNELS, 2, 5, 3)
+    wide = randomised(ModulatedNet(layout, STYLES))
+    idle = [0, 3, 4, 6]  # of the eight channels inside the block that joins
+    with torch.no_grad():
+        wide.get_submodule("conv_r0").second.weight[:, idle] = 0
+    path = tmp_path / "wide.pt"
+    torch.save(wide.state_dict(), path)
+    narrow = ModulatedVNet(CHANNELS, 2, 5, 3, STYLES).eval()
+    begin_with(narrow, path)
+    x, style = torch.randn(1, 5, 8, 8, 8), torch.tensor([0.3, -0.2])
+    with torch.no_grad():
+        torch.testing.assert_close(narrow(x, style, periodic=True), wide(x, style, periodic=True))
+    assert sum(p.numel() for p in narrow.parameters()) < sum(p.numel() for p in wide.parameters())
+
+
+>>>>>>> e874f57 (The emulator's loss: decorrelation and spectra, apart from each other)
 def test_layers_that_are_missing_or_of_another_size_begin_anew(tmp_path):
     path = tmp_path / "net.pt"
     torch.save(randomised(ModulatedVNet(CHANNELS, 2, 5, 3, STYLES)).state_dict(), path)

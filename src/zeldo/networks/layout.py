@@ -32,6 +32,8 @@ class Layer:
         Whether it reads that output, followed by the upsampled one.
     last : bool
         Whether there is no activation at the end.
+    narrowed : int
+        Channels between the two convolutions of a block; 0 for the larger of inputs and outputs.
     """
 
     kind: str
@@ -41,11 +43,12 @@ class Layer:
     keep: bool = False
     join: bool = False
     last: bool = False
+    narrowed: int = 0
 
     @property
     def middle(self) -> int:
         """Channels between the two convolutions of a block."""
-        return max(self.inputs, self.outputs)
+        return self.narrowed or max(self.inputs, self.outputs)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ gradients as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from zeldo.mesh.torch_kernels import paint, paint_positions
 
 LAMBDA = 3.0
 DENSITY_MESH = 2  # mesh cells per lattice spacing of densities that are compared by scale
+TINY = torch.finfo(torch.float32).tiny
+ROUNDING = 1e-5  # share of the error's power below which 1 - r^2 is rounding
 MARGIN = 12  # cells: beyond it a particle that leaves a crop is counted on the opposite side
 
 
@@ -182,8 +185,24 @@ def gradient_error(psi: Tensor, target: Tensor) -> Tensor:
     return sum((error.diff(dim=axis).square().mean() for axis in (2, 3, 4)), start=error.new_zeros(()))
 
 
-def by_scale(field: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """How wrong a periodic field is, scale by scale: shells of wavenumber one mode wide, each with the same weight.
+class Scales(NamedTuple):
+    """How wrong a field is, scale by scale: means over shells of wavenumber that are one mode wide.
+
+    Parameters
+    ----------
+    decorrelation : Tensor
+        ln(1 - r^2), where each shell has the same weight. It does not depend on amplitudes, so that it does not trade power
+        for a smaller error.
+    spectrum : Tensor
+        ln^2(P / P_true), where equal intervals of ln k have the same weight.
+    """
+
+    decorrelation: Tensor
+    spectrum: Tensor
+
+
+def by_scale(field: Tensor, truth: Tensor) -> Scales:
+    """The scales of a periodic field up to its Nyquist wavenumber.
 
     Parameters
     ----------
@@ -192,21 +211,20 @@ def by_scale(field: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns
     -------
-    (Tensor, Tensor)
-        Scalars: the mean of ln(P_error / P_true), with the spectrum of the difference of both fields, and the mean square
-        of ln(P / P_true).
+    Scales
+        Both scalars.
     """
+    n = field.shape[-1]
     with torch.no_grad():
-        true = _power(truth)
-    wrong = _power(field - truth) / true
-    return wrong.log().mean(), (_power(field) / true).log().square().mean()
+        true = _modes(truth)
+    return _scales(_modes(field), true, _Shells.of(n, n // 2, 1, str(field.device)), n // 2)
 
 
-def number_by_scale(psi: Tensor, target: Tensor, finer: int = DENSITY_MESH) -> tuple[Tensor, Tensor]:
-    """`by_scale` of the density of particles, up to the Nyquist wavenumber of their lattice.
+def number_by_scale(psi: Tensor, target: Tensor, finer: int = DENSITY_MESH, wedges: int = 1) -> Scales:
+    """The scales of the density of particles: r up to the Nyquist wavenumber of their lattice, P up to the mesh's.
 
-    The windows of both fields are equal and cancel in the ratios. A mesh finer than the lattice keeps what the painting
-    aliases out of these scales.
+    The windows of both fields are equal and cancel in the ratios. Beyond the lattice's Nyquist wavenumber, P is what halos
+    are made of, while phases are not to be known there.
 
     Parameters
     ----------
@@ -214,57 +232,85 @@ def number_by_scale(psi: Tensor, target: Tensor, finer: int = DENSITY_MESH) -> t
         Predicted and true displacement of a whole periodic box, in lattice spacings.
     finer : int
         Mesh cells per lattice spacing.
+    wedges : int
+        Intervals of the cosine between a mode and the third axis, each with a spectrum of its own.
 
     Returns
     -------
-    (Tensor, Tensor)
-        As `by_scale`.
+    Scales
+        Both scalars.
     """
     n = psi.shape[-1]
     m = finer * n
     with torch.no_grad():
-        truth = _modes(paint(target, m, float(n))[None], n)
-        true = _shell_power(truth, n)
-    field = _modes(paint(psi, m, float(n))[None], n)
-    wrong = _shell_power(field - truth, n) / true
-    return wrong.log().mean(), (_shell_power(field, n) / true).log().square().mean()
+        truth = _modes(paint(target, m, float(n))[None])
+    field = _modes(paint(psi, m, float(n))[None])
+    return _scales(field, truth, _Shells.of(m, m // 2, wedges, str(psi.device)), n // 2)
 
 
-def _power(field: Tensor) -> Tensor:
-    n = field.shape[-1]
-    return _shell_power(_modes(field, n), n)
+def _modes(field: Tensor) -> Tensor:
+    return torch.fft.rfftn(field, dim=(1, 2, 3), norm="forward")
 
 
-def _modes(field: Tensor, n: int) -> Tensor:
-    """The modes of a field, (components, m, m, m), that a mesh of n^3 points has."""
-    modes = torch.fft.rfftn(field, dim=(1, 2, 3), norm="forward")
-    if field.shape[-1] == n:
-        return modes
-    half = n // 2
-    for axis in (1, 2):
-        low, high = modes.narrow(axis, 0, half), modes.narrow(axis, modes.shape[axis] - half, half)
-        modes = torch.cat([low, high], axis)
-    return modes[..., : half + 1]
+def _scales(field: Tensor, truth: Tensor, shells: _Shells, last: int) -> Scales:
+    """Of modes; r counts up to the shell `last`."""
+    with torch.no_grad():
+        true = shells.sum(truth, truth) + TINY
+    error = field - truth
+    # of small errors, 1 - r^2 is exact only from the error itself
+    wrong, shared = shells.sum(error, error), shells.sum(error, truth)
+    power = true + 2 * shared + wrong + TINY
+    floor = ROUNDING * wrong / true
+    lost = (wrong - shared.square() / true) / power
+    log_lost = (lost.clamp(min=0) + floor + TINY).log()
+    ratio = (power / true).log().square()
+    filled = shells.weights[:, :last] > 0
+    return Scales(log_lost[:, :last][filled].mean(), (ratio * shells.weights).sum())
 
 
-def _shell_power(modes: Tensor, n: int) -> Tensor:
-    """The sum of |modes|^2 in shells 1 to n / 2, summed over components."""
-    shell, weight = _shells(n, str(modes.device))
-    square = ((modes.real.square() + modes.imag.square()) * weight).sum(0)
-    power = square.new_zeros(n // 2 + 1).index_add_(0, shell, square.reshape(-1))
-    return power[1:] + torch.finfo(square.dtype).tiny
+@dataclass(frozen=True, eq=False)
+class _Shells:
+    """Shells 1 to `last` of the modes of a real field, in wedges of the cosine to the third axis.
 
+    Parameters
+    ----------
+    index : Tensor
+        Of each mode, the number of its wedge and shell; 0 for modes left out.
+    multiplicity : Tensor
+        How often a mode occurs in the full spectrum.
+    wedges, last : int
+        Their numbers.
+    weights : Tensor, (wedges, last)
+        1 / k with a sum of 1; 0 where a shell has no mode in a wedge.
+    """
 
-@lru_cache(maxsize=8)
-def _shells(n: int, device: str) -> tuple[Tensor, Tensor]:
-    """The shell of each mode, 0 for modes left out, and the number of times the mode occurs in the full spectrum."""
-    whole, half = torch.fft.fftfreq(n, 1 / n, device=device), torch.arange(n // 2 + 1, device=device)
-    k = (whole[:, None, None] ** 2 + whole[None, :, None] ** 2 + half[None, None, :] ** 2).sqrt()
-    shell = k.round().long()
-    shell[shell > n // 2] = 0
-    weight = torch.full_like(half, 2.0, dtype=torch.float32)
-    weight[0] = weight[-1] = 1.0
-    return shell.reshape(-1), weight
+    index: Tensor
+    multiplicity: Tensor
+    wedges: int
+    last: int
+    weights: Tensor
+
+    @classmethod
+    @lru_cache(maxsize=8)
+    def of(cls, m: int, last: int, wedges: int, device: str) -> _Shells:
+        """The shells of a field of m^3 points."""
+        whole, half = torch.fft.fftfreq(m, 1 / m, device=device), torch.arange(m // 2 + 1, device=device)
+        k = (whole[:, None, None] ** 2 + whole[None, :, None] ** 2 + half[None, None, :] ** 2).sqrt()
+        shell = k.round().long()
+        wedge = (wedges * half / k.clamp(min=0.5)).long().clamp(max=wedges - 1)
+        index = torch.where((shell > 0) & (shell <= last), wedge * last + shell, 0)
+        multiplicity = torch.full_like(half, 2.0, dtype=torch.float32)
+        multiplicity[0] = multiplicity[-1] = 1.0
+        index = index.reshape(-1)
+        filled = (torch.bincount(index, minlength=1 + wedges * last)[1:] > 0).view(wedges, last)
+        weights = filled / torch.arange(1, last + 1, device=device, dtype=torch.float32)
+        return cls(index, multiplicity, wedges, last, weights / weights.sum())
+
+    def sum(self, a: Tensor, b: Tensor) -> Tensor:
+        """Re(a b*) of all modes of a shell, summed over components, (wedges, last)."""
+        product = ((a.real * b.real + a.imag * b.imag) * self.multiplicity).sum(0).reshape(-1)
+        sums = product.new_zeros(1 + self.wedges * self.last).index_add_(0, self.index, product)
+        return sums[1:].view(self.wedges, self.last)
 
 
 def _paint_weights(psi: Tensor, weights: Tensor | None, spacing: float, margin: int) -> Tensor:

@@ -136,7 +136,7 @@ class ModulatedNet(LayeredNet):
 
 
 class ModulatedVNet(ModulatedNet):
-    """The modulated V-Net.
+    """The modulated V-Net, whose last block is half as wide inside as the published one, for a third less time.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ class ModulatedVNet(ModulatedNet):
         out_channels: int = 3,
         styles: int = 0,
     ) -> None:
-        super().__init__(vnet_layout(channels, levels, in_channels, out_channels), styles)
+        super().__init__(vnet_layout(channels, levels, in_channels, out_channels, narrow=True), styles)
 
 
 class ModulatedResNet(ModulatedNet):

@@ -26,8 +26,14 @@ def activation() -> nn.Module:
     return nn.LeakyReLU(SLOPE, inplace=True)
 
 
-def vnet_layout(channels: int, levels: int, in_channels: int = 3, out_channels: int = 3) -> Layout:
-    """The layers of the V-Net with `levels` resolutions, `channels` wide."""
+def vnet_layout(
+    channels: int, levels: int, in_channels: int = 3, out_channels: int = 3, narrow: bool = False
+) -> Layout:
+    """The layers of the V-Net with `levels` resolutions, `channels` wide.
+
+    In the published V-Nets, blocks that join two fields are twice as wide between their convolutions; with `narrow` they
+    are as wide as the others.
+    """
     check_width(channels, levels, in_channels, out_channels)
     c = channels
     encoder: list[Layer] = []
@@ -39,7 +45,15 @@ def vnet_layout(channels: int, levels: int, in_channels: int = 3, out_channels: 
         ]
         decoder = [
             Layer("up", f"up_r{i}", c, c),
-            Layer("block", f"conv_r{i}", 2 * c, c if i else out_channels, join=True, last=not i),
+            Layer(
+                "block",
+                f"conv_r{i}",
+                2 * c,
+                c if i else out_channels,
+                join=True,
+                last=not i,
+                narrowed=c if narrow else 0,
+            ),
             *decoder,
         ]
     return Layout((*encoder, Layer("block", "conv_c", c, c), *decoder))

@@ -176,7 +176,7 @@ class TrainConfig(Section):
     network: NetworkConfig = NetworkConfig()
     """The architecture and its size."""
     start_from: Path | None = None
-    """A file of weights to begin with. Layers of another name or size begin anew."""
+    """A file of weights to begin with. Blocks may be wider inside there. Layers of another name or size begin anew."""
     data: DataConfig
     """What to learn from."""
     optimizer: OptimizerConfig = OptimizerConfig()

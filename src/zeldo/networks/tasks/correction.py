@@ -19,6 +19,7 @@ from zeldo.mesh.gravity import gravity
 from zeldo.networks.losses import (
     DENSITY_MESH,
     Loss,
+    Scales,
     by_scale,
     gradient_error,
     logarithm,
@@ -36,16 +37,16 @@ WEIGHTS = {
     "velocity": 1.0,
     "momentum": 0.0,
     "gradient": 0.0,
-    "displacement_by_scale": 0.0,
-    "velocity_by_scale": 0.0,
-    "density_by_scale": 0.0,
-    "redshift_space_by_scale": 0.0,
+    "displacement_decorrelation": 0.0,
+    "velocity_decorrelation": 0.0,
+    "density_decorrelation": 0.0,
+    "redshift_space_decorrelation": 0.0,
     "displacement_spectrum": 0.0,
     "velocity_spectrum": 0.0,
     "density_spectrum": 0.0,
     "redshift_space_spectrum": 0.0,
 }
-BY_SCALE = ("_by_scale", "_spectrum")
+BY_SCALE = ("_decorrelation", "_spectrum")
 FILES = (".safetensors", ".pt", ".npz")
 REFUSED = (
     "checkpoint",
@@ -53,6 +54,7 @@ REFUSED = (
     "weights",
     "velocity",
 )  # a card must not name a file to read or to write
+WEDGES = 2  # of redshift space: across and along the line of sight
 TYPICAL_SPACING = 2.0  # Mpc/h, where the style is 0
 
 
@@ -149,10 +151,9 @@ class Correction(Task):
         second term of 2LPT), "density" (its logarithm, at the particle) and "force" (at the particle).
     weights : mapping of str to float
         Weights of the terms of the loss. "displacement", "density", "velocity", "momentum" and "gradient" (of the
-        displacement) are logarithms of mean square errors. "FIELD_by_scale" is the mean of ln(P_error / P_true) over
-        shells of wavenumber. "FIELD_spectrum" is the mean square of ln(P / P_true) there. FIELD is displacement,
-        velocity, density or redshift_space, which is the density with velocities along the last axis. Missing ones keep
-        their defaults; 0 leaves a term out.
+        displacement) are logarithms of mean square errors. "FIELD_decorrelation" is the mean of ln(1 - r^2) over shells of
+        wavenumber. "FIELD_spectrum" is the mean square of ln(P / P_true) there. FIELD is displacement, velocity, density
+        or redshift_space, which is the density with velocities along the last axis. Missing ones keep their defaults; 0 leaves a term out.
     """
 
     name: ClassVar[str] = "correction"
@@ -284,12 +285,14 @@ class Correction(Task):
             if self.weights[name]:
                 terms[name] = logarithm(error())
         rate = float(growth(setting.cosmology).f1(setting.scale_factor))
-        pairs: dict[str, Callable[[], tuple[Tensor, Tensor]]] = {
+        pairs: dict[str, Callable[[], Scales]] = {
             "displacement": lambda: by_scale(psi, target),
             "velocity": lambda: by_scale(vel, target_vel),
             "density": lambda: number_by_scale(psi, target),
             "redshift_space": lambda: number_by_scale(
-                _in_redshift_space(psi, vel, rate), _in_redshift_space(target, target_vel, rate)
+                _in_redshift_space(psi, vel, rate),
+                _in_redshift_space(target, target_vel, rate),
+                wedges=WEDGES,
             ),
         }
         for compared_field, compared in pairs.items():
