@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -58,6 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="STORE",
         help="a store with a test part, as `zeldo dataset configs/dataset_hypercube.toml` makes it",
     )
+    parser.add_argument(
+        "--spacings",
+        action="append",
+        default=[],
+        metavar="STORE",
+        help="the same for a store of several lattice spacings, as of configs/dataset_emulator.toml",
+    )
     parsed = parser.parse_args(arguments)
     record = start("Emulator", "emulator")
     files = references(parsed.reference, FILES[1:2] if parsed.quick else FILES)
@@ -75,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 paired_times(record, name, ics)
     for store in parsed.held_out:
         held_out(record, store)
+    for store in parsed.spacings:
+        by_spacing(record, store)
     save(record, parsed)
 
 
@@ -170,26 +180,46 @@ def tiled(record: Record, name: str, ics: InitialConditions) -> None:
         bar(record, "tiled_off", off, 1e-5, engine=preset, ics=name, n=ics.n, box=ics.box, z=0)
 
 
+class Case(NamedTuple):
+    """The errors of a preset and of its dynamics in one snapshot of a held-out run, and those that its card expects."""
+
+    spacing: float
+    z: float
+    made: dict[str, np.ndarray]
+    own: dict[str, np.ndarray]
+    told: dict[str, np.ndarray]
+
+
+def cases_of(store: str, preset: str, dynamics: str) -> list[Case]:
+    """Every redshift of every test run of a store."""
+    expected = ExpectedError.from_dict(parse_engine(preset)._card().accuracy["expected"])  # type: ignore[attr-defined]
+    cases = []
+    pairs = zip(*(comparisons(parse_engine(e), [store]) for e in (preset, dynamics)), strict=True)
+    for (ics, emulated, _), (_, own, _) in pairs:
+        z = emulated.redshift
+        told = expected.at(measures(ics, linear_displacement(ics), z), np.pi * ics.n / ics.box)
+        cases.append(Case(ics.spacing, z, errors_of(emulated), errors_of(own), told))
+    return cases
+
+
 def held_out(record: Record, store: str) -> None:
     """Runs of cosmologies that no network was trained on: the presets beside their dynamics."""
     nodes = [NODES.index(x) for x in (0.1, 0.3, 0.6, 0.9)]
     for preset, dynamics in DYNAMICS.items():
-        expected = ExpectedError.from_dict(parse_engine(preset)._card().accuracy["expected"])  # type: ignore[attr-defined]
-        cases: dict[float, list[tuple[dict, dict, dict]]] = {}
-        spacing_of: dict[float, list[float]] = {}
-        pairs = zip(*(comparisons(parse_engine(e), [store]) for e in (preset, dynamics)), strict=True)
-        for (ics, emulated, _), (_, own, _) in pairs:
-            z = emulated.redshift
-            told = expected.at(measures(ics, linear_displacement(ics), z), np.pi * ics.n / ics.box)
-            cases.setdefault(z, []).append((errors_of(emulated), errors_of(own), told))
-            spacing_of.setdefault(z, []).append(ics.spacing)
-        heading(f"{store}: {len(next(iter(cases.values())))} runs never trained on, {preset}")
+        cases = cases_of(store, preset, dynamics)
+        redshifts = sorted({case.z for case in cases}, reverse=True)
+        heading(f"{store}: {len(cases) // len(redshifts)} runs never trained on, {preset}")
         rows = []
-        for z, found in sorted(cases.items(), reverse=True):
+        for z in redshifts:
             for label in ("density one_minus_r2", "velocity one_minus_r2", "density power"):
                 made, own, told = (
-                    np.exp(np.nanmean([np.log(np.maximum(case[i][label], 1e-9)) for case in found], axis=0))
-                    for i in range(3)
+                    np.exp(
+                        np.nanmean(
+                            [np.log(np.maximum(getattr(c, kind)[label], 1e-9)) for c in cases if c.z == z],
+                            axis=0,
+                        )
+                    )
+                    for kind in ("made", "own", "told")
                 )
                 rows.append(
                     [f"z = {z:g}, {label}", *[f"{own[i]:.2g} > {made[i]:.2g} ({told[i]:.2g})" for i in nodes]]
@@ -200,36 +230,34 @@ def held_out(record: Record, store: str) -> None:
                     record.add("error_of_dynamics", float(own[i]), k=NODES[i], **about)
                     record.add("expected_error", float(told[i]), k=NODES[i], **about)
         table(["its dynamics > it (expected)", *[f"k = {NODES[i]:g} Nyquist" for i in nodes]], rows)
-        every = [case for found in cases.values() for case in found]
-        spacings = [spacing for found in spacing_of.values() for spacing in found]
         beyond = np.mean(
-            [np.nanmax(case[0]["density power"][: NODES.index(0.6) + 1]) > 0.02 for case in every]
+            [np.nanmax(case.made["density power"][: NODES.index(0.6) + 1]) > 0.02 for case in cases]
         )
         about = {"engine": preset, "reference": store.rsplit("/", 1)[-1]}
         bar(record, "share_of_cases_with_P_off_by_2_percent", float(beyond), 0.1, **about)
-        worse = {
-            label: float(np.nanmax([np.nanmax(case[0][label] / case[1][label]) for case in every]))
-            for label in ("density one_minus_r2", "displacement one_minus_r2", "velocity one_minus_r2")
-        }
-        for label, ratio in worse.items():
-            bar(record, "error_over_dynamics_most", ratio, 1.0, field=label, **about)
-        by_spacing(record, store, spacings, every, about)
+        for label in ("density one_minus_r2", "displacement one_minus_r2", "velocity one_minus_r2"):
+            most = np.nanmax([case.made[label] / case.own[label] for case in cases])
+            bar(record, "error_over_dynamics_most", float(most), 1.0, field=label, **about)
 
 
-def by_spacing(
-    record: Record, store: str, spacings: Sequence[float], cases: Sequence[tuple], about: dict
-) -> None:
+def by_spacing(record: Record, store: str) -> None:
     """1 - r^2 of the density at half the Nyquist wavenumber over that of the dynamics, by lattice spacing."""
     label, half = "density one_minus_r2", NODES.index(0.5)
-    for low, high in pairwise(SPACINGS):
-        ratios = [
-            made[label][half] / own[label][half]
-            for spacing, (made, own, _) in zip(spacings, cases, strict=True)
-            if low <= spacing < high
-        ]
-        if ratios:
-            figure = f"error_over_dynamics_at_half_Nyquist, spacing {low:g} to {min(high, 4):g}"
-            bar(record, figure, float(np.exp(np.mean(np.log(ratios)))), 0.5, aim=1 / 3, **about)
+    for preset, dynamics in DYNAMICS.items():
+        cases = cases_of(store, preset, dynamics)
+        heading(f"{store}: {preset} by lattice spacing")
+        for low, high in pairwise(SPACINGS):
+            ratios = [c.made[label][half] / c.own[label][half] for c in cases if low <= c.spacing < high]
+            if ratios:
+                bar(
+                    record,
+                    f"error_over_dynamics_at_half_Nyquist, spacing {low:g} to {min(high, 4):g}",
+                    float(np.exp(np.mean(np.log(ratios)))),
+                    0.5,
+                    aim=1 / 3,
+                    engine=preset,
+                    reference=store.rsplit("/", 1)[-1],
+                )
 
 
 def paired_times(record: Record, name: str, ics: InitialConditions) -> None:

@@ -8,7 +8,7 @@ from zeldo.statistics import K_SHOWN
 FIDUCIAL = {"ics": "fiducial.npz", "n": 128, "z": 0}
 EMULATOR = "the default: `pm` with a small network behind it, nearest to N-body after `p3m`"
 FAST = "thousands of mocks: `cola` with a small network behind it"
-EMULATORS = ("emulator", "emulator:fast", "pm", "cola")  # and their dynamics
+EMULATORS = ("emulator", "emulator:fast", "pm:sharpening=2", "cola:sharpening=1.5")  # and their dynamics
 PEERS = {"l-picola:mesh_factor=1": "L-PICOLA, mesh N", "l-picola:mesh_factor=2": "L-PICOLA, mesh 2N"}
 
 
@@ -122,7 +122,7 @@ def emulator(rows: Rows) -> list[list[str]]:
     for z in (0, 1):
         for field in ("density", "displacement", "velocity"):
             for quantity, title, digits in (("T", "T", 3), ("one_minus_r2", "1 − r²", 5)):
-                for engine in (*EMULATORS, *(["l-picola:mesh_factor=2"] if z == 0 else [])):
+                for engine in (*EMULATORS, *(PEERS if z == 0 else ())):
                     source = peers if engine in PEERS else shown.where(z=z)
                     values = [source.value(quantity, engine=engine, field=field, k=k) for k in K_SHOWN]
                     name = PEERS.get(engine, f"`{engine}`")
