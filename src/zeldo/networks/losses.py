@@ -217,14 +217,14 @@ def by_scale(field: Tensor, truth: Tensor) -> Scales:
     n = field.shape[-1]
     with torch.no_grad():
         true = _modes(truth)
-    return _scales(_modes(field), true, _Shells.of(n, n // 2, 1, str(field.device)), n // 2)
+    return _scales(_modes(field), true, _Shells.of(n, n // 2, 1, str(field.device)))
 
 
 def number_by_scale(psi: Tensor, target: Tensor, finer: int = DENSITY_MESH, wedges: int = 1) -> Scales:
-    """The scales of the density of particles: r up to the Nyquist wavenumber of their lattice, P up to the mesh's.
+    """The scales of the density of particles, up to the Nyquist wavenumber of their lattice.
 
-    The windows of both fields are equal and cancel in the ratios. Beyond the lattice's Nyquist wavenumber, P is what halos
-    are made of, while phases are not to be known there.
+    The windows of both fields are equal and cancel in the ratios. A mesh finer than the lattice keeps what the painting
+    aliases out of these scales.
 
     Parameters
     ----------
@@ -245,15 +245,14 @@ def number_by_scale(psi: Tensor, target: Tensor, finer: int = DENSITY_MESH, wedg
     with torch.no_grad():
         truth = _modes(paint(target, m, float(n))[None])
     field = _modes(paint(psi, m, float(n))[None])
-    return _scales(field, truth, _Shells.of(m, m // 2, wedges, str(psi.device)), n // 2)
+    return _scales(field, truth, _Shells.of(m, n // 2, wedges, str(psi.device)))
 
 
 def _modes(field: Tensor) -> Tensor:
     return torch.fft.rfftn(field, dim=(1, 2, 3), norm="forward")
 
 
-def _scales(field: Tensor, truth: Tensor, shells: _Shells, last: int) -> Scales:
-    """Of modes; r counts up to the shell `last`."""
+def _scales(field: Tensor, truth: Tensor, shells: _Shells) -> Scales:
     with torch.no_grad():
         true = shells.sum(truth, truth) + TINY
     error = field - truth
@@ -264,8 +263,7 @@ def _scales(field: Tensor, truth: Tensor, shells: _Shells, last: int) -> Scales:
     lost = (wrong - shared.square() / true) / power
     log_lost = (lost.clamp(min=0) + floor + TINY).log()
     ratio = (power / true).log().square()
-    filled = shells.weights[:, :last] > 0
-    return Scales(log_lost[:, :last][filled].mean(), (ratio * shells.weights).sum())
+    return Scales(log_lost[shells.weights > 0].mean(), (ratio * shells.weights).sum())
 
 
 @dataclass(frozen=True, eq=False)
