@@ -8,8 +8,11 @@ import torch
 from zeldo.errors import InputError
 from zeldo.mesh.torch_kernels import paint
 from zeldo.networks.losses import (
+    DENSE,
+    FEW,
     LAMBDA,
     by_scale,
+    dense_cells,
     gradient_error,
     momentum_error,
     number_by_scale,
@@ -130,7 +133,7 @@ def test_gradient_error_weighs_small_scales_more():
     assert gradient_error(torch.ones(1, 3, n, n, n), torch.zeros(1, 3, n, n, n)) == 0
 
 
-def _by_whole_transform(field, truth, last, wedges=1, sharpest=None):
+def _by_whole_transform(field, truth, last, wedges=1):
     """The two figures from the whole transform of fields on m^3 points, in shells one mode wide up to `last`."""
     m = field.shape[-1]
     numbers = torch.fft.fftfreq(m, 1 / m, dtype=torch.float64)
@@ -150,7 +153,7 @@ def _by_whole_transform(field, truth, last, wedges=1, sharpest=None):
 
     aa, bb, ab = power(a, a), power(b, b), power(a, b)
     weights = (bb > 0) / torch.arange(1, last + 1, dtype=torch.float64)  # some wedges of a shell have no mode
-    lost = (1 - ab**2 / (aa * bb))[:, :sharpest]
+    lost = 1 - ab**2 / (aa * bb)
     ratio = (aa / bb).log().square().nan_to_num()
     return lost[~lost.isnan()].log().mean(), (ratio * weights).sum() / weights.sum()
 
@@ -162,11 +165,11 @@ def test_scales_count_every_mode_once(fields):
 
 
 @pytest.mark.parametrize("wedges", [1, 2, 3])
-def test_phases_count_to_the_nyquist_wavenumber_of_the_lattice_and_power_to_that_of_the_mesh(fields, wedges):
+def test_scales_of_the_density_end_at_the_nyquist_wavenumber_of_the_lattice(fields, wedges):
     psi, target = (f[0].double() / H for f in fields)
     fine = [paint(x, 16, 8.0)[None] for x in (psi, target)]
     made = number_by_scale(psi, target, wedges=wedges)
-    expected = _by_whole_transform(*fine, 8, wedges, sharpest=4)
+    expected = _by_whole_transform(*fine, 4, wedges)
     torch.testing.assert_close(tuple(made), expected, rtol=1e-4, atol=1e-9)
 
 
@@ -186,6 +189,38 @@ def test_small_errors_are_known_in_single_precision(fields):
     single = by_scale(near, truth.float()).decorrelation
     double = by_scale(near.double(), truth.float().double()).decorrelation
     assert float(double) < math.log(1e-6) and float(single) == pytest.approx(float(double), abs=0.02)
+
+
+def test_dense_cells_are_counted_beyond_each_threshold():
+    n = 16
+    target = torch.zeros(3, n, n, n)
+    axis = torch.arange(6.0)
+    # 6^3 particles on one point of either mesh: 216 times the mean of the lattice's own, 1728 times that of the finer
+    target[:, :6, :6, :6] = -torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"))
+    assert dense_cells(target, target) == 0
+    expected = []
+    for threshold in DENSE:
+        clump, fine_clump, alone = (1 / (1 + (threshold / density) ** 4) for density in (216.0, 1728.0, 8.0))
+        few, many = (
+            (4096 - 216) * alone + fine_clump,
+            4096 * alone,
+        )  # on the finer mesh one particle is 8 times the mean
+        expected += [math.log(FEW / (FEW + clump)) ** 2, math.log((FEW + many) / (FEW + few)) ** 2]
+    made = float(dense_cells(torch.zeros_like(target), target))
+    assert made == pytest.approx(sum(expected) / len(expected), rel=1e-4)
+
+
+def test_dense_cells_pull_apart_what_is_too_dense():
+    generator = torch.Generator().manual_seed(3)
+    loose = 0.6 * torch.randn(3, 16, 16, 16, generator=generator)
+    loose[:, 4:12, 4:12, 4:12] -= 0.8 * torch.stack(torch.meshgrid(*[torch.arange(8.0)] * 3, indexing="ij"))
+    tight = loose.clone()
+    tight[:, 4:12, 4:12, 4:12] -= 0.1 * torch.stack(torch.meshgrid(*[torch.arange(8.0)] * 3, indexing="ij"))
+    psi = tight.clone().requires_grad_()
+    before = dense_cells(psi, loose)
+    before.backward()
+    step = 0.05 * psi.grad / psi.grad.norm()
+    assert dense_cells(tight - step, loose) < before
 
 
 def test_densities_by_scale_are_blind_to_place_and_know_power(fields):

@@ -6,12 +6,8 @@ import pytest
 import torch
 
 from zeldo.errors import InputError
-<<<<<<< HEAD
-from zeldo.networks.modulated import ModulatedVNet
-=======
 from zeldo.networks.modulated import ModulatedNet, ModulatedVNet
 from zeldo.networks.vnet import vnet_layout
->>>>>>> e874f57 (The emulator's loss: decorrelation and spectra, apart from each other)
 from zeldo.networks.weights import load
 from zeldo.particles.provenance import weights_hash
 from zeldo.training.beginning import begin_with
@@ -28,8 +24,6 @@ def randomised(net):
     return net.eval()
 
 
-<<<<<<< HEAD
-=======
 def test_a_wider_block_keeps_the_channels_that_do_something(tmp_path):
     """Where the others do nothing, the narrow network gives the same field."""
     layout = vnet_layout(CHANNELS, 2, 5, 3)
@@ -47,7 +41,6 @@ def test_a_wider_block_keeps_the_channels_that_do_something(tmp_path):
     assert sum(p.numel() for p in narrow.parameters()) < sum(p.numel() for p in wide.parameters())
 
 
->>>>>>> e874f57 (The emulator's loss: decorrelation and spectra, apart from each other)
 def test_layers_that_are_missing_or_of_another_size_begin_anew(tmp_path):
     path = tmp_path / "net.pt"
     torch.save(randomised(ModulatedVNet(CHANNELS, 2, 5, 3, STYLES)).state_dict(), path)

@@ -21,6 +21,7 @@ from zeldo.networks.losses import (
     Loss,
     Scales,
     by_scale,
+    dense_cells,
     gradient_error,
     logarithm,
     momentum_error,
@@ -45,8 +46,10 @@ WEIGHTS = {
     "velocity_spectrum": 0.0,
     "density_spectrum": 0.0,
     "redshift_space_spectrum": 0.0,
+    "dense_cells": 0.0,
 }
 BY_SCALE = ("_decorrelation", "_spectrum")
+WHOLE = (*BY_SCALE, "dense_cells")  # of periodic boxes alone
 FILES = (".safetensors", ".pt", ".npz")
 REFUSED = (
     "checkpoint",
@@ -153,7 +156,8 @@ class Correction(Task):
         Weights of the terms of the loss. "displacement", "density", "velocity", "momentum" and "gradient" (of the
         displacement) are logarithms of mean square errors. "FIELD_decorrelation" is the mean of ln(1 - r^2) over shells of
         wavenumber. "FIELD_spectrum" is the mean square of ln(P / P_true) there. FIELD is displacement, velocity, density
-        or redshift_space, which is the density with velocities along the last axis. Missing ones keep their defaults; 0 leaves a term out.
+        or redshift_space, which is the density with velocities along the last axis. "dense_cells" is the mean square of
+        ln(N / N_true), with N cells beyond a density. Missing ones keep their defaults; 0 leaves a term out.
     """
 
     name: ClassVar[str] = "correction"
@@ -219,10 +223,10 @@ class Correction(Task):
         return Fields(linear_displacement(ics))
 
     def check_training(self, *, crop: bool) -> None:
-        spectra = [name for name, weight in self.weights.items() if weight and name.endswith(BY_SCALE)]
-        if crop and spectra:
+        whole = [name for name, weight in self.weights.items() if weight and name.endswith(WHOLE)]
+        if crop and whole:
             raise InputError(
-                f"the spectrum of a crop is not that of a box: set data.crop or task.weights.{spectra[0]} to 0"
+                f"{whole[0]} of a crop is not that of a box: set data.crop or task.weights.{whole[0]} to 0"
             )
 
     def encode(self, fields: Fields, setting: Setting) -> np.ndarray:
@@ -299,6 +303,8 @@ class Correction(Task):
             names = [compared_field + end for end in BY_SCALE]
             if any(self.weights[name] for name in names):
                 terms.update(zip(names, compared(), strict=True))
+        if self.weights["dense_cells"]:
+            terms["dense_cells"] = dense_cells(psi, target)
         return terms
 
     def describe_loss(self) -> str:
