@@ -12,6 +12,7 @@ from zeldo.engines.registry import engine
 from zeldo.errors import InputError
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import displacements
+from zeldo.networks.card import ModelCard
 from zeldo.networks.losses import paper_loss
 from zeldo.networks.tasks import make_task
 from zeldo.networks.tasks.base import Batch, Fields, Setting
@@ -155,3 +156,14 @@ def test_dynamics_that_are_missing_are_asked_for(universe):
     setting, fields, _ = universe
     with pytest.raises(InputError, match="needs displacement and velocity of its dynamics"):
         make_task("correction").encode(Fields(fields.psi_lin), setting)
+
+
+def test_a_network_whose_loss_has_terms_of_another_version_can_be_used():
+    """Only a training needs the terms of a loss, whose names change between versions."""
+    ranges = {"redshift": (0, 1), "spacing": (1, 4), "omega_m": (0.1, 0.5)}
+    arguments = {"in_channels": 6, "out_channels": 6, "channels": 8, "styles": 4}
+    options = {"engine": "2lpt", "inputs": ["psi", "vel"], "weights": {"density_of_yesterday": 2.0}}
+    card = ModelCard("modulated vnet", arguments, "correction", options, **ranges)
+    assert card.make_task().engine == "2lpt" and "weights" not in card.options
+    with pytest.raises(InputError, match="density_of_yesterday"):
+        make_task("correction", **options)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.networks.architectures import architecture
-from zeldo.networks.tasks import make_task
+from zeldo.networks.tasks import make_task, task_class
 
 if TYPE_CHECKING:
     from zeldo.networks.tasks.base import Task
@@ -36,7 +36,7 @@ class ModelCard:
     task : str
         The name of a task of `zeldo.networks.tasks`.
     options : mapping
-        The options of the task.
+        The options of the task, but for those of its loss.
     redshift : (float, float)
         The range in which it may be used.
     spacing : (float, float)
@@ -84,7 +84,8 @@ class ModelCard:
             object.__setattr__(self, name, (low, high))
         object.__setattr__(self, "arguments", {str(k): int(v) for k, v in self.arguments.items()})
         task = self.make_task()
-        object.__setattr__(self, "options", task.options())
+        options = {k: v for k, v in task.options().items() if k not in task.loss_options}
+        object.__setattr__(self, "options", options)
         styles = self.arguments.get("styles", 1 if self.architecture == "styled vnet" else 0)
         if styles != task.styles:
             raise InputError(
@@ -94,8 +95,9 @@ class ModelCard:
         object.__setattr__(self, "accuracy", dict(self.accuracy))
 
     def make_task(self) -> Task:
-        """The task of the network."""
-        return make_task(self.task, **self.options)
+        """The task of the network, with the loss of a new one: terms of losses change their names, networks stay."""
+        unused = task_class(self.task).loss_options
+        return make_task(self.task, **{k: v for k, v in self.options.items() if k not in unused})
 
     @property
     def quantity(self) -> str:

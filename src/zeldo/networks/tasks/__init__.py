@@ -50,13 +50,7 @@ def make_task(name: str, **options: Any) -> Task:
     InputError
         For an unknown task or option, and for a value that is not allowed.
     """
-    if name not in _classes:
-        if name not in MODULES:
-            raise InputError(
-                f"task {name!r} is not known: choose one of {', '.join(names())}{nearest(str(name), names())}"
-            )
-        import_module(MODULES[name])
-    cls = _classes[name]
+    cls = task_class(name)
     allowed = [field.name for field in dataclasses.fields(cls)]
     for key in options:
         if key not in allowed:
@@ -64,3 +58,14 @@ def make_task(name: str, **options: Any) -> Task:
                 f"task {name} has no option {key!r}: it takes {', '.join(allowed) or 'none'}{nearest(key, allowed)}"
             )
     return cls(**options)
+
+
+def task_class(name: str) -> type[Task]:
+    """The class of a task. Raises `InputError` for an unknown name."""
+    if name not in _classes:
+        if name not in MODULES:
+            raise InputError(
+                f"task {name!r} is not known: choose one of {', '.join(names())}{nearest(str(name), names())}"
+            )
+        import_module(MODULES[name])
+    return _classes[name]
