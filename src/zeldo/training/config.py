@@ -207,6 +207,10 @@ class TrainConfig(Section):
     """Range of Ω_m on the card; by default that of the training runs."""
     range_sigma_8: tuple[float, float] | None = None
     """Range of σ_8 on the card; by default that of the training runs."""
+    range_w0: tuple[float, float] | None = None
+    """Range of w0 on the card; by default that of the training runs."""
+    range_wa: tuple[float, float] | None = None
+    """Range of wa on the card; by default that of the training runs."""
     notes: str = ""
     """A note for the card."""
 
@@ -231,13 +235,13 @@ class TrainConfig(Section):
             raise ValueError("give a name without a directory, such as vnet")
         return name
 
-    @field_validator("range_omega_m", "range_sigma_8")
+    @field_validator("range_omega_m", "range_sigma_8", "range_w0", "range_wa")
     @classmethod
     def _lowest_first(
         cls, limits: tuple[float, float] | None, info: ValidationInfo
     ) -> tuple[float, float] | None:
         name = str(info.field_name).removeprefix("range_")
-        top = RANGES[name][1]
-        if limits is not None and not 0 < limits[0] <= limits[1] <= top:
-            raise ValueError(f"give the lowest and the highest {name}, above 0 and up to {top:g}")
+        bottom, top = RANGES[name]
+        if limits is not None and not bottom <= limits[0] <= limits[1] <= top:
+            raise ValueError(f"give the lowest and the highest {name}, from {bottom:g} to {top:g}")
         return limits

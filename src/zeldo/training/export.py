@@ -52,7 +52,7 @@ def model_card(config: TrainConfig, task: Task, facts: dict[str, Any]) -> ModelC
     """What the network is, and where it may be used: by default in the ranges of its training."""
     data = facts["data"]
     dark_energy = {
-        name: tuple(data["cosmology"][name])
+        name: getattr(config, f"range_{name}") or tuple(data["cosmology"][name])
         for name, constant in DARK_ENERGY.items()
         if data["cosmology"].get(name, [constant] * 2) != [constant] * 2
     }
