@@ -95,7 +95,11 @@ def test_a_value_is_no_table_to_reach_into(dotted):
         (TrainConfig, {"network": {"levels": 9}}, "network.levels = 9 is not allowed"),
         (TrainConfig, {"range_omega_m": [0.5, 0.1]}, "range_omega_m = .*the lowest and the highest"),
         (TrainConfig, {"range_sigma_8": [1.1, 0.5]}, "range_sigma_8 = .*the lowest and the highest sigma_8"),
-        (TrainConfig, {"range_w0": [-0.1, -1]}, "range_w0 = .*the lowest and the highest w0, from -3 to -0.3"),
+        (
+            TrainConfig,
+            {"range_w0": [-0.1, -1]},
+            "range_w0 = .*the lowest and the highest w0, from -3 to -0.3",
+        ),
     ],
 )
 def test_a_slip_is_one_line_that_names_the_way_out(kind, change, words):
