@@ -1,7 +1,12 @@
-"""Reading 256^3 particles against the time of h5py, NumPy and zarr, and a set of 2048 files against a bound of memory."""
+"""Reading 256^3 particles against the time of h5py, NumPy and zarr, a set of 2048 files against a bound of memory, damage.
+
+The libraries read what zeldo reads of the same file, positions, velocities and ids, into plain arrays; npz has no ids.
+zeldo compares checksums besides, finds the lattice and makes displacements of the positions.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import tempfile
@@ -15,12 +20,15 @@ import numpy as np
 
 import zeldo
 from benchmarks.bench_cost import spawn
-from benchmarks.output import bar, heading, options, save, start, table
-from benchmarks.record import Record
+from benchmarks.output import bar, heading, options, place, save, start, table
+from benchmarks.record import Record, read
 
 COSMOLOGY = zeldo.Cosmology.preset("quijote")
 TWICE = 2.0  # times the library's own time
 MOST = 1.0  # GB
+PARTS = ("reading", "set", "damage")
+DAMAGED = 10_000  # files
+TESTS = Path(__file__).parents[1] / "tests"
 # opens a set and reads all positions slice by slice
 CHILD = """
 import sys, zeldo
@@ -33,13 +41,23 @@ with zeldo.open_particles(sys.argv[1]) as particles:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__, "files")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="some of them; the rest is kept"
+    )
     parsed = parser.parse_args(arguments)
-    n, files, repeats = (32, 16, 1) if parsed.quick else (256, 2048, 5)
-    record = start("Files: time of reading, memory of a set", "files")
+    n, files, repeats, damaged = (32, 16, 1, 130) if parsed.quick else (256, 2048, 5, DAMAGED)
+    record = start("Files: time of reading, memory of a set, damage", "files")
+    earlier = place(record, parsed)
+    if set(parsed.parts) != set(PARTS) and earlier.exists():
+        record.keep(read(earlier))
     with tempfile.TemporaryDirectory() as folder:
-        _reading(Path(folder), n, repeats, record)
+        if "reading" in parsed.parts:
+            _reading(Path(folder), n, repeats, record)
     with tempfile.TemporaryDirectory() as folder:
-        _set(Path(folder), n, files, record)
+        if "set" in parsed.parts:
+            _set(Path(folder), n, files, record)
+    if "damage" in parsed.parts:
+        _damage(damaged, record)
     save(record, parsed)
 
 
@@ -126,6 +144,31 @@ def _set(folder: Path, n: int, files: int, record: Record) -> None:
         about = {"n": n, "field": f"{files} files of {name}"}
         record.add("set_wall", child["wall"], "s", **about)
         bar(record, "set_peak_memory", child["peak_gb"], MOST, "GB", **about)
+
+
+def _damage(total: int, record: Record) -> None:
+    heading(f"{total} damaged files: one line and exit status 2, or read as they were")
+    sys.path.insert(0, str(TESTS))
+    mutations = importlib.import_module("mutations")
+    rows, bad = [], []
+    for name, (_, _, guarded) in mutations.FORMATS.items():
+        counts, faults = mutations.survey(name, -(-total // len(mutations.FORMATS)))
+        kinds = ("refused", "as it was", "another universe")
+        for kind in kinds:
+            # where no checksum guards the numbers, a changed one is another number
+            limit = 0 if kind == "another universe" and guarded else None
+            record.add(f"damaged_{kind.replace(' ', '_')}", counts[kind], field=name, limit=limit)
+        bar(
+            record,
+            "damaged_crash_hang_or_memory",
+            counts.total() - sum(counts[k] for k in kinds),
+            0,
+            field=name,
+        )
+        rows.append([name, *(str(counts[kind]) for kind in kinds), str(len(faults))])
+        bad += faults
+    table(["format", *kinds, "faults"], rows)
+    print("\n".join(bad))
 
 
 if __name__ == "__main__":

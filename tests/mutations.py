@@ -1,8 +1,8 @@
 """Damaged files by the thousand: every format, mutated at random, must be refused in one line or read as it was.
 
-    python tests/mutations.py 10000
+    python -m benchmarks.bench_files --parts damage
 
-runs in worker processes, so that crashes, hangs and memory are seen too.
+runs 10,000 of them in worker processes, so that crashes, hangs and memory are seen too.
 """
 
 from __future__ import annotations
@@ -44,8 +44,12 @@ FORMATS = {
     "l-picola": ("", {}, False),
     "npy": (".npy", {}, False),
 }
-KINDS = ("truncate", "flip", "byte", "word", "zero", "copy", "insert", "remove", "extend", "double")
-SECONDS = 20
+KINDS = (
+    *("truncate", "flip", "byte", "word", "zero", "copy", "insert", "remove", "extend", "double"),
+    *("nan", "repeat", "scale"),  # of single numbers: not finite, the same id twice, another unit
+)
+SECONDS = 20  # of work
+WAITING = 6  # times as many by the clock, on a busy machine
 ROOM = 64 * 2**20  # bytes for Python itself, beside twice the file
 OPTIONS = {"npy": {"box": BOX, "redshift": 1.0}, "l-picola": {"box": BOX, "redshift": 1.0}}
 
@@ -166,6 +170,15 @@ def mutate(directory: Path, rng: np.random.Generator) -> str:
         content[at : at + length] = content[other : other + length]
     elif kind == "insert":
         content[at:at] = rng.bytes(length)
+    elif kind in ("nan", "repeat", "scale"):
+        at -= at % 4  # numbers begin there
+        dtype = rng.choice(["<f4", "<f8", ">f4", ">f8"])
+        size = np.dtype(dtype).itemsize
+        number = np.frombuffer(bytes(content[at : at + size]).ljust(size, b"\0"), dtype)
+        with np.errstate(all="ignore"):
+            new = {"nan": number * np.nan, "scale": number * rng.choice([1e3, 1e-3, 0.7]), "repeat": number}
+        after = at + (size if kind == "repeat" else 0)
+        content[after : after + size] = new[kind].astype(dtype).tobytes()
     elif kind == "double":
         content[at:at] = content[at : at + length]
     else:
@@ -200,7 +213,8 @@ def outcome(path: Path, name: str, truth: tuple[object, ...]) -> str:
     """What reading a damaged file does: "refused", "as it was", "another universe", or what must not be."""
     size = sum(file.stat().st_size for file in path.parent.rglob("*") if file.is_file())
     tracemalloc.start()
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.alarm(WAITING * SECONDS)
     try:
         answer = "as it was" if contents(path, name) == truth else "another universe"
     except InputError as error:
@@ -208,6 +222,7 @@ def outcome(path: Path, name: str, truth: tuple[object, ...]) -> str:
     except Exception as error:
         answer = f"{type(error).__name__}: {error}"
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -239,36 +254,31 @@ def allowed(answer: str, name: str) -> bool:
     return what in ("refused", "as it was") or (what == "another universe" and not guarded)
 
 
-def main(total: int) -> int:
-    """Run mutations of all formats in worker processes, and print a table. Exit status 1 where one must not be."""
-    each, bad = -(-total // len(FORMATS)), []
-    for name in FORMATS:
-        counts: Counter[str] = Counter()
-        start = 0
-        while start < each:
-            command = [sys.executable, __file__, "--worker", name, str(start), str(each)]
-            worker = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
-            done = start
-            for line in worker.stdout.splitlines():
-                seed, _, answer = line.partition(" ")
-                if not seed.isdigit():
-                    continue
-                done = int(seed) + 1
-                counts[answer.split(" | ")[0].split(":")[0]] += 1
-                if not allowed(answer, name):
-                    bad.append(f"{name} {seed}: {answer}")
-            if worker.returncode:
-                counts[f"status {worker.returncode}"] += 1
-                bad.append(f"{name} {done}: worker ended with {worker.returncode}: {worker.stderr[-300:]}")
-                done += 1
-            start = max(done, start + 1)
-        print(f"{name:18} {dict(counts)}", flush=True)
-    print("\n".join(bad))
-    return int(bool(bad))
+def survey(name: str, total: int) -> tuple[Counter[str], list[str]]:
+    """Mutate files of a format in worker processes: how often each outcome came, and those that must not be."""
+    counts: Counter[str] = Counter()
+    bad = []
+    start = 0
+    while start < total:
+        command = [sys.executable, __file__, name, str(start), str(total)]
+        worker = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+        for line in worker.stdout.splitlines():
+            seed, _, answer = line.partition(" ")
+            if not seed.isdigit():
+                continue
+            start = int(seed) + 1
+            counts[answer.split(" | ")[0].split(":")[0]] += 1
+            if not allowed(answer, name):
+                bad.append(f"{name} {seed}: {answer}")
+        if worker.returncode:
+            counts["killed"] += 1
+            bad.append(f"{name} {start}: killed with status {worker.returncode}: {worker.stderr[-300:]}")
+            start += 1  # goes on behind the file that ended it
+        elif start < total:
+            bad.append(f"{name} {start}: the worker stopped without a word")
+            break
+    return counts, bad
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--worker":
-        run(sys.argv[2], range(int(sys.argv[3]), int(sys.argv[4])))
-    else:
-        sys.exit(main(int(sys.argv[1])))
+    run(sys.argv[1], range(int(sys.argv[2]), int(sys.argv[3])))

@@ -63,17 +63,22 @@ class Block:
                     raise DamagedFileError(f"{path} is truncated; {AGAIN}")
                 self._add(path, begin, int(end), first, values, said)
                 pieces.append(values)
-        flat = np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
+        if len(pieces) == 1:
+            flat = pieces[0]
+        else:
+            flat = np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
         return flat.reshape(-1, self.width) if self.width > 1 else flat
 
     def _add(
         self, path: Path, begin: int, end: int, first: int, values: np.ndarray, said: int | None
     ) -> None:
         """Compare the sum of bytes with the header's where a file is read from its first row to its last."""
+        from zeldo.files.byte_sums import byte_sum
+
         total, due = self._sum
         if said is None or (first not in (begin, due)):
             return
-        total = (0 if first == begin else total) + int(values.view(np.uint8).sum(dtype=np.uint32))
+        total = (0 if first == begin else total) + byte_sum(values.view(np.uint8))
         due = first + len(values) // self.width
         self._sum = total, due
         if due == end and total % 2**32 != said:

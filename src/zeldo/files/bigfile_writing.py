@@ -62,13 +62,15 @@ class _Sink(Sink):
         return self._path / "1" / BLOCKS[field]
 
     def put(self, field: str, start: int, values: np.ndarray) -> None:
+        from zeldo.files.byte_sums import byte_sum
+
         values = values.astype(values.dtype.newbyteorder("<"), copy=False)
         while len(values):
             part = int(np.searchsorted(self._ends, start, side="right"))
             rows = min(len(values), int(self._ends[part]) - start)
-            content = np.ascontiguousarray(values[:rows]).view(np.uint8)
+            content = np.ascontiguousarray(values[:rows]).reshape(-1).view(np.uint8)
             self._open(field, part).write(content.data)
-            total = self._sums[field][part] + int(content.sum(dtype=np.uint32))
+            total = self._sums[field][part] + byte_sum(content)
             self._sums[field][part] = total % 2**32
             values, start = values[rows:], start + rows
 

@@ -41,10 +41,10 @@ def displacement(particles: Particles, lattice: Lattice) -> tuple[np.ndarray, La
     n = lattice_side(count, where)
     cell = box / n
     psi = np.empty((3, count), dtype=np.float32)
-    begin, points = np.array(lattice.offset) * cell, _points(lattice)
+    begin = np.array(lattice.offset) * cell
 
     def put(start: int, rows: np.ndarray) -> np.ndarray:
-        kept = placing.extremes_and_sums(placing.place(rows, start, points, n, box, begin, psi))
+        kept = placing.extremes_and_sums(placing.place(rows, start, lattice.points, n, box, begin, psi))
         if not np.isfinite(kept).all():
             check_finite(rows, "positions", where, start)
         return kept
@@ -67,11 +67,6 @@ def displacement(particles: Particles, lattice: Lattice) -> tuple[np.ndarray, La
     field = psi.reshape(3, n, n, n)
     _check_universe(particles, lattice, field, float(np.sqrt(variance.mean())))
     return field, lattice
-
-
-def _points(lattice: Lattice) -> np.ndarray:
-    """Those of the rows, none where the rows are in order."""
-    return np.empty(0, np.int64) if lattice.points is None else lattice.points
 
 
 def _orders_tried(lattice: Lattice, n: int) -> list[IdOrder]:
@@ -119,10 +114,9 @@ def velocity(particles: Particles, lattice: Lattice) -> np.ndarray | None:
     if "velocities" not in particles.fields:
         return None
     vel = np.empty((3, len(particles)), dtype=np.float32)
-    points = _points(lattice)
 
     def put(start: int, rows: np.ndarray) -> None:
-        if not placing.turn(rows, start, points, vel):
+        if not placing.turn(rows, start, lattice.points, vel):
             check_finite(rows, "velocities", particles.name, start)
 
     over_slices(particles, "velocities", put)
