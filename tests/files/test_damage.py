@@ -5,6 +5,7 @@ import pytest
 
 import mutations
 import zeldo
+from refusals import refusal
 from zeldo.commands import main
 
 EACH = 12
@@ -54,6 +55,20 @@ def test_truncation_anywhere_is_refused(name, tmp_path):
             assert name == "l-picola" and isinstance(answer, zeldo.Particles)
             raise zeldo.InputError("fewer")
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("box", [1e-200, 1e200, 1e308])
+@pytest.mark.parametrize("name", ["foreign hdf5", "gadget-binary", "bigfile"])
+def test_a_box_whose_volume_is_no_number_is_refused(name, box, tmp_path):
+    path = mutations.original(name, tmp_path)
+    truth, changed = (np.array(side).astype("<f8").tobytes() for side in (mutations.BOX, box))
+    header = path / "Header" / "attr-v2" if path.is_dir() else path
+    content = header.read_bytes()
+    if path.is_dir():
+        truth, changed = (side.hex().upper().encode() for side in (truth, changed))
+    assert truth in content
+    header.write_bytes(content.replace(truth, changed, 1))
+    assert "BoxSize" in refusal(lambda: zeldo.read(path, "quijote"))
 
 
 def test_damage_is_exit_status_2_and_one_line(tmp_path, capsys):

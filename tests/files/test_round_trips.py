@@ -126,3 +126,15 @@ def test_converted_lattices_are_rows_in_lagrangian_order(snapshot, tmp_path):
     assert "no option 'files'" in refusal(
         lambda: convert(tmp_path / "in.hdf5", tmp_path / "o.npz", write_options={"files": 2})
     )
+
+
+def test_bigfiles_sums_are_those_of_all_bytes(crowd, tmp_path):
+    """As Unix `sum` has them, modulo 2^32, by component files that end inside a slice."""
+    path = write(crowd, tmp_path / "out.bigfile", files=3)
+    for block in ("Position", "Velocity", "ID"):
+        lines = (path / "1" / block / "header").read_text().splitlines()[3:]
+        for line in lines:
+            name, _, total, _ = (word.strip() for word in line.split(":"))
+            content = np.fromfile(path / "1" / block / name, np.uint8)
+            assert int(total) == int(content.sum(dtype=np.uint64)) % 2**32
+        assert len(lines) == 3

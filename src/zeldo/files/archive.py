@@ -18,6 +18,8 @@ from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.particles.particles import Header
 from zeldo.particles.snapshot import DRAWN, MADE, TOLD
 
+SIZES = 1e-30, 1e50  # of boxes and units, whose products have a cube that is a number
+
 
 def existing_file(path: str | os.PathLike) -> Path:
     """The path, if it is a file; otherwise `InputError`."""
@@ -93,10 +95,12 @@ def redshift_of(values: Mapping[str, Any], name: str, where: str | Path) -> floa
 
 
 def positive(values: Mapping[str, Any], name: str, where: str | Path) -> float:
-    """A positive number by its name; otherwise `DamagedFileError`."""
+    """A positive number by its name, of a size that boxes and units in cgs can have; otherwise `DamagedFileError`."""
     value = number(values, name, where)
     if value <= 0:
         raise DamagedFileError(f"{where}: {name} = {value:g} is not positive; {AGAIN}")
+    if not SIZES[0] < value < SIZES[1]:
+        raise DamagedFileError(f"{where}: {name} = {value:g} is no size in any unit; {AGAIN}")
     return value
 
 
