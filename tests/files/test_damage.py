@@ -1,5 +1,7 @@
 """Damaged files of every format are refused in one line, or read as they were; see `mutations`, which runs thousands."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,13 @@ def test_damage_is_exit_status_2_and_one_line(tmp_path, capsys):
         answer = capsys.readouterr()
         assert answer.out == "" and answer.err.count("\n") == 1
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out.hdf5"]
+
+
+def test_pipes_and_the_root_are_no_files(tmp_path, monkeypatch):
+    """A pipe without a writer would keep a reader waiting for ever; `/` has no name to look for parts of."""
+    os.mkfifo(tmp_path / "pipe")
+    assert "is a pipe" in refusal(lambda: zeldo.read(tmp_path / "pipe"))
+    assert "no format" in refusal(lambda: zeldo.read("/"))
+    path = mutations.original("npz", tmp_path)
+    monkeypatch.chdir(tmp_path)  # a pipe beside it does not matter
+    assert zeldo.read(".").n == zeldo.read(path).n

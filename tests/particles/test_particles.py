@@ -64,3 +64,12 @@ def test_what_is_not_there_is_refused(particles):
 def test_an_array_of_another_kind_is_refused(particles, field, values):
     line = refusal(lambda: Particles(particles.header, particles.positions, **{field: values}))
     assert field in line and "11 particles need" in line
+
+
+def test_particles_in_memory_are_called_by_their_file():
+    class Points(Source):
+        def rows(self, field, start, stop):
+            return np.zeros((stop - start, 3))
+
+    source = Points("a/file", Header(2, 10.0, 0.5), {"positions": np.dtype(np.float64)})
+    assert Particles.backed(source).in_memory().name == "a/file"

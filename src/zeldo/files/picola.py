@@ -31,6 +31,8 @@ class Picola(Format):
     name = "l-picola"
 
     def sniff(self, path: Path) -> bool:
+        if path.is_dir():
+            return False
         file = path if path.is_file() else path.with_name(f"{path.name}.0")
         if not file.is_file() or not NUMBERED.fullmatch(file.name):
             return False

@@ -112,6 +112,10 @@ def locate(path: str | os.PathLike) -> tuple[Format, Path]:
         For a missing file, for one of no format that zeldo knows, and for a directory of several snapshots.
     """
     path = Path(path)
+    if _stream(path):
+        raise InputError(
+            f"{path} is a pipe or a device, no file: write what comes from it to a file and give that"
+        )
     kind = _sniffed(path)
     if kind is not None:
         return kind, path
@@ -131,6 +135,11 @@ def locate(path: str | os.PathLike) -> tuple[Format, Path]:
     raise InputError(f"{path} is of no format that zeldo knows: it reads {', '.join(formats())}")
 
 
+def _stream(path: Path) -> bool:
+    """Whether a path is a pipe, a socket or a device, which might keep a reader waiting for ever."""
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
 def _sniffed(path: Path) -> Format | None:
     fitting = [kind for kind in formats().values() if kind.sniff(path)]
     narrowed = {name for kind in fitting for name in kind.narrows}
@@ -142,6 +151,6 @@ def _snapshots_in(directory: Path) -> dict[Path, tuple[Format, Path]]:
     snapshots: dict[Path, tuple[Format, Path]] = {}
     for place in sorted(directory.iterdir()):
         name = set_name(place)
-        if name not in snapshots and (kind := _sniffed(place)) is not None:
+        if name not in snapshots and not _stream(place) and (kind := _sniffed(place)) is not None:
             snapshots[name] = kind, place
     return snapshots

@@ -223,7 +223,9 @@ class Particles:
                 f"{self.name}: {outside} coordinates lie outside the box of {self.header.box:g} Mpc/h and are wrapped",
                 stacklevel=3,
             )
-        return Particles(self.header, **fields)
+        copy = Particles(self.header, **fields)
+        copy._source.name = self.name
+        return copy
 
     def slices(self, least: int = SMALLEST_SLICE) -> Iterator[tuple[int, int]]:
         """(start, stop) of the pieces to read one by one, of a lattice's plane, but of no fewer rows than `least`."""
