@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.bench_accuracy import FIELDS, at
 from benchmarks.inputs import peers, references
 from benchmarks.machine import Timing, run_once
-from benchmarks.output import bar, heading, options, save, start, table
-from benchmarks.record import Record
+from benchmarks.output import bar, heading, options, place, save, start, table
+from benchmarks.record import Record, read
 from benchmarks.structures import structures
 from zeldo.engines.parsing import parse_engine
 from zeldo.files.reference import read_reference
@@ -47,11 +47,14 @@ TIME = {"emulator": (1.5, 1.0), "emulator:fast": (2.0, 1.5)}  # over that of `PA
 SPACINGS = (1.0, 1.5, 2.5, 4.01)  # Mpc/h, intervals of the lattice spacing
 OTHERS = {"transfer": "T", "one_minus_r2": "one_minus_r2"}  # figures of another code, by our names
 PAIRED = 5
+PARTS = ("accuracy", "time", "stores")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__, "emulator")
-    parser.add_argument("--no-time", action="store_true", help="accuracy alone")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="some of them; the rows of others are kept"
+    )
     parser.add_argument(
         "--held-out",
         action="append",
@@ -68,23 +71,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parsed = parser.parse_args(arguments)
     record = start("Emulator", "emulator")
+    earlier = place(record, parsed)
+    if set(parsed.parts) != set(PARTS) and earlier.exists():
+        record.keep(read(earlier))
     files = references(parsed.reference, FILES[1:2] if parsed.quick else FILES)
     others = peers(parsed.reference)
-    for name, path in files.items():
-        ics, truth = read_reference(path)
-        for z, snapshot in sorted(truth.items()):
-            if snapshot.vel is not None:
-                against = Reference(snapshot, name=f"MP-Gadget, {name}")
-                accuracy(record, name, ics, z, against, others.get(name, {}) if z == 0 else {})
-        if name == FILES[0]:
-            looks(record, name, ics, truth[0.0])
-            tiled(record, name, ics)
-            if not parsed.no_time:
-                paired_times(record, name, ics)
-    for store in parsed.held_out:
-        held_out(record, store)
-    for store in parsed.spacings:
-        by_spacing(record, store)
+    if "accuracy" in parsed.parts:
+        for name, path in files.items():
+            ics, truth = read_reference(path)
+            for z, snapshot in sorted(truth.items()):
+                if snapshot.vel is not None:
+                    against = Reference(snapshot, name=f"MP-Gadget, {name}")
+                    accuracy(record, name, ics, z, against, others.get(name, {}) if z == 0 else {})
+            if name == FILES[0]:
+                looks(record, name, ics, truth[0.0])
+                tiled(record, name, ics)
+    if "time" in parsed.parts and FILES[0] in files:
+        paired_times(record, FILES[0], read_reference(files[FILES[0]])[0])
+    if "stores" in parsed.parts:
+        for store in parsed.held_out:
+            held_out(record, store)
+        for store in parsed.spacings:
+            by_spacing(record, store)
     save(record, parsed)
 
 
@@ -157,18 +165,18 @@ def looks(record: Record, name: str, ics: InitialConditions, truth: Snapshot) ->
         made[engine] = structures(snapshot, truth)
     heading(f"{name}: redshift space, bispectra and halos, over the true ones minus 1, z = 0")
     rows = [
-        [f"{statistic}, {place}", *[f"{made[engine][statistic][place]:+.4f}" for engine in ENGINES]]
+        [f"{statistic}, {where}", *[f"{made[engine][statistic][where]:+.4f}" for engine in ENGINES]]
         for statistic, places in made["emulator"].items()
-        for place in places
+        for where in places
     ]
     table(["", *ENGINES], rows)
     for engine in ENGINES:
         for statistic, places in made[engine].items():
-            for place, value in places.items():
-                record.add("off", value, engine=engine, field=f"{statistic}, {place}", **about)
+            for where, value in places.items():
+                record.add("off", value, engine=engine, field=f"{statistic}, {where}", **about)
     for preset in DYNAMICS:
         for statistic, (limit, aim) in STRUCTURES.items():
-            worst = max(abs(x) for place, x in made[preset][statistic].items() if "rms" not in place)
+            worst = max(abs(x) for where, x in made[preset][statistic].items() if "rms" not in where)
             bar(record, "off_most", worst, limit, aim=aim, engine=preset, field=statistic, **about)
 
 
