@@ -61,6 +61,8 @@ SMALLER = {
     " FILE": " snapshot.hdf5",
     " IN ": " snapshot.hdf5 ",
     "--box 62.5 -n 32": "--box 31.25 -n 16",
+    "universe.zarr --memory 4GB": "large.zarr",
+    "--mesh 512": "--mesh 64",
 }
 MORE = {  # options that make a command short
     "zeldo reconstruct": ["--samples", "0", "--effort", "0.05"],
@@ -102,6 +104,7 @@ def files(tmp_path_factory) -> Path:
     (larger,) = zeldo.run(engine="2lpt", power="eisenstein-hu", n=20, box=40)  # enough for bispectra
     for file, particles in {"snapshot": snapshot, "universe": snapshot, "a": larger, "b": larger}.items():
         zeldo.write(particles, folder / f"{file}.hdf5")
+    zeldo.run(engine="2lpt", power="eisenstein-hu", n=20, box=40, output=folder / "large.zarr")
     (folder / "runs").mkdir()
     (folder / "snapdir_004").mkdir()
     zeldo.convert(folder / "a.hdf5", folder / "snapdir_004" / "snap_004.hdf5", write_options={"files": 2})

@@ -41,7 +41,7 @@ def test_beyond_its_ranges_it_does_not_say(ics):
 
 def test_the_share_of_the_network_is_that_of_what_it_added(ics):
     (made,) = Emulator().run(ics, [0.0])
-    (carried,) = zeldo.engine("pm").run(ics, [0.0])
+    (carried,) = zeldo.engine("pm", sharpening=2.0).run(ics, [0.0])
     for name, ours, theirs in (
         ("displacement", made.psi, carried.psi),
         ("velocity", made.vel, carried.vel),

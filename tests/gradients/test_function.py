@@ -44,11 +44,11 @@ def relative(a, b):
     return ((a - b).norm() / b.norm()).item()
 
 
-def agrees(gradient, function, steps=(1e-6, 3e-7, 1e-7, 2e-8)):
+def agrees(gradient, function, steps=(1e-6, 3e-7, 1e-7, 2e-8), within=1e-6):
     """Whether a derivative is the central difference of some step: cloud-in-cell has kinks, which large ones meet."""
     with torch.no_grad():
         return any(
-            abs(gradient.item() * 2 * h / (function(h) - function(-h)).item() - 1) < 1e-6 for h in steps
+            abs(gradient.item() * 2 * h / (function(h) - function(-h)).item() - 1) < within for h in steps
         )
 
 
@@ -91,7 +91,8 @@ def test_networks_have_derivatives_too(engine):
     by_noise, by_omega, _ = torch.autograd.grad(weighted(f(x, **point)), (x, *point.values()))
     x, base = x.detach(), {name: float(value) for name, value in point.items()}
     assert agrees((by_noise * along).sum(), lambda h: weighted(f(x + h * along, **base)))
-    assert agrees(by_omega, lambda h: weighted(f(x, **{**base, "omega_m": base["omega_m"] + h})))
+    # large terms nearly cancel in this derivative, and steps that rounding spares meet kinks
+    assert agrees(by_omega, lambda h: weighted(f(x, **{**base, "omega_m": base["omega_m"] + h})), within=1e-5)
     (snapshot,) = zeldo.run(engine=engine, box=box, n=N, seed=5)
     assert relative(f(x)[0], torch.from_numpy(snapshot.psi)) < 0.01  # layers in bfloat16 there
 
