@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--parts", nargs="+", choices=PARTS, default=PARTS, help="some of them; rows of others are kept"
     )
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, help="of the reconstructions")
     parser.add_argument("--jax", metavar="PYTHON", help="a Python that has JaxPM")
     parsed = parser.parse_args(arguments)
     torch.set_num_threads(threads())
@@ -60,11 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         record.keep(read(earlier))
     for part in parsed.parts:
         if part != "jaxpm" or parsed.jax:
-            _measure(part, parsed.quick, parsed.jax, record)
+            _measure(part, parsed, record)
             save(record, parsed)
 
 
-def _measure(part: str, quick: bool, jax: str, record: Record) -> None:
+def _measure(part: str, parsed: argparse.Namespace, record: Record) -> None:
+    quick = parsed.quick
     match part:
         case "differences":
             differences(8 if quick else 16, record)
@@ -77,9 +80,9 @@ def _measure(part: str, quick: bool, jax: str, record: Record) -> None:
         case "power":
             _power(record)
         case "jaxpm":
-            _jaxpm(jax, (32,) if quick else (64, 128), record)
+            _jaxpm(parsed.jax, (32,) if quick else (64, 128), record)
         case "reconstruction":
-            reconstruction(16 if quick else 64, SEEDS[:1] if quick else SEEDS, record)
+            reconstruction(16 if quick else 64, parsed.seeds[:1] if quick else parsed.seeds, record)
         case "sampler":
             sampler(16 if quick else 32, 20 if quick else 1000, record)
         case "nuts":
