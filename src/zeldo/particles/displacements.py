@@ -96,7 +96,7 @@ def _check_universe(particles: Particles, lattice: Lattice, psi: np.ndarray, rms
     expected, smooth = expected_displacement(parameters, header.box, n, header.redshift)
     planes = psi[:, :: max(1, n // 8)]
     steps = [np.diff(planes, axis=axis) for axis in (2, 3)]
-    differences = float(np.mean([np.mean(np.square(step, dtype=np.float64)) for step in steps]))
+    differences = float(np.mean([np.vdot(step, step) / step.size for step in steps]))
     roughness = differences / (2 * rms**2)
     if rms > LARGEST * expected or roughness > ROUGHEST[0] * smooth + ROUGHEST[1]:
         what = (
