@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -150,6 +151,7 @@ def _universe(
     engine: str, n: int, memory: str, gigabytes: float, seconds: float | None, record: Record
 ) -> None:
     heading(f"{n}^3 by {engine} with {memory}, positions and velocities to disk")
+    os.sync()  # what the run before wrote must not slow this one
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         run = ["--engine", engine, "-n", n, "--box", 1.953125 * n, "--memory", memory]
         run += ["-o", Path(folder) / "out.zarr"]
