@@ -9,7 +9,18 @@ STAGES = {
     "fields in memory": "displacements, divided anew from worker to worker",
     "pieces": "pieces and their buffer",
 }
+RUNS = (("cola", 512, "8GB"), ("cola", 512, "3GB"), ("emulator", 512, "8GB"), ("cola", 1024, "20GB"))
 LARGE = 4096
+
+
+def large(rows: Rows) -> list[list[str]]:
+    """Memory and time of single large universes."""
+    table = [["", "particles", "`--memory`", "peak, GB", "minutes"]]
+    for engine, n, memory in RUNS:
+        made = rows.where(benchmark="scale", engine=engine, n=n, ics=f"seed=7 memory={memory}")
+        peak, wall = made.value("command_peak_memory"), made.value("command_wall")
+        table.append([f"`{engine}`", f"{n}³", memory, f"{peak:.1f}", f"{wall / 60:.1f}"])
+    return table
 
 
 def _sizes(rows: Rows) -> list[int]:
@@ -89,4 +100,4 @@ def volume_costs(rows: Rows) -> list[list[str]]:
     return table
 
 
-TABLES = {"pieces": pieces, "piece costs": piece_costs, "volume costs": volume_costs}
+TABLES = {"large": large, "pieces": pieces, "piece costs": piece_costs, "volume costs": volume_costs}
