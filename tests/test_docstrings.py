@@ -36,7 +36,8 @@ PUBLIC = {
         "save",
     ],
     "zeldo.networks.inference": ["apply", "optimise"],
-    "zeldo.networks.losses": ["by_scale", "momentum_error", "number_by_scale", "number_error", "paper_loss"],
+    "zeldo.networks.losses": ["momentum_error", "number_error", "paper_loss"],
+    "zeldo.networks.scales": ["by_scale", "dense_cells", "number_by_scale"],
     "zeldo.particles.provenance": ["Provenance"],
     "zeldo.reproduce.deoliveira2020": ["reproduce"],
     "zeldo.statistics": [

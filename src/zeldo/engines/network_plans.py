@@ -101,7 +101,7 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     from zeldo.engines.plans import BLOCK, FIELD
     from zeldo.engines.streamed_emulator import INPUT_SLABS, crop_memory, tile_side
     from zeldo.networks import inference
-    from zeldo.networks.losses import DENSITY_MESH
+    from zeldo.networks.scales import DENSITY_MESH
     from zeldo.networks.weights import load
 
     if engine.device != "cpu":

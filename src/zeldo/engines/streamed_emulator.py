@@ -131,7 +131,7 @@ class StreamedEmulator:
         """ln of the density at the particles."""
         from zeldo.mesh import numba_kernels as kernels
         from zeldo.mesh.painting import add_planes, clear
-        from zeldo.networks.losses import DENSITY_MESH
+        from zeldo.networks.scales import DENSITY_MESH
 
         mesh = np.empty(3 * (DENSITY_MESH * n,), np.float32)
         clear(mesh)

@@ -9,8 +9,6 @@ gradients as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -21,17 +19,6 @@ from zeldo.mesh.torch_kernels import paint_positions
 from zeldo.mesh.torch_numba import paint
 
 LAMBDA = 3.0
-DENSITY_MESH = 2  # mesh cells per lattice spacing of densities that are compared by scale
-TINY = torch.finfo(torch.float32).tiny
-ROUNDING = 1e-5  # share of the error's power below which 1 - r^2 is rounding
-DENSE = (
-    10.0,
-    20.0,
-    40.0,
-    80.0,
-    160.0,
-)  # densities in units of the mean, from the outskirts of halos to their cores
-FEW = 20.0  # cells: of fewer, the number is left to chance
 MARGIN = 12  # cells: beyond it a particle that leaves a crop is counted on the opposite side
 
 
@@ -192,167 +179,6 @@ def gradient_error(psi: Tensor, target: Tensor) -> Tensor:
     """
     error = psi - target
     return sum((error.diff(dim=axis).square().mean() for axis in (2, 3, 4)), start=error.new_zeros(()))
-
-
-class Scales(NamedTuple):
-    """How wrong a field is, scale by scale: means over shells of wavenumber that are one mode wide.
-
-    Parameters
-    ----------
-    decorrelation : Tensor
-        ln(1 - r^2), where each shell has the same weight. It does not depend on amplitudes, so that it does not trade power
-        for a smaller error.
-    spectrum : Tensor
-        ln^2(P / P_true), where equal intervals of ln k have the same weight.
-    """
-
-    decorrelation: Tensor
-    spectrum: Tensor
-
-
-def by_scale(field: Tensor, truth: Tensor) -> Scales:
-    """The scales of a periodic field up to its Nyquist wavenumber.
-
-    Parameters
-    ----------
-    field, truth : Tensor, (components, m, m, m)
-        The spectra of the components are summed.
-
-    Returns
-    -------
-    Scales
-        Both scalars.
-    """
-    n = field.shape[-1]
-    with torch.no_grad():
-        true = _modes(truth)
-    return _scales(_modes(field), true, _Shells.of(n, n // 2, 1, str(field.device)))
-
-
-def number_by_scale(psi: Tensor, target: Tensor, finer: int = DENSITY_MESH, wedges: int = 1) -> Scales:
-    """The scales of the density of particles, up to the Nyquist wavenumber of their lattice.
-
-    The windows of both fields are equal and cancel in the ratios. A mesh finer than the lattice keeps what the painting
-    aliases out of these scales.
-
-    Parameters
-    ----------
-    psi, target : Tensor, (3, n, n, n)
-        Predicted and true displacement of a whole periodic box, in lattice spacings.
-    finer : int
-        Mesh cells per lattice spacing.
-    wedges : int
-        Intervals of the cosine between a mode and the third axis, each with a spectrum of its own.
-
-    Returns
-    -------
-    Scales
-        Both scalars.
-    """
-    n = psi.shape[-1]
-    m = finer * n
-    with torch.no_grad():
-        truth = _modes(paint(target, m, float(n))[None])
-    field = _modes(paint(psi, m, float(n))[None])
-    return _scales(field, truth, _Shells.of(m, n // 2, wedges, str(psi.device)))
-
-
-def dense_cells(psi: Tensor, target: Tensor, finer: int = DENSITY_MESH) -> Tensor:
-    """The mean of ln^2(N / N_true), with N the number of cells that are denser than a threshold.
-
-    A network that answers with the mean of possible halos makes them smooth and too massive. Neither spectra nor 1 - r^2
-    show it as this does. The thresholds are soft, so that there is a gradient. The cells are those of the lattice's own
-    mesh and of a finer one.
-
-    Parameters
-    ----------
-    psi, target : Tensor, (3, n, n, n)
-        Predicted and true displacement of a whole periodic box, in lattice spacings.
-    finer : int
-        Cells of the finer mesh per lattice spacing.
-
-    Returns
-    -------
-    Tensor
-        A scalar.
-    """
-    n = psi.shape[-1]
-    ratios = []
-    for m in (n, finer * n):
-        with torch.no_grad():
-            true = _denser(paint(target, m, float(n)))
-        ratios.append(((_denser(paint(psi, m, float(n))) + FEW) / (true + FEW)).log())
-    return torch.cat(ratios).square().mean()
-
-
-def _denser(density: Tensor) -> Tensor:
-    """Of a density in units of its mean, the number of cells beyond each threshold."""
-    density = density[density > DENSE[0] / 4]  # few cells; others count for less than 0.4 % of a cell
-    powers = [(density / threshold).square().square() for threshold in DENSE]
-    return torch.stack([(power / (1 + power)).sum() for power in powers])
-
-
-def _modes(field: Tensor) -> Tensor:
-    return torch.fft.rfftn(field, dim=(1, 2, 3), norm="forward")
-
-
-def _scales(field: Tensor, truth: Tensor, shells: _Shells) -> Scales:
-    with torch.no_grad():
-        true = shells.sum(truth, truth) + TINY
-    error = field - truth
-    # of small errors, 1 - r^2 is exact only from the error itself
-    wrong, shared = shells.sum(error, error), shells.sum(error, truth)
-    power = true + 2 * shared + wrong + TINY
-    floor = ROUNDING * wrong / true
-    lost = (wrong - shared.square() / true) / power
-    log_lost = (lost.clamp(min=0) + floor + TINY).log()
-    ratio = (power / true).log().square()
-    return Scales(log_lost[shells.weights > 0].mean(), (ratio * shells.weights).sum())
-
-
-@dataclass(frozen=True, eq=False)
-class _Shells:
-    """Shells 1 to `last` of the modes of a real field, in wedges of the cosine to the third axis.
-
-    Parameters
-    ----------
-    index : Tensor
-        Of each mode, the number of its wedge and shell; 0 for modes left out.
-    multiplicity : Tensor
-        How often a mode occurs in the full spectrum.
-    wedges, last : int
-        Their numbers.
-    weights : Tensor, (wedges, last)
-        1 / k with a sum of 1; 0 where a shell has no mode in a wedge.
-    """
-
-    index: Tensor
-    multiplicity: Tensor
-    wedges: int
-    last: int
-    weights: Tensor
-
-    @classmethod
-    @lru_cache(maxsize=8)
-    def of(cls, m: int, last: int, wedges: int, device: str) -> _Shells:
-        """The shells of a field of m^3 points."""
-        whole, half = torch.fft.fftfreq(m, 1 / m, device=device), torch.arange(m // 2 + 1, device=device)
-        k = (whole[:, None, None] ** 2 + whole[None, :, None] ** 2 + half[None, None, :] ** 2).sqrt()
-        shell = k.round().long()
-        wedge = (wedges * half / k.clamp(min=0.5)).long().clamp(max=wedges - 1)
-        index = torch.where((shell > 0) & (shell <= last), wedge * last + shell, 0)
-        multiplicity = torch.full_like(half, 2.0, dtype=torch.float32)
-        multiplicity[0] = multiplicity[-1] = 1.0
-        index = index.reshape(-1)
-        filled = (torch.bincount(index, minlength=1 + wedges * last)[1:] > 0).view(wedges, last)
-        weights = filled / torch.arange(1, last + 1, device=device, dtype=torch.float32)
-        return cls(index, multiplicity, wedges, last, weights / weights.sum())
-
-    def sum(self, a: Tensor, b: Tensor) -> Tensor:
-        """Re(a b*) of all modes of a shell, summed over components, (wedges, last)."""
-        product = ((a.real * b.real + a.imag * b.imag) * self.multiplicity).sum(0).reshape(-1)
-        sums = product.new_zeros(1 + self.wedges * self.last).index_add_(0, self.index, product)
-        return sums[1:].view(self.wedges, self.last)
 
 
 def _paint_weights(psi: Tensor, weights: Tensor | None, spacing: float, margin: int) -> Tensor:

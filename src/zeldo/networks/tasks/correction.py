@@ -16,18 +16,8 @@ from zeldo.errors import InputError, nearest
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.lpt import displacements, linear_displacement
 from zeldo.mesh.gravity import gravity
-from zeldo.networks.losses import (
-    DENSITY_MESH,
-    Loss,
-    Scales,
-    by_scale,
-    dense_cells,
-    gradient_error,
-    logarithm,
-    momentum_error,
-    number_by_scale,
-    number_error,
-)
+from zeldo.networks.losses import Loss, gradient_error, logarithm, momentum_error, number_error
+from zeldo.networks.scales import DENSITY_MESH, Scales, by_scale, dense_cells, number_by_scale
 from zeldo.networks.tasks import register
 from zeldo.networks.tasks.base import Batch, Evolved, Fields, Setting, Task, scaled
 from zeldo.networks.tasks.units import growth_factor, hubble_flow
