@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
@@ -57,7 +57,7 @@ class View:
         psi = made.get("psi")
         velocity = made.get("velocity")
         if velocity is None:
-            velocity = self.dynamics.velocity(self.state, self.row, donate=True)
+            velocity = self._velocity(donate=True)
         return self.dynamics.host(self.state.psi if psi is None else psi), self.dynamics.host(velocity)
 
     @property
@@ -74,7 +74,7 @@ class View:
     @cached_property
     def velocity(self) -> np.ndarray:
         """Peculiar velocity, (3, n, n, n) float32, km/s."""
-        return self.dynamics.host(self.dynamics.velocity(self.state, self.row))
+        return self.dynamics.host(self._velocity(donate=False))
 
     @cached_property
     def density(self) -> np.ndarray:
@@ -89,8 +89,18 @@ class View:
     @cached_property
     def force(self) -> np.ndarray | None:
         """F at the particles, (3, n, n, n) float32, Mpc/h; None where none was computed, as at the start of COLA."""
-        force: Array | None = self.dynamics.force(self.state)
-        return None if force is None else self.dynamics.host(force + 0)
+        force = self._force
+        return None if force is None else self.dynamics.host(force + 0 if force is self.state.force else force)
+
+    @cached_property
+    def _force(self) -> Array | None:
+        return self.dynamics.force(self.state)
+
+    def _velocity(self, donate: bool) -> Array:
+        state = self.state
+        if vars(self).get("_force") is not None:  # an observer has asked for it: it need not be read off the mesh again
+            state = replace(state, force=self._force)
+        return self.dynamics.velocity(state, self.row, donate=donate)
 
 
 def evolve(

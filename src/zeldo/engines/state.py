@@ -58,7 +58,10 @@ class Dynamics(ABC, Generic[R]):
 
     @abstractmethod
     def velocity(self, state: State, row: R, *, donate: bool = False) -> Array:
-        """Peculiar velocity of a state at the end of its row, km/s: a new array, or with `donate` in that of `state.v`."""
+        """Peculiar velocity of a state at the end of its row, km/s: a new array, or with `donate` in that of `state.v`.
+
+        In place of its own form of the force, the state may hold what `force` made of it.
+        """
 
     @abstractmethod
     def density(self, state: State) -> Array:
