@@ -37,7 +37,7 @@ PUBLIC = {
     ],
     "zeldo.networks.inference": ["apply", "optimise"],
     "zeldo.networks.losses": ["momentum_error", "number_error", "paper_loss"],
-    "zeldo.networks.scales": ["by_scale", "dense_cells", "number_by_scale"],
+    "zeldo.networks.scales": ["by_density", "by_scale", "number_by_scale"],
     "zeldo.particles.provenance": ["Provenance"],
     "zeldo.reproduce.deoliveira2020": ["reproduce"],
     "zeldo.statistics": [

@@ -1,4 +1,4 @@
-"""Terms of losses by scale: against the whole transform, blind to amplitude and place, and cells counted by hand."""
+"""Terms of losses by scale and by density: against the whole transform, and particles counted by hand."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from zeldo.mesh.torch_kernels import paint
-from zeldo.networks.scales import DENSE, FEW, by_scale, dense_cells, number_by_scale
+from zeldo.networks.scales import DENSITIES, FEW, by_density, by_scale, number_by_scale
 
 H = 1.953125  # lattice spacing, Mpc/h
 
@@ -76,36 +76,52 @@ def test_small_errors_are_known_in_single_precision(fields):
     assert float(double) < math.log(1e-6) and float(single) == pytest.approx(float(double), abs=0.02)
 
 
-def test_dense_cells_are_counted_beyond_each_threshold():
+def _lattice(side):
+    axis = torch.arange(float(side))
+    return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"))
+
+
+def test_particles_and_their_energy_are_counted_in_intervals_of_density():
     n = 16
-    target = torch.zeros(3, n, n, n)
-    axis = torch.arange(6.0)
-    # 6^3 particles on one point of either mesh: 216 times the mean of the lattice's own, 1728 times that of the finer
-    target[:, :6, :6, :6] = -torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"))
-    assert dense_cells(target, target) == 0
-    expected = []
-    for threshold in DENSE:
-        clump, fine_clump, alone = (1 / (1 + (threshold / density) ** 4) for density in (216.0, 1728.0, 8.0))
-        few, many = (
-            (4096 - 216) * alone + fine_clump,
-            4096 * alone,
-        )  # on the finer mesh one particle is 8 times the mean
-        expected += [math.log(FEW / (FEW + clump)) ** 2, math.log((FEW + many) / (FEW + few)) ** 2]
-    made = float(dense_cells(torch.zeros_like(target), target))
-    assert made == pytest.approx(sum(expected) / len(expected), rel=1e-4)
+    clumped, speed = torch.zeros(3, n, n, n), torch.ones(3, n, n, n)
+    clumped[:, :6, :6, :6] = -_lattice(
+        6
+    )  # 216 particles on one point of the finer mesh; alone, one is 8 times the mean
+    speed[:, :6, :6, :6] = 2.0
+    spread, slow = torch.zeros_like(clumped), torch.ones_like(speed)
+    assert by_density(clumped, speed, clumped, speed) == (0, 0)
+
+    def shares(density):
+        beyond = [1 / (1 + (edge / density) ** 4) for edge in DENSITIES]
+        return [a - b for a, b in zip(beyond, [*beyond[1:], 0.0], strict=True)]
+
+    typical = FEW * 3.0 * ((n**3 - 216) + 4 * 216) / n**3
+    numbers, energies = [], []
+    for alone, clump in zip(shares(8.0), shares(8.0 * 216), strict=True):
+        made, true = n**3 * alone, (n**3 - 216) * alone + 216 * clump
+        number = (made + FEW) / (true + FEW)
+        energy = (3 * made + typical) / (3 * (n**3 - 216) * alone + 12 * 216 * clump + typical) / number
+        numbers.append(math.log(number) ** 2)
+        energies.append(math.log(energy) ** 2)
+    measured = by_density(spread, slow, clumped, speed)
+    assert float(measured.particles) == pytest.approx(sum(numbers) / len(numbers), rel=1e-3)
+    assert float(measured.energy) == pytest.approx(sum(energies) / len(energies), rel=1e-3)
 
 
-def test_dense_cells_pull_apart_what_is_too_dense():
+def test_halos_that_are_too_dense_and_too_cold_are_pulled_apart_and_heated():
     generator = torch.Generator().manual_seed(3)
     loose = 0.6 * torch.randn(3, 16, 16, 16, generator=generator)
-    loose[:, 4:12, 4:12, 4:12] -= 0.8 * torch.stack(torch.meshgrid(*[torch.arange(8.0)] * 3, indexing="ij"))
-    tight = loose.clone()
-    tight[:, 4:12, 4:12, 4:12] -= 0.1 * torch.stack(torch.meshgrid(*[torch.arange(8.0)] * 3, indexing="ij"))
-    psi = tight.clone().requires_grad_()
-    before = dense_cells(psi, loose)
-    before.backward()
-    step = 0.05 * psi.grad / psi.grad.norm()
-    assert dense_cells(tight - step, loose) < before
+    warm = torch.randn(3, 16, 16, 16, generator=generator)
+    loose[:, 4:12, 4:12, 4:12] -= 0.8 * _lattice(8)
+    tight, cold = loose.clone(), warm.clone()
+    tight[:, 4:12, 4:12, 4:12] -= 0.1 * _lattice(8)
+    cold[:, 4:12, 4:12, 4:12] *= 0.7
+    psi, vel = tight.clone().requires_grad_(), cold.clone().requires_grad_()
+    before = by_density(psi, vel, loose, warm)
+    sum(before).backward()
+    step, heat = (0.05 * field.grad / field.grad.norm() for field in (psi, vel))
+    assert by_density(tight - step, cold, loose, warm).particles < before.particles
+    assert by_density(tight, cold - heat, loose, warm).energy < before.energy
 
 
 def test_densities_by_scale_are_blind_to_place_and_know_power(fields):

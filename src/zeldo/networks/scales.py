@@ -1,27 +1,23 @@
-"""Terms of losses by scale: ln(1 - r^2), spectra, and the number of dense cells, of whole periodic boxes."""
+"""Terms of losses by scale and by density, of whole periodic boxes: ln(1 - r^2), spectra, particles of dense places."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from zeldo.mesh.torch_numba import paint
+from zeldo.mesh.torch_numba import paint, read
 
 DENSITY_MESH = 2  # mesh cells per lattice spacing of densities that are compared by scale
 TINY = torch.finfo(torch.float32).tiny
 ROUNDING = 1e-5  # share of the error's power below which 1 - r^2 is rounding
-DENSE = (
-    10.0,
-    20.0,
-    40.0,
-    80.0,
-    160.0,
-)  # densities in units of the mean, from the outskirts of halos to their cores
-FEW = 20.0  # cells: of fewer, the number is left to chance
+# in units of the mean: ends of the intervals, from filaments to the cores of halos
+DENSITIES = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 400.0)
+FEW = 20.0  # particles: of fewer, the number is left to chance
 
 
 class Scales(NamedTuple):
@@ -87,39 +83,60 @@ def number_by_scale(psi: Tensor, target: Tensor, finer: int = DENSITY_MESH, wedg
     return _scales(field, truth, _Shells.of(m, n // 2, wedges, str(psi.device)))
 
 
-def dense_cells(psi: Tensor, target: Tensor, finer: int = DENSITY_MESH) -> Tensor:
-    """The mean of ln^2(N / N_true), with N the number of cells that are denser than a threshold.
+class Crowding(NamedTuple):
+    """How wrong the particles of dense places are: means over intervals of the density at the particles.
 
-    A network that answers with the mean of possible halos makes them smooth and too massive. Neither spectra nor 1 - r^2
-    show it as this does. The thresholds are soft, so that there is a gradient. The cells are those of the lattice's own
-    mesh and of a finer one.
+    Parameters
+    ----------
+    particles : Tensor
+        ln^2(N / N_true), with N the number of particles.
+    energy : Tensor
+        ln^2(E / E_true), with E their mean square velocity.
+    """
+
+    particles: Tensor
+    energy: Tensor
+
+
+def by_density(
+    psi: Tensor, vel: Tensor, target: Tensor, target_vel: Tensor, finer: int = DENSITY_MESH
+) -> Crowding:
+    """The particles of voids, filaments and halos, and how fast they move.
+
+    A network that answers with the mean of possible halos makes them smooth, too massive and too cold. Neither spectra nor
+    1 - r^2 show it as this does. The intervals have soft ends, so that there is a gradient.
 
     Parameters
     ----------
     psi, target : Tensor, (3, n, n, n)
         Predicted and true displacement of a whole periodic box, in lattice spacings.
+    vel, target_vel : Tensor, (3, n, n, n)
+        Predicted and true velocity, in any unit.
     finer : int
-        Cells of the finer mesh per lattice spacing.
+        Mesh cells per lattice spacing.
 
     Returns
     -------
-    Tensor
-        A scalar.
+    Crowding
+        Both scalars.
     """
+    with torch.no_grad():
+        true_count, true_energy = _counted(target, target_vel, finer)
+        typical = FEW * target_vel.square().sum(0).mean()
+    count, energy = _counted(psi, vel, finer)
+    numbers = (count + FEW) / (true_count + FEW)
+    means = (energy + typical) / (true_energy + typical) / numbers
+    return Crowding(numbers.log().square().mean(), means.log().square().mean())
+
+
+def _counted(psi: Tensor, vel: Tensor, finer: int) -> tuple[Tensor, Tensor]:
+    """Per interval of the density, the number of particles and the sum of their squared velocities."""
     n = psi.shape[-1]
-    ratios = []
-    for m in (n, finer * n):
-        with torch.no_grad():
-            true = _denser(paint(target, m, float(n)))
-        ratios.append(((_denser(paint(psi, m, float(n))) + FEW) / (true + FEW)).log())
-    return torch.cat(ratios).square().mean()
-
-
-def _denser(density: Tensor) -> Tensor:
-    """Of a density in units of its mean, the number of cells beyond each threshold."""
-    density = density[density > DENSE[0] / 4]  # few cells; others count for less than 0.4 % of a cell
-    powers = [(density / threshold).square().square() for threshold in DENSE]
-    return torch.stack([(power / (1 + power)).sum() for power in powers])
+    density = read(paint(psi, finer * n, float(n)), psi, float(n)).reshape(-1)
+    square = vel.square().sum(0).reshape(-1)
+    shares = [((power := (density / edge).square().square()) / (1 + power)) for edge in DENSITIES]
+    inside = torch.stack([first - second for first, second in pairwise(shares)] + shares[-1:])
+    return inside.sum(1), inside @ square
 
 
 def _modes(field: Tensor) -> Tensor:

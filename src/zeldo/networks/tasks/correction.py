@@ -17,7 +17,7 @@ from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.lpt import displacements, linear_displacement
 from zeldo.mesh.gravity import gravity
 from zeldo.networks.losses import Loss, gradient_error, logarithm, momentum_error, number_error
-from zeldo.networks.scales import DENSITY_MESH, Scales, by_scale, dense_cells, number_by_scale
+from zeldo.networks.scales import DENSITY_MESH, Scales, by_density, by_scale, number_by_scale
 from zeldo.networks.tasks import register
 from zeldo.networks.tasks.base import Batch, Evolved, Fields, Setting, Task, scaled
 from zeldo.networks.tasks.units import growth_factor, hubble_flow
@@ -36,10 +36,12 @@ WEIGHTS = {
     "velocity_spectrum": 0.0,
     "density_spectrum": 0.0,
     "redshift_space_spectrum": 0.0,
-    "dense_cells": 0.0,
+    "density_particles": 0.0,
+    "density_energy": 0.0,
 }
 BY_SCALE = ("_decorrelation", "_spectrum")
-WHOLE = (*BY_SCALE, "dense_cells")  # of periodic boxes alone
+BY_DENSITY = ("density_particles", "density_energy")
+WHOLE = (*BY_SCALE, *BY_DENSITY)  # of periodic boxes alone
 FILES = (".safetensors", ".pt", ".npz")
 REFUSED = (
     "checkpoint",
@@ -146,8 +148,9 @@ class Correction(Task):
         Weights of the terms of the loss. "displacement", "density", "velocity", "momentum" and "gradient" (of the
         displacement) are logarithms of mean square errors. "FIELD_decorrelation" is the mean of ln(1 - r^2) over shells of
         wavenumber. "FIELD_spectrum" is the mean square of ln(P / P_true) there. FIELD is displacement, velocity, density
-        or redshift_space, which is the density with velocities along the last axis. "dense_cells" is the mean square of
-        ln(N / N_true), with N cells beyond a density. Missing ones keep their defaults; 0 leaves a term out.
+        or redshift_space, which is the density with velocities along the last axis. "density_particles" is the mean
+        square of ln(N / N_true), with N particles in an interval of the density around them; "density_energy" is that of
+        their mean square velocity. Missing ones keep their defaults; 0 leaves a term out.
     """
 
     name: ClassVar[str] = "correction"
@@ -293,8 +296,8 @@ class Correction(Task):
             names = [compared_field + end for end in BY_SCALE]
             if any(self.weights[name] for name in names):
                 terms.update(zip(names, compared(), strict=True))
-        if self.weights["dense_cells"]:
-            terms["dense_cells"] = dense_cells(psi, target)
+        if any(self.weights[name] for name in BY_DENSITY):
+            terms.update(zip(BY_DENSITY, by_density(psi, vel, target, target_vel), strict=True))
         return terms
 
     def describe_loss(self) -> str:
