@@ -16,7 +16,7 @@ DENSITY_MESH = 2  # mesh cells per lattice spacing of densities that are compare
 TINY = torch.finfo(torch.float32).tiny
 ROUNDING = 1e-5  # share of the error's power below which 1 - r^2 is rounding
 # in units of the mean: ends of the intervals, from filaments to the cores of halos
-DENSITIES = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 400.0)
+DENSITIES = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 FEW = 20.0  # particles: of fewer, the number is left to chance
 
 
