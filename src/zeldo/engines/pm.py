@@ -28,12 +28,14 @@ class ParticleMesh(Stepping):
     Parameters
     ----------
     steps : int
-        Number of forces from the start to the last redshift, at times uniform in the scale factor.
+        Number of forces from the start to the last redshift.
     mesh_factor : int
         Mesh points per particle and dimension, 1 to 4.
     sharpening : float
         Cloud-in-cell windows that are divided out of the last forces, 0 to 2. Sharper forces give better halos and
         velocities, but too much power where particles still sit near their lattice.
+    time_exponent : float
+        Steps are uniform in this power of the scale factor, 0.5 to 3: with 1.5 in time while matter dominates.
     stepper : str
         "bullfrog", in which second-order growth is exact, or "fastpm", in which first-order growth is.
     start_redshift : float
@@ -50,6 +52,7 @@ class ParticleMesh(Stepping):
     steps: int = 10
     mesh_factor: int = 2
     sharpening: float = 0.0
+    time_exponent: float = 1.0
     stepper: str = "bullfrog"
     start_redshift: float = 9.0
     device: str = "cpu"
@@ -65,6 +68,7 @@ class ParticleMesh(Stepping):
             )
         check_number("start_redshift", self.start_redshift, 0.5, 200)
         check_number("sharpening", self.sharpening, 0.0, 2.0)
+        check_number("time_exponent", self.time_exponent, 0.5, 3.0)
 
     def force_options(self, spacing: float) -> dict[str, Any]:
         """How the force is taken on a lattice of this spacing, Mpc/h: further arguments of `gravity`."""
@@ -90,6 +94,7 @@ class ParticleMesh(Stepping):
             redshifts=redshifts,
             moving=False,
             sharpening=self.sharpening,
+            time_exponent=self.time_exponent,
         )
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:

@@ -127,8 +127,9 @@ def timetable(
     redshifts: Sequence[float],
     moving: bool,
     sharpening: float = 0.0,
+    time_exponent: float = 1.0,
 ) -> Timetable[Row]:
-    """Steps uniform in the scale factor, from the start to the lowest redshift.
+    """Steps uniform in a power of the scale factor, from the start to the lowest redshift.
 
     An output between two steps is a step off the main path, so that the other outputs do not depend on it.
 
@@ -150,6 +151,8 @@ def timetable(
     sharpening : float
         Windows divided out of the last force beyond the usual ones. They set in at `SOFT` of the last scale factor and
         are all divided out from `SHARP` of it on.
+    time_exponent : float
+        The power.
 
     Returns
     -------
@@ -158,7 +161,7 @@ def timetable(
     lpt = _Lpt(cosmology, moving, sharpening, 1 / (1 + min(redshifts)))
     if min(redshifts) == start_redshift:
         steps = 0
-    times = np.linspace(1 / (1 + start_redshift), 1 / (1 + min(redshifts)), steps + 1)
+    times = _uniform(1 / (1 + start_redshift), 1 / (1 + min(redshifts)), steps, time_exponent)
     # the mesh shifts by half a cell from force to force, so that aliases cancel in the sum
     offsets = [0.5 * ((i + moving + 1) % 2) for i in range(steps + 2)]
     if moving:
@@ -177,6 +180,15 @@ def timetable(
             rows.append(lpt.row(stepper, owed, a0, a1, offsets[i + 1]))
             owed = stepper.close(a0, a1)
     return Timetable(Table.of(rows), outputs, work=[1.0] * len(rows))
+
+
+def _uniform(first: float, last: float, steps: int, exponent: float) -> np.ndarray:
+    """Scale factors from first to last, both exact, at equal intervals of their power."""
+    if exponent == 1:
+        return np.linspace(first, last, steps + 1)
+    times = np.linspace(first**exponent, last**exponent, steps + 1) ** (1 / exponent)
+    times[-1], times[0] = last, first
+    return times
 
 
 @dataclass(frozen=True)
