@@ -7,14 +7,17 @@ import pytest
 import torch
 
 import zeldo
+from zeldo import comparing
 from zeldo.comparing import compare, warm_up
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError
+from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.initial.conditions import InitialConditions
 from zeldo.networks.card import ModelCard
 from zeldo.networks.vnet import VNet
 from zeldo.networks.weights import save
+from zeldo.statistics import on_disk
 
 TINY = {"n": 16, "box": 31.25, "power": "eisenstein-hu"}
 
@@ -102,3 +105,62 @@ def test_a_simulation_of_quijote_is_that_of_its_seed(tmp_path):
     for change in ({"seed": 36}, {"phases": "native"}):
         with pytest.raises(InputError, match="mode by mode"):
             compare(engine="zeldovich", reference=tmp_path / "named.npz", **equal | change)
+
+
+def same_numbers(result, expected, rtol=2e-6):
+    for one, other in zip(result.comparisons, expected.comparisons, strict=True):
+        assert (one.engine, one.redshift) == (other.engine, other.redshift)
+        for label, field in other.fields.items():
+            np.testing.assert_allclose(one.fields[label].transfer, field.transfer, rtol=rtol)
+            np.testing.assert_allclose(
+                one.fields[label].one_minus_r2, field.one_minus_r2, rtol=1e-3, atol=1e-6
+            )
+
+
+@pytest.fixture
+def no_room(monkeypatch):
+    """Snapshots do not fit into memory, and none of their fields is read whole."""
+    monkeypatch.setattr(comparing, "available", lambda: 1e3)
+    monkeypatch.setattr(UniverseZarr, "whole", lambda *field: pytest.fail("it was read whole"))
+
+
+def test_snapshots_that_do_not_fit_are_compared_on_disk(tmp_path, request):
+    asked = {"engine": ["zeldovich", "cola:steps=2"], "reference": "2lpt", "redshift": [1, 0], **TINY}
+    expected = compare(**asked)
+    request.getfixturevalue("no_room")
+    report = tmp_path / "report"
+    result = compare(**asked, output=report)
+    same_numbers(result, expected)
+    assert all(one.wall_seconds > 0 for one in result.comparisons)
+    universes = {"1-zeldovich.zarr", "2-cola.zarr", "reference.zarr"}
+    assert {path.name for path in report.iterdir()} == universes | {"index.html", "comparison.json"}
+    assert "data:image/png" in result.page.read_text()  # slices
+    again = compare(**asked, output=report)
+    same_numbers(again, result, rtol=0)
+    assert all(one.wall_seconds is None for one in again.comparisons)
+
+
+def test_without_a_place_for_what_does_not_fit_it_is_refused(tmp_path, monkeypatch, no_room):
+    with pytest.raises(InputError, match="give an output, a directory"):
+        compare(engine="zeldovich", reference="2lpt", **TINY)
+    monkeypatch.setattr(on_disk, "available", lambda: 1e3)
+    with pytest.raises(InputError, match="a mesh of 32 points a side needs"):
+        compare(engine="zeldovich", reference="2lpt", output=tmp_path / "report", **TINY)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_universe_is_a_reference_at_all_its_redshifts(tmp_path, monkeypatch):
+    path = tmp_path / "u.zarr"
+    snapshots = zeldo.run(engine="2lpt", redshift=[1, 0], output=path, **TINY)
+    memory = [UniverseZarr(path).snapshot(z) for z in (1, 0)]
+    monkeypatch.setattr(UniverseZarr, "whole", lambda *field: pytest.fail("it was read whole"))
+    result = compare(engine="zeldovich", reference=path, redshift=[1, 0], mesh=16, **TINY)
+    assert [one.redshift for one in result.references] == [s.redshift for s in snapshots] == [1, 0]
+    assert result.comparisons[0].reference == "2lpt (u.zarr)"
+    for one, truth in zip(result.comparisons, memory, strict=True):
+        (expected,) = compare(
+            engine="zeldovich", reference=truth, redshift=one.redshift, mesh=16, **TINY
+        ).comparisons
+        same_numbers(comparing.CompareResult([one]), comparing.CompareResult([expected]))
+    with pytest.raises(InputError, match="the reference has seed = 7"):
+        compare(engine="zeldovich", reference=path, **TINY, seed=8)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +19,20 @@ from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import names
 from zeldo.errors import InputError
 from zeldo.files.atomic import directory
-from zeldo.initial.conditions import InitialConditions
+from zeldo.files.universe_zarr import UniverseZarr, is_universe
+from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.initial.phase_names import generator
 from zeldo.keywords import checked_keywords
 from zeldo.measuring.cost import measured
+from zeldo.measuring.memory import available, limited
 from zeldo.particles.snapshot import DRAWN, Snapshot
+from zeldo.planning import check_fits, chosen_plan
+from zeldo.store.universe import check_place, run_into, stored
 
 if TYPE_CHECKING:
     from zeldo.statistics.comparison import Comparison
+
+SNAPSHOT_BYTES = 24  # of a particle
 
 
 @dataclass
@@ -58,7 +66,9 @@ def compare(
     steps: int | None = None,
     mesh_factor: float | None = None,
     extrapolate: bool = False,
+    mesh: int | None = None,
     output: PathLike | None = None,
+    memory: str | float | None = None,
     command: str = "",
     watch: Callable[[str], Any] | None = None,
     **universe: Any,
@@ -70,8 +80,8 @@ def compare(
     engine : str, path, Engine, or a sequence of them
         Names of engines, with options as in "cola:mesh_factor=2", files of weights, or `Engine` objects.
     reference : path, str, Engine or Snapshot, optional
-        A file of a reference run, a snapshot or its file, or an engine. By default the particles of the reference file
-        given as `ics`, else the engine "p3m".
+        A file of a reference run, a snapshot or its file, a universe in .zarr, or an engine. By default the particles of
+        the reference file given as `ics`, else the engine "p3m".
     redshift : float or sequence of float, optional
         Where to compare; 0 by default, or the lowest redshift of a reference that has no snapshot at 0.
     steps : int, optional
@@ -80,8 +90,14 @@ def compare(
         Mesh points per particle and dimension, of every engine given by name that has this option.
     extrapolate : bool
         Allow networks given by name outside the ranges of their model cards.
+    mesh : int, optional
+        Points per side of the density; twice the lattice by default.
     output : path, optional
         A directory for the report, `index.html`, and the numbers, `comparison.json`.
+    memory : str or float, optional
+        The most memory that may be taken, such as "8GB"; by default what the machine has free. Snapshots that do not fit
+        are written into `output`, as universes in .zarr, and compared from there. They stay, and the same call does not
+        make them again; it then has no time of theirs to show.
     command : str
         The command line that the report quotes.
     watch : callable, optional
@@ -102,21 +118,80 @@ def compare(
         [engine] if isinstance(engine, str) or not isinstance(engine, Iterable) else [*engine]
     )
     engines = _make_engines(requested, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
-    with nullcontext() if output is None else directory(output):
+    watch = watch or unwatched
+    with limited(memory), nullcontext() if output is None else directory(output):
         ics, truth, name = _find_reference(reference, universe)
         if redshift is None:
             redshift = _default_redshift(truth) if isinstance(truth, dict) else 0.0
         redshifts = redshift_list(redshift)
         for candidate in engines:
             candidate.check(redshifts)
-        watch = watch or unwatched
+        to_run = engines if isinstance(truth, dict) else [*engines, truth]
+        folder = _folder(to_run, ics.n, redshifts, mesh, output)
+        runs, origin = _Runs(_maker(ics, universe, folder), folder), ics.origin
+        del ics
         if not isinstance(truth, dict):
             truth.check(redshifts)
             with watch(f"reference {truth.name}") as progress:
-                truth = {snapshot.redshift: snapshot for snapshot in truth.run(ics, redshifts, progress)}
+                truth = {at.redshift: at for at in runs.run(truth, redshifts, "reference", progress)}
         references = [_reference_at(truth, z) for z in redshifts]
-        matched = {snapshot.redshift: snapshot for snapshot in references}
-        return _run_and_compare(engines, ics, matched, name, output, command, watch)
+        return _run_and_compare(engines, runs, references, origin, name, mesh, output, command, watch)
+
+
+@dataclass
+class _Runs:
+    """Runs of engines, whose snapshots are in memory, or in universes in a folder."""
+
+    ics: Callable[[], InitialConditions]
+    folder: Path | None
+
+    def path(self, label: str) -> Path | None:
+        return (
+            None if self.folder is None else self.folder / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', label)}.zarr"
+        )
+
+    def run(self, engine: Engine, redshifts: Sequence[float], label: str, progress: Any) -> list[Snapshot]:
+        path, ics = self.path(label), self.ics()
+        if path is None:
+            return list(engine.run(ics, redshifts, progress))
+        given = [ics]
+        del ics
+        streamed = check_fits(engine, given[0].n, redshifts, check_place(path))
+        return list(run_into(path, engine, given.pop(), redshifts, progress, streamed=streamed))
+
+
+def _folder(
+    engines: Sequence[Engine], n: int, redshifts: Sequence[float], mesh: int | None, output: PathLike | None
+) -> Path | None:
+    """Where the snapshots are written, because they do not fit into memory; None where they do. `InputError` if none can."""
+    from zeldo.statistics.comparison import PARTICLE_BYTES, POINT_BYTES
+    from zeldo.statistics.on_disk import check_comparable
+    from zeldo.statistics.spectra import check_mesh
+
+    mesh = check_mesh(2 * n if mesh is None else mesh)
+    run = max((chosen_plan(engine, n, redshifts, None)[0].memory for engine in engines), default=0.0)
+    held = SNAPSHOT_BYTES * len(engines) * len(redshifts) * n**3
+    needed, free = held + max(1e9 * run, PARTICLE_BYTES * n**3 + POINT_BYTES * mesh**3), available()
+    if needed <= free:
+        return None
+    if output is None:
+        raise InputError(
+            f"the snapshots and their comparison need about {needed / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB may "
+            "be taken: give an output, a directory where they can be on disk, or a smaller n or mesh, or more memory"
+        )
+    check_comparable(n, mesh)
+    for engine in engines:
+        check_fits(engine, n, redshifts, Path(output) / "universe.zarr")
+    return Path(output)
+
+
+def _maker(
+    ics: InitialConditions, universe: dict[str, Any], folder: Path | None
+) -> Callable[[], InitialConditions]:
+    """A function that returns the initial conditions; those of runs on disk are made anew, so that none waits in memory."""
+    if folder is not None and any(universe.values()):
+        return partial(initial_conditions, **universe)
+    return lambda: ics
 
 
 def _reference_at(truth: dict[float, Snapshot], redshift: float) -> Snapshot:
@@ -142,30 +217,36 @@ def _make_engines(requested: Sequence[PathLike | Engine], **options: Any) -> lis
 
 def _run_and_compare(
     engines: list[Engine],
-    ics: InitialConditions,
-    truth: dict[float, Snapshot],
+    runs: _Runs,
+    references: list[Snapshot],
+    origin: Origin,
     name: str,
+    mesh: int | None,
     output: PathLike | None,
     command: str,
     watch: Callable[[str], Any],
 ) -> CompareResult:
     from zeldo.statistics.comparison import Reference
 
+    redshifts = [snapshot.redshift for snapshot in references]
     for engine in engines:
-        warm_up(engine, ics, list(truth))
-    result = CompareResult(references=list(truth.values()))
-    runs = []
-    for engine in engines:
+        warm_up(engine, origin, redshifts)
+    result = CompareResult(references=references)
+    made = []
+    for number, engine in enumerate(engines, 1):
+        label = f"{number}-{engine.name}"
+        path = runs.path(label)
+        earlier = path is not None and is_universe(path)
         with watch(engine.name) as progress, measured() as cost:
-            runs.append((list(engine.run(ics, list(truth), progress)), cost))
-    for z, truth_snapshot in truth.items():
-        against = Reference(truth_snapshot, name)
-        for snapshots, cost in runs:
-            prediction = next(snapshot for snapshot in snapshots if snapshot.redshift == z)
+            snapshots = runs.run(engine, redshifts, label, progress)
+        made.append((snapshots, None if earlier else cost))
+    for reference in references:
+        against = Reference(reference, name, mesh)
+        for snapshots, taken in made:
+            prediction = next(s for s in snapshots if s.redshift == reference.redshift)
             result.snapshots.append(prediction)
-            result.comparisons.append(
-                against.compare(prediction, wall_seconds=cost.seconds, peak_memory=cost.peak_memory)
-            )
+            costs = {"wall_seconds": taken.seconds, "peak_memory": taken.peak_memory} if taken else {}
+            result.comparisons.append(against.compare(prediction, **costs))
     if output is not None:
         from zeldo.report.html import write_report
 
@@ -174,20 +255,20 @@ def _run_and_compare(
             result.snapshots,
             result.references,
             output,
-            title=f"{ics.n}³ particles in {ics.box:g} Mpc/h",
+            title=f"{origin.n}³ particles in {origin.box:g} Mpc/h",
             command=command,
         )
     return result
 
 
-def warm_up(engine: Engine, ics: InitialConditions, redshifts: Sequence[float] = (0.0,)) -> None:
+def warm_up(engine: Engine, ics: InitialConditions | Origin, redshifts: Sequence[float] = (0.0,)) -> None:
     """Run an engine on a few particles, so that a timed run afterwards neither compiles nor imports anything.
 
     Parameters
     ----------
     engine : Engine
         The engine whose run will be timed.
-    ics : InitialConditions
+    ics : InitialConditions or Origin
         The initial conditions of the timed run; the trial has their lattice spacing and cosmology.
     redshifts : sequence of float
         The redshifts of the trial's snapshots.
@@ -195,7 +276,7 @@ def warm_up(engine: Engine, ics: InitialConditions, redshifts: Sequence[float] =
     import numpy as np
 
     n = engine.least_n
-    tiny = InitialConditions(ics.spacing * n, n, ics.cosmology, np.zeros((n, n, n), np.float32))
+    tiny = InitialConditions(ics.box / ics.n * n, n, ics.cosmology, np.zeros((n, n, n), np.float32))
     list(engine.for_trial().run(tiny, redshifts))
 
 
@@ -246,8 +327,12 @@ def _find_reference(
         for snapshot in snapshots.values():
             _same_universe(snapshot, ics)
         return ics, snapshots, next(iter(snapshots.values())).engine
-    snapshot = read_snapshot(name)
     ics = initial_conditions(**universe)
+    if is_universe(Path(name)):
+        there = UniverseZarr(name)
+        stored_ones = {z: _same_universe(stored(there, z), ics) for z in there.redshifts}
+        return ics, stored_ones, f"{there.header['engine']} ({Path(name).name})"
+    snapshot = read_snapshot(name)
     return ics, {snapshot.redshift: _same_universe(snapshot, ics)}, f"{snapshot.engine} ({Path(name).name})"
 
 

@@ -198,6 +198,7 @@ def show(
     pixels: int | None = None,
     dpi: int = 160,
     cosmology: Given = None,
+    memory: str | float | None = None,
 ) -> Shown:
     """Draw the density of files, snapshots or particles: a slice, or the projection of the whole box.
 
@@ -221,6 +222,8 @@ def show(
         Dots per inch of the picture.
     cosmology : Cosmology or mapping of str to float, optional
         Of the run, or those of its parameters that the file does not give.
+    memory : str or float, optional
+        As of `measure`.
 
     Returns
     -------
@@ -247,16 +250,18 @@ def show(
         raise InputError(f"dpi = {dpi!r} is not allowed: give a number from 1 to 2400")
     maps, slabs, boxes, titles = [], [], [], []
     sources = _several(source)
-    for each, name in zip(sources, _names(sources), strict=True):
-        particles = load(each, cosmology)
-        matter = matter_of(particles, "show")
-        depth = None if projection else min(SLICE, matter.box) if thickness is None else thickness
-        slab = slab_of(particles, axis, 0.0 if projection else start, depth)
-        start = slab.start if len(sources) > 1 and not projection else start  # the same slab of all
-        maps.append(density_map(particles, slab, pixels or min(max(4 * matter.n, 256), 1024)))
-        slabs.append(slab)
-        boxes.append(matter.box)
-        titles.append(f"{name}, z = {matter.redshift:.3g}")
+    with limited(memory):
+        for each, name in zip(sources, _names(sources), strict=True):
+            there = on_disk(each)
+            particles = load(each, cosmology) if there is None else there.matter.source
+            matter = matter_of(particles, "show")
+            depth = None if projection else min(SLICE, matter.box) if thickness is None else thickness
+            slab = slab_of(particles, axis, 0.0 if projection else start, depth)
+            start = slab.start if len(sources) > 1 and not projection else start  # the same slab of all
+            maps.append(density_map(particles, slab, pixels or min(max(4 * matter.n, 256), 1024)))
+            slabs.append(slab)
+            boxes.append(matter.box)
+            titles.append(f"{name}, z = {matter.redshift:.3g}")
     figure = density_figure(maps, slabs, boxes, titles)
     with writing(path) as temporary, style():
         figure.savefig(temporary, format="png", dpi=dpi)

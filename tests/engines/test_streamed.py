@@ -80,7 +80,7 @@ def test_killed_anywhere_it_goes_on_to_the_same_bits(name, mesh_factor, ics, tmp
             raise KilledError
 
     monkeypatch.setattr(SlabStore, "_note", killed)
-    kills, every = 0, 71  # more than 2LPT writes, which is begun afresh
+    kills, every = 0, 37  # more than 2LPT writes, which is begun afresh
     while True:
         left, after = every, kills % 2 == 1
         try:
@@ -127,6 +127,43 @@ def test_a_damaged_slab_is_made_again(ics, tmp_path, monkeypatch):
     slab.write_bytes(numbers)
     made = streamed(tmp_path / "u.zarr", engine, ics, [0.0])
     assert all(np.array_equal(made[key], whole[key]) for key in whole)
+
+
+@pytest.mark.parametrize("journal", ["journal.0", "journal.1"])
+def test_a_damaged_journal_has_another_beside_it(journal, ics, tmp_path, monkeypatch):
+    engine = engine_of("cola")
+    whole = streamed(tmp_path / "whole.zarr", engine, ics, [0.0])
+    puts = 0
+    put = SlabStore.put
+
+    def killed(self, *values, **state):
+        nonlocal puts
+        puts += 1
+        if puts == 90:
+            raise KilledError
+        put(self, *values, **state)
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(SlabStore, "put", killed)
+        streamed(tmp_path / "u.zarr", engine, ics, [0.0])
+    path = tmp_path / "u.zarr" / STATE / "slabs" / journal
+    path.write_bytes(path.read_bytes()[:-9])
+    assert SlabStore(path.parent, engine.key(ics, [0.0])).state["row"] > 0
+    made = streamed(tmp_path / "u.zarr", engine, ics, [0.0])
+    assert all(np.array_equal(made[key], whole[key]) for key in whole)
+
+
+def test_files_of_slabs_are_written_over(tmp_path):
+    store = SlabStore(tmp_path / "slabs", "key")
+    first, second = np.arange(6, dtype=np.float32), np.full(6, 7, np.float32)
+    store.put({"psi": first}, 0)
+    for values in (second, first, second):
+        store.put({"psi": values}, 0)
+        assert np.array_equal(store.get("psi", 0), values)
+        assert np.array_equal(store.get("psi", 0, np.empty(6, np.float32)), values)
+    assert len(list((tmp_path / "slabs").glob("psi*"))) == 2
+    assert np.array_equal(SlabStore(tmp_path / "slabs", "key").get("psi", 0), second)
+    assert len(list((tmp_path / "slabs").glob("psi*"))) == 1
 
 
 def test_memory_decides_and_the_plan_says_it(tmp_path, monkeypatch):

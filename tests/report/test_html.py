@@ -115,11 +115,13 @@ def test_each_redshift_has_its_section_and_reference(comparisons, snapshot, tmp_
     references = [snapshot(), snapshot(redshift=1.0)]
     predictions = [snapshot(one.engine, redshift=one.redshift) for one in (*earlier, *later)]
     sliced = []
-    monkeypatch.setattr(slices, "slice_figure", lambda shown, names: sliced.append((shown, names)))
+    monkeypatch.setattr(
+        slices, "slice_figure", lambda shown, names, reference: sliced.append((shown, names, reference))
+    )
     page = write_report([*earlier, *later], predictions, references, tmp_path, title="t", command="c")
     assert sliced == [
-        ([references[0], *predictions[2:]], ["N-body", "zeldovich", "cola"]),
-        ([references[1], *predictions[:2]], ["N-body", "zeldovich", "cola"]),
+        ([references[0], *predictions[2:]], ["N-body", "zeldovich", "cola"], True),
+        ([references[1], *predictions[:2]], ["N-body", "zeldovich", "cola"], True),
     ]
     said = " ".join(Page(page.read_text(encoding="utf-8")).said)
     assert said.index("Against N-body at z = 0") < said.index("Against N-body at z = 1")

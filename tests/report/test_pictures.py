@@ -89,6 +89,24 @@ def test_slices_share_one_colour_scale_and_axes(snapshot):
     assert alone.axes[0].images[0].get_clim() == axes[0].images[0].get_clim()
 
 
+def test_the_title_of_a_reference_alone_is_bold(snapshot):
+    for reference, weights in ((True, ["bold", "normal"]), (False, ["normal", "normal"])):
+        figure = slice_figure([snapshot(), snapshot("a")], ["N-body", "a"], mesh=16, reference=reference)
+        assert [ax.title.get_fontweight() for ax in figure.axes if ax.images] == weights
+
+
+def test_a_lattice_is_drawn_where_it_begins(snapshot):
+    """The same particles, of a lattice that begins a quarter and a half of a cell from the corner."""
+    one = snapshot()
+    cells = np.array([0.5, 0.25, 0.5])
+    shift = (cells * one.box / one.n).astype(np.float32)[:, None, None, None]
+    other = dataclasses.replace(one, psi=one.psi - shift, offset=tuple(cells))
+    for axis in range(3):
+        here, there = (projected_density(each, 24, 10.0, 30.0, axis) for each in (one, other))
+        assert np.abs(there - here).max() < 0.02 * np.abs(here - here.mean()).max()
+    assert densest_slab(moved(other, other.psi), 20.0) == densest_slab(one, 20.0)
+
+
 def test_pictures_have_x_to_the_right_and_y_upwards():
     density = np.ones((8, 8))
     density[6, 1] = 50.0

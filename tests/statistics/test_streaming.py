@@ -1,5 +1,7 @@
 """Statistics of a universe on disk, held against those of its snapshot in memory."""
 
+import tracemalloc
+
 import h5py
 import numpy as np
 import pytest
@@ -7,7 +9,10 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo import measures
+from zeldo.files.universe_zarr import UniverseZarr
+from zeldo.report.density_picture import density_map, slab_of
 from zeldo.statistics import on_disk
+from zeldo.statistics.comparison import compare_snapshots
 from zeldo.statistics.streaming import stream_cross, stream_power_spectrum, stream_slice
 
 SMALL = {"n": 32, "box": 64, "power": "eisenstein-hu"}
@@ -95,3 +100,77 @@ def test_halos_from_disk_are_those_in_memory(universes, tmp_path, monkeypatch):
 def test_a_mesh_beyond_the_limit_is_refused(universes, monkeypatch):
     monkeypatch.setattr(on_disk, "available", lambda: 1e6)
     assert "mesh" in refusal(lambda: stream_power_spectrum(universes["cola"][0], mesh=48))
+
+
+@pytest.fixture
+def by_planes(monkeypatch):
+    """No field is read whole."""
+    planes = UniverseZarr.planes
+
+    def some(self, redshift, field, first, end):
+        assert end - first <= self.n // 2, "it was read whole"
+        return planes(self, redshift, field, first, end)
+
+    monkeypatch.setattr(UniverseZarr, "planes", some)
+
+
+def in_memory(path, redshift=0):
+    return UniverseZarr(path).snapshot(redshift)
+
+
+def test_snapshots_on_disk_are_compared_as_those_in_memory(universes, request):
+    (path, (_, reference)), (other, (_, prediction)) = universes["cola"], universes["2lpt"]
+    whole = compare_snapshots(in_memory(other), in_memory(path), mesh=48)
+    request.getfixturevalue("by_planes")
+    streamed = compare_snapshots(prediction, reference, mesh=48)
+    assert streamed.fields.keys() == whole.fields.keys() == {"density", "displacement", "velocity"}
+    for label, expected in whole.fields.items():
+        field = streamed.fields[label]
+        np.testing.assert_array_equal(field.k, expected.k)
+        for name in ("power", "power_reference", "transfer"):
+            np.testing.assert_allclose(getattr(field, name), getattr(expected, name), rtol=2e-6)
+        np.testing.assert_allclose(field.one_minus_r2, expected.one_minus_r2, rtol=1e-3, atol=1e-6)
+
+
+def test_a_comparison_on_disk_holds_two_meshes(tmp_path):
+    """All else is planes of the lattice and the bins of modes, which torch holds."""
+    box = {"n": 64, "box": 128, "power": "eisenstein-hu"}
+    made = [zeldo.run(engine=e, output=tmp_path / f"{e}.zarr", **box)[0] for e in ("2lpt", "zeldovich")]
+    compare_snapshots(*made, mesh=64)  # kernels
+    tracemalloc.start()
+    try:
+        compare_snapshots(*made, mesh=64)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    modes, planes = (
+        4 * 33 / 32,
+        12 * 16 / 64,
+    )  # bytes a particle; zarr and the nearest image need some copies of planes
+    assert peak < 64**3 * (2 * modes + 5 * planes)
+
+
+def test_a_comparison_beyond_the_limit_is_refused(universes, monkeypatch):
+    made = [universes[name][1][1] for name in ("cola", "2lpt")]
+    monkeypatch.setattr(on_disk, "available", lambda: 28.0 * 48**3 + 1000 * 32**2)
+    compare_snapshots(*made, mesh=48)
+    assert "mesh of 50" in refusal(lambda: compare_snapshots(*made, mesh=50))
+
+
+@pytest.mark.parametrize("axis", "xyz")
+def test_a_map_from_disk_is_that_in_memory(universes, axis, request):
+    path, (_, stored) = universes["cola"]
+    whole = in_memory(path)
+    slab = slab_of(whole, axis, None, 8.0)
+    expected = density_map(whole, slab, 64)
+    request.getfixturevalue("by_planes")
+    assert slab_of(stored, axis, None, 8.0) == slab
+    np.testing.assert_allclose(density_map(stored, slab, 64), expected, rtol=1e-9)
+
+
+def test_a_picture_of_what_does_not_fit_reads_some_planes(universes, tmp_path, monkeypatch, by_planes):
+    path = universes["cola"][0]
+    monkeypatch.setattr(measures, "load", lambda *source: pytest.fail("it was read whole"))
+    shown = zeldo.show([path, path], tmp_path / "picture.png", memory="1MB", pixels=64)
+    assert shown.path.stat().st_size > 1000
+    np.testing.assert_array_equal(*shown.maps)

@@ -22,7 +22,9 @@ def compare(
     steps: Whole | None = None,
     mesh_factor: float | None = None,
     extrapolate: Annotated[bool, Parameter(negative="")] = False,
+    mesh: Whole | None = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    memory: str | None = None,
 ) -> None:
     """Compare engines with a reference on the same initial conditions: accuracy, time and memory.
 
@@ -32,8 +34,8 @@ def compare(
         zeldovich, 2lpt, cola, pm, emulator, p3m, vnet, or a file of a network's weights. Repeat it for each engine.
         Options of the engine follow a colon, as in cola:mesh_factor=2,steps=20.
     reference:
-        A reference run, a snapshot, or an engine. By default, the particles in the file of --ics if it has any, else
-        p3m.
+        A reference run, a snapshot, a universe in .zarr, or an engine. By default, the particles in the file of --ics if
+        it has any, else p3m.
     redshift:
         Redshift to compare at (0). May be given several times.
     steps:
@@ -42,8 +44,13 @@ def compare(
         Mesh points per particle and dimension, for every engine that has this option.
     extrapolate:
         Let networks leave the ranges of their model cards.
+    mesh:
+        Mesh points per side for the density. By default, twice those of the lattice.
     output:
         The directory of the report, which holds index.html and comparison.json.
+    memory:
+        The most memory that may be taken, such as 8GB. Snapshots that do not fit are written into the output directory
+        as universes in .zarr, and compared some planes at a time.
     """
     from zeldo import comparing
     from zeldo.report.progress import Progress
@@ -56,7 +63,9 @@ def compare(
         steps=steps,
         mesh_factor=mesh_factor,
         extrapolate=extrapolate,
+        mesh=mesh,
         output=output,
+        memory=memory,
         command=shlex.join(["zeldo", *sys.argv[1:]]),
         watch=Progress,
         **asdict(universe or Universe()),

@@ -22,6 +22,7 @@ def show(
     pixels: Whole | None = None,
     dpi: Whole = 160,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("density.png"),
+    memory: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Draw the density of snapshots: a slice, or a projection of the whole box.
@@ -44,6 +45,9 @@ def show(
         Dots per inch of the picture.
     output:
         The picture to write (.png).
+    memory:
+        The most memory that may be taken, such as 8GB. A universe in .zarr that does not fit is read some planes at a
+        time.
     json:
         Print as JSON what the picture shows.
     """
@@ -61,6 +65,7 @@ def show(
         pixels=pixels,
         dpi=dpi,
         cosmology=known.parameters() if known else None,
+        memory=memory,
     )
     if json:
         slabs = [{"file": str(file), **vars(slab)} for file, slab in zip(files, shown.slabs, strict=True)]

@@ -35,8 +35,7 @@ USUAL_SPACING = 2.0  # Mpc/h
 USUAL_RMS = 10.0  # Mpc/h: how far the rms particle has moved today, in linear theory
 FARTHEST = 4.5  # sigma along one axis, of the particles of a plane
 SLABS, BLOCK = 32, 128  # slabs of particles on disk, and planes of the lattice that outputs come in
-ORDER_ON_DISK = 2 / 3  # of a vector field: an order of 2LPT
-STREAMED, STREAMED_MOVING = 30.0, 32.0  # ns per particle and force: the disk, and 2LPT from its potentials
+STREAMED, STREAMED_MOVING = 20.0, 6.0  # ns per particle and force: the disk, and 2LPT from there
 PLANES = 32  # of the lattice at least, whose forces are read together
 
 
@@ -124,14 +123,15 @@ def streamed(
     asides = sum(output.aside is not None for output in timetable.outputs)
     forces = len(timetable.rows) + asides - moving
     slab = max(1, n // SLABS)
-    # a slab in work, the next one, and the last one on its way to the disk; psi, v, force, 2LPT's orders and their modes
-    steps = (3 * 2 + 1 + moving * (2 + 2 * ORDER_ON_DISK)) * slab
-    outputs = fields * min(n, block) + (2 * 2 + 1 + moving * (2 + 2 * ORDER_ON_DISK)) * slab
-    step = MESH * factor**3 + _planes(n, factor, slab) + max(steps, outputs) * FIELD / n
-    lpt = 3 * MESH * (n + 2) / n
+    # a slab in work, the next one, and the last one on its way to the disk; psi, v, force, and two slabs of 2LPT's orders
+    steps = (3 * 2 + 1 + moving * 2 * 2) * slab
+    step = MESH * factor**3 + _planes(n, factor, slab) + (fields * min(n, block) + steps) * FIELD / n
+    lpt = 3 * MESH * (n + 2) / n + 2 * slab * FIELD / n
     # with a finer mesh the old slabs stay beside the new ones, in place of the potential
     beside = factor > 1
-    kept = (4 if beside else 2 * (1 + 1 / SLABS)) + 2 * (asides > 0) + 2 * max(moving, beside) * ORDER_ON_DISK
+    kept = (
+        (4 if beside else 2 * (1 + 1 / SLABS)) + 2 * (asides > 0) + 2
+    )  # 2LPT's orders, at least at the start
     particle, point = DIFFERENCE
     seconds = growth_of_costs(n) * (LPT + forces * (particle + point * factor**3))
     seconds += forces * (STREAMED + moving * STREAMED_MOVING)

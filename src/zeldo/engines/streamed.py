@@ -1,6 +1,6 @@
 """Steps of a mesh engine whose particles are on disk: in memory are one mesh, and some planes of the lattice.
 
-Displacements, velocities and the potentials of 2LPT lie in slabs of the lattice. A step reads each slab once to paint it,
+Displacements, velocities and the orders of 2LPT lie in slabs of the lattice. A step reads each slab once to paint it,
 and once to move it. A killed run goes on at the slab where it was, to the same bits. For this, the potential is on disk
 until all slabs have been moved by it. Where the mesh is finer than the lattice, the old slabs take less time and space:
 they stay beside the new ones to the end of the step, and the potential is computed again.
@@ -22,7 +22,7 @@ from zeldo.engines.streamed_force import ASIDE, ForceOnDisk
 from zeldo.engines.table import Output, Row, Timetable
 from zeldo.errors import ZeldoError
 from zeldo.initial.conditions import InitialConditions
-from zeldo.initial.slabs import ORDERS, PARTS, displacement_of_planes, names, write_potentials
+from zeldo.initial.slabs import ORDERS, Planes, write_displacements
 from zeldo.mesh import numba_kernels as kernels
 from zeldo.mesh.held_force import Reach, Ring, reach_of
 from zeldo.mesh.numba_gravity import NumbaGravity
@@ -53,7 +53,7 @@ def stream(
     ics, redshifts, folder, written, block, progress
         As in `Engine.streamed`.
     keep : bool
-        Whether particles and the potentials of 2LPT stay on disk when they are no longer needed.
+        Whether particles and the orders of 2LPT stay on disk when they are no longer needed.
     """
     (start,) = ics
     ics.clear()
@@ -115,6 +115,7 @@ class StreamedRun:
         self.beside = mesh.m > n  # new slabs lie beside the old ones
         self.pieces = list(slabs(n, thickness(n, block)))
         self.disk = ThreadPoolExecutor(1)
+        self._rooms: dict[tuple[str, int], np.ndarray] = {}
         self.forces = ForceOnDisk(store, mesh, self.pieces, written=not self.beside, disk=self.disk)
 
     @cached_property
@@ -139,7 +140,7 @@ class StreamedRun:
         with self.disk:
             if not self.store.state:
                 self.progress(0, self.total, "preparing (the first run on a machine compiles for a minute)")
-                write_potentials(delta, self.mesh.box, self._write_modes)
+                write_displacements(delta, self.mesh.box, self._write_order)
                 self.store.put({}, 0, row=0, slab=0, outputs=0, solved=-1, spent=0)
             delta.clear()
             rows = self.timetable.rows
@@ -161,7 +162,7 @@ class StreamedRun:
         if store.state["row"] < i:
             store.put({}, 0, row=i, slab=0)
         if i and not self.moving and not self.keep:
-            store.drop(*names())  # 2LPT was for the start alone
+            store.drop(*ORDERS)  # 2LPT was for the start alone
         begin = store.state["slab"]
         if begin == len(self.pieces):
             return
@@ -256,34 +257,44 @@ class StreamedRun:
             yield Block(at * self.block, **made)
             if spare:
                 gone = [
-                    f"{name}-{s}" for s in range(at * together, slab + 1) for name in ("psi", "v", *names())
+                    f"{name}-{s}" for s in range(at * together, slab + 1) for name in ("psi", "v", *ORDERS)
                 ]
                 self.store.drop(*gone, spent=at + 1)
 
     def _read(
         self, fields: Sequence[str], orders: Sequence[str], order: Sequence[int]
     ) -> Iterator[tuple[int, tuple[list[np.ndarray], list[np.ndarray]]]]:
-        """Fields and the displacements of orders of 2LPT, slab by slab; the next one is read meanwhile."""
-        parts = [f"{name}.{part}" for name in orders for part in PARTS]
+        """Fields and orders of 2LPT, slab by slab; the next one is read meanwhile.
 
-        def load(slab: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-            return [self.store.get(name, slab) for name in fields], [self.store.get(x, slab) for x in parts]
+        Their memory is used again. Of fields, one slab is read, one is in work, and one is on its way to the disk; the
+        thread of the disk does these in order. Orders are not written.
+        """
 
-        following = self.disk.submit(load, order[0])
+        def load(place: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+            slab = order[place]
+            kept = [self._get(name, slab, place % 3) for name in fields]
+            return kept, [self._get(name, slab, place % 2) for name in orders]
+
+        following = self.disk.submit(load, 0)
         for place, slab in enumerate(order):
-            kept, modes = following.result()
+            values = following.result()
             if place + 1 < len(order):
-                following = self.disk.submit(load, order[place + 1])
-            modes = [values.view(np.complex64) for values in modes]
-            pairs = zip(modes[::2], modes[1::2], strict=True)
-            yield slab, (kept, [displacement_of_planes(*pair, self.mesh.box) for pair in pairs])
+                following = self.disk.submit(load, place + 1)
+            yield slab, values
+
+    def _get(self, name: str, slab: int, number: int) -> np.ndarray:
+        room, shape = self._rooms.get((name, number)), tuple(self.store.shape(name, slab))
+        if room is None or room.shape != shape:
+            room = self._rooms[name, number] = np.empty(shape, np.float32)
+        return self.store.get(name, slab, room)
 
     def _reached(self, slab: int, psi: np.ndarray) -> Reach:
         return reach_of(psi[0], self.pieces[slab][0], self.mesh.box / self.n)
 
-    def _write_modes(self, name: str, modes: np.ndarray) -> None:
-        for slab, (first, end) in enumerate(self.pieces):
-            self.store.put({name: modes[first:end]}, slab)
+    def _write_order(self, name: str, planes: Planes) -> None:
+        for slab, piece in enumerate(self.pieces):
+            self._later(self.store.put, {name: planes(*piece)}, slab)
+        self._wait()
 
     _pending: Future[Any] | None = None
 

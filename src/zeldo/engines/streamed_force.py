@@ -43,6 +43,7 @@ class ForceOnDisk:
     ) -> None:
         self.store, self.mesh, self.pieces, self.written, self.disk = store, mesh, pieces, written, disk
         self._in_mesh: tuple[str, int] | None = None  # whose potential the mesh holds
+        self._room: np.ndarray | None = None
 
     def forget(self) -> None:
         """The state whose potential the mesh holds is gone."""
@@ -78,14 +79,18 @@ class ForceOnDisk:
 
     def _painted(self, state: str) -> Iterator[tuple[int, np.ndarray]]:
         name = f"{state}psi"
-        order = range(len(self.pieces) - 1, -1, -1)
-        following = self.disk.submit(self.store.get, name, order[0])
-        for slab in order:
+        rooms = [np.empty(self.store.shape(name, 0), np.float32) for _ in range(2)]  # read, and painted
+        following = self.disk.submit(self.store.get, name, len(self.pieces) - 1, rooms[0])
+        for slab in range(len(self.pieces) - 1, -1, -1):
             psi = following.result()
+            rooms.reverse()
             if slab:
-                following = self.disk.submit(self.store.get, name, slab - 1)
+                following = self.disk.submit(self.store.get, name, slab - 1, rooms[0])
             yield self.pieces[slab][0], psi
 
     def force(self, ring: Ring, psi: np.ndarray, slab: int) -> np.ndarray:
+        """F at the particles of a slab, which that of the next slab overwrites."""
         piece = self.pieces[slab]
-        return ring.force(psi, piece, np.empty_like(psi), held=piece[0])
+        if self._room is None:
+            self._room = np.empty_like(psi)
+        return ring.force(psi, piece, self._room, held=piece[0])

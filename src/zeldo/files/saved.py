@@ -56,6 +56,10 @@ class SavedSnapshot(Snapshot):
         return self._field("vel", lattice.velocity) if self._moving else None
 
     @property
+    def has_velocities(self) -> bool:
+        return self._moving
+
+    @property
     def n(self) -> int:
         return self._n
 

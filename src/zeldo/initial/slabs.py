@@ -1,26 +1,26 @@
 """Lagrangian perturbation theory in three meshes of memory, with its displacements on disk, some planes at a time.
 
-Of a displacement -grad phi, two fields are kept: phi and its derivative along x, both as a function of x and of the
+Of a displacement -grad phi, two fields are in memory: phi and its derivative along x, both as a function of x and of the
 wavenumbers along y and z. Any planes of the displacement follow from the same planes of these, by transforms in planes.
-That takes two thirds of the displacement's space.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from zeldo.mesh import fft
 from zeldo.mesh.modes import mode_factors
 
-Write = Callable[[str, np.ndarray], None]  # a name, and modes (n, n, n // 2 + 1) that depend on x, ky and kz
+Planes = Callable[[int, int], np.ndarray]
+Write = Callable[[str, Planes], None]
 ORDERS = ("first", "second")
-PARTS = ("phi", "along_x")
 
 
-def write_potentials(delta: list[np.ndarray], box: float, write: Write) -> None:
-    """Write phi and its derivative along x, of psi_lin ("first") and of grad phi2 ("second").
+def write_displacements(delta: list[np.ndarray], box: float, write: Write) -> None:
+    """Write psi_lin ("first") and grad phi2 ("second"), the displacements of 2LPT.
 
     Parameters
     ----------
@@ -29,7 +29,8 @@ def write_potentials(delta: list[np.ndarray], box: float, write: Write) -> None:
     box : float
         Mpc/h.
     write : callable
-        Called with "first.phi" and so on, and the field; it may be overwritten afterwards.
+        Called with the name, and a function that gives the planes first to end of the displacement, (3, end - first, n, n)
+        float32, each of them once.
     """
     from zeldo.mesh.numba_kernels import add_square, apply_green, derive, derive_twice
 
@@ -57,27 +58,14 @@ def write_potentials(delta: list[np.ndarray], box: float, write: Write) -> None:
     apply_green(second, k, window)
     for order, modes in (("second", second), ("first", phi)):
         derive(modes, k, 0, work)
-        write(f"{order}.along_x", fft.inverse_first(work))
-        write(f"{order}.phi", fft.inverse_first(modes))
+        write(order, partial(_planes, fft.inverse_first(modes), fft.inverse_first(work), box))
 
 
-def displacement_of_planes(phi: np.ndarray, along_x: np.ndarray, box: float) -> np.ndarray:
-    """The displacement on some planes of the lattice.
-
-    Parameters
-    ----------
-    phi, along_x : ndarray
-        What `write_potentials` wrote, (planes, n, n // 2 + 1) complex64. The second is destroyed.
-    box : float
-        Mpc/h.
-
-    Returns
-    -------
-    ndarray
-        (3, planes, n, n) float32, Mpc/h.
-    """
+def _planes(phi: np.ndarray, along_x: np.ndarray, box: float, first: int, end: int) -> np.ndarray:
+    """The displacement on planes of the lattice, whose along_x is destroyed."""
     from zeldo.mesh.numba_kernels import derive
 
+    phi, along_x = phi[first:end], along_x[first:end]
     planes, n = phi.shape[:2]
     k = mode_factors(n, box, 0)[0]
     out = np.empty((3, planes, n, n), np.float32)
@@ -86,10 +74,3 @@ def displacement_of_planes(phi: np.ndarray, along_x: np.ndarray, box: float) -> 
         derive(phi, k, axis, along_x)
         fft.inverse(along_x, n, out[axis], scratch=True, axes=(1, 2))
     return out
-
-
-def names() -> Iterator[str]:
-    """What `write_potentials` writes."""
-    for order in ORDERS:
-        for part in PARTS:
-            yield f"{order}.{part}"

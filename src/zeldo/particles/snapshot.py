@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,11 +12,13 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin, check_grid
 from zeldo.particles.provenance import Provenance
+from zeldo.particles.tiles import slabs
 from zeldo.version import __version__
 
 MADE = ("revision", "weights")  # of what made the particles, beside its version
 TOLD = ("expected_error", "correction")  # by an emulator, of its own work
 DRAWN = ("fixed", "flip", "power", "phases")  # how a field was drawn, beside its seed
+PLANES = 16  # of the lattice that are looked at together
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +148,27 @@ class Snapshot:
     def particle_mass(self) -> float:
         """Mass of one particle, 10^10 Msun/h."""
         return CRITICAL_DENSITY * self.cosmology.omega_m * (self.box / self.n) ** 3
+
+    @property
+    def has_velocities(self) -> bool:
+        """Whether there are velocities; they need not be read for this."""
+        return self.vel is not None
+
+    def slabs(self, field: str = "psi") -> Iterator[tuple[int, np.ndarray]]:
+        """Walk through a field some lattice planes at a time.
+
+        Parameters
+        ----------
+        field : {"psi", "vel"}
+
+        Yields
+        ------
+        int, ndarray
+            The first plane, and the field on it and on those that follow, (3, planes, n, n).
+        """
+        values = getattr(self, field)
+        for first, end in slabs(self.n, PLANES):
+            yield first, values[:, first:end]
 
     def positions(self, first: int = 0, end: int | None = None) -> np.ndarray:
         """Comoving positions of the particles in the lattice planes first to end; of all by default.

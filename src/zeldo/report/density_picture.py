@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from zeldo.keywords import number
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.report.pictures import style
-from zeldo.report.slices import densest_slab, draw_slice, finer, projected_density
+from zeldo.report.slices import cyclic, densest_slab, draw_slice, finer, projected_density
 from zeldo.statistics.matter import Matter, matter_of
 
 if TYPE_CHECKING:
@@ -100,22 +100,11 @@ def density_map(snapshot: Snapshot | Particles, slab: Slab, pixels: int) -> np.n
         (pixels, pixels), the axes after the line of sight in cyclic order.
     """
     if isinstance(snapshot, Snapshot):
-        turned = (
-            np.moveaxis(snapshot.psi[_cyclic(slab.axis)], (1 + slab.axis,), (3,)) if slab.axis != 2 else None
-        )
-        if slab.axis == 1:  # the axes left are (x, z): z comes first
-            assert turned is not None
-            turned = turned.transpose(0, 2, 1, 3)
-        seen = snapshot if turned is None else replace(snapshot, psi=turned, vel=None)
-        cell = snapshot.box / snapshot.n
-        right, up, ahead = (snapshot.offset[axis] * cell for axis in _cyclic(slab.axis))
-        density = projected_density(seen, pixels, (slab.start - ahead) % snapshot.box, slab.thickness)
-        pixel = snapshot.box / pixels
-        density = np.roll(density, (round(right / pixel), round(up / pixel)), (0, 1))
+        density = projected_density(snapshot, pixels, slab.start, slab.thickness, slab.axis)
         points = (finer(snapshot.n) * snapshot.n) ** 3 * slab.thickness / snapshot.box / pixels**2
         return _smoothed(density * points, FEWEST_OF_SHEET) / points
     matter = matter_of(snapshot)
-    x = matter.positions()[:, _cyclic(slab.axis)]
+    x = matter.positions()[:, cyclic(slab.axis)]
     x = x[np.mod(x[:, 2] - slab.start, matter.box) < slab.thickness]
     cells = np.minimum((x[:, :2] * (pixels / matter.box)).astype(np.int64), pixels - 1)
     counts = np.bincount(cells[:, 0] * pixels + cells[:, 1], minlength=pixels**2).reshape(pixels, pixels)
@@ -151,7 +140,7 @@ def density_figure(
         for ax, density, slab, box, title in zip(axes.flat, maps, slabs, boxes, titles, strict=False):
             image = draw_slice(ax, np.maximum(density, 10**norm.vmin), box, norm)  # type: ignore[operator]
             image.set_cmap("magma")
-            first, second, _ = (AXES[i] for i in _cyclic(slab.axis))
+            first, second, _ = (AXES[i] for i in cyclic(slab.axis))
             ax.set_xlabel(rf"${first}$ [Mpc/$h$]")
             ax.set_ylabel(rf"${second}$ [Mpc/$h$]")
             whole = np.isclose(slab.thickness, box)
@@ -167,14 +156,9 @@ def density_figure(
     return figure
 
 
-def _cyclic(axis: int) -> list[int]:
-    """The axes of the picture, and the line of sight last."""
-    return [(axis + 1) % 3, (axis + 2) % 3, axis]
-
-
 def _densest(matter: Matter, axis: int, thickness: float) -> float:
-    if isinstance(matter.source, Snapshot) and axis == 2:
-        return densest_slab(matter.source, thickness)
+    if isinstance(matter.source, Snapshot):
+        return densest_slab(matter.source, thickness, axis)
     slabs = max(int(matter.box // thickness), 1)
     along = matter.positions()[:, axis]
     counts = np.bincount((along / thickness).astype(np.int64), minlength=slabs)

@@ -134,7 +134,8 @@ def _section(
     if predictions:
         from zeldo.report.slices import SLAB, slice_figure
 
-        figure = slice_figure([reference, *predictions[:MANY]], [group[0].reference, *names[:MANY]])
+        titles = [group[0].reference, *names[:MANY]]
+        figure = slice_figure([reference, *predictions[:MANY]], titles, reference=True)
         slices = {"image": png_uri(figure), "thickness": f"{min(SLAB, reference.box):g}"}
     return {
         "redshift": f"{group[0].redshift:g}",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,11 +29,13 @@ def slice_figure(
     *,
     thickness: float = SLAB,
     mesh: int | None = None,
+    reference: bool = False,
 ) -> Figure:
-    """The same slab of every snapshot, log10(1 + delta) on one colour scale; the first one is the reference.
+    """The same slab of every snapshot, log10(1 + delta) on one colour scale, that of the first one.
 
-    snapshots: of one box. thickness: Mpc/h, along the third axis, at the densest slab of the reference. mesh:
-    cells a side, twice the lattice's where not given. Raises `InputError` where there is nothing to show.
+    snapshots: of one box. thickness: Mpc/h, along the third axis, at the densest slab of the first snapshot. mesh:
+    cells a side, twice the lattice's where not given. reference: whether the first one is what the others are held
+    against; its title is bold. Raises `InputError` where there is nothing to show.
     """
     if not snapshots or len(snapshots) != len(names):
         raise InputError(f"{len(snapshots)} snapshots, {len(names)} names: give one or more, and a name each")
@@ -59,7 +62,7 @@ def slice_figure(
         for i, (ax, density, title) in enumerate(zip(axes.flat, maps, titles, strict=False)):
             lowest = i + columns >= len(maps)
             image = draw_slice(ax, density, box, norm)
-            ax.set_title(title, fontsize=11, fontweight="bold" if i == 0 else "normal")
+            ax.set_title(title, fontsize=11, fontweight="bold" if reference and i == 0 else "normal")
             ax.tick_params(labelbottom=lowest, length=3)
             if lowest:
                 ax.set_xlabel(r"$x$ [Mpc/$h$]")
@@ -94,37 +97,67 @@ def draw_slice(ax: Axes, density: np.ndarray, box: float, norm: Normalize) -> Ax
     )
 
 
-def projected_density(snapshot: Snapshot, mesh: int, start: float, thickness: float) -> np.ndarray:
-    """1 + delta averaged along the third axis over [start, start + thickness), (mesh, mesh), cloud-in-cell.
+def projected_density(
+    snapshot: Snapshot, mesh: int, start: float, thickness: float, axis: int = 2
+) -> np.ndarray:
+    """1 + delta averaged along an axis over [start, start + thickness), (mesh, mesh), cloud-in-cell.
 
-    Cell (i, j) is centred on (i + 1/2, j + 1/2) box / mesh; the mean over all slabs of the box is 1. Every lattice cell
-    is filled with 2 to 4 particles per side, interpolated between its corners, so that voids do not show the lattice.
-    This is the dark matter sheet of Abel, Hahn & Kaehler 2012 (arXiv:1111.3944).
+    The axes of the result are the two after it in cyclic order. Cell (i, j) is centred on (i + 1/2, j + 1/2) box / mesh;
+    the mean over all slabs of the box is 1. Every lattice cell is filled with 2 to 4 particles per side, interpolated
+    between its corners, so that voids do not show the lattice. This is the dark matter sheet of Abel, Hahn & Kaehler 2012
+    (arXiv:1111.3944). The lattice is read some planes at a time.
     """
     n, box = snapshot.n, snapshot.box
-    near = np.float32(box)
-    images = np.round(snapshot.psi / near)  # the nearest one, for psi made of wrapped positions
-    psi = snapshot.psi - near * images
-    axis = np.arange(n, dtype=np.float32) * np.float32(box / n)
-    per_side = finer(n)
+    near, step, per_side = np.float32(box), np.float32(box / n), finer(n)
     parts = np.arange(per_side, dtype=np.float32) / np.float32(per_side)
-    step = np.float32(box / n)
+    right, up, ahead = cyclic(axis)
     density = np.zeros(mesh * mesh)
-    for a in parts:
-        face = _between(psi, a, 1)
-        for b in parts:
-            edge = _between(face, b, 2)
-            ahead = np.roll(edge, -1, 3)
-            for c in parts:
-                z = edge[2] + c * (ahead[2] - edge[2]) + (axis + c * step - np.float32(start))
-                inside = np.mod(z, near) < thickness
-                i, j, _ = np.nonzero(inside)
-                x, y = (1 - c) * edge[:2, inside] + c * ahead[:2, inside]
-                x += axis[i] + a * step
-                y += axis[j] + b * step
-                density += _deposit(x * (mesh / box) - 0.5, y * (mesh / box) - 0.5, mesh)
+    for first, psi in _sheet(snapshot):
+        lattice = _lattice(snapshot, first, psi.shape[1] - 1)
+        for place in product(parts, repeat=3):
+            a, b, c = place
+            if c == 0:
+                edge = _between(psi[:, :-1], psi[:, 1:], a)
+                edge = _between(edge, np.roll(edge, -1, 2), b)
+                beyond = np.roll(edge, -1, 3)
+            shift = place[ahead] * step - np.float32(start)
+            depth = edge[ahead] + c * (beyond[ahead] - edge[ahead]) + (lattice[ahead] + shift)
+            inside = np.mod(depth, near) < thickness
+            x, y = (1 - c) * edge[:, inside][[right, up]] + c * beyond[:, inside][[right, up]]
+            x += np.broadcast_to(lattice[right], inside.shape)[inside] + place[right] * step
+            y += np.broadcast_to(lattice[up], inside.shape)[inside] + place[up] * step
+            density += _deposit(x * (mesh / box) - 0.5, y * (mesh / box) - 0.5, mesh)
     particles = (per_side * n) ** 3
     return density.reshape(mesh, mesh) * (mesh * mesh / (particles * thickness / box))
+
+
+def cyclic(axis: int) -> list[int]:
+    """The axes of a picture, and the line of sight last."""
+    return [(axis + 1) % 3, (axis + 2) % 3, axis]
+
+
+def _sheet(snapshot: Snapshot) -> Iterator[tuple[int, np.ndarray]]:
+    """The first plane, and displacements to the nearest image on some planes and on the one that follows them."""
+    box = np.float32(snapshot.box)
+    start, before = 0, None
+    for first, psi in snapshot.slabs():
+        psi = psi - box * np.round(psi / box)  # for psi made of wrapped positions
+        if before is None:
+            edge = psi[:, :1].copy()
+        else:
+            yield start, np.concatenate([before, psi[:, :1]], 1)
+        start, before = first, psi
+    assert before is not None
+    yield start, np.concatenate([before, edge], 1)
+
+
+def _lattice(snapshot: Snapshot, first: int, planes: int) -> list[np.ndarray]:
+    """Where the lattice points of some planes are along each axis, Mpc/h, shaped to broadcast over (planes, n, n)."""
+    step = np.float32(snapshot.box / snapshot.n)
+    x, y, z = (
+        np.arange(snapshot.n, dtype=np.float32) * step + np.float32(cells) * step for cells in snapshot.offset
+    )
+    return [x[first : first + planes, None, None], y[:, None], z]
 
 
 def finer(n: int) -> int:
@@ -132,9 +165,9 @@ def finer(n: int) -> int:
     return min(max(192 // n, 2), 4)
 
 
-def _between(field: np.ndarray, part: np.float32, axis: int) -> np.ndarray:
-    """A periodic field, linearly interpolated `part` of a lattice spacing further along an axis."""
-    return field + part * (np.roll(field, -1, axis) - field) if part else field
+def _between(field: np.ndarray, following: np.ndarray, part: np.float32) -> np.ndarray:
+    """Interpolated linearly, `part` of the way from one field to the other."""
+    return field + part * (following - field) if part else field
 
 
 def _deposit(x: np.ndarray, y: np.ndarray, mesh: int) -> np.ndarray:
@@ -149,11 +182,12 @@ def _deposit(x: np.ndarray, y: np.ndarray, mesh: int) -> np.ndarray:
     return total
 
 
-def densest_slab(snapshot: Snapshot, thickness: float) -> float:
-    """Where the slab of the third axis begins that holds most mass, Mpc/h; slabs side by side from 0."""
-    n, box = snapshot.n, snapshot.box
-    slabs = max(int(box // thickness), 1)
-    axis = np.arange(n, dtype=np.float32) * np.float32(box / n)
-    z = np.mod(snapshot.psi[2] + axis, np.float32(box))
-    counts = np.bincount((z.ravel() / np.float32(thickness)).astype(np.int64), minlength=slabs)
-    return float(counts[:slabs].argmax() * thickness)
+def densest_slab(snapshot: Snapshot, thickness: float, axis: int = 2) -> float:
+    """Where the slab along an axis begins that holds most mass, Mpc/h; slabs side by side from 0."""
+    count = max(int(snapshot.box // thickness), 1)
+    held = np.zeros(count, np.int64)
+    for first, psi in snapshot.slabs():
+        x = np.mod(psi[axis] + _lattice(snapshot, first, psi.shape[1])[axis], np.float32(snapshot.box))
+        cells = (x.ravel() / np.float32(thickness)).astype(np.int64)
+        held += np.bincount(cells, minlength=count)[:count]
+    return float(held.argmax() * thickness)

@@ -4,7 +4,7 @@ place."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -15,16 +15,20 @@ from zeldo.errors import InputError
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import lattice_of
+from zeldo.statistics.on_disk import OnDisk, check_comparable
 from zeldo.statistics.spectra import (
     as_tensor,
     bins,
     check_mesh,
     cloud_in_cell_modes,
-    cross_power,
     field_modes,
+    mean_product,
     placed,
 )
+from zeldo.store.universe import StoredSnapshot
 
+PARTICLE_BYTES, POINT_BYTES = 130, 12  # of a comparison in memory
+PARTS = {"density": 1, "displacement": 3, "velocity": 3}  # components of each field
 K_SHOWN = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)  # h/Mpc
 
 
@@ -203,17 +207,17 @@ class Reference:
     name: str | None = None
     mesh: int | None = None
     device: str | torch.device = "cpu"
-    modes: Mapping[str, torch.Tensor] = field(init=False, repr=False)
-    power: Mapping[str, np.ndarray] = field(init=False, repr=False)
+    modes: Mapping[str, Sequence[torch.Tensor]] = field(init=False, repr=False)
+    power: dict[str, np.ndarray] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         lattice_of(self.snapshot, "compare_snapshots")
         mesh = check_mesh(2 * self.snapshot.n if self.mesh is None else self.mesh)
         object.__setattr__(self, "mesh", mesh)
-        modes = {label: self._modes(self.snapshot, label) for label in _fields(self.snapshot)}
-        object.__setattr__(self, "modes", modes)
-        box = self.snapshot.box
-        object.__setattr__(self, "power", {label: cross_power(x, x, box) for label, x in modes.items()})
+        kept = () if isinstance(self.snapshot, StoredSnapshot) else _fields(self.snapshot)
+        object.__setattr__(self, "modes", {label: [*self._modes(self.snapshot, label)] for label in kept})
+        if not kept:
+            check_comparable(self.snapshot.n, mesh)
 
     def compare(
         self,
@@ -259,9 +263,10 @@ class Reference:
                     f"{wanted:g}: both must agree; run the engine with the reference's"
                 )
         fields = {}
-        for label, theirs in self.modes.items():
-            if label in _fields(prediction):
-                fields[label] = self._compare(label, self._modes(prediction, label), theirs)
+        there = _fields(prediction)
+        for label in _fields(ours):
+            if label in there:
+                fields[label] = self._compare(label, prediction)
         return Comparison(
             engine=prediction.engine,
             settings=dict(prediction.settings),
@@ -276,28 +281,47 @@ class Reference:
             expected_error=prediction.expected_error,
         )
 
-    def _modes(self, snapshot: Snapshot, label: str) -> torch.Tensor:
-        if label == "density":
-            return cloud_in_cell_modes(snapshot, self.mesh, device=self.device)  # type: ignore[arg-type]
-        if label == "velocity":
-            return placed(field_modes(as_tensor(snapshot.vel, self.device)), snapshot)  # type: ignore[arg-type]
-        psi = as_tensor(snapshot.psi, self.device)
-        # the nearest image, for whoever made psi from wrapped positions
-        return placed(field_modes(psi - snapshot.box * torch.round(psi / snapshot.box)), snapshot)
+    def _modes(self, snapshot: Snapshot, label: str) -> Iterator[torch.Tensor]:
+        """The modes of the density, or of one component after another of another field."""
+        mesh: int = self.mesh  # type: ignore[assignment]
+        name = "vel" if label == "velocity" else "psi"
+        if isinstance(snapshot, StoredSnapshot):
+            here = OnDisk.of(snapshot)
+            for axis in range(PARTS[label]):
+                density = label == "density"
+                yield here.cloud_in_cell_modes(mesh) if density else here.component_modes(name, axis)
+        elif label == "density":
+            yield cloud_in_cell_modes(snapshot, mesh, device=self.device)
+        else:
+            values = as_tensor(getattr(snapshot, name), self.device)
+            if label == "displacement":
+                # the nearest image, for whoever made psi from wrapped positions
+                values = values - snapshot.box * torch.round(values / snapshot.box)
+            yield from placed(field_modes(values), snapshot)
 
-    def _compare(self, label: str, prediction: torch.Tensor, reference: torch.Tensor) -> FieldComparison:
-        box = self.snapshot.box
-        power, power_reference = cross_power(prediction, prediction, box), self.power[label]
-        cross = cross_power(prediction, reference, box)
+    def _compare(self, label: str, snapshot: Snapshot) -> FieldComparison:
+        box, device = self.snapshot.box, self.device
+        predictions = self._modes(snapshot, label)
+        references = iter(self.modes[label]) if self.modes else self._modes(self.snapshot, label)
+        own, reference, cross = [], [], []
+        for _ in range(PARTS[label]):
+            a, b = next(predictions).to(device), next(references).to(device)
+            own.append(mean_product(a, a))
+            cross.append(mean_product(a, b))
+            if label not in self.power:
+                reference.append(mean_product(b, b))
+            k = bins(b.shape[0], str(b.device)).k * (2 * np.pi / box)
+            del a, b  # before the next ones are made
+        self.power.setdefault(label, np.sum(reference, axis=0) * box**3)
+        power, power_reference = np.sum(own, axis=0) * box**3, self.power[label]
         with np.errstate(invalid="ignore", divide="ignore"):
             transfer = np.sqrt(power / power_reference)
-            one_minus_r2 = 1 - cross**2 / (power * power_reference)
-        k = bins(reference.shape[-3], str(reference.device)).k * (2 * np.pi / box)
+            one_minus_r2 = 1 - (np.sum(cross, axis=0) * box**3) ** 2 / (power * power_reference)
         return FieldComparison(k, power, power_reference, transfer, one_minus_r2)
 
 
 def _fields(snapshot: Snapshot) -> tuple[str, ...]:
-    return ("density", "displacement") + (() if snapshot.vel is None else ("velocity",))
+    return ("density", "displacement") + (("velocity",) if snapshot.has_velocities else ())
 
 
 def _plain(value: object) -> object:

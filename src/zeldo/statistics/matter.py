@@ -129,7 +129,7 @@ class Matter:
     @property
     def has_velocities(self) -> bool:
         if isinstance(self.source, Snapshot):
-            return self.source.vel is not None
+            return self.source.has_velocities
         return "velocities" in self.source.fields
 
     def positions(self) -> np.ndarray:

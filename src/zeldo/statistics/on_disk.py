@@ -16,13 +16,24 @@ from zeldo.cosmology.background import expansion
 from zeldo.errors import InputError
 from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.measuring.memory import available
-from zeldo.mesh import splines
+from zeldo.mesh import fft, splines
+from zeldo.mesh.painting import add_planes
 from zeldo.statistics.matter import Matter
-from zeldo.statistics.spectra import CUBIC_SPLINE, interlaced
-from zeldo.store.universe import stored
+from zeldo.statistics.spectra import (
+    CLOUD_IN_CELL,
+    CUBIC_SPLINE,
+    TOGETHER,
+    check_mesh,
+    interlaced,
+    without_window,
+)
+from zeldo.store.universe import StoredSnapshot, stored
 
 PathLike = str | os.PathLike[str]
 MESH_BYTES = 30  # of a point, while modes are made
+COMPARED_BYTES = 11  # of a point: the modes of two fields, and the bin of each mode
+BINNED_BYTES = 16  # of a point whose modes are binned now
+PLANES_BYTES = 1000  # of the particles of a plane, of which 16 are read together
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +61,11 @@ class OnDisk:
         """
         universe = UniverseZarr(path)
         return cls(universe, min(universe.redshifts) if redshift is None else universe.nearest(redshift))
+
+    @classmethod
+    def of(cls, snapshot: StoredSnapshot) -> Self:
+        """Where a snapshot's fields are."""
+        return cls(UniverseZarr(snapshot.path), snapshot.redshift)
 
     @property
     def path(self) -> Path:
@@ -125,12 +141,7 @@ class OnDisk:
         InputError
             For a mesh that does not fit into memory.
         """
-        needed, free = MESH_BYTES * mesh**3, available()
-        if needed > free:
-            raise InputError(
-                f"a mesh of {mesh} points a side needs {needed / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB may be "
-                "taken: give a smaller mesh, or more memory"
-            )
+        check_room(mesh, MESH_BYTES * mesh**3)
 
         def paint(offset: float) -> torch.Tensor:
             density = np.zeros((mesh, mesh, mesh), np.float32)
@@ -140,3 +151,62 @@ class OnDisk:
             return torch.from_numpy(density)
 
         return interlaced(paint, mesh, CUBIC_SPLINE)
+
+    def cloud_in_cell_modes(self, mesh: int) -> torch.Tensor:
+        """What `spectra.cloud_in_cell_modes` makes of the snapshot in memory, to rounding; in place, in one mesh."""
+        modes, field = _empty_modes(check_mesh(mesh))
+        field[:] = 0
+        for first, psi in self.universe.slabs(self.redshift):
+            add_planes(field, psi, first, self.box, 0.0)
+        transformed = _transformed(modes, CLOUD_IN_CELL)
+        transformed[0, 0, 0] = 0
+        return transformed
+
+    def component_modes(self, field: str, axis: int) -> torch.Tensor:
+        """The modes of a component of "psi" or "vel", (n, n, n // 2 + 1) complex64; in place, in one mesh.
+
+        Of displacements, those to the nearest image.
+        """
+        modes, values = _empty_modes(self.n)
+        for first, planes in self.universe.slabs(self.redshift, field):
+            some, box = planes[axis], np.float32(self.box)
+            if field == "psi":
+                some = some - box * np.round(some / box)
+            values[first : first + len(some), :, : self.n] = some
+        return _transformed(modes)
+
+
+def check_comparable(n: int, mesh: int) -> None:
+    """`InputError` where two snapshots on disk cannot be compared in the memory that may be taken.
+
+    Parameters
+    ----------
+    n : int
+        Particles per side.
+    mesh : int
+        Points per side of the density.
+    """
+    points = max(n, mesh) ** 3
+    check_room(mesh, COMPARED_BYTES * points + BINNED_BYTES * min(points, TOGETHER) + PLANES_BYTES * n**2)
+
+
+def check_room(mesh: int, needed: float) -> None:
+    """`InputError` where a mesh, with so many bytes, does not fit into the memory that may be taken."""
+    free = available()
+    if needed > free:
+        raise InputError(
+            f"a mesh of {mesh} points a side needs {needed / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB may be "
+            "taken: give a smaller mesh, or more memory"
+        )
+
+
+def _empty_modes(mesh: int) -> tuple[np.ndarray, np.ndarray]:
+    """Memory for modes, and the same memory for the field that they are of, (mesh, mesh, mesh + 2) float32."""
+    modes = np.empty((mesh, mesh, mesh // 2 + 1), np.complex64)
+    return modes, fft.real_view(modes)
+
+
+def _transformed(modes: np.ndarray, window: int = 0) -> torch.Tensor:
+    """The modes of the field that is in their memory, as of `field_modes`."""
+    fft.forward(fft.real_view(modes)[:, :, : len(modes)], modes)
+    return without_window(torch.from_numpy(modes), window, scale=1 / len(modes) ** 3)

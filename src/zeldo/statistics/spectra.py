@@ -10,7 +10,7 @@ its cloud has a kink where the lattice's particles sit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,9 +23,11 @@ from zeldo.mesh import torch_splines
 from zeldo.mesh.torch_kernels import paint
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
+from zeldo.particles.tiles import slabs
 from zeldo.statistics.matter import matter_of
 
 CLOUD_IN_CELL, CUBIC_SPLINE = 2, 4  # power of sinc in the window along each axis
+TOGETHER = 2**24  # mesh points whose modes are binned together
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +49,16 @@ class Spectrum:
     modes: np.ndarray
 
 
+Values = torch.Tensor | Callable[[slice], torch.Tensor]  # of all modes, or by planes of the first axis
+
+
 @dataclass(frozen=True, eq=False)
 class Bins:
     """Modes of an m^3 mesh by round(|k| / fundamental), 1 to m/2 - 1: shells beyond are not complete.
 
     index: flat, of an rfft's modes. weight: (m//2 + 1,), 2 where a mode stands for its conjugate too.
     k: mean |k| of a bin in units of the fundamental. modes: number of modes, conjugates counted.
+    Large meshes are binned some planes of the first axis at a time.
     """
 
     m: int
@@ -61,13 +67,17 @@ class Bins:
     k: np.ndarray
     modes: np.ndarray
 
-    def sums(self, values: torch.Tensor) -> np.ndarray:
+    def sums(self, values: Values) -> np.ndarray:
         """(m/2 - 1,) float64: sums over bins of real values on the modes, conjugates counted."""
-        weighted = (values * self.weight.to(values.dtype)).reshape(-1)
-        total = torch.bincount(self.index, weights=weighted.double(), minlength=self.m // 2)
-        return total[1 : self.m // 2].cpu().numpy()
+        total, row = torch.zeros(1, dtype=torch.float64, device=self.index.device), self.m * len(self.weight)
+        for planes in parts(self.m):
+            some = values[planes] if isinstance(values, torch.Tensor) else values(planes)
+            weighted = (some * self.weight.to(some.dtype)).reshape(-1).double()
+            index = self.index[row * planes.start : row * planes.stop]
+            total = total + torch.bincount(index, weights=weighted, minlength=self.m // 2)[: self.m // 2]
+        return total[1:].cpu().numpy()
 
-    def means(self, values: torch.Tensor) -> np.ndarray:
+    def means(self, values: Values) -> np.ndarray:
         """(m/2 - 1,) float64: means over bins of real values on the modes."""
         return self.sums(values) / self.modes
 
@@ -87,15 +97,24 @@ def bins(m: int, device: str | torch.device = "cpu") -> Bins:
     """The `Bins` of an m^3 mesh, kept for the last few meshes."""
     m = check_mesh(m)
     i, kz = mode_numbers(m, device)
-    square = i[:, None, None] ** 2 + i[None, :, None] ** 2 + kz**2
-    size = square.double().sqrt()
-    # a whole number's root is never halfway between whole numbers: no tie to break
-    index = size.round().int().reshape(-1)
+
+    def size(planes: slice) -> torch.Tensor:
+        return (i[planes, None, None] ** 2 + i[None, :, None] ** 2 + kz**2).double().sqrt()
+
+    index = torch.empty((m, m, m // 2 + 1), dtype=torch.int32, device=device)
+    for planes in parts(m):
+        # a whole number's root is never halfway between whole numbers: no tie to break
+        index[planes] = size(planes).round().int()
     weight = torch.full((m // 2 + 1,), 2, device=device, dtype=torch.float32)
     weight[0] = weight[-1] = 1
-    unweighted = Bins(m, index, weight, np.empty(0), np.ones(m // 2 - 1))
-    modes = unweighted.sums(torch.ones_like(size))
-    return Bins(m, index, weight, unweighted.sums(size) / modes, modes)
+    unweighted = Bins(m, index.reshape(-1), weight, np.empty(0), np.ones(m // 2 - 1))
+    modes = unweighted.sums(lambda planes: torch.ones_like(size(planes)))
+    return Bins(m, unweighted.index, weight, unweighted.sums(size) / modes, modes)
+
+
+def parts(m: int) -> Iterator[slice]:
+    """Planes of an m^3 mesh that are looked at together: all of them up to 256^3."""
+    yield from (slice(*piece) for piece in slabs(m, max(1, TOGETHER // m**2)))
 
 
 def mode_numbers(m: int, device: str | torch.device = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,12 +146,16 @@ def field_modes(field: torch.Tensor | np.ndarray, window: int = 0) -> torch.Tens
     tensor
         (..., m, m, m // 2 + 1), (1 / m^3) sum of field exp(-ikx).
     """
-    field = as_tensor(field)
-    m = field.shape[-1]
-    modes = torch.fft.rfftn(field, dim=(-3, -2, -1), norm="forward")
-    if window:
-        for k in _axes(m, modes.device):
-            modes *= (torch.sinc(k / m) ** -window).to(field.dtype)
+    modes = torch.fft.rfftn(as_tensor(field), dim=(-3, -2, -1), norm="forward")
+    return without_window(modes, window) if window else modes
+
+
+def without_window(modes: torch.Tensor, window: int, scale: float = 1.0) -> torch.Tensor:
+    """Modes, which are overwritten, times a scale and divided by a power of sinc along each axis."""
+    inverse = [torch.sinc(k / modes.shape[-3]) ** -window for k in _axes(modes.shape[-3], modes.device)]
+    inverse[0] *= scale
+    for factor in inverse:
+        modes *= factor.to(modes.real.dtype)
     return modes
 
 
@@ -185,14 +208,10 @@ def interlaced(paint: Callable[[float], torch.Tensor], mesh: int, window: int) -
     """Modes of a density that `paint` gives on a mesh moved by an offset in cells, without its window, a power of sinc."""
     # the second mesh is half a cell aside: in the mean of both every odd alias cancels
     modes = field_modes(paint(0.5))
-    axes = _axes(mesh, modes.device)
-    for k in axes:
+    for k in _axes(mesh, modes.device):
         modes *= torch.polar(torch.ones_like(k), torch.pi * k / mesh).to(modes.dtype)
     modes += field_modes(paint(0.0))
-    inverse = [torch.sinc(k / mesh) ** -window for k in axes]
-    inverse[0] /= 2
-    for factor in inverse:
-        modes *= factor.to(modes.real.dtype)
+    modes = without_window(modes, window, scale=0.5)
     modes[0, 0, 0] = 0
     return modes
 
@@ -265,9 +284,17 @@ def cross_power(
     a, b = (
         list(x) if not isinstance(x, torch.Tensor) else list(x.reshape(-1, *x.shape[-3:])) for x in (a, b)
     )
-    group = bins(a[0].shape[0], str(a[0].device))
-    total = sum(group.means(x.real * y.real + x.imag * y.imag) for x, y in zip(a, b, strict=True))
+    total = sum(mean_product(x, y) for x, y in zip(a, b, strict=True))
     return np.asarray(total) * box**3
+
+
+def mean_product(a: torch.Tensor, b: torch.Tensor) -> np.ndarray:
+    """(m / 2 - 1,) float64: means of Re(a b*) over the bins of modes (m, m, m // 2 + 1)."""
+
+    def product(planes: slice) -> torch.Tensor:
+        return a[planes].real * b[planes].real + a[planes].imag * b[planes].imag
+
+    return bins(a.shape[0], str(a.device)).means(product)
 
 
 def power_spectrum(

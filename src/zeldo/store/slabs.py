@@ -1,14 +1,18 @@
 """Fields that are too large for memory: slabs of them in files, and a journal that says which files count.
 
-A slab is written under a new name, then the journal counts it, then the old file goes. So whenever the process is killed,
-the journal speaks of whole files, and the run goes on from it.
+A slab is written under a new name, then the journal counts it. So whenever the process is killed, the journal speaks of
+whole files, and the run goes on from it. The file that was counted before is written over by the next slab of that size:
+pages that the system holds take a quarter of the time of new ones. The journal is two files, written in turn, so that one
+of them is whole. Some file systems wait for the disk where a file is replaced by renaming.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ import numpy as np
 from zeldo.errors import DamagedFileError, ZeldoError
 from zeldo.files.atomic import FULL
 
-JOURNAL = "journal.json"
+JOURNALS = ("journal.0", "journal.1")
 
 
 class SlabStore:
@@ -41,7 +45,8 @@ class SlabStore:
         self.folder, self.key = folder, key
         self.state: dict[str, Any] = {}
         self._files: dict[str, tuple[int, int, list[int]]] = {}  # by slab: version, checksum, shape
-        self._version = 0
+        self._version, self._notes = 0, 0
+        self._spare: dict[int, list[Path]] = {}  # by size in bytes: files that the journal counts no more
         if folder.exists() and not self._resume():
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +66,7 @@ class SlabStore:
                 numbers = np.ascontiguousarray(values).view(np.float32)
                 label = f"{name}-{slab}"
                 self._files[label] = (self._version, _checksum(numbers), list(numbers.shape))
-                numbers.tofile(self._path(label))
+                self._write(self._path(label), numbers)
             self._note(state)
         except OSError as error:
             self._files = before
@@ -72,13 +77,25 @@ class SlabStore:
             raise ZeldoError(f"{self.folder} could not be written ({error}): check the disk") from error
         for label, old in before.items():
             if self._files.get(label) != old:
-                self._path(label, old[0]).unlink(missing_ok=True)
+                self._spare.setdefault(4 * math.prod(old[2]), []).append(self._path(label, old[0]))
 
-    def get(self, name: str, slab: int) -> np.ndarray:
-        """A slab as float32; complex numbers are pairs of its last axis."""
+    def _write(self, path: Path, numbers: np.ndarray) -> None:
+        spare = self._spare.get(numbers.nbytes)
+        if spare:
+            os.replace(spare.pop(), path)
+        with open(path, "r+b" if spare is not None and path.exists() else "wb", buffering=0) as file:
+            numbers.tofile(file)
+
+    def get(self, name: str, slab: int, out: np.ndarray | None = None) -> np.ndarray:
+        """A slab as float32, in `out` where that is given; complex numbers are pairs of its last axis."""
         label = f"{name}-{slab}"
         try:
-            return np.fromfile(self._path(label), np.float32).reshape(self._files[label][2])
+            if out is None:
+                return np.fromfile(self._path(label), np.float32).reshape(self._files[label][2])
+            with open(self._path(label), "rb", buffering=0) as file:
+                if file.readinto(out.data.cast("B")) != out.nbytes:
+                    raise ValueError("it is too short")
+            return out
         except (OSError, KeyError, ValueError) as error:
             raise DamagedFileError(
                 f"{name} in {self.folder} cannot be read ({error}): run its command again"
@@ -123,19 +140,23 @@ class SlabStore:
         """Remove everything, as if the run had not begun."""
         shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True)
-        self._files, self.state = {}, {}
+        self._files, self.state, self._spare = {}, {}, {}
 
     def _note(self, state: Mapping[str, Any]) -> None:
         self.state = {**self.state, **state}
-        text = json.dumps({"key": self.key, "state": self.state, "files": self._files})
-        partial = self.folder / f"{JOURNAL}.part"
-        partial.write_text(text)  # no sync: it would wait for all slabs on the way to the disk
-        os.replace(partial, self.folder / JOURNAL)
+        text = json.dumps({"key": self.key, "state": self.state, "files": self._files}).encode()
+        path = self.folder / JOURNALS[self._notes % 2]
+        # no sync: it would wait for all slabs on the way to the disk
+        with open(path, "r+b" if path.exists() else "wb") as file:
+            file.write(b"%d %d %d\n" % (self._notes, len(text), zlib.crc32(text)) + text)
+        self._notes += 1
 
     def _resume(self) -> bool:
         """Whether the folder holds whole slabs of this run, which are then taken over."""
         try:
-            journal = json.loads((self.folder / JOURNAL).read_text())
+            noted = [note for path in JOURNALS if (note := _note_in(self.folder / path)) is not None]
+            number, text = max(noted)
+            journal, self._notes = json.loads(text), number + 1
             if journal["key"] != self.key:
                 return False
             self._files = {label: tuple(values) for label, values in journal["files"].items()}
@@ -147,7 +168,7 @@ class SlabStore:
             self._files = {}
             return False
         self.state = journal["state"]
-        counted = {self._path(label).name for label in self._files} | {JOURNAL}
+        counted = {self._path(label).name for label in self._files} | {*JOURNALS}
         for path in self.folder.iterdir():
             if path.name not in counted:
                 path.unlink()
@@ -155,6 +176,17 @@ class SlabStore:
 
     def _path(self, label: str, version: int | None = None) -> Path:
         return self.folder / f"{label}.{self._files[label][0] if version is None else version}"
+
+
+def _note_in(path: Path) -> tuple[int, bytes] | None:
+    """The number and the text of the note that a file begins with, where it is whole."""
+    try:
+        line, _, rest = path.read_bytes().partition(b"\n")
+        number, length, crc = map(int, line.split())
+    except (OSError, ValueError):
+        return None
+    text = rest[:length]
+    return (number, text) if len(text) == length and zlib.crc32(text) == crc else None
 
 
 def _checksum(numbers: np.ndarray) -> int:

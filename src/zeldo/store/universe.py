@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -201,8 +201,14 @@ class StoredSnapshot(SavedSnapshot):
     @property
     def vel(self) -> np.ndarray | None:
         """(3, n, n, n) float32, km/s, from the disk; None where it has none."""
-        universe = UniverseZarr(self.path)
-        return universe.whole(self.redshift, "vel") if universe.has(self.redshift, "vel") else None
+        return UniverseZarr(self.path).whole(self.redshift, "vel") if self.has_velocities else None
+
+    @property
+    def has_velocities(self) -> bool:
+        return UniverseZarr(self.path).has(self.redshift, "vel")
+
+    def slabs(self, field: str = "psi") -> Iterator[tuple[int, np.ndarray]]:
+        return UniverseZarr(self.path).slabs(self.redshift, field)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return stored, (UniverseZarr(self.path), self.redshift)
