@@ -12,13 +12,13 @@ import torch
 
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
+from zeldo.mesh.checks import check_mesh
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import lattice_of
 from zeldo.statistics.spectra import (
     as_tensor,
     bins,
-    check_mesh,
     cloud_in_cell_modes,
     cross_power,
     field_modes,
