@@ -21,6 +21,7 @@ from zeldo.files.sets import NUMBERED
 from zeldo.particles.particles import ArraySource, Header, Source
 
 COLUMNS = 7
+INFO = ".info"  # of the list of a set's files
 NAMED = re.compile(r"_z(\d+)p(\d+)")
 
 
@@ -33,7 +34,8 @@ class Picola(Format):
     def sniff(self, path: Path) -> bool:
         if path.is_dir():
             return False
-        file = path if path.is_file() else path.with_name(f"{path.name}.0")
+        stem = _stem(path)
+        file = path if path.is_file() and path.suffix != INFO else stem.with_name(f"{stem.name}.0")
         if not file.is_file() or not NUMBERED.fullmatch(file.name):
             return False
         with open(file, "rb") as stream:
@@ -49,12 +51,10 @@ class Picola(Format):
         box: float | None = None,
         redshift: float | None = None,
     ) -> Iterator[Source]:
-        stem = (
-            path.with_name(match["stem"])
-            if path.is_file() and (match := NUMBERED.fullmatch(path.name))
-            else path
-        )
-        notes: list[str] = []
+        stem = _stem(path)
+        notes = [
+            "lengths are taken as Mpc/h and velocities as peculiar, in km/s, as L-PICOLA writes them by default"
+        ]
         files, said = _files(stem)
         if box is None:
             if said is None:
@@ -82,6 +82,14 @@ class Picola(Format):
         yield ArraySource(str(stem), header, fields)
 
 
+def _stem(path: Path) -> Path:
+    """What the names of a set begin with, from the path of one of its files or of their list."""
+    if path.suffix == INFO:
+        return path.with_suffix("")
+    match = NUMBERED.fullmatch(path.name) if path.is_file() else None
+    return path if match is None else path.with_name(match["stem"])
+
+
 def _is_number(word: bytes) -> bool:
     try:
         return bool(np.isfinite(float(word)))
@@ -91,7 +99,7 @@ def _is_number(word: bytes) -> bool:
 
 def _files(stem: Path) -> tuple[list[Path], float | None]:
     """The parts, and the box that the file .info covers. `InputError` where a part that it lists is missing."""
-    info = stem.with_name(f"{stem.name}.info")
+    info = stem.with_name(stem.name + INFO)
     if not info.is_file():
         files: list[Path] = []
         while (file := stem.with_name(f"{stem.name}.{len(files)}")).is_file():
