@@ -146,6 +146,7 @@ class Scaled(PartedSource):
             for field, dtype in fields.items()
         }
         super().__init__(name, header, wide, counts)
+        self.stored_fields = {field: dtype.newbyteorder("=") for field, dtype in fields.items()}
         self._factors = factors
 
     def converted(self, field: str, values: np.ndarray) -> np.ndarray:

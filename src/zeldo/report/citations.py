@@ -65,6 +65,7 @@ FORMATS = {
     "gadget": ("springel2005gadget", "the format, Gadget's: the file does not name the code that made it"),
     "grafic": ("bertschinger2001", "the format, GRAFIC's: the file does not name the code that made it"),
 }
+LINEAR_MODES = "linear-density"  # the format of FastPM's modes
 IN_PIECES = " in pieces"  # the end of the engine's name where a universe was made so
 POWER = {
     "camb": (("lewis2000", "CAMB"), ("howlett2012", "CAMB")),
@@ -114,8 +115,11 @@ def cite(source: str | os.PathLike[str]) -> list[Citation]:
     InputError
         For a missing file or an unknown format.
     """
-    made: Header | InitialConditions
-    if format_of(source).name == "reference":
+    made: Header | InitialConditions | None
+    kind = format_of(source).name
+    if kind == LINEAR_MODES:
+        made, engine = None, "FastPM"
+    elif kind == "reference":
         made, engine = read_initial_conditions(source), REFERENCE if _is_run(source) else ""
     else:
         with open_particles(source) as particles:
@@ -123,7 +127,8 @@ def cite(source: str | os.PathLike[str]) -> list[Citation]:
         engine = made.engine
     engine = engine.removesuffix(IN_PIECES)
     entries: dict[str, Citation] = {}
-    for key, role in [*_of_engine(engine, made), *_of_field(made), *_of_cosmology(made.cosmology)]:
+    others = [] if made is None else [*_of_field(made), *_of_cosmology(made.cosmology)]
+    for key, role in [*_of_engine(engine, made), *others]:
         entries.setdefault(key, Citation(key, role, references()[key]))
     version = getattr(made, "version", "") or __version__
     ours = Citation(
