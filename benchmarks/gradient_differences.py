@@ -34,7 +34,7 @@ VARIANTS = {
     "emulator": ("emulator:extrapolate=true", "emulator:preset=fast,extrapolate=true"),
     "vnet": ("vnet:extrapolate=true",),
 }
-STEPS = (1e-6, 3e-7, 1e-7, 3e-8, 3e-6, 1e-5)
+STEPS = (1e-6, 3e-7, 1e-7, 3e-8, 1e-8, 3e-6)
 ROUGH = 1e-6  # the step that tells the signs of derivatives
 LIMIT = 1e-6
 SPACING = 1.953125  # of the networks' lattices, Mpc/h
