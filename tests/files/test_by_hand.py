@@ -3,8 +3,11 @@
 import json
 
 import numpy as np
+import pytest
 
+import zeldo
 from zeldo.commands import main
+from zeldo.files.converting import convert
 from zeldo.files.describing import describe
 from zeldo.report.citations import cite
 
@@ -35,6 +38,24 @@ def test_a_warning_of_wrapped_positions_is_one_line(tmp_path, capsys):
     assert main(["measure", str(tmp_path / "run_z0p500"), *options]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("zeldo: warning: ") and lines[0].endswith("are wrapped")
+
+
+@pytest.mark.parametrize("suffix", [".hdf5", ".gadget", ".bigfile", ".swift.hdf5", ".npz"])
+def test_a_lattice_without_ids_is_converted_to_what_can_be_read(tmp_path, suffix):
+    """As GRAFIC's fields are, and initial conditions whose rows count the lattice."""
+    rng, n, box = np.random.default_rng(3), 4, 8.0
+    x = np.mod(
+        np.stack(np.indices((n, n, n)), -1).reshape(-1, 3) * (box / n) + rng.normal(0, 0.1, (n**3, 3)), box
+    )
+    np.savez(tmp_path / "in.npz", positions=x, velocities=10 * x, box=box, redshift=1.0)
+    options = {"write_options": {}, "format": "swift" if "swift" in suffix else None}
+    result = convert(tmp_path / "in.npz", tmp_path / f"out{suffix}", "quijote", **options)
+    assert result.order == "Lagrangian" and any("the mass that omega_m" in note for note in result.notes)
+    again = zeldo.read(tmp_path / f"out{suffix}", "quijote")
+    assert again.n == n
+    error = again.positions() - x
+    assert np.abs(error - box * np.rint(error / box)).max() < 1e-6
+    np.testing.assert_allclose(again.velocities(), 10 * x, rtol=1e-5)
 
 
 def test_the_linear_field_of_fastpm_owes_to_fastpm(tmp_path, capsys):

@@ -291,6 +291,12 @@ def test_what_the_header_lacks_may_stand_elsewhere(universe, tmp_path):
         assert sum("/Parameters" in note or "1 / Time" in note for note in particles.header.notes) == 2
 
 
+def test_a_redshift_of_rounding_is_today(universe, tmp_path):
+    path = gadget_hdf5(tmp_path / "s.hdf5", universe, Redshift=-2.2e-16, Time=1.0)
+    with open_particles(path) as particles:
+        assert particles.header.redshift == 0.0
+
+
 def test_a_file_of_virtual_data_sets_is_read_where_its_parts_are(universe, tmp_path):
     """As SWIFT writes one beside the parts of a set; HDF5 itself reads zeros for a part that is missing."""
     halves = slice(0, 200), slice(200, COUNT)
