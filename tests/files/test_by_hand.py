@@ -26,7 +26,8 @@ def picola(folder):
 
 def test_the_list_of_a_set_names_it_as_its_files_do(tmp_path):
     picola(tmp_path)
-    answers = [describe(tmp_path / f"run_z0p500{end}") for end in ("", ".info", ".0", ".1")]
+    names = (tmp_path, *(tmp_path / f"run_z0p500{end}" for end in ("", ".info", ".0", ".1")))
+    answers = [describe(name) for name in names]
     assert all(answer == answers[0] for answer in answers[1:])
     assert answers[0]["count"] == 26 and answers[0]["redshift"] == 0.5 and answers[0]["box"] == 20
     assert any("taken as Mpc/h and velocities as peculiar" in note for note in answers[0]["notes"])

@@ -17,11 +17,10 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.formats import Format
 from zeldo.files.registry import register_format
-from zeldo.files.sets import NUMBERED
+from zeldo.files.sets import LIST, NUMBERED, set_name
 from zeldo.particles.particles import ArraySource, Header, Source
 
 COLUMNS = 7
-INFO = ".info"  # of the list of a set's files
 NAMED = re.compile(r"_z(\d+)p(\d+)")
 
 
@@ -35,7 +34,7 @@ class Picola(Format):
         if path.is_dir():
             return False
         stem = _stem(path)
-        file = path if path.is_file() and path.suffix != INFO else stem.with_name(f"{stem.name}.0")
+        file = path if path.is_file() and path.suffix != LIST else stem.with_name(f"{stem.name}.0")
         if not file.is_file() or not NUMBERED.fullmatch(file.name):
             return False
         with open(file, "rb") as stream:
@@ -84,10 +83,7 @@ class Picola(Format):
 
 def _stem(path: Path) -> Path:
     """What the names of a set begin with, from the path of one of its files or of their list."""
-    if path.suffix == INFO:
-        return path.with_suffix("")
-    match = NUMBERED.fullmatch(path.name) if path.is_file() else None
-    return path if match is None else path.with_name(match["stem"])
+    return set_name(path) if path.is_file() else path
 
 
 def _is_number(word: bytes) -> bool:
@@ -99,7 +95,7 @@ def _is_number(word: bytes) -> bool:
 
 def _files(stem: Path) -> tuple[list[Path], float | None]:
     """The parts, and the box that the file .info covers. `InputError` where a part that it lists is missing."""
-    info = stem.with_name(stem.name + INFO)
+    info = stem.with_name(stem.name + LIST)
     if not info.is_file():
         files: list[Path] = []
         while (file := stem.with_name(f"{stem.name}.{len(files)}")).is_file():
