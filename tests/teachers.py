@@ -3,7 +3,7 @@
 import numpy as np
 
 from zeldo.cosmology.background import growth
-from zeldo.initial.lpt import linear_displacement, second_order_displacement
+from zeldo.initial.lpt import displacements
 from zeldo.particles.snapshot import Snapshot
 
 
@@ -12,6 +12,7 @@ def second_order(ics, redshifts):
     grown = growth(ics.cosmology)
     for z in redshifts:
         a = 1 / (1 + z)
-        psi = grown.d1(a) * linear_displacement(ics) + grown.d2(a) * second_order_displacement(ics)
+        first, second = displacements(ics)
+        psi = grown.d1(a) * first + grown.d2(a) * second
         vel = np.zeros_like(psi, dtype=np.float32)
         yield Snapshot(psi.astype(np.float32), vel, ics.box, ics.cosmology, z, "second order", ics.seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,10 @@ from zeldo import doctor
 from zeldo.commands import main
 from zeldo.engines.registry import names
 from zeldo.files.reference import reference_path, write_initial_conditions
-from zeldo.report.citations import ENGINES, OTHERS, POWER, cite, references
+from zeldo.networks.card import PUBLIC_TASKS, ModelCard
+from zeldo.networks.styled import StyledVNet
+from zeldo.networks.weights import save
+from zeldo.report.citations import ENGINES, FORMATS, NETWORKS, OTHERS, POWER, cite, references
 
 
 def test_this_installation_is_well():
@@ -52,7 +56,9 @@ def test_an_uncached_installation_is_told(monkeypatch):
 def test_every_engine_has_its_papers_and_every_key_its_entry():
     assert set(names()) <= set(ENGINES)
     entries = [entry for group in (*ENGINES.values(), *POWER.values()) for entry in group]
-    assert {key for key, _ in [*entries, *OTHERS.values()]} <= set(references())
+    assert set(PUBLIC_TASKS) == set(NETWORKS)
+    others = [*OTHERS.values(), *FORMATS.values(), *NETWORKS.values()]
+    assert {key for key, _ in [*entries, *others]} <= set(references())
     for key, entry in references().items():
         assert entry.count("{") == entry.count("}") and key in entry
         assert re.search(r"year = \{\d{4}\}", entry)
@@ -85,6 +91,38 @@ def test_a_snapshot_owes_to_all_that_made_it(tmp_path, engine, options, expected
     zeldo.run(engine=engine, output=tmp_path / "out.hdf5", **made)
     keys = {citation.key for citation in cite(tmp_path / "out.hdf5")}
     assert expected <= keys and not absent & keys
+
+
+@pytest.mark.parametrize(
+    ("task", "styles", "paper"), [("jamieson2022", 1, "jamieson2023"), ("jamieson2024", 2, "jamieson2024")]
+)
+def test_a_network_of_others_owes_to_its_own_paper(tmp_path, task, styles, paper):
+    arguments = {"channels": 4, "styles": styles}
+    card = ModelCard("styled vnet", arguments, task, {}, (0, 3), (1.9, 2.0), (0.1, 0.5))
+    save(StyledVNet(**arguments), tmp_path / "net.safetensors", card)
+    zeldo.run(
+        engine=str(tmp_path / "net.safetensors"),
+        n=16,
+        box=31.25,
+        power="eisenstein-hu",
+        output=tmp_path / "out.npz",
+    )
+    keys = {citation.key for citation in cite(tmp_path / "out.npz")}
+    assert paper in keys and "deoliveira2020" not in keys
+
+
+def test_a_universe_in_pieces_owes_to_its_engine(tmp_path):
+    (snapshot,) = zeldo.run(engine="cola", n=8, box=20, power="eisenstein-hu")
+    zeldo.write(replace(snapshot, engine="cola in pieces", version="0.1.9"), tmp_path / "out.npz")
+    citations = {citation.key: citation for citation in cite(tmp_path / "out.npz")}
+    assert "tassev2013" in citations and "0.1.9" in citations["zeldo"].bibtex
+
+
+@pytest.mark.parametrize("suffix", ["gadget", "gadget2"])
+def test_a_file_that_names_no_code_is_not_said_to_be_of_one(tmp_path, suffix):
+    zeldo.run(engine="cola", n=8, box=20, power="eisenstein-hu", output=tmp_path / f"out.{suffix}")
+    (role,) = (citation.role for citation in cite(tmp_path / f"out.{suffix}") if citation.key != "zeldo")
+    assert "format" in role and "does not name" in role
 
 
 def test_initial_conditions_and_references_have_citations(tmp_path):

@@ -68,6 +68,27 @@ def test_a_measurement_is_what_the_functions_give(snapshot):
     )
 
 
+def test_what_a_file_does_not_say_may_be_given(snapshot, tmp_path, capsys):
+    """A plain array has no box, no redshift and no units: the commands take them as `zeldo.read` does."""
+    np.savez(tmp_path / "plain.npz", positions=snapshot.positions() * 1e3)
+    options = ["--box", f"{snapshot.box * 1e3}", "-z", "0", "--length", "kpc/h", "--cosmology", "quijote"]
+    assert main(["measure", str(tmp_path / "plain.npz"), "-s", "power", "--json", *options]) == 0
+    (record,) = json.loads(capsys.readouterr().out)["measurements"]
+    assert np.allclose(record["power"]["power"], zeldo.power_spectrum(snapshot).power, rtol=1e-4)
+    assert main(["halos", str(tmp_path / "plain.npz"), "--json", *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["halos"] == len(zeldo.halos(snapshot).friends.count)
+    picture = ["show", str(tmp_path / "plain.npz"), "-o", str(tmp_path / "out.png"), "--pixels", "32"]
+    assert main([*picture, *options]) == 0
+    assert "leave out length, which are for files" in refusal(lambda: zeldo.measure(snapshot, length="kpc/h"))
+
+
+def test_spectra_say_where_the_lattice_ends(files, capsys):
+    assert main(["measure", str(files[0]), "-s", "power"]) == 0
+    text = capsys.readouterr().out
+    assert f"Nyquist wavenumber of the particles is {np.pi * 64 / 125:.4g} h/Mpc" in " ".join(text.split())
+
+
 def test_halos_of_bare_particles_are_those_of_the_lattice(snapshot, bare):
     lattice, shuffled = zeldo.halos(snapshot), zeldo.halos(bare)
     assert np.array_equal(lattice.friends.count, shuffled.friends.count)

@@ -36,6 +36,13 @@ def test_a_run_that_cannot_fit_says_so_before_any_work(tmp_path, monkeypatch):
     assert "8XB" in refusal(lambda: zeldo.run(n=16, memory="8XB"))
 
 
+def test_given_initial_conditions_must_fit_too(monkeypatch):
+    ics = zeldo.initial_conditions(n=16, box=40, power="eisenstein-hu")
+    monkeypatch.setattr("zeldo.engines.base.Engine.run", lambda *given: pytest.fail("work has begun"))
+    line = refusal(lambda: zeldo.run(ics=ics, engine="cola", memory="0.05GB"))
+    assert "n = 16" in line and "0.05 GB" in line
+
+
 def test_a_limit_of_memory_ends_with_its_run():
     zeldo.run(n=16, box=40, power="eisenstein-hu", engine="2lpt", memory="1.5GB")
     assert zeldo.plan(n=16, engine="cola").available_gb != pytest.approx(1.5)

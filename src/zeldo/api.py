@@ -177,13 +177,15 @@ def run(
     inputs = {name: universe.get(name) for name in ("ics", "power", "phases")}
     _check_output_is_no_input(paths.values(), inputs | vars(parsed_engine))
     with limited(memory):
-        chosen = [universe_of(universe)] if inputs["ics"] is None else []
+        given = inputs["ics"] is not None
+        chosen = [initial_conditions(**universe) if given else universe_of(universe)]
         place = Path(output) if output is not None and not observers else None
-        on_disk = bool(chosen) and check_fits(parsed_engine, chosen[0].n, redshifts, place)
+        on_disk = check_fits(parsed_engine, chosen[0].n, redshifts, place)
 
         def make() -> InitialConditions:
             # the universe is let go, with the white noise that it may hold
-            return chosen.pop().initial_conditions() if chosen else initial_conditions(**universe)
+            last = chosen.pop()
+            return last.initial_conditions() if isinstance(last, Universe) else last
 
         if streamed and output is not None:
             check_place(Path(output))

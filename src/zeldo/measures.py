@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError
@@ -44,6 +44,7 @@ def measure(
     command: str = "",
     device: str = "cpu",
     memory: str | float | None = None,
+    **reading: Any,
 ) -> list[Measurement]:
     """Power spectra, multipoles, bispectra and halo mass functions of files, snapshots or particles.
 
@@ -72,6 +73,8 @@ def measure(
     memory : str or float, optional
         The most memory that may be taken, such as "8GB"; by default what the machine has free. A universe in .zarr that
         does not fit is read some planes at a time.
+    **reading
+        What files do not say, as of `zeldo.read`: `ids`, `length`, `velocities`, `particle_type`, `box`, `redshift`.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def measure(
         for each, name in zip(sources, _names(sources), strict=True):
             results.append(
                 measurement(
-                    on_disk(each) or load(each, cosmology),
+                    on_disk(each) or load(each, cosmology, **reading),
                     chosen,
                     name=name,
                     mesh=mesh,
@@ -119,6 +122,7 @@ def find_halos(
     cosmology: Given = None,
     output: PathLike | None = None,
     memory: str | float | None = None,
+    **reading: Any,
 ) -> HaloCatalogue:
     """Halos of a file, a snapshot or particles, with spherical-overdensity masses, and their catalogue as a file.
 
@@ -136,6 +140,8 @@ def find_halos(
         An HDF5 file to write; see `zeldo.write_halos`.
     memory : str or float, optional
         As of `measure`. The groups of a universe that does not fit come without `group`.
+    **reading
+        As of `measure`.
 
     Returns
     -------
@@ -155,7 +161,7 @@ def find_halos(
     with limited(memory):
         there = on_disk(source)
         if there is None:
-            particles = load(source, cosmology)
+            particles = load(source, cosmology, **reading)
             catalogue = halos(particles, linking_length, minimum)
         else:
             particles = there.matter.source
@@ -199,6 +205,7 @@ def show(
     dpi: int = 160,
     cosmology: Given = None,
     memory: str | float | None = None,
+    **reading: Any,
 ) -> Shown:
     """Draw the density of files, snapshots or particles: a slice, or the projection of the whole box.
 
@@ -223,6 +230,8 @@ def show(
     cosmology : Cosmology or mapping of str to float, optional
         Of the run, or those of its parameters that the file does not give.
     memory : str or float, optional
+        As of `measure`.
+    **reading
         As of `measure`.
 
     Returns
@@ -253,7 +262,7 @@ def show(
     with limited(memory):
         for each, name in zip(sources, _names(sources), strict=True):
             there = on_disk(each)
-            particles = load(each, cosmology) if there is None else there.matter.source
+            particles = load(each, cosmology, **reading) if there is None else there.matter.source
             matter = matter_of(particles, "show")
             depth = None if projection else min(SLICE, matter.box) if thickness is None else thickness
             slab = slab_of(particles, axis, 0.0 if projection else start, depth)
@@ -279,7 +288,9 @@ def on_disk(source: Source) -> OnDisk | None:
     return there if BYTES * there.n**3 > available() else None
 
 
-def load(source: Source, cosmology: Given = None) -> Snapshot | Particles:
+def load(
+    source: Source, cosmology: Given = None, *, ids: str | None = None, **options: Any
+) -> Snapshot | Particles:
     """A snapshot where the source is a lattice, else its particles, in memory.
 
     Parameters
@@ -288,15 +299,27 @@ def load(source: Source, cosmology: Given = None) -> Snapshot | Particles:
         What is not a path is returned as it is.
     cosmology : Cosmology or mapping of str to float, optional
         Of the run, or those of its parameters that the file does not give.
+    ids, **options
+        As of `zeldo.read`.
+
+    Raises
+    ------
+    InputError
+        For options with what is not a file, and as `zeldo.read` does.
     """
     if not isinstance(source, str | os.PathLike):
+        given = [name for name, value in {"ids": ids, **options}.items() if value is not None]
+        if given:
+            raise InputError(
+                f"a {type(source).__name__} says all of itself: leave out {', '.join(given)}, which are for files"
+            )
         return source
     try:
-        return read(source, cosmology)
+        return read(source, cosmology, ids=ids, **options)
     except DamagedFileError:
         raise
     except InputError:  # a lattice whose cosmology is not known in full
-        with open_particles(source, cosmology) as particles:
+        with open_particles(source, cosmology, **options) as particles:
             return particles.in_memory()
 
 

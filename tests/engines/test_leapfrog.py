@@ -108,7 +108,7 @@ def test_gradients_run_through_steps_and_their_table():
     def tensor(column):
         return torch.tensor(column, requires_grad=True)
 
-    table = plain_table.map(tensor)
+    table = Table(type(plain_table.columns)(*map(tensor, plain_table.columns)))
     loss(table).backward()
     for name, place in (("kick", (2, 1)), ("drift", (1, 0)), ("kick", (0, 3))):
         slope = float(getattr(table.columns, name).grad[place])

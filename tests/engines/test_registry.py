@@ -70,7 +70,7 @@ def test_redshifts_come_from_high_to_low_and_once():
 @pytest.mark.parametrize("z", [-0.1, float("nan"), float("inf"), "0", None, True, 1000.1])
 def test_redshifts_that_make_no_sense_are_refused(z):
     line = refusal(lambda: check_redshifts([0.0, z]))
-    assert line.startswith(f"redshift {z!r} is not allowed") and "0 to the start at 1000" in line
+    assert line.startswith(f"redshift {z!r} is not allowed") and line.endswith("give numbers from 0 to 1000")
 
 
 @pytest.mark.parametrize("name", ["zeldovich", "2lpt", "cola", "pm"])

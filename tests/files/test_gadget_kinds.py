@@ -6,8 +6,9 @@ import pytest
 
 from refusals import refusal
 from zeldo.cosmology.parameters import PRESETS
-from zeldo.errors import DamagedFileError
+from zeldo.errors import DamagedFileError, ZeldoWarning
 from zeldo.files import open_particles, read
+from zeldo.files.describing import describe
 from zeldo.files.gadget_header import gadget2_dtype, gadget4_dtype
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
@@ -181,7 +182,7 @@ def test_conventions_may_be_given(universe, tmp_path):
     with open_particles(tmp_path / "snap", length="kpc/h") as particles:
         assert particles.header.box == pytest.approx(BOX / 1e3)
     assert "has no option 'lenght'" in refusal(lambda: read(tmp_path / "snap", lenght="kpc/h"))
-    with pytest.warns(UserWarning, match="coordinates lie outside the box of 35 Mpc/h and are wrapped"):
+    with pytest.warns(ZeldoWarning, match="coordinates lie outside the box of 35 Mpc/h and are wrapped"):
         (tmp_path / "snap").write_bytes(
             b"".join(record(part) for part in (header(box=35.0), *parts.values()))
         )
@@ -195,6 +196,23 @@ def test_units_that_make_no_universe_are_asked_for(universe, tmp_path):
     head = header(mass=(0, MASS * 1e-4, 0, 0, 0, 0))
     (tmp_path / "snap").write_bytes(b"".join(record(part) for part in (head, *parts.values())))
     assert "neither is a universe; give --length" in refusal(lambda: read(tmp_path / "snap", QUIJOTE))
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_description_says_what_the_file_has(universe, tmp_path, labelled):
+    """float32 in kpc/h is read as float64; of velocities that are not there nothing is said or assumed."""
+    parts = blocks(universe, unit=1e3)
+    del parts[b"VEL "]
+    if labelled:
+        parts = {b"HEAD": header(unit=1e3), **parts}
+        content = b"".join(record(part, "<", label) for label, part in parts.items())
+    else:  # without labels, what follows positions can only be left out at the end
+        content = b"".join(record(part) for part in (header(unit=1e3), parts[b"POS "]))
+    (tmp_path / "snap").write_bytes(content)
+    answer = describe(tmp_path / "snap")
+    assert answer["fields"]["positions"] == "float32" and "velocities" in answer["missing"]
+    assert "velocities" not in answer["units"] and not any("velocities" in note for note in answer["notes"])
+    assert answer["lattice"]["n"] == N
 
 
 # --------------------------------------------------------------------------------------------- HDF5
@@ -259,6 +277,44 @@ def test_a_box_may_be_given_along_each_axis(universe, tmp_path):
     check(universe, read(gadget_hdf5(tmp_path / "cube.hdf5", universe, BoxSize=[BOX * 1e3] * 3), QUIJOTE))
     brick = gadget_hdf5(tmp_path / "brick.hdf5", universe, BoxSize=[BOX * 1e3, BOX * 1e3, BOX * 2e3])
     assert "no cube" in refusal(lambda: read(brick, QUIJOTE))
+
+
+def test_what_the_header_lacks_may_stand_elsewhere(universe, tmp_path):
+    """The box in /Parameters alone, the scale factor in place of the redshift."""
+    path = gadget_hdf5(tmp_path / "s.hdf5", universe)
+    with h5py.File(path, "r+") as file:
+        del file["Header"].attrs["BoxSize"], file["Header"].attrs["Redshift"]
+        file.create_group("Parameters").attrs["BoxSize"] = BOX * 1e3
+    with open_particles(path) as particles:
+        assert particles.header.redshift == pytest.approx(Z, rel=1e-15)
+        assert particles.header.box == pytest.approx(BOX, rel=1e-12)
+        assert sum("/Parameters" in note or "1 / Time" in note for note in particles.header.notes) == 2
+
+
+def test_a_redshift_of_rounding_is_today(universe, tmp_path):
+    path = gadget_hdf5(tmp_path / "s.hdf5", universe, Redshift=-2.2e-16, Time=1.0)
+    with open_particles(path) as particles:
+        assert particles.header.redshift == 0.0
+
+
+def test_a_file_of_virtual_data_sets_is_read_where_its_parts_are(universe, tmp_path):
+    """As SWIFT writes one beside the parts of a set; HDF5 itself reads zeros for a part that is missing."""
+    halves = slice(0, 200), slice(200, COUNT)
+    for number, rows in enumerate(halves):
+        gadget_hdf5(tmp_path / f"part_{number}.hdf5", universe, rows)
+    whole = gadget_hdf5(tmp_path / "whole.hdf5", universe)
+    with h5py.File(whole, "r+") as file:
+        for name in ("Coordinates", "Velocities", "ParticleIDs"):
+            data = file["PartType1"].pop(name)
+            layout = h5py.VirtualLayout(data.shape, data.dtype)
+            for number, rows in enumerate(halves):
+                shape = (rows.stop - rows.start, *data.shape[1:])
+                source = h5py.VirtualSource(f"part_{number}.hdf5", f"PartType1/{name}", shape, data.dtype)
+                layout[rows] = source
+            file["PartType1"].create_virtual_dataset(name, layout)
+    check(universe, read(whole, QUIJOTE))
+    (tmp_path / "part_1.hdf5").unlink()
+    assert "part_1.hdf5, which is missing; copy it too" in refusal(lambda: read(whole, QUIJOTE))
 
 
 def test_ids_may_have_their_highest_bit(universe, tmp_path):

@@ -12,13 +12,16 @@ from zeldo.initial.lpt import (
     linear_displacement,
     lpt_factors,
     lpt_state,
-    second_order_displacement,
 )
 
 QUIJOTE = PRESETS["quijote"]
 BOX = 100.0
 N = 16
 KF = 2 * np.pi / BOX
+
+
+def second_order_displacement(ics):
+    return displacements(ics)[1]
 
 
 def lattice(n=N):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from zeldo.cosmology.parameters import PRESETS
-from zeldo.cosmology.power import linear_power, sigma_r, top_hat
+from zeldo.cosmology.power import linear_power, sigma_r
+from zeldo.cosmology.top_hat import top_hat
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from draws import uniforms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refusals import refusal
 from zeldo.initial.ngenic import NGenIC, fold, seed_table
-from zeldo.initial.ranlxd import uniforms
 from zeldo.mesh import fft
 
 

@@ -1,8 +1,7 @@
 """ranlxd1: Luescher's check value, uniformity, seeds."""
 
 import numpy as np
-
-from zeldo.initial.ranlxd import uniforms
+from draws import uniforms
 
 
 def test_the_ten_thousandth_number_of_seed_1():

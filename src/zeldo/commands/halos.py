@@ -7,14 +7,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Known, Whole
+from zeldo.commands.reading import Reading
+from zeldo.commands.universe import Whole
 
 
 def halos(
     file: Path,
     /,
     *,
-    known: Known | None = None,
+    reading: Reading | None = None,
     linking_length: float = 0.2,
     minimum: Whole = 20,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
@@ -46,9 +47,9 @@ def halos(
         file,
         linking_length,
         minimum,
-        cosmology=known.parameters() if known else None,
         output=output,
         memory=memory,
+        **(reading or Reading()).arguments(),
     )
     if json:
         print(halos_json(catalogue), end="")

@@ -9,14 +9,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Known, Whole
+from zeldo.commands.reading import Reading
+from zeldo.commands.universe import Whole
 
 
 def measure(
     files: Annotated[list[Path], Parameter(negative="")],
     /,
     *,
-    known: Known | None = None,
+    reading: Reading | None = None,
     statistic: Annotated[list[str] | None, Parameter(name=["--statistic", "-s"], negative="")] = None,
     mesh: Whole | None = None,
     axis: Whole = 2,
@@ -62,10 +63,10 @@ def measure(
         axis=axis,
         linking_length=linking_length,
         minimum=minimum,
-        cosmology=known.parameters() if known else None,
         output=output or (),
         command=shlex.join(["zeldo", *sys.argv[1:]]),
         memory=memory,
+        **(reading or Reading()).arguments(),
     )
     if json:
         print(to_json(results), end="")

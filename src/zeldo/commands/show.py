@@ -7,14 +7,15 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Known, Whole
+from zeldo.commands.reading import Reading
+from zeldo.commands.universe import Whole
 
 
 def show(
     files: Annotated[list[Path], Parameter(negative="")],
     /,
     *,
-    known: Known | None = None,
+    reading: Reading | None = None,
     projection: Annotated[bool, Parameter(negative="")] = False,
     thickness: float | None = None,
     start: float | None = None,
@@ -64,8 +65,8 @@ def show(
         axis=axis,
         pixels=pixels,
         dpi=dpi,
-        cosmology=known.parameters() if known else None,
         memory=memory,
+        **(reading or Reading()).arguments(),
     )
     if json:
         slabs = [{"file": str(file), **vars(slab)} for file, slab in zip(files, shown.slabs, strict=True)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.top_hat import top_hat
 from zeldo.errors import InputError, nearest
 
 MODELS = ("camb", "eisenstein-hu")
@@ -72,12 +73,6 @@ def sigma_r(power: Callable[[np.ndarray], np.ndarray], radius: float = 8.0) -> f
     k = np.exp(lnk)
     integrand = k**3 * power(k) * top_hat(k * radius) ** 2 / (2 * np.pi**2)
     return float(np.sqrt(np.trapezoid(integrand, lnk)))
-
-
-def top_hat(x: np.ndarray) -> np.ndarray:
-    """Fourier transform of a sphere of radius R at x = k R, 1 at x = 0."""
-    safe = np.where(x < 1e-2, 1.0, x)
-    return np.where(x < 1e-2, 1 - x**2 / 10, 3 * (np.sin(safe) - safe * np.cos(safe)) / safe**3)
 
 
 def check_model(model: str | os.PathLike[str]) -> str | os.PathLike[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from zeldo.engines.checks import MAX_REDSHIFT, check_redshifts
+from zeldo.engines.checks import check_redshifts
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import Provenance
@@ -192,9 +192,7 @@ class Engine(ABC):
         """
         if observers and not self.observable:
             raise InputError(f"engine {self.name} has no steps to observe: give no observers")
-        return check_redshifts(
-            redshifts, MAX_REDSHIFT if self.start_redshift is None else self.start_redshift
-        )
+        return check_redshifts(redshifts, self.start_redshift)
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
         """Estimate the cost of a run. By default: the memory of the linear field and of the snapshot.

@@ -13,15 +13,15 @@ from zeldo.keywords import scalar
 MAX_REDSHIFT = 1000.0
 
 
-def check_redshifts(redshifts: Sequence[float], start: float = MAX_REDSHIFT) -> list[float]:
+def check_redshifts(redshifts: Sequence[float], start: float | None = None) -> list[float]:
     """Check redshifts and sort them.
 
     Parameters
     ----------
     redshifts : sequence of float
         In any order.
-    start : float
-        The highest redshift that is allowed.
+    start : float, optional
+        Where the engine starts, the highest redshift that is allowed; 1000 for what has no start.
 
     Returns
     -------
@@ -31,12 +31,13 @@ def check_redshifts(redshifts: Sequence[float], start: float = MAX_REDSHIFT) -> 
     Raises
     ------
     InputError
-        For no redshift at all, one outside 0 to `start`, and two that differ by rounding alone.
+        For no redshift at all, one outside the range, and two that differ by rounding alone.
     """
     redshifts = [scalar(z) for z in redshifts]
+    most, end = (MAX_REDSHIFT, f"{MAX_REDSHIFT:g}") if start is None else (start, f"the start at {start:g}")
     for z in redshifts:
-        if isinstance(z, bool) or not isinstance(z, Real) or not 0 <= float(z) <= start:
-            raise InputError(f"redshift {z!r} is not allowed: give numbers from 0 to the start at {start:g}")
+        if isinstance(z, bool) or not isinstance(z, Real) or not 0 <= float(z) <= most:
+            raise InputError(f"redshift {z!r} is not allowed: give numbers from 0 to {end}")
     if len(redshifts) == 0:
         raise InputError("no redshift was asked for: give at least one, such as 0")
     return distinct_redshifts(redshifts)

@@ -95,7 +95,9 @@ class Network(Trained):
             ]
             psi, vel = predictions[0].psi, predictions[-1].vel
             assert psi is not None  # its quantity is a displacement
-            yield replace(self.snapshot(ics, psi, vel, z), weights=weights)
+            # the task says whose network it is, which the name of a file does not
+            settings = {**self.settings, "task": card.task}
+            yield replace(self.snapshot(ics, psi, vel, z), weights=weights, settings=settings)
 
 
 def _network_progress(progress: Progress, count: int, total: int, z: float) -> Callable[[float, float], None]:

@@ -6,7 +6,7 @@ last two are zero where motion is not relative to 2LPT.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -62,10 +62,6 @@ class Table(Sequence[Row]):
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Table:
         return cls(Row(*(stacked(column) for column in zip(*rows, strict=True))))
-
-    def map(self, function: Callable[[np.ndarray], Any]) -> Table:
-        """The table with a function applied to each column, such as one that makes a tensor with gradients."""
-        return Table(Row(*map(function, self.columns)))
 
     def __len__(self) -> int:
         return len(self.columns.a1)

@@ -86,9 +86,14 @@ def number(values: Mapping[str, Any], name: str, where: str | Path) -> float:
     return value
 
 
+ROUNDING = 1e-12  # of a redshift
+
+
 def redshift_of(values: Mapping[str, Any], name: str, where: str | Path) -> float:
     """A redshift above -1 by its name; otherwise `DamagedFileError`."""
     redshift = number(values, name, where)
+    if abs(redshift) < ROUNDING:  # Gadget-4's 1 / a - 1 today
+        return 0.0
     if redshift <= -1:
         raise DamagedFileError(f"{where}: redshift = {redshift:g} is not above -1; {AGAIN}")
     return redshift

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.files import check_writable, open_particles, write
 from zeldo.files.formats import check_options
 from zeldo.files.registry import format_to_write
 from zeldo.particles.lattice import Lattice, NoLatticeError, displacement, find
-from zeldo.particles.particles import Particles, Source, wrapped
+from zeldo.particles.particles import Header, Particles, Source, wrapped
 
 
 @dataclass(frozen=True)
@@ -94,20 +95,36 @@ def convert(
                 lattice = displacement(particles, lattice)[1]
         except NoLatticeError:
             pass
-        ordered = _Ordered(particles, lattice)
+        ordered = _Ordered(particles, lattice, kind.snapshot_ids)
         path = write(Particles.backed(ordered), output, format, **further)
-        return Converted(path, len(particles), ordered.order, ordered.wrapped, particles.header.notes)
+        return Converted(path, len(particles), ordered.order, ordered.wrapped, ordered.header.notes)
+
+
+def _with_mass(header: Header, fields: Mapping[str, np.dtype]) -> Header:
+    """The header with the mass of a particle that omega_m gives, where all matter is there and nothing says its mass."""
+    omega_m = header.cosmology.omega_m if header.cosmology is not None else header.parameters.get("omega_m")
+    if omega_m is None or "masses" in fields or header.particle_mass or not header.whole:
+        return header
+    mass = CRITICAL_DENSITY * omega_m * header.box**3 / header.count
+    note = f"particles have the mass that omega_m = {omega_m:g} gives them, which the file does not say"
+    return replace(header, particle_mass=mass, notes=(*header.notes, note))
 
 
 class _Ordered(Source):
-    """Particles with their rows in another order, and positions inside the box."""
+    """Particles with their rows in another order, and positions inside the box.
 
-    def __init__(self, particles: Particles, lattice: Lattice | None) -> None:
-        header, self.order = particles.header, "as they came"
+    A lattice without ids is given some, from 1, where `numbered` says that the format to write has them.
+    """
+
+    def __init__(self, particles: Particles, lattice: Lattice | None, numbered: bool) -> None:
+        header, self.order, fields = particles.header, "as they came", dict(particles.fields)
         self._rows: np.ndarray | None = None
         if lattice is not None:
             n = round(header.count ** (1 / 3))
             header, self.order = replace(header, n=n, offset=lattice.offset), "Lagrangian"
+            header = _with_mass(header, fields)
+            if numbered and "ids" not in fields:
+                fields["ids"] = np.dtype(np.uint64 if header.count >= 2**32 else np.uint32)
             if lattice.points is not None:
                 self._rows = np.empty(header.count, dtype=np.int64)
                 self._rows[lattice.points] = np.arange(header.count)
@@ -115,11 +132,13 @@ class _Ordered(Source):
             order = np.argsort(particles.ids, kind="stable")
             self.order = "by id"
             self._rows = None if np.array_equal(order, np.arange(header.count)) else order
-        super().__init__(particles.name, header, particles.fields)
+        super().__init__(particles.name, header, fields)
         self._particles, self.wrapped = particles, 0
         self._field: tuple[str, np.ndarray] | None = None
 
     def rows(self, field: str, start: int, stop: int) -> np.ndarray:
+        if field not in self._particles.fields:
+            return np.arange(start + 1, stop + 1, dtype=self.fields[field])
         if self._rows is None:
             values = self._particles.read(field, start, stop)
         else:

@@ -42,7 +42,8 @@ def describe(
     with open_particles(path, cosmology, **options) as particles:
         header = particles.header
         known = header.cosmology.to_dict() if header.cosmology is not None else dict(header.parameters)
-        stored = {name: text for name, text in header.stored.items() if name != "name"}
+        absent = {"name"} if "velocities" in particles.fields else {"name", "velocities"}
+        stored = {name: text for name, text in header.stored.items() if name not in absent}
         answer: dict[str, Any] = {
             "path": particles.name,
             "format": stored.pop("format", "unknown"),
@@ -53,7 +54,7 @@ def describe(
             "cosmology": known,
             "missing": _missing(particles, known),
             "units": stored,
-            "fields": {name: str(dtype) for name, dtype in particles.fields.items()},
+            "fields": {name: str(dtype) for name, dtype in particles.stored_fields.items()},
             "particle_mass": header.particle_mass,
         }
         drawn = {name: getattr(header, name) for name in ("seed", "fixed", "flip", "phases")}

@@ -158,9 +158,10 @@ def _describe(
     factor = length_factor(length, known.get("h", cosmology.h if cosmology else None), path)
     if velocities is None:
         velocities = "gadget"
-        notes.append(
-            "velocities are taken as peculiar / sqrt(a), the convention of this format, which has no entry for it"
-        )
+        if "velocities" in fields:
+            notes.append(
+                "velocities are taken as peculiar / sqrt(a), the convention of this format, which has no entry for it"
+            )
     redshift = redshift_of(values, "Redshift", path)
     a = check_time(values, redshift, path)
     version, order = layouts[0].format, {"<": "little", ">": "big"}[layouts[0].order]

@@ -128,7 +128,10 @@ class _Source(Source):
         known = {name: value for name, value in (("omega_m", omega_m), ("h", h)) if value > 0}
         cosmology = gadget_cosmology({}, known, {"OmegaLambda": omega_v}, fallback, directory)
         box = float(f"{n * spacing * h:.6g}")
-        notes = ["the header's numbers have single precision: the box is rounded to six digits"]
+        notes = [
+            "displacements are taken as Mpc/h and velocities as peculiar, in km/s: the files do not say",
+            "the header's numbers have single precision: the box is rounded to six digits",
+        ]
         offset = tuple(start / spacing for start in starts)
         self._factor = None
         if "displacements" not in kinds:
@@ -160,6 +163,7 @@ class _Source(Source):
             notes=tuple(notes),
         )
         super().__init__(str(directory), header, types)
+        self.stored_fields = dict.fromkeys(types, first.dtype.newbyteorder("="))
         self._loaded: tuple[str, list[np.ndarray]] | None = None
 
     def rows(self, field: str, start: int, stop: int) -> np.ndarray:

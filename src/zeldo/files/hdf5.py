@@ -89,9 +89,11 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
     files, counts, total = set_of(path)
     first = files[0]
     with opened(first) as file, readable(first):
-        header = header_of(file, first, ("BoxSize", "MassTable", "Redshift"))
+        header = header_of(file, first, ())
+        parameters = parameters_of(header, file, first)
+        notes = _complete(header, parameters, first)
         header["BoxSize"] = side_of(header["BoxSize"], first)
-        values = {**header, **parameters_of(header, file, first)}
+        values = {**header, **parameters}
         apart = attributes(file, "Units")
         zeldo_attributes = attributes(file, "Zeldo")
         made = _made_by(file)
@@ -106,8 +108,10 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
     redshift = redshift_of(header, "Redshift", first)
     a = check_time(values, redshift, first)
     units = _Units(values, apart, described, h, a, first)
-    notes = others_note(species.totals, kind)
-    table = np.atleast_1d(np.asarray(header["MassTable"], dtype=float))
+    notes += others_note(species.totals, kind)
+    if "MassTable" not in header and "masses" not in fields:
+        raise DamagedFileError(f"{first} lacks MassTable in /Header, and has no masses; {AGAIN}")
+    table = np.atleast_1d(np.asarray(header.get("MassTable", 0.0), dtype=float))
     mass = float(table[kind]) if kind < len(table) else 0.0
     if mass:
         fields.pop("masses", None)
@@ -143,6 +147,21 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
     )
     factors = {"positions": lengths[0], "velocities": speed, "masses": units.mass()}
     return HDF5Source(species, particles_header, factors)
+
+
+def _complete(header: dict[str, Any], parameters: Mapping[str, Any], path: Path) -> list[str]:
+    """Add what /Header lacks and other entries say, with what was assumed. `DamagedFileError` where nothing says it."""
+    notes = []
+    if "BoxSize" not in header and "BoxSize" in parameters:
+        header["BoxSize"] = parameters["BoxSize"]
+        notes.append("the box is that of /Parameters: /Header does not say it")
+    if "Redshift" not in header and "Time" in header:
+        header["Redshift"] = 1 / positive(header, "Time", path) - 1
+        notes.append("the redshift is 1 / Time - 1: Time is taken as the scale factor")
+    for name in ("BoxSize", "Redshift"):
+        if name not in header:
+            raise DamagedFileError(f"{path} lacks {name} in /Header: it must say it; {AGAIN}")
+    return notes
 
 
 def parameters_of(header: Mapping[str, Any], file: h5py.File, path: Path) -> dict[str, Any]:

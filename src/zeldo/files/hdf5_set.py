@@ -287,7 +287,9 @@ def _checked(data: h5py.Dataset, field: str, name: str, count: int, path: Path) 
     if data.shape != wanted or data.dtype.kind not in KINDS[field]:
         said = f"whole numbers, ({count},)" if field == "ids" else wanted
         raise DamagedFileError(f"{path}: {name} are {data.dtype} {data.shape}, not {said}; {AGAIN}")
-    if data.id.get_storage_size() * SQUEEZED < count * data.dtype.itemsize:
+    if data.is_virtual:
+        _check_sources(data, name, path)
+    elif data.id.get_storage_size() * SQUEEZED < count * data.dtype.itemsize:
         raise DamagedFileError(
             f"{path}: {name} are said to be {count}, and most are not in the file; {AGAIN}"
         )
@@ -300,3 +302,10 @@ def _checked(data: h5py.Dataset, field: str, name: str, count: int, path: Path) 
         if not h5py.h5z.filter_avail(code):
             raise InputError(f"{path}: {name} is compressed by HDF5's filter {code}: pip install hdf5plugin")
     return data.dtype
+
+
+def _check_sources(data: h5py.Dataset, name: str, path: Path) -> None:
+    """`InputError` where a file that a virtual data set is put together from is missing: HDF5 reads zeros there."""
+    for source in data.virtual_sources():
+        if source.file_name != "." and not (path.parent / source.file_name).is_file():
+            raise InputError(f"{path}: its {name} are in {source.file_name}, which is missing; copy it too")

@@ -17,7 +17,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.formats import Format
 from zeldo.files.registry import register_format
-from zeldo.files.sets import NUMBERED
+from zeldo.files.sets import LIST, NUMBERED, set_name
 from zeldo.particles.particles import ArraySource, Header, Source
 
 COLUMNS = 7
@@ -33,7 +33,8 @@ class Picola(Format):
     def sniff(self, path: Path) -> bool:
         if path.is_dir():
             return False
-        file = path if path.is_file() else path.with_name(f"{path.name}.0")
+        stem = _stem(path)
+        file = path if path.is_file() and path.suffix != LIST else stem.with_name(f"{stem.name}.0")
         if not file.is_file() or not NUMBERED.fullmatch(file.name):
             return False
         with open(file, "rb") as stream:
@@ -49,12 +50,10 @@ class Picola(Format):
         box: float | None = None,
         redshift: float | None = None,
     ) -> Iterator[Source]:
-        stem = (
-            path.with_name(match["stem"])
-            if path.is_file() and (match := NUMBERED.fullmatch(path.name))
-            else path
-        )
-        notes: list[str] = []
+        stem = _stem(path)
+        notes = [
+            "lengths are taken as Mpc/h and velocities as peculiar, in km/s, as L-PICOLA writes them by default"
+        ]
         files, said = _files(stem)
         if box is None:
             if said is None:
@@ -82,6 +81,11 @@ class Picola(Format):
         yield ArraySource(str(stem), header, fields)
 
 
+def _stem(path: Path) -> Path:
+    """What the names of a set begin with, from the path of one of its files or of their list."""
+    return set_name(path) if path.is_file() else path
+
+
 def _is_number(word: bytes) -> bool:
     try:
         return bool(np.isfinite(float(word)))
@@ -91,7 +95,7 @@ def _is_number(word: bytes) -> bool:
 
 def _files(stem: Path) -> tuple[list[Path], float | None]:
     """The parts, and the box that the file .info covers. `InputError` where a part that it lists is missing."""
-    info = stem.with_name(f"{stem.name}.info")
+    info = stem.with_name(stem.name + LIST)
     if not info.is_file():
         files: list[Path] = []
         while (file := stem.with_name(f"{stem.name}.{len(files)}")).is_file():

@@ -14,6 +14,7 @@ from zeldo.particles.particles import FIELDS, Header, Source
 
 NUMBERED = re.compile(r"(?P<stem>.+)\.(?P<number>\d+)(?P<suffix>\.hdf5|\.h5|\.bin|\.dat)?")
 SUFFIXES = (".hdf5", ".h5", "")
+LIST = ".info"  # of the list that L-PICOLA writes beside the files of a set
 MOST_FILES = 100_000
 
 
@@ -52,7 +53,9 @@ def parts(path: Path, count: int) -> list[Path]:
 
 
 def set_name(path: Path) -> Path:
-    """What stands for the whole set that a file belongs to: its path without the number."""
+    """What stands for the whole set that a file belongs to: its path without the number, or without the list's ending."""
+    if path.suffix == LIST:
+        return path.with_suffix("")
     match = NUMBERED.fullmatch(path.name)
     return path if match is None else path.with_name(match["stem"] + (match["suffix"] or ""))
 
@@ -146,6 +149,7 @@ class Scaled(PartedSource):
             for field, dtype in fields.items()
         }
         super().__init__(name, header, wide, counts)
+        self.stored_fields = {field: dtype.newbyteorder("=") for field, dtype in fields.items()}
         self._factors = factors
 
     def converted(self, field: str, values: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files import read
-from zeldo.mesh.numba_kernels import check_mesh, paint
+from zeldo.mesh.checks import check_mesh
+from zeldo.mesh.numba_kernels import MAX_MESH, paint
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.redshift_space import redshift_space_points
 from zeldo.universe import Universe
@@ -64,7 +65,7 @@ def observed(
 def _of_snapshot(
     snapshot: Snapshot, n: int | None, cosmology: Any, mesh: int | None, axis: int | None
 ) -> Observed:
-    m = check_mesh(2 * snapshot.n if mesh is None else mesh)
+    m = check_mesh(2 * snapshot.n if mesh is None else mesh, MAX_MESH)
     psi = snapshot.psi if axis is None else redshift_space_points(snapshot, axis)
     base = snapshot.cosmology if cosmology is None else Universe.of(cosmology).cosmology
     n = snapshot.n if n is None else n
@@ -99,7 +100,7 @@ def _contrast(values: np.ndarray) -> np.ndarray:
     shape = values.shape
     if len(shape) != 3 or len(set(shape)) != 1 or values.dtype.kind not in "fiu":
         raise InputError(f"the density has shape {shape} and type {values.dtype}: give numbers, (m, m, m)")
-    check_mesh(shape[0])
+    check_mesh(shape[0], MAX_MESH)
     if not np.isfinite(values).all():
         raise InputError("the density holds values that are not finite: check where it came from")
     mean = float(values.mean(dtype=np.float64))

@@ -15,9 +15,10 @@ from torch import Tensor
 from zeldo.cosmology.background import expansion
 from zeldo.errors import InputError
 from zeldo.mesh import fft, torch_numba, torch_splines
+from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.torch_accelerated import kept
 from zeldo.statistics.bispectrum import Shell, closed_mesh, resized, shells
-from zeldo.statistics.spectra import CUBIC_SPLINE, bins, check_mesh, mode_numbers
+from zeldo.statistics.spectra import CUBIC_SPLINE, bins, mode_numbers
 
 Binned = tuple[np.ndarray, Tensor]
 

@@ -28,16 +28,11 @@ def linear_displacement(ics: InitialConditions) -> np.ndarray:
     return _minus_gradient(_potential(ics.delta_lin, ics.box), ics.box)
 
 
-def second_order_displacement(ics: InitialConditions) -> np.ndarray:
-    """grad phi2 today, (3, n, n, n) float32, Mpc/h: what D2 multiplies.
-
-    The products are taken on the lattice itself, as 2LPT codes of the field do.
-    """
-    return _second_order(_potential(ics.delta_lin, ics.box), ics.box)
-
-
 def displacements(ics: InitialConditions) -> tuple[np.ndarray, np.ndarray]:
-    """Both, in less time than one after the other."""
+    """psi_lin and grad phi2 today, which D1 and D2 multiply, (3, n, n, n) float32 each, Mpc/h.
+
+    The products of second order are taken on the lattice itself, as 2LPT codes of the field do.
+    """
     phi = _potential(ics.delta_lin, ics.box)
     second = _second_order(phi, ics.box)
     return _minus_gradient(phi, ics.box), second

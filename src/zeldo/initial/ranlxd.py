@@ -83,14 +83,3 @@ def _less(newer: int, oldest: int, borrow: int) -> tuple[int, int]:
     """The word that takes the oldest one's place, and the next borrow."""
     difference = newer - oldest - borrow
     return difference & MASK, (difference >> 63) & 1
-
-
-@kernel(fastmath=False)
-def uniforms(seed: int, count: int) -> np.ndarray:
-    """The first numbers of a seed, (count,) float64 in [0, 1)."""
-    state = np.empty(STATE, np.int64)
-    seed_state(state, seed)
-    out = np.empty(count)
-    for i in range(count):
-        out[i] = draw(state)
-    return out

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from zeldo.errors import InputError
+from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.compile import kernel
 from zeldo.mesh.painting import paint_into
 from zeldo.mesh.reading import minus_gradient, read_scalar, read_vector
@@ -21,20 +21,11 @@ from zeldo.mesh.reading import minus_gradient, read_scalar, read_vector
 MAX_MESH = 1288  # flat int32 indices, of padded columns too
 
 
-def check_mesh(m: int) -> int:
-    """m where a mesh of m^3 is possible, else `InputError`."""
-    if m < 4 or m % 2 or m > MAX_MESH:
-        raise InputError(
-            f"a mesh of {m} points per side is not possible: give an even number from 4 to {MAX_MESH}"
-        )
-    return m
-
-
 def paint(
     psi: np.ndarray, m: int, box: float, out: np.ndarray | None = None, offset: float = 0.0
 ) -> np.ndarray:
     """Density of the particles in units of its mean, (m, m, m) float32; delta = paint - 1."""
-    out = np.empty((check_mesh(m),) * 3, np.float32) if out is None else out
+    out = np.empty((check_mesh(m, MAX_MESH),) * 3, np.float32) if out is None else out
     paint_into(out, psi, box, offset)
     return out
 
@@ -49,7 +40,9 @@ def read(
 ) -> np.ndarray:
     """The field (m, m, m) at the particles, (n, n, n) float32; psi may be some planes of the lattice from `first` on."""
     out = np.empty(psi.shape[1:], np.float32) if out is None else out
-    read_scalar(field, psi, first, np.float32(check_mesh(field.shape[0]) / box), np.float32(offset), out)
+    read_scalar(
+        field, psi, first, np.float32(check_mesh(field.shape[0], MAX_MESH) / box), np.float32(offset), out
+    )
     return out
 
 
@@ -65,7 +58,7 @@ def read_gradient(
 
     work: (m, m, m + 1, 4) float32, room for the gradient on the mesh.
     """
-    m = check_mesh(phi.shape[0])
+    m = check_mesh(phi.shape[0], MAX_MESH)
     out = np.empty_like(psi) if out is None else out
     work = np.empty((m, m, m + 1, 4), np.float32) if work is None else work
     gradient_planes(phi, box, 0, m, work)

@@ -16,6 +16,7 @@ from numba import prange, types
 from numba.extending import intrinsic
 
 from zeldo.errors import InputError
+from zeldo.mesh.checks import check_box, check_mesh
 from zeldo.mesh.compile import inlined, kernel
 
 POWER = 4  # of sinc in the window along each axis
@@ -43,13 +44,11 @@ def paint(particles: np.ndarray, m: int, box: float, offset: float = 0.0) -> np.
     InputError
         For another shape of the particles or a mesh that is not possible.
     """
-    if m < 4 or m % 2:
-        raise InputError(f"a mesh of {m} points per side is not possible: give an even number from 4 on")
+    check_mesh(m)
     lattice = particles.ndim == 4 and particles.shape == (3, *3 * [particles.shape[1]])
     if not lattice and not (particles.ndim == 2 and particles.shape[1] == 3 and len(particles)):
         raise InputError(f"particles have shape {particles.shape}: give (3, n, n, n) or (N, 3)")
-    if not box > 0:
-        raise InputError(f"box = {box!r} is not allowed: give the side in Mpc/h, above 0")
+    check_box(box)
     n = particles.shape[1] if lattice else 0
     x = particles.reshape(3, -1) if lattice else particles.T
     x = np.ascontiguousarray(x, None if x.dtype in (np.float32, np.float64) else np.float64)

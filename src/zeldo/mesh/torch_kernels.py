@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 
 from zeldo.errors import InputError
+from zeldo.mesh.checks import check_box, check_mesh
 from zeldo.mesh.torch_clouds import gather, scatter
 
 
@@ -75,10 +76,8 @@ def read_gradient(phi: torch.Tensor, psi: torch.Tensor, box: float) -> torch.Ten
 
 
 def _check_mesh(m: int, box: float) -> None:
-    if m != int(m) or m < 2:
-        raise InputError(f"a mesh of {m!r} points per side is not allowed: give a whole number from 2 on")
-    if not box > 0:
-        raise InputError(f"box = {box!r} is not allowed: give the side in Mpc/h, above 0")
+    check_mesh(m, least=2, even=False)
+    check_box(box)
 
 
 def _check_field(field: torch.Tensor, box: float) -> int:

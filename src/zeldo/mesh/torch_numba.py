@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zeldo.mesh import numba_kernels, torch_kernels
+from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.gravity import TorchArithmetic, TorchGravity
 from zeldo.mesh.numba_gravity import NumbaGravity
 from zeldo.mesh.torch_accelerated import Tensors, accelerated, kept
@@ -41,7 +42,7 @@ def paint(psi: Tensor, m: int, box: float) -> Tensor:
     """
     if not takes(psi.device, psi.dtype):
         return torch_kernels.paint(psi, m, box)
-    return accelerated(_Paint(numba_kernels.check_mesh(m), box), psi)
+    return accelerated(_Paint(check_mesh(m, numba_kernels.MAX_MESH), box), psi)
 
 
 def read(field: Tensor, psi: Tensor, box: float) -> Tensor:

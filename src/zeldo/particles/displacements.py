@@ -23,6 +23,7 @@ LARGEST = 3.0  # times the rms displacement of linear theory, which a box of few
 # half the mean square difference of neighbours over the variance, 1 for random points: some times that of linear theory;
 # runs of eight codes from z = 127 to 0 have at most 1.1 times that
 ROUGHEST = 2.0, 0.15
+MOST_PLANES, POINTS = 8, 2**17  # of the lattice, whose differences of neighbours tell the roughness
 SMALL = 16  # particles per side, below which a lattice has no statistics
 
 
@@ -94,7 +95,7 @@ def _check_universe(particles: Particles, lattice: Lattice, psi: np.ndarray, rms
         return
     parameters = header.cosmology.to_dict() if header.cosmology is not None else header.parameters
     expected, smooth = expected_displacement(parameters, header.box, n, header.redshift)
-    planes = psi[:, :: max(1, n // 8)]
+    planes = psi[:, :: n // min(MOST_PLANES, max(2, POINTS // n**2))]
     steps = [np.diff(planes, axis=axis) for axis in (2, 3)]
     differences = float(np.mean([np.vdot(step, step) / step.size for step in steps]))
     roughness = differences / (2 * rms**2)

@@ -25,7 +25,7 @@ from zeldo.particles.particles import Header, Particles
 
 MASS_TOLERANCE = 2e-3  # the values of G in codes differ by 3e-4
 AXES_IN_ORDER = "i-major"
-SAMPLE = 16, 256  # number of samples, and rows in each, to choose among orders of ids
+SAMPLE = 16, 64  # number of samples, and rows in each, to choose among orders of ids
 
 
 def find(particles: Particles, ids: str | None = None) -> Lattice:

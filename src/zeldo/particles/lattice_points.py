@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zeldo.errors import AGAIN, DamagedFileError, InputError
+from zeldo.errors import AGAIN, DamagedFileError, InputError, ZeldoWarning
 from zeldo.particles.id_orders import NONE, IdOrder
 from zeldo.particles.particles import Particles
 
@@ -84,6 +84,7 @@ def check_range(particles: Particles, low: np.ndarray, high: np.ndarray, n: int,
     if outside:
         warnings.warn(
             f"{where}: positions from {low.min():g} to {high.max():g} Mpc/h leave the box of {box:g} Mpc/h and are wrapped",
+            ZeldoWarning,
             stacklevel=4,
         )
 

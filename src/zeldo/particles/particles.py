@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import InputError, nearest
+from zeldo.errors import InputError, ZeldoWarning, nearest
 from zeldo.particles.tiles import slabs
 
 FIELDS: dict[str, tuple[int, ...]] = {"positions": (3,), "velocities": (3,), "ids": (), "masses": ()}
@@ -109,6 +109,7 @@ class Source(ABC):
 
     def __init__(self, name: str, header: Header, fields: Mapping[str, np.dtype]) -> None:
         self.name, self.header, self.fields = name, header, dict(fields)
+        self.stored_fields = self.fields  # with the types in the file, where `rows` gives others
 
     @abstractmethod
     def rows(self, field: str, start: int, stop: int) -> np.ndarray:
@@ -179,6 +180,11 @@ class Particles:
         """The fields that exist, with the types of their numbers."""
         return self._source.fields
 
+    @property
+    def stored_fields(self) -> dict[str, np.dtype]:
+        """The fields with the types that their file has, where numbers change their type in being read."""
+        return self._source.stored_fields
+
     def __len__(self) -> int:
         return self.header.count
 
@@ -221,6 +227,7 @@ class Particles:
         if outside:
             warnings.warn(
                 f"{self.name}: {outside} coordinates lie outside the box of {self.header.box:g} Mpc/h and are wrapped",
+                ZeldoWarning,
                 stacklevel=3,
             )
         copy = Particles(self.header, **fields)

@@ -30,7 +30,7 @@ ENGINES: dict[str, tuple[tuple[str, str], ...]] = {
         ("springel2005gadget", "the split of the force"),
         ("bouchet1995", "the start by 2LPT"),
     ),
-    "vnet": (("deoliveira2020", "the network"), ("zeldovich1970", "the network's input")),
+    "vnet": (("zeldovich1970", "the network's input"),),
     "emulator": (
         ("deoliveira2020", "networks for displacements"),
         ("feng2016", "the dynamics below the network"),
@@ -42,20 +42,31 @@ ENGINES: dict[str, tuple[tuple[str, str], ...]] = {
         ("bouchet1995", "second-order Lagrangian perturbation theory"),
     ),
 }
+# what came up with the network of a task that `vnet` runs; the V-Net itself where a file says no task
+NETWORKS = {
+    "deoliveira2020": ("deoliveira2020", "the network"),
+    "jamieson2022": ("jamieson2023", "the network"),
+    "jamieson2024": ("jamieson2024", "the network"),
+}
 # the same for other codes, by words in the names that their files have
 OTHERS: dict[str, tuple[str, str]] = {
     "mp-gadget": ("feng2018", "MP-Gadget"),
     "mp-genic": ("feng2018", "MP-GenIC"),
     "gadget-4": ("springel2021", "Gadget-4"),
     "gadget4": ("springel2021", "Gadget-4"),
-    "gadget": ("springel2005gadget", "Gadget"),
     "swift": ("schaller2024", "SWIFT"),
     "fastpm": ("feng2016", "FastPM"),
     "picola": ("howlett2015", "L-PICOLA"),
     "2lptic": ("crocce2006", "2LPTic"),
     "monofonic": ("michaux2021", "monofonIC"),
-    "grafic": ("bertschinger2001", "GRAFIC"),
 }
+# formats that many codes write: their files do not name the code
+FORMATS = {
+    "gadget": ("springel2005gadget", "the format, Gadget's: the file does not name the code that made it"),
+    "grafic": ("bertschinger2001", "the format, GRAFIC's: the file does not name the code that made it"),
+}
+LINEAR_MODES = "linear-density"  # the format of FastPM's modes
+IN_PIECES = " in pieces"  # the end of the engine's name where a universe was made so
 POWER = {
     "camb": (("lewis2000", "CAMB"), ("howlett2012", "CAMB")),
     "eisenstein-hu": (("eisenstein1998", "linear power"),),
@@ -104,15 +115,20 @@ def cite(source: str | os.PathLike[str]) -> list[Citation]:
     InputError
         For a missing file or an unknown format.
     """
-    made: Header | InitialConditions
-    if format_of(source).name == "reference":
+    made: Header | InitialConditions | None
+    kind = format_of(source).name
+    if kind == LINEAR_MODES:
+        made, engine = None, "FastPM"
+    elif kind == "reference":
         made, engine = read_initial_conditions(source), REFERENCE if _is_run(source) else ""
     else:
         with open_particles(source) as particles:
             made = particles.header
         engine = made.engine
+    engine = engine.removesuffix(IN_PIECES)
     entries: dict[str, Citation] = {}
-    for key, role in [*_of_engine(engine, made), *_of_field(made), *_of_cosmology(made.cosmology)]:
+    others = [] if made is None else [*_of_field(made), *_of_cosmology(made.cosmology)]
+    for key, role in [*_of_engine(engine, made), *others]:
         entries.setdefault(key, Citation(key, role, references()[key]))
     version = getattr(made, "version", "") or __version__
     ours = Citation(
@@ -144,9 +160,14 @@ def _of_engine(engine: str, made: object) -> Iterator[tuple[str, str]]:
         settings = getattr(made, "settings", {})
         named = f"{engine}:{settings.get('preset')}"
         engine = named if named in ENGINES else engine
+        if engine == "vnet":
+            yield NETWORKS.get(str(settings.get("task")), NETWORKS["deoliveira2020"])
         yield from ENGINES[engine]
         if engine in ("pm", "emulator") and settings.get("stepper", "bullfrog") == "bullfrog":
             yield "rampf2025", "the time steps"
+        return
+    if engine in FORMATS:
+        yield FORMATS[engine]
         return
     for word, entry in OTHERS.items():
         if word in engine.lower():

@@ -19,6 +19,10 @@ from zeldo.version import __version__
 if TYPE_CHECKING:
     from rich.console import Console
 
+LATTICE = ("power", "multipoles")  # whose wavenumbers go beyond those of the lattice
+BEYOND = (
+    "The Nyquist wavenumber of the particles is {:.4g} h/Mpc: beyond it early outputs show their lattice.\n"
+)
 ROWS = 12  # of a table on the terminal; files have all
 
 
@@ -34,6 +38,8 @@ def print_measurements(measurements: Sequence[Measurement]) -> None:
             headings = {name: _heading(name, unit(name, table)) for name in table}
             rows = _chosen(len(next(iter(table.values()))), logarithmic="mass" not in table)
             _print(console, title, headings, [[values[i] for values in table.values()] for i in rows])
+            if statistic in LATTICE and table["k"][-1] > each.nyquist:
+                console.print(BEYOND.format(each.nyquist), highlight=False)
 
 
 def print_halos(catalogue: HaloCatalogue) -> None:

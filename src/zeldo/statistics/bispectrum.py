@@ -15,10 +15,11 @@ import torch
 
 from zeldo.errors import InputError
 from zeldo.keywords import number
+from zeldo.mesh.checks import check_mesh
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
-from zeldo.statistics.spectra import check_mesh, density_modes, mode_numbers
+from zeldo.statistics.spectra import density_modes, mode_numbers
 
 _GOOD = (1, 3, 5, 9, 15)  # sizes that FFTs like: these times powers of two
 

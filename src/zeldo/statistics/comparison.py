@@ -12,6 +12,7 @@ import torch
 
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
+from zeldo.mesh.checks import check_mesh
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import lattice_of
@@ -19,7 +20,6 @@ from zeldo.statistics.on_disk import OnDisk, check_comparable
 from zeldo.statistics.spectra import (
     as_tensor,
     bins,
-    check_mesh,
     cloud_in_cell_modes,
     field_modes,
     mean_product,

@@ -85,7 +85,9 @@ class Matter:
             return header.cosmology
         known = self.source.header.parameters if isinstance(self.source, Particles) else {}
         if "omega_m" not in known:
-            raise InputError(f"{self.name} does not say omega_m: pass the cosmology of the run")
+            raise InputError(
+                f"{self.name} does not say omega_m: pass the cosmology of the run, as by --omega-m"
+            )
         assumed = PRESETS["quijote"].to_dict() | dict(known)
         return Cosmology(**assumed | {"omega_b": min(assumed["omega_b"], 0.5 * assumed["omega_m"])})
 

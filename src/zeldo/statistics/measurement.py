@@ -13,6 +13,7 @@ import torch
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError, nearest
+from zeldo.mesh.checks import check_mesh
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.bispectrum import Bispectrum, bispectrum_of_shells, equilateral, squeezed
@@ -20,7 +21,7 @@ from zeldo.statistics.halos import friends_of_friends, mass_function
 from zeldo.statistics.matter import Matter, matter_of
 from zeldo.statistics.on_disk import OnDisk
 from zeldo.statistics.redshift_space import multipoles, redshift_space_points
-from zeldo.statistics.spectra import as_tensor, check_mesh, density_modes, spectrum
+from zeldo.statistics.spectra import as_tensor, density_modes, spectrum
 from zeldo.statistics.streaming_halos import stream_halos
 
 STATISTICS = ("power", "multipoles", "bispectrum", "mass-function")

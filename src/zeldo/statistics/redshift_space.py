@@ -12,13 +12,13 @@ import torch
 
 from zeldo.cosmology.background import expansion
 from zeldo.errors import InputError
+from zeldo.mesh.checks import check_mesh
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
 from zeldo.statistics.spectra import (
     as_tensor,
     bins,
-    check_mesh,
     density_modes,
     mode_numbers,
 )

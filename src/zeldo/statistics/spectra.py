@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from zeldo.errors import InputError
-from zeldo.keywords import scalar
 from zeldo.mesh import torch_splines
+from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.torch_kernels import paint
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
@@ -80,16 +80,6 @@ class Bins:
     def means(self, values: Values) -> np.ndarray:
         """(m/2 - 1,) float64: means over bins of real values on the modes."""
         return self.sums(values) / self.modes
-
-
-def check_mesh(mesh: int) -> int:
-    """`mesh` where it is an even number from 4 on, else `InputError`."""
-    mesh = scalar(mesh)
-    if not isinstance(mesh, int) or isinstance(mesh, bool) or mesh < 4 or mesh % 2:
-        raise InputError(
-            f"mesh = {mesh!r} is not allowed: give an even number of mesh points per side, from 4 on"
-        )
-    return int(mesh)
 
 
 @lru_cache(maxsize=4)

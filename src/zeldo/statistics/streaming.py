@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from zeldo.errors import InputError
+from zeldo.mesh.checks import check_mesh
 from zeldo.statistics.on_disk import OnDisk, PathLike
-from zeldo.statistics.spectra import Spectrum, check_mesh, cross_power, spectrum
+from zeldo.statistics.spectra import Spectrum, cross_power, spectrum
 
 
 def stream_power_spectrum(
