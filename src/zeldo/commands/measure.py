@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Known, Whole
+from zeldo.commands.universe import Axis, Known, Whole
 
 
 def measure(
@@ -19,7 +19,7 @@ def measure(
     known: Known | None = None,
     statistic: Annotated[list[str] | None, Parameter(name=["--statistic", "-s"], negative="")] = None,
     mesh: Whole | None = None,
-    axis: Whole = 2,
+    axis: Axis = "z",
     linking_length: float = 0.2,
     minimum: Whole = 20,
     output: Annotated[list[Path] | None, Parameter(name=["--output", "-o"], negative="")] = None,
@@ -38,7 +38,7 @@ def measure(
     mesh:
         Mesh points per side for the density. By default, twice those of the lattice.
     axis:
-        Line of sight in redshift space: 0, 1 or 2.
+        Line of sight in redshift space.
     linking_length:
         Linking length of friends-of-friends, in mean particle spacings.
     minimum:
