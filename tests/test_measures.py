@@ -211,7 +211,8 @@ def test_commands_and_functions_name_an_axis_alike(files, tmp_path, capsys):
         assert json.loads(capsys.readouterr().out)["slabs"][0]["axis"] == 1
     for command in (["measure"], ["show"]):
         assert main([*command, whole, "--axis", "w"]) == 2
-        assert "'x', 'y', 'z', '0', '1', '2'" in " ".join(capsys.readouterr().err.split())
+        message = capsys.readouterr().err
+        assert '"x", "y", "z", "0", "1", "2"; see zeldo ' + f"{command[0]} --help" in message
 
 
 def test_commands_print_json_and_tables(files, tmp_path, capsys):

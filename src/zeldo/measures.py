@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zeldo.brief import brief
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files import open_particles, read
@@ -185,6 +186,8 @@ class Shown:
     path: Path
     slabs: list[Slab]
     maps: list[np.ndarray]
+
+    __repr__ = brief
 
 
 def show(

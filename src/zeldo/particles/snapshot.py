@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from zeldo.brief import brief
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
@@ -84,6 +85,8 @@ class Snapshot:
     expected_error: Mapping[str, Sequence[float]] | None = None
     correction: Mapping[str, float] | None = None
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    __repr__ = brief
 
     @classmethod
     def of(

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from zeldo.brief import brief
 from zeldo.errors import InputError
 from zeldo.keywords import number
 from zeldo.particles.particles import Particles
@@ -55,6 +56,8 @@ class Halos:
     particle_mass: float
     minimum: int
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class MassFunction:
@@ -77,6 +80,8 @@ class MassFunction:
     dn_dlnm: np.ndarray
     error: np.ndarray
     count: np.ndarray
+
+    __repr__ = brief
 
 
 def friends_of_friends(

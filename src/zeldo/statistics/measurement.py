@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from zeldo.brief import brief
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError, nearest
 from zeldo.keywords import axis_index
@@ -94,6 +95,8 @@ class Measurement:
     cosmology: Cosmology | None
     settings: Mapping[str, object] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
+
+    __repr__ = brief
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and text for JSON; None for what is not finite."""

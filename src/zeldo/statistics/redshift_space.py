@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from zeldo.brief import brief
 from zeldo.cosmology.background import expansion
 from zeldo.keywords import axis_index
 from zeldo.particles.particles import Particles
@@ -45,6 +46,8 @@ class Multipoles:
     quadrupole: np.ndarray
     hexadecapole: np.ndarray
     modes: np.ndarray
+
+    __repr__ = brief
 
 
 def redshift_space_points(snapshot: Snapshot | Particles, axis: int | str = "z") -> np.ndarray:

@@ -17,6 +17,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from zeldo.brief import brief
 from zeldo.errors import InputError
 from zeldo.keywords import scalar
 from zeldo.mesh import torch_splines
@@ -45,6 +46,8 @@ class Spectrum:
     k: np.ndarray
     power: np.ndarray
     modes: np.ndarray
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, eq=False)
