@@ -35,7 +35,7 @@ TITLES = {
     "suites": "Many universes",
     "training": "Training",
     "universe": "Universe",
-    "volumes": "Volumes that no machine holds",
+    "volumes": "Volumes larger than memory",
 }
 
 
