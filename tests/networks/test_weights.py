@@ -302,10 +302,10 @@ def test_what_is_left_of_a_network_is_refused(loaded):
     ("name", "content", "said"),
     [
         ("none.pt", None, "cannot be read"),
-        ("text.pt", b"not weights at all", "no file of weights alone"),
-        ("empty.pt", b"", "no file of weights alone"),
+        ("text.pt", b"not weights at all", "not a file of weights alone"),
+        ("empty.pt", b"", "not a file of weights alone"),
         ("cut.npz", b"PK\x03\x04 and no more", "damaged"),
-        ("cut.safetensors", (10**6).to_bytes(8, "little") + b"{", "no intact safetensors"),
+        ("cut.safetensors", (10**6).to_bytes(8, "little") + b"{", "not an intact safetensors"),
     ],
 )
 def test_files_that_are_no_weights_are_refused(tmp_path, name, content, said):
@@ -392,7 +392,7 @@ def test_malicious_pickles_are_refused_by_name_and_not_run(tmp_path, call, args,
     with pytest.raises(DamagedFileError, match=named):
         load(tmp_path / "evil.npz")
     torch.save({"model": {"weight": evil}}, tmp_path / "evil.pt")
-    with pytest.raises(DamagedFileError, match="no file of weights alone"):
+    with pytest.raises(DamagedFileError, match="not a file of weights alone"):
         load(tmp_path / "evil.pt")
     assert not mark.exists()
 
@@ -492,11 +492,11 @@ def rewrite(path, change):
     ("change", "said"),
     [
         (lambda h: h.update(format_version=99), "format version 99"),
-        (lambda h: h.pop("card"), "no JSON with a model card"),
+        (lambda h: h.pop("card"), "not JSON with a model card"),
         (lambda h: h["card"].pop("spacing"), "misses spacing"),
         (lambda h: h["card"].update(colour="red"), "unknown entry 'colour'"),
         (lambda h: h["card"].update(architecture="u-net"), "'u-net' is not known: choose one of vnet"),
-        (lambda h: h["card"].update(omega_m=[0.5, 0.1]), "omega_m = .* is no range"),
+        (lambda h: h["card"].update(omega_m=[0.5, 0.1]), "omega_m = .* is not a range"),
         (lambda h: h["card"]["arguments"].update(depth=3), "arguments do not fit"),
         (lambda h: h["card"]["arguments"].update(channels=4), "has shape"),
         (lambda h: h["card"]["arguments"].update(channels=10**9), "arguments do not fit"),

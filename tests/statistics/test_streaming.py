@@ -54,7 +54,7 @@ def test_a_slice_has_the_particles_of_a_histogram(universes, axis, name):
 
 
 def test_what_is_no_universe_is_refused(universes, tmp_path):
-    assert "no universe" in refusal(lambda: stream_power_spectrum(tmp_path))
+    assert "not a universe" in refusal(lambda: stream_power_spectrum(tmp_path))
     path = universes["cola"][0]
     assert "redshift 3" in refusal(lambda: stream_power_spectrum(path, 3))
     assert "mesh" in refusal(lambda: stream_power_spectrum(path, mesh=5))

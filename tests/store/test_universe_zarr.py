@@ -102,7 +102,7 @@ def test_another_run_is_refused_and_says_what_differs(tmp_path, monkeypatch):
     assert "revision" in refusal(lambda: zeldo.run(**arguments))
     (tmp_path / "other.zarr").mkdir()
     (tmp_path / "other.zarr" / "mine").write_text("kept")
-    assert "no universe" in refusal(lambda: zeldo.run(**{**arguments, "output": tmp_path / "other.zarr"}))
+    assert "not a universe" in refusal(lambda: zeldo.run(**{**arguments, "output": tmp_path / "other.zarr"}))
 
 
 def test_a_damaged_checkpoint_is_begun_afresh(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ def whole(kind: type, tokens: Sequence[Token]) -> int:
     except ValueError:
         number = float(text)
     if not number.is_integer():
-        raise ValueError(f"{text} is no whole number")
+        raise ValueError(f"{text} is not a whole number")
     return int(number)
 
 

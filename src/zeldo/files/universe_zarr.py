@@ -69,7 +69,9 @@ class UniverseZarr:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         if not is_universe(self.path):
-            raise InputError(f"{self.path} is no universe of zarr arrays: make one by zeldo run -o NAME.zarr")
+            raise InputError(
+                f"{self.path} is not a universe of zarr arrays: make one by zeldo run -o NAME.zarr"
+            )
         self.header: dict[str, Any] = _attributes(self.path)["header"]
         self.n: int = self.header["n"]
         self.side: int = self.header.get("tile") or tile_of(self.n)
@@ -298,4 +300,4 @@ def _attributes(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((path / "zarr.json").read_text())["attributes"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedFileError(f"{path} is no zarr group, or damaged ({error}): {AGAIN}") from None
+        raise DamagedFileError(f"{path} is not a zarr group, or damaged ({error}): {AGAIN}") from None

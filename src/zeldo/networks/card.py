@@ -80,7 +80,7 @@ class ModelCard:
             except (TypeError, ValueError):
                 low, high = math.nan, math.nan
             if not low <= high or not math.isfinite(high - low):
-                raise InputError(f"{name} = {getattr(self, name)!r} is no range: give (lowest, highest)")
+                raise InputError(f"{name} = {getattr(self, name)!r} is not a range: give (lowest, highest)")
             object.__setattr__(self, name, (low, high))
         object.__setattr__(self, "arguments", {str(k): int(v) for k, v in self.arguments.items()})
         task = self.make_task()

@@ -194,7 +194,7 @@ def _read_card(header: str, path: str | Path) -> ModelCard:
         described = content["card"]
     except (ValueError, KeyError, TypeError):
         raise DamagedFileError(
-            f"{path}: the header is no JSON with a model card: fetch the file again"
+            f"{path}: the header is not JSON with a model card: fetch the file again"
         ) from None
     if version not in range(1, FORMAT_VERSION + 1):
         raise InputError(
