@@ -50,3 +50,10 @@ def test_long_lists_are_counted():
         zeldo.Snapshot(snapshot.psi, None, 31.25, snapshot.cosmology, 0.0, "x", expected_error=errors)
     )
     assert "expected_error={'k': <9 values>, 'density power': [0.5, 0.25]}" in text
+
+
+def test_particles_say_what_they_hold():
+    positions = np.random.default_rng(1).uniform(0, 10, (5, 3))
+    particles = zeldo.Particles(zeldo.Header(count=5, box=10.0, redshift=1.0), positions, ids=np.arange(5))
+    text = "Particles('particles', count=5, box=10, redshift=1, positions float64, ids int64)"
+    assert repr(particles) == text

@@ -182,6 +182,11 @@ class Particles:
     def __len__(self) -> int:
         return self.header.count
 
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name} {kind}" for name, kind in self.fields.items())
+        header = self.header
+        return f"Particles({self.name!r}, count={len(self)}, box={header.box:g}, redshift={header.redshift:g}, {fields})"
+
     def read(self, field: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Rows start to stop of a field.
 
