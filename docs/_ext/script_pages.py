@@ -43,6 +43,8 @@ def script_pages() -> dict[str, str]:
     """The pages by their paths in docs/, without suffix."""
     scripts = sorted((DOCS / "tutorials").glob("*.py"))
     return {
-        f"tutorials/{path.stem}": page(path.read_text(encoding="utf-8"), SMALLER.get(path.stem, {}), path.stem)
+        f"tutorials/{path.stem}": page(
+            path.read_text(encoding="utf-8"), SMALLER.get(path.stem, {}), path.stem
+        )
         for path in scripts
     }

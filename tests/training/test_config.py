@@ -56,7 +56,9 @@ def test_a_configuration_from_before_there_were_tasks_says_the_same():
 
 @pytest.mark.parametrize("dotted", ["output.x", "output.x.y", "epochs.x"])
 def test_a_value_is_no_table_to_reach_into(dotted):
-    with pytest.raises(InputError, match=f"{dotted} cannot be set: {dotted.split('.')[0]} = .* is not a table"):
+    with pytest.raises(
+        InputError, match=f"{dotted} cannot be set: {dotted.split('.')[0]} = .* is not a table"
+    ):
         load(TRAIN | {"epochs": 2}, TrainConfig, {dotted: 3})
 
 

@@ -89,6 +89,7 @@ class Reconstruction:
 
     @property
     def function(self) -> Differentiable:
+        """The universe as a function of white noise."""
         return self.posterior.function
 
     @property

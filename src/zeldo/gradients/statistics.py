@@ -128,7 +128,21 @@ def multipoles(psi: Tensor, box: float, axis: int | str = "z", mesh: int | None 
 def equilateral_bispectrum(
     psi: Tensor, box: float, mesh: int | None = None, width: float = 3.0, k_max: float | None = None
 ) -> Binned:
-    """Wavenumbers and B(k, k, k), (Mpc/h)^6, of shells as in `zeldo.equilateral_bispectrum`."""
+    """Wavenumbers and B(k, k, k), (Mpc/h)^6, of shells as in `zeldo.equilateral_bispectrum`.
+
+    Parameters
+    ----------
+    psi : Tensor, (3, n, n, n)
+        Displacement, Mpc/h.
+    box : float
+        Side of the box, Mpc/h.
+    mesh : int, optional
+        Points per side, by default twice the lattice.
+    width : float
+        Width of a shell, in fundamental modes.
+    k_max : float, optional
+        h/Mpc; by default the Nyquist wavenumber of the lattice, or of the mesh if that is lower.
+    """
     n = psi.shape[-1]
     mesh = 2 * n if mesh is None else mesh
     top = min(n, mesh) / 2 if k_max is None else min(k_max * box / (2 * np.pi), mesh / 2)

@@ -140,6 +140,7 @@ class ModelCard:
                 )
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
         return asdict(self)
 
     @classmethod

@@ -91,6 +91,7 @@ class Header:
 
     @property
     def scale_factor(self) -> float:
+        """a = 1 / (1 + z), 1 today."""
         return 1.0 / (1.0 + self.redshift)
 
 
@@ -167,6 +168,7 @@ class Particles:
 
     @property
     def header(self) -> Header:
+        """What is known of the particles besides their fields."""
         return self._source.header
 
     @property

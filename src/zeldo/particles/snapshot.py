@@ -143,6 +143,7 @@ class Snapshot:
 
     @property
     def scale_factor(self) -> float:
+        """a = 1 / (1 + z), 1 today."""
         return 1.0 / (1.0 + self.redshift)
 
     @property

@@ -29,10 +29,27 @@ def slice_figure(
     thickness: float = SLAB,
     mesh: int | None = None,
 ) -> Figure:
-    """The same slab of every snapshot, log10(1 + delta) on one colour scale; the first one is the reference.
+    """The same slab of every snapshot, log10(1 + delta) on one colour scale, which the first snapshot sets.
 
-    snapshots: of one box. thickness: Mpc/h, along the third axis, at the densest slab of the reference. mesh:
-    cells a side, twice the lattice's where not given. Raises `InputError` where there is nothing to show.
+    Parameters
+    ----------
+    snapshots : sequence of Snapshot
+        Of one box.
+    names : sequence of str
+        A title for each.
+    thickness : float
+        Depth of the slab along the third axis, Mpc/h. It lies where the first snapshot has most mass.
+    mesh : int, optional
+        Cells per side of each map, by default twice the lattice, up to 512.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        For no snapshots, and for another number of names.
     """
     if not snapshots or len(snapshots) != len(names):
         raise InputError(f"{len(snapshots)} snapshots, {len(names)} names: give one or more, and a name each")
