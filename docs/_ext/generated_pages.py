@@ -30,7 +30,8 @@ def command_line() -> str:
     begin = (
         "# Command line\n\n`zeldo COMMAND --help` prints the same text. "
         "[Commands and names by task](by-task.md) has the Python function behind each command. "
-        "The exit status is 0 for success, 2 for bad input, 1 for a failure, and 130 when interrupted. An error is one line on standard error.\n"
+        "The exit status is 0 for success, 2 for bad input, 1 for a failure, and 130 when interrupted. "
+        "An error is one line on standard error.\n"
     )
     return text.replace("# zeldo\n", begin, 1)
 
