@@ -349,7 +349,7 @@ def test_devices_that_are_not_there_are_refused(config, monkeypatch, change, wor
             {"snapshots": [{"path": __file__, "part": "validation", "linear": "gone.npz"}]},
             "gone.npz does not",
         ),
-        ({"snapshots": [{"path": __file__}]}, "of no format that zeldo knows"),
+        ({"snapshots": [{"path": __file__}]}, "no format that zeldo knows"),
         ({"crop": 9}, "crop of|side"),
         ({"redshift": 2.0}, "redshift"),
     ],

@@ -149,7 +149,7 @@ class UniverseZarr:
         except OSError as error:
             if error.errno in FULL:
                 raise ZeldoError(
-                    f"no space left for {self.path}: free some, then the same command goes on"
+                    f"no space left for {self.path}: free some, then the same command resumes"
                 ) from error
             raise ZeldoError(f"{self.path} could not be written ({error}): check the disk") from error
 

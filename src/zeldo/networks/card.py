@@ -161,7 +161,7 @@ class ModelCard:
                 )
         missing = [name for name in known[:7] if name not in content]
         if missing:
-            raise InputError(f"the model card misses {', '.join(missing)}: write the file again with zeldo")
+            raise InputError(f"the model card lacks {', '.join(missing)}: write the file again with zeldo")
         return cls(**content)
 
 
@@ -196,7 +196,7 @@ def public_card(architecture: str, arguments: Mapping[str, int], quantity: str |
     """
     styles = 0 if architecture == "vnet" else arguments["styles"]
     if styles >= len(PUBLIC_TASKS):
-        raise InputError(f"a network of {styles} styles is none that was published: give 1 or 2")
+        raise InputError(f"no published network has {styles} styles: give 1 or 2")
     task = PUBLIC_TASKS[styles]
     return ModelCard(
         architecture,
