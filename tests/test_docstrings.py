@@ -59,8 +59,8 @@ PUBLIC = {
     "zeldo.networks.inference": ["apply", "optimise"],
     "zeldo.networks.losses": ["momentum_error", "number_error", "paper_loss"],
     "zeldo.networks.scales": ["by_scale", "dense_cells", "number_by_scale"],
-    "zeldo.networks.tasks": ["make_task", "register"],
     "zeldo.particles.provenance": ["Provenance"],
+    "zeldo.networks.tasks": ["make_task", "register"],
     "zeldo.report.slices": ["slice_figure"],
     "zeldo.reproduce.deoliveira2020": ["reproduce"],
     "zeldo.statistics": [
