@@ -20,7 +20,7 @@ PUBLIC_TASKS = ("deoliveira2020", "jamieson2022", "jamieson2024")
 # their names in cards of format 1
 NORMALISATIONS = dict(zip(("growth", "style", "style and growth"), PUBLIC_TASKS, strict=True))
 DARK_ENERGY = {"w0": -1.0, "wa": 0.0}  # a cosmological constant
-_REMEDY = "choose a value inside, an engine without a network such as cola or pm, or extrapolate=True"
+_REMEDY = "choose a value inside, an engine without a network such as cola or pm, or extrapolate=True (--extrapolate)"
 
 
 @dataclass(frozen=True)
