@@ -45,7 +45,7 @@ class CosmologyOptions:
     n_s: float | None = None
     """Primordial spectral index."""
     sigma_8: float | None = None
-    """Linear rms density contrast today in spheres of 8 Mpc/h."""
+    """Linear rms density contrast today in spheres of radius 8 Mpc/h."""
     w0: float | None = None
     """Equation of state of dark energy today."""
     wa: float | None = None
