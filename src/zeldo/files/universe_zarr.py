@@ -127,7 +127,7 @@ class UniverseZarr:
         )
 
     def write_tile(self, redshift: float, field: str, tile: Tile, values: np.ndarray) -> None:
-        """Write a shard, (3, *tile.shape), and note its checksum.
+        """Write a shard, an array of three components on the cells of a tile, and note its checksum.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class UniverseZarr:
             raise ZeldoError(f"{self.path} could not be written ({error}): check the disk") from error
 
     def read_tile(self, redshift: float, field: str, tile: Tile) -> np.ndarray:
-        """A shard, (3, *tile.shape)."""
+        """A shard: three components on the cells of a tile, float32."""
         return self._read(redshift, field, (slice(None), *tile.inside))
 
     def planes(self, redshift: float, field: str, first: int, end: int) -> np.ndarray:
