@@ -44,7 +44,7 @@ def paint(particles: np.ndarray, m: int, box: float, offset: float = 0.0) -> np.
         For another shape of the particles or a mesh that is not possible.
     """
     if m < 4 or m % 2:
-        raise InputError(f"a mesh of {m} points per side is not possible: give an even number, 4 or more")
+        raise InputError(f"a mesh of {m} points per side is not possible: give an even number from 4 on")
     lattice = particles.ndim == 4 and particles.shape == (3, *3 * [particles.shape[1]])
     if not lattice and not (particles.ndim == 2 and particles.shape[1] == 3 and len(particles)):
         raise InputError(f"particles have shape {particles.shape}: give (3, n, n, n) or (N, 3)")

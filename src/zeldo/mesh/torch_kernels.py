@@ -76,7 +76,7 @@ def read_gradient(phi: torch.Tensor, psi: torch.Tensor, box: float) -> torch.Ten
 
 def _check_mesh(m: int, box: float) -> None:
     if m != int(m) or m < 2:
-        raise InputError(f"a mesh of {m!r} points per side is not allowed: give a whole number, 2 or more")
+        raise InputError(f"a mesh of {m!r} points per side is not allowed: give a whole number from 2 on")
     if not box > 0:
         raise InputError(f"box = {box!r} is not allowed: give the side in Mpc/h, above 0")
 

@@ -80,7 +80,7 @@ def check_mesh(mesh: int) -> int:
     mesh = scalar(mesh)
     if not isinstance(mesh, int) or isinstance(mesh, bool) or mesh < 4 or mesh % 2:
         raise InputError(
-            f"mesh = {mesh!r} is not allowed: give an even number of mesh points per side, 4 or more"
+            f"mesh = {mesh!r} is not allowed: give an even number of mesh points per side, from 4 on"
         )
     return int(mesh)
 
