@@ -186,14 +186,14 @@ def test_an_output_is_not_a_file_that_the_run_needs(tmp_path):
     link = tmp_path / "link.npz"
     link.symlink_to(path)
     for out in (path, link):
-        assert "output and ics are one file" in refusal(lambda out=out: zeldo.run(ics=path, output=out))
+        assert "output and ics are the same file" in refusal(lambda out=out: zeldo.run(ics=path, output=out))
     assert path.read_bytes() == before
     mock = tmp_path / "mock.npz"
     line = refusal(lambda: zeldo.run(engine=f"p3m:checkpoint={mock}", output=mock, **TINY))
-    assert "output and checkpoint are one file" in line
+    assert "output and checkpoint are the same file" in line
     several = tmp_path / "mock_z1.npz"
     run = lambda: zeldo.run(engine=f"p3m:checkpoint={several}", output=mock, redshift=[1, 0], **TINY)  # noqa: E731
-    assert "output and checkpoint are one file" in refusal(run)
+    assert "output and checkpoint are the same file" in refusal(run)
 
 
 def test_ics_are_a_path_or_initial_conditions():

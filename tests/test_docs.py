@@ -118,11 +118,13 @@ def test_the_index_by_task_leaves_no_public_name_out():
 def undocumented(item: type) -> list[str]:
     """Methods and properties of a class, of its own or of this package's classes above it, without a docstring."""
     return [
-        f"{item.__name__}.{key}"
-        for key, value in vars(item).items()
+        f"{above.__name__}.{key}"
+        for above in item.__mro__
+        if above.__module__.startswith("zeldo")
+        for key, value in vars(above).items()
         if not key.startswith("_")
         and (inspect.isfunction(value) or isinstance(value, property | classmethod | staticmethod))
-        and not inspect.getdoc(getattr(item, key))
+        and not inspect.getdoc(getattr(above, key))
     ]
 
 
@@ -132,7 +134,32 @@ def test_every_public_name_says_what_it_is():
         for module, public_name in names:
             item = getattr(importlib.import_module(module), public_name)
             bare += [] if item.__doc__ and item.__doc__.strip() else [public_name]
+            bare += undocumented(item) if inspect.isclass(item) else []
     assert not bare
+
+
+def imported(text: str) -> set[tuple[str, str]]:
+    """Module and name of what the Python code of a page imports from a module below zeldo."""
+    lines = re.findall(r"^from (zeldo\.[\w.]+) import ([\w, ]+)$", text, re.M)
+    return {(module, each.strip()) for module, names in lines for each in names.split(",")}
+
+
+def test_what_pages_import_is_in_the_reference():
+    listed = [
+        getattr(importlib.import_module(module), name)
+        for names in api_pages.public().values()
+        for module, name in names
+    ]
+    modules = {getattr(item, "__module__", "") for item in listed}
+    pages = [*PAGES, *(DOCS / "tutorials").glob("*.py")]
+    wanted = {pair for path in pages for pair in imported(path.read_text(encoding="utf-8"))}
+    assert ("zeldo.report.slices", "slice_figure") in wanted
+    for module, name in sorted(wanted):
+        item = getattr(importlib.import_module(module), name, None)
+        if item is None or inspect.ismodule(item):
+            assert f"{module}.{name}" in modules, f"{module}.{name}"
+        else:
+            assert item in listed, f"{module}.{name}"
 
 
 def test_every_command_is_in_the_reference():

@@ -219,6 +219,23 @@ def test_show_writes_a_picture(files, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.png", "p.png"]
 
 
+def test_commands_and_functions_name_an_axis_alike(files, tmp_path, capsys):
+    whole, picture = str(files[0]), str(tmp_path / "d.png")
+    expected = zeldo.redshift_space_multipoles(zeldo.read(whole), axis=1).quadrupole
+    assert not np.allclose(expected, zeldo.redshift_space_multipoles(zeldo.read(whole), axis="z").quadrupole)
+    for axis in ("y", "1"):
+        assert main(["measure", whole, "-s", "multipoles", "--axis", axis, "--json"]) == 0
+        (measured,) = json.loads(capsys.readouterr().out)["measurements"]
+        assert np.allclose(measured["multipoles"]["quadrupole"], expected)
+        assert measured["settings"]["axis"] == 1
+        assert main(["show", whole, "--axis", axis, "--pixels", "32", "-o", picture, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["slabs"][0]["axis"] == 1
+    for command in (["measure"], ["show"]):
+        assert main([*command, whole, "--axis", "w"]) == 2
+        message = capsys.readouterr().err
+        assert '"x", "y", "z", "0", "1", "2"; see zeldo ' + f"{command[0]} --help" in message
+
+
 def test_commands_print_json_and_tables(files, tmp_path, capsys):
     whole, part = map(str, files)
     assert main(["measure", whole, part, "--json"]) == 0

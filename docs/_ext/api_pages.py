@@ -18,6 +18,7 @@ TITLES = {
     "comparing": "Comparing",
     "cosmology": "Cosmology",
     "datasets": "Data sets",
+    "doctor": "Checks of an installation",
     "engines": "Engines",
     "errors": "Errors",
     "files": "Files",
@@ -25,6 +26,7 @@ TITLES = {
     "initial": "Initial conditions",
     "linear_fields": "Initial conditions of other codes",
     "measures": "Measuring files",
+    "mesh": "Forces on a mesh",
     "networks": "Networks",
     "particles": "Particles and snapshots",
     "planning": "Plans",
@@ -35,7 +37,7 @@ TITLES = {
     "suites": "Many universes",
     "training": "Training",
     "universe": "Universe",
-    "volumes": "Volumes that no machine holds",
+    "volumes": "Volumes larger than memory",
 }
 
 

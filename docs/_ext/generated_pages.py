@@ -28,9 +28,10 @@ def command_line() -> str:
     )
     text = re.sub(r"\n {4}(?=\w)", " ", text)  # a description that goes on in the next line
     begin = (
-        "# Command line\n\nEach command has a function of the same name and arguments in Python. "
-        "`zeldo COMMAND --help` prints the same text. The exit status is 0 for success, 2 for bad input, "
-        "1 for a failure, and 130 when interrupted. An error is one line on standard error.\n"
+        "# Command line\n\n`zeldo COMMAND --help` prints the same text. "
+        "[Commands and names by task](by-task.md) has the Python function behind each command. "
+        "The exit status is 0 for success, 2 for bad input, 1 for a failure, and 130 when interrupted. "
+        "An error is one line on standard error.\n"
     )
     return text.replace("# zeldo\n", begin, 1)
 

@@ -16,9 +16,10 @@ SMALLER = {
     },
 }
 NOTE = "> On this page the box is small, so that it is built fast: {changes}.\n\n"
+LINK = "{{nb-download}}`Download this page as a notebook <{name}.ipynb>`"
 
 
-def page(script: str, smaller: dict[str, str]) -> str:
+def page(script: str, smaller: dict[str, str], name: str = "page") -> str:
     """A script in the percent format as a notebook in Markdown. `LookupError` where it lacks what is to be replaced."""
     for text, by in smaller.items():
         if text not in script:
@@ -34,6 +35,7 @@ def page(script: str, smaller: dict[str, str]) -> str:
     changes = "; ".join(f"`{by}` in place of `{text}`" for text, by in smaller.items())
     if smaller:
         parts.insert(1, NOTE.format(changes=changes).strip())
+    parts.insert(1, LINK.format(name=name))
     return HEAD + "\n\n".join(parts) + "\n"
 
 
@@ -41,6 +43,8 @@ def script_pages() -> dict[str, str]:
     """The pages by their paths in docs/, without suffix."""
     scripts = sorted((DOCS / "tutorials").glob("*.py"))
     return {
-        f"tutorials/{path.stem}": page(path.read_text(encoding="utf-8"), SMALLER.get(path.stem, {}))
+        f"tutorials/{path.stem}": page(
+            path.read_text(encoding="utf-8"), SMALLER.get(path.stem, {}), path.stem
+        )
         for path in scripts
     }

@@ -279,7 +279,7 @@ def _check_output_is_no_input(outputs: Iterable[Path], inputs: Mapping[str, Any]
     names = {path.resolve() for path in outputs}
     for name, value in inputs.items():
         if isinstance(value, str | os.PathLike) and Path(value).resolve() in names:
-            raise InputError(f"output and {name} are one file, {value}: give the output another name")
+            raise InputError(f"output and {name} are the same file, {value}: give the output another name")
 
 
 def output_paths(output: PathLike, redshifts: Sequence[float]) -> dict[float, Path]:

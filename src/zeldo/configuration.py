@@ -62,7 +62,7 @@ def load(source: ConfigSource, kind: type[Config], override: Mapping[str, Any] |
             table = table.setdefault(parent, {})
             if not isinstance(table, dict):
                 raise InputError(
-                    f"{dotted} cannot be set: {parent} = {table!r} is no table, set {parent} itself"
+                    f"{dotted} cannot be set: {parent} = {table!r} is not a table, set {parent} itself"
                 )
         table[last] = value
     try:

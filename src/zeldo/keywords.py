@@ -1,4 +1,4 @@
-"""Checks of arguments: names that are unknown or missing, and numbers in other clothes."""
+"""Checks of arguments: unknown or missing names, and numbers and axes that may be written in several ways."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from zeldo.errors import InputError, nearest
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+AXES = {"x": 0, "y": 1, "z": 2, "0": 0, "1": 1, "2": 2}
 
 
 def scalar(value: Any) -> Any:
@@ -40,6 +42,29 @@ def number(value: Any, name: str) -> float:
         except (ValueError, OverflowError):
             pass
     raise InputError(f"{name} = {value!r} is not allowed: give a number")
+
+
+def axis_index(value: Any, name: str = "axis") -> int:
+    """The index of an axis of the box, which users name by a letter or by its number.
+
+    Parameters
+    ----------
+    value : {"x", "y", "z", 0, 1, 2}
+        What the user gave; the number may be text.
+    name : str
+        The argument, for the message.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    plain = scalar(value)
+    if isinstance(plain, str) and plain in AXES:
+        return AXES[plain]
+    if plain in (0, 1, 2) and not isinstance(plain, bool):
+        return int(plain)
+    raise InputError(f"{name} = {value!r} is not allowed: give x, y or z, or 0, 1 or 2")
 
 
 def checked_keywords(*more: Callable[..., Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:

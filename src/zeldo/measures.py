@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zeldo.brief import brief
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files import open_particles, read
@@ -36,7 +37,7 @@ def measure(
     statistics: Sequence[str] = ("power", "multipoles"),
     *,
     mesh: int | None = None,
-    axis: int = 2,
+    axis: int | str = "z",
     linking_length: float = 0.2,
     minimum: int = 20,
     cosmology: Given = None,
@@ -56,7 +57,7 @@ def measure(
         Any of "power", "multipoles", "bispectrum", "mass-function"; or "all".
     mesh : int, optional
         Points per side of the density; twice the lattice by default.
-    axis : {0, 1, 2}
+    axis : {"x", "y", "z", 0, 1, 2}
         Line of sight of redshift space.
     linking_length : float
         Of friends-of-friends, in mean particle spacings.
@@ -192,6 +193,8 @@ class Shown:
     slabs: list[Slab]
     maps: list[np.ndarray]
 
+    __repr__ = brief
+
 
 def show(
     source: Source | Sequence[Source],
@@ -221,7 +224,7 @@ def show(
         Of the slice, Mpc/h; 15 by default.
     start : float, optional
         Where the slice begins along the line of sight, Mpc/h; by default that of the slice with most mass.
-    axis : {"x", "y", "z"}
+    axis : {"x", "y", "z", 0, 1, 2}
         The line of sight.
     pixels : int, optional
         Per side of each map; by default four a lattice point, up to 1024.

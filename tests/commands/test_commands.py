@@ -162,7 +162,7 @@ def test_zeldovich_against_mp_gadget_by_two_codes(tmp_path, shared):
         (["run", "--n", "1"], ["n = 1"]),
         (["run", "--n", "many"], ["--n"]),
         (["run", "--seed", "-1"], ["seed"]),
-        (["run", "--n", "8.5"], ["--n", "8.5 is no whole number"]),
+        (["run", "--n", "8.5"], ["--n", "8.5 is not a whole number"]),
         (["run", "--seed", "1.5"], ["--seed", "1.5"]),
         (["run", "--steps", "2.5"], ["--steps", "2.5"]),
         (["run", "--steps", "inf"], ["--steps", "inf"]),

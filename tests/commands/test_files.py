@@ -107,7 +107,7 @@ def test_ids_may_be_given_or_ignored(binary, tmp_path, capsys):
 def test_nothing_is_written_over_nonsense(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("1 2 3")
     assert main(["info", str(tmp_path / "notes.txt")]) == 2
-    assert "of no format that zeldo knows" in capsys.readouterr().err
+    assert "no format that zeldo knows" in capsys.readouterr().err
     assert main(["convert", str(tmp_path / "absent"), str(tmp_path / "out.npz")]) == 2
     assert "does not exist" in capsys.readouterr().err
     assert main(["convert", str(tmp_path / "absent"), str(tmp_path / "out.xyz")]) == 2

@@ -27,4 +27,4 @@ def test_redshifts_fall_and_each_comes_once():
         falling = distinct_redshifts(order)
         assert falling == [3.0, 1.0, 0.0]
         assert str(falling[-1]) == "0.0"
-    assert "1.00005 and 1.0 are one redshift" in refusal(lambda: distinct_redshifts([1.0, 1.00005]))
+    assert "1.00005 and 1.0 are the same redshift" in refusal(lambda: distinct_redshifts([1.0, 1.00005]))

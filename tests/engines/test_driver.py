@@ -86,7 +86,7 @@ def test_cola_takes_no_force_where_it_starts():
 
 def test_redshifts_that_rounding_tells_apart_are_refused():
     line = refusal(lambda: engine("pm", steps=2).run(universe(8), [float(np.nextafter(1.0, 2.0)), 1.0]))
-    assert line == "redshifts 1.0000000000000002 and 1.0 are one redshift: leave out one"
+    assert line == "redshifts 1.0000000000000002 and 1.0 are the same redshift: leave out one"
 
 
 def test_the_start_itself_can_be_asked_for():

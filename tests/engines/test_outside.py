@@ -174,9 +174,7 @@ def test_a_class_needs_a_name_of_its_own_and_its_method(clean):
     def registered(**attributes):
         return zeldo.register(type("Mine", (zeldo.Engine,), {"evolve": evolve, **attributes}))
 
-    assert "engine cola is there already (zeldo.engines.cola:Cola)" in refusal(
-        lambda: registered(name="cola")
-    )
+    assert "engine cola exists already (zeldo.engines.cola:Cola)" in refusal(lambda: registered(name="cola"))
     for name in ("a b", "", "net.pt", 3, "a:b"):
         assert f"has the name {name!r}" in refusal(lambda name=name: registered(name=name))
     assert "revision = '2'" in refusal(lambda: registered(name="mine", revision="2"))
@@ -186,4 +184,4 @@ def test_a_class_needs_a_name_of_its_own_and_its_method(clean):
     again = registered(name="mine")  # as when a notebook's cell is run twice
     assert type(zeldo.engine("mine")) is again
     other = type("Other", (zeldo.Engine,), {"name": "mine", "evolve": evolve})
-    assert "engine mine is there already" in refusal(lambda: zeldo.register(other))
+    assert "engine mine exists already" in refusal(lambda: zeldo.register(other))

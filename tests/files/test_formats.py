@@ -125,10 +125,10 @@ def test_content_decides_and_not_the_name(snapshot, tmp_path, name, suffix):
 
 def test_what_no_format_knows_is_refused(snapshot, tmp_path):
     (tmp_path / "a.txt").write_text("1 2 3")
-    assert "is of no format that zeldo knows: it reads bigfile, gadget-binary, gadget-binary-2, " in refusal(
+    assert "has no format that zeldo knows: it reads bigfile, gadget-binary, gadget-binary-2, " in refusal(
         lambda: read(tmp_path / "a.txt")
     )
-    assert "is of no format" in refusal(lambda: read(tmp_path))
+    assert "has no format" in refusal(lambda: read(tmp_path))
     assert "format 'gadget-hdf' is not known" in refusal(
         lambda: write(snapshot, tmp_path / "o", format="gadget-hdf")
     )

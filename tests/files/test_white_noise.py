@@ -94,7 +94,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
 def test_other_files_are_refused_in_one_line(tmp_path):
     initial = tmp_path / "ic_poscx.bin"
     initial.write_bytes(np.array([44, *range(11), 44], "<i4").tobytes())
-    assert "no white noise of GRAFIC" in refusal(lambda: read_white_noise(initial))
+    assert "not white noise of GRAFIC" in refusal(lambda: read_white_noise(initial))
     np.save(tmp_path / "whole.npy", np.arange(8**3).reshape(8, 8, 8))
     assert "holds int64" in refusal(lambda: read_white_noise(tmp_path / "whole.npy"))
     np.save(tmp_path / "density.npy", 50 * PHASES.field(8))

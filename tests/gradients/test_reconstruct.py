@@ -166,7 +166,7 @@ def test_redshift_space_bias_and_smoothing_are_undone(snapshot, truth):
     assert (observation - plain).norm() > 0.3 * plain.norm()
     options = {"engine": "2lpt", "power": "eisenstein-hu", "samples": 0, "n": N, "noise": 0.02, "effort": 0.3}
     found = zeldo.reconstruct(
-        observation.numpy(), box=62.5, smoothing=4.0, bias=1.7, redshift_space=1, **options
+        observation.numpy(), box=62.5, smoothing=4.0, bias=1.7, redshift_space="y", **options
     )
     right = Agreement.of(found.delta_lin(found.maximum), truth.delta_lin, 62.5)
     wrong = zeldo.reconstruct(observation.numpy(), box=62.5, **options)
@@ -269,7 +269,7 @@ def test_places_for_results_are_checked_before_the_work(tmp_path, monkeypatch, c
     [
         ({"engine": "p3m"}, "p3m is not differentiable"),
         ({"noise": -1}, "noise"),
-        ({"redshift_space": 3}, "line of sight"),
+        ({"redshift_space": 3}, "redshift_space = 3 is not allowed: give x, y or z"),
         ({"samples": -1}, "samples"),
         ({"box": 50.0}, "brings its own box"),
         ({"checkpoint": "state.txt"}, "ends in .npz"),

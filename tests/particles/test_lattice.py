@@ -182,7 +182,7 @@ def test_what_is_no_lattice_is_refused(snapshot):
     del fields["ids"]
     np.testing.assert_allclose(recognise().psi, snapshot.psi, rtol=0, atol=4e-6)  # rows in order need none
     fields["positions"] = np.random.default_rng(1).permutation(fields["positions"])
-    assert "has no ids, and its rows are no lattice" in refusal(recognise)
+    assert "has no ids, and its rows are not a lattice" in refusal(recognise)
 
 
 def test_masses_are_one_mass(snapshot):

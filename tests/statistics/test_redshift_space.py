@@ -76,7 +76,7 @@ def test_matter_at_rest_has_no_multipoles_but_the_first():
 def test_the_shift_is_velocity_over_the_hubble_rate_of_that_time():
     z = 1.0
     snapshot = linear(8, 1.0, z)
-    shifted = redshift_space_points(snapshot, axis=1)
+    shifted = redshift_space_points(snapshot, axis="y")
     rate = 67.11 * np.sqrt(0.3175 * 8 + 0.6825)  # km/s/Mpc
     expected = snapshot.psi[1] + snapshot.vel[1] * 2 / rate * 0.6711
     assert np.allclose(shifted[1], expected, rtol=1e-5)

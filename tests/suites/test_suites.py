@@ -122,7 +122,7 @@ def test_another_argument_is_refused_by_its_name(tmp_path, monkeypatch):
     assert "was begun with keep = " in refusal(lambda: zeldo.run_suite(**{**arguments, "keep": "measure"}))
     monkeypatch.setattr("zeldo.engines.lpt.SecondOrder.revision", 99)
     assert "revision" in refusal(lambda: zeldo.run_suite(**arguments))
-    assert "no suite" in refusal(lambda: Suite.open(tmp_path))
+    assert "not a suite" in refusal(lambda: Suite.open(tmp_path))
 
 
 def test_what_fails_is_listed_and_tried_again(tmp_path, capsys, monkeypatch):

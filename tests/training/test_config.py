@@ -56,7 +56,9 @@ def test_a_configuration_from_before_there_were_tasks_says_the_same():
 
 @pytest.mark.parametrize("dotted", ["output.x", "output.x.y", "epochs.x"])
 def test_a_value_is_no_table_to_reach_into(dotted):
-    with pytest.raises(InputError, match=f"{dotted} cannot be set: {dotted.split('.')[0]} = .* is no table"):
+    with pytest.raises(
+        InputError, match=f"{dotted} cannot be set: {dotted.split('.')[0]} = .* is not a table"
+    ):
         load(TRAIN | {"epochs": 2}, TrainConfig, {dotted: 3})
 
 
@@ -68,7 +70,7 @@ def test_a_value_is_no_table_to_reach_into(dotted):
         (DatasetConfig, {"train": {"runs": -1, "first_seed": 0}}, "train.runs = -1 is not allowed"),
         (DatasetConfig, {"redshifts": [-1.0]}, "redshifts must be numbers, 0 or more"),
         (DatasetConfig, {"redshifts": [float("nan")]}, "redshifts must be numbers, 0 or more"),
-        (DatasetConfig, {"redshifts": [1.0001, 1.0]}, "1.0001 and 1.0 are one redshift"),
+        (DatasetConfig, {"redshifts": [1.0001, 1.0]}, "1.0001 and 1.0 are the same redshift"),
         (DatasetConfig, {"workers": 0}, "workers = 0"),
         (TrainConfig, {"optimizer": {"learning_rate": 1}}, r"in \[optimizer\].*known are name"),
         (TrainConfig, {"data": {}}, "give one of store, dataset or snapshots"),

@@ -349,7 +349,7 @@ def test_devices_that_are_not_there_are_refused(config, monkeypatch, change, wor
             {"snapshots": [{"path": __file__, "part": "validation", "linear": "gone.npz"}]},
             "gone.npz does not",
         ),
-        ({"snapshots": [{"path": __file__}]}, "of no format that zeldo knows"),
+        ({"snapshots": [{"path": __file__}]}, "no format that zeldo knows"),
         ({"crop": 9}, "crop of|side"),
         ({"redshift": 2.0}, "redshift"),
     ],
@@ -364,7 +364,7 @@ def test_bad_input_leaves_no_output(config, store, change, words):
 def test_a_broken_checkpoint_is_named_and_runs_no_code(config):
     config["output"].mkdir()
     torch.save({"format": os.system}, config["output"] / "last.pt")
-    with pytest.raises(DamagedFileError, match=r"last\.pt is no checkpoint"):
+    with pytest.raises(DamagedFileError, match=r"last\.pt is not a checkpoint"):
         train(config)
     assert train(config, resume=False, stop_after=1).steps == 1
 

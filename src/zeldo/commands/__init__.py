@@ -119,7 +119,8 @@ def _failed(error: Exception) -> int:
     if isinstance(error, InputError):
         return _say(error, 2)
     if isinstance(error, CycloptsError):
-        return _say(f"{str(error).rstrip('.')}; see zeldo --help", 2)
+        command = " ".join(["zeldo", *(error.command_chain or ())])
+        return _say(f"{str(error).rstrip('.')}; see {command} --help", 2)
     if isinstance(error, ZeldoError | OSError):
         return _say(error, 1)
     if isinstance(error, MemoryError):

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from zeldo.commands.reading import Reading
-from zeldo.commands.universe import Whole
+from zeldo.commands.universe import Axis, Whole
 
 
 def measure(
@@ -20,7 +20,7 @@ def measure(
     reading: Reading | None = None,
     statistic: Annotated[list[str] | None, Parameter(name=["--statistic", "-s"], negative="")] = None,
     mesh: Whole | None = None,
-    axis: Whole = 2,
+    axis: Axis = "z",
     linking_length: float = 0.2,
     minimum: Whole = 20,
     output: Annotated[list[Path] | None, Parameter(name=["--output", "-o"], negative="")] = None,
@@ -39,7 +39,7 @@ def measure(
     mesh:
         Mesh points per side for the density. By default, twice those of the lattice.
     axis:
-        Line of sight in redshift space: 0, 1 or 2.
+        Line of sight in redshift space.
     linking_length:
         Linking length of friends-of-friends, in mean particle spacings.
     minimum:

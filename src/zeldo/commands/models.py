@@ -37,7 +37,9 @@ def import_(
     assert card is not None
     print(f"{out}: {card.architecture}, {count} parameters, {card.quantity}")
     if quantity is None and card.quantity == "displacement":
-        print("the file does not tell: where it predicts velocities, import it with --quantity velocity")
+        print(
+            "the file does not say what it predicts: if it is velocities, import it with --quantity velocity"
+        )
     print(f"use it: zeldo run --engine {out}")
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Whole
+from zeldo.commands.universe import Axis, Whole
 
 
 def reconstruct(
@@ -27,7 +27,7 @@ def reconstruct(
     noise: float | None = None,
     smoothing: float = 0.0,
     bias: float = 1.0,
-    redshift_space: Whole | None = None,
+    redshift_space: Axis | None = None,
     effort: float = 1.0,
     samples: Whole = 200,
     seed: Whole = 7,
@@ -67,7 +67,7 @@ def reconstruct(
     bias:
         Linear bias of the density.
     redshift_space:
-        Line of sight of a density in redshift space: 0, 1 or 2.
+        Line of sight of a density in redshift space. By default, the density is in real space.
     effort:
         Factor on the usual numbers of iterations.
     samples:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from zeldo.commands.reading import Reading
-from zeldo.commands.universe import Whole
+from zeldo.commands.universe import Axis, Whole
 
 
 def show(
@@ -19,7 +19,7 @@ def show(
     projection: Annotated[bool, Parameter(negative="")] = False,
     thickness: float | None = None,
     start: float | None = None,
-    axis: Literal["x", "y", "z"] = "z",
+    axis: Axis = "z",
     pixels: Whole | None = None,
     dpi: Whole = 160,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("density.png"),

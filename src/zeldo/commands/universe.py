@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter, Token
 
@@ -21,11 +21,12 @@ def whole(kind: type, tokens: Sequence[Token]) -> int:
     except ValueError:
         number = float(text)
     if not number.is_integer():
-        raise ValueError(f"{text} is no whole number")
+        raise ValueError(f"{text} is not a whole number")
     return int(number)
 
 
 Whole = Annotated[int, Parameter(converter=whole)]
+Axis = Literal["x", "y", "z", "0", "1", "2"]
 
 
 @Parameter(name="*")
@@ -44,7 +45,7 @@ class CosmologyOptions:
     n_s: float | None = None
     """Primordial spectral index."""
     sigma_8: float | None = None
-    """Linear rms density contrast today in spheres of 8 Mpc/h."""
+    """Linear rms density contrast today in spheres of radius 8 Mpc/h."""
     w0: float | None = None
     """Equation of state of dark energy today."""
     wa: float | None = None

@@ -39,7 +39,7 @@ class Cosmology:
     n_s : float
         Primordial spectral index.
     sigma_8 : float
-        The primary amplitude: the linear rms density contrast today in spheres of 8 Mpc/h.
+        The primary amplitude: the linear rms density contrast today in spheres of radius 8 Mpc/h.
     w0, wa : float
         Dark energy's equation of state today, and its change with 1 - a.
 

@@ -66,5 +66,5 @@ def distinct_redshifts(redshifts: Iterable[float]) -> list[float]:
     falling = sorted({float(redshift) + 0.0 for redshift in redshifts}, reverse=True)
     for above, below in pairwise(falling):
         if same_redshift(above, below):
-            raise InputError(f"redshifts {above!r} and {below!r} are one redshift: leave out one")
+            raise InputError(f"redshifts {above!r} and {below!r} are the same redshift: leave out one")
     return falling

@@ -134,7 +134,7 @@ def work(
                 raise_if_asked()  # what a library made of Ctrl-C
                 if _disk_is_full(error):  # the next run would fail alike, after all its work
                     raise ZeldoError(
-                        f"no space left for {store.path} ({error}): free some, then the same command goes on"
+                        f"no space left for {store.path} ({error}): free some, then the same command resumes"
                     ) from error
                 yield run.run_id, f"{type(error).__name__}: {error}"
                 continue

@@ -105,7 +105,7 @@ def export_initial_conditions(
         )
     path = Path(output)
     if path.is_dir() and any(path.iterdir()):
-        raise InputError(f"{path} has something in it: give a new directory, so that no finished run is lost")
+        raise InputError(f"{path} is not empty: give a new directory, so that no finished run is lost")
     chosen = CODES[code]
     kind = format_named(chosen.format)
     texts = chosen.write(Job(ics, start, redshifts, mesh, soft * ics.spacing))

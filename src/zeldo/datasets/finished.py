@@ -81,7 +81,7 @@ def _snapshots(config: DatasetConfig, ics: InitialConditions, folder: Path) -> I
         snapshot = read(there[nearest], ics.cosmology)
         if not isinstance(snapshot, Snapshot):
             raise InputError(
-                f"{there[nearest]} is no lattice: give a snapshot of all particles with their ids"
+                f"{there[nearest]} is not a lattice: give a snapshot of all particles with their ids"
             )
         yield _of_universe(snapshot, ics, linear, config.velocity, there[nearest])
 

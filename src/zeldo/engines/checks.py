@@ -72,14 +72,46 @@ def redshift_list(redshift: float | Sequence[float] | None) -> list[float]:
 
 
 def check_whole(name: str, value: object, low: int, high: int) -> None:
-    """`InputError` unless `value` is a whole number from `low` to `high`, NumPy's among them."""
+    """Check that an option is a whole number in a range.
+
+    Parameters
+    ----------
+    name : str
+        The option, for the message.
+    value : object
+        What the user gave. NumPy's integers count.
+    low, high : int
+        The range, ends included.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
     value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputError(f"{name} = {value!r} is not allowed: give a whole number from {low} to {high}")
 
 
 def check_number(name: str, value: object, low: float, high: float, hint: str = "") -> None:
-    """`InputError` unless `value` is a number from `low` to `high`. `hint` ends the message, as in ", such as 2"."""
+    """Check that an option is a number in a range.
+
+    Parameters
+    ----------
+    name : str
+        The option, for the message.
+    value : object
+        What the user gave.
+    low, high : float
+        The range, ends included.
+    hint : str
+        The end of the message, as in ", such as 2".
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
     value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise InputError(f"{name} = {value!r} is not allowed: give a number from {low:g} to {high:g}{hint}")

@@ -60,11 +60,11 @@ def register(cls: E) -> E:
     _check_class(cls)
     for source in _sources().get(cls.name, []):
         if source.value != f"{cls.__module__}:{cls.__qualname__}":
-            raise InputError(f"engine {cls.name} is there already ({source.value}): give yours another name")
+            raise InputError(f"engine {cls.name} exists already ({source.value}): give yours another name")
     registered = _registered.get(cls.name, cls)
     if (registered.__module__, registered.__qualname__) != (cls.__module__, cls.__qualname__):
         raise InputError(
-            f"engine {cls.name} is there already ({registered.__module__}:{registered.__qualname__}): "
+            f"engine {cls.name} exists already ({registered.__module__}:{registered.__qualname__}): "
             "give yours another name"
         )
     _registered[cls.name] = cls

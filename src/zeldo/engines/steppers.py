@@ -39,8 +39,14 @@ class Stepper(Protocol):
         """The closing kick: from the velocity inside the step to the velocity at a1."""
 
 
-class FastPM:
-    """First-order growth is exact: momentum changes by the force alone, which grows with D (Feng et al. 2016)."""
+class FastPM(Stepper):
+    """First-order growth is exact: momentum changes by the force alone, which grows with D (Feng et al. 2016).
+
+    Parameters
+    ----------
+    cosmology : Cosmology or VariedCosmology
+        It gives the growth.
+    """
 
     def __init__(self, cosmology: Cosmology):
         self.cosmology, self.growth = cosmology, growth(cosmology)
@@ -60,11 +66,16 @@ class FastPM:
         return alpha, (1 - alpha) / scalar(self.growth.d1(force))
 
 
-class BullFrog:
+class BullFrog(Stepper):
     """First- and second-order growth are exact (Rampf, List & Hahn 2025, arXiv:2409.19049, here with kicks outside).
 
     On a 2LPT trajectory v = psi_lin + s grad phi2 and F / D = psi_lin + (D2 - D^2) / D grad phi2. The velocity inside a
     step has s = (D2(a1) - D2(a0)) / (D(a1) - D(a0)), so that the drift is exact; alpha follows, and beta = (1 - alpha) / D.
+
+    Parameters
+    ----------
+    cosmology : Cosmology or VariedCosmology
+        It gives the growth.
     """
 
     def __init__(self, cosmology: Cosmology):

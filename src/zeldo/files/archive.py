@@ -105,7 +105,7 @@ def positive(values: Mapping[str, Any], name: str, where: str | Path) -> float:
     if value <= 0:
         raise DamagedFileError(f"{where}: {name} = {value:g} is not positive; {AGAIN}")
     if not SIZES[0] < value < SIZES[1]:
-        raise DamagedFileError(f"{where}: {name} = {value:g} is no size in any unit; {AGAIN}")
+        raise DamagedFileError(f"{where}: {name} = {value:g} is not a size in any unit; {AGAIN}")
     return value
 
 

@@ -83,7 +83,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
             raise DamagedFileError(f"{path} lacks {name} in Header; {AGAIN}")
     counts = [int(count) for count in np.atleast_1d(values["TotNumPart"])]
     if min(counts) < 0:
-        raise DamagedFileError(f"{path}: TotNumPart = {counts} is no list of counts; {AGAIN}")
+        raise DamagedFileError(f"{path}: TotNumPart = {counts} is not a list of counts; {AGAIN}")
     kind = choose_type(counts, asked.particle_type, path)
     blocks = {}
     for field, name in BLOCKS.items():

@@ -62,7 +62,7 @@ def layout(path: Path) -> Layout:
         known = byte_order(stream.read(8))
         if known is None:
             raise DamagedFileError(
-                f"{path} is not Gadget's binary format: its first record is no header; {AGAIN}"
+                f"{path} is not Gadget's binary format: its first record is not a header; {AGAIN}"
             )
         order, version = known
         reader = _Reader(stream, size, order, path)

@@ -69,7 +69,9 @@ class _Field:
             None,
         )
         if order is None or np.frombuffer(start[-4:], f"{order}u4")[0] != HEADER:
-            raise DamagedFileError(f"{path} is no field of GRAFIC: its first record is no header; {AGAIN}")
+            raise DamagedFileError(
+                f"{path} is not a field of GRAFIC: its first record is not a header; {AGAIN}"
+            )
         self.shape = tuple(int(count) for count in np.frombuffer(start[4:16], f"{order}i4"))
         self.values = tuple(float(value) for value in np.frombuffer(start[16:48], f"{order}f4"))
         nx, ny, nz = self.shape
@@ -117,7 +119,9 @@ class _Source(Source):
                 )
         n = first.shape[0]
         if len(set(first.shape)) != 1:
-            raise InputError(f"{directory}: a lattice of {first.shape} is no cube: zeldo reads cubic boxes")
+            raise InputError(
+                f"{directory}: a lattice of {first.shape} is not a cube: zeldo reads cubic boxes"
+            )
         spacing, *starts, a, omega_m, omega_v, h0 = first.values
         if spacing <= 0 or a <= 0 or h0 <= 0:
             raise DamagedFileError(

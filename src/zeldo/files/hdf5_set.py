@@ -84,9 +84,9 @@ def counts_of(header: Mapping[str, Any], name: str, path: Path) -> list[int]:
             for kind, word in enumerate(high[: len(numbers)]):  # there may be fewer
                 numbers[kind] += word << 32 if numbers[kind] < 2**32 else 0
     except (TypeError, ValueError) as error:
-        raise DamagedFileError(f"{path}: {name} is no list of counts; {AGAIN}") from error
+        raise DamagedFileError(f"{path}: {name} is not a list of counts; {AGAIN}") from error
     if min(numbers, default=-1) < 0:
-        raise DamagedFileError(f"{path}: {name} = {numbers} is no list of counts; {AGAIN}")
+        raise DamagedFileError(f"{path}: {name} = {numbers} is not a list of counts; {AGAIN}")
     return numbers
 
 
@@ -105,7 +105,9 @@ def side_of(box: Any, path: Path) -> Any:
     """The side of a box that may be given along each axis. `InputError` where it is no cube."""
     sides = np.unique(np.asarray(box))
     if len(sides) > 1:
-        raise InputError(f"{path}: a box of {np.asarray(box).tolist()} is no cube: zeldo reads cubic boxes")
+        raise InputError(
+            f"{path}: a box of {np.asarray(box).tolist()} is not a cube: zeldo reads cubic boxes"
+        )
     return sides[0] if len(sides) else box
 
 
@@ -278,7 +280,7 @@ def _checked(data: h5py.Dataset, field: str, name: str, count: int, path: Path) 
     import h5py
 
     if not isinstance(data, h5py.Dataset):
-        raise DamagedFileError(f"{path}: {name} is no data set; {AGAIN}")
+        raise DamagedFileError(f"{path}: {name} is not a data set; {AGAIN}")
     wanted = (count, *FIELDS[field])
     if data.dtype.kind in KINDS[field] and data.shape != wanted and data.shape[1:] == FIELDS[field]:
         raise DamagedFileError(

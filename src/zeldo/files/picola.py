@@ -108,7 +108,7 @@ def _files(stem: Path) -> tuple[list[Path], float | None]:
             float((table[:, 4:7].max(axis=0) - table[:, 1:4].min(axis=0)).max()),
         )
     except (ValueError, IndexError) as error:
-        raise DamagedFileError(f"{info} is no list of L-PICOLA's files; {AGAIN}") from error
+        raise DamagedFileError(f"{info} is not a list of L-PICOLA's files; {AGAIN}") from error
     files = [stem.with_name(f"{stem.name}.{number}") for number in numbers]
     for file, count in zip(files, table[:, 7] if table.shape[1] > 7 else [-1] * len(files), strict=True):
         if not file.is_file():
@@ -130,11 +130,11 @@ def _table(path: Path) -> np.ndarray:
     try:
         values = np.loadtxt(path, dtype=np.float64, ndmin=2)
     except ValueError as error:
-        raise DamagedFileError(f"{path} is no table of L-PICOLA ({error}); {AGAIN}") from error
+        raise DamagedFileError(f"{path} is not a table of L-PICOLA ({error}); {AGAIN}") from error
     if values.shape[1] != COLUMNS:
         raise DamagedFileError(f"{path} has {values.shape[1]} columns, not {COLUMNS}; {AGAIN}")
     if not np.isfinite(values).all() or (values[:, 0] < 0).any() or (values[:, 0] % 1).any():
         raise DamagedFileError(
-            f"{path} holds ids that are no whole numbers, or numbers that are not finite; {AGAIN}"
+            f"{path} holds ids that are not whole numbers, or numbers that are not finite; {AGAIN}"
         )
     return values

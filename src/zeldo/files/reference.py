@@ -269,7 +269,7 @@ def _check_power(ics: InitialConditions, k: np.ndarray, power: np.ndarray, path:
         or k.size < 2
         or not (np.isfinite(power).all() and (np.diff(k) > 0).all())
     ):
-        raise DamagedFileError(f"{path}: k and p_lin are no table of linear power; {AGAIN}")
+        raise DamagedFileError(f"{path}: k and p_lin are not a table of linear power; {AGAIN}")
     axis = np.arange(ics.n // 2) * (2 * np.pi / ics.box)  # all signs of a component are one but of zero
     times = np.where(axis > 0, 2.0, 1.0)
     total = 0.0

@@ -132,7 +132,7 @@ def locate(path: str | os.PathLike) -> tuple[Format, Path]:
                 return kind, path  # a damaged file, which the format explains
     elif not path.exists():
         raise InputError(f"{path} does not exist: check the path")
-    raise InputError(f"{path} is of no format that zeldo knows: it reads {', '.join(formats())}")
+    raise InputError(f"{path} has no format that zeldo knows: it reads {', '.join(formats())}")
 
 
 def _stream(path: Path) -> bool:

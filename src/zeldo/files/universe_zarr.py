@@ -69,7 +69,9 @@ class UniverseZarr:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         if not is_universe(self.path):
-            raise InputError(f"{self.path} is no universe of zarr arrays: make one by zeldo run -o NAME.zarr")
+            raise InputError(
+                f"{self.path} is not a universe of zarr arrays: make one by zeldo run -o NAME.zarr"
+            )
         self.header: dict[str, Any] = _attributes(self.path)["header"]
         self.n: int = self.header["n"]
         self.side: int = self.header.get("tile") or tile_of(self.n)
@@ -125,7 +127,7 @@ class UniverseZarr:
         )
 
     def write_tile(self, redshift: float, field: str, tile: Tile, values: np.ndarray) -> None:
-        """Write a shard, (3, *tile.shape), and note its checksum.
+        """Write a shard, an array of three components on the cells of a tile, and note its checksum.
 
         Raises
         ------
@@ -147,12 +149,12 @@ class UniverseZarr:
         except OSError as error:
             if error.errno in FULL:
                 raise ZeldoError(
-                    f"no space left for {self.path}: free some, then the same command goes on"
+                    f"no space left for {self.path}: free some, then the same command resumes"
                 ) from error
             raise ZeldoError(f"{self.path} could not be written ({error}): check the disk") from error
 
     def read_tile(self, redshift: float, field: str, tile: Tile) -> np.ndarray:
-        """A shard, (3, *tile.shape)."""
+        """A shard: three components on the cells of a tile, float32."""
         return self._read(redshift, field, (slice(None), *tile.inside))
 
     def planes(self, redshift: float, field: str, first: int, end: int) -> np.ndarray:
@@ -298,4 +300,4 @@ def _attributes(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((path / "zarr.json").read_text())["attributes"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedFileError(f"{path} is no zarr group, or damaged ({error}): {AGAIN}") from None
+        raise DamagedFileError(f"{path} is not a zarr group, or damaged ({error}): {AGAIN}") from None

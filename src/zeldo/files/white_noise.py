@@ -154,7 +154,7 @@ def _read_grafic(path: Path) -> np.ndarray:
     order = next((sign for sign in "<>" if data[:4].view(f"{sign}u4")[0] == HEADER), None)
     if order is None:
         raise InputError(
-            f"{path} is no white noise of GRAFIC: its first record must be n1, n2, n3 and a seed; give another file"
+            f"{path} is not white noise of GRAFIC: its first record must be n1, n2, n3 and a seed; give another file"
         )
     shape = [int(count) for count in data[4:16].view(f"{order}i4")]
     if min(shape) < 1:

@@ -191,7 +191,7 @@ def _arrays(path: Path) -> dict[str, Any]:
         if field not in arrays and name in group:
             array = group[name]
             if not isinstance(array, zarr.Array):
-                raise DamagedFileError(f"{path}: {name} is no array; {AGAIN}")
+                raise DamagedFileError(f"{path}: {name} is not an array; {AGAIN}")
             arrays[field] = array
     if "positions" not in arrays:
         raise DamagedFileError(f"{path} lacks positions; {AGAIN}")

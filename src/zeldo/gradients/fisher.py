@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zeldo.brief import brief
 from zeldo.cosmology.varied import VariedCosmology
 from zeldo.engines.base import Engine, Progress, silent
 from zeldo.engines.checks import check_whole
@@ -68,6 +69,8 @@ class Fisher:
     derivatives: np.ndarray
     mean: np.ndarray
     covariance: np.ndarray
+
+    __repr__ = brief
 
     @property
     def errors(self) -> dict[str, float]:

@@ -81,7 +81,9 @@ def _snapshot_file(path: str | os.PathLike[str]) -> Snapshot:
     particles = read(path)
     if isinstance(particles, Snapshot):
         return particles
-    raise InputError(f"{path} holds particles that are no full lattice: give their density on a mesh as .npy")
+    raise InputError(
+        f"{path} holds particles that are not a full lattice: give their density on a mesh as .npy"
+    )
 
 
 def _density_file(path: Path) -> np.ndarray:

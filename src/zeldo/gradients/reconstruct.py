@@ -19,7 +19,7 @@ from zeldo.gradients.reconstruction import Reconstruction
 from zeldo.gradients.resume import Memory
 from zeldo.gradients.search import Search
 from zeldo.initial.noise import check_seed
-from zeldo.keywords import checked_keywords
+from zeldo.keywords import axis_index, checked_keywords
 from zeldo.particles.snapshot import Snapshot
 
 TOLERANCE = 0.2  # of a lattice cell, on average: the error of a density that is called noiseless
@@ -39,7 +39,7 @@ def reconstruct(
     noise: float | None = None,
     smoothing: float = 0.0,
     bias: float = 1.0,
-    redshift_space: int | None = None,
+    redshift_space: int | str | None = None,
     effort: float = 1.0,
     samples: int = 200,
     seed: int = 7,
@@ -76,7 +76,7 @@ def reconstruct(
         Standard deviation of the Gaussian that a density was smoothed with, Mpc/h.
     bias : float
         Linear bias of the density.
-    redshift_space : {0, 1, 2}, optional
+    redshift_space : {"x", "y", "z", 0, 1, 2}, optional
         The line of sight, for a density in redshift space. A snapshot is seen in redshift space along it.
     effort : float
         What the usual numbers of iterations are multiplied by.
@@ -111,13 +111,8 @@ def reconstruct(
         check_number(name, value, low, high)
     check_whole("samples", samples, 0, 1_000_000)
     check_seed(seed)
-    if redshift_space not in (None, 0, 1, 2):
-        raise InputError(
-            f"redshift_space = {redshift_space!r} is not allowed: give 0, 1 or 2, the line of sight"
-        )
-    seen = observed(
-        source, box=box, n=n, redshift=redshift, cosmology=cosmology, mesh=mesh, axis=redshift_space
-    )
+    axis = None if redshift_space is None else axis_index(redshift_space, "redshift_space")
+    seen = observed(source, box=box, n=n, redshift=redshift, cosmology=cosmology, mesh=mesh, axis=axis)
     f = differentiable(
         engine,
         box=seen.box,
@@ -134,9 +129,9 @@ def reconstruct(
     sigma = TOLERANCE * unit if noise is None else float(noise)
     delta = _tensor(seen.delta, f.field.device)
     relative = discreteness(delta) if noiseless else None
-    posterior = Posterior(f, Observation(delta, sigma, smoothing, bias, redshift_space, relative))
+    posterior = Posterior(f, Observation(delta, sigma, smoothing, bias, axis, relative))
     task = getattr(f.physics, "task", None)  # of a network
-    if redshift_space is not None and task is not None and "vel" not in task.predicts:
+    if axis is not None and task is not None and "vel" not in task.predicts:
         raise InputError(
             f"redshift space needs velocities, which engine {f.engine.name} does not predict: take another"
         )
@@ -147,7 +142,7 @@ def reconstruct(
         "noise": sigma,
         "smoothing": smoothing,
         "bias": bias,
-        "redshift_space": redshift_space,
+        "redshift_space": axis,
         "effort": effort,
         "samples": samples,
         "seed": seed,

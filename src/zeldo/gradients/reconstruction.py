@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from zeldo.brief import brief
 from zeldo.gradients import langevin
 from zeldo.gradients.function import Differentiable
 from zeldo.gradients.posterior import Posterior
@@ -37,6 +38,8 @@ class Samples:
     energies: np.ndarray
     large: np.ndarray
     small: np.ndarray
+
+    __repr__ = brief
 
     @property
     def last(self) -> np.ndarray:
@@ -82,8 +85,11 @@ class Reconstruction:
     samples: Samples | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
+    __repr__ = brief
+
     @property
     def function(self) -> Differentiable:
+        """The universe as a function of white noise."""
         return self.posterior.function
 
     @property

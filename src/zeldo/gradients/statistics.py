@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zeldo.cosmology.background import expansion
-from zeldo.errors import InputError
+from zeldo.keywords import axis_index
 from zeldo.mesh import fft, torch_numba, torch_splines
 from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.torch_accelerated import kept
@@ -42,7 +42,9 @@ def density(psi: Tensor, m: int, box: float) -> Tensor:
     return torch_numba.paint(psi, check_mesh(m), box) - 1
 
 
-def redshift_space(psi: Tensor, vel: Tensor, redshift: float, cosmology: Any, axis: int = 2) -> Tensor:
+def redshift_space(
+    psi: Tensor, vel: Tensor, redshift: float, cosmology: Any, axis: int | str = "z"
+) -> Tensor:
     """The displacement as an observer far away sees it, (3, n, n, n) Mpc/h.
 
     Parameters
@@ -52,16 +54,15 @@ def redshift_space(psi: Tensor, vel: Tensor, redshift: float, cosmology: Any, ax
     redshift : float
     cosmology : Cosmology or VariedCosmology
         It gives the expansion.
-    axis : {0, 1, 2}
+    axis : {"x", "y", "z", 0, 1, 2}
         The line of sight.
     """
-    if axis not in (0, 1, 2):
-        raise InputError(f"axis = {axis!r} is not allowed: give 0, 1 or 2, the line of sight")
+    index = axis_index(axis)
     per_velocity = (1 + redshift) / (100.0 * expansion(cosmology, 1 / (1 + redshift)))
     factor = per_velocity if isinstance(per_velocity, Tensor) else float(per_velocity)
     along = torch.zeros(3, 1, 1, 1, dtype=psi.dtype, device=psi.device)
-    along[axis] = 1
-    return psi + along * (factor * vel[axis])
+    along[index] = 1
+    return psi + along * (factor * vel[index])
 
 
 def density_modes(psi: Tensor, mesh: int, box: float) -> Tensor:
@@ -101,7 +102,7 @@ def power_spectrum(psi: Tensor, box: float, mesh: int | None = None) -> Binned:
     return _wavenumbers(mesh, box), _means(modes.abs() ** 2) * box**3
 
 
-def multipoles(psi: Tensor, box: float, axis: int = 2, mesh: int | None = None) -> Binned:
+def multipoles(psi: Tensor, box: float, axis: int | str = "z", mesh: int | None = None) -> Binned:
     """Wavenumbers, and monopole, quadrupole and hexadecapole (3, bins) of a displacement in redshift space.
 
     Parameters
@@ -110,7 +111,7 @@ def multipoles(psi: Tensor, box: float, axis: int = 2, mesh: int | None = None) 
         Displacement in redshift space, Mpc/h, from `redshift_space`.
     box : float
         Side of the box, Mpc/h.
-    axis : {0, 1, 2}
+    axis : {"x", "y", "z", 0, 1, 2}
         The line of sight.
     mesh : int, optional
         Points per side, by default twice the lattice.
@@ -120,7 +121,7 @@ def multipoles(psi: Tensor, box: float, axis: int = 2, mesh: int | None = None) 
     full, last = (x.to(psi.device, psi.dtype) ** 2 for x in mode_numbers(mesh))
     squares = full[:, None, None], full[:, None], last
     size = squares[0] + squares[1] + squares[2]
-    mu2 = squares[axis] / torch.where(size > 0, size, torch.ones_like(size))
+    mu2 = squares[axis_index(axis)] / torch.where(size > 0, size, torch.ones_like(size))
     legendre = torch.ones_like(mu2), 5 * (1.5 * mu2 - 0.5), 9 * ((35 * mu2 - 30) * mu2 + 3) / 8
     return _wavenumbers(mesh, box), torch.stack([_means(power * weight) for weight in legendre])
 
@@ -128,7 +129,21 @@ def multipoles(psi: Tensor, box: float, axis: int = 2, mesh: int | None = None) 
 def equilateral_bispectrum(
     psi: Tensor, box: float, mesh: int | None = None, width: float = 3.0, k_max: float | None = None
 ) -> Binned:
-    """Wavenumbers and B(k, k, k), (Mpc/h)^6, of shells as in `zeldo.equilateral_bispectrum`."""
+    """Wavenumbers and B(k, k, k), (Mpc/h)^6, of shells as in `zeldo.equilateral_bispectrum`.
+
+    Parameters
+    ----------
+    psi : Tensor, (3, n, n, n)
+        Displacement, Mpc/h.
+    box : float
+        Side of the box, Mpc/h.
+    mesh : int, optional
+        Points per side, by default twice the lattice.
+    width : float
+        Width of a shell, in fundamental modes.
+    k_max : float, optional
+        h/Mpc; by default the Nyquist wavenumber of the lattice, or of the mesh if that is lower.
+    """
     n = psi.shape[-1]
     mesh = 2 * n if mesh is None else mesh
     top = min(n, mesh) / 2 if k_max is None else min(k_max * box / (2 * np.pi), mesh / 2)

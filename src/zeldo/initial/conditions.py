@@ -7,6 +7,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from zeldo.brief import brief
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.keywords import scalar
@@ -77,6 +78,8 @@ class InitialConditions:
     flip: bool | None = None
     power: str | None = None
     phases: str | None = None
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         box, n = check_grid(self.box, self.n)

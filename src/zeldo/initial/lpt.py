@@ -24,7 +24,18 @@ DIAGONAL, MIXED = ((0, 0), (1, 1), (2, 2)), ((0, 1), (0, 2), (1, 2))
 
 
 def linear_displacement(ics: InitialConditions) -> np.ndarray:
-    """psi_lin today, (3, n, n, n) float32, Mpc/h."""
+    """The linear displacement today, psi_lin, with delta_lin = -div psi_lin.
+
+    Parameters
+    ----------
+    ics : InitialConditions
+        They give the linear density and the box.
+
+    Returns
+    -------
+    ndarray, (3, n, n, n)
+        float32, Mpc/h.
+    """
     return _minus_gradient(_potential(ics.delta_lin, ics.box), ics.box)
 
 

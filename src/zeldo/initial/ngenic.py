@@ -36,7 +36,7 @@ class NGenIC(Phases):
     flip : bool
         Phases shifted by pi: Phase_flip, PhaseFlip, InvertPhase, DoInversion.
     sphere : bool
-        Modes beyond the sphere |k| = n / 2 are zero: SphereMode 1.
+        Modes beyond the sphere of radius n / 2 in k are zero: SphereMode 1.
     nyquist : {"zero", "filled"}
         Nyquist planes zero as N-GenIC has them, or filled as MP-GenIC and FastPM do. Engines clear them.
     mesh_factor : int

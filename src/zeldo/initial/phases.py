@@ -45,7 +45,8 @@ class Phases(ABC):
 
     @property
     @abstractmethod
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """The text that `phases` takes, which snapshots record."""
 
     @abstractmethod
     def modes(self, n: int) -> np.ndarray:
@@ -75,7 +76,17 @@ class Phases(ABC):
 
 @dataclass(frozen=True)
 class Native(Phases):
-    """zeldo's own phases: one stream of numbers per shell of modes, the same for every n (`noise.white_noise`)."""
+    """zeldo's own phases: one stream of numbers per shell of modes, the same for every n (`noise.white_noise`).
+
+    Parameters
+    ----------
+    seed : int
+        From 0 to 2^63 - 1.
+    fixed : bool
+        Whether all amplitudes have their expected value.
+    flip : bool
+        Whether the sign of the field is inverted.
+    """
 
     seed: int = SEED
     fixed: bool = False

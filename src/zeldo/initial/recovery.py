@@ -91,7 +91,7 @@ def recover_linear_field(
     first = divergence / np.float32(d1)
     if d1 * first.std() > LARGEST:
         raise InputError(
-            f"particles at z = {redshift:g} with a density contrast of {d1 * first.std():.2g} rms are no initial "
+            f"particles at z = {redshift:g} with a density contrast of {d1 * first.std():.2g} rms are not initial "
             f"conditions: give a snapshot of an earlier time, where linear theory has at most {LARGEST:g}"
         )
     motion = None if vel is None else source_of(vel, box, gradient)[0]
@@ -163,7 +163,7 @@ def _without_second_order(first: np.ndarray, ratio: float, box: float, gradient:
         if not change < 10 * scale:
             break
     raise InputError(
-        "particles from which no second order can be taken off are no initial conditions (estimates of the field still "
+        "particles from which no second order can be taken off are not initial conditions (estimates of the field still "
         f"differ by {change / scale:.1g} of it): give a snapshot of an earlier time"
     )
 

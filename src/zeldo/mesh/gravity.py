@@ -94,9 +94,24 @@ def gravity(
     deconvolution: float = 0.0,
     device: str = "cpu",
 ) -> Gravity:
-    """The force of a mesh of m^3 points in a box (Mpc/h): Numba for "cpu", torch for any device torch knows.
+    """The force of particles on each other by a mesh.
 
-    "torch" is torch on the CPU, the twin of the Numba kernels.
+    Parameters
+    ----------
+    box : float
+        Side of the periodic box, Mpc/h.
+    m : int
+        Mesh points per side.
+    gradient : {"difference", "spectral"}
+        A fourth-order difference, or the exact gradient of the Fourier modes.
+    deconvolution : float
+        How many of the two cloud-in-cell windows are divided out.
+    device : str
+        "cpu" for Numba, "torch" for the twin of its kernels in torch on the CPU, or any other device of torch.
+
+    Returns
+    -------
+    Gravity
     """
     if device == "cpu":
         from zeldo.mesh.numba_gravity import NumbaGravity

@@ -67,7 +67,9 @@ def _read_safetensors(path: Path) -> tuple[Arrays, dict[str, str]]:
             arrays = {name: _to_numpy(file.get_tensor(name), path, name) for name in file.keys()}  # noqa: SIM118
             return arrays, dict(file.metadata() or {})
     except SafetensorError as error:
-        raise DamagedFileError(f"{path} is no intact safetensors file ({error}): fetch it again") from None
+        raise DamagedFileError(
+            f"{path} is not an intact safetensors file ({error}): fetch it again"
+        ) from None
 
 
 def _to_numpy(value: Any, path: Path, name: str) -> np.ndarray:
@@ -102,7 +104,7 @@ def _read_torch(path: Path) -> Arrays:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         reason = next((line for line in lines if "nsupported" in line), lines[-1])[:200]
         raise DamagedFileError(
-            f"{path} is no file of weights alone ({reason}): give a checkpoint of tensors, or safetensors"
+            f"{path} is not a file of weights alone ({reason}): give a checkpoint of tensors, or safetensors"
         ) from None
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]  # of a training state

@@ -20,7 +20,7 @@ PUBLIC_TASKS = ("deoliveira2020", "jamieson2022", "jamieson2024")
 # their names in cards of format 1
 NORMALISATIONS = dict(zip(("growth", "style", "style and growth"), PUBLIC_TASKS, strict=True))
 DARK_ENERGY = {"w0": -1.0, "wa": 0.0}  # a cosmological constant
-_REMEDY = "choose a value inside, an engine without a network such as cola or pm, or extrapolate=True"
+_REMEDY = "choose a value inside, an engine without a network such as cola or pm, or extrapolate=True (--extrapolate)"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class ModelCard:
             except (TypeError, ValueError):
                 low, high = math.nan, math.nan
             if not low <= high or not math.isfinite(high - low):
-                raise InputError(f"{name} = {getattr(self, name)!r} is no range: give (lowest, highest)")
+                raise InputError(f"{name} = {getattr(self, name)!r} is not a range: give (lowest, highest)")
             object.__setattr__(self, name, (low, high))
         object.__setattr__(self, "arguments", {str(k): int(v) for k, v in self.arguments.items()})
         task = self.make_task()
@@ -140,6 +140,7 @@ class ModelCard:
                 )
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
         return asdict(self)
 
     @classmethod
@@ -160,7 +161,7 @@ class ModelCard:
                 )
         missing = [name for name in known[:7] if name not in content]
         if missing:
-            raise InputError(f"the model card misses {', '.join(missing)}: write the file again with zeldo")
+            raise InputError(f"the model card lacks {', '.join(missing)}: write the file again with zeldo")
         return cls(**content)
 
 
@@ -195,7 +196,7 @@ def public_card(architecture: str, arguments: Mapping[str, int], quantity: str |
     """
     styles = 0 if architecture == "vnet" else arguments["styles"]
     if styles >= len(PUBLIC_TASKS):
-        raise InputError(f"a network of {styles} styles is none that was published: give 1 or 2")
+        raise InputError(f"no published network has {styles} styles: give 1 or 2")
     task = PUBLIC_TASKS[styles]
     return ModelCard(
         architecture,

@@ -127,10 +127,12 @@ class LayeredNet(nn.Module):
 
     @property
     def in_channels(self) -> int:
+        """Channels of the input."""
         return self.layout.layers[0].inputs
 
     @property
     def out_channels(self) -> int:
+        """Channels of the output."""
         return self.layout.layers[-1].outputs
 
     @property

@@ -194,7 +194,7 @@ def _read_card(header: str, path: str | Path) -> ModelCard:
         described = content["card"]
     except (ValueError, KeyError, TypeError):
         raise DamagedFileError(
-            f"{path}: the header is no JSON with a model card: fetch the file again"
+            f"{path}: the header is not JSON with a model card: fetch the file again"
         ) from None
     if version not in range(1, FORMAT_VERSION + 1):
         raise InputError(
@@ -292,7 +292,7 @@ def _recognise(arrays: Arrays, path: str | Path) -> tuple[str, dict[str, int]]:
     needed = [name for name in MARKS if name != "styles" or kind == "styled vnet"]
     missing = [name for name in needed if name not in arguments]
     if missing:
-        raise InputError(f"{path} does not tell {missing[0]}: it misses too much of a {kind}")
+        raise InputError(f"{path} does not say {missing[0]}: too much of a {kind} is missing")
     return kind, arguments
 
 
@@ -306,7 +306,7 @@ def _match(
     if missing or extra:
         parts = [
             f"{verb} {_comma_separated([spelled.get(name, name) for name in names])}"
-            for verb, names in (("misses", missing), ("has the unknown", extra))
+            for verb, names in (("lacks", missing), ("has the unknown", extra))
             if names
         ]
         raise InputError(f"{path} {' and '.join(parts)}: it does not fit {type(net).__name__}")

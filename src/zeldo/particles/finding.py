@@ -61,7 +61,7 @@ def find(particles: Particles, ids: str | None = None) -> Lattice:
     order, offset, spread = _best(particles, index, tried, n)
     if spread.max() > RANDOM * header.box**2 / 12:
         if first is None:
-            raise NoLatticeError(f"{where} has no ids, and its rows are no lattice in order")
+            raise NoLatticeError(f"{where} has no ids, and its rows are not a lattice in order")
         ranges = [
             (rows.min(axis=0), rows.max(axis=0))
             for rows in (particles.read("positions", *rows) for rows in particles.slices())

@@ -91,6 +91,7 @@ class Header:
 
     @property
     def scale_factor(self) -> float:
+        """a = 1 / (1 + z), 1 today."""
         return 1.0 / (1.0 + self.redshift)
 
 
@@ -168,6 +169,7 @@ class Particles:
 
     @property
     def header(self) -> Header:
+        """What is known of the particles besides their fields."""
         return self._source.header
 
     @property
@@ -187,6 +189,11 @@ class Particles:
 
     def __len__(self) -> int:
         return self.header.count
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name} {kind}" for name, kind in self.fields.items())
+        header = self.header
+        return f"Particles({self.name!r}, count={len(self)}, box={header.box:g}, redshift={header.redshift:g}, {fields})"
 
     def read(self, field: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Rows start to stop of a field.

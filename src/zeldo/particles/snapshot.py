@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from zeldo.brief import brief
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
@@ -87,6 +88,8 @@ class Snapshot:
     correction: Mapping[str, float] | None = None
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
+    __repr__ = brief
+
     @classmethod
     def of(
         cls,
@@ -142,6 +145,7 @@ class Snapshot:
 
     @property
     def scale_factor(self) -> float:
+        """a = 1 / (1 + z), 1 today."""
         return 1.0 / (1.0 + self.redshift)
 
     @property

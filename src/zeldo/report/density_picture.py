@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zeldo.errors import InputError
-from zeldo.keywords import number
+from zeldo.keywords import axis_index, number
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.report.pictures import style
@@ -52,7 +52,7 @@ def slab_of(
     ----------
     snapshot : Snapshot or Particles
         The particles.
-    axis : {0, 1, 2, "x", "y", "z"}
+    axis : {"x", "y", "z", 0, 1, 2}
         The line of sight.
     start, thickness : float, optional
         Mpc/h. The densest slab, and the whole box, where absent.
@@ -63,20 +63,18 @@ def slab_of(
         For another axis, and a slab that is not in the box.
     """
     matter = matter_of(snapshot, "show")
-    along = AXES.index(axis) if isinstance(axis, str) and axis in tuple(AXES) else axis
-    if along not in (0, 1, 2):
-        raise InputError(f"axis = {axis!r} is not allowed: give x, y or z, the line of sight")
+    along = axis_index(axis)
     thickness = matter.box if thickness is None else number(thickness, "thickness")
     if not 0 < thickness <= matter.box:
         raise InputError(
             f"thickness = {thickness:g} is not allowed: give a length in Mpc/h, at most the box, {matter.box:g}"
         )
     if start is None:
-        start = _densest(matter, int(along), thickness)
+        start = _densest(matter, along, thickness)
     start = number(start, "start")
     if not 0 <= start < matter.box:
         raise InputError(f"start = {start:g} is not allowed: give a place in the box, 0 to {matter.box:g}")
-    return Slab(int(along), float(start), float(thickness))
+    return Slab(along, float(start), float(thickness))
 
 
 def density_map(snapshot: Snapshot | Particles, slab: Slab, pixels: int) -> np.ndarray:

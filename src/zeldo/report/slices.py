@@ -31,11 +31,29 @@ def slice_figure(
     mesh: int | None = None,
     reference: bool = False,
 ) -> Figure:
-    """The same slab of every snapshot, log10(1 + delta) on one colour scale, that of the first one.
+    """The same slab of every snapshot, log10(1 + delta) on one colour scale, which the first snapshot sets.
 
-    snapshots: of one box. thickness: Mpc/h, along the third axis, at the densest slab of the first snapshot. mesh:
-    cells a side, twice the lattice's where not given. reference: whether the first one is what the others are held
-    against; its title is bold. Raises `InputError` where there is nothing to show.
+    Parameters
+    ----------
+    snapshots : sequence of Snapshot
+        Of one box.
+    names : sequence of str
+        A title for each.
+    thickness : float
+        Depth of the slab along the third axis, Mpc/h. It lies where the first snapshot has most mass.
+    mesh : int, optional
+        Cells per side of each map, by default twice the lattice, up to 512.
+    reference : bool
+        Whether the first snapshot is what the others are held against. Its title is then bold.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        For no snapshots, and for another number of names.
     """
     if not snapshots or len(snapshots) != len(names):
         raise InputError(f"{len(snapshots)} snapshots, {len(names)} names: give one or more, and a name each")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from zeldo.brief import brief
 from zeldo.errors import InputError
 from zeldo.keywords import number
 from zeldo.mesh.checks import check_mesh
@@ -47,6 +48,8 @@ class Bispectrum:
     reduced: np.ndarray
     error: np.ndarray
     triangles: np.ndarray
+
+    __repr__ = brief
 
 
 Shell = tuple[float, float]  # from, to (not included), in units of the fundamental

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import torch
 
+from zeldo.brief import brief
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
 from zeldo.mesh.checks import check_mesh
@@ -55,6 +56,8 @@ class FieldComparison:
     power_reference: np.ndarray
     transfer: np.ndarray
     one_minus_r2: np.ndarray
+
+    __repr__ = brief
 
     def nearest(self, k: float) -> int:
         """Find the bin whose wavenumber is nearest.
@@ -113,6 +116,8 @@ class Comparison:
     peak_memory: float | None = None
     provenance: Provenance = field(default_factory=lambda: Provenance(""))
     expected_error: Mapping[str, Sequence[float]] | None = None
+
+    __repr__ = brief
 
     def to_dict(self) -> dict[str, object]:
         """Convert to plain numbers, lists and text for JSON.
@@ -209,6 +214,8 @@ class Reference:
     device: str | torch.device = "cpu"
     modes: Mapping[str, Sequence[torch.Tensor]] = field(init=False, repr=False)
     power: dict[str, np.ndarray] = field(init=False, repr=False, default_factory=dict)
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         lattice_of(self.snapshot, "compare_snapshots")

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from zeldo.brief import brief
 from zeldo.errors import InputError
 from zeldo.keywords import number
 from zeldo.particles.particles import Particles
@@ -55,6 +56,8 @@ class Halos:
     particle_mass: float
     minimum: int
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class MassFunction:
@@ -77,6 +80,8 @@ class MassFunction:
     dn_dlnm: np.ndarray
     error: np.ndarray
     count: np.ndarray
+
+    __repr__ = brief
 
 
 def friends_of_friends(
@@ -155,7 +160,7 @@ def check_linking(linking_length: float, minimum: int) -> tuple[float, int]:
             f"linking_length = {linking_length!r} is not allowed: give a number between 0 and 1, in spacings"
         )
     if not least >= 1 or least != int(least):
-        raise InputError(f"minimum = {minimum!r} is not allowed: give a whole number of particles from 1 on")
+        raise InputError(f"minimum = {minimum!r} is not allowed: give a whole number of particles, 1 or more")
     return link, int(least)
 
 
@@ -237,7 +242,7 @@ def mass_function(halos: Halos, bins: int | np.ndarray = 10) -> MassFunction:
         )
     if isinstance(bins, int | np.integer):
         if bins < 1:
-            raise InputError(f"bins = {bins!r} is not allowed: give a number from 1 on, or the edges")
+            raise InputError(f"bins = {bins!r} is not allowed: give a number, 1 or more, or the edges")
         low = halos.minimum - 0.5  # edges between whole numbers of particles
         high = max(float(halos.count.max(initial=0)), 2 * low) + 0.5
         edges = np.geomspace(low, high, int(bins) + 1) * halos.particle_mass

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from zeldo.brief import brief
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError, nearest
+from zeldo.keywords import axis_index
 from zeldo.mesh.checks import check_mesh
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
@@ -95,6 +97,8 @@ class Measurement:
     settings: Mapping[str, object] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
 
+    __repr__ = brief
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and text for JSON; None for what is not finite."""
         return {
@@ -118,7 +122,7 @@ def measurement(
     *,
     name: str = "",
     mesh: int | None = None,
-    axis: int = 2,
+    axis: int | str = "z",
     linking_length: float = 0.2,
     minimum: int = 20,
     device: str | torch.device = "cpu",
@@ -135,7 +139,7 @@ def measurement(
         What the results are called.
     mesh : int, optional
         Points per side of the density, by default twice the lattice.
-    axis : {0, 1, 2}
+    axis : {"x", "y", "z", 0, 1, 2}
         Line of sight of redshift space.
     linking_length, minimum
         As of `friends_of_friends`.
@@ -155,6 +159,7 @@ def measurement(
     statistics = check_statistics(statistics)
     source = snapshot if isinstance(snapshot, OnDisk) else _InMemory(snapshot, device)
     matter = source.matter
+    along = axis_index(axis)
     mesh = check_mesh(2 * matter.n if mesh is None else mesh)
     tables: dict[str, Table] = {}
     modes = None
@@ -164,7 +169,7 @@ def measurement(
         power = spectrum(modes, matter.box)
         tables["power"] = {"k": power.k, "power": power.power, "modes": power.modes}
     if "multipoles" in statistics and (source.has_velocities or tuple(statistics) != DEFAULT):
-        poles = multipoles(source.modes(mesh, axis), matter.box, axis)
+        poles = multipoles(source.modes(mesh, along), matter.box, along)
         names = ("k", "monopole", "quadrupole", "hexadecapole", "modes")
         tables["multipoles"] = {column: getattr(poles, column) for column in names}
     if "bispectrum" in statistics and modes is not None:
@@ -173,7 +178,7 @@ def measurement(
         tables["mass_function"] = _mass_function(source, linking_length, minimum)
     settings: dict[str, object] = {"mesh": mesh}
     if "multipoles" in tables:
-        settings["axis"] = axis
+        settings["axis"] = along
     if "mass_function" in tables:
         settings |= {"linking_length": float(linking_length), "minimum": int(minimum)}
     return Measurement(

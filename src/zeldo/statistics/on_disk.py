@@ -102,8 +102,6 @@ class OnDisk:
         grid = np.arange(n) * (self.box / n)
         per = 0.0
         if axis is not None:
-            if axis not in (0, 1, 2):
-                raise InputError(f"axis = {axis!r} is not allowed: give 0, 1 or 2, the line of sight")
             if not self.has_velocities:
                 raise InputError(f"{self.path} holds no velocities: redshift space needs them")
             per = (1.0 + z) / (100.0 * float(expansion(self.matter.cosmology, 1 / (1 + z))))

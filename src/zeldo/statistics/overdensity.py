@@ -12,6 +12,7 @@ from itertools import chain
 
 import numpy as np
 
+from zeldo.brief import brief
 from zeldo.cosmology.background import omega_m_at
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
@@ -49,6 +50,8 @@ class SphericalOverdensity:
     r200m: np.ndarray
     rvir: np.ndarray
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class HaloCatalogue:
@@ -64,6 +67,8 @@ class HaloCatalogue:
 
     friends: Halos
     spherical: SphericalOverdensity
+
+    __repr__ = brief
 
 
 def halos(

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from zeldo.brief import brief
 from zeldo.cosmology.background import expansion
-from zeldo.errors import InputError
+from zeldo.keywords import axis_index
 from zeldo.mesh.checks import check_mesh
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
@@ -46,15 +47,17 @@ class Multipoles:
     hexadecapole: np.ndarray
     modes: np.ndarray
 
+    __repr__ = brief
 
-def redshift_space_points(snapshot: Snapshot | Particles, axis: int = 2) -> np.ndarray:
+
+def redshift_space_points(snapshot: Snapshot | Particles, axis: int | str = "z") -> np.ndarray:
     """Where a distant observer sees the particles in redshift space.
 
     Parameters
     ----------
     snapshot : Snapshot or Particles
         With velocities.
-    axis : {0, 1, 2}
+    axis : {"x", "y", "z", 0, 1, 2}
         The line of sight.
 
     Returns
@@ -67,20 +70,19 @@ def redshift_space_points(snapshot: Snapshot | Particles, axis: int = 2) -> np.n
     InputError
         For a snapshot without velocities, and another axis.
     """
-    if axis not in (0, 1, 2):
-        raise InputError(f"axis = {axis!r} is not allowed: give 0, 1 or 2, the line of sight")
     matter = matter_of(snapshot, "redshift_space_multipoles")
     velocities = matter.velocities
     hubble = 100.0 * float(expansion(matter.cosmology, matter.scale_factor))  # km/s per Mpc/h
     points = matter.points.copy()
-    along = axis if points.ndim == 4 else np.s_[:, axis]
+    index = axis_index(axis)
+    along = index if points.ndim == 4 else np.s_[:, index]
     points[along] += velocities[along] * np.float32((1.0 + matter.redshift) / hubble)
     return points
 
 
 def redshift_space_multipoles(
     snapshot: Snapshot | Particles,
-    axis: int = 2,
+    axis: int | str = "z",
     mesh: int | None = None,
     subtract_shot_noise: bool = False,
     *,
@@ -92,7 +94,7 @@ def redshift_space_multipoles(
     ----------
     snapshot : Snapshot or Particles
         With velocities.
-    axis : {0, 1, 2}
+    axis : {"x", "y", "z", 0, 1, 2}
         The line of sight.
     mesh : int, optional
         Points per side, as in `power_spectrum`.
@@ -110,10 +112,11 @@ def redshift_space_multipoles(
     InputError
         For a snapshot without velocities, and another axis.
     """
+    index = axis_index(axis)
     matter = matter_of(snapshot, "redshift_space_multipoles")
     mesh = check_mesh(2 * matter.n if mesh is None else mesh)
-    points = as_tensor(redshift_space_points(snapshot, axis), device)
-    spectrum = multipoles(density_modes(points, mesh, matter.box), matter.box, axis)
+    points = as_tensor(redshift_space_points(snapshot, index), device)
+    spectrum = multipoles(density_modes(points, mesh, matter.box), matter.box, index)
     if subtract_shot_noise:
         noise = matter.spacing**3
         spectrum = Multipoles(

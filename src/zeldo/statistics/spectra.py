@@ -17,6 +17,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from zeldo.brief import brief
 from zeldo.errors import InputError
 from zeldo.mesh import torch_splines
 from zeldo.mesh.checks import check_mesh
@@ -47,6 +48,8 @@ class Spectrum:
     k: np.ndarray
     power: np.ndarray
     modes: np.ndarray
+
+    __repr__ = brief
 
 
 Values = torch.Tensor | Callable[[slice], torch.Tensor]  # of all modes, or by planes of the first axis

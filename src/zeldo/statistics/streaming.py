@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from zeldo.errors import InputError
+from zeldo.keywords import axis_index
 from zeldo.mesh.checks import check_mesh
 from zeldo.statistics.on_disk import OnDisk, PathLike
 from zeldo.statistics.spectra import Spectrum, cross_power, spectrum
@@ -69,7 +70,7 @@ def stream_slice(
     path: PathLike,
     redshift: float | None = None,
     *,
-    axis: int = 2,
+    axis: int | str = "z",
     low: float = 0.0,
     high: float | None = None,
     pixels: int = 512,
@@ -80,7 +81,7 @@ def stream_slice(
     ----------
     path, redshift
         As in `stream_power_spectrum`.
-    axis : {0, 1, 2}
+    axis : {"x", "y", "z", 0, 1, 2}
         Along which the slice is thin.
     low, high : float
         Its limits, Mpc/h; a tenth of the box from 0 on by default.
@@ -95,14 +96,17 @@ def stream_slice(
     here = OnDisk.open(path, redshift)
     box = here.box
     high = low + box / 10 if high is None else high
-    if axis not in (0, 1, 2) or not 0 <= low < high <= box or pixels < 1:
+    along = axis_index(axis)
+    if not 0 <= low < high <= box:
         raise InputError(
-            f"a slice from {low:g} to {high:g} along axis {axis} is not possible: give axis 0 to 2, limits in [0, {box:g}]"
+            f"a slice from {low:g} to {high:g} Mpc/h is not possible: give limits in [0, {box:g}]"
         )
-    a, b = (other for other in range(3) if other != axis)
+    if pixels < 1:
+        raise InputError(f"pixels = {pixels!r} is not allowed: give a whole number, 1 or more")
+    a, b = (other for other in range(3) if other != along)
     counts = np.zeros(pixels * pixels)
     for _, x in here.positions():
-        inside = x[(x[:, axis] >= low) & (x[:, axis] < high)]
+        inside = x[(x[:, along] >= low) & (x[:, along] < high)]
         cells = np.minimum((inside[:, [a, b]] * (pixels / box)).astype(np.int64), pixels - 1)
         counts += np.bincount(cells[:, 0] * pixels + cells[:, 1], minlength=pixels**2)
     mean = here.n**3 * (high - low) / box / pixels**2

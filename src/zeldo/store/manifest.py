@@ -37,13 +37,13 @@ class Manifest:
         if not (self.path / "zarr.json").exists():
             taken = self.path.is_file() or any(not p.name.startswith(".") for p in self.path.glob("*"))
             if taken and not (self.path / "zarr.json").exists():  # another process may have made it just now
-                raise InputError(f"{self.path} is no store of runs: give a new path or that of a store")
+                raise InputError(f"{self.path} is not a store of runs: give a new path or that of a store")
             if not create:
                 raise InputError(f"no store of runs at {self.path}: make one by `zeldo dataset`")
             self._create()
         kind = attributes(self.path).get("format")
         if kind != FORMAT:
-            raise InputError(f"{self.path} is no store of runs ({FORMAT}) but {kind!r}")
+            raise InputError(f"{self.path} is not a store of runs ({FORMAT}) but {kind!r}")
 
     def _create(self) -> None:
         """An empty group; several processes may do so at once."""

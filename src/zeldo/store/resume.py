@@ -168,7 +168,7 @@ class KeptTiles:
         except OSError as error:
             if error.errno in FULL:
                 raise ZeldoError(
-                    f"no space left in {self.folder}: free some, then the same command goes on"
+                    f"no space left in {self.folder}: free some, then the same command resumes"
                 ) from error
             raise ZeldoError(f"{path} could not be written ({error}): check the disk") from error
         finally:

@@ -210,5 +210,5 @@ class RunStore(Manifest):
 
 def _checked(run_id: str) -> str:
     if not run_id or run_id.startswith(".") or not all(c.isalnum() or c in "._-" for c in run_id):
-        raise InputError(f"{run_id!r} is no name for a run: use letters, digits, '-', '_' and '.'")
+        raise InputError(f"{run_id!r} is not a name for a run: use letters, digits, '-', '_' and '.'")
     return run_id

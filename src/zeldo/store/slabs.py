@@ -72,7 +72,7 @@ class SlabStore:
             self._files = before
             if error.errno in FULL or "requested and" in str(error):  # NumPy's words for a short write
                 raise ZeldoError(
-                    f"no space left in {self.folder}: free some, then the same command goes on"
+                    f"no space left in {self.folder}: free some, then the same command resumes"
                 ) from error
             raise ZeldoError(f"{self.folder} could not be written ({error}): check the disk") from error
         for label, old in before.items():

@@ -28,7 +28,7 @@ def check_place(path: Path) -> Path:
     if path.exists() and not is_universe(path):
         names = {entry.name for entry in path.iterdir()} if path.is_dir() else {"a file"}
         if names - {STATE} and not all(name.startswith(".zarr.json") for name in names - {STATE}):
-            raise InputError(f"{path} is no universe of zarr arrays: remove it, or give a new name")
+            raise InputError(f"{path} is not a universe of zarr arrays: remove it, or give a new name")
     check_writable(path.parent / f"{path.name}.part")
     return path
 

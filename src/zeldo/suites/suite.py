@@ -78,7 +78,7 @@ class Suite:
         try:
             arguments = json.loads((path / "suite.json").read_text())
         except OSError:
-            raise InputError(f"{path} is no suite: make one by zeldo run --seeds") from None
+            raise InputError(f"{path} is not a suite: make one by zeldo run --seeds") from None
         except ValueError as error:
             raise DamagedFileError(f"{path / 'suite.json'} is damaged ({error}): remove the suite") from None
         return cls(path, arguments)
@@ -95,7 +95,7 @@ class Suite:
         path = Path(path)
         arguments = json.loads(json.dumps(arguments))
         if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / "rows").is_dir())):
-            raise InputError(f"{path} is no suite: give a new directory, or that of a suite")
+            raise InputError(f"{path} is not a suite: give a new directory, or that of a suite")
         try:
             for name in FOLDERS:
                 (path / name).mkdir(parents=True, exist_ok=True)

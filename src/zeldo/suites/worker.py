@@ -75,7 +75,7 @@ class Worker:
                 raise_if_asked()  # what a library made of Ctrl-C
                 if _disk_is_full(error):
                     raise ZeldoError(
-                        f"no space left for {suite.path}: free some, then the same command goes on"
+                        f"no space left for {suite.path}: free some, then the same command resumes"
                     ) from error
                 kind = "" if isinstance(error, ZeldoError) else f"{type(error).__name__}: "
                 suite.fail(task.name, f"{kind}{error}")

@@ -28,14 +28,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DamagedFileError(
-            f"{path} is no checkpoint of a training ({first}): remove it to start again"
+            f"{path} is not a checkpoint of a training ({first}): remove it to start again"
         ) from None
     if isinstance(state, dict) and state.get("format") == "zeldo training 1":
         raise InputError(
             f"{path} was written by an earlier version of zeldo: finish with that one, or remove it to start again"
         )
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise DamagedFileError(f"{path} is no checkpoint of a training: remove it to start again")
+        raise DamagedFileError(f"{path} is not a checkpoint of a training: remove it to start again")
     version = str(state.get("version", ""))
     if minor_version(version) != minor_version(__version__):
         raise InputError(

@@ -160,7 +160,7 @@ class OptimizerConfig(Section):
     @classmethod
     def _below_one(cls, betas: tuple[float, float]) -> tuple[float, float]:
         if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError("give two numbers from 0 on, below 1")
+            raise ValueError("give two numbers 0 or more, below 1")
         return betas
 
 

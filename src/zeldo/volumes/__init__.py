@@ -1,1 +1,1 @@
-"""Volumes that no machine holds: initial conditions by slabs, and pieces that evolve by themselves."""
+"""Volumes larger than the memory of a machine: initial conditions by slabs, and pieces that evolve by themselves."""

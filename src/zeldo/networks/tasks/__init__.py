@@ -22,7 +22,13 @@ T = TypeVar("T", bound="type[Task]")
 
 
 def register(cls: T) -> T:
-    """Make a task known by its `name`, also from outside the package. Use it as a class decorator."""
+    """Make a task known by its `name`, also from outside the package. It is a class decorator.
+
+    Parameters
+    ----------
+    cls : type
+        A frozen dataclass that inherits from `Task`.
+    """
     _classes[cls.name] = cls
     return cls
 
