@@ -164,9 +164,9 @@ def _folder(
     engines: Sequence[Engine], n: int, redshifts: Sequence[float], mesh: int | None, output: PathLike | None
 ) -> Path | None:
     """Where the snapshots are written, because they do not fit into memory; None where they do. `InputError` if none can."""
+    from zeldo.mesh.checks import check_mesh
     from zeldo.statistics.comparison import PARTICLE_BYTES, POINT_BYTES
     from zeldo.statistics.on_disk import check_comparable
-    from zeldo.statistics.spectra import check_mesh
 
     mesh = check_mesh(2 * n if mesh is None else mesh)
     run = max((chosen_plan(engine, n, redshifts, None)[0].memory for engine in engines), default=0.0)

@@ -17,13 +17,13 @@ from zeldo.errors import InputError
 from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.measuring.memory import available
 from zeldo.mesh import fft, splines
+from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.painting import add_planes
 from zeldo.statistics.matter import Matter
 from zeldo.statistics.spectra import (
     CLOUD_IN_CELL,
     CUBIC_SPLINE,
     TOGETHER,
-    check_mesh,
     interlaced,
     without_window,
 )
