@@ -13,7 +13,7 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo.commands import main
-from zeldo.suites.claims import Claims, identity, publish
+from zeldo.store.claims import Claims, identity, publish
 from zeldo.suites.suite import Suite, read_manifest
 from zeldo.suites.tasks import parse_seeds, read_cosmologies
 

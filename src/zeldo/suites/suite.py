@@ -25,8 +25,8 @@ from uuid import uuid4
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError, ZeldoError
 from zeldo.files.atomic import FULL, write_text
+from zeldo.store.claims import publish
 from zeldo.store.identity import check_same
-from zeldo.suites.claims import publish
 from zeldo.suites.tasks import Task, make_tasks
 
 FORMAT = "zeldo suite 1"
@@ -166,6 +166,13 @@ class Suite:
     def fail(self, name: str, error: str) -> None:
         """Record that a universe failed."""
         write_text(self.path / "failed" / f"{name}.json", json.dumps({"error": error}))
+
+    def failure_time(self, name: str) -> int | None:
+        """When a universe failed last, in nanoseconds by the clock of the disk; None where it has not."""
+        try:
+            return (self.path / "failed" / f"{name}.json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
 
     @contextmanager
     def outputs(self, name: str) -> Iterator[Path]:

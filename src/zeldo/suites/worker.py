@@ -13,20 +13,19 @@ from zeldo.api import output_paths
 from zeldo.engines.base import Engine
 from zeldo.errors import ZeldoError
 from zeldo.files import write
-from zeldo.files.atomic import FULL
+from zeldo.files.atomic import disk_is_full
 from zeldo.interrupts import raise_if_asked
 from zeldo.measuring.energy import Meter
 from zeldo.particles.provenance import file_hash
 from zeldo.particles.snapshot import Snapshot
+from zeldo.store.claims import LEASE, Claims
 from zeldo.store.identity import PROVENANCE
-from zeldo.suites.claims import LEASE, Claims
+from zeldo.store.queue import FAILED, LEFT, MADE
 from zeldo.suites.suite import Suite
 from zeldo.suites.tasks import Task
 from zeldo.universe import Universe
 
 LONG = 60.0  # seconds from which on a universe is worth checkpoints
-WAIT = 0.5  # seconds between looks at what others are making
-MADE, LEFT, FAILED = "made", "left to others", "failed"
 
 
 @dataclass
@@ -51,6 +50,7 @@ class Worker:
     def __post_init__(self) -> None:
         self.claims = Claims(self.suite.path / "claims", self.lease)
         self._meter: Meter | None = None
+        self._failures: dict[str, object] = {}  # as they were when another process had the claim
         expected = self.engine.plan(self.base.n, self.suite.arguments["redshifts"]).seconds
         self._takes_long = self.engine.resumable and (expected is None or expected > LONG)
 
@@ -59,21 +59,28 @@ class Worker:
         return Suite(self.suite.path.resolve(), self.suite.arguments), self.engine, self.base, self.lease
 
     def attempt(self, task: Task) -> str:
-        """Make a universe, unless it is made or another process makes it: `MADE`, `LEFT` or `FAILED`."""
+        """Make a universe, unless it is made or another process makes it: `MADE`, `LEFT` or `FAILED`.
+
+        One that failed while it was left to another process is not tried again.
+        """
         suite = self.suite
         if suite.is_done(task.name):
             return MADE
         with self.claims.claim(task.name) as is_ours:
+            failure = suite.failure_time(task.name)
             if not is_ours:
+                self._failures.setdefault(task.name, failure)
                 return LEFT
             if suite.is_done(task.name):
                 return MADE
+            if failure is not None and self._failures.get(task.name, failure) != failure:
+                return FAILED
             suite.sweep(task.name)
             try:
                 row = self._make(task)
             except Exception as error:
                 raise_if_asked()  # what a library made of Ctrl-C
-                if _disk_is_full(error):
+                if disk_is_full(error):
                     raise ZeldoError(
                         f"no space left for {suite.path}: free some, then the same command goes on"
                     ) from error
@@ -153,11 +160,3 @@ def described(universe: Universe) -> dict[str, Any]:
         "power": os.fspath(universe.power),
         "phases": universe.phases,
     }
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
