@@ -211,6 +211,7 @@ class Volume:
         there.note_complete(self.redshift, ["psi", "vel"])
         for left in (self.folder, self.path / STATE / "claims"):
             shutil.rmtree(left, ignore_errors=True)
+        there.tidy()
         return stored(there, self.redshift)
 
 
