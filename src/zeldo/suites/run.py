@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from zeldo.engines.base import Engine, Progress
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
+from zeldo.files.registry import suffixes
 from zeldo.keywords import checked_keywords, number
 from zeldo.measuring.memory import limited
 from zeldo.particles.provenance import Provenance
@@ -27,8 +29,9 @@ from zeldo.store.claims import LEASE
 from zeldo.store.identity import PROVENANCE
 from zeldo.store.queue import FAILED, in_turn
 from zeldo.suites.suite import FORMAT, Suite
-from zeldo.suites.tasks import PathLike, Task, parse_seeds, read_cosmologies
+from zeldo.suites.tasks import PathLike, Task, make_tasks, parse_seeds, read_cosmologies
 from zeldo.suites.worker import Worker, described
+from zeldo.universe import Universe
 
 KEEP = ("particles", "measure")
 MANIFEST_EVERY = 30.0  # seconds
@@ -94,6 +97,10 @@ def run_suite(
     for name in ("seed", "ics"):
         if universe.get(name) is not None:
             raise InputError(f"a suite takes no {name}: give seeds, such as 0:10")
+    if Path(output).suffix.lower() in suffixes():
+        raise InputError(
+            f"output {output} has the name of a file: a suite is a directory, give a name such as suite"
+        )
     if keep not in KEEP:
         raise InputError(f"keep = {keep!r} is not allowed: choose {' or '.join(KEEP)}")
     if not 0 < number(lease, "lease") < np.inf:
@@ -125,6 +132,7 @@ def run_suite(
         "keep": keep,
         **{name: getattr(Provenance.of(parsed_engine), name) for name in PROVENANCE},
     }
+    _check_universes(parsed_engine, base, make_tasks(drawn, chosen, pairs), redshifts)
     with limited(memory):
         check_fits(parsed_engine, base.n, redshifts)
         suite = Suite.join(output, arguments)
@@ -136,6 +144,25 @@ def run_suite(
             suite.write_manifest()
         suite.tidy()
     return suite
+
+
+def _check_universes(
+    engine: Engine, base: Universe, tasks: Sequence[Task], redshifts: Sequence[float]
+) -> None:
+    """`InputError` where the engine may not be used for some of the universes."""
+    problems: dict[Cosmology, str | None] = {}
+    for cosmology in {task.cosmology or base.cosmology: None for task in tasks}:
+        try:
+            engine.check_universe(cosmology, base.box / base.n, redshifts)
+            problems[cosmology] = None
+        except InputError as error:
+            problems[cosmology] = str(error)
+    outside = [task for task in tasks if problems[task.cosmology or base.cosmology] is not None]
+    if outside:
+        raise InputError(
+            f"{len(outside)} of {len(tasks)} universes cannot be made, the first is {outside[0].name}: "
+            f"{problems[outside[0].cosmology or base.cosmology]}"
+        )
 
 
 @contextmanager
