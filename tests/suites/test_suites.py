@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import zeldo
+import zeldo.suites.worker as suite_worker
 from refusals import refusal
 from zeldo.commands import main
 from zeldo.errors import ZeldoError
@@ -201,19 +202,39 @@ def test_what_fails_while_it_is_left_to_another_process_is_not_tried_again(tmp_p
 def test_a_full_disk_ends_with_one_line_and_a_suite_that_goes_on(tmp_path, monkeypatch, capsys):
     import errno
 
-    import zeldo.suites.worker as module
-
     def full(*given):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     command = [*COMMAND[3:], "--engine", "2lpt", "--seeds", "0:3", "-o", str(tmp_path / "s")]
-    write = module.write
-    monkeypatch.setattr(module, "write", full)
+    write = suite_worker.write
+    monkeypatch.setattr(suite_worker, "write", full)
     assert main(command) == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "no space left" in err
-    monkeypatch.setattr(module, "write", write)
+    monkeypatch.setattr(suite_worker, "write", write)
     assert main(command) == 0
+
+
+def test_a_damaged_checkpoint_is_done_without(tmp_path, monkeypatch):
+    """A universe that stops at its last step leaves a checkpoint, and an unfinished one beside it."""
+    monkeypatch.setattr("zeldo.suites.worker.LONG", 0.0)
+    given = {**TINY, "seeds": [1], "engine": "cola:steps=4,checkpoint_minutes=0"}
+    write = suite_worker.write
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(suite_worker, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        zeldo.run_suite(output=tmp_path / "s", **given)
+    claims = tmp_path / "s" / "claims"
+    checkpoint = claims / "s1.npz"
+    assert checkpoint.exists()
+    (claims / ".s1.npz.abc.part").write_bytes(b"half")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-500])
+    monkeypatch.setattr(suite_worker, "write", write)
+    assert not zeldo.run_suite(output=tmp_path / "s", **given).failed()
+    assert not any(claims.iterdir())
 
 
 def test_five_kills_and_three_processes_make_every_universe_once(tmp_path):

@@ -192,16 +192,34 @@ class Suite:
             shutil.rmtree(partial, ignore_errors=True)
 
     def sweep(self, name: str) -> None:
-        """Remove what killed processes left of a universe. Its claim must be held."""
+        """Remove the unfinished files that killed processes left of a universe. Its claim must be held."""
         for old in (self.path / "universes").glob(f".{name}.*"):
             shutil.rmtree(old, ignore_errors=True)
+        for old in (self.path / "claims").glob(f".{name}.*.part"):
+            old.unlink(missing_ok=True)
+
+    def checkpoint(self, name: str) -> Path:
+        """Where a long universe keeps its state."""
+        return self.path / "claims" / f"{name}.npz"
+
+    def remove_checkpoint(self, name: str) -> bool:
+        """Remove the state of a universe; False where there is none."""
+        path = self.checkpoint(name)
+        files = [*path.parent.glob(path.name), *path.parent.glob(f"{name}.output*.npz")]
+        for file in files:
+            file.unlink(missing_ok=True)
+        return bool(files)
 
     def tidy(self) -> None:
         """Remove what processes that were killed at their very end left of universes that are made."""
         done = self.done()
         for old in [*(self.path / "claims").iterdir(), *(self.path / "universes").glob(".*")]:
-            if old.name.lstrip(".").rpartition(".")[0] in done:
+            if old.name.lstrip(".").partition(".")[0] not in done:
+                continue
+            if old.is_dir():
                 shutil.rmtree(old, ignore_errors=True)
+            else:
+                old.unlink(missing_ok=True)
 
     def write_manifest(self) -> Path:
         """Write manifest.csv, with a row for each universe."""

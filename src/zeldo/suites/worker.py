@@ -11,7 +11,7 @@ import numpy as np
 
 from zeldo.api import output_paths
 from zeldo.engines.base import Engine
-from zeldo.errors import ZeldoError
+from zeldo.errors import DamagedFileError, ZeldoError
 from zeldo.files import write
 from zeldo.files.atomic import disk_is_full
 from zeldo.interrupts import raise_if_asked
@@ -77,7 +77,7 @@ class Worker:
                 return FAILED
             suite.sweep(task.name)
             try:
-                row = self._make(task)
+                row = self._resume(task)
             except Exception as error:
                 raise_if_asked()  # what a library made of Ctrl-C
                 if disk_is_full(error):
@@ -90,6 +90,15 @@ class Worker:
             suite.add(task.name, row)
             return MADE
 
+    def _resume(self, task: Task) -> dict[str, Any]:
+        """Its row of the manifest. A checkpoint that is damaged is done without."""
+        try:
+            return self._make(task)
+        except DamagedFileError:
+            if not self.suite.remove_checkpoint(task.name):
+                raise
+            return self._make(task)
+
     def _make(self, task: Task) -> dict[str, Any]:
         """Its row of the manifest."""
         suite = self.suite
@@ -98,10 +107,9 @@ class Worker:
             self._meter = Meter()
         where: list[str] = []
         hashes: list[str] = []
-        checkpoint = suite.path / "claims" / f"{task.name}.npz"
         engine = self.engine
         if self._takes_long:
-            engine = replace(engine, checkpoint=checkpoint)  # type: ignore[call-arg]
+            engine = replace(engine, checkpoint=suite.checkpoint(task.name))  # type: ignore[call-arg]
         measures: dict[str, np.ndarray] = {}
         redshifts = suite.arguments["redshifts"]
         with self._meter.measured() as used, suite.outputs(task.name) as folder:
@@ -123,7 +131,7 @@ class Worker:
                 np.savez(path, **measures)  # type: ignore[arg-type]
                 where.append(f"universes/{task.name}/{path.name}")
                 hashes.append(file_hash(path))
-        checkpoint.unlink(missing_ok=True)
+        suite.remove_checkpoint(task.name)
         return {
             "name": task.name,
             "status": "done",
