@@ -1,6 +1,6 @@
 """Runs that are killed right before chosen operations on files, and begun again: what they leave that others do not.
 
-`python -m tests.store.killed_at FOLDER` prints a JSON object: for each moment, the files that are there too much or too few.
+With a folder as its argument it prints a JSON object: for each moment, the files that are there too much or too few.
 """
 
 from __future__ import annotations
