@@ -1,6 +1,7 @@
 """Every engine, killed without warning at moments that no test chose, ends with the bits of the unbroken run."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,3 +33,15 @@ def test_killed_at_random_it_ends_with_the_same_bits(engine, n, place):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["identical"] == 2
+
+
+def test_killed_at_an_operation_on_files_it_ends_with_the_same_files(tmp_path):
+    """Nothing stays of what the killed process had begun to write, nor of the state that it went on from."""
+    command = [sys.executable, str(Path(__file__).with_name("killed_at.py")), str(tmp_path)]
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    }
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    differing = json.loads(done.stdout.splitlines()[-1])
+    assert len(differing) == 5 and not any(differing.values()), differing

@@ -1,5 +1,7 @@
 """The store gives back what it was given, to its stated rounding, whole or not at all."""
 
+import errno
+import fcntl
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -156,6 +158,16 @@ def test_a_claimed_run_is_made_once(tmp_path):
         assert (mine, theirs) == (True, False)
     with store.claim("a") as mine:
         assert mine
+
+
+def test_a_run_is_claimed_on_a_disk_without_locks(tmp_path, monkeypatch):
+    def refuses(*given):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    store = RunStore(tmp_path / "s.zarr")
+    with store.claim("a") as ours, store.claim("a") as theirs:
+        assert (ours, theirs) == (True, False)
 
 
 def test_any_zarr_reader_opens_it(tmp_path, ics):

@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 
 import zeldo
+import zeldo.suites.worker as suite_worker
 from refusals import refusal
 from zeldo.commands import main
-from zeldo.suites.claims import Claims, identity, publish
+from zeldo.errors import ZeldoError
+from zeldo.store.claims import Claims, identity, publish
+from zeldo.store.queue import FAILED, LEFT, MADE, in_turn
 from zeldo.suites.suite import Suite, read_manifest
 from zeldo.suites.tasks import parse_seeds, read_cosmologies
+from zeldo.suites.worker import Worker
 
 TINY = {"n": 16, "box": 40, "power": "eisenstein-hu", "engine": "2lpt"}
 COMMAND = [sys.executable, "-m", "zeldo", "run", "-n", "16", "--box", "40", "--power", "eisenstein-hu"]
@@ -113,6 +117,42 @@ def test_seeds_that_the_phases_cannot_have_are_refused_before_any_universe(tmp_p
     assert not (tmp_path / "s").exists()
 
 
+def test_universes_outside_a_model_card_are_refused_before_any_is_made(tmp_path):
+    table = tmp_path / "c.csv"
+    table.write_text("omega_m\n0.3\n0.7\n0.31\n0.8\n")
+    given = {"output": tmp_path / "s", "cosmologies": table, "seeds": "0:2", "n": 32, "box": 64}
+    line = refusal(lambda: zeldo.run_suite(**given, engine="emulator", power="eisenstein-hu"))
+    assert line.startswith(
+        "4 of 8 universes cannot be made, the first is c00001-s0: omega_m = 0.7 is outside"
+    )
+    wide = {**given, "seeds": None, "cosmologies": None, "box": 640}
+    line = refusal(lambda: zeldo.run_suite(**wide, engine="vnet", power="eisenstein-hu"))
+    assert line.startswith("1 of 1 universes cannot be made, the first is s7: spacing = 20 Mpc/h is outside")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_model_card_may_be_set_aside_in_a_suite(tmp_path):
+    given = {"seeds": [1], "n": 32, "box": 64, "omega_m": 0.7, "power": "eisenstein-hu"}
+    suite = zeldo.run_suite(output=tmp_path / "s", engine="emulator:fast", extrapolate=True, **given)
+    assert not suite.failed()
+
+
+@pytest.mark.parametrize("name", ["zeldo.hdf5", "u.zarr", "a.NPZ"])
+def test_the_name_of_a_file_is_none_of_a_suite(tmp_path, name, capsys):
+    out = tmp_path / name
+    assert main([*COMMAND[3:], "--engine", "2lpt", "--seeds", "0:2", "-o", str(out)]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and name in err and "a suite is a directory" in err
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_suite_has_a_name_where_none_is_given(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*COMMAND[3:], "--engine", "2lpt", "--seeds", "0:2", "--keep", "measure"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["suite"]
+    assert f"{os.path.join('suite', 'manifest.csv')}: 2 of 2 universes" in capsys.readouterr().out
+
+
 def test_another_argument_is_refused_by_its_name(tmp_path, monkeypatch):
     arguments = {"output": tmp_path / "s", "seeds": [1], **TINY}
     zeldo.run_suite(**arguments)
@@ -126,8 +166,6 @@ def test_another_argument_is_refused_by_its_name(tmp_path, monkeypatch):
 
 
 def test_what_fails_is_listed_and_tried_again(tmp_path, capsys, monkeypatch):
-    from zeldo.suites.worker import Worker
-
     make = Worker._make
 
     def fails(worker, task):
@@ -146,22 +184,57 @@ def test_what_fails_is_listed_and_tried_again(tmp_path, capsys, monkeypatch):
     assert [line["status"] for line in read_manifest(out)] == 3 * ["done"]
 
 
+def test_what_fails_while_it_is_left_to_another_process_is_not_tried_again(tmp_path):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY)
+    worker = Worker(suite, zeldo.engine("2lpt"), zeldo.Universe.of(n=16, box=40.0, power="eisenstein-hu"))
+    (task,) = suite.tasks
+    (suite.path / "rows" / "s1.json").unlink()
+    suite.fail("s1", "a bad day, some calls ago")
+    with Claims(suite.path / "claims").claim("s1"):
+        assert worker.attempt(task) == LEFT
+    os.utime(suite.path / "failed" / "s1.json", (1e9, 1e9))  # another one just now
+    assert worker.attempt(task) == FAILED and not suite.is_done("s1")
+    with Claims(suite.path / "claims").claim("s1"):
+        assert Worker(*worker.parts()).attempt(task) == LEFT
+    assert Worker(*worker.parts()).attempt(task) == MADE
+
+
 def test_a_full_disk_ends_with_one_line_and_a_suite_that_goes_on(tmp_path, monkeypatch, capsys):
     import errno
-
-    import zeldo.suites.worker as module
 
     def full(*given):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     command = [*COMMAND[3:], "--engine", "2lpt", "--seeds", "0:3", "-o", str(tmp_path / "s")]
-    write = module.write
-    monkeypatch.setattr(module, "write", full)
+    write = suite_worker.write
+    monkeypatch.setattr(suite_worker, "write", full)
     assert main(command) == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "no space left" in err
-    monkeypatch.setattr(module, "write", write)
+    monkeypatch.setattr(suite_worker, "write", write)
     assert main(command) == 0
+
+
+def test_a_damaged_checkpoint_is_done_without(tmp_path, monkeypatch):
+    """A universe that stops at its last step leaves a checkpoint, and an unfinished one beside it."""
+    monkeypatch.setattr("zeldo.suites.worker.LONG", 0.0)
+    given = {**TINY, "seeds": [1], "engine": "cola:steps=4,checkpoint_minutes=0"}
+    write = suite_worker.write
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(suite_worker, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        zeldo.run_suite(output=tmp_path / "s", **given)
+    claims = tmp_path / "s" / "claims"
+    checkpoint = claims / "s1.npz"
+    assert checkpoint.exists()
+    (claims / ".s1.npz.abc.part").write_bytes(b"half")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-500])
+    monkeypatch.setattr(suite_worker, "write", write)
+    assert not zeldo.run_suite(output=tmp_path / "s", **given).failed()
+    assert not any(claims.iterdir())
 
 
 def test_five_kills_and_three_processes_make_every_universe_once(tmp_path):
@@ -247,6 +320,27 @@ def test_a_claim_of_a_process_that_has_ended_is_free_at_once(tmp_path):
     (lost / "owner.json").write_text(json.dumps({**identity(), "started": "0"}))
     with Claims(tmp_path, lease=1000).claim("a") as ours:
         assert ours
+
+
+def test_where_no_claim_can_be_made_it_says_so_in_a_line(tmp_path):
+    (tmp_path / "claims").write_text("no directory")
+    with pytest.raises(ZeldoError, match="no task can be claimed in") as caught:
+        Claims(tmp_path / "claims").claim("a").__enter__()
+    assert "Not a directory" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_tasks_of_others_are_waited_for_and_none_is_forgotten(tmp_path):
+    theirs = {"b": 2, "c": 1}  # looks until they are made
+
+    def attempt(task):
+        theirs[task] = theirs.get(task, 0) - 1
+        return LEFT if theirs[task] >= 0 else MADE
+
+    assert list(in_turn("abc", attempt, Claims(tmp_path))) == [("a", MADE), ("c", MADE), ("b", MADE)]
+    (tmp_path / "another.0").mkdir()
+    begun = [task for task, _ in in_turn("abc", lambda task: MADE, Claims(tmp_path))]
+    assert begun == list("abcab"[os.getpid() % 3 :][:3])
+    assert not list(in_turn([], attempt, Claims(tmp_path)))
 
 
 def test_the_first_of_two_rows_counts(tmp_path):

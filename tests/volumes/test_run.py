@@ -1,6 +1,7 @@
 """A universe made in pieces on disk: by one process, by several, on a cluster, and after kills."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from refusals import refusal
 
 pytest.importorskip("dask.array")
 from zeldo.files.universe_zarr import STATE, UniverseZarr
-from zeldo.volumes.run import read_window, run_in_pieces
+from zeldo.volumes.run import Volume, read_window, run_in_pieces
 
 SMALL = {"n": 32, "box": 64.0, "seed": 4, "power": "eisenstein-hu"}
 PIECES = {"side": 16, "buffer": 4, "thickness": 8}
@@ -74,6 +75,19 @@ def test_three_processes_of_which_two_are_killed(tmp_path, expected):
         worker.wait()
     assert workers[2].wait(timeout=200) == 0
     check(run_in_pieces(output=out, **SMALL, **PIECES), expected)
+
+
+def test_a_claim_of_a_lost_machine_is_taken_over_by_tasks_that_come_one_by_one(tmp_path):
+    """A cluster's worker unpickles the volume for each of them."""
+    whole = zeldo.Universe.of(**SMALL)
+    packed = pickle.dumps(Volume(tmp_path / "u.zarr", zeldo.engine("cola"), whole, 0.0, 16, 4, 8, lease=0.2))
+    lost = tmp_path / "u.zarr" / STATE / "claims" / "fields.0"
+    lost.mkdir(parents=True)
+    with pickle.loads(packed).claims.claim("fields") as ours:
+        assert not ours
+    time.sleep(0.3)
+    with pickle.loads(packed).claims.claim("fields") as ours:
+        assert ours
 
 
 def test_workers_of_a_cluster_one_of_which_is_lost(tmp_path, expected):

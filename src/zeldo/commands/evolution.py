@@ -10,6 +10,8 @@ from cyclopts import Parameter
 
 from zeldo.commands.universe import Whole
 
+FILE = Path("zeldo.hdf5")  # where a universe is written by default
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +30,9 @@ class Evolution:
     """Allow a network outside the ranges of its model card. The output records it."""
     redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None
     """Redshift of the output (0). May be given several times."""
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("zeldo.hdf5")
-    """The file to write: .hdf5 (Gadget-4), .npz, .bigfile or .gadget. With several redshifts, each file name gets _z1
-    and so on before the suffix. A directory that ends in .zarr holds all redshifts; after a kill, the same command
-    continues there."""
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
+    """The file to write (zeldo.hdf5): .hdf5 (Gadget-4), .npz, .bigfile or .gadget. With several redshifts, each file name
+    gets _z1 and so on before the suffix. A directory that ends in .zarr holds all redshifts; after a kill, the same
+    command continues there."""
     memory: str | None = None
     """The most memory that the run may take, such as 8GB. By default, what the machine has free."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.evolution import Evolution
+from zeldo.commands.evolution import FILE, Evolution
 from zeldo.commands.universe import Universe
 
 
@@ -27,7 +27,8 @@ def plan(
     """
     from zeldo import api
 
-    expected = api.plan(**asdict(evolution or Evolution()), **asdict(universe or Universe()))
+    arguments = asdict(evolution or Evolution()) | asdict(universe or Universe())
+    expected = api.plan(**arguments | {"output": arguments["output"] or FILE})
     if as_json:
         print(json.dumps({**asdict(expected), "fits": expected.fits}))
         return

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from zeldo.commands.evolution import Evolution
+from zeldo.commands.evolution import FILE, Evolution
 from zeldo.commands.universe import Universe
 from zeldo.errors import InputError, ZeldoError
 
@@ -26,8 +26,8 @@ def run(
     Parameters
     ----------
     seeds:
-        Seeds of a suite of universes, such as 0:1000. The output is then a directory. Several processes with the same
-        command divide the work, and after a kill the same command continues.
+        Seeds of a suite of universes, such as 0:1000. The output is then a directory (suite). Several processes with
+        the same command divide the work, and after a kill the same command continues.
     cosmologies:
         A CSV file of cosmologies for a suite: one in each line, with a column for each parameter that varies.
     keep:
@@ -48,9 +48,9 @@ def run(
     for name, value, usual in (("keep", keep, "particles"), ("scheduler", scheduler, None)):
         if value != usual:
             raise InputError(f"--{name} is for many universes: give --seeds or --cosmologies too")
+    output = arguments["output"] = evolution.output or FILE
     with Progress(evolution.engine) as progress:
         snapshots = api.run(progress=progress, **arguments)
-    output = evolution.output
     paths = api.output_paths(output, [snapshot.redshift for snapshot in snapshots])
     if output.suffix == ".zarr":
         paths = dict.fromkeys(paths, output)
@@ -62,12 +62,11 @@ def run(
     print(f"{time.perf_counter() - start:.1f} s")
 
 
-def _suite(*, output: Path, **arguments: Any) -> None:
+def _suite(*, output: Path | None, **arguments: Any) -> None:
     from zeldo.report.progress import Progress
     from zeldo.suites.run import run_suite
 
-    if output == Path("zeldo.hdf5"):
-        output = Path("suite")
+    output = output or Path("suite")
     with Progress(str(output)) as progress:
         suite = run_suite(output=output, progress=progress, **arguments)
     rows = suite.rows()

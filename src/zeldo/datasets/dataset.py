@@ -23,12 +23,14 @@ from zeldo.datasets.design import Run, make_design, unfinished
 from zeldo.datasets.finished import finished_runs, take_back
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
-from zeldo.files.atomic import FULL
+from zeldo.files.atomic import disk_is_full
 from zeldo.interrupts import raise_if_asked
 from zeldo.particles.snapshot import Snapshot
+from zeldo.store.queue import LEFT, MADE, in_turn
 from zeldo.store.runs import RunStore
 
 Progress = Callable[[float, float, str], None]
+THERE = "made by another process"
 POLL = 0.2  # seconds between looks at the workers
 THREADS = (
     "NUMBA_NUM_THREADS",
@@ -118,36 +120,31 @@ def work(
 ) -> Iterator[tuple[str, str | None]]:
     """Make every run that nobody else makes; (run_id, None) or (run_id, what went wrong) after each."""
     store = open_store(config)
-    for run in runs:
-        with store.claim(run.run_id) as mine:
-            if not mine:
-                continue
+    problems: dict[str, str] = {}
+
+    def attempt(run: Run) -> str:
+        with store.claim(run.run_id) as is_ours:
+            if not is_ours:
+                return THERE if run.run_id in store else LEFT
             try:
                 make_run(config, run, store, progress)
             except InputError as error:
                 raise_if_asked()
                 if not config.varies:
                     raise  # the next run would fail alike
-                yield run.run_id, str(error)
-                continue
+                problems[run.run_id] = str(error)
             except Exception as error:
                 raise_if_asked()  # what a library made of Ctrl-C
-                if _disk_is_full(error):  # the next run would fail alike, after all its work
+                if disk_is_full(error):  # the next run would fail alike, after all its work
                     raise ZeldoError(
                         f"no space left for {store.path} ({error}): free some, then the same command resumes"
                     ) from error
-                yield run.run_id, f"{type(error).__name__}: {error}"
-                continue
-        yield run.run_id, None
+                problems[run.run_id] = f"{type(error).__name__}: {error}"
+        return MADE
 
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Whether that is what the error is of, or one that it came from."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    for run, outcome in in_turn(runs, attempt, store.claims):
+        if outcome != THERE:
+            yield run.run_id, problems.get(run.run_id)
 
 
 def make_run(

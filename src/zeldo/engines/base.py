@@ -19,6 +19,7 @@ from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from zeldo.cosmology.parameters import Cosmology
     from zeldo.engines.blocks import StreamedOutput
 
 Progress = Callable[[float, float, str], None]  # work done, total work, text
@@ -193,6 +194,24 @@ class Engine(ABC):
         if observers and not self.observable:
             raise InputError(f"engine {self.name} has no steps to observe: give no observers")
         return check_redshifts(redshifts, self.start_redshift)
+
+    def check_universe(  # noqa: B027 - most engines may be used for any
+        self, cosmology: Cosmology, spacing: float, redshifts: Sequence[float]
+    ) -> None:
+        """Check that the engine may be used for a universe. By default, for any.
+
+        Parameters
+        ----------
+        cosmology : Cosmology
+        spacing : float
+            Of the lattice, Mpc/h.
+        redshifts : sequence of float
+
+        Raises
+        ------
+        InputError
+            Outside the ranges of a network's model card.
+        """
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
         """Estimate the cost of a run. By default: the memory of the linear field and of the snapshot.

@@ -13,7 +13,7 @@ import numpy as np
 from zeldo.engines.base import Engine, Plan, Progress, silent
 from zeldo.engines.registry import engine as make_engine
 from zeldo.engines.registry import register
-from zeldo.engines.trained import Trained, run_dynamics, shipped_weights
+from zeldo.engines.trained import Trained, card_of, run_dynamics, shipped_weights
 from zeldo.errors import InputError, nearest
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.provenance import weights_hash
@@ -91,10 +91,7 @@ class Emulator(Trained):
         return load(self.path)
 
     def _card(self) -> ModelCard:
-        from zeldo.networks.weights import read_card
-
-        card = read_card(self.path)
-        return self._net().card if card is None else card
+        return card_of(self.path)
 
     def _dynamics(self, card: ModelCard) -> Engine:
         chosen = card.make_task().dynamics
@@ -112,7 +109,7 @@ class Emulator(Trained):
 
         net = self._net()
         dynamics = self._dynamics(net.card)
-        self._check_ranges(net.card, ics, redshifts)
+        self.check_universe(ics.cosmology, ics.spacing, redshifts)
         weights = self.weights_hash
         fields = net.card.make_task().fields(ics)
         for count, z in enumerate(redshifts):
@@ -148,7 +145,7 @@ class Emulator(Trained):
         from zeldo.engines.streamed_emulator import StreamedEmulator
 
         net = self._net()
-        self._check_ranges(net.card, ics[0], redshifts)
+        self.check_universe(ics[0].cosmology, ics[0].spacing, redshifts)
         dynamics: Any = self._dynamics(net.card)
         key = self.key(ics[0], redshifts)
         told = partial(self.told, net.card)
@@ -188,11 +185,6 @@ class Emulator(Trained):
         if errors is not None:
             told["expected_error"] = ExpectedError.from_dict(errors).at(measured, np.pi / spacing)
         return told
-
-    def _check_ranges(self, card: ModelCard, ics: InitialConditions, redshifts: Sequence[float]) -> None:
-        """`InputError` outside what the network was trained for, before any work."""
-        for z in redshifts if not self.extrapolate else ():
-            card.check_range(ics.cosmology, redshift=z, spacing=ics.spacing)
 
     def plan_streamed(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan | None:
         from zeldo.engines.network_plans import streamed

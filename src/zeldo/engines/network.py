@@ -44,9 +44,13 @@ class Network(Trained):
         check_weights("velocity", self.velocity)
 
     @property
+    def _files(self) -> list[Path]:
+        return [self.path, *([Path(self.velocity)] if self.velocity is not None else [])]
+
+    @property
     def weights_hash(self) -> str:
         """sha256 of the weights; of both files where a second network predicts velocities."""
-        return weights_hash(self.path, *([self.velocity] if self.velocity is not None else []))
+        return weights_hash(*self._files)
 
     @property
     def settings(self) -> Mapping[str, object]:

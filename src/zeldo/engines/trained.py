@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -16,6 +17,10 @@ from zeldo.engines.checks import check_whole
 from zeldo.errors import InputError
 from zeldo.initial.conditions import MAX_N, InitialConditions
 from zeldo.particles.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from zeldo.cosmology.parameters import Cosmology
+    from zeldo.networks.card import ModelCard
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,20 @@ class Trained(Engine):
 
         return max(8, load(self.path).stride)
 
+    @property
+    def _files(self) -> list[Path]:
+        """Of all networks of the engine."""
+        return [self.path]
+
+    @cached_property
+    def _cards(self) -> list[ModelCard]:
+        return [card_of(path) for path in self._files]
+
+    def check_universe(self, cosmology: Cosmology, spacing: float, redshifts: Sequence[float]) -> None:
+        for card in self._cards if not self.extrapolate else ():
+            for z in redshifts:
+                card.check_range(cosmology, redshift=z, spacing=spacing)
+
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
         """The cost with as many tiles as the free memory asks for; a crop is timed to know this machine's speed."""
         from zeldo.engines.network_plans import network
@@ -71,6 +90,15 @@ class Trained(Engine):
     def for_trial(self) -> Self:
         """A small box may not hold as many pieces."""
         return replace(self, tiles=None)
+
+
+def card_of(path: Path) -> ModelCard:
+    """The model card of a network, whose weights are only read where the card is not in the file."""
+    from zeldo.networks.weights import load, read_card
+
+    card = read_card(path) or load(path).card
+    assert card is not None  # every loaded network has one
+    return card
 
 
 def check_weights(name: str, value: object) -> None:

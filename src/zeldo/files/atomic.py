@@ -15,6 +15,15 @@ from zeldo.errors import InputError, ZeldoError
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that the disk is full."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def check_writable(path: str | os.PathLike) -> Path:
     """The path, if a file can be written there; otherwise `InputError`. Call it before the work, not after."""
     path = Path(path)

@@ -207,6 +207,12 @@ class UniverseZarr:
         """Note that these fields are written."""
         write_text(self._complete, json.dumps({**self.complete(), f"{self.nearest(redshift):g}": fields}))
 
+    def tidy(self) -> None:
+        """Remove the unfinished files of processes that were killed. No process may be writing."""
+        for pattern in ("*.partial", ".*.part"):  # zarr's names, and those of `writing`
+            for left in self.path.rglob(pattern):
+                left.unlink(missing_ok=True)
+
     def note_told(self, redshift: float, told: Mapping[str, Any]) -> None:
         """Keep what an emulator says of its own work at a redshift whose fields are there, by the names of `TOLD`."""
         import zarr

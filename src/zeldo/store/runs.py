@@ -10,7 +10,6 @@ lossless compression it takes a third of the compressed float32 fields.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import threading
@@ -24,6 +23,7 @@ from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import MADE, Snapshot
+from zeldo.store.claims import Claims
 from zeldo.store.manifest import Manifest
 from zeldo.store.run_fields import read_initial, read_snapshot, write_run
 
@@ -66,10 +66,11 @@ class RunStore(Manifest):
                 raise InputError(f"{name} = {step!r} is not allowed: give a step above 0, or 0 for float32")
         self.psi_step, self.vel_step = psi_step, vel_step
         super().__init__(path, create=create)
+        self.claims = Claims(self.path / ".claims")
 
     @contextmanager
     def claim(self, run_id: str) -> Iterator[bool]:
-        """Claim a run for this process, as a context manager. A kill frees it too.
+        """Claim a run for this process, as a context manager. A kill frees it too; see `Claims`.
 
         Parameters
         ----------
@@ -79,17 +80,10 @@ class RunStore(Manifest):
         Yields
         ------
         bool
-            False while another process makes the run.
+            False while another process makes the run, and where the run is there.
         """
-        claims = self.path / ".claims"
-        claims.mkdir(exist_ok=True)
-        with open(claims / _checked(run_id), "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                yield False
-                return
-            yield run_id not in self
+        with self.claims.claim(_checked(run_id)) as is_ours:
+            yield is_ours and run_id not in self
 
     def add(
         self,

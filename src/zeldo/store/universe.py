@@ -83,11 +83,11 @@ def run_into(
             kind = ZeldoError if error.errno in FULL else InputError
             raise kind(f"no universe can be made at {path}: {error.strerror}") from None
     written = [_is_whole(universe, z) for z in redshifts]
-    if all(written):
-        return [stored(universe, z) for z in redshifts]
     resume = Resume(
         path / STATE, engine.key(ics, redshifts), lambda number: _load(universe, redshifts[number])
     )
+    if all(written):
+        return _finished(universe, resume, redshifts)
     if resume.streams(usually=streamed):
         handed = [ics]
         del ics
@@ -96,15 +96,20 @@ def run_into(
         )
         for output in outputs:
             write_blocks(universe, output)
-        resume.remove()
-        return [stored(universe, z) for z in redshifts]
+        return _finished(universe, resume, redshifts)
     with resuming(resume):
         outputs = engine.run(ics, redshifts, progress, observers)
         del ics
         # `map` drops each snapshot before the engine computes the next, so that only one is in memory
         for _ in map(universe_writer(universe), outputs):
             pass
+    return _finished(universe, resume, redshifts)
+
+
+def _finished(universe: UniverseZarr, resume: Resume, redshifts: Sequence[float]) -> list[Snapshot]:
+    """The snapshots of a universe that is written. What it was made from is removed, with what killed processes left."""
     resume.remove()
+    universe.tidy()
     return [stored(universe, z) for z in redshifts]
 
 

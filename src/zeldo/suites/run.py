@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +20,18 @@ from zeldo.engines.base import Engine, Progress
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
+from zeldo.files.registry import suffixes
 from zeldo.keywords import checked_keywords, number
 from zeldo.measuring.memory import limited
 from zeldo.particles.provenance import Provenance
 from zeldo.planning import check_fits
+from zeldo.store.claims import LEASE
 from zeldo.store.identity import PROVENANCE
-from zeldo.suites.claims import LEASE
+from zeldo.store.queue import FAILED, in_turn
 from zeldo.suites.suite import FORMAT, Suite
-from zeldo.suites.tasks import PathLike, Task, parse_seeds, read_cosmologies
-from zeldo.suites.worker import FAILED, LEFT, WAIT, Worker, described
+from zeldo.suites.tasks import PathLike, Task, make_tasks, parse_seeds, read_cosmologies
+from zeldo.suites.worker import Worker, described
+from zeldo.universe import Universe
 
 KEEP = ("particles", "measure")
 MANIFEST_EVERY = 30.0  # seconds
@@ -90,6 +97,10 @@ def run_suite(
     for name in ("seed", "ics"):
         if universe.get(name) is not None:
             raise InputError(f"a suite takes no {name}: give seeds, such as 0:10")
+    if Path(output).suffix.lower() in suffixes():
+        raise InputError(
+            f"output {output} has the name of a file: a suite is a directory, give a name such as suite"
+        )
     if keep not in KEEP:
         raise InputError(f"keep = {keep!r} is not allowed: choose {' or '.join(KEEP)}")
     if not 0 < number(lease, "lease") < np.inf:
@@ -121,47 +132,61 @@ def run_suite(
         "keep": keep,
         **{name: getattr(Provenance.of(parsed_engine), name) for name in PROVENANCE},
     }
+    _check_universes(parsed_engine, base, make_tasks(drawn, chosen, pairs), redshifts)
     with limited(memory):
         check_fits(parsed_engine, base.n, redshifts)
         suite = Suite.join(output, arguments)
         worker = Worker(suite, parsed_engine, base, lease)
         try:
-            if scheduler is None:
-                _alone(worker, progress)
-            else:
-                from zeldo.suites.cluster import on_cluster
-
-                on_cluster(worker, scheduler, progress)
+            with _outcomes(worker, scheduler) as outcomes:
+                _follow(suite, outcomes, progress)
         finally:
             suite.write_manifest()
         suite.tidy()
     return suite
 
 
-def _alone(worker: Worker, progress: Progress | None) -> None:
-    """Make what is missing, and wait for what other processes are making."""
-    suite = worker.suite
-    tasks = suite.tasks
-    done = suite.done()
-    left = [task for task in tasks if task.name not in done]
-    # processes that start together begin at different places
-    begin = os.getpid() % max(1, len(left)) if any((suite.path / "claims").iterdir()) else 0
-    left = left[begin:] + left[:begin]
-    written, failed = time.monotonic(), 0
-    while left:
-        others: list[Task] = []
-        for tried, task in enumerate(left, 1):
-            outcome = worker.attempt(task)
-            failed += outcome == FAILED
-            if outcome == LEFT:
-                others.append(task)
-            if progress is not None:
-                ready = len(tasks) - len(left) + tried - len(others)
-                progress(ready, len(tasks), f"{ready} of {len(tasks)} universes, {failed} failed")
-            if time.monotonic() - written > MANIFEST_EVERY:
-                suite.write_manifest()
-                written = time.monotonic()
-        if len(others) == len(left):
-            time.sleep(WAIT)
-        failures = suite.failed() if others else {}
-        left = [task for task in others if task.name not in failures]
+def _check_universes(
+    engine: Engine, base: Universe, tasks: Sequence[Task], redshifts: Sequence[float]
+) -> None:
+    """`InputError` where the engine may not be used for some of the universes."""
+    problems: dict[Cosmology, str | None] = {}
+    for cosmology in {task.cosmology or base.cosmology: None for task in tasks}:
+        try:
+            engine.check_universe(cosmology, base.box / base.n, redshifts)
+            problems[cosmology] = None
+        except InputError as error:
+            problems[cosmology] = str(error)
+    outside = [task for task in tasks if problems[task.cosmology or base.cosmology] is not None]
+    if outside:
+        raise InputError(
+            f"{len(outside)} of {len(tasks)} universes cannot be made, the first is {outside[0].name}: "
+            f"{problems[outside[0].cosmology or base.cosmology]}"
+        )
+
+
+@contextmanager
+def _outcomes(worker: Worker, scheduler: str | Any | None) -> Iterator[Iterator[tuple[Task, str]]]:
+    """Makes what is missing as it is asked for the outcomes: here, or on a cluster."""
+    done = worker.suite.done()
+    left = [task for task in worker.suite.tasks if task.name not in done]
+    if scheduler is None:
+        yield in_turn(left, worker.attempt, worker.claims)
+        return
+    from zeldo.suites.cluster import attempt, by_workers, connected
+
+    with connected(scheduler) as client:
+        yield by_workers(left, partial(attempt, pickle.dumps(worker.parts())), client)
+
+
+def _follow(suite: Suite, outcomes: Iterator[tuple[Task, str]], progress: Progress | None) -> None:
+    """Report the outcomes, and write the manifest now and then."""
+    total, ready, failed = len(suite.tasks), len(suite.done()), 0
+    written = time.monotonic()
+    for _, outcome in outcomes:
+        ready, failed = ready + 1, failed + (outcome == FAILED)
+        if progress is not None:
+            progress(ready, total, f"{ready} of {total} universes, {failed} failed")
+        if time.monotonic() - written > MANIFEST_EVERY:
+            suite.write_manifest()
+            written = time.monotonic()

@@ -25,8 +25,8 @@ from uuid import uuid4
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError, ZeldoError
 from zeldo.files.atomic import FULL, write_text
+from zeldo.store.claims import publish
 from zeldo.store.identity import check_same
-from zeldo.suites.claims import publish
 from zeldo.suites.tasks import Task, make_tasks
 
 FORMAT = "zeldo suite 1"
@@ -167,6 +167,13 @@ class Suite:
         """Record that a universe failed."""
         write_text(self.path / "failed" / f"{name}.json", json.dumps({"error": error}))
 
+    def failure_time(self, name: str) -> int | None:
+        """When a universe failed last, in nanoseconds by the clock of the disk; None where it has not."""
+        try:
+            return (self.path / "failed" / f"{name}.json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
     @contextmanager
     def outputs(self, name: str) -> Iterator[Path]:
         """A directory for the particles of a universe, which gets its name when the block is done."""
@@ -185,16 +192,34 @@ class Suite:
             shutil.rmtree(partial, ignore_errors=True)
 
     def sweep(self, name: str) -> None:
-        """Remove what killed processes left of a universe. Its claim must be held."""
+        """Remove the unfinished files that killed processes left of a universe. Its claim must be held."""
         for old in (self.path / "universes").glob(f".{name}.*"):
             shutil.rmtree(old, ignore_errors=True)
+        for old in (self.path / "claims").glob(f".{name}.*.part"):
+            old.unlink(missing_ok=True)
+
+    def checkpoint(self, name: str) -> Path:
+        """Where a long universe keeps its state."""
+        return self.path / "claims" / f"{name}.npz"
+
+    def remove_checkpoint(self, name: str) -> bool:
+        """Remove the state of a universe; False where there is none."""
+        path = self.checkpoint(name)
+        files = [*path.parent.glob(path.name), *path.parent.glob(f"{name}.output*.npz")]
+        for file in files:
+            file.unlink(missing_ok=True)
+        return bool(files)
 
     def tidy(self) -> None:
         """Remove what processes that were killed at their very end left of universes that are made."""
         done = self.done()
         for old in [*(self.path / "claims").iterdir(), *(self.path / "universes").glob(".*")]:
-            if old.name.lstrip(".").rpartition(".")[0] in done:
+            if old.name.lstrip(".").partition(".")[0] not in done:
+                continue
+            if old.is_dir():
                 shutil.rmtree(old, ignore_errors=True)
+            else:
+                old.unlink(missing_ok=True)
 
     def write_manifest(self) -> Path:
         """Write manifest.csv, with a row for each universe."""

@@ -11,22 +11,21 @@ import numpy as np
 
 from zeldo.api import output_paths
 from zeldo.engines.base import Engine
-from zeldo.errors import ZeldoError
+from zeldo.errors import DamagedFileError, ZeldoError
 from zeldo.files import write
-from zeldo.files.atomic import FULL
+from zeldo.files.atomic import disk_is_full
 from zeldo.interrupts import raise_if_asked
 from zeldo.measuring.energy import Meter
 from zeldo.particles.provenance import file_hash
 from zeldo.particles.snapshot import Snapshot
+from zeldo.store.claims import LEASE, Claims
 from zeldo.store.identity import PROVENANCE
-from zeldo.suites.claims import LEASE, Claims
+from zeldo.store.queue import FAILED, LEFT, MADE
 from zeldo.suites.suite import Suite
 from zeldo.suites.tasks import Task
 from zeldo.universe import Universe
 
 LONG = 60.0  # seconds from which on a universe is worth checkpoints
-WAIT = 0.5  # seconds between looks at what others are making
-MADE, LEFT, FAILED = "made", "left to others", "failed"
 
 
 @dataclass
@@ -51,6 +50,7 @@ class Worker:
     def __post_init__(self) -> None:
         self.claims = Claims(self.suite.path / "claims", self.lease)
         self._meter: Meter | None = None
+        self._failures: dict[str, object] = {}  # as they were when another process had the claim
         expected = self.engine.plan(self.base.n, self.suite.arguments["redshifts"]).seconds
         self._takes_long = self.engine.resumable and (expected is None or expected > LONG)
 
@@ -59,21 +59,28 @@ class Worker:
         return Suite(self.suite.path.resolve(), self.suite.arguments), self.engine, self.base, self.lease
 
     def attempt(self, task: Task) -> str:
-        """Make a universe, unless it is made or another process makes it: `MADE`, `LEFT` or `FAILED`."""
+        """Make a universe, unless it is made or another process makes it: `MADE`, `LEFT` or `FAILED`.
+
+        One that failed while it was left to another process is not tried again.
+        """
         suite = self.suite
         if suite.is_done(task.name):
             return MADE
         with self.claims.claim(task.name) as is_ours:
+            failure = suite.failure_time(task.name)
             if not is_ours:
+                self._failures.setdefault(task.name, failure)
                 return LEFT
             if suite.is_done(task.name):
                 return MADE
+            if failure is not None and self._failures.get(task.name, failure) != failure:
+                return FAILED
             suite.sweep(task.name)
             try:
-                row = self._make(task)
+                row = self._resume(task)
             except Exception as error:
                 raise_if_asked()  # what a library made of Ctrl-C
-                if _disk_is_full(error):
+                if disk_is_full(error):
                     raise ZeldoError(
                         f"no space left for {suite.path}: free some, then the same command resumes"
                     ) from error
@@ -83,6 +90,15 @@ class Worker:
             suite.add(task.name, row)
             return MADE
 
+    def _resume(self, task: Task) -> dict[str, Any]:
+        """Its row of the manifest. A checkpoint that is damaged is done without."""
+        try:
+            return self._make(task)
+        except DamagedFileError:
+            if not self.suite.remove_checkpoint(task.name):
+                raise
+            return self._make(task)
+
     def _make(self, task: Task) -> dict[str, Any]:
         """Its row of the manifest."""
         suite = self.suite
@@ -91,10 +107,9 @@ class Worker:
             self._meter = Meter()
         where: list[str] = []
         hashes: list[str] = []
-        checkpoint = suite.path / "claims" / f"{task.name}.npz"
         engine = self.engine
         if self._takes_long:
-            engine = replace(engine, checkpoint=checkpoint)  # type: ignore[call-arg]
+            engine = replace(engine, checkpoint=suite.checkpoint(task.name))  # type: ignore[call-arg]
         measures: dict[str, np.ndarray] = {}
         redshifts = suite.arguments["redshifts"]
         with self._meter.measured() as used, suite.outputs(task.name) as folder:
@@ -116,7 +131,7 @@ class Worker:
                 np.savez(path, **measures)  # type: ignore[arg-type]
                 where.append(f"universes/{task.name}/{path.name}")
                 hashes.append(file_hash(path))
-        checkpoint.unlink(missing_ok=True)
+        suite.remove_checkpoint(task.name)
         return {
             "name": task.name,
             "status": "done",
@@ -153,11 +168,3 @@ def described(universe: Universe) -> dict[str, Any]:
         "power": os.fspath(universe.power),
         "phases": universe.phases,
     }
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
-            return True
-        error = error.__cause__ or error.__context__
-    return False

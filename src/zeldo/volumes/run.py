@@ -6,11 +6,11 @@ universe.zarr/.zeldo/claims     which process makes what
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,12 @@ from zeldo.initial.conditions import Origin
 from zeldo.keywords import checked_keywords
 from zeldo.particles.snapshot import Snapshot
 from zeldo.particles.tiles import Indices, Tile
+from zeldo.store.claims import LEASE, Claims
 from zeldo.store.identity import check_same
+from zeldo.store.queue import LEFT, MADE, WAIT, in_turn
 from zeldo.store.universe import check_place, header_of, stored
-from zeldo.suites.claims import LEASE, Claims
-from zeldo.suites.cluster import connected
+from zeldo.suites.cluster import by_workers, connected
 from zeldo.suites.tasks import PathLike
-from zeldo.suites.worker import WAIT
 from zeldo.universe import Universe
 from zeldo.volumes.pieces import Fields, check_piece, evolve_piece
 
@@ -109,16 +109,14 @@ def run_in_pieces(
     check_piece(whole.n, side, buffer)
     volume = Volume(Path(output).resolve(), cola, whole, redshifts[0], side, buffer, thickness, lease)
     volume.join()
+    count = len(UniverseZarr(volume.path).tiles)
     if scheduler is None:
-        _alone(volume, progress)
+        left = _make_fields(volume, progress)
+        _follow(in_turn(left, volume.make, volume.claims), left, count, progress)
     else:
-        client, is_own = connected(scheduler)
-        try:
-            with client.as_current():
-                _on_cluster(volume, client, progress)
-        finally:
-            if is_own:
-                client.close()
+        with connected(scheduler) as client, client.as_current():
+            left = _make_fields(volume, progress)
+            _follow(by_workers(left, partial(_attempt, volume), client), left, count, progress)
     return volume.finished()
 
 
@@ -151,7 +149,7 @@ class Volume:
 
     @property
     def claims(self) -> Claims:
-        return Claims(self.path / STATE / "claims", self.lease)
+        return _claims(self.path / STATE / "claims", self.lease)
 
     def join(self) -> None:
         """Begin the universe on disk, or check that what is there has the same arguments."""
@@ -192,20 +190,20 @@ class Volume:
                 write_text(self.folder / "done", "")
         return self.has_fields
 
-    def make(self, tile: Tile) -> bool:
-        """Make a piece, unless it is made; False where another process makes it."""
+    def make(self, tile: Tile) -> str:
+        """Make a piece, unless it is made, `MADE`, or another process makes it, `LEFT`."""
         if self.is_made(tile):
-            return True
+            return MADE
         with self.claims.claim(".".join(map(str, tile.origin))) as is_ours:
             if not is_ours:
-                return False
+                return LEFT
             if not self.is_made(tile):
                 made = evolve_piece(
                     self.engine, self.origin, stored_fields(self.folder), tile, self.buffer, self.redshift
                 )
                 for field, values in zip(("psi", "vel"), made, strict=True):
                     UniverseZarr(self.path).write_tile(self.redshift, field, tile, values)
-        return True
+        return MADE
 
     def finished(self) -> Snapshot:
         """The snapshot of all pieces; what they were made from is removed."""
@@ -213,7 +211,14 @@ class Volume:
         there.note_complete(self.redshift, ["psi", "vel"])
         for left in (self.folder, self.path / STATE / "claims"):
             shutil.rmtree(left, ignore_errors=True)
+        there.tidy()
         return stored(there, self.redshift)
+
+
+@lru_cache(maxsize=4)
+def _claims(folder: Path, lease: float) -> Claims:
+    """The claims of this process, kept from task to task: they know how long those of others have stood still."""
+    return Claims(folder, lease)
 
 
 def stored_fields(folder: Path) -> Fields:
@@ -240,55 +245,27 @@ def read_window(array: Any, where: Indices) -> np.ndarray:
     return out
 
 
-def _unmade(volume: Volume) -> tuple[Sequence[Tile], int]:
+def _make_fields(volume: Volume, progress: Progress | None) -> list[Tile]:
+    """The tiles that are not made, when the displacements are."""
     tiles = UniverseZarr(volume.path).tiles
-    return [tile for tile in tiles if not volume.is_made(tile)], len(tiles)
-
-
-def _alone(volume: Volume, progress: Progress | None) -> None:
-    """Make what is missing, and wait for what other processes are making."""
-    left, count = _unmade(volume)
+    left = [tile for tile in tiles if not volume.is_made(tile)]
     while left and not volume.has_fields:
         if progress is not None:
-            progress(0, count, "displacements by slabs")
+            progress(0, len(tiles), "displacements by slabs")
         if not volume.make_fields():
             time.sleep(WAIT)
             left = [tile for tile in left if not volume.is_made(tile)]
-    begin = os.getpid() % max(1, len(left)) if any(volume.claims.folder.iterdir()) else 0
-    left = [*left[begin:], *left[:begin]]
-    while left:
-        others = []
-        for number, tile in enumerate(left):
-            if not volume.make(tile):
-                others.append(tile)
-            if progress is not None:
-                ready = count - len(left) + number + 1 - len(others)
-                progress(ready, count, f"{ready} of {count} pieces")
-        if len(others) == len(left):
-            time.sleep(WAIT)
-        left = others
+    return left
 
 
-def _on_cluster(volume: Volume, client: Any, progress: Progress | None) -> None:
-    """The same by the workers of dask. Pieces of workers that are lost are made again by others."""
-    from distributed import as_completed
-
-    left, count = _unmade(volume)
-    while left and not volume.make_fields():
-        time.sleep(WAIT)
-    ready = count - len(left)
-    ask: Any = as_completed
-    running = ask([client.submit(_attempt, volume, tile, pure=False, retries=3) for tile in left])
-    for future in running:
-        tile, is_made = future.result()
-        if not is_made:
-            time.sleep(WAIT)
-            running.add(client.submit(_attempt, volume, tile, pure=False, retries=3))
-            continue
-        ready += 1
+def _follow(
+    outcomes: Iterator[tuple[Tile, str]], left: Sequence[Tile], count: int, progress: Progress | None
+) -> None:
+    for ready, _ in enumerate(outcomes, count - len(left) + 1):
         if progress is not None:
             progress(ready, count, f"{ready} of {count} pieces")
 
 
-def _attempt(volume: Volume, tile: Tile) -> tuple[Tile, bool]:
+def _attempt(volume: Volume, tile: Tile) -> tuple[Tile, str]:
+    """`Volume.make` in a process of a cluster."""
     return tile, volume.make(tile)

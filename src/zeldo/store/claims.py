@@ -1,9 +1,13 @@
 """Claims on tasks by any number of processes that share a directory and nothing else.
 
-A claim is a directory, since `mkdir` is atomic on network disks too, where locks of files are not reliable. Its owner
-changes its time again and again. A claim whose time has stood still for a whole lease, by the clock of the one who looks,
-is of a lost process: another one takes the next generation of the claim, which again only one can make. An owner that was
-only slow may finish all the same: results are published by `publish`, of which the first counts.
+Suites, volumes in pieces and stores of runs all claim like this. A claim is a directory, since `mkdir` is atomic on network
+disks too. Locks of files are not used: some of these disks refuse them, which looks as if another process held them all,
+and others grant one to two machines at once.
+
+The owner of a claim changes its time again and again. A claim whose time has stood still for a whole lease, by the clock of
+the one who looks, is of a lost process. So is that of a process of the same machine which is known to have ended. Another
+one takes the next generation of the claim, which again only one can make. An owner that was only slow may finish all the
+same. Results must therefore be published so that the first of two counts, by `publish` or by renaming a directory.
 """
 
 from __future__ import annotations
@@ -19,6 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from zeldo.errors import ZeldoError
+from zeldo.files.atomic import FULL
+
 LEASE = 60.0  # seconds
 BEATS = 6  # per lease
 OWNER = "owner.json"
@@ -31,7 +38,7 @@ class Claims:
     Parameters
     ----------
     folder : Path
-        It is made where absent.
+        It is made with the first claim.
     lease : float
         Seconds without a sign of life after which a claim is free for others.
     """
@@ -40,12 +47,25 @@ class Claims:
     lease: float = LEASE
 
     def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._seen: dict[str, tuple[float, float]] = {}  # time of a claim, and when it was first seen
+
+    @property
+    def are_there(self) -> bool:
+        """Whether any process has a claim, or had one when it was killed."""
+        try:
+            return any(self.folder.iterdir())
+        except FileNotFoundError:
+            return False
 
     @contextmanager
     def claim(self, name: str) -> Iterator[bool]:
-        """Whether the task is this process's. While it is, a thread keeps the claim alive; it is freed at the end."""
+        """Whether the task is this process's. While it is, a thread keeps the claim alive; it is freed at the end.
+
+        Raises
+        ------
+        ZeldoError
+            Where the disk is full, or the directory cannot be written to.
+        """
         path = self._take(name)
         if path is None:
             yield False
@@ -66,13 +86,20 @@ class Claims:
         while True:
             path = self.folder / f"{name}.{generation}"
             try:
-                path.mkdir()
+                path.mkdir(parents=True)
             except FileExistsError:
                 if not self._lost(path):
                     return None
                 generation += 1
                 continue
-            (path / OWNER).write_text(json.dumps(identity()))
+            except OSError as error:
+                remedy = "free some space" if error.errno in FULL else "mend that"
+                raise ZeldoError(
+                    f"no task can be claimed in {self.folder} ({error.strerror}): "
+                    f"{remedy}, then the same command goes on"
+                ) from error
+            with suppress(OSError):  # without it the claim is as good, but outlives its process by a lease
+                (path / OWNER).write_text(json.dumps(identity()))
             return path
 
     def _generations(self, name: str, last: Path) -> Iterator[Path]:
