@@ -62,6 +62,8 @@ SMALLER = {
     " IN ": " snapshot.hdf5 ",
     "--box 62.5 -n 32": "--box 31.25 -n 16",
     "universe.zarr --memory 4GB": "large.zarr",
+    "universe.zarr --memory 2GB": "large.zarr",
+    "universe.zarr --box 1000 -n 512": "large.zarr --box 40 -n 20 --power eisenstein-hu",
     "--mesh 512": "--mesh 64",
 }
 MORE = {  # options that make a command short

@@ -77,7 +77,8 @@ def test_a_universe_and_its_parts_cannot_both_be_given():
     line = refusal(lambda: zeldo.initial_conditions(universe=Universe(**TINY), seed=3))
     assert line.startswith("universe fixes the universe, so seed cannot be given too")
     for call in (zeldo.run, zeldo.plan, zeldo.run_suite, zeldo.run_in_pieces):
-        given = {} if call in (zeldo.run, zeldo.plan) else {"output": "nowhere.zarr"}
+        given = {"output": "nowhere"} if call is zeldo.run_suite else {}
+        given = {"output": "nowhere.zarr"} if call is zeldo.run_in_pieces else given
         assert "n cannot be given" in refusal(lambda: call(universe=Universe(**TINY), n=64, **given))  # noqa: B023
     ics = Universe(**TINY).initial_conditions()
     assert "ics" in refusal(lambda: zeldo.initial_conditions(universe=Universe(**TINY), ics=ics))

@@ -108,10 +108,10 @@ def by_density(
 
     Parameters
     ----------
-    psi, target : Tensor, (3, n, n, n)
-        Predicted and true displacement of a whole periodic box, in lattice spacings.
-    vel, target_vel : Tensor, (3, n, n, n)
-        Predicted and true velocity, in any unit.
+    psi, vel : Tensor, (3, n, n, n)
+        Predicted displacement of a whole periodic box, in lattice spacings, and velocity, in any unit.
+    target, target_vel : Tensor, (3, n, n, n)
+        The true ones.
     finer : int
         Mesh cells per lattice spacing.
 
