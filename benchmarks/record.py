@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -71,10 +72,21 @@ def label(row: Row) -> str:
     size = f"{row.n}^3" if row.n else ""
     against = f"against {row.reference}" if row.reference else ""
     parts = (row.engine, row.ics, size, against, "" if row.z is None else f"z = {row.z:g}", row.field)
-    words = row.quantity.removesuffix("_to_k").replace("_", " ")
+    words = _in_words(row.quantity.removesuffix("_to_k"))
     if row.k is not None:
         words += f" {'for k <=' if row.quantity.endswith('_to_k') else 'at k ='} {row.k:g}"
     return ", ".join([*filter(None, parts), words])
+
+
+SYMBOLS = {"one_minus_r2": "1 - r^2", "T_off": "|T - 1|", "P_off": "|P / P_true - 1|", "dynamics": "its dynamics"}
+
+
+def _in_words(quantity: str) -> str:
+    ratio = re.fullmatch(r"(.+)_over_(.+)_most", quantity)
+    if ratio:
+        peer = SYMBOLS.get(ratio[2], ratio[2])
+        return f"{_in_words(ratio[1])} over that of {peer}, largest"
+    return SYMBOLS.get(quantity, quantity.replace("_", " "))
 
 
 class Record:

@@ -6,7 +6,7 @@ from benchmarks.record import Rows, label
 from zeldo.statistics import K_SHOWN
 
 FIDUCIAL = {"ics": "fiducial.npz", "n": 128, "z": 0}
-EMULATOR = "the default: `pm` with a small network behind it, nearest to N-body after `p3m`"
+EMULATOR = "the default: `pm` with a small network behind it, nearest to N-body after `p3m`, except for masses of halos"
 FAST = "thousands of mocks: `cola` with a small network behind it"
 EMULATORS = ("emulator", "emulator:fast", "pm:sharpening=2", "cola:sharpening=1.5")  # and their dynamics
 PEERS = {"l-picola:mesh_factor=1": "L-PICOLA, mesh N", "l-picola:mesh_factor=2": "L-PICOLA, mesh 2N"}
