@@ -5,6 +5,7 @@ import pytest
 
 import zeldo
 from refusals import refusal
+from zeldo.errors import DamagedFileError
 from zeldo.files import universe_zarr
 from zeldo.files.universe_zarr import STATE, UniverseZarr
 from zeldo.store.slabs import SlabStore
@@ -164,6 +165,21 @@ def test_files_of_slabs_are_written_over(tmp_path):
     assert len(list((tmp_path / "slabs").glob("psi*"))) == 2
     assert np.array_equal(SlabStore(tmp_path / "slabs", "key").get("psi", 0), second)
     assert len(list((tmp_path / "slabs").glob("psi*"))) == 1
+
+
+@pytest.mark.parametrize("platform", ["linux", "win32"])
+def test_slabs_that_are_only_read_are_whole_or_damaged(tmp_path, monkeypatch, platform):
+    monkeypatch.setattr("zeldo.store.slabs.sys.platform", platform)
+    store, room = SlabStore(tmp_path / "slabs", "key"), np.empty((2, 3), np.float32)
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    store.put({"psi": values}, 0)
+    there = store.shared("psi", 0, room)
+    assert np.array_equal(there, values) and (there is room) == (platform == "win32")
+    (path,) = (tmp_path / "slabs").glob("psi*")
+    for left in (5, 0):
+        path.write_bytes(values.tobytes()[:left])
+        with pytest.raises(DamagedFileError, match="psi"):
+            store.shared("psi", 0, room)
 
 
 def test_memory_decides_and_the_plan_says_it(tmp_path, monkeypatch):

@@ -273,7 +273,7 @@ class StreamedRun:
         def load(place: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
             slab = order[place]
             kept = [self._get(name, slab, place % 3) for name in fields]
-            return kept, [self._get(name, slab, place % 2) for name in orders]
+            return kept, [self._get(name, slab, place % 2, shared=True) for name in orders]
 
         following = self.disk.submit(load, 0)
         for place, slab in enumerate(order):
@@ -282,11 +282,11 @@ class StreamedRun:
                 following = self.disk.submit(load, place + 1)
             yield slab, values
 
-    def _get(self, name: str, slab: int, number: int) -> np.ndarray:
+    def _get(self, name: str, slab: int, number: int, shared: bool = False) -> np.ndarray:
         room, shape = self._rooms.get((name, number)), tuple(self.store.shape(name, slab))
         if room is None or room.shape != shape:
             room = self._rooms[name, number] = np.empty(shape, np.float32)
-        return self.store.get(name, slab, room)
+        return self.store.shared(name, slab, room) if shared else self.store.get(name, slab, room)
 
     def _reached(self, slab: int, psi: np.ndarray) -> Reach:
         return reach_of(psi[0], self.pieces[slab][0], self.mesh.box / self.n)

@@ -80,12 +80,12 @@ class ForceOnDisk:
     def _painted(self, state: str) -> Iterator[tuple[int, np.ndarray]]:
         name = f"{state}psi"
         rooms = [np.empty(self.store.shape(name, 0), np.float32) for _ in range(2)]  # read, and painted
-        following = self.disk.submit(self.store.get, name, len(self.pieces) - 1, rooms[0])
+        following = self.disk.submit(self.store.shared, name, len(self.pieces) - 1, rooms[0])
         for slab in range(len(self.pieces) - 1, -1, -1):
             psi = following.result()
             rooms.reverse()
             if slab:
-                following = self.disk.submit(self.store.get, name, slab - 1, rooms[0])
+                following = self.disk.submit(self.store.shared, name, slab - 1, rooms[0])
             yield self.pieces[slab][0], psi
 
     def force(self, ring: Ring, psi: np.ndarray, slab: int) -> np.ndarray:
