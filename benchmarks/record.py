@@ -78,7 +78,12 @@ def label(row: Row) -> str:
     return ", ".join([*filter(None, parts), words])
 
 
-SYMBOLS = {"one_minus_r2": "1 - r^2", "T_off": "|T - 1|", "P_off": "|P / P_true - 1|", "dynamics": "its dynamics"}
+SYMBOLS = {
+    "one_minus_r2": "1 - r^2",
+    "T_off": "|T - 1|",
+    "P_off": "|P / P_true - 1|",
+    "dynamics": "its dynamics",
+}
 
 
 def _in_words(quantity: str) -> str:
