@@ -1,5 +1,7 @@
 """Runs whose particles are on disk, held against runs in memory, and against themselves after kills."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from refusals import refusal
 from zeldo.errors import DamagedFileError
 from zeldo.files import universe_zarr
 from zeldo.files.universe_zarr import STATE, UniverseZarr
-from zeldo.store.slabs import SlabStore
+from zeldo.store.slabs import SlabStore, _fill
 from zeldo.store.universe import run_into
 
 REDSHIFTS = [1.0, 0.3, 0.0]  # the middle ones lie between two steps
@@ -165,6 +167,21 @@ def test_files_of_slabs_are_written_over(tmp_path):
     assert len(list((tmp_path / "slabs").glob("psi*"))) == 2
     assert np.array_equal(SlabStore(tmp_path / "slabs", "key").get("psi", 0), second)
     assert len(list((tmp_path / "slabs").glob("psi*"))) == 1
+
+
+class Short(io.BytesIO):
+    """It gives five bytes at a time, as systems give 2 GB of a larger slab."""
+
+    def readinto(self, buffer):
+        return super().readinto(memoryview(buffer)[:5])
+
+
+def test_a_slab_that_one_call_does_not_give_is_read_whole():
+    values, out = np.arange(6, dtype=np.float32), np.empty(6, np.float32)
+    _fill(Short(values.tobytes()), out)
+    assert np.array_equal(out, values)
+    with pytest.raises(ValueError, match="too short"):
+        _fill(Short(values.tobytes()[:-1]), out)
 
 
 @pytest.mark.parametrize("platform", ["linux", "win32"])

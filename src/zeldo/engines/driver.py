@@ -90,9 +90,9 @@ class View:
     def force(self) -> np.ndarray | None:
         """F at the particles, (3, n, n, n) float32, Mpc/h; None where none was computed, as at the start of COLA."""
         force = self._force
-        return (
-            None if force is None else self.dynamics.host(force + 0 if force is self.state.force else force)
-        )
+        if force is None:
+            return None
+        return self.dynamics.host(force + 0 if force is self.state.force else force)
 
     @cached_property
     def _force(self) -> Array | None:
@@ -100,9 +100,8 @@ class View:
 
     def _velocity(self, donate: bool) -> Array:
         state = self.state
-        if (
-            vars(self).get("_force") is not None
-        ):  # an observer has asked for it: it need not be read off the mesh again
+        # the force that an observer has asked for need not be read off the mesh again
+        if vars(self).get("_force") is not None:
             state = replace(state, force=self._force)
         return self.dynamics.velocity(state, self.row, donate=donate)
 

@@ -8,6 +8,7 @@ of them is whole. Some file systems wait for the disk where a file is replaced b
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import mmap
@@ -97,8 +98,7 @@ class SlabStore:
             if out is None:
                 return np.fromfile(self._path(label), np.float32).reshape(self._files[label][2])
             with open(self._path(label), "rb", buffering=0) as file:
-                if file.readinto(out.data.cast("B")) != out.nbytes:
-                    raise ValueError("it is too short")
+                _fill(file, out)
             return out
         except (OSError, KeyError, ValueError) as error:
             raise DamagedFileError(
@@ -207,6 +207,16 @@ def _note_in(path: Path) -> tuple[int, bytes] | None:
         return None
     text = rest[:length]
     return (number, text) if len(text) == length and zlib.crc32(text) == crc else None
+
+
+def _fill(file: io.RawIOBase, out: np.ndarray) -> None:
+    """Read an array. One call of the system gives 2 GB at most."""
+    left = out.data.cast("B")
+    while left:
+        read = file.readinto(left)
+        if not read:
+            raise ValueError("it is too short")
+        left = left[read:]
 
 
 def _checksum(numbers: np.ndarray) -> int:
