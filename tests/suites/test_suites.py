@@ -347,3 +347,12 @@ def test_the_first_of_two_rows_counts(tmp_path):
     assert publish("first", tmp_path / "row") and not publish("second", tmp_path / "row")
     assert (tmp_path / "row").read_text() == "first"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_foreign_file_among_the_rows_keeps_no_process_busy_for_ever(tmp_path):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], keep="measure", **TINY)
+    (suite.path / "rows" / "s1.json~").write_text("of an editor")
+    writer = threading.Thread(target=suite.write_manifest, daemon=True)
+    writer.start()
+    writer.join(timeout=20)
+    assert not writer.is_alive() and [line["name"] for line in read_manifest(suite.path)] == ["s1"]

@@ -225,13 +225,14 @@ class Suite:
         """Write manifest.csv, with a row for each universe."""
         path = self.path / "manifest.csv"
         while True:
+            before = self.done()
             rows = self.rows()
             text = io.StringIO()
             writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
             write_text(path, text.getvalue())
-            if len(self.done()) == sum(row["status"] == "done" for row in rows):
+            if self.done() == before:
                 return path  # else one became done meanwhile, and its process may have written before this one did
 
 
