@@ -237,6 +237,20 @@ def test_a_damaged_checkpoint_is_done_without(tmp_path, monkeypatch):
     assert not any(claims.iterdir())
 
 
+def test_a_checkpoint_of_other_bits_is_done_without(tmp_path, monkeypatch):
+    """The linear field of another machine may differ in its last bits."""
+    from zeldo.store.checkpoint import Checkpoint
+
+    monkeypatch.setattr("zeldo.suites.worker.LONG", 0.0)
+    claims = tmp_path / "s" / "claims"
+    for folder in ("rows", "claims"):
+        (tmp_path / "s" / folder).mkdir(parents=True)
+    field = np.zeros((3, 16, 16, 16), np.float32)
+    Checkpoint(claims / "s1.npz", "another key", 0.0).save(2, field, field)
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **{**TINY, "engine": "cola:steps=2"})
+    assert not suite.failed() and not any(claims.iterdir())
+
+
 def test_five_kills_and_three_processes_make_every_universe_once(tmp_path):
     """Killed without warning, each at another moment; the others go on, and the same command again."""
     out = tmp_path / "s"

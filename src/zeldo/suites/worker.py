@@ -11,7 +11,7 @@ import numpy as np
 
 from zeldo.api import output_paths
 from zeldo.engines.base import Engine
-from zeldo.errors import DamagedFileError, ZeldoError
+from zeldo.errors import InputError, ZeldoError
 from zeldo.files import write
 from zeldo.files.atomic import disk_is_full
 from zeldo.interrupts import raise_if_asked
@@ -91,10 +91,10 @@ class Worker:
             return MADE
 
     def _resume(self, task: Task) -> dict[str, Any]:
-        """Its row of the manifest. A checkpoint that is damaged is done without."""
+        """Its row of the manifest. A checkpoint that is damaged, or of other bits than this machine's, is done without."""
         try:
             return self._make(task)
-        except DamagedFileError:
+        except InputError:
             if not self.suite.remove_checkpoint(task.name):
                 raise
             return self._make(task)
