@@ -80,6 +80,14 @@ def test_a_seed_in_a_table_is_a_seed(tmp_path, line):
     assert "seed = " in refusal(lambda: read_cosmologies(table, zeldo.Universe.cosmology))
 
 
+def test_a_seed_of_a_table_keeps_all_its_digits(tmp_path):
+    table, seed = tmp_path / "c.csv", 2**53 + 1
+    table.write_text(f"omega_m,seed\n0.3,{seed}\n0.3,1e3\n")
+    assert read_cosmologies(table, zeldo.Universe.cosmology)[1] == [seed, 1000]
+    table.write_text(f'{{"seed": {seed}}}\n{{"seed": 8.0}}\n')
+    assert read_cosmologies(table, zeldo.Universe.cosmology)[1] == [seed, 8]
+
+
 def test_a_table_of_a_spreadsheet_is_read(tmp_path):
     table = tmp_path / "c.csv"
     table.write_text("omega_m,seed\r\n0.3,8\r\n", encoding="utf-8-sig")
