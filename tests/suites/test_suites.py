@@ -95,6 +95,12 @@ def test_a_table_of_a_spreadsheet_is_read(tmp_path):
     assert cosmology.omega_m == 0.3 and seeds == [8]
 
 
+def test_the_seed_of_a_universe_is_that_of_its_suite(tmp_path):
+    universe = zeldo.Universe(n=16, box=40, power="eisenstein-hu", seed=42)
+    given = {"universe": universe, "engine": "2lpt", "cosmologies": [{"omega_m": 0.3}], "keep": "measure"}
+    assert [row["seed"] for row in zeldo.run_suite(output=tmp_path / "s", **given).rows()] == [42]
+
+
 def test_one_cosmology_is_no_list():
     base = zeldo.Universe.cosmology
     for single in (base, base.to_dict()):

@@ -65,7 +65,7 @@ def run_suite(
     output : path
         The directory of the suite, a new one or one of the same arguments.
     seeds : str or iterable of int, optional
-        "0:1000", which leaves out 1000, "1,5,9", or whole numbers; 7 where absent.
+        "0:1000", which leaves out 1000, "1,5,9", or whole numbers; where absent, that of `universe`, or 7.
     cosmologies : path or iterable, optional
         A CSV file with a column for each parameter that varies, or `Cosmology` objects. A column `seed` gives each
         cosmology a seed of its own.
@@ -117,7 +117,7 @@ def run_suite(
     chosen, pairs = read_cosmologies(cosmologies, base.cosmology)
     if pairs is not None and seeds is not None:
         raise InputError("the table of cosmologies has seeds, so seeds cannot be given too")
-    drawn = pairs or parse_seeds(seeds)
+    drawn = pairs or parse_seeds([base.seed] if seeds is None and base.seed is not None else seeds)
     for seed in (min(drawn), max(drawn)):  # what its phases cannot have is refused here, not by each universe
         replace(base, seed=seed, cosmology=chosen[0] if chosen else base.cosmology)
     arguments = {
