@@ -42,3 +42,17 @@ def test_workers_make_a_suite_and_a_lost_one_is_replaced(tmp_path):
 def test_a_scheduler_that_is_not_there_is_refused(tmp_path):
     arguments = {"output": tmp_path / "s", "seeds": [1], "scheduler": "tcp://127.0.0.1:1", **ARGUMENTS}
     assert "127.0.0.1:1" in refusal(lambda: zeldo.run_suite(**arguments))
+    assert "no scheduler answers at 5" in refusal(lambda: zeldo.run_suite(**{**arguments, "scheduler": 5}))
+
+
+def test_a_worker_of_a_cluster_has_the_limit_of_memory(tmp_path, monkeypatch):
+    import pickle
+
+    from zeldo.measuring.memory import budget
+    from zeldo.suites.cluster import attempt
+    from zeldo.suites.worker import Worker
+
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **ARGUMENTS | {"engine": "2lpt"})
+    worker = Worker(suite, zeldo.engine("2lpt"), zeldo.Universe(n=16), memory="1GB")
+    monkeypatch.setattr(Worker, "attempt", lambda *given: budget())
+    assert attempt(pickle.dumps(worker.parts()), suite.tasks[0])[1] <= 1e9 < budget()

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from zeldo.errors import InputError
+from zeldo.measuring.memory import limited
 from zeldo.store.queue import LEFT, WAIT
 from zeldo.suites.tasks import Task
 from zeldo.suites.worker import Worker
@@ -42,7 +43,7 @@ def connected(scheduler: str | Any) -> Iterator[Any]:
     try:
         connect: Any = Client  # its types are not told
         client = connect(scheduler, timeout="10s")
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise InputError(f"no scheduler answers at {scheduler} ({error}): give its address") from None
     try:
         yield client
@@ -86,8 +87,9 @@ def by_workers(
 
 def attempt(packed: bytes, task: Task) -> tuple[Task, str]:
     """`Worker.attempt` in a process of the cluster."""
-    with _alone:
-        return task, _worker(packed).attempt(task)
+    worker = _worker(packed)
+    with _alone, limited(worker.memory):
+        return task, worker.attempt(task)
 
 
 @lru_cache(maxsize=4)

@@ -136,7 +136,7 @@ def run_suite(
     with limited(memory):
         check_fits(parsed_engine, base.n, redshifts)
         suite = Suite.join(output, arguments)
-        worker = Worker(suite, parsed_engine, base, lease)
+        worker = Worker(suite, parsed_engine, base, lease, memory)
         try:
             with _outcomes(worker, scheduler) as outcomes:
                 _follow(suite, outcomes, progress)

@@ -40,12 +40,15 @@ class Worker:
         With the arguments that all universes share.
     lease : float
         See `Claims`.
+    memory : str or float, optional
+        The most that a process of a cluster may take, as in `run`.
     """
 
     suite: Suite
     engine: Engine
     base: Universe
     lease: float = LEASE
+    memory: str | float | None = None
 
     def __post_init__(self) -> None:
         self.claims = Claims(self.suite.path / "claims", self.lease)
@@ -54,9 +57,10 @@ class Worker:
         expected = self.engine.plan(self.base.n, self.suite.arguments["redshifts"]).seconds
         self._takes_long = self.engine.resumable and (expected is None or expected > LONG)
 
-    def parts(self) -> tuple[Suite, Engine, Universe, float]:
+    def parts(self) -> tuple[Suite, Engine, Universe, float, str | float | None]:
         """What another process makes the same worker of."""
-        return Suite(self.suite.path.resolve(), self.suite.arguments), self.engine, self.base, self.lease
+        suite = Suite(self.suite.path.resolve(), self.suite.arguments)
+        return suite, self.engine, self.base, self.lease, self.memory
 
     def attempt(self, task: Task) -> str:
         """Make a universe, unless it is made or another process makes it: `MADE`, `LEFT` or `FAILED`.
