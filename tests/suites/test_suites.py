@@ -179,6 +179,20 @@ def test_another_argument_is_refused_by_its_name(tmp_path, monkeypatch):
     assert "not a suite" in refusal(lambda: Suite.open(tmp_path))
 
 
+def test_a_table_of_power_is_known_by_what_it_holds(tmp_path, monkeypatch):
+    k = np.geomspace(1e-4, 1e2, 100)
+    given = {**TINY, "seeds": [1], "power": "pk.txt", "output": tmp_path / "s", "keep": "measure"}
+    for folder, slope in (("a", -1.0), ("b", -1.0), ("c", -2.0)):
+        (tmp_path / folder).mkdir()
+        np.savetxt(tmp_path / folder / "pk.txt", np.stack([k, k**slope], axis=1))
+    monkeypatch.chdir(tmp_path / "a")
+    suite = zeldo.run_suite(**given)
+    monkeypatch.chdir(tmp_path / "b")
+    assert zeldo.run_suite(**given).rows() == suite.rows()
+    monkeypatch.chdir(tmp_path / "c")
+    assert "was begun with power = " in refusal(lambda: zeldo.run_suite(**given))
+
+
 def test_what_fails_is_listed_and_tried_again(tmp_path, capsys, monkeypatch):
     make = Worker._make
 

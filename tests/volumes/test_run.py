@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,21 @@ def test_a_damaged_piece_is_made_again_and_no_other(tmp_path, expected):
     assert [path.stat().st_mtime_ns != time for path, time in zip(shards, times, strict=True)] == [
         number == 3 for number in range(8)
     ]
+
+
+def test_a_table_of_power_is_known_by_what_it_holds(tmp_path):
+    k, table = np.geomspace(1e-4, 1e2, 100), tmp_path / "pk.txt"
+    whole = zeldo.Universe.of(**SMALL)
+
+    def volume(slope):
+        np.savetxt(table, np.stack([k, k**slope], axis=1))
+        return Volume(
+            tmp_path / "u.zarr", zeldo.engine("cola"), replace(whole, power=table), 0.0, 16, 4, 8, lease=60.0
+        )
+
+    volume(-1.0).join()
+    volume(-1.0).join()
+    assert "was begun with power table = " in refusal(volume(-2.0).join)
 
 
 def test_three_processes_of_which_two_are_killed(tmp_path, expected):

@@ -16,6 +16,7 @@ import numpy as np
 
 from zeldo.api import initial_conditions, universe_of
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.power import MODELS
 from zeldo.engines.base import Engine, Progress
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
@@ -26,7 +27,7 @@ from zeldo.measuring.memory import limited
 from zeldo.particles.provenance import Provenance
 from zeldo.planning import check_fits
 from zeldo.store.claims import LEASE
-from zeldo.store.identity import PROVENANCE
+from zeldo.store.identity import PROVENANCE, power_identity
 from zeldo.store.queue import FAILED, in_turn
 from zeldo.suites.suite import FORMAT, Suite
 from zeldo.suites.tasks import PathLike, Task, make_tasks, parse_seeds, read_cosmologies
@@ -112,6 +113,8 @@ def run_suite(
     if getattr(parsed_engine, "checkpoint", None) is not None:
         raise InputError("the option checkpoint is chosen for each universe: leave it out")
     base = universe_of(universe)
+    if base.power not in MODELS:  # processes elsewhere have other working directories
+        base = replace(base, power=Path(base.power).resolve())
     if not isinstance(base.phases, str):
         raise InputError("a suite draws its phases from seeds: give the name of a generator, such as native")
     chosen, pairs = read_cosmologies(cosmologies, base.cosmology)
@@ -123,6 +126,7 @@ def run_suite(
     arguments = {
         "format": FORMAT,
         **described(base),
+        "power": power_identity(base.power),
         "seeds": [] if pairs else drawn,
         "cosmologies": [cosmology.to_dict() for cosmology in chosen],
         "seed_of_cosmology": pairs,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from zeldo.api import initial_conditions, universe_of
+from zeldo.cosmology.power import MODELS
 from zeldo.engines.base import Progress
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.cola import Cola
@@ -29,7 +30,7 @@ from zeldo.keywords import checked_keywords
 from zeldo.particles.snapshot import Snapshot
 from zeldo.particles.tiles import Indices, Tile
 from zeldo.store.claims import LEASE, Claims
-from zeldo.store.identity import check_same
+from zeldo.store.identity import check_same, power_identity
 from zeldo.store.queue import LEFT, MADE, WAIT, in_turn
 from zeldo.store.universe import check_place, header_of, stored
 from zeldo.suites.cluster import by_workers, connected
@@ -102,6 +103,8 @@ def run_in_pieces(
     if universe.get("ics") is not None:
         raise InputError("pieces take no ics: give a cosmology and a seed")
     whole = universe_of(universe)
+    if whole.power not in MODELS:  # processes elsewhere have other working directories
+        whole = replace(whole, power=Path(whole.power).resolve())
     if Path(output).suffix != ".zarr":
         raise InputError(f"output {output} is not allowed: give a name that ends in .zarr")
     side = tile_of(whole.n) if side is None else side
@@ -161,6 +164,8 @@ class Volume:
         header["engine"] = f"{self.engine.name} in pieces"
         header["settings"] |= {"side": self.side, "buffer": self.buffer}
         header["tile"] = self.side
+        if self.universe.power not in MODELS:
+            header["power table"] = power_identity(self.universe.power)
         if is_universe(self.path):
             check_same(self.path, UniverseZarr(self.path).header, header)
         else:
