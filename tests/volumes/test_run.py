@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,34 @@ def test_a_claim_of_a_lost_machine_is_taken_over_by_tasks_that_come_one_by_one(t
     time.sleep(0.3)
     with pickle.loads(packed).claims.claim("fields") as ours:
         assert ours
+
+
+def test_a_slow_process_does_not_say_that_the_fields_of_another_are_whole(tmp_path, monkeypatch):
+    """Its lease ends while it makes them, another process begins them anew, and the slow one is done first."""
+    from zeldo.volumes.fields import VolumeFields
+
+    whole, cola, out = zeldo.Universe.of(**SMALL), zeldo.engine("cola"), tmp_path / "u.zarr"
+    slow, quick = (Volume(out, cola, whole, 0.0, 16, 4, 8, lease) for lease in (60.0, 61.0))
+    slow.join()
+    begun, go_on = threading.Event(), threading.Event()
+    process = threading.Thread(target=slow.make_fields)
+
+    def write(fields, first, second):
+        if threading.current_thread() is process:
+            begun.set()
+            go_on.wait(20)
+            first.mkdir(parents=True)
+        else:
+            go_on.set()
+            process.join(20)
+            assert not process.is_alive() and not slow.has_fields
+
+    monkeypatch.setattr(VolumeFields, "write", write)
+    process.start()
+    assert begun.wait(20)
+    shutil.rmtree(out / STATE / "claims")
+    assert quick.make_fields()
+    assert {path.name for path in (out / STATE).glob("linear*")} == {"linear"}
 
 
 def test_workers_of_a_cluster_one_of_which_is_lost(tmp_path, expected):

@@ -1,6 +1,6 @@
 """A universe made in pieces: its 2LPT by slabs, then tile after tile, by any number of processes or on a cluster.
 
-universe.zarr/.zeldo/fields     psi_lin and grad phi2 of the whole volume, until all tiles are made
+universe.zarr/.zeldo/linear     psi_lin and grad phi2 of the whole volume, until all tiles are made
 universe.zarr/.zeldo/claims     which process makes what
 """
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -23,7 +25,6 @@ from zeldo.engines.checks import redshift_list
 from zeldo.engines.cola import Cola
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
-from zeldo.files.atomic import write_text
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe, largest_divisor, tile_of
 from zeldo.initial.conditions import Origin
 from zeldo.keywords import checked_keywords
@@ -148,7 +149,7 @@ class Volume:
     @property
     def folder(self) -> Path:
         """Of the fields."""
-        return self.path / STATE / "fields"
+        return self.path / STATE / "linear"
 
     @property
     def claims(self) -> Claims:
@@ -178,7 +179,7 @@ class Volume:
 
     @property
     def has_fields(self) -> bool:
-        return (self.folder / "done").exists()
+        return self.folder.exists()
 
     def make_fields(self) -> bool:
         """Make the displacements of the volume, unless they are made; False where another process makes them."""
@@ -186,14 +187,29 @@ class Volume:
 
         with self.claims.claim("fields") as is_ours:
             if is_ours and not self.has_fields:
-                shutil.rmtree(self.folder, ignore_errors=True)
-                stages = self.folder / "stages"
+                # renamed first, so that an owner that was only slow notices
+                for left in self._partial_fields():
+                    with suppress(OSError):
+                        shutil.rmtree(left.rename(self._new_partial()), ignore_errors=True)
+                partial = self._new_partial()
+                stages, begun = partial / "stages", partial / "begun"
                 stages.mkdir(parents=True)
+                begun.touch()
                 fields = VolumeFields(self.universe, self.thickness, stages)
-                fields.write(*(self.folder / f"{name}.zarr" for name in FIELDS))
-                shutil.rmtree(stages)
-                write_text(self.folder / "done", "")
+                fields.write(*(partial / f"{name}.zarr" for name in FIELDS))
+                shutil.rmtree(stages, ignore_errors=True)
+                # without it another process has taken over, and zarr has made the directory again
+                if begun.exists():
+                    with suppress(OSError):  # another one has been faster
+                        partial.rename(self.folder)
+                shutil.rmtree(partial, ignore_errors=True)
         return self.has_fields
+
+    def _new_partial(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.{uuid4().hex}")
+
+    def _partial_fields(self) -> list[Path]:
+        return list(self.folder.parent.glob(f"{self.folder.name}.*"))
 
     def make(self, tile: Tile) -> str:
         """Make a piece, unless it is made, `MADE`, or another process makes it, `LEFT`."""
@@ -214,7 +230,7 @@ class Volume:
         """The snapshot of all pieces; what they were made from is removed."""
         there = UniverseZarr(self.path)
         there.note_complete(self.redshift, ["psi", "vel"])
-        for left in (self.folder, self.path / STATE / "claims"):
+        for left in (self.folder, *self._partial_fields(), self.path / STATE / "claims"):
             shutil.rmtree(left, ignore_errors=True)
         there.tidy()
         return stored(there, self.redshift)
