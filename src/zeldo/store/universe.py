@@ -222,5 +222,5 @@ class StoredSnapshot(SavedSnapshot):
 def stored(universe: UniverseZarr, redshift: float) -> StoredSnapshot:
     """The snapshot of a universe at one of its redshifts, without its fields in memory."""
     snapshot: StoredSnapshot = object.__new__(StoredSnapshot)
-    vars(snapshot).update(universe.about(redshift), path=universe.path, _n=universe.n, _alive={})
+    vars(snapshot).update(universe.about(redshift), path=universe.path.absolute(), _n=universe.n, _alive={})
     return snapshot
