@@ -43,6 +43,12 @@ def test_given_initial_conditions_must_fit_too(monkeypatch):
     assert "n = 16" in line and "0.05 GB" in line
 
 
+def test_a_missing_directory_is_said_before_its_space_is_asked_for(tmp_path):
+    out = tmp_path / "nowhere" / "u.zarr"
+    line = refusal(lambda: zeldo.run(engine="cola", n=512, box=1000, memory="3GB", output=out))
+    assert "does not exist" in line and "nowhere" in line
+
+
 def test_a_limit_of_memory_ends_with_its_run():
     zeldo.run(n=16, box=40, power="eisenstein-hu", engine="2lpt", memory="1.5GB")
     assert zeldo.plan(n=16, engine="cola").available_gb != pytest.approx(1.5)

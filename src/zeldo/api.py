@@ -179,6 +179,8 @@ def run(
     with limited(memory):
         given = inputs["ics"] is not None
         chosen = [initial_conditions(**universe) if given else universe_of(universe)]
+        if streamed and output is not None:
+            check_place(Path(output))
         place = Path(output) if output is not None and not observers else None
         on_disk = check_fits(parsed_engine, chosen[0].n, redshifts, place)
 
@@ -188,7 +190,6 @@ def run(
             return last.initial_conditions() if isinstance(last, Universe) else last
 
         if streamed and output is not None:
-            check_place(Path(output))
             return run_into(
                 output,
                 parsed_engine,
