@@ -169,7 +169,7 @@ def run(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
     redshifts = redshift_list(redshift)
-    streamed = output is not None and Path(output).suffix == ".zarr"
+    streamed = output is not None and Path(output).suffix.lower() == ".zarr"
     paths = output_paths(output, redshifts) if output is not None and not streamed else {}
     for path in paths.values():
         check_writable(path)
@@ -237,7 +237,7 @@ def plan(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
     redshifts = parsed_engine.check(redshift_list(redshift))
-    streamed = output is not None and Path(output).suffix == ".zarr"
+    streamed = output is not None and Path(output).suffix.lower() == ".zarr"
     for path in output_paths(output, redshifts).values() if output is not None and not streamed else ():
         check_writable(path)
     with limited(memory):

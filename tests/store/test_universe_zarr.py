@@ -36,6 +36,13 @@ def test_it_holds_what_a_run_gives(tmp_path, tiles):
     assert not list((out / ".zeldo").glob("*.npz"))
 
 
+def test_its_suffix_may_be_in_capitals(tmp_path, capsys):
+    out = tmp_path / "u.ZARR"
+    assert main([*COMMAND, "--engine", "2lpt", "-o", str(out)]) == 0
+    assert f"{out}: " in capsys.readouterr().out
+    assert UniverseZarr(out).complete() == {"0": ["psi", "vel"]}
+
+
 def test_it_keeps_what_an_emulator_says_of_its_work(tmp_path, monkeypatch):
     from dataclasses import replace
 

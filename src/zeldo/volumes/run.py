@@ -106,7 +106,7 @@ def run_in_pieces(
     whole = universe_of(universe)
     if whole.power not in MODELS:  # processes elsewhere have other working directories
         whole = replace(whole, power=Path(whole.power).resolve())
-    if Path(output).suffix != ".zarr":
+    if Path(output).suffix.lower() != ".zarr":
         raise InputError(f"output {output} is not allowed: give a name that ends in .zarr")
     side = tile_of(whole.n) if side is None else side
     thickness = largest_divisor(whole.n, PLANES) if thickness is None else thickness
