@@ -10,6 +10,7 @@ from refusals import refusal
 from zeldo.errors import DamagedFileError
 from zeldo.files import universe_zarr
 from zeldo.files.universe_zarr import STATE, UniverseZarr
+from zeldo.store.resume import Resume
 from zeldo.store.slabs import SlabStore, _fill
 from zeldo.store.universe import run_into
 
@@ -213,3 +214,15 @@ def test_memory_decides_and_the_plan_says_it(tmp_path, monkeypatch):
         lambda: zeldo.run(engine="cola", n=512, box=1000, output=tmp_path / "u.zarr", memory="3GB")
     )
     assert "disk" in line and not (tmp_path / "u.zarr").exists()
+
+
+def test_a_run_goes_on_as_it_began_or_says_why_not(tmp_path):
+    on_disk, in_memory = (tmp_path / name / ".zeldo" for name in ("disk.zarr", "memory.zarr"))
+    (on_disk / "slabs").mkdir(parents=True)
+    in_memory.mkdir(parents=True)
+    (in_memory / "checkpoint.npz").touch()
+    disk, memory = (Resume(folder, "key", lambda number: None) for folder in (on_disk, in_memory))
+    assert disk.streams(usually=False, observed=False) and disk.streams(usually=True, observed=False)
+    assert not memory.streams(usually=False, observed=True)
+    assert "disk.zarr was begun" in refusal(lambda: disk.streams(usually=False, observed=True))
+    assert "give more memory" in refusal(lambda: memory.streams(usually=True, observed=False))

@@ -72,7 +72,8 @@ def run_into(
     Raises
     ------
     InputError
-        Where a universe of other arguments is there; it says which differs.
+        Where a universe of other arguments is there; it says which differs. Where a run that is gone on with was begun on
+        disk and has observers now, or was begun in memory and does not fit there now.
     ZeldoError
         For a full disk. The same call goes on afterwards.
     """
@@ -89,7 +90,7 @@ def run_into(
         )
         if all(written):
             return _finished(universe, resume, redshifts)
-        if resume.streams(usually=streamed):
+        if resume.streams(usually=streamed, observed=bool(observers)):
             handed = [ics]
             del ics
             outputs = engine.streamed(
