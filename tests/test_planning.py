@@ -9,7 +9,7 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo.commands import main
-from zeldo.measuring.memory import budget, limited, resident
+from zeldo.measuring.memory import VERSION_1, VERSION_2, _control_group, budget, limited, resident
 
 MEASURE = """
 import os, resource, subprocess, sys
@@ -58,6 +58,25 @@ def test_a_limit_of_memory_ends_with_its_run():
 def test_a_limit_holds_where_the_process_has_more_already():
     with limited(0.5e-9 * resident()):
         assert budget() < 0.6 * resident()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_limit_of_a_batch_job_counts(tmp_path, version):
+    """It is in a group of the job, around that of its step."""
+    root, names, line = {
+        1: (tmp_path / "memory", VERSION_1, "4:cpu,memory:/slurm/job_7/step_0"),
+        2: (tmp_path, VERSION_2, "0::/slurm/job_7/step_0"),
+    }[version]
+    step, job = root / "slurm/job_7/step_0", root / "slurm/job_7"
+    step.mkdir(parents=True)
+    for folder, limit in ((step, {1: str(2**63 - 4096), 2: "max"}[version]), (job, "8000")):
+        for name, text in zip(
+            (*names[:2], "memory.stat"), (limit, "3000", f"anon 1\n{names[2]} 500\n"), strict=True
+        ):
+            (folder / name).write_text(text)
+    (tmp_path / "membership").write_text(f"1:pids:/slurm\n{line}\n")
+    assert min(_control_group(tmp_path, tmp_path / "membership")) == 5500
+    assert _control_group(tmp_path / "none", tmp_path / "membership") == []
 
 
 def test_plan_prints_json_and_makes_nothing(tmp_path, capsys):
