@@ -1,5 +1,6 @@
 """Runs whose particles are on disk, held against runs in memory, and against themselves after kills."""
 
+import errno
 import io
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 import zeldo
 from refusals import refusal
-from zeldo.errors import DamagedFileError
+from zeldo.errors import DamagedFileError, ZeldoError
 from zeldo.files import universe_zarr
 from zeldo.files.universe_zarr import STATE, UniverseZarr
 from zeldo.store.resume import Resume
@@ -175,6 +176,20 @@ class Short(io.BytesIO):
 
     def readinto(self, buffer):
         return super().readinto(memoryview(buffer)[:5])
+
+
+def test_a_full_disk_is_said_in_a_line_where_slabs_are_dropped_too(tmp_path, monkeypatch):
+    def full(store, state):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = SlabStore(tmp_path / "slabs", "key")
+    store.put({"psi": np.ones(3, np.float32)}, 0)
+    monkeypatch.setattr(SlabStore, "_note", full)
+    for change in (lambda: store.put({}, 0, row=1), lambda: store.drop("psi")):
+        with pytest.raises(ZeldoError, match=r"no space left in .* the same command resumes"):
+            change()
+    monkeypatch.undo()
+    assert SlabStore(tmp_path / "slabs", "key").get("psi", 0).sum() == 3
 
 
 def test_a_slab_that_one_call_does_not_give_is_read_whole():

@@ -227,19 +227,21 @@ def test_what_fails_while_it_is_left_to_another_process_is_not_tried_again(tmp_p
     assert Worker(*worker.parts()).attempt(task) == MADE
 
 
-def test_a_full_disk_ends_with_one_line_and_a_suite_that_goes_on(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("place", ["zeldo.suites.worker.write", "zeldo.suites.suite.publish"])
+def test_a_full_disk_ends_with_one_line_and_a_suite_that_goes_on(tmp_path, monkeypatch, capsys, place):
     import errno
 
-    def full(*given):
+    def full(text, path):
+        if path.name == "suite.json":
+            return publish(text, path)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     command = [*COMMAND[3:], "--engine", "2lpt", "--seeds", "0:3", "-o", str(tmp_path / "s")]
-    write = suite_worker.write
-    monkeypatch.setattr(suite_worker, "write", full)
+    monkeypatch.setattr(place, full)
     assert main(command) == 1
     err = capsys.readouterr().err
-    assert err.count("\n") == 1 and "no space left" in err
-    monkeypatch.setattr(suite_worker, "write", write)
+    assert err.count("\n") == 1 and "no space left" in err and "resumes" in err
+    monkeypatch.undo()
     assert main(command) == 0
 
 

@@ -81,7 +81,7 @@ class Worker:
                 return FAILED
             suite.sweep(task.name)
             try:
-                row = self._resume(task)
+                suite.add(task.name, self._resume(task))
             except Exception as error:
                 raise_if_asked()  # what a library made of Ctrl-C
                 if disk_is_full(error):
@@ -91,7 +91,6 @@ class Worker:
                 kind = "" if isinstance(error, ZeldoError) else f"{type(error).__name__}: "
                 suite.fail(task.name, f"{kind}{error}")
                 return FAILED
-            suite.add(task.name, row)
             return MADE
 
     def _resume(self, task: Task) -> dict[str, Any]:
