@@ -15,7 +15,7 @@ import zeldo.suites.worker as suite_worker
 from refusals import refusal
 from zeldo.commands import main
 from zeldo.errors import ZeldoError
-from zeldo.store.claims import Claims, identity, publish
+from zeldo.store.claims import Claims, check_lease, identity, publish
 from zeldo.store.queue import FAILED, LEFT, MADE, in_turn
 from zeldo.suites.suite import Suite, read_manifest
 from zeldo.suites.tasks import parse_seeds, read_cosmologies
@@ -314,6 +314,12 @@ def test_five_kills_and_three_processes_make_every_universe_once(tmp_path):
         np.testing.assert_allclose(
             values["z0_power"], zeldo.power_spectrum(snapshot, mesh=16).power, rtol=1e-6
         )
+
+
+@pytest.mark.parametrize("bad", [0, -1, "a", np.inf, np.nan, None])
+def test_a_lease_is_seconds(bad):
+    assert "lease = " in refusal(lambda: check_lease(bad))
+    assert check_lease("5") == 5.0
 
 
 def test_only_one_of_many_threads_has_a_claim(tmp_path):

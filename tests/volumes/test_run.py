@@ -172,8 +172,6 @@ def test_what_cannot_be_made_in_pieces_is_refused(tmp_path):
     assert "divisor" in refusal(lambda: run_in_pieces(output=out, side=15, **SMALL))
     assert "buffer" in refusal(lambda: run_in_pieces(output=out, side=16, buffer=12, **SMALL))
     assert "planes" in refusal(lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "thickness": 5}))
-    assert "divisor" in refusal(lambda: run_in_pieces(output=out, side=0, **SMALL))
-    assert "planes" in refusal(lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "thickness": 0}))
     assert ".zarr" in refusal(lambda: run_in_pieces(output=tmp_path / "u.hdf5", **SMALL))
     assert "ics" in refusal(lambda: run_in_pieces(output=out, ics="a.hdf5"))
     assert not out.exists()
@@ -181,3 +179,22 @@ def test_what_cannot_be_made_in_pieces_is_refused(tmp_path):
     assert "was begun with buffer = " in refusal(
         lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "buffer": 2})
     )
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"buffer": 2.0},
+        {"side": "4"},
+        {"thickness": "a"},
+        {"thickness": 4.0},
+        {"lease": 0},
+        {"side": 0},
+        {"thickness": 0},
+    ],
+    ids=str,
+)
+def test_what_is_no_piece_is_refused_by_its_name(tmp_path, bad):
+    given = {"output": tmp_path / "u.zarr", **SMALL, **PIECES, **bad}
+    assert f"{next(iter(bad))} = " in refusal(lambda: run_in_pieces(**given))
+    assert not any(tmp_path.iterdir())

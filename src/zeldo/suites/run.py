@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from zeldo.api import initial_conditions, universe_of
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.power import MODELS
@@ -22,11 +20,11 @@ from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files.registry import suffixes
-from zeldo.keywords import checked_keywords, number
+from zeldo.keywords import checked_keywords
 from zeldo.measuring.memory import limited
 from zeldo.particles.provenance import Provenance
 from zeldo.planning import check_fits
-from zeldo.store.claims import LEASE
+from zeldo.store.claims import LEASE, check_lease
 from zeldo.store.identity import PROVENANCE, power_identity
 from zeldo.store.queue import FAILED, in_turn
 from zeldo.suites.suite import FORMAT, Suite
@@ -104,8 +102,7 @@ def run_suite(
         )
     if keep not in KEEP:
         raise InputError(f"keep = {keep!r} is not allowed: choose {' or '.join(KEEP)}")
-    if not 0 < number(lease, "lease") < np.inf:
-        raise InputError(f"lease = {lease!r} is not allowed: give seconds above 0")
+    lease = check_lease(lease)
     parsed_engine = parse_engine(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )

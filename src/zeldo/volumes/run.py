@@ -30,7 +30,7 @@ from zeldo.initial.conditions import Origin
 from zeldo.keywords import checked_keywords
 from zeldo.particles.snapshot import Snapshot
 from zeldo.particles.tiles import Indices, Tile
-from zeldo.store.claims import LEASE, Claims
+from zeldo.store.claims import LEASE, Claims, check_lease
 from zeldo.store.identity import check_same, power_identity
 from zeldo.store.queue import LEFT, MADE, WAIT, in_turn
 from zeldo.store.universe import check_place, header_of, stored
@@ -111,6 +111,7 @@ def run_in_pieces(
     side = tile_of(whole.n) if side is None else side
     thickness = largest_divisor(whole.n, PLANES) if thickness is None else thickness
     check_piece(whole.n, side, buffer)
+    lease = check_lease(lease)
     volume = Volume(Path(output).resolve(), cola, whole, redshifts[0], side, buffer, thickness, lease)
     volume.join()
     count = len(UniverseZarr(volume.path).tiles)
