@@ -227,6 +227,20 @@ def test_what_fails_while_it_is_left_to_another_process_is_not_tried_again(tmp_p
     assert Worker(*worker.parts()).attempt(task) == MADE
 
 
+def test_a_universe_without_its_files_is_not_done(tmp_path, monkeypatch):
+    """A network disk keeps a removed file under another name while somebody reads it, and with it the directory."""
+    left = tmp_path / "s" / "universes" / "s1" / ".nfs0001"
+    for folder in (tmp_path / "s" / "rows", left.parent):
+        folder.mkdir(parents=True)
+    left.touch()
+    monkeypatch.setattr("zeldo.suites.suite.shutil.rmtree", lambda *given, **options: None)
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY)
+    assert "not empty" in suite.failed()["s1"]
+    monkeypatch.undo()
+    (row,) = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY).rows()
+    assert (suite.path / row["where"]).exists()
+
+
 @pytest.mark.parametrize("place", ["zeldo.suites.worker.write", "zeldo.suites.suite.publish"])
 def test_a_full_disk_ends_with_one_line_and_a_suite_that_goes_on(tmp_path, monkeypatch, capsys, place):
     import errno

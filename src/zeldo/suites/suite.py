@@ -183,11 +183,15 @@ class Suite:
         try:
             yield partial
             if not self.is_done(name):
-                shutil.rmtree(
-                    final, ignore_errors=True
-                )  # of a process that was killed before it wrote its row
-                with suppress(OSError):  # another one has been faster
+                # of a process that was killed before it wrote its row
+                shutil.rmtree(final, ignore_errors=True)
+                try:
                     partial.rename(final)
+                except OSError:
+                    made = [file.name for file in partial.iterdir()]
+                    if not all((final / file).exists() for file in made):
+                        raise
+                    # another one has been faster
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
