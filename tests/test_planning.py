@@ -47,6 +47,7 @@ def test_a_missing_directory_is_said_before_its_space_is_asked_for(tmp_path):
     out = tmp_path / "nowhere" / "u.zarr"
     line = refusal(lambda: zeldo.run(engine="cola", n=512, box=1000, memory="3GB", output=out))
     assert "does not exist" in line and "nowhere" in line
+    assert line == refusal(lambda: zeldo.plan(engine="cola", n=512, output=out))
 
 
 def test_a_limit_of_memory_ends_with_its_run():

@@ -238,6 +238,8 @@ def plan(
     )
     redshifts = parsed_engine.check(redshift_list(redshift))
     streamed = output is not None and Path(output).suffix.lower() == ".zarr"
+    if streamed and output is not None:
+        check_place(Path(output))
     for path in output_paths(output, redshifts).values() if output is not None and not streamed else ():
         check_writable(path)
     with limited(memory):
