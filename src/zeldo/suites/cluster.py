@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoError
 from zeldo.measuring.memory import limited
 from zeldo.store.queue import LEFT, WAIT
 from zeldo.suites.tasks import Task
@@ -67,8 +67,14 @@ def by_workers(
     ------
     task, str
         Each task with its outcome, which is not `LEFT`.
+
+    Raises
+    ------
+    ZeldoError
+        Where a task has cost the cluster several workers.
     """
     import distributed
+    from distributed.scheduler import KilledWorker
 
     waiting = list(tasks)
     running: Any = distributed.as_completed()  # type: ignore[no-untyped-call]
@@ -77,7 +83,13 @@ def by_workers(
         for task in waiting[: max(0, room)]:
             running.add(client.submit(attempt, task, pure=False, retries=3))
         del waiting[: max(0, room)]
-        task, outcome = next(running).result()
+        try:
+            task, outcome = next(running).result()
+        except KilledWorker as error:
+            raise ZeldoError(
+                "workers of the cluster died, each over the same task, which is often too little memory: give them "
+                "more, then the same command goes on"
+            ) from error
         if outcome == LEFT:  # of a plain process, or of a worker that is lost and whose lease has not ended
             waiting.append(task)
             time.sleep(WAIT)
