@@ -243,3 +243,22 @@ def test_a_directory_is_whole_or_not_there(tmp_path):
     assert (path / "part.0").read_text() == "whole"
     with pytest.raises(InputError, match="is a file"), writing_directory(path / "part.0"):
         pytest.fail("the work was begun")
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".bigfile"])
+def test_a_directory_of_something_else_is_not_replaced(tmp_path, suffix):
+    """Such as a universe with all its redshifts, or a store of runs."""
+    small = {"n": 8, "box": 25, "power": "eisenstein-hu", "engine": "2lpt"}
+    universe, mine = tmp_path / f"u{suffix}", tmp_path / f"mine{suffix}"
+    zeldo.run(output=tmp_path / "u.zarr", redshift=[1, 0], **small)
+    (tmp_path / "u.zarr").rename(universe)
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    for place in (universe, mine):
+        with pytest.raises(InputError, match="directory of something else"):
+            zeldo.convert(universe, place)
+        with pytest.raises(InputError, match="directory of something else"):
+            zeldo.write(zeldo.read(universe), place)
+    assert (universe / "z1").is_dir() and (mine / "thesis.tex").exists()
+    for _ in range(2):
+        zeldo.convert(universe, tmp_path / f"new{suffix}")

@@ -261,6 +261,7 @@ def create_particles(
 
     kind = format_to_write(path, format)
     check_options(kind, options)
+    kind.check_writable(Path(path))
     with kind.create(Path(path), header, fields, **options) as sink:
         yield sink
         sink.check_complete()

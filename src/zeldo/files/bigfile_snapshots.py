@@ -62,7 +62,7 @@ class BigFile(AskingFormat):
     def check_writable(self, path: Path) -> Path:
         from zeldo.files.atomic import check_directory_writable
 
-        return check_directory_writable(path)
+        return check_directory_writable(path, replaces=self.sniff)
 
 
 class _Source(Scaled):

@@ -104,7 +104,7 @@ class Zarr(Format):
             sink.flush()
 
     def check_writable(self, path: Path) -> Path:
-        return check_directory_writable(path)
+        return check_directory_writable(path, replaces=self.sniff)
 
 
 class _Sink(Sink):
