@@ -7,7 +7,7 @@ import pytest
 from refusals import refusal
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.errors import DamagedFileError, ZeldoWarning
-from zeldo.files import open_particles, read
+from zeldo.files import open_particles, read, write
 from zeldo.files.describing import describe
 from zeldo.files.gadget_header import gadget2_dtype, gadget4_dtype
 from zeldo.particles.particles import Particles
@@ -257,6 +257,18 @@ def test_sets_compressed_by_blosc_are_read(universe, tmp_path):
         check(universe, read(path, QUIJOTE))
     (tmp_path / "snap_004.1.hdf5").unlink()
     assert "snap_004.1.hdf5 is missing" in refusal(lambda: read(tmp_path, QUIJOTE))
+
+
+def test_a_directory_of_several_snapshots_is_no_set(universe, tmp_path):
+    """Names of FastPM's snapshots, and of others with a redshift, end in numbers as the parts of a set do."""
+    for kind, suffix in (("bigfile", ""), ("gadget-hdf5", ".hdf5"), ("gadget-binary", "")):
+        folder = tmp_path / kind
+        folder.mkdir()
+        for a in ("0.5000", "0.6667"):
+            write(universe, folder / f"fastpm_{a}{suffix}", kind)
+        assert f"holds 2 snapshots (fastpm_0.5000{suffix}, fastpm_0.6667{suffix}): give" in refusal(
+            lambda at=folder: read(at)
+        )
 
 
 @pytest.mark.parametrize("name", ["a_scaling", "aexp-scale-exponent", "a-scale exponent"])

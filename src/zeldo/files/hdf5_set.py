@@ -111,6 +111,16 @@ def side_of(box: Any, path: Path) -> Any:
     return sides[0] if len(sides) else box
 
 
+def files_of(path: Path) -> int:
+    """The number of files in the set that a file belongs to, by its header."""
+    with opened(path) as file, readable(path):
+        return _many(header_of(file, path, ()), path)
+
+
+def _many(header: Mapping[str, Any], path: Path) -> int:
+    return int(number(header, "NumFilesPerSnapshot", path)) if "NumFilesPerSnapshot" in header else 1
+
+
 def set_of(path: Path) -> tuple[list[Path], list[list[int]], list[int]]:
     """The files of a set, the counts of each by type, and the totals that every file gives."""
     first = member(path)
@@ -118,7 +128,7 @@ def set_of(path: Path) -> tuple[list[Path], list[list[int]], list[int]]:
         raise InputError(f"{path} does not exist: check the path")
     with opened(first) as file, readable(first):
         header = header_of(file, first, COUNTS)
-        many = int(number(header, "NumFilesPerSnapshot", first)) if "NumFilesPerSnapshot" in header else 1
+        many = _many(header, first)
         total, counts = (
             counts_of(header, "NumPart_Total", first),
             {first: counts_of(header, COUNTS[0], first)},

@@ -23,6 +23,7 @@ from zeldo.files.hdf5_set import (
     HDF5Source,
     attributes,
     exponent,
+    files_of,
     header_of,
     is_hdf5,
     opened,
@@ -87,6 +88,9 @@ class SwiftHDF5(AskingFormat):
         asked = Asked(length, velocities, particle_type, redshift)
         with closing(self.source(path, cosmology, asked)) as source:
             yield source
+
+    def files(self, path: Path) -> int:
+        return files_of(path)
 
     def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> HDF5Source:
         return _open(path, cosmology, asked)
