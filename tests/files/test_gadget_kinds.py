@@ -271,6 +271,14 @@ def test_a_directory_of_several_snapshots_is_no_set(universe, tmp_path):
         )
 
 
+def test_parts_of_two_snapshots_are_no_set(universe, tmp_path):
+    for number, rows in enumerate((slice(0, 200), slice(200, COUNT))):
+        path = gadget_hdf5(tmp_path / f"snap.{number}.hdf5", universe, rows, 2)
+    with h5py.File(path, "r+") as file:
+        file["Header"].attrs.update({"Redshift": 1.0, "Time": 0.5})
+    assert "snap.1.hdf5: Redshift is not that of snap.0.hdf5" in refusal(lambda: read(tmp_path, QUIJOTE))
+
+
 @pytest.mark.parametrize("name", ["a_scaling", "aexp-scale-exponent", "a-scale exponent"])
 def test_the_exponent_in_the_file_counts(universe, tmp_path, name):
     peculiar = gadget_hdf5(tmp_path / "peculiar.hdf5", universe, velocity={name: 0.0})

@@ -28,6 +28,7 @@ EXPONENTS = {
 }
 SQUEEZED = 1000  # no filter makes positions so many times smaller: a larger count is a lie
 COUNTS = ("NumPart_ThisFile", "NumPart_Total")
+COMMON = ("BoxSize", "Redshift", "Time", "Scale-factor")  # to the parts of a set
 
 
 def is_hdf5(path: Path) -> Path | None:
@@ -141,6 +142,9 @@ def set_of(path: Path) -> tuple[list[Path], list[list[int]], list[int]]:
                 counts[part] = counts_of(here, "NumPart_ThisFile", part)
                 if counts_of(here, "NumPart_Total", part) != total:
                     raise DamagedFileError(f"{part}: NumPart_Total is not that of {first.name}; {AGAIN}")
+                for name in COMMON:
+                    if name in header and not np.array_equal(header[name], here.get(name)):
+                        raise DamagedFileError(f"{part}: {name} is not that of {first.name}; {AGAIN}")
     if any(len(here) != len(total) for here in counts.values()):
         raise DamagedFileError(f"{first}: the parts have different numbers of types; {AGAIN}")
     return files, [counts[part] for part in files], total
