@@ -7,7 +7,7 @@ import pytest
 from refusals import refusal
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.errors import DamagedFileError, ZeldoWarning
-from zeldo.files import open_particles, read, write
+from zeldo.files import hdf5_set, open_particles, read, write
 from zeldo.files.describing import describe
 from zeldo.files.gadget_header import gadget2_dtype, gadget4_dtype
 from zeldo.particles.particles import Particles
@@ -277,6 +277,21 @@ def test_parts_of_two_snapshots_are_no_set(universe, tmp_path):
     with h5py.File(path, "r+") as file:
         file["Header"].attrs.update({"Redshift": 1.0, "Time": 0.5})
     assert "snap.1.hdf5: Redshift is not that of snap.0.hdf5" in refusal(lambda: read(tmp_path, QUIJOTE))
+
+
+def test_equal_masses_may_be_compressed_to_nothing(universe, tmp_path, monkeypatch):
+    path = gadget_hdf5(tmp_path / "a.hdf5", universe)
+    with h5py.File(path, "r+") as file:
+        file["Header"].attrs["MassTable"] = np.zeros(6)
+        whole = {"chunks": (COUNT,), "compression": "gzip", "compression_opts": 9}
+        masses = file.create_dataset("PartType1/Masses", data=np.full(COUNT, MASS), **whole)
+        assert masses.id.get_storage_size() * 20 < COUNT * 8
+    monkeypatch.setattr(hdf5_set, "SQUEEZED", 20)  # of so few particles
+    check(universe, read(path, QUIJOTE))
+    with h5py.File(path, "r+") as file:
+        del file["PartType1/Masses"]
+        file.create_dataset("PartType1/Masses", (COUNT,), "f8", chunks=(COUNT,))
+    assert "Masses are said to be 512, and most are not in the file" in refusal(lambda: read(path, QUIJOTE))
 
 
 @pytest.mark.parametrize("name", ["a_scaling", "aexp-scale-exponent", "a-scale exponent"])
