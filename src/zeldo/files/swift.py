@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import number, own_offset, positive, read_origin, redshift_of
 from zeldo.files.asked import Asked, AskingFormat
@@ -217,6 +218,8 @@ def _redshift(
                 raise DamagedFileError(
                     f"{path}: Scale-factor = {a:g} and Redshift = {redshift:g} contradict each other; {AGAIN}"
                 )
+            if given is not None and not same_redshift(1 / a - 1, given):
+                raise InputError(f"{path} has redshift {1 / a - 1:g}, and {given:g} is given: leave it out")
             return 1 / a - 1, []
     if given is None:
         raise InputError(f"{path} does not say its redshift: give --redshift")
