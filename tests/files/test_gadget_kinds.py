@@ -7,10 +7,10 @@ import pytest
 from refusals import refusal
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.errors import DamagedFileError, ZeldoWarning
-from zeldo.files import hdf5_set, open_particles, read, write
+from zeldo.files import create_particles, hdf5_set, open_particles, read, write
 from zeldo.files.describing import describe
 from zeldo.files.gadget_header import gadget2_dtype, gadget4_dtype
-from zeldo.particles.particles import Particles
+from zeldo.particles.particles import Header, Particles
 from zeldo.particles.snapshot import Snapshot
 
 N, BOX, Z = 8, 40.0, 3.0
@@ -154,6 +154,17 @@ def test_records_beyond_4_gib_are_found_by_the_counts(tmp_path):
         np.testing.assert_array_equal(particles.read("positions", count - 1, count), [[1.5, 2.5, 3.5]])
         np.testing.assert_array_equal(particles.read("velocities", count - 1, count), [[0.75, 1.25, 1.75]])
         assert particles.fields["ids"] == np.uint64
+
+
+def test_more_particles_than_a_file_can_count_need_several(tmp_path):
+    many = Header(2**33, BOX, Z, QUIJOTE)
+    kinds = {"positions": np.dtype("f4"), "velocities": np.dtype("f4"), "ids": np.dtype("u8")}
+
+    def begin():
+        with create_particles(tmp_path / "snap.gadget", many, kinds, files=2):
+            pass
+
+    assert "4294967296 are to be in one: give files, 3 at least" in refusal(begin)
 
 
 def test_gadget4s_own_header_of_any_number_of_types(universe, tmp_path):

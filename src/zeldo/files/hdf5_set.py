@@ -143,7 +143,7 @@ def set_of(path: Path) -> tuple[list[Path], list[list[int]], list[int]]:
                 if counts_of(here, "NumPart_Total", part) != total:
                     raise DamagedFileError(f"{part}: NumPart_Total is not that of {first.name}; {AGAIN}")
                 for name in COMMON:
-                    if name in header and not np.array_equal(header[name], here.get(name)):
+                    if name in header and not np.array_equal(header[name], here.get(name, np.nan)):
                         raise DamagedFileError(f"{part}: {name} is not that of {first.name}; {AGAIN}")
     if any(len(here) != len(total) for here in counts.values()):
         raise DamagedFileError(f"{first}: the parts have different numbers of types; {AGAIN}")
