@@ -5,6 +5,7 @@ import tracemalloc
 from contextlib import contextmanager
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
@@ -210,6 +211,42 @@ def test_what_is_known_of_a_cosmology_is_kept(crowd, tmp_path, suffix):
         assert again.header.cosmology == zeldo.Cosmology(**whole)
     assert "h = 0.7 in the file, 0.6 is given" in refusal(lambda: read(tmp_path / f"out{suffix}", {"h": 0.6}))
     assert "no parameter 'omega'" in refusal(lambda: read(tmp_path / f"out{suffix}", {"omega": 0.6}))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".hdf5", ".zarr", ".bigfile"])
+def test_another_cosmology_than_the_files_is_not_left_unused(crowd, tmp_path, suffix):
+    path = write(crowd, tmp_path / f"out{suffix}")
+    own = crowd.header.cosmology
+    for given in (replace(own, sigma_8=0.7), {"sigma_8": 0.7}, {"w0": -0.9}, "planck2018"):
+        assert " in the file, " in refusal(lambda given=given: read(path, given))
+    for same in (own, {"sigma_8": own.sigma_8}, "quijote"):
+        assert read(path, same).header.cosmology == own
+
+
+def test_what_a_code_of_initial_conditions_says_may_be_replaced(crowd, tmp_path):
+    """Gadget-4's Sigma8 is that of the particles only where it made them itself."""
+    path = write(crowd, tmp_path / "out.hdf5")
+    with h5py.File(path, "r+") as file:
+        del file["Zeldo"]
+        assert file["Parameters"].attrs["Sigma8"] == crowd.header.cosmology.sigma_8
+    assert read(path, {"sigma_8": 0.7}).header.cosmology == replace(crowd.header.cosmology, sigma_8=0.7)
+    assert "omega_m = 0.3175 in the file, 0.3 is given" in refusal(lambda: read(path, {"omega_m": 0.3}))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".zarr"])
+@pytest.mark.parametrize(
+    "option", [{"box": 9.0}, {"redshift": 3.0}, {"length": "kpc"}, {"velocities": "gadget"}]
+)
+def test_options_for_files_of_others_are_not_left_unused(crowd, tmp_path, suffix, option):
+    path = write(crowd, tmp_path / f"out{suffix}")
+    message = refusal(lambda: read(path, **option))
+    assert message.endswith(f"says all of itself: leave out {next(iter(option))}")
+
+
+def test_a_redshift_that_swifts_file_contradicts_is_refused(crowd, tmp_path):
+    path = write(crowd, tmp_path / "out.hdf5", "swift")
+    assert read(path, redshift=0.25).header.redshift == pytest.approx(0.25)
+    assert "has redshift 0.25, and 7 is given" in refusal(lambda: read(path, redshift=7.0))
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
