@@ -212,6 +212,33 @@ def test_a_killed_reconstruction_goes_on(tmp_path, snapshot, share):
         zeldo.reconstruct(snapshot, **{**options, "seed": 8})
 
 
+def test_a_checkpoint_belongs_to_one_power_and_one_error(tmp_path, snapshot):
+    """The content of files counts, and a noise of the size that a noiseless density is taken to have is another error."""
+    path, power = tmp_path / "state.npz", tmp_path / "power.txt"
+    k = np.geomspace(1e-4, 100, 500)
+    p = zeldo.linear_power(snapshot.cosmology, "eisenstein-hu")(k)
+    options = {"engine": "2lpt", "power": power, "mesh": N, "samples": 0, "effort": 0.01}
+    options |= {"checkpoint": path, "checkpoint_minutes": 0}
+
+    def tilted(slope):
+        np.savetxt(power, np.column_stack([k, p * k**slope]))
+
+    def kill(done, total, text):
+        if done > 1:
+            raise KilledError
+
+    tilted(0.0)
+    with pytest.raises(KilledError):
+        zeldo.reconstruct(snapshot, progress=kill, **options)
+    with pytest.raises(zeldo.InputError, match="another reconstruction"):
+        zeldo.reconstruct(snapshot, noise=0.2, **options)
+    tilted(0.1)
+    with pytest.raises(zeldo.InputError, match="another reconstruction"):
+        zeldo.reconstruct(snapshot, **options)
+    tilted(0.0)
+    assert zeldo.reconstruct(snapshot, **options).maximum.any()
+
+
 def test_stages_never_fall_below_the_noise():
     f = zeldo.differentiable("zeldovich", box=BOX, n=N, power="eisenstein-hu")
     for noise in (0.01, 0.3, 2.0):

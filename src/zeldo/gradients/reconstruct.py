@@ -157,7 +157,7 @@ def reconstruct(
         "samples": samples,
         "seed": seed,
     }
-    memory = None if checkpoint is None else Memory.of(checkpoint, seen, options, checkpoint_minutes)
+    memory = None if checkpoint is None else Memory.of(checkpoint, posterior, options, checkpoint_minutes)
     search = Search(posterior, noiseless, effort, samples, seed, memory, progress or silent)
     maximum = search.maximum()
     chain = search.chain(maximum) if samples else None
