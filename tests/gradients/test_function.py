@@ -8,6 +8,7 @@ from torch.func import grad, jvp, vjp, vmap
 import zeldo
 from zeldo.gradients import statistics
 from zeldo.initial.phases import Native
+from zeldo.mesh.gravity import TorchGravity
 from zeldo.networks.card import ModelCard
 from zeldo.networks.styled import StyledVNet
 from zeldo.networks.weights import save
@@ -227,6 +228,17 @@ def test_a_parameter_may_be_a_tensor_of_one_number():
     assert all(relative(vel, expected) < 1e-6 for vel in found)
 
 
+def test_the_device_may_be_given_as_an_option_of_the_engine_or_beside_it():
+    options = {"box": BOX, "n": 8, "power": "eisenstein-hu"}
+    functions = (
+        zeldo.differentiable("pm:steps=2,device=torch", **options),
+        zeldo.differentiable("pm:steps=2", device="torch", **options),
+    )
+    assert all(isinstance(f.physics.gravity, TorchGravity) for f in functions)
+    by_engine, beside = (f(noise(n=8, dtype=torch.float32))[0] for f in functions)
+    assert torch.equal(by_engine, beside)
+
+
 def test_a_network_is_not_called_outside_of_its_card():
     options = {"box": 8 * 1.953125, "n": 8, "power": "eisenstein-hu"}
     f, far = (zeldo.differentiable(f"emulator{more}", **options) for more in ("", ":extrapolate=true"))
@@ -242,6 +254,9 @@ def test_a_network_is_not_called_outside_of_its_card():
         (lambda: zeldo.differentiable("p3m", box=BOX, n=N), "p3m is not differentiable: take"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, gradient="symbolic"), "adjoint or autograd"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, seed=3), "no parameter 'seed'"),
+        (lambda: zeldo.differentiable("pm", box=BOX, n=N, device="tpu9"), "device 'tpu9' cannot be used"),
+        (lambda: zeldo.differentiable("pm:device=tpu9", box=BOX, n=N), "device 'tpu9' cannot be used"),
+        (lambda: zeldo.differentiable("pm:checkpoint=a.npz", box=BOX, n=N), "only runs keep checkpoints"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, dtype=torch.float16), "float32 or"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, redshift=20), "redshift"),
         (lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(8, 8, 8)), "white noise has shape"),

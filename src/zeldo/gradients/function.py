@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -219,8 +219,12 @@ def differentiable(
     (redshift,) = parsed.check([redshift])
     if universe.n < parsed.least_n:
         raise InputError(f"n = {n} is too small for engine {parsed.name}: give {parsed.least_n} or more")
-    place = getattr(parsed, "device", "cpu") if device is None else check_device(device)
-    place = "cpu" if place == "torch" else place
+    if getattr(parsed, "checkpoint", None) is not None:
+        raise InputError(f"only runs keep checkpoints: leave checkpoint out of engine {parsed.name}")
+    place: str = getattr(parsed, "device", "cpu") if device is None else device
+    if hasattr(parsed, "device"):
+        parsed = replace(parsed, **{"device": place})
+    place = check_device("cpu" if place == "torch" else place)
     field = LinearField(universe.box, universe.n, universe.cosmology, universe.power, dtype, place)
     return Differentiable(parsed, field, redshift, physics_of(parsed, field, redshift, gradient))
 
