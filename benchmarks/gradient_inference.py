@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-
 import zeldo
 from benchmarks.machine import threads
 from benchmarks.output import bar, heading
