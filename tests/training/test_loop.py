@@ -232,7 +232,7 @@ def test_energy_of_a_part_of_a_training_says_of_which(config):
     state.add_energy(120.0)
     facts |= {"hours": 2.5, **state.energy("by hand")}
     card = model_card(load_config(config, TrainConfig), make_task("deoliveira2020"), facts)
-    assert "2.50 hours on CPU, 1 threads, 0.12 kWh in 1.50 of them. Adam" in card.training
+    assert "2.50 hours on CPU, 1 thread, 0.12 kWh in 1.50 of them. Adam" in card.training
 
 
 def test_hours_in_which_the_process_stood_still_do_not_count(config, monkeypatch):
