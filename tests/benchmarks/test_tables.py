@@ -37,7 +37,7 @@ def test_a_table_follows_the_record(name, committed):
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_is_read_at_a_glance(name, committed):
     """A cell holds one figure, without brackets and arrows behind it; a table has some 45 lines at most."""
-    header, *lines = TABLES[name](committed)
+    _header, *lines = TABLES[name](committed)
     assert len(lines) <= 45
     for cells in lines:
         assert not [cell for cell in cells if re.search(r"→|\d[ %]*\([\d.]", cell)]
