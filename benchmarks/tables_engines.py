@@ -6,8 +6,8 @@ from benchmarks.record import Rows
 from zeldo.statistics import K_SHOWN
 
 FIDUCIAL = {"ics": "fiducial.npz", "n": 128, "z": 0}
-EMULATOR = "the default: `pm` with a small network behind it, nearest to N-body after `p3m`, except for masses of halos"
-FAST = "thousands of mocks: `cola` with a small network behind it"
+EMULATOR = "the default: `pm` corrected by a small network, nearest to N-body after `p3m` except in halo masses"
+FAST = "thousands of mocks: `cola` corrected by a small network"
 PEERS = {"l-picola:mesh_factor=1": "L-PICOLA, mesh N", "l-picola:mesh_factor=2": "L-PICOLA, mesh 2N"}
 
 
@@ -33,7 +33,7 @@ def which_engine(rows: Rows) -> list[list[str]]:
         ["`2lpt`", "starting other codes, z > 3", missed(accuracy, "2lpt")],
         ["`cola`", "mocks outside the emulator's range", missed(accuracy, "cola")],
         ["`cola:mesh_factor=2`", "halos and velocities of mocks", missed(accuracy, "cola:mesh_factor=2")],
-        ["`pm`", "the same without 2LPT; converges with steps", missed(accuracy, "pm")],
+        ["`pm`", "accuracy that improves with the number of steps", missed(accuracy, "pm")],
         ["`emulator`", EMULATOR, f"{missed(emulator, 'emulator')} ([page](docs/emulator.md))"],
         ["`emulator:fast`", FAST, missed(emulator, "emulator:fast")],
         ["`vnet`", paper, f"{missed(vnet, 'vnet')} ([validation](docs/validation/networks.md))"],
