@@ -6,7 +6,9 @@ from benchmarks.record import Rows
 from zeldo.statistics import K_SHOWN
 
 FIDUCIAL = {"ics": "fiducial.npz", "n": 128, "z": 0}
-EMULATOR = "the default: `pm` corrected by a small network, nearest to N-body after `p3m` except in halo masses"
+EMULATOR = (
+    "the default: `pm` corrected by a small network, nearest to N-body after `p3m` except in halo masses"
+)
 FAST = "thousands of mocks: `cola` corrected by a small network"
 PEERS = {"l-picola:mesh_factor=1": "L-PICOLA, mesh N", "l-picola:mesh_factor=2": "L-PICOLA, mesh 2N"}
 
