@@ -28,23 +28,23 @@ COLA = (
     (11, -3),
     (10, -3.5),
 )
-# start redshift and the power of the scale factor in which ten steps are uniform; the first is the default of `pm`
+# the first is the default of `pm`, with sharper late forces as in the emulator
 PM = (
-    (9, 1.0),
-    (9, 1.5),
-    (12, 1.25),
-    (14, 1.0),
-    (14, 1.25),
-    (14, 1.5),
-    (19, 1.0),
-    (19, 1.25),
-    (25, 1.0),
+    "start_redshift=9,time_exponent=1",
+    "start_redshift=9,time_exponent=1.5",
+    "start_redshift=12,time_exponent=1.25",
+    "start_redshift=14,time_exponent=1",
+    "start_redshift=14,time_exponent=1.25",
+    "start_redshift=14,time_exponent=1.5",
+    "start_redshift=19,time_exponent=1.25",
+    "steps=11,start_redshift=9,time_exponent=1.25",
+    "steps=11,start_redshift=17,early_steps=1,time_exponent=1",
+    "steps=11,start_redshift=17,early_steps=1,time_exponent=1.25",
+    "steps=11,start_redshift=17,early_steps=1,time_exponent=1.5",
 )
 CANDIDATES = {
     "COLA, mesh 2N": [f"cola:mesh_factor=2,start_redshift={z},exponent={power:g}" for z, power in COLA],
-    "PM, mesh 2N, sharper late forces": [
-        f"pm:sharpening=2,start_redshift={z},time_exponent={power:g}" for z, power in PM
-    ],
+    "PM, mesh 2N, sharper late forces": [f"pm:sharpening=2,{options}" for options in PM],
 }
 FIELDS = ("density", "displacement", "velocity")
 

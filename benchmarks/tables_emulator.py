@@ -7,12 +7,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from benchmarks.bench_emulator import DYNAMICS
 from benchmarks.record import Row, Rows, label
 from benchmarks.tables_engines import FIDUCIAL, PEERS
 from zeldo.statistics import K_SHOWN
 
-PRESETS = ("emulator", "emulator:fast")
-ENGINES = (*PRESETS, "pm:sharpening=2", "cola:sharpening=1.5")  # the presets and their dynamics
+PRESETS = tuple(DYNAMICS)
+ENGINES = (*PRESETS, *DYNAMICS.values())
+NAMES = {
+    **{preset: f"`{preset}`" for preset in PRESETS},
+    **{dynamics: f"dynamics of `{preset}`" for preset, dynamics in DYNAMICS.items()},
+    **PEERS,
+}
 REDSHIFTS = (0, 1, 3)  # of those held out; the record has more
 HELD_OUT = {
     "error_of_dynamics": "dynamics alone",
@@ -55,7 +61,7 @@ def against_gadget(rows: Rows, *, z: int) -> Table:
                 values = [source.value(quantity, engine=engine, field=field, k=k) for k in K_SHOWN]
                 cells = [f"{x:.3f}" if x >= 0.1 else f"{x:.{digits}f}" for x in values]
                 first = f"{field}, {title}" if engine == ENGINES[0] else ""
-                table.append([first, PEERS.get(engine, f"`{engine}`"), *cells])
+                table.append([first, NAMES[engine], *cells])
     return table
 
 
@@ -63,7 +69,7 @@ def structures(rows: Rows) -> Table:
     """Redshift space, bispectra and halos of the presets and their dynamics, over the true ones minus 1."""
     shown = rows.where(benchmark="emulator", ics="fiducial.npz", quantity="off")
     fields = list(dict.fromkeys(row.field for row in shown.rows))
-    table = [["", *[f"`{engine}`" for engine in ENGINES]]]
+    table = [["", *[NAMES[engine] for engine in ENGINES]]]
     for field in fields:
         values = [shown.value("off", engine=engine, field=field) for engine in ENGINES]
         table.append([field.replace("<=", "≤"), *[f"{100 * value:+.1f} %" for value in values]])
