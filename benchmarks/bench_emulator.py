@@ -25,10 +25,7 @@ from zeldo.statistics import K_SHOWN, Comparison, Reference
 from zeldo.training.expected import comparisons, errors_of
 
 FILES = ("fiducial.npz", "small.npz", "figure2b_small.npz")
-DYNAMICS = {  # of the presets
-    "emulator": "pm:steps=11,sharpening=2,start_redshift=17,early_steps=1,time_exponent=1.25",
-    "emulator:fast": "cola:sharpening=1.5",
-}
+DYNAMICS = {"emulator": "pm:sharpening=2", "emulator:fast": "cola:sharpening=1.5"}  # of the presets
 PACE = {"emulator": "pm", "emulator:fast": "cola"}  # the engines that their times are compared with
 ENGINES = (*DYNAMICS, *DYNAMICS.values())
 # 1 - r^2 of the density at z = 0, at most, and what to aim for
