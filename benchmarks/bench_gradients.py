@@ -17,7 +17,8 @@ from torch import Tensor
 import zeldo
 from benchmarks.bench_cost import spawn
 from benchmarks.gradient_differences import PARAMETERS, differences
-from benchmarks.gradient_inference import SEEDS, nuts, reconstruction, sampler
+from benchmarks.gradient_inference import SEEDS, reconstruction, sampler
+from benchmarks.gradient_nuts import Lengths, nuts
 from benchmarks.machine import threads
 from benchmarks.output import bar, heading, options, place, save, start
 from benchmarks.record import Record, read
@@ -86,7 +87,7 @@ def _measure(part: str, parsed: argparse.Namespace, record: Record) -> None:
         case "sampler":
             sampler(16 if quick else 32, 20 if quick else 1000, record)
         case "nuts":
-            nuts(8 if quick else 16, record)
+            nuts(8 if quick else 16, Lengths(20, 20, 100, 50) if quick else Lengths(), record)
 
 
 def _white_noise(n: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -41,7 +41,8 @@ def machine_name() -> str:
     """The machine in short: CPU, cores, memory; threads and their way of waiting where they are not the usual ones."""
     facts = machine()
     name = f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gb']:g} GB"
-    name += f", {facts['threads']} threads" if facts["threads"] != facts["cores"] else ""
+    if facts["threads"] != facts["cores"]:
+        name += f", {facts['threads']} thread{'' if facts['threads'] == 1 else 's'}"
     return name + (
         "" if facts["omp_wait_policy"] == "passive" else f", OMP_WAIT_POLICY {facts['omp_wait_policy']}"
     )

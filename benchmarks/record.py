@@ -71,27 +71,47 @@ def label(row: Row) -> str:
     """The meaning of a row in words."""
     size = f"{row.n}^3" if row.n else ""
     against = f"against {row.reference}" if row.reference else ""
-    parts = (row.engine, row.ics, size, against, "" if row.z is None else f"z = {row.z:g}", row.field)
+    parts = (row.engine, row.ics, size, against, "" if row.z is None else f"z = {row.z:g}", figure(row))
+    return ", ".join(filter(None, parts))
+
+
+def figure(row: Row) -> str:
+    """The field, the quantity and the wavenumber of a row in words."""
+    field = row.field.replace(" one_minus_r2", f", {WORDS['one_minus_r2']}")
     words = _in_words(row.quantity.removesuffix("_to_k"))
     if row.k is not None:
         words += f" {'for k <=' if row.quantity.endswith('_to_k') else 'at k ='} {row.k:g}"
-    return ", ".join([*filter(None, parts), words])
+    return ", ".join(filter(None, (field, words)))
 
 
-SYMBOLS = {
+WORDS = {
     "one_minus_r2": "1 - r^2",
+    "one_minus_r": "1 - r",
     "T_off": "|T - 1|",
     "P_off": "|P / P_true - 1|",
+    "power_off": "|P / P_true - 1|",
+    "count_off_most": "largest relative difference of counts",
     "dynamics": "its dynamics",
+    "l-picola": "L-PICOLA",
+    "l-picola:mesh_factor=1": "L-PICOLA with a mesh of N",
+    "l-picola:mesh_factor=2": "L-PICOLA with a mesh of 2N",
+    "error_over_dynamics_most": "over that of its dynamics, largest",
+    "share_of_cases_with_P_off_by_2_percent": "share of cases with P(k) wrong by more than 2 %",
+    "off_most": "largest relative difference",
+    "damaged_crash_hang_or_memory": "damaged files that crash, hang or fill the memory",
+    "damaged_another_universe": "damaged files read as another universe",
+    "tiled_off": "eight tiles against the whole box",
+    "wall_over_pm_median": "time over that of pm, median",
+    "wall_over_cola_median": "time over that of cola, median",
 }
 
 
 def _in_words(quantity: str) -> str:
-    ratio = re.fullmatch(r"(.+)_over_(.+)_most", quantity)
-    if ratio:
-        peer = SYMBOLS.get(ratio[2], ratio[2])
-        return f"{_in_words(ratio[1])} over that of {peer}, largest"
-    return SYMBOLS.get(quantity, quantity.replace("_", " "))
+    ratio = re.fullmatch(r"(.+?)_over_(.+?)(_most)?", quantity)
+    if quantity not in WORDS and ratio and ratio[1] in WORDS:
+        peer = WORDS.get(ratio[2], ratio[2])
+        return f"{WORDS[ratio[1]]} over that of {peer}{', largest' if ratio[3] else ''}"
+    return WORDS.get(quantity, quantity.replace("_", " "))
 
 
 class Record:

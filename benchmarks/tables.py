@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import tables_engines, tables_gradients, tables_p3m, tables_scale
+from benchmarks import tables_emulator, tables_engines, tables_gradients, tables_p3m, tables_scale
 from benchmarks.record import Rows
 
 ROOT = Path(__file__).parents[1]
 Table = list[list[str]]
 TABLES: Mapping[str, Callable[[Rows], Table]] = {
     **tables_engines.TABLES,
+    **tables_emulator.TABLES,
     **tables_gradients.TABLES,
     **tables_p3m.TABLES,
     **tables_scale.TABLES,
@@ -33,7 +34,8 @@ def pages() -> list[Path]:
 
 
 def markdown(table: Table) -> str:
-    """A table in Markdown; the first row is the header."""
+    """A table in Markdown; the first row is the header. A bar inside a cell would end it."""
+    table = [[cell.replace("|", r"\|") for cell in row] for row in table]
     lines = ["|" + "|".join(f" {cell} " if cell else " " for cell in row) + "|" for row in table]
     return "\n".join([lines[0], "|" + "---|" * len(table[0]), *lines[1:]]) + "\n"
 

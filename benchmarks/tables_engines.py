@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks.record import Rows, label
+from benchmarks.record import Rows
 from zeldo.statistics import K_SHOWN
 
 FIDUCIAL = {"ics": "fiducial.npz", "n": 128, "z": 0}
-EMULATOR = "the default: `pm` with a small network behind it, nearest to N-body after `p3m`, except for masses of halos"
-FAST = "thousands of mocks: `cola` with a small network behind it"
-EMULATORS = ("emulator", "emulator:fast", "pm:sharpening=2", "cola:sharpening=1.5")  # and their dynamics
+EMULATOR = (
+    "the default: `pm` corrected by a small network, nearest to N-body after `p3m` except in halo masses"
+)
+FAST = "thousands of mocks: `cola` corrected by a small network"
 PEERS = {"l-picola:mesh_factor=1": "L-PICOLA, mesh N", "l-picola:mesh_factor=2": "L-PICOLA, mesh 2N"}
 
 
@@ -34,7 +35,7 @@ def which_engine(rows: Rows) -> list[list[str]]:
         ["`2lpt`", "starting other codes, z > 3", missed(accuracy, "2lpt")],
         ["`cola`", "mocks outside the emulator's range", missed(accuracy, "cola")],
         ["`cola:mesh_factor=2`", "halos and velocities of mocks", missed(accuracy, "cola:mesh_factor=2")],
-        ["`pm`", "the same without 2LPT; converges with steps", missed(accuracy, "pm")],
+        ["`pm`", "accuracy that improves with the number of steps", missed(accuracy, "pm")],
         ["`emulator`", EMULATOR, f"{missed(emulator, 'emulator')} ([page](docs/emulator.md))"],
         ["`emulator:fast`", FAST, missed(emulator, "emulator:fast")],
         ["`vnet`", paper, f"{missed(vnet, 'vnet')} ([validation](docs/validation/networks.md))"],
@@ -114,70 +115,9 @@ def vnet(rows: Rows) -> list[list[str]]:
     return table
 
 
-def emulator(rows: Rows) -> list[list[str]]:
-    """The emulator beside its dynamics and L-PICOLA, at z = 0 and 1."""
-    shown = rows.where(benchmark="emulator", ics="fiducial.npz", reference="mp-gadget")
-    peers = rows.where(benchmark="accuracy", **FIDUCIAL)
-    table = [["", *[f"k = {k:g}" if i == 0 else f"{k:g}" for i, k in enumerate(K_SHOWN)]]]
-    for z in (0, 1):
-        for field in ("density", "displacement", "velocity"):
-            for quantity, title, digits in (("T", "T", 3), ("one_minus_r2", "1 − r²", 5)):
-                for engine in (*EMULATORS, *(PEERS if z == 0 else ())):
-                    source = peers if engine in PEERS else shown.where(z=z)
-                    values = [source.value(quantity, engine=engine, field=field, k=k) for k in K_SHOWN]
-                    name = PEERS.get(engine, f"`{engine}`")
-                    begin = f"z = {z}, {field} {title}: " if engine == "emulator" else ""
-                    cells = [f"{x:.3f}" if x >= 0.1 else f"{x:.{digits}f}" for x in values]
-                    table.append([begin + name, *cells])
-    return table
-
-
-def emulator_structures(rows: Rows) -> list[list[str]]:
-    """Redshift space, bispectra and halos of the presets and their dynamics, over the true ones minus 1."""
-    shown = rows.where(benchmark="emulator", ics="fiducial.npz", quantity="off")
-    fields = list(dict.fromkeys(row.field for row in shown.rows))
-    table = [["", *[f"`{engine}`" for engine in EMULATORS]]]
-    for field in fields:
-        values = [shown.value("off", engine=engine, field=field) for engine in EMULATORS]
-        table.append([field, *[f"{100 * value:+.1f} %" for value in values]])
-    return table
-
-
-def emulator_held_out(rows: Rows) -> list[list[str]]:
-    """Errors in other cosmologies: dynamics, preset, and what its card expects."""
-    shown = rows.where(benchmark="emulator", quantity="error")
-    others = rows.where(benchmark="emulator")
-    ks = list(dict.fromkeys(row.k for row in shown.rows))
-    table = [["", *[f"k = {k:g} Nyquist" if i == 0 else f"{k:g}" for i, k in enumerate(ks)]]]
-    for key in dict.fromkeys((row.engine, row.z, row.field, row.reference) for row in shown.rows):
-        about = dict(zip(("engine", "z", "field", "reference"), key, strict=True))
-        cells = []
-        for k in ks:
-            own, made, told = (
-                others.value(q, k=k, **about) for q in ("error_of_dynamics", "error", "expected_error")
-            )
-            cells.append(f"{own:.2g} → {made:.2g} ({told:.2g})")
-        label = about["field"].replace("one_minus_r2", "1 − r²").replace("power", "P")
-        table.append([f"`{about['engine']}`, z = {about['z']:g}, {label}", *cells])
-    return table
-
-
-def emulator_bars(rows: Rows) -> list[list[str]]:
-    """Every figure of the presets that has a limit."""
-    table = [["", "measured", "at most", ""]]
-    for row in rows.where(benchmark="emulator").rows:
-        if row.limit is not None and row.ics in ("fiducial.npz", None, ""):
-            table.append([label(row), f"{row.value:.3g}", f"{row.limit:g}", "met" if row.met else "missed"])
-    return table
-
-
 TABLES = {
     "which-engine": which_engine,
     "speed-and-accuracy": speed_and_accuracy,
     "more": more,
     "vnet": vnet,
-    "emulator": emulator,
-    "emulator-structures": emulator_structures,
-    "emulator-held-out": emulator_held_out,
-    "emulator-bars": emulator_bars,
 }

@@ -1,4 +1,4 @@
-"""The table of docs/gradients.md."""
+"""The tables of docs/gradients.md."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from benchmarks.record import Row, Rows, label
 
+SAMPLERS = {"gaussian": "known posterior", "2lpt": "nuts"}  # posteriors, and what is compared with on each
+POSTERIORS = {"gaussian": "Gaussian, known", "2lpt": "2LPT, against NUTS"}
 RANGES = ("white_noise_variance", "effective_samples")  # shown though they have no limit
 
 
@@ -14,7 +16,9 @@ def gradients(rows: Rows) -> list[list[str]]:
     """Every figure with a limit, of the grid the worst of each engine; of several universes the range."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows.where(benchmark="gradients").rows:
-        if row.quantity != "gradient_error" and (row.limit is not None or row.quantity in RANGES):
+        if row.reference in SAMPLERS.values() or row.quantity == "gradient_error":
+            continue
+        if row.limit is not None or row.quantity in RANGES:
             groups[label(replace(row, ics=row.ics.split("=")[0]))].append(row)
     return [["", "measured", "at most", ""], *(_line(name, group) for name, group in groups.items())]
 
@@ -30,4 +34,43 @@ def _line(name: str, group: list[Row]) -> list[str]:
     return [words, measured, f"{group[0].limit:g}", "met" if met else "missed"]
 
 
-TABLES = {"gradients": gradients}
+def samplers(rows: Rows) -> list[list[str]]:
+    """Both samplers on both posteriors: the work of each, and what its means and variances are compared with."""
+    table = [
+        [
+            "posterior",
+            "sampler",
+            "gradients",
+            "independent samples",
+            "k, h/Mpc",
+            "squared differences of means",
+            "ratio of variances",
+        ]
+    ]
+    for posterior, reference in SAMPLERS.items():
+        about = {"engine": posterior, "reference": reference, "n": 16}
+        for sampler in ("langevin", "nuts"):
+            of_sampler = rows.where(benchmark="gradients", **about)
+            work = [
+                f"{of_sampler.value(quantity, field=sampler):.0f}"
+                for quantity in ("gradients", "effective_samples")
+            ]
+            compared = [
+                row
+                for row in of_sampler.where(quantity="mean_difference").rows
+                if row.field.startswith(f"{sampler}, ")
+            ]
+            first = [POSTERIORS[posterior], "NUTS" if sampler == "nuts" else "zeldo", *work]
+            for row in compared:
+                ratio, error = (
+                    of_sampler.value(f"variance_ratio{more}", field=row.field) for more in ("", "_sigma")
+                )
+                scales = row.field.removeprefix(f"{sampler}, ").removeprefix("k = ").removeprefix("k ")
+                table.append([*first, scales, f"{row.value:.2f}", f"{ratio:.3f} ± {error:.3f}"])
+                first = 4 * [""]
+            if not compared:
+                table.append([*first, "", "", ""])
+    return table
+
+
+TABLES = {"gradients": gradients, "samplers": samplers}

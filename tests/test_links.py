@@ -70,5 +70,16 @@ def test_papers_have_possible_numbers():
             assert re.match(r"10\.\d{4,9}/\S+", doi), f"{path}: {doi}"
 
 
+def test_every_paper_is_on_the_page_of_papers():
+    """The numbers in docstrings, pages and BibTeX, of arXiv or else of a DOI."""
+    listed = (DOCS / "papers.md").read_text(encoding="utf-8")
+    for path, text in TEXTS.items():
+        if path.is_relative_to(ROOT / "src") or path.is_relative_to(DOCS):
+            numbers = [number.strip("{}.,") for number in ARXIV.findall(text)]
+            numbers += re.findall(r"\beprint = \{(\S+?)\}", text)
+            numbers += re.findall(r"\bdoi:(10\.\S+?)\)", text)
+            assert not [number for number in numbers if number not in listed], path
+
+
 def test_a_wrong_anchor_is_noticed():
     assert slugs("# A page: `x`, and more\n\n```\n# no heading\n```\n") == {"a-page-x-and-more"}

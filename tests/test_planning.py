@@ -9,7 +9,7 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo.commands import main
-from zeldo.measuring.memory import budget, limited, resident
+from zeldo.measuring.memory import VERSION_1, VERSION_2, _control_group, budget, limited, resident
 
 MEASURE = """
 import os, resource, subprocess, sys
@@ -43,6 +43,13 @@ def test_given_initial_conditions_must_fit_too(monkeypatch):
     assert "n = 16" in line and "0.05 GB" in line
 
 
+def test_a_missing_directory_is_said_before_its_space_is_asked_for(tmp_path):
+    out = tmp_path / "nowhere" / "u.zarr"
+    line = refusal(lambda: zeldo.run(engine="cola", n=512, box=1000, memory="3GB", output=out))
+    assert "does not exist" in line and "nowhere" in line
+    assert line == refusal(lambda: zeldo.plan(engine="cola", n=512, output=out))
+
+
 def test_a_limit_of_memory_ends_with_its_run():
     zeldo.run(n=16, box=40, power="eisenstein-hu", engine="2lpt", memory="1.5GB")
     assert zeldo.plan(n=16, engine="cola").available_gb != pytest.approx(1.5)
@@ -52,6 +59,25 @@ def test_a_limit_of_memory_ends_with_its_run():
 def test_a_limit_holds_where_the_process_has_more_already():
     with limited(0.5e-9 * resident()):
         assert budget() < 0.6 * resident()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_limit_of_a_batch_job_counts(tmp_path, version):
+    """It is in a group of the job, around that of its step."""
+    root, names, line = {
+        1: (tmp_path / "memory", VERSION_1, "4:cpu,memory:/slurm/job_7/step_0"),
+        2: (tmp_path, VERSION_2, "0::/slurm/job_7/step_0"),
+    }[version]
+    step, job = root / "slurm/job_7/step_0", root / "slurm/job_7"
+    step.mkdir(parents=True)
+    for folder, limit in ((step, {1: str(2**63 - 4096), 2: "max"}[version]), (job, "8000")):
+        for name, text in zip(
+            (*names[:2], "memory.stat"), (limit, "3000", f"anon 1\n{names[2]} 500\n"), strict=True
+        ):
+            (folder / name).write_text(text)
+    (tmp_path / "membership").write_text(f"1:pids:/slurm\n{line}\n")
+    assert min(_control_group(tmp_path, tmp_path / "membership")) == 5500
+    assert _control_group(tmp_path / "none", tmp_path / "membership") == []
 
 
 def test_plan_prints_json_and_makes_nothing(tmp_path, capsys):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.record import Row, Rows
+from benchmarks.record import Row, Rows, figure
 
 
 def code(text: str) -> str:
@@ -30,9 +30,7 @@ def bars(rows: list[Row]) -> str:
         for row in rows:
             if row.benchmark != benchmark or row.limit is None:
                 continue
-            quantity = f"{row.field} {row.quantity.removesuffix('_to_k').replace('_', ' ')}".strip()
-            if row.k is not None:
-                quantity += f", k {'≤' if row.quantity.endswith('_to_k') else '='} {row.k:g}"
+            quantity = figure(row).replace("|", r"\|")
             run = ", ".join(filter(None, (row.ics, f"{row.n}³" if row.n else "")))
             cells = [
                 code(row.engine),

@@ -2,7 +2,7 @@
 # # Recover initial conditions and fit a cosmology
 #
 # This page is made from a script with cells. `jupytext --to notebook docs/tutorials/initial_conditions.py` turns it into
-# a notebook. It takes some minutes on two cores.
+# a notebook. It takes a few minutes on two cores.
 
 # %%
 import numpy as np

@@ -169,7 +169,7 @@ def run(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
     redshifts = redshift_list(redshift)
-    streamed = output is not None and Path(output).suffix == ".zarr"
+    streamed = output is not None and Path(output).suffix.lower() == ".zarr"
     paths = output_paths(output, redshifts) if output is not None and not streamed else {}
     for path in paths.values():
         check_writable(path)
@@ -179,6 +179,8 @@ def run(
     with limited(memory):
         given = inputs["ics"] is not None
         chosen = [initial_conditions(**universe) if given else universe_of(universe)]
+        if streamed and output is not None:
+            check_place(Path(output))
         place = Path(output) if output is not None and not observers else None
         on_disk = check_fits(parsed_engine, chosen[0].n, redshifts, place)
 
@@ -188,7 +190,6 @@ def run(
             return last.initial_conditions() if isinstance(last, Universe) else last
 
         if streamed and output is not None:
-            check_place(Path(output))
             return run_into(
                 output,
                 parsed_engine,
@@ -236,7 +237,9 @@ def plan(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
     redshifts = parsed_engine.check(redshift_list(redshift))
-    streamed = output is not None and Path(output).suffix == ".zarr"
+    streamed = output is not None and Path(output).suffix.lower() == ".zarr"
+    if streamed and output is not None:
+        check_place(Path(output))
     for path in output_paths(output, redshifts).values() if output is not None and not streamed else ():
         check_writable(path)
     with limited(memory):

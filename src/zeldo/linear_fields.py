@@ -74,7 +74,8 @@ def initial_conditions_of(
     particles = read(source, cosmology)
     if not isinstance(particles, Snapshot):
         raise InputError(
-            f"{source} holds particles without a lattice: initial conditions need whole lattices, whose ids count it"
+            f"{source} holds particles without a lattice: initial conditions need whole lattices of an even number "
+            "per side, whose ids count it"
         )
     _check_given(source, particles.cosmology, cosmology or {})
     try:

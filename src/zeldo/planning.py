@@ -92,7 +92,7 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
     """
     own, _ = chosen_plan(engine, n, redshifts, output)
     files = 0 if output is None else len(redshifts)
-    size = BYTES.get(output.suffix, GADGET_BYTES) if output is not None else 0
+    size = BYTES.get(output.suffix.lower(), GADGET_BYTES) if output is not None else 0
     size += VELOCITY_BYTES * (own.vectors > 1)
     seconds = None
     if own.seconds is not None:
@@ -114,7 +114,7 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
 def chosen_plan(engine: Engine, n: int, redshifts: Sequence[float], output: Path | None) -> tuple[Plan, bool]:
     """The plan of a run, and whether its particles are on disk: where they do not fit into memory, and can be there."""
     own = engine.plan(n, redshifts)
-    if output is not None and output.suffix == STREAMED and GB * _memory(own, n) > budget():
+    if output is not None and output.suffix.lower() == STREAMED and GB * _memory(own, n) > budget():
         streamed = engine.plan_streamed(n, redshifts)
         if streamed is not None:
             return streamed, True

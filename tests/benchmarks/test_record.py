@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from benchmarks.inputs import PUBLISHED
-from benchmarks.record import COLUMNS, COMMITTED, Record, Rows, key, read
+from benchmarks.record import COLUMNS, COMMITTED, Record, Row, Rows, figure, key, read
 
 FILES = sorted(COMMITTED.glob("*.csv"))
 
@@ -56,3 +56,22 @@ def test_committed_rows_say_what_where_and_when(path):
 
 def test_there_are_committed_rows():
     assert {"accuracy", "cost", "p3m", "pysco", "speed", "vnet"} <= {path.stem for path in FILES}
+
+
+@pytest.mark.parametrize(
+    ("quantity", "words"),
+    [
+        ("one_minus_r2", "density, 1 - r^2 at k = 0.5"),
+        ("P_off_to_k", "density, |P / P_true - 1| for k <= 0.5"),
+        ("T_off_over_l-picola_most", "density, |T - 1| over that of L-PICOLA, largest at k = 0.5"),
+        ("one_minus_r2_over_zeldovich", "density, 1 - r^2 over that of zeldovich at k = 0.5"),
+        ("wall_median", "density, wall median at k = 0.5"),
+    ],
+)  # fmt: skip
+def test_a_figure_is_in_words(quantity, words):
+    assert figure(Row(benchmark="b", field="density", quantity=quantity, k=0.5, value=1.0)) == words
+
+
+def test_a_field_with_its_statistic_is_in_words():
+    row = Row(benchmark="b", field="density one_minus_r2", quantity="error_over_dynamics_most", value=1.0)
+    assert figure(row) == "density, 1 - r^2, over that of its dynamics, largest"

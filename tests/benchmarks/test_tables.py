@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -31,6 +32,22 @@ def test_a_table_follows_the_record(name, committed):
     """No figure is written by hand: with every value ten times as large, the table is another one."""
     larger = Rows([replace(row, value=10 * row.value + 1) for row in committed.rows])
     assert markdown(TABLES[name](larger)) != markdown(TABLES[name](committed))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_read_at_a_glance(name, committed):
+    """A cell holds one figure, without brackets and arrows behind it; a table has some 45 lines at most."""
+    _header, *lines = TABLES[name](committed)
+    assert len(lines) <= 45
+    for cells in lines:
+        assert not [cell for cell in cells if re.search(r"→|\d[ %]*\([\d.]", cell)]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_line_of_a_table_has_the_cells_of_its_header(name, committed):
+    """Also where a cell holds a bar, as in |T - 1|."""
+    counts = {len(re.findall(r"(?<!\\)\|", line)) for line in markdown(TABLES[name](committed)).splitlines()}
+    assert len(counts) == 1
 
 
 def test_a_table_that_the_record_cannot_fill_is_an_error():

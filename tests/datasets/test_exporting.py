@@ -158,7 +158,7 @@ def config(folder, **changes):
 
 
 def test_a_data_set_takes_finished_runs(ics, finished):
-    result = make_dataset(config(finished))
+    result = make_dataset(config(finished, box=[40.0, 50.0]))
     assert result.made == ["f-two", "f-one", "s00000090"] or sorted(result.made) == [
         "f-one",
         "f-two",
@@ -173,7 +173,7 @@ def test_a_data_set_takes_finished_runs(ics, finished):
     assert np.abs(psi - (expected.psi - expected.psi.mean((1, 2, 3), keepdims=True))).max() < 1e-4
     assert np.abs(vel - expected.vel).max() < 1e-2
     assert np.abs(kept.delta_lin - ics.delta_lin).max() < 1e-4 * np.abs(ics.delta_lin).max()
-    again = make_dataset(config(finished))
+    again = make_dataset(config(finished, box=[40.0, 50.0]))
     assert (again.existing, again.made) == (3, [])
 
 
@@ -186,6 +186,7 @@ def test_finished_runs_that_do_not_belong_are_refused(finished):
     assert "no directory" in refused(validation={**both, "finished": [str(finished / "three")]})
     assert "no snapshot at z = 3" in refused(redshifts=[3.0])
     assert "n = 32" in refused(n=32)
+    assert "the configuration n = 16 and box = 20 or 50" in refused(box=[20.0, 50.0])
     swapped = finished / "one" / "output" / "snapshot_001.hdf5"
     swapped.write_bytes((finished / "two" / "output" / "snapshot_001.hdf5").read_bytes())
     assert "did not grow from" in refused()

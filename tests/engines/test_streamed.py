@@ -1,5 +1,6 @@
 """Runs whose particles are on disk, held against runs in memory, and against themselves after kills."""
 
+import errno
 import io
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 
 import zeldo
 from refusals import refusal
-from zeldo.errors import DamagedFileError
+from zeldo.errors import DamagedFileError, ZeldoError
 from zeldo.files import universe_zarr
 from zeldo.files.universe_zarr import STATE, UniverseZarr
+from zeldo.store.resume import Resume
 from zeldo.store.slabs import SlabStore, _fill
 from zeldo.store.universe import run_into
 
@@ -176,6 +178,20 @@ class Short(io.BytesIO):
         return super().readinto(memoryview(buffer)[:5])
 
 
+def test_a_full_disk_is_said_in_a_line_where_slabs_are_dropped_too(tmp_path, monkeypatch):
+    def full(store, state):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = SlabStore(tmp_path / "slabs", "key")
+    store.put({"psi": np.ones(3, np.float32)}, 0)
+    monkeypatch.setattr(SlabStore, "_note", full)
+    for change in (lambda: store.put({}, 0, row=1), lambda: store.drop("psi")):
+        with pytest.raises(ZeldoError, match=r"no space left in .* the same command resumes"):
+            change()
+    monkeypatch.undo()
+    assert SlabStore(tmp_path / "slabs", "key").get("psi", 0).sum() == 3
+
+
 def test_a_slab_that_one_call_does_not_give_is_read_whole():
     values, out = np.arange(6, dtype=np.float32), np.empty(6, np.float32)
     _fill(Short(values.tobytes()), out)
@@ -213,3 +229,15 @@ def test_memory_decides_and_the_plan_says_it(tmp_path, monkeypatch):
         lambda: zeldo.run(engine="cola", n=512, box=1000, output=tmp_path / "u.zarr", memory="3GB")
     )
     assert "disk" in line and not (tmp_path / "u.zarr").exists()
+
+
+def test_a_run_goes_on_as_it_began_or_says_why_not(tmp_path):
+    on_disk, in_memory = (tmp_path / name / ".zeldo" for name in ("disk.zarr", "memory.zarr"))
+    (on_disk / "slabs").mkdir(parents=True)
+    in_memory.mkdir(parents=True)
+    (in_memory / "checkpoint.npz").touch()
+    disk, memory = (Resume(folder, "key", lambda number: None) for folder in (on_disk, in_memory))
+    assert disk.streams(usually=False, observed=False) and disk.streams(usually=True, observed=False)
+    assert not memory.streams(usually=False, observed=True)
+    assert "disk.zarr was begun" in refusal(lambda: disk.streams(usually=False, observed=True))
+    assert "give more memory" in refusal(lambda: memory.streams(usually=True, observed=False))

@@ -11,15 +11,16 @@ from zeldo.errors import InputError
 from zeldo.statistics import Reference
 
 
-def _times(exponent, end=0.0):
+def _times(exponent, end=0.0, steps=10, start=9.0, early=0):
     rows = timetable(
         QUIJOTE,
         BullFrog(QUIJOTE),
-        steps=10,
-        start_redshift=9.0,
+        steps=steps,
+        start_redshift=start,
         redshifts=[end],
         moving=False,
         time_exponent=exponent,
+        early_steps=early,
     ).rows
     return rows.columns.a1
 
@@ -66,3 +67,36 @@ def test_many_steps_agree_whatever_their_times(small):
 def test_an_exponent_that_is_not_allowed_is_named(exponent):
     with pytest.raises(InputError, match="time_exponent"):
         engine("pm", time_exponent=exponent)
+
+
+def test_early_steps_come_before_the_uniform_ones():
+    times = _times(1.0, steps=12, start=39.0, early=2)
+    np.testing.assert_allclose(times[:3], [0.025, 0.05, 0.1], rtol=1e-12)
+    np.testing.assert_allclose(times[2:], _times(1.0), rtol=1e-12)
+    late = _times(1.0, end=11.0, steps=4, start=49.0, early=1)
+    np.testing.assert_allclose(late[1:] / late[:-1], (50 / 12) ** 0.25)
+
+
+def test_an_early_step_mends_what_2lpt_leaves(small):
+    """The same force, the same late steps, one more before."""
+    ics, truth = small
+    reference = Reference(truth[0.0])
+    usual, early = (
+        reference.compare(next(iter(engine("pm", **options).run(ics, [0.0])))).fields["density"]
+        for options in ({}, {"steps": 11, "start_redshift": 17.0, "early_steps": 1})
+    )
+    scales = (usual.k > 0.1) & (usual.k < 1.5)
+    assert (early.one_minus_r2[scales] < 0.97 * usual.one_minus_r2[scales]).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"early_steps": 1}, "start_redshift = 9 is not allowed"),
+        ({"early_steps": 10, "start_redshift": 19.0}, "a whole number from 0 to 9"),
+        ({"early_steps": -1}, "a whole number from 0 to 9"),
+    ],
+)
+def test_early_steps_need_an_earlier_start_and_later_steps(options, words):
+    with pytest.raises(InputError, match=words):
+        engine("pm", **options)

@@ -5,6 +5,7 @@ import tracemalloc
 from contextlib import contextmanager
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
@@ -212,6 +213,42 @@ def test_what_is_known_of_a_cosmology_is_kept(crowd, tmp_path, suffix):
     assert "no parameter 'omega'" in refusal(lambda: read(tmp_path / f"out{suffix}", {"omega": 0.6}))
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".hdf5", ".zarr", ".bigfile"])
+def test_another_cosmology_than_the_files_is_not_left_unused(crowd, tmp_path, suffix):
+    path = write(crowd, tmp_path / f"out{suffix}")
+    own = crowd.header.cosmology
+    for given in (replace(own, sigma_8=0.7), {"sigma_8": 0.7}, {"w0": -0.9}, "planck2018"):
+        assert " in the file, " in refusal(lambda given=given: read(path, given))
+    for same in (own, {"sigma_8": own.sigma_8}, "quijote"):
+        assert read(path, same).header.cosmology == own
+
+
+def test_what_a_code_of_initial_conditions_says_may_be_replaced(crowd, tmp_path):
+    """Gadget-4's Sigma8 is that of the particles only where it made them itself."""
+    path = write(crowd, tmp_path / "out.hdf5")
+    with h5py.File(path, "r+") as file:
+        del file["Zeldo"]
+        assert file["Parameters"].attrs["Sigma8"] == crowd.header.cosmology.sigma_8
+    assert read(path, {"sigma_8": 0.7}).header.cosmology == replace(crowd.header.cosmology, sigma_8=0.7)
+    assert "omega_m = 0.3175 in the file, 0.3 is given" in refusal(lambda: read(path, {"omega_m": 0.3}))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".zarr"])
+@pytest.mark.parametrize(
+    "option", [{"box": 9.0}, {"redshift": 3.0}, {"length": "kpc"}, {"velocities": "gadget"}]
+)
+def test_options_for_files_of_others_are_not_left_unused(crowd, tmp_path, suffix, option):
+    path = write(crowd, tmp_path / f"out{suffix}")
+    message = refusal(lambda: read(path, **option))
+    assert message.endswith(f"says all of itself: leave out {next(iter(option))}")
+
+
+def test_a_redshift_that_swifts_file_contradicts_is_refused(crowd, tmp_path):
+    path = write(crowd, tmp_path / "out.hdf5", "swift")
+    assert read(path, redshift=0.25).header.redshift == pytest.approx(0.25)
+    assert "has redshift 0.25, and 7 is given" in refusal(lambda: read(path, redshift=7.0))
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
 def test_writing_takes_the_memory_of_a_plane(tmp_path, suffix):
     n = 192
@@ -243,3 +280,22 @@ def test_a_directory_is_whole_or_not_there(tmp_path):
     assert (path / "part.0").read_text() == "whole"
     with pytest.raises(InputError, match="is a file"), writing_directory(path / "part.0"):
         pytest.fail("the work was begun")
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".bigfile"])
+def test_a_directory_of_something_else_is_not_replaced(tmp_path, suffix):
+    """Such as a universe with all its redshifts, or a store of runs."""
+    small = {"n": 8, "box": 25, "power": "eisenstein-hu", "engine": "2lpt"}
+    universe, mine = tmp_path / f"u{suffix}", tmp_path / f"mine{suffix}"
+    zeldo.run(output=tmp_path / "u.zarr", redshift=[1, 0], **small)
+    (tmp_path / "u.zarr").rename(universe)
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    for place in (universe, mine):
+        with pytest.raises(InputError, match="directory of something else"):
+            zeldo.convert(universe, place)
+        with pytest.raises(InputError, match="directory of something else"):
+            zeldo.write(zeldo.read(universe), place)
+    assert (universe / "z1").is_dir() and (mine / "thesis.tex").exists()
+    for _ in range(2):
+        zeldo.convert(universe, tmp_path / f"new{suffix}")

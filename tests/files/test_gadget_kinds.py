@@ -7,10 +7,10 @@ import pytest
 from refusals import refusal
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.errors import DamagedFileError, ZeldoWarning
-from zeldo.files import open_particles, read
+from zeldo.files import create_particles, hdf5_set, open_particles, read, write
 from zeldo.files.describing import describe
 from zeldo.files.gadget_header import gadget2_dtype, gadget4_dtype
-from zeldo.particles.particles import Particles
+from zeldo.particles.particles import Header, Particles
 from zeldo.particles.snapshot import Snapshot
 
 N, BOX, Z = 8, 40.0, 3.0
@@ -156,6 +156,17 @@ def test_records_beyond_4_gib_are_found_by_the_counts(tmp_path):
         assert particles.fields["ids"] == np.uint64
 
 
+def test_more_particles_than_a_file_can_count_need_several(tmp_path):
+    many = Header(2**33, BOX, Z, QUIJOTE)
+    kinds = {"positions": np.dtype("f4"), "velocities": np.dtype("f4"), "ids": np.dtype("u8")}
+
+    def begin():
+        with create_particles(tmp_path / "snap.gadget", many, kinds, files=2):
+            pass
+
+    assert "4294967296 are to be in one: give files, 3 at least" in refusal(begin)
+
+
 def test_gadget4s_own_header_of_any_number_of_types(universe, tmp_path):
     head = np.zeros((), gadget4_dtype(6, "<"))
     head["npart"][1] = head["nall"][1] = COUNT
@@ -257,6 +268,41 @@ def test_sets_compressed_by_blosc_are_read(universe, tmp_path):
         check(universe, read(path, QUIJOTE))
     (tmp_path / "snap_004.1.hdf5").unlink()
     assert "snap_004.1.hdf5 is missing" in refusal(lambda: read(tmp_path, QUIJOTE))
+
+
+def test_a_directory_of_several_snapshots_is_no_set(universe, tmp_path):
+    """Names of FastPM's snapshots, and of others with a redshift, end in numbers as the parts of a set do."""
+    for kind, suffix in (("bigfile", ""), ("gadget-hdf5", ".hdf5"), ("gadget-binary", "")):
+        folder = tmp_path / kind
+        folder.mkdir()
+        for a in ("0.5000", "0.6667"):
+            write(universe, folder / f"fastpm_{a}{suffix}", kind)
+        assert f"holds 2 snapshots (fastpm_0.5000{suffix}, fastpm_0.6667{suffix}): give" in refusal(
+            lambda at=folder: read(at)
+        )
+
+
+def test_parts_of_two_snapshots_are_no_set(universe, tmp_path):
+    for number, rows in enumerate((slice(0, 200), slice(200, COUNT))):
+        path = gadget_hdf5(tmp_path / f"snap.{number}.hdf5", universe, rows, 2)
+    with h5py.File(path, "r+") as file:
+        file["Header"].attrs.update({"Redshift": 1.0, "Time": 0.5})
+    assert "snap.1.hdf5: Redshift is not that of snap.0.hdf5" in refusal(lambda: read(tmp_path, QUIJOTE))
+
+
+def test_equal_masses_may_be_compressed_to_nothing(universe, tmp_path, monkeypatch):
+    path = gadget_hdf5(tmp_path / "a.hdf5", universe)
+    with h5py.File(path, "r+") as file:
+        file["Header"].attrs["MassTable"] = np.zeros(6)
+        whole = {"chunks": (COUNT,), "compression": "gzip", "compression_opts": 9}
+        masses = file.create_dataset("PartType1/Masses", data=np.full(COUNT, MASS), **whole)
+        assert masses.id.get_storage_size() * 20 < COUNT * 8
+    monkeypatch.setattr(hdf5_set, "SQUEEZED", 20)  # of so few particles
+    check(universe, read(path, QUIJOTE))
+    with h5py.File(path, "r+") as file:
+        del file["PartType1/Masses"]
+        file.create_dataset("PartType1/Masses", (COUNT,), "f8", chunks=(COUNT,))
+    assert "Masses are said to be 512, and most are not in the file" in refusal(lambda: read(path, QUIJOTE))
 
 
 @pytest.mark.parametrize("name", ["a_scaling", "aexp-scale-exponent", "a-scale exponent"])

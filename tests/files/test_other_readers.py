@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
+from refusals import refusal
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.files import Snapshot, read, write
 
@@ -146,6 +147,7 @@ def test_zeldo_reads_what_the_bigfile_package_writes(snapshot, tmp_path):
             block.attrs["MassTable"] = np.array([0, snapshot.particle_mass, 0, 0, 0, 0])
             block.attrs["Omega0"], block.attrs["UsePeculiarVelocity"] = 0.31, 0
             block.attrs["RSDFactor"] = 0.01  # a snapshot: velocities times a
+            block.attrs["Periodic"] = True  # not read, and no damage
         for name, values in (
             ("Position", snapshot.positions() * 1e3),
             ("Velocity", snapshot.velocities() * np.float32(0.4)),
@@ -155,6 +157,9 @@ def test_zeldo_reads_what_the_bigfile_package_writes(snapshot, tmp_path):
     again = read(tmp_path / "out", COSMOLOGY, ids="i-major")
     np.testing.assert_allclose(again.vel, snapshot.vel, rtol=3e-7)
     np.testing.assert_allclose(again.psi, snapshot.psi, rtol=0, atol=1e-5)
+    with bigfile.File(str(tmp_path / "out")) as file, file["Header"] as block:
+        block.attrs["BoxSize"] = np.array([BOX, BOX, 2 * BOX]) * 1e3
+    assert "is not a cube" in refusal(lambda: read(tmp_path / "out", COSMOLOGY, ids="i-major"))
 
 
 def test_xarray_opens_zarr_with_named_dimensions(snapshot, tmp_path):

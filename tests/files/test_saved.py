@@ -55,3 +55,13 @@ def test_a_changed_copy_is_a_plain_snapshot(snapshot, tmp_path):
     assert "out.npz" in repr(again)
     without = replace(snapshot, vel=None)
     assert saved(without, write(without, tmp_path / "still.npz")).vel is None
+
+
+@pytest.mark.parametrize("name", ["out.hdf5", "out.zarr"])
+def test_a_snapshot_is_read_from_another_working_directory(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (made,) = zeldo.run(**UNIVERSE, output=name)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert made.psi.shape == (3, *3 * [made.n])
+    assert pickle.loads(pickle.dumps(made)).vel is not None

@@ -87,8 +87,13 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
         assert words in refusal(lambda: read_white_noise(damaged))
         with pytest.raises(DamagedFileError):
             read_white_noise(damaged)
-    (tmp_path / "c.npy").write_bytes(b"\x93NUMPY junk")
-    assert "is not a readable npy file" in refusal(lambda: read_white_noise(tmp_path / "c.npy"))
+    described = "{'descr': '<f8', 'fortran_order': False, 'shape': (20000, 20000, 20000)}\n"
+    for text in (
+        b"junk",
+        *(b"\x01\x00%c\x00" % len(text) + text.encode() for text in (described, "{'descr'\n")),
+    ):
+        (tmp_path / "c.npy").write_bytes(b"\x93NUMPY" + text)
+        assert "is not a readable npy file" in refusal(lambda: read_white_noise(tmp_path / "c.npy"))
 
 
 def test_other_files_are_refused_in_one_line(tmp_path):

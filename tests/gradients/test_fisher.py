@@ -28,11 +28,12 @@ def test_derivatives_are_paired_differences(statistic):
         assert np.abs(slope - expected).max() < 1e-6 * np.abs(expected).max()
 
 
+def size(psi, vel, function, cosmology):
+    return psi.square().mean().sqrt().reshape(1)
+
+
 def test_the_matrix_of_a_linear_statistic_is_known():
     """The linear displacement is proportional to sigma_8, so that one number of it has the Fisher matrix (d / sigma_8)^2."""
-
-    def size(psi, vel, function, cosmology):
-        return psi.square().mean().sqrt().reshape(1)
 
     seen = []
     found = zeldo.fisher(
@@ -51,6 +52,14 @@ def test_the_matrix_of_a_linear_statistic_is_known():
     expected = (found.mean[0] / sigma_8) ** 2 / 0.04
     assert found.matrix[0, 0] == pytest.approx(expected, rel=1e-4)
     assert found.errors["sigma_8"] == pytest.approx(expected**-0.5, rel=1e-4)
+
+
+def test_one_value_does_not_tell_two_parameters_apart():
+    options = {"box": BOX, "n": 8, "power": "eisenstein-hu", "realisations": 5}
+    found = zeldo.fisher("zeldovich", size, parameters=("omega_m", "sigma_8"), **options)
+    assert found.covariance.shape == (1, 1)
+    with pytest.raises(zeldo.InputError, match="does not tell omega_m, sigma_8 apart"):
+        _ = found.errors
 
 
 def test_too_few_realisations_are_refused_after_the_first(capsys):
@@ -79,6 +88,10 @@ def test_too_few_realisations_are_refused_after_the_first(capsys):
         ({"statistic": "powr"}, "is not known"),
         ({"engine": "p3m"}, "not differentiable"),
         ({"realisations": 1, "engine": "zeldovich"}, "do not give the covariance"),
+        ({"statistic": 5}, "statistic = 5 is not allowed"),
+        ({"seed": "a"}, "seed"),
+        ({"statistic": size, "engine": "zeldovich", "covariance": [[0.0]]}, "not positive definite"),
+        ({"statistic": size, "engine": "zeldovich", "covariance": [[np.nan]]}, "not positive definite"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(options, words):

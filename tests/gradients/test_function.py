@@ -8,6 +8,7 @@ from torch.func import grad, jvp, vjp, vmap
 import zeldo
 from zeldo.gradients import statistics
 from zeldo.initial.phases import Native
+from zeldo.mesh.gravity import TorchGravity
 from zeldo.networks.card import ModelCard
 from zeldo.networks.styled import StyledVNet
 from zeldo.networks.weights import save
@@ -219,17 +220,56 @@ def test_derivatives_of_statistics_are_central_differences(name):
     assert agrees(by_omega, lambda h: total(x, omega + h))
 
 
+def test_a_parameter_may_be_a_tensor_of_one_number():
+    f = zeldo.differentiable("cola:steps=2", box=BOX, n=8, power="eisenstein-hu")
+    x = noise(n=8, dtype=torch.float32)
+    values = (0.3, torch.tensor(0.3), torch.tensor([0.3]))
+    expected, *found = (f(x, omega_m=value, sigma_8=value + 0.5)[1] for value in values)
+    assert all(relative(vel, expected) < 1e-6 for vel in found)
+
+
+def test_the_device_may_be_given_as_an_option_of_the_engine_or_beside_it():
+    options = {"box": BOX, "n": 8, "power": "eisenstein-hu"}
+    functions = (
+        zeldo.differentiable("pm:steps=2,device=torch", **options),
+        zeldo.differentiable("pm:steps=2", device="torch", **options),
+    )
+    assert all(isinstance(f.physics.gravity, TorchGravity) for f in functions)
+    by_engine, beside = (f(noise(n=8, dtype=torch.float32))[0] for f in functions)
+    assert torch.equal(by_engine, beside)
+
+
+def test_a_network_is_not_called_outside_of_its_card():
+    options = {"box": 8 * 1.953125, "n": 8, "power": "eisenstein-hu"}
+    f, far = (zeldo.differentiable(f"emulator{more}", **options) for more in ("", ":extrapolate=true"))
+    x = torch.zeros(8, 8, 8)
+    with pytest.raises(zeldo.InputError, match="is outside the range"):
+        f(x, omega_m=0.9)
+    assert far(x, omega_m=0.9)[0].shape == (3, 8, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: zeldo.differentiable("p3m", box=BOX, n=N), "p3m is not differentiable: take"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, gradient="symbolic"), "adjoint or autograd"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, seed=3), "no parameter 'seed'"),
+        (lambda: zeldo.differentiable("pm", box=BOX, n=N, device="tpu9"), "device 'tpu9' cannot be used"),
+        (lambda: zeldo.differentiable("pm:device=tpu9", box=BOX, n=N), "device 'tpu9' cannot be used"),
+        (lambda: zeldo.differentiable("pm:checkpoint=a.npz", box=BOX, n=N), "only runs keep checkpoints"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, dtype=torch.float16), "float32 or"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, redshift=20), "redshift"),
         (lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(8, 8, 8)), "white noise has shape"),
         (lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(N, N, N), omega=0.3), "no parameter"),
         (lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(N, N, N), omega_m=3), "omega_m"),
+        (
+            lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(N, N, N), h="much"),
+            "h = 'much' is not allowed: give a number",
+        ),
+        (
+            lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(N, N, N), h=torch.ones(2)),
+            r"h has shape \(2,\): give one number",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_one_line(call, words):

@@ -139,6 +139,7 @@ def truth():
     return zeldo.initial_conditions(box=62.5, n=N, seed=11, power="eisenstein-hu")
 
 
+PLAIN = {"smoothing": 0.0, "bias": 1.0}
 OPTIONS = {"engine": "cola:steps=3", "power": "eisenstein-hu"}
 
 
@@ -211,6 +212,33 @@ def test_a_killed_reconstruction_goes_on(tmp_path, snapshot, share):
         zeldo.reconstruct(snapshot, **{**options, "seed": 8})
 
 
+def test_a_checkpoint_belongs_to_one_power_and_one_error(tmp_path, snapshot):
+    """The content of files counts, and a noise of the size that a noiseless density is taken to have is another error."""
+    path, power = tmp_path / "state.npz", tmp_path / "power.txt"
+    k = np.geomspace(1e-4, 100, 500)
+    p = zeldo.linear_power(snapshot.cosmology, "eisenstein-hu")(k)
+    options = {"engine": "2lpt", "power": power, "mesh": N, "samples": 0, "effort": 0.01}
+    options |= {"checkpoint": path, "checkpoint_minutes": 0}
+
+    def tilted(slope):
+        np.savetxt(power, np.column_stack([k, p * k**slope]))
+
+    def kill(done, total, text):
+        if done > 1:
+            raise KilledError
+
+    tilted(0.0)
+    with pytest.raises(KilledError):
+        zeldo.reconstruct(snapshot, progress=kill, **options)
+    with pytest.raises(zeldo.InputError, match="another reconstruction"):
+        zeldo.reconstruct(snapshot, noise=0.2, **options)
+    tilted(0.1)
+    with pytest.raises(zeldo.InputError, match="another reconstruction"):
+        zeldo.reconstruct(snapshot, **options)
+    tilted(0.0)
+    assert zeldo.reconstruct(snapshot, **options).maximum.any()
+
+
 def test_stages_never_fall_below_the_noise():
     f = zeldo.differentiable("zeldovich", box=BOX, n=N, power="eisenstein-hu")
     for noise in (0.01, 0.3, 2.0):
@@ -272,6 +300,8 @@ def test_places_for_results_are_checked_before_the_work(tmp_path, monkeypatch, c
         ({"redshift_space": 3}, "redshift_space = 3 is not allowed: give x, y or z"),
         ({"samples": -1}, "samples"),
         ({"box": 50.0}, "brings its own box"),
+        ({"smoothing": 4.0}, "smoothing = 4 is not allowed"),
+        ({"bias": 1.5}, "bias = 1.5 is not allowed"),
         ({"checkpoint": "state.txt"}, "ends in .npz"),
         ({"smooth": 1}, "no argument 'smooth'"),
     ],
@@ -284,14 +314,14 @@ def test_bad_options_are_refused_in_one_line(snapshot, options, words):
 
 def test_particles_are_observed_where_they_are(snapshot):
     """A lattice that begins a cell farther on is the same density, a cell farther on."""
-    given = dict.fromkeys(("box", "n", "redshift", "cosmology", "mesh", "axis"))
+    given = {**dict.fromkeys(("box", "n", "redshift", "cosmology", "mesh", "axis")), **PLAIN}
     here, there = (observed(replace(snapshot, offset=(x, 0.0, 0.0)), **given).delta for x in (0.0, 1.0))
     np.testing.assert_allclose(there, np.roll(here, 2, axis=0), atol=1e-3)
 
 
 def test_noise_may_make_a_density_negative():
     noisy = 1 + 0.7 * np.random.default_rng(1).standard_normal((8, 8, 8))
-    seen = observed(noisy, box=50.0, n=4, redshift=None, cosmology=None, mesh=None, axis=None)
+    seen = observed(noisy, box=50.0, n=4, redshift=None, cosmology=None, mesh=None, axis=None, **PLAIN)
     np.testing.assert_allclose(seen.delta, noisy / noisy.mean() - 1, rtol=1e-5, atol=1e-6)
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.func import grad, hessian, jvp, vjp, vmap
 
+from zeldo.errors import InputError
 from zeldo.mesh import torch_kernels, torch_numba, torch_splines
 from zeldo.mesh.gravity import TorchGravity
 
@@ -104,3 +105,18 @@ def test_derivatives_of_numbas_force_beyond_the_first_are_those_of_torch():
     second = jvp(grad(lambda x: (fast(x, 0.5) ** 2).sum()), (psi,), (along,))[1]
     expected = jvp(grad(lambda x: (true(x, 0.5) ** 2).sum()), (psi.double(),), (along.double(),))[1]
     assert relative(second, expected) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_wrong_shapes_are_refused_whichever_kernels_serve(dtype):
+    """Numba's kernels test no index: they would read beyond the end of such arrays."""
+    psi, mesh = torch.zeros(3, 8, 8, 8, dtype=dtype), torch.zeros(8, 8, 8, dtype=dtype)
+    for call, words in (
+        (lambda: torch_numba.paint(psi[:, :, :, :4], 8, BOX), "psi has shape"),
+        (lambda: torch_numba.paint(psi[:2], 8, BOX), "psi has shape"),
+        (lambda: torch_numba.paint(psi, 8, 0.0), "box = 0.0"),
+        (lambda: torch_numba.read(mesh, psi[:, :, :, :4], BOX), "psi has shape"),
+        (lambda: torch_numba.read(mesh[:4], psi, BOX), "give a cube"),
+    ):
+        with pytest.raises(InputError, match=words):
+            call()

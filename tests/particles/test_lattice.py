@@ -7,6 +7,7 @@ import pytest
 
 from refusals import refusal
 from zeldo.cosmology.parameters import PRESETS
+from zeldo.files import read, read_snapshot
 from zeldo.particles import lattice
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
@@ -183,6 +184,19 @@ def test_what_is_no_lattice_is_refused(snapshot):
     np.testing.assert_allclose(recognise().psi, snapshot.psi, rtol=0, atol=4e-6)  # rows in order need none
     fields["positions"] = np.random.default_rng(1).permutation(fields["positions"])
     assert "has no ids, and its rows are not a lattice" in refusal(recognise)
+
+
+def test_a_lattice_that_no_snapshot_can_have_is_read_as_particles(tmp_path):
+    n, box = 9, 36.0
+    x = np.stack(np.indices((n, n, n)), -1).reshape(-1, 3) * (box / n) + 0.5
+    known = PRESETS["quijote"].to_dict()
+    np.savez(tmp_path / "odd.npz", pos=x, ids=np.arange(n**3), box=box, redshift=1.0, **known)
+    assert "has 9^3 particles: snapshots have an even number" in refusal(
+        lambda: read_snapshot(tmp_path / "odd.npz")
+    )
+    particles = read(tmp_path / "odd.npz")
+    assert isinstance(particles, Particles)
+    np.testing.assert_array_equal(particles.positions, x)
 
 
 def test_masses_are_one_mass(snapshot):

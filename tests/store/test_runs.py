@@ -152,6 +152,25 @@ def test_what_a_killed_process_left_is_removed_and_never_listed(tmp_path, ics):
     assert store.run_ids() == ["a"]
 
 
+def test_what_another_process_writes_of_a_run_with_a_longer_name_is_kept(tmp_path, ics):
+    store = RunStore(tmp_path / "s.zarr")
+    theirs = tmp_path / "s.zarr" / ".partial-a-1-99999-1"
+    zarr.open_group(theirs, mode="w")
+    store.add("a", ics, [snapshot()], regenerate=EH)
+    assert theirs.exists()
+
+
+def test_of_two_that_make_a_run_the_first_counts(tmp_path, ics):
+    store = RunStore(tmp_path / "s.zarr")
+
+    def slow():
+        RunStore(tmp_path / "s.zarr").add("a", ics, [snapshot()], regenerate=EH, part="test")
+        yield snapshot()
+
+    assert store.add("a", ics, slow(), regenerate=EH, part="train")["part"] == "test"
+    assert store.run_ids() == ["a"] and not list((tmp_path / "s.zarr").glob(".partial*"))
+
+
 def test_a_claimed_run_is_made_once(tmp_path):
     store = RunStore(tmp_path / "s.zarr")
     with store.claim("a") as mine, RunStore(tmp_path / "s.zarr").claim("a") as theirs:

@@ -1,5 +1,9 @@
 """Runs into a universe on disk: what is in it, and how they go on after kills, damage and full disks."""
 
+import shutil
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -34,6 +38,13 @@ def test_it_holds_what_a_run_gives(tmp_path, tiles):
     assert array.metadata.dimension_names == ("component", "x", "y", "z") and array.shards == (3, 16, 16, 16)
     np.testing.assert_array_equal(UniverseZarr(out).snapshot().psi, plain[-1].psi)
     assert not list((out / ".zeldo").glob("*.npz"))
+
+
+def test_its_suffix_may_be_in_capitals(tmp_path, capsys):
+    out = tmp_path / "u.ZARR"
+    assert main([*COMMAND, "--engine", "2lpt", "-o", str(out)]) == 0
+    assert f"{out}: " in capsys.readouterr().out
+    assert UniverseZarr(out).complete() == {"0": ["psi", "vel"]}
 
 
 def test_it_keeps_what_an_emulator_says_of_its_work(tmp_path, monkeypatch):
@@ -224,3 +235,37 @@ def test_it_is_read_as_any_file_is(tmp_path):
     made = zeldo.read(out)
     np.testing.assert_allclose(made.psi, plain.psi, atol=1e-5)
     assert made.redshift == 0 and made.seed == plain.seed
+
+
+def test_of_two_processes_one_makes_it_and_the_other_waits(tmp_path, monkeypatch):
+    from zeldo.engines.lpt import SecondOrder
+
+    out, run, making, texts = tmp_path / "u.zarr", SecondOrder.run, [], []
+    given = {"engine": "2lpt", "output": out, **SMALL}
+
+    def slow(*given):
+        making.append(1)
+        if len(making) == 1:
+            other.start()
+            while not texts and len(making) == 1 and other.is_alive():
+                time.sleep(0.01)
+        yield from run(*given)
+
+    other = threading.Thread(
+        target=lambda: zeldo.run(progress=lambda *said: texts.append(said[2]), **given), daemon=True
+    )
+    monkeypatch.setattr(SecondOrder, "run", slow)
+    zeldo.run(**given)
+    other.join(timeout=60)
+    assert not other.is_alive() and len(making) == 1
+    assert texts[0] == "waiting for the process that makes it"
+    assert {path.name for path in (out / ".zeldo").iterdir()} == {"done.jsonl", "complete.json"}
+
+
+def test_a_universe_that_was_copied_without_hidden_files_is_made_again(tmp_path):
+    out = tmp_path / "u.zarr"
+    (made,) = zeldo.run(engine="2lpt", output=out, **SMALL)
+    psi = made.psi
+    shutil.rmtree(out / ".zeldo")
+    (again,) = zeldo.run(engine="2lpt", output=out, **SMALL)
+    np.testing.assert_array_equal(again.psi, psi)

@@ -9,6 +9,7 @@ import pytest
 
 import zeldo
 from refusals import refusal
+from zeldo.errors import ZeldoError
 from zeldo.suites.suite import read_manifest
 
 distributed = pytest.importorskip("distributed")
@@ -42,3 +43,43 @@ def test_workers_make_a_suite_and_a_lost_one_is_replaced(tmp_path):
 def test_a_scheduler_that_is_not_there_is_refused(tmp_path):
     arguments = {"output": tmp_path / "s", "seeds": [1], "scheduler": "tcp://127.0.0.1:1", **ARGUMENTS}
     assert "127.0.0.1:1" in refusal(lambda: zeldo.run_suite(**arguments))
+    assert "no scheduler answers at 5" in refusal(lambda: zeldo.run_suite(**{**arguments, "scheduler": 5}))
+
+
+def test_a_worker_of_a_cluster_has_the_limit_of_memory(tmp_path, monkeypatch):
+    import pickle
+
+    from zeldo.measuring.memory import budget
+    from zeldo.suites.cluster import attempt
+    from zeldo.suites.worker import Worker
+
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **ARGUMENTS | {"engine": "2lpt"})
+    worker = Worker(suite, zeldo.engine("2lpt"), zeldo.Universe(n=16), memory="1GB")
+    monkeypatch.setattr(Worker, "attempt", lambda *given: budget())
+    assert attempt(pickle.dumps(worker.parts()), suite.tasks[0])[1] <= 1e9 < budget()
+
+
+def test_a_task_that_kills_its_workers_ends_with_a_line(monkeypatch):
+    from distributed.scheduler import KilledWorker
+
+    from zeldo.suites.cluster import by_workers
+
+    class Completed(list):
+        add, is_empty, count = list.append, (lambda self: not self), list.__len__
+
+        def __next__(self):
+            return self.pop()
+
+    class Client:
+        def nthreads(self):
+            return {"a": 1}
+
+        def submit(self, *given, **options):
+            return self
+
+        def result(self):
+            raise KilledWorker("task", None, 4)
+
+    monkeypatch.setattr(distributed, "as_completed", Completed)
+    with pytest.raises(ZeldoError, match="too little memory"):
+        list(by_workers([1], lambda task: (task, "made"), Client()))

@@ -15,7 +15,7 @@ import zeldo.suites.worker as suite_worker
 from refusals import refusal
 from zeldo.commands import main
 from zeldo.errors import ZeldoError
-from zeldo.store.claims import Claims, identity, publish
+from zeldo.store.claims import Claims, check_lease, identity, publish
 from zeldo.store.queue import FAILED, LEFT, MADE, in_turn
 from zeldo.suites.suite import Suite, read_manifest
 from zeldo.suites.tasks import parse_seeds, read_cosmologies
@@ -80,11 +80,25 @@ def test_a_seed_in_a_table_is_a_seed(tmp_path, line):
     assert "seed = " in refusal(lambda: read_cosmologies(table, zeldo.Universe.cosmology))
 
 
+def test_a_seed_of_a_table_keeps_all_its_digits(tmp_path):
+    table, seed = tmp_path / "c.csv", 2**53 + 1
+    table.write_text(f"omega_m,seed\n0.3,{seed}\n0.3,1e3\n")
+    assert read_cosmologies(table, zeldo.Universe.cosmology)[1] == [seed, 1000]
+    table.write_text(f'{{"seed": {seed}}}\n{{"seed": 8.0}}\n')
+    assert read_cosmologies(table, zeldo.Universe.cosmology)[1] == [seed, 8]
+
+
 def test_a_table_of_a_spreadsheet_is_read(tmp_path):
     table = tmp_path / "c.csv"
     table.write_text("omega_m,seed\r\n0.3,8\r\n", encoding="utf-8-sig")
     (cosmology,), seeds = read_cosmologies(table, zeldo.Universe.cosmology)
     assert cosmology.omega_m == 0.3 and seeds == [8]
+
+
+def test_the_seed_of_a_universe_is_that_of_its_suite(tmp_path):
+    universe = zeldo.Universe(n=16, box=40, power="eisenstein-hu", seed=42)
+    given = {"universe": universe, "engine": "2lpt", "cosmologies": [{"omega_m": 0.3}], "keep": "measure"}
+    assert [row["seed"] for row in zeldo.run_suite(output=tmp_path / "s", **given).rows()] == [42]
 
 
 def test_one_cosmology_is_no_list():
@@ -165,6 +179,20 @@ def test_another_argument_is_refused_by_its_name(tmp_path, monkeypatch):
     assert "not a suite" in refusal(lambda: Suite.open(tmp_path))
 
 
+def test_a_table_of_power_is_known_by_what_it_holds(tmp_path, monkeypatch):
+    k = np.geomspace(1e-4, 1e2, 100)
+    given = {**TINY, "seeds": [1], "power": "pk.txt", "output": tmp_path / "s", "keep": "measure"}
+    for folder, slope in (("a", -1.0), ("b", -1.0), ("c", -2.0)):
+        (tmp_path / folder).mkdir()
+        np.savetxt(tmp_path / folder / "pk.txt", np.stack([k, k**slope], axis=1))
+    monkeypatch.chdir(tmp_path / "a")
+    suite = zeldo.run_suite(**given)
+    monkeypatch.chdir(tmp_path / "b")
+    assert zeldo.run_suite(**given).rows() == suite.rows()
+    monkeypatch.chdir(tmp_path / "c")
+    assert "was begun with power = " in refusal(lambda: zeldo.run_suite(**given))
+
+
 def test_what_fails_is_listed_and_tried_again(tmp_path, capsys, monkeypatch):
     make = Worker._make
 
@@ -199,19 +227,35 @@ def test_what_fails_while_it_is_left_to_another_process_is_not_tried_again(tmp_p
     assert Worker(*worker.parts()).attempt(task) == MADE
 
 
-def test_a_full_disk_ends_with_one_line_and_a_suite_that_goes_on(tmp_path, monkeypatch, capsys):
+def test_a_universe_without_its_files_is_not_done(tmp_path, monkeypatch):
+    """A network disk keeps a removed file under another name while somebody reads it, and with it the directory."""
+    left = tmp_path / "s" / "universes" / "s1" / ".nfs0001"
+    for folder in (tmp_path / "s" / "rows", left.parent):
+        folder.mkdir(parents=True)
+    left.touch()
+    monkeypatch.setattr("zeldo.suites.suite.shutil.rmtree", lambda *given, **options: None)
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY)
+    assert "not empty" in suite.failed()["s1"]
+    monkeypatch.undo()
+    (row,) = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY).rows()
+    assert (suite.path / row["where"]).exists()
+
+
+@pytest.mark.parametrize("place", ["zeldo.suites.worker.write", "zeldo.suites.suite.publish"])
+def test_a_full_disk_ends_with_one_line_and_a_suite_that_goes_on(tmp_path, monkeypatch, capsys, place):
     import errno
 
-    def full(*given):
+    def full(text, path):
+        if path.name == "suite.json":
+            return publish(text, path)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     command = [*COMMAND[3:], "--engine", "2lpt", "--seeds", "0:3", "-o", str(tmp_path / "s")]
-    write = suite_worker.write
-    monkeypatch.setattr(suite_worker, "write", full)
+    monkeypatch.setattr(place, full)
     assert main(command) == 1
     err = capsys.readouterr().err
-    assert err.count("\n") == 1 and "no space left" in err
-    monkeypatch.setattr(suite_worker, "write", write)
+    assert err.count("\n") == 1 and "no space left" in err and "resumes" in err
+    monkeypatch.undo()
     assert main(command) == 0
 
 
@@ -235,6 +279,20 @@ def test_a_damaged_checkpoint_is_done_without(tmp_path, monkeypatch):
     monkeypatch.setattr(suite_worker, "write", write)
     assert not zeldo.run_suite(output=tmp_path / "s", **given).failed()
     assert not any(claims.iterdir())
+
+
+def test_a_checkpoint_of_other_bits_is_done_without(tmp_path, monkeypatch):
+    """The linear field of another machine may differ in its last bits."""
+    from zeldo.store.checkpoint import Checkpoint
+
+    monkeypatch.setattr("zeldo.suites.worker.LONG", 0.0)
+    claims = tmp_path / "s" / "claims"
+    for folder in ("rows", "claims"):
+        (tmp_path / "s" / folder).mkdir(parents=True)
+    field = np.zeros((3, 16, 16, 16), np.float32)
+    Checkpoint(claims / "s1.npz", "another key", 0.0).save(2, field, field)
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **{**TINY, "engine": "cola:steps=2"})
+    assert not suite.failed() and not any(claims.iterdir())
 
 
 def test_five_kills_and_three_processes_make_every_universe_once(tmp_path):
@@ -270,6 +328,12 @@ def test_five_kills_and_three_processes_make_every_universe_once(tmp_path):
         np.testing.assert_allclose(
             values["z0_power"], zeldo.power_spectrum(snapshot, mesh=16).power, rtol=1e-6
         )
+
+
+@pytest.mark.parametrize("bad", [0, -1, "a", np.inf, np.nan, None])
+def test_a_lease_is_seconds(bad):
+    assert "lease = " in refusal(lambda: check_lease(bad))
+    assert check_lease("5") == 5.0
 
 
 def test_only_one_of_many_threads_has_a_claim(tmp_path):
@@ -347,3 +411,12 @@ def test_the_first_of_two_rows_counts(tmp_path):
     assert publish("first", tmp_path / "row") and not publish("second", tmp_path / "row")
     assert (tmp_path / "row").read_text() == "first"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_foreign_file_among_the_rows_keeps_no_process_busy_for_ever(tmp_path):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], keep="measure", **TINY)
+    (suite.path / "rows" / "s1.json~").write_text("of an editor")
+    writer = threading.Thread(target=suite.write_manifest, daemon=True)
+    writer.start()
+    writer.join(timeout=20)
+    assert not writer.is_alive() and [line["name"] for line in read_manifest(suite.path)] == ["s1"]

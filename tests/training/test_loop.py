@@ -19,6 +19,7 @@ from zeldo.errors import DamagedFileError, InputError
 from zeldo.files import write
 from zeldo.initial.linear import initial_conditions
 from zeldo.measuring.energy import Used
+from zeldo.measuring.machine import device_name
 from zeldo.networks.tasks import make_task
 from zeldo.networks.weights import load as load_network
 from zeldo.training.checkpoint import load_checkpoint
@@ -230,9 +231,15 @@ def test_energy_of_a_part_of_a_training_says_of_which(config):
     state = State(seconds=3600.0, metered_from=3600.0)
     state.seconds = 9000.0
     state.add_energy(120.0)
-    facts |= {"hours": 2.5, **state.energy("by hand")}
+    facts |= {"hours": 2.5, "device": "CPU, 1 thread", **state.energy("by hand")}
     card = model_card(load_config(config, TrainConfig), make_task("deoliveira2020"), facts)
-    assert "2.50 hours on CPU, 1 threads, 0.12 kWh in 1.50 of them. Adam" in card.training
+    assert "2.50 hours on CPU, 1 thread, 0.12 kWh in 1.50 of them. Adam" in card.training
+
+
+@pytest.mark.parametrize(("threads", "words"), [(1, "CPU, 1 thread"), (2, "CPU, 2 threads")])
+def test_threads_of_a_device_are_counted_in_words(threads, words, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert device_name(torch.device("cpu")) == words
 
 
 def test_hours_in_which_the_process_stood_still_do_not_count(config, monkeypatch):

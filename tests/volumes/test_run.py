@@ -2,11 +2,13 @@
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,6 +64,21 @@ def test_a_damaged_piece_is_made_again_and_no_other(tmp_path, expected):
     ]
 
 
+def test_a_table_of_power_is_known_by_what_it_holds(tmp_path):
+    k, table = np.geomspace(1e-4, 1e2, 100), tmp_path / "pk.txt"
+    whole = zeldo.Universe.of(**SMALL)
+
+    def volume(slope):
+        np.savetxt(table, np.stack([k, k**slope], axis=1))
+        return Volume(
+            tmp_path / "u.zarr", zeldo.engine("cola"), replace(whole, power=table), 0.0, 16, 4, 8, lease=60.0
+        )
+
+    volume(-1.0).join()
+    volume(-1.0).join()
+    assert "was begun with power table = " in refusal(volume(-2.0).join)
+
+
 def test_three_processes_of_which_two_are_killed(tmp_path, expected):
     out = tmp_path / "u.zarr"
     command, env = [sys.executable, "-c", SCRIPT % str(out)], os.environ | {"NUMBA_NUM_THREADS": "1"}
@@ -88,6 +105,34 @@ def test_a_claim_of_a_lost_machine_is_taken_over_by_tasks_that_come_one_by_one(t
     time.sleep(0.3)
     with pickle.loads(packed).claims.claim("fields") as ours:
         assert ours
+
+
+def test_a_slow_process_does_not_say_that_the_fields_of_another_are_whole(tmp_path, monkeypatch):
+    """Its lease ends while it makes them, another process begins them anew, and the slow one is done first."""
+    from zeldo.volumes.fields import VolumeFields
+
+    whole, cola, out = zeldo.Universe.of(**SMALL), zeldo.engine("cola"), tmp_path / "u.zarr"
+    slow, quick = (Volume(out, cola, whole, 0.0, 16, 4, 8, lease) for lease in (60.0, 61.0))
+    slow.join()
+    begun, go_on = threading.Event(), threading.Event()
+    process = threading.Thread(target=slow.make_fields)
+
+    def write(fields, first, second):
+        if threading.current_thread() is process:
+            begun.set()
+            go_on.wait(20)
+            first.mkdir(parents=True)
+        else:
+            go_on.set()
+            process.join(20)
+            assert not process.is_alive() and not slow.has_fields
+
+    monkeypatch.setattr(VolumeFields, "write", write)
+    process.start()
+    assert begun.wait(20)
+    shutil.rmtree(out / STATE / "claims")
+    assert quick.make_fields()
+    assert {path.name for path in (out / STATE).glob("linear*")} == {"linear"}
 
 
 def test_workers_of_a_cluster_one_of_which_is_lost(tmp_path, expected):
@@ -127,8 +172,6 @@ def test_what_cannot_be_made_in_pieces_is_refused(tmp_path):
     assert "divisor" in refusal(lambda: run_in_pieces(output=out, side=15, **SMALL))
     assert "buffer" in refusal(lambda: run_in_pieces(output=out, side=16, buffer=12, **SMALL))
     assert "planes" in refusal(lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "thickness": 5}))
-    assert "divisor" in refusal(lambda: run_in_pieces(output=out, side=0, **SMALL))
-    assert "planes" in refusal(lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "thickness": 0}))
     assert ".zarr" in refusal(lambda: run_in_pieces(output=tmp_path / "u.hdf5", **SMALL))
     assert "ics" in refusal(lambda: run_in_pieces(output=out, ics="a.hdf5"))
     assert not out.exists()
@@ -136,3 +179,22 @@ def test_what_cannot_be_made_in_pieces_is_refused(tmp_path):
     assert "was begun with buffer = " in refusal(
         lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "buffer": 2})
     )
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"buffer": 2.0},
+        {"side": "4"},
+        {"thickness": "a"},
+        {"thickness": 4.0},
+        {"lease": 0},
+        {"side": 0},
+        {"thickness": 0},
+    ],
+    ids=str,
+)
+def test_what_is_no_piece_is_refused_by_its_name(tmp_path, bad):
+    given = {"output": tmp_path / "u.zarr", **SMALL, **PIECES, **bad}
+    assert f"{next(iter(bad))} = " in refusal(lambda: run_in_pieces(**given))
+    assert not any(tmp_path.iterdir())

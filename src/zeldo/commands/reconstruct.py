@@ -63,9 +63,9 @@ def reconstruct(
     noise:
         Standard deviation of the noise of the density contrast, in each mesh cell. None by default.
     smoothing:
-        Standard deviation, in Mpc/h, of the Gaussian with which a density was smoothed.
+        Standard deviation, in Mpc/h, of the Gaussian with which a density was smoothed. Not for a snapshot.
     bias:
-        Linear bias of the density.
+        Linear bias of a density. Not for a snapshot.
     redshift_space:
         Line of sight of a density in redshift space. By default, the density is in real space.
     effort:

@@ -52,7 +52,7 @@ def run(
     with Progress(evolution.engine) as progress:
         snapshots = api.run(progress=progress, **arguments)
     paths = api.output_paths(output, [snapshot.redshift for snapshot in snapshots])
-    if output.suffix == ".zarr":
+    if output.suffix.lower() == ".zarr":
         paths = dict.fromkeys(paths, output)
     for snapshot in snapshots:
         print(

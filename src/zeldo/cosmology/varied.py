@@ -38,7 +38,7 @@ class VariedCosmology:
         values = {**base.to_dict(), **changes}
         return cls(
             **{
-                name: x.to(device, torch.float64)
+                name: x.to(device, torch.float64).reshape(())
                 if isinstance(x, Tensor)
                 else torch.tensor(float(x), dtype=torch.float64, device=device)
                 for name, x in values.items()

@@ -55,9 +55,10 @@ def finished_runs(config: DatasetConfig) -> list[tuple[str, str, Path]]:
 def take_back(config: DatasetConfig, store: RunStore, run_id: str, part: str, folder: Path) -> None:
     """Store a finished run. `InputError` where a redshift is missing or the snapshots are of another universe."""
     ics = read_initial_conditions(folder / FIELD)
-    if (ics.box, ics.n) != (config.box, config.n):
+    if ics.box not in config.boxes or ics.n != config.n:
+        boxes = " or ".join(f"{box:g}" for box in config.boxes)
         raise InputError(
-            f"{folder} has n = {ics.n} and box = {ics.box:g}, the configuration n = {config.n} and box = {config.box:g}: "
+            f"{folder} has n = {ics.n} and box = {ics.box:g}, the configuration n = {config.n} and box = {boxes}: "
             "both must agree"
         )
     for row in store.runs():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 GB = 1e9
 LIBRARIES = 0.3  # GB of torch and its libraries, beside Python
-WITH_DYNAMICS = 36  # channels more in memory, measured: fields of the dynamics and copies of the output
+WITH_DYNAMICS = 8  # channels more in memory, measured: fields of the dynamics and copies of the output
 INPUTS = 60.0  # ns per particle: inputs to and from the disk, and the density
 PROBE = 48  # cells per side of the output of the crop that is timed
 

@@ -26,7 +26,7 @@ LARGE, CACHED = (
     0.5,
     128,
 )  # the share by which costs grow when a lattice doubles, beyond one of so many points a side
-PAIRS = 78.0  # ns per particle and pair step
+PAIRS = 170.0  # ns per particle and pair step
 CELLS = 4 + 12 + 4  # bytes per particle of the cell list: order, position, key
 PAIR_MESH = 4 + 4 + 0.5  # bytes per mesh point: density, modes, an octant of the Green's function
 

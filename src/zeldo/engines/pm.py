@@ -14,10 +14,12 @@ from zeldo.engines.leapfrog import Leapfrog
 from zeldo.engines.registry import register
 from zeldo.engines.steppers import STEPPERS
 from zeldo.engines.stepping import Stepping
-from zeldo.engines.table import Row, Timetable, timetable
+from zeldo.engines.table import UNIFORM, Row, Timetable, timetable
 from zeldo.errors import InputError, nearest
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh.gravity import gravity
+
+EARLY = 1 / UNIFORM - 1  # redshift where uniform steps begin
 
 
 @register
@@ -36,6 +38,9 @@ class ParticleMesh(Stepping):
         velocities, but too much power where particles still sit near their lattice.
     time_exponent : float
         Steps are uniform in this power of the scale factor, 0.5 to 3: with 1.5 in time while matter dominates.
+    early_steps : int
+        How many of the steps come before z = 9, at equal ratios of the scale factor, after a start that is earlier. Where
+        2LPT ends at z = 9, it leaves an error on the scale of the lattice.
     stepper : str
         "bullfrog", in which second-order growth is exact, or "fastpm", in which first-order growth is.
     start_redshift : float
@@ -53,6 +58,7 @@ class ParticleMesh(Stepping):
     mesh_factor: int = 2
     sharpening: float = 0.0
     time_exponent: float = 1.0
+    early_steps: int = 0
     stepper: str = "bullfrog"
     start_redshift: float = 9.0
     device: str = "cpu"
@@ -69,6 +75,12 @@ class ParticleMesh(Stepping):
         check_number("start_redshift", self.start_redshift, 0.5, 200)
         check_number("sharpening", self.sharpening, 0.0, 2.0)
         check_number("time_exponent", self.time_exponent, 0.5, 3.0)
+        check_whole("early_steps", self.early_steps, 0, self.steps - 1)
+        if self.early_steps and self.start_redshift <= EARLY:
+            raise InputError(
+                f"early_steps = {self.early_steps} with start_redshift = {self.start_redshift:g} is not allowed: they come "
+                f"before z = {EARLY:g}, so give an earlier start"
+            )
 
     def force_options(self, spacing: float) -> dict[str, Any]:
         """How the force is taken on a lattice of this spacing, Mpc/h: further arguments of `gravity`."""
@@ -95,6 +107,7 @@ class ParticleMesh(Stepping):
             moving=False,
             sharpening=self.sharpening,
             time_exponent=self.time_exponent,
+            early_steps=self.early_steps,
         )
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:

@@ -19,6 +19,7 @@ from zeldo.engines.steppers import STILL, Kick, Stepper, merged, second_slope
 
 NONE = float("nan")  # the offset of a row that takes no force
 SOFT, SHARP = 0.55, 0.91  # shares of the last scale factor between which forces become sharper
+UNIFORM = 0.1  # scale factor from which on steps are uniform, where some come before
 
 
 class Row(NamedTuple):
@@ -124,8 +125,9 @@ def timetable(
     moving: bool,
     sharpening: float = 0.0,
     time_exponent: float = 1.0,
+    early_steps: int = 0,
 ) -> Timetable[Row]:
-    """Steps uniform in a power of the scale factor, from the start to the lowest redshift.
+    """Steps uniform in a power of the scale factor to the lowest redshift, from the start or from `UNIFORM` on.
 
     An output between two steps is a step off the main path, so that the other outputs do not depend on it.
 
@@ -149,6 +151,8 @@ def timetable(
         are all divided out from `SHARP` of it on.
     time_exponent : float
         The power.
+    early_steps : int
+        How many of the steps come before `UNIFORM`, at equal ratios of the scale factor.
 
     Returns
     -------
@@ -157,7 +161,7 @@ def timetable(
     lpt = _Lpt(cosmology, moving, sharpening, 1 / (1 + min(redshifts)))
     if min(redshifts) == start_redshift:
         steps = 0
-    times = _uniform(1 / (1 + start_redshift), 1 / (1 + min(redshifts)), steps, time_exponent)
+    times = _times(1 / (1 + start_redshift), 1 / (1 + min(redshifts)), steps, time_exponent, early_steps)
     # the mesh shifts by half a cell from force to force, so that aliases cancel in the sum
     offsets = [0.5 * ((i + moving + 1) % 2) for i in range(steps + 2)]
     if moving:
@@ -176,6 +180,16 @@ def timetable(
             rows.append(lpt.row(stepper, owed, a0, a1, offsets[i + 1]))
             owed = stepper.close(a0, a1)
     return Timetable(Table.of(rows), outputs, work=[1.0] * len(rows))
+
+
+def _times(first: float, last: float, steps: int, exponent: float, early: int) -> np.ndarray:
+    """Scale factors from first to last: `early` steps at equal ratios to `UNIFORM`, and then uniform ones."""
+    if not early or not steps:
+        return _uniform(first, last, steps, exponent)
+    if last <= UNIFORM:
+        return np.geomspace(first, last, steps + 1)
+    before = np.geomspace(first, UNIFORM, early + 1)
+    return np.concatenate([before[:-1], _uniform(UNIFORM, last, steps - early, exponent)])
 
 
 def _uniform(first: float, last: float, steps: int, exponent: float) -> np.ndarray:

@@ -121,8 +121,9 @@ def open_particles(
     check_options(kind, options, reading=True)
     whole, parameters = _cosmology(cosmology)
     with kind.open(place, whole, **options) as source:
+        _check_given(source.header, parameters if whole is None else whole.to_dict(), place)
         if parameters:
-            source.header = _completed(source.header, parameters, place)
+            source.header = _completed(source.header, parameters)
         yield Particles.backed(source)
 
 
@@ -149,21 +150,32 @@ def _cosmology(
     return None, parameters
 
 
-def _completed(header: Header, parameters: dict[str, float], path: Path) -> Header:
-    """The header with parameters that its file does not give. `InputError` where it gives others."""
+def _check_given(header: Header, given: Mapping[str, float], path: Path) -> None:
+    """`InputError` where the file has another value of a parameter that is given.
+
+    What a code of initial conditions says of sigma_8 and so on need not hold for the particles, and may be replaced.
+    """
+    zeldos = header.offset is not None and header.cosmology is not None
+    said = header.cosmology.to_dict() if zeldos and header.cosmology is not None else header.parameters
+    for name, value in given.items():
+        if name not in said or not (zeldos or name in ("omega_m", "h")):
+            continue
+        if abs(said[name] - value) > 1e-4 * (abs(value) or 1.0):
+            raise InputError(
+                f"{path}: {name} = {said[name]:g} in the file, {value:g} is given: leave it out or correct it"
+            )
+
+
+def _completed(header: Header, parameters: dict[str, float]) -> Header:
+    """The header with parameters that its file does not give, or that replace its own."""
     from dataclasses import replace
 
     from zeldo.cosmology.parameters import Cosmology
 
-    for name, value in parameters.items():
-        said = header.parameters.get(name, value)
-        if name in ("omega_m", "h") and abs(said / value - 1) > 1e-4:
-            raise InputError(
-                f"{path}: {name} = {said:g} in the file, {value:g} is given: leave it out or correct it"
-            )
     known = {**header.parameters, **parameters}
-    if header.cosmology is None and set(Cosmology.required()) <= set(known):
-        return replace(header, parameters=known, cosmology=Cosmology.from_mapping(known))
+    whole = {**(header.cosmology.to_dict() if header.cosmology is not None else {}), **known}
+    if set(Cosmology.required()) <= set(whole):
+        return replace(header, parameters=known, cosmology=Cosmology.from_mapping(whole))
     return replace(header, parameters=known)
 
 
@@ -261,6 +273,7 @@ def create_particles(
 
     kind = format_to_write(path, format)
     check_options(kind, options)
+    kind.check_writable(Path(path))
     with kind.create(Path(path), header, fields, **options) as sink:
         yield sink
         sink.check_complete()

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -127,9 +127,16 @@ def writing_directory(path: str | os.PathLike) -> Iterator[Path]:
             ) from error
 
 
-def check_directory_writable(path: str | os.PathLike) -> Path:
-    """The path, if a directory can be made or replaced there; otherwise `InputError`. Call it before the work."""
+def check_directory_writable(
+    path: str | os.PathLike, replaces: Callable[[Path], bool] = lambda path: True
+) -> Path:
+    """The path, if a directory can be made or replaced there; otherwise `InputError`. Call it before the work.
+
+    `replaces` says of a directory with something in it whether that may be lost.
+    """
     path = Path(path)
+    if path.is_dir() and any(path.iterdir()) and not replaces(path):
+        raise InputError(f"{path} is a directory of something else: remove it first, or give another name")
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file, not a directory: give another name")
     check_writable(path.parent / f"{path.name}.part")

@@ -139,7 +139,7 @@ def attributes(path: Path) -> dict[str, Any]:
             dtype = np.dtype("S1" if kind[-2:] == "a1" else kind)  # Python's bigfile calls texts a1
             content = bytes.fromhex(digits)
             array = np.frombuffer(content, dtype)
-            if len(array) != int(count) or dtype.kind not in TYPES:
+            if len(array) != int(count) or dtype.kind not in TYPES + "b":
                 raise ValueError(f"{len(array)} numbers, not {count}")
         except (TypeError, ValueError, SyntaxError) as error:
             raise DamagedFileError(f"{file}: {name} is not readable ({error}); {AGAIN}") from error

@@ -21,6 +21,7 @@ from zeldo.files.bigfile import Block, attributes, block, is_block
 from zeldo.files.bigfile_writing import OWN, writing_bigfile
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import choose_type, gadget_cosmology, gadget_parameters, others_note
+from zeldo.files.hdf5_set import side_of
 from zeldo.files.registry import register_format
 from zeldo.files.sets import Scaled
 from zeldo.files.units import (
@@ -62,7 +63,7 @@ class BigFile(AskingFormat):
     def check_writable(self, path: Path) -> Path:
         from zeldo.files.atomic import check_directory_writable
 
-        return check_directory_writable(path)
+        return check_directory_writable(path, replaces=self.sniff)
 
 
 class _Source(Scaled):
@@ -100,7 +101,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
     if mass:
         blocks.pop("masses", None)
     a = positive(values, "Time", path)
-    box = positive({"BoxSize": np.atleast_1d(values["BoxSize"])[0]}, "BoxSize", path)
+    box = positive({"BoxSize": side_of(values["BoxSize"], path)}, "BoxSize", path)
     notes = others_note(counts, kind)
     in_mass = rounded(positive(values, "UnitMass_in_g", path) / MASS) if "UnitMass_in_g" in values else 1.0
     h = parameters.get("h", cosmology.h if cosmology else None)
@@ -156,7 +157,7 @@ def _parameters(values: Mapping[str, Any], path: Path) -> dict[str, float]:
     parameters = gadget_parameters(values, path)
     if "omega_m" not in parameters and "OmegaM" in values:
         parameters["omega_m"] = number(values, "OmegaM", path)
-    if float(values.get("OmegaFld", 0.0)) > 0:
+    if "OmegaFld" in values and number(values, "OmegaFld", path) > 0:
         parameters |= {
             "w0": number(values, "W0_Fld", path) if "W0_Fld" in values else -1.0,
             "wa": number(values, "WA_Fld", path) if "WA_Fld" in values else 0.0,

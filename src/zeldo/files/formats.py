@@ -169,6 +169,16 @@ class Format(ABC):
             For files that are truncated or contradict themselves.
         """
 
+    def files(self, path: Path) -> int | None:
+        """How many files the snapshot has that a file belongs to, by what the file says; None where it does not say it.
+
+        Parameters
+        ----------
+        path : Path
+            A file that `sniff` accepts.
+        """
+        return None
+
     def create(
         self, path: Path, header: Header, fields: Mapping[str, np.dtype]
     ) -> AbstractContextManager[Sink]:

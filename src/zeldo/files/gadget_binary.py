@@ -42,6 +42,9 @@ class GadgetBinary(AskingFormat):
         with open(file, "rb") as stream:
             return byte_order(stream.read(8)) is not None
 
+    def files(self, path: Path) -> int:
+        return layout(path).header.num_files
+
     def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> Scaled:
         first = member(path)
         if first is None:

@@ -54,6 +54,11 @@ def writing_binary(
     if "masses" in fields:
         types["masses"] = real
     counts, names = split(header.count, files), part_names(path, files)
+    if max(counts) >= WRAP:
+        raise InputError(
+            f"{path}: a file counts its particles in 32 bits, and {max(counts)} are to be in one: give files, "
+            f"{-(-header.count // (WRAP - 1))} at least"
+        )
     width = sum(dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in types.items())
     ordered = {name: fields[name] for name in types}
     with ExitStack() as stack:

@@ -80,6 +80,13 @@ class Given:
         return header, {"positions": factor, "velocities": (1 / (1 + redshift)) ** power}
 
 
+def check_not_given(path: Path, **options: object) -> None:
+    """`InputError` for options that say something of a file of zeldo's, which says all of itself."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise InputError(f"{path} was written by zeldo and says all of itself: leave out {', '.join(given)}")
+
+
 class Rescaled(Source):
     """Another source, with its numbers times factors by field."""
 

@@ -32,6 +32,7 @@ from zeldo.files.hdf5_set import (
     Species,
     attributes,
     exponent,
+    files_of,
     header_of,
     is_hdf5,
     opened,
@@ -73,6 +74,9 @@ class GadgetHDF5(AskingFormat):
 
     def sniff(self, path: Path) -> bool:
         return is_hdf5(path) is not None
+
+    def files(self, path: Path) -> int:
+        return files_of(path)
 
     def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> HDF5Source:
         return _open(path, cosmology, asked)

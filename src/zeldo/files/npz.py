@@ -35,7 +35,7 @@ from zeldo.files.archive import (
 )
 from zeldo.files.atomic import writing
 from zeldo.files.formats import DAMAGED, Format, Sink
-from zeldo.files.given import Given, Rescaled
+from zeldo.files.given import Given, Rescaled, check_not_given
 from zeldo.files.registry import register_format
 from zeldo.particles.particles import FIELDS, KINDS, Header, Source
 from zeldo.particles.snapshot import DRAWN, MADE, TOLD
@@ -87,6 +87,7 @@ class Npz(Format):
                 members[field] = stack.enter_context(_Member(path, name, field))
             count = members["positions"].shape[0] if members["positions"].shape else 0
             if {"settings", "version", "n", "particle_mass"} & set(present):
+                check_not_given(path, box=box, redshift=redshift, length=length, velocities=velocities)
                 header = _own_header(path, present)
                 yield _Source(path, header, members)
             else:

@@ -147,10 +147,19 @@ def _sniffed(path: Path) -> Format | None:
 
 
 def _snapshots_in(directory: Path) -> dict[Path, tuple[Format, Path]]:
-    """The snapshots in a directory, each by the name of its set."""
-    snapshots: dict[Path, tuple[Format, Path]] = {}
+    """The snapshots in a directory, a set by the name of its files and any other by its own."""
+    groups: dict[Path, list[Path]] = {}
     for place in sorted(directory.iterdir()):
-        name = set_name(place)
-        if name not in snapshots and not _stream(place) and (kind := _sniffed(place)) is not None:
-            snapshots[name] = kind, place
+        if not _stream(place):
+            groups.setdefault(place if place.is_dir() else set_name(place), []).append(place)
+    snapshots: dict[Path, tuple[Format, Path]] = {}
+    for name, places in groups.items():
+        known = ((kind, place) for place in places if (kind := _sniffed(place)) is not None)
+        for kind, place in known:
+            # snap_z0.5.hdf5 and snap_z0.7.hdf5 differ by a number as the parts of a set do
+            if len(places) == 1 or kind.files(place) == 1:
+                snapshots[place] = kind, place
+            else:
+                snapshots[name] = kind, place
+                break
     return snapshots

@@ -73,7 +73,9 @@ class SavedSnapshot(Snapshot):
 def saved(snapshot: Snapshot, path: str | os.PathLike) -> SavedSnapshot:
     """The snapshot that was written to a path, without its fields in memory."""
     kept = {name: value for name, value in vars(snapshot).items() if name not in ("psi", "vel")}
-    return _restore({**kept, "path": Path(path), "_n": snapshot.n, "_moving": snapshot.vel is not None})
+    return _restore(
+        {**kept, "path": Path(path).absolute(), "_n": snapshot.n, "_moving": snapshot.vel is not None}
+    )
 
 
 def _restore(attributes: dict[str, Any]) -> SavedSnapshot:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import number, own_offset, positive, read_origin, redshift_of
 from zeldo.files.asked import Asked, AskingFormat
@@ -23,6 +24,7 @@ from zeldo.files.hdf5_set import (
     HDF5Source,
     attributes,
     exponent,
+    files_of,
     header_of,
     is_hdf5,
     opened,
@@ -87,6 +89,9 @@ class SwiftHDF5(AskingFormat):
         asked = Asked(length, velocities, particle_type, redshift)
         with closing(self.source(path, cosmology, asked)) as source:
             yield source
+
+    def files(self, path: Path) -> int:
+        return files_of(path)
 
     def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> HDF5Source:
         return _open(path, cosmology, asked)
@@ -213,6 +218,8 @@ def _redshift(
                 raise DamagedFileError(
                     f"{path}: Scale-factor = {a:g} and Redshift = {redshift:g} contradict each other; {AGAIN}"
                 )
+            if given is not None and not same_redshift(1 / a - 1, given):
+                raise InputError(f"{path} has redshift {1 / a - 1:g}, and {given:g} is given: leave it out")
             return 1 / a - 1, []
     if given is None:
         raise InputError(f"{path} does not say its redshift: give --redshift")

@@ -7,6 +7,7 @@ n1 n2 numbers, with x varying fastest.
 from __future__ import annotations
 
 import os
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import existing_file, names_in, read_arrays
 from zeldo.files.atomic import writing
+from zeldo.files.formats import DAMAGED
 from zeldo.initial.ngenic import check_sign
 from zeldo.initial.phase_names import NAMES, named, options_of
 from zeldo.initial.phases import Phases, check_given
@@ -141,7 +143,7 @@ def write_white_noise(phases: Phases, path: str | os.PathLike[str], n: int, sign
 def _read_npy(path: Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
+    except (*DAMAGED, SyntaxError, tokenize.TokenError, MemoryError) as error:
         reason = " ".join(str(error).split())
         raise DamagedFileError(f"{path} is not a readable npy file ({reason}); {AGAIN}") from error
 

@@ -29,7 +29,7 @@ from zeldo.files.archive import (
 )
 from zeldo.files.atomic import check_directory_writable, writing_directory
 from zeldo.files.formats import Format, Sink
-from zeldo.files.given import Given, Rescaled
+from zeldo.files.given import Given, Rescaled, check_not_given
 from zeldo.files.registry import register_format
 from zeldo.particles.particles import FIELDS, KINDS, Header, Source
 
@@ -67,6 +67,7 @@ class Zarr(Format):
             arrays, values = _arrays(path), _attributes(path)
         count = int(arrays["positions"].shape[0]) if arrays["positions"].shape else 0
         if DIGEST in values:
+            check_not_given(path, box=box, redshift=redshift, length=length, velocities=velocities)
             with _readable(path):
                 _check_arrays(path, arrays, values)
             yield _Source(path, _own_header(path, count, values), arrays)
@@ -104,7 +105,7 @@ class Zarr(Format):
             sink.flush()
 
     def check_writable(self, path: Path) -> Path:
-        return check_directory_writable(path)
+        return check_directory_writable(path, replaces=self.sniff)
 
 
 class _Sink(Sink):

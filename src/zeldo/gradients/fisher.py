@@ -18,6 +18,7 @@ from zeldo.engines.checks import check_whole
 from zeldo.errors import InputError, nearest
 from zeldo.gradients import statistics
 from zeldo.gradients.function import Differentiable, check_parameters, differentiable
+from zeldo.initial.noise import check_seed
 from zeldo.initial.phases import SEED, Native
 
 Statistic = Callable[[Tensor, Tensor | None, Differentiable, VariedCosmology], Tensor]
@@ -47,6 +48,7 @@ STATISTICS: dict[str, Statistic] = {
     "multipoles": _multipoles,
     "bispectrum": _bispectrum,
 }
+SINGULAR = 1e-13  # eigenvalues of a matrix of correlations are rounding below
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,20 @@ class Fisher:
 
     @property
     def errors(self) -> dict[str, float]:
-        """The error of each parameter where all others are free."""
+        """The error of each parameter where all others are free.
+
+        Raises
+        ------
+        InputError
+            Where the statistic does not tell the parameters apart.
+        """
+        size = np.sqrt(np.diag(self.matrix))
+        unit = self.matrix / np.outer(size, size) if size.all() else self.matrix
+        if np.linalg.matrix_rank(unit, hermitian=True) < len(self.parameters):
+            raise InputError(
+                f"the statistic does not tell {', '.join(self.parameters)} apart: ask for fewer parameters, or take a "
+                "statistic of more values"
+            )
         inverse = np.linalg.inv(self.matrix)
         return {
             name: float(np.sqrt(value)) for name, value in zip(self.parameters, np.diag(inverse), strict=True)
@@ -137,11 +152,16 @@ def fisher(
     if not parameters or len(set(parameters)) < len(parameters):
         raise InputError(f"parameters = {parameters} are not allowed: give one or several, each once")
     check_parameters(parameters)
+    check_seed(seed)
     check_whole("realisations", realisations, 1, 1_000_000)
     if isinstance(statistic, str) and statistic not in STATISTICS:
         raise InputError(
             f"statistic {statistic!r} is not known: give {', '.join(STATISTICS)}, or a function"
             f"{nearest(statistic, STATISTICS)}"
+        )
+    if not isinstance(statistic, str) and not callable(statistic):
+        raise InputError(
+            f"statistic = {statistic!r} is not allowed: give {', '.join(STATISTICS)}, or a function"
         )
     measure = STATISTICS[statistic] if isinstance(statistic, str) else statistic
     f = differentiable(
@@ -165,11 +185,12 @@ def fisher(
     report(realisations, realisations, "done")
     mean, slope = np.mean(values, axis=0), np.mean(slopes, axis=0)
     if covariance is None:
-        covariance = np.cov(np.array(values), rowvar=False)
+        covariance = np.atleast_2d(np.cov(np.array(values), rowvar=False))
+        _check_definite(covariance)
         unbiased = (realisations - mean.size - 2) / (realisations - 1)  # Hartlap et al. 2007
     else:
         covariance, unbiased = np.asarray(covariance, dtype=np.float64), 1.0
-    matrix = unbiased * slope @ np.linalg.solve(np.atleast_2d(covariance), slope.T)
+    matrix = unbiased * slope @ np.linalg.solve(covariance, slope.T)
     return Fisher(parameters, matrix, slope, mean, covariance)
 
 
@@ -180,8 +201,22 @@ def _check_covariance(covariance: np.ndarray | None, realisations: int, size: in
             f"{realisations} realisations do not give the covariance of {size} values: give covariance, or "
             f"realisations = {size + 3} or more"
         )
-    if covariance is not None and np.shape(covariance) != (size, size):
+    if covariance is None:
+        return
+    if np.shape(covariance) != (size, size):
         raise InputError(f"the covariance has shape {np.shape(covariance)}: the statistic has {size} values")
+    _check_definite(np.asarray(covariance, dtype=np.float64))
+
+
+def _check_definite(covariance: np.ndarray) -> None:
+    """`InputError` for a matrix that is no covariance of values none of which follows from the others."""
+    size = np.sqrt(np.abs(np.diag(covariance)))
+    possible = np.isfinite(covariance).all() and size.all()
+    if not possible or np.linalg.eigvalsh(covariance / np.outer(size, size)).min() < SINGULAR:
+        raise InputError(
+            "the covariance is not positive definite: give one that is, or a statistic none of whose values follows "
+            "from the others"
+        )
 
 
 def derivatives(

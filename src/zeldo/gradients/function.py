@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from zeldo.errors import InputError, nearest
 from zeldo.gradients.linear import LinearField
 from zeldo.gradients.mesh_run import MeshRun
 from zeldo.initial.lpt import lpt_factors
+from zeldo.keywords import number
 from zeldo.mesh.gravity import check_device
 from zeldo.mesh.torch_accelerated import kept
 from zeldo.mesh.torch_numba import differentiable_gravity
@@ -113,9 +114,10 @@ class Differentiable:
         if not changes:
             return None
         check_parameters(changes)
-        numbers = {name: _number(value) for name, value in changes.items()}
+        numbers = {name: _number(name, value) for name, value in changes.items()}
         known = {name: value for name, value in numbers.items() if value is not None}
-        Cosmology.from_mapping({**self.cosmology.to_dict(), **known})  # is it allowed?
+        allowed = Cosmology.from_mapping({**self.cosmology.to_dict(), **known})
+        self.engine.check_universe(allowed, self.box / self.n, [self.redshift])
         return VariedCosmology.of(self.cosmology, changes, self.field.device)
 
     def _checked(self, field: Tensor, name: str) -> Tensor:
@@ -137,10 +139,14 @@ def check_parameters(names: Iterable[str]) -> None:
             )
 
 
-def _number(value: Any) -> float | None:
+def _number(name: str, value: Any) -> float | None:
     """The value as a float; None inside of `torch.vmap`, which has many at once."""
+    if not isinstance(value, Tensor):
+        return number(value, name)
+    if value.numel() != 1:
+        raise InputError(f"{name} has shape {tuple(value.shape)}: give one number, or use torch.vmap")
     try:
-        return float(value.detach()) if isinstance(value, Tensor) else float(value)
+        return float(value.detach())
     except RuntimeError:
         return None
 
@@ -213,8 +219,12 @@ def differentiable(
     (redshift,) = parsed.check([redshift])
     if universe.n < parsed.least_n:
         raise InputError(f"n = {n} is too small for engine {parsed.name}: give {parsed.least_n} or more")
-    place = getattr(parsed, "device", "cpu") if device is None else check_device(device)
-    place = "cpu" if place == "torch" else place
+    if getattr(parsed, "checkpoint", None) is not None:
+        raise InputError(f"only runs keep checkpoints: leave checkpoint out of engine {parsed.name}")
+    place: str = getattr(parsed, "device", "cpu") if device is None else device
+    if hasattr(parsed, "device"):
+        parsed = replace(parsed, **{"device": place})
+    place = check_device("cpu" if place == "torch" else place)
     field = LinearField(universe.box, universe.n, universe.cosmology, universe.power, dtype, place)
     return Differentiable(parsed, field, redshift, physics_of(parsed, field, redshift, gradient))
 

@@ -40,6 +40,8 @@ def observed(
     redshift: float | None,
     cosmology: Any,
     mesh: int | None,
+    smoothing: float,
+    bias: float,
     axis: int | None,
 ) -> Observed:
     """The density contrast of a source; arguments as of `zeldo.reconstruct`."""
@@ -50,6 +52,12 @@ def observed(
         clash = [name for name, value in given.items() if value is not None]
         if clash:
             raise InputError(f"a snapshot brings its own {clash[0]}: leave it out")
+        if smoothing != 0 or bias != 1:
+            name, value = ("smoothing", smoothing) if smoothing != 0 else ("bias", bias)
+            raise InputError(
+                f"the density of a snapshot is its particles', so {name} = {value:g} is not allowed: leave it out, or give "
+                "a density as .npy"
+            )
         return _of_snapshot(source, n, cosmology, mesh, axis)
     if mesh is not None:
         raise InputError("a density brings its own mesh: leave mesh out")

@@ -73,9 +73,9 @@ def reconstruct(
         Standard deviation of the density contrast's Gaussian error in each mesh cell. Where absent the density is taken for
         noiseless, with a tolerance of 0.2 in each lattice cell on average, whose square grows with the particles in it.
     smoothing : float
-        Standard deviation of the Gaussian that a density was smoothed with, Mpc/h.
+        Standard deviation of the Gaussian that a density was smoothed with, Mpc/h. A snapshot's density has none.
     bias : float
-        Linear bias of the density.
+        Linear bias of a density; that of a snapshot is 1.
     redshift_space : {"x", "y", "z", 0, 1, 2}, optional
         The line of sight, for a density in redshift space. A snapshot is seen in redshift space along it.
     effort : float
@@ -112,7 +112,17 @@ def reconstruct(
     check_whole("samples", samples, 0, 1_000_000)
     check_seed(seed)
     axis = None if redshift_space is None else axis_index(redshift_space, "redshift_space")
-    seen = observed(source, box=box, n=n, redshift=redshift, cosmology=cosmology, mesh=mesh, axis=axis)
+    seen = observed(
+        source,
+        box=box,
+        n=n,
+        redshift=redshift,
+        cosmology=cosmology,
+        mesh=mesh,
+        smoothing=smoothing,
+        bias=bias,
+        axis=axis,
+    )
     f = differentiable(
         engine,
         box=seen.box,
@@ -147,7 +157,7 @@ def reconstruct(
         "samples": samples,
         "seed": seed,
     }
-    memory = None if checkpoint is None else Memory.of(checkpoint, seen, options, checkpoint_minutes)
+    memory = None if checkpoint is None else Memory.of(checkpoint, posterior, options, checkpoint_minutes)
     search = Search(posterior, noiseless, effort, samples, seed, memory, progress or silent)
     maximum = search.maximum()
     chain = search.chain(maximum) if samples else None

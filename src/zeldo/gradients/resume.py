@@ -19,7 +19,7 @@ from zeldo.files.atomic import check_writable, writing
 from zeldo.version import __version__
 
 if TYPE_CHECKING:
-    from zeldo.gradients.observing import Observed
+    from zeldo.gradients.posterior import Posterior
 
 
 @dataclass
@@ -48,19 +48,26 @@ class Memory:
 
     @classmethod
     def of(
-        cls, path: str | os.PathLike[str], seen: Observed, options: dict[str, Any], minutes: float
+        cls, path: str | os.PathLike[str], posterior: Posterior, options: dict[str, Any], minutes: float
     ) -> Memory:
-        """The file of a reconstruction, which its observation and options tell from others."""
+        """The file of a reconstruction, which its posterior and options tell from others.
+
+        Files of weights and of linear power count by what is in them.
+        """
+        f, seen = posterior.function, posterior.observation
         facts = [
-            seen.box,
-            seen.n,
-            seen.redshift,
-            seen.cosmology.to_dict(),
+            f.box,
+            f.n,
+            f.redshift,
+            f.cosmology.to_dict(),
+            f.engine.weights_hash,
             options,
             __version__.split("+")[0],
         ]
-        text = json.dumps(facts, sort_keys=True, default=str)
-        return cls(Path(path), hashlib.sha256(text.encode() + seen.delta.tobytes()).hexdigest(), minutes)
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+        for field in (f.delta_amplitude, seen.delta, seen.relative):  # the error of a cell, or none
+            digest.update(b"" if field is None else field.cpu().numpy().tobytes())
+        return cls(Path(path), digest.hexdigest(), minutes)
 
     def load(self) -> dict[str, np.ndarray]:
         """The arrays; empty where there is no file.

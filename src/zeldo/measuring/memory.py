@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from zeldo.errors import InputError
 
 UNITS = {"": 1e9, "B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 UNITS |= {"KIB": 2.0**10, "MIB": 2.0**20, "GIB": 2.0**30, "TIB": 2.0**40}
+GROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+VERSION_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+VERSION_2 = "memory.max", "memory.current", "inactive_file"
 _limit: ContextVar[float | None] = ContextVar("memory limit", default=None)
 
 
@@ -72,16 +75,32 @@ def _machine() -> float:
         return 0.5 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _control_group() -> list[float]:
-    """What is free in a container or a batch job with a limit (control groups 2)."""
-    folder = Path("/sys/fs/cgroup")
+def _control_group(groups: Path = GROUPS, membership: Path = MEMBERSHIP) -> list[float]:
+    """What is free in each control group of this process, and in those around it: a container, or a batch job."""
     try:
-        largest = (folder / "memory.max").read_text().strip()
-        if largest == "max":
-            return []
-        used = int((folder / "memory.current").read_text())
-        lines = (folder / "memory.stat").read_text().splitlines()
-        cached = sum(int(line.split()[1]) for line in lines if line.startswith("inactive_file "))
-        return [float(int(largest) - used + cached)]
-    except (OSError, ValueError):
+        lines = membership.read_text().splitlines()
+    except OSError:
         return []
+    free: list[float] = []
+    for line in lines:
+        _, controllers, place = line.split(":", 2)
+        if not controllers:
+            root, names = groups, VERSION_2
+        elif "memory" in controllers.split(","):
+            root, names = groups / "memory", VERSION_1
+        else:
+            continue
+        # a container may see its own group as the root of all, by a name that it has outside
+        here = PurePosixPath(place.lstrip("/"))
+        for folder in (here, *here.parents):
+            with suppress(OSError, ValueError):
+                free.append(_free_in(root / folder, *names))
+    return free
+
+
+def _free_in(folder: Path, limit: str, used: str, cached: str) -> float:
+    """Bytes that a control group may still take; what it holds of files can be let go. `ValueError` without a limit."""
+    largest = int((folder / limit).read_text())  # "max" is no number
+    lines = (folder / "memory.stat").read_text().splitlines()
+    files = sum(int(line.split()[1]) for line in lines if line.startswith(f"{cached} "))
+    return float(largest - int((folder / used).read_text()) + files)

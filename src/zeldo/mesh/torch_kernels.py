@@ -54,7 +54,7 @@ def read(field: torch.Tensor, psi: torch.Tensor, box: float) -> torch.Tensor:
     field: (m, m, m). psi: (3, n, n, n), Mpc/h, of the same float type and device. Returns (n, n, n), in
     field's units. Differentiable in both.
     """
-    m = _check_field(field, box)
+    m = check_field(field, box)
     cells, fractions = lattice_cells(psi, m, box)
     return gather(field, fractions, cells).reshape(psi.shape[1:])
 
@@ -65,7 +65,7 @@ def read_gradient(phi: torch.Tensor, psi: torch.Tensor, box: float) -> torch.Ten
     phi: (m, m, m). psi: (3, n, n, n), Mpc/h. Returns (3, n, n, n), in phi's units per Mpc/h. Differentiable
     in both.
     """
-    m = _check_field(phi, box)
+    m = check_field(phi, box)
     cells, fractions = lattice_cells(psi, m, box)
     components = []
     for axis in range(3):  # one axis after the other: one mesh of differences at a time
@@ -80,7 +80,14 @@ def _check_mesh(m: int, box: float) -> None:
     check_box(box)
 
 
-def _check_field(field: torch.Tensor, box: float) -> int:
+def check_lattice(psi: torch.Tensor) -> None:
+    """`InputError` unless psi is the displacement of a lattice."""
+    if psi.ndim != 4 or psi.shape != (3, *3 * [psi.shape[1]]):
+        raise InputError(f"psi has shape {tuple(psi.shape)}: give (3, n, n, n)")
+
+
+def check_field(field: torch.Tensor, box: float) -> int:
+    """The mesh points per side of a field; `InputError` unless it is a mesh."""
     m = field.shape[0] if field.ndim else 0
     if field.shape != (m, m, m):
         raise InputError(f"the mesh has shape {tuple(field.shape)}: give a cube (m, m, m)")
@@ -90,8 +97,7 @@ def _check_field(field: torch.Tensor, box: float) -> int:
 
 def lattice_cells(psi: torch.Tensor, m: int, box: float) -> tuple[torch.Tensor, torch.Tensor]:
     """`split_cells` of particles displaced from their lattice by psi (3, n, n, n), Mpc/h."""
-    if psi.ndim != 4 or psi.shape != (3, *3 * [psi.shape[1]]):
-        raise InputError(f"psi has shape {tuple(psi.shape)}: give (3, n, n, n)")
+    check_lattice(psi)
     _check_mesh(m, box)
     n = psi.shape[1]
     # whole cells of lattice points and what is left of them are kept apart from psi: a sum of both in float32

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zeldo.mesh import numba_kernels, torch_kernels
-from zeldo.mesh.checks import check_mesh
+from zeldo.mesh.checks import check_box, check_mesh
 from zeldo.mesh.gravity import TorchArithmetic, TorchGravity
 from zeldo.mesh.numba_gravity import NumbaGravity
 from zeldo.mesh.torch_accelerated import Tensors, accelerated, kept
@@ -42,6 +42,8 @@ def paint(psi: Tensor, m: int, box: float) -> Tensor:
     """
     if not takes(psi.device, psi.dtype):
         return torch_kernels.paint(psi, m, box)
+    torch_kernels.check_lattice(psi)
+    check_box(box)
     return accelerated(_Paint(check_mesh(m, numba_kernels.MAX_MESH), box), psi)
 
 
@@ -62,6 +64,8 @@ def read(field: Tensor, psi: Tensor, box: float) -> Tensor:
     """
     if not takes(psi.device, psi.dtype):
         return torch_kernels.read(field, psi, box)
+    torch_kernels.check_lattice(psi)
+    torch_kernels.check_field(field, box)
     return accelerated(_Read(box), field, psi)
 
 

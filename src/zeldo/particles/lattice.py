@@ -29,6 +29,7 @@ SHARED = (
     *("box", "redshift", "cosmology", "engine", "settings", "version", "seed"),
     *(*DRAWN, *MADE, *TOLD),
 )
+SMALLEST = 4  # particles per side of a `Snapshot`
 NEEDED = ("omega_m", "omega_b", "h", "sigma_8", "n_s")  # of a cosmology, in the order of messages
 
 
@@ -85,7 +86,12 @@ def recognise(particles: Particles, ids: str | None = None) -> Snapshot:
         For particles that contradict their header, or themselves.
     """
     if ids != NONE:
-        lattice_side(particles.header.count, particles.name)
+        n = lattice_side(particles.header.count, particles.name)
+        if n % 2 or n < SMALLEST:
+            raise NoLatticeError(
+                f"{particles.name} has {n}^3 particles: snapshots have an even number per side, {SMALLEST} at least; "
+                "give another, or open it as particles"
+            )
         check_cosmology(particles)
     lattice = find(particles, ids)
     psi, lattice = displacement(particles, lattice)

@@ -13,6 +13,7 @@ same. Results must therefore be published so that the first of two counts, by `p
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import threading
@@ -23,8 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from zeldo.errors import ZeldoError
+from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import FULL
+from zeldo.keywords import number
 
 LEASE = 60.0  # seconds
 BEATS = 6  # per lease
@@ -40,7 +42,7 @@ class Claims:
     folder : Path
         It is made with the first claim.
     lease : float
-        Seconds without a sign of life after which a claim is free for others.
+        Seconds without a sign of life after which a claim is free for others, above 0.
     """
 
     folder: Path
@@ -126,6 +128,14 @@ class Claims:
         while not over.wait(self.lease / BEATS):
             with suppress(OSError):
                 os.utime(path)
+
+
+def check_lease(lease: object) -> float:
+    """Seconds above 0, which may be written as text; else `InputError`."""
+    seconds = number(lease, "lease")
+    if not 0 < seconds < math.inf:
+        raise InputError(f"lease = {lease!r} is not allowed: give seconds above 0")
+    return seconds
 
 
 def identity() -> dict[str, object]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zeldo.cosmology.power import MODELS
 from zeldo.errors import InputError
-from zeldo.particles.provenance import Provenance
+from zeldo.particles.provenance import Provenance, file_hash
 
 PROVENANCE = ("version", "revision", "weights")
 
@@ -35,6 +37,13 @@ def check_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) ->
                 f"{path} was begun with {name} = {_short(before.get(name))}, not {_short(now.get(name))}: "
                 "give that, or choose a new name"
             )
+
+
+def power_identity(model: str | os.PathLike[str]) -> str:
+    """A linear power as an argument: the name of a model, or that of a table with a hash of what the table holds."""
+    if model in MODELS:
+        return str(model)
+    return f"{Path(model).name} of sha256 {file_hash(model)[:16]}"
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:

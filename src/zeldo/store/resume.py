@@ -53,11 +53,28 @@ class Resume:
         """The folder of a run whose particles are on disk."""
         return self.folder / "slabs"
 
-    def streams(self, *, usually: bool) -> bool:
-        """Whether the particles of the run are on disk: as it was begun, and `usually` where it was not."""
+    def streams(self, *, usually: bool, observed: bool) -> bool:
+        """Whether the particles of the run are on disk: as it was begun, and `usually` where it was not.
+
+        Raises
+        ------
+        InputError
+            Where it was begun on disk and has observers now, or was begun in memory and does not fit there now.
+        """
+        place = self.folder.parent
         if self.slabs.exists():
+            if observed:
+                raise InputError(
+                    f"{place} was begun with its particles on disk, where observers see none: go on without, "
+                    "or choose a new name"
+                )
             return True
-        return usually and not any(self.folder.glob("*.npz"))
+        if usually and any(self.folder.glob("*.npz")):
+            raise InputError(
+                f"{place} was begun with its particles in memory, where they do not fit now: give more memory, "
+                "or choose a new name"
+            )
+        return usually
 
     def tiles(self) -> KeptTiles:
         """The tiles of the next application of a network. Those of a run come in the same order when it is resumed."""

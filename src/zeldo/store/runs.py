@@ -11,6 +11,7 @@ lossless compression it takes a third of the compressed float32 fields.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -110,8 +111,10 @@ class RunStore(Manifest):
         if regenerate is not None and ics.seed is None:
             raise InputError(f"run {run_id!r} has no seed to regenerate it from: store delta_lin")
         partial = self.path / f".partial-{_checked(run_id)}-{os.getpid()}-{threading.get_ident()}"
-        for old in self.path.glob(f".partial-{run_id}-*"):  # of a process that was killed
-            shutil.rmtree(old, ignore_errors=True)
+        left = re.compile(rf"\.partial-{re.escape(run_id)}-\d+-\d+")  # of a process that was killed
+        for old in self.path.glob(".partial-*"):
+            if left.fullmatch(old.name):
+                shutil.rmtree(old, ignore_errors=True)
         try:
             group = zarr.open_group(partial, mode="w")
             steps = {"psi": self.psi_step, "vel": self.vel_step}
@@ -127,7 +130,12 @@ class RunStore(Manifest):
                 **(late or {}),
             }
             group.attrs.update(row)
-            os.replace(partial, self.path / run_id)
+            try:
+                os.replace(partial, self.path / run_id)
+            except OSError:
+                if run_id not in self:
+                    raise
+                shutil.rmtree(partial, ignore_errors=True)  # another process was faster: its lease had ended
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise

@@ -75,11 +75,7 @@ class SlabStore:
             self._note(state)
         except OSError as error:
             self._files = before
-            if error.errno in FULL or "requested and" in str(error):  # NumPy's words for a short write
-                raise ZeldoError(
-                    f"no space left in {self.folder}: free some, then the same command resumes"
-                ) from error
-            raise ZeldoError(f"{self.folder} could not be written ({error}): check the disk") from error
+            raise self._failed(error) from error
         for label, old in before.items():
             if self._files.get(label) != old:
                 self._spare.setdefault(4 * math.prod(old[2]), []).append(self._path(label, old[0]))
@@ -136,15 +132,29 @@ class SlabStore:
         """The shape of a slab, as float32."""
         return self._files[f"{name}-{slab}"][2]
 
+    def _failed(self, error: OSError) -> ZeldoError:
+        if error.errno in FULL or "requested and" in str(error):  # NumPy's words for a short write
+            return ZeldoError(f"no space left in {self.folder}: free some, then the same command resumes")
+        return ZeldoError(f"{self.folder} could not be written ({error}): check the disk")
+
     def drop(self, *labels: str, **state: Any) -> None:
-        """Remove all slabs of some fields, or a single one by "field-slab", and note how far the run is."""
+        """Remove all slabs of some fields, or a single one by "field-slab", and note how far the run is.
+
+        Raises
+        ------
+        ZeldoError
+            As `put` does.
+        """
         going = {
             label: values
             for label, values in self._files.items()
             if label in labels or label.rpartition("-")[0] in labels
         }
         self._files = {label: values for label, values in self._files.items() if label not in going}
-        self._note(state)
+        try:
+            self._note(state)
+        except OSError as error:
+            raise self._failed(error) from error
         for label, values in going.items():
             self._path(label, values[0]).unlink(missing_ok=True)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import TOLD, Snapshot
 from zeldo.particles.tiles import Tile
+from zeldo.store.claims import Claims
 from zeldo.store.identity import check_same
+from zeldo.store.queue import WAIT
 from zeldo.store.resume import Resume, resuming
 
 
@@ -45,6 +49,8 @@ def run_into(
 ) -> list[Snapshot]:
     """Run an engine into a universe on disk, or go on with it. Tiles that are there and whole are not written again.
 
+    While another process makes it, this one waits: for the end, or to go on where the other was killed.
+
     Parameters
     ----------
     path : path
@@ -66,7 +72,8 @@ def run_into(
     Raises
     ------
     InputError
-        Where a universe of other arguments is there; it says which differs.
+        Where a universe of other arguments is there; it says which differs. Where a run that is gone on with was begun on
+        disk and has observers now, or was begun in memory and does not fit there now.
     ZeldoError
         For a full disk. The same call goes on afterwards.
     """
@@ -74,36 +81,71 @@ def run_into(
     header = header_of(engine, ics.origin, redshifts)
     header["linear field"] = sha256(ics.delta_lin.data).hexdigest()[:16]
     if is_universe(path):
-        universe = UniverseZarr(path)
-        check_same(path, universe.header, header)
-    else:
-        try:
-            universe = UniverseZarr.create(path, header)
-        except OSError as error:
-            kind = ZeldoError if error.errno in FULL else InputError
-            raise kind(f"no universe can be made at {path}: {error.strerror}") from None
-    written = [_is_whole(universe, z) for z in redshifts]
-    resume = Resume(
-        path / STATE, engine.key(ics, redshifts), lambda number: _load(universe, redshifts[number])
-    )
-    if all(written):
-        return _finished(universe, resume, redshifts)
-    if resume.streams(usually=streamed):
-        handed = [ics]
-        del ics
-        outputs = engine.streamed(
-            handed, redshifts, resume.slabs, written, block=universe.side, progress=progress
+        check_same(path, UniverseZarr(path).header, header)
+    with _alone(path, progress):
+        universe = _joined(path, header)
+        written = [_is_whole(universe, z) for z in redshifts]
+        resume = Resume(
+            path / STATE, engine.key(ics, redshifts), lambda number: _load(universe, redshifts[number])
         )
-        for output in outputs:
-            write_blocks(universe, output)
+        if all(written):
+            return _finished(universe, resume, redshifts)
+        if resume.streams(usually=streamed, observed=bool(observers)):
+            handed = [ics]
+            del ics
+            outputs = engine.streamed(
+                handed, redshifts, resume.slabs, written, block=universe.side, progress=progress
+            )
+            for output in outputs:
+                write_blocks(universe, output)
+            return _finished(universe, resume, redshifts)
+        with resuming(resume):
+            outputs = engine.run(ics, redshifts, progress, observers)
+            del ics
+            # `map` drops each snapshot before the engine computes the next, so that only one is in memory
+            for _ in map(universe_writer(universe), outputs):
+                pass
         return _finished(universe, resume, redshifts)
-    with resuming(resume):
-        outputs = engine.run(ics, redshifts, progress, observers)
-        del ics
-        # `map` drops each snapshot before the engine computes the next, so that only one is in memory
-        for _ in map(universe_writer(universe), outputs):
-            pass
-    return _finished(universe, resume, redshifts)
+
+
+@contextmanager
+def _alone(path: Path, progress: Callable[[float, float, str], None] | None) -> Iterator[None]:
+    """Inside, no other process makes this universe: two would write over each other's checkpoints and slabs."""
+    with _making(path):
+        (path / STATE).mkdir(parents=True, exist_ok=True)
+    claims = Claims(path / STATE / "claims")
+    try:
+        while True:
+            with claims.claim("run") as is_ours:
+                if is_ours:
+                    yield
+                    return
+            if progress is not None:
+                progress(0, 1, "waiting for the process that makes it")
+            time.sleep(WAIT)
+    finally:
+        with suppress(OSError):  # where others wait
+            claims.folder.rmdir()
+
+
+@contextmanager
+def _making(path: Path) -> Iterator[None]:
+    """The system's errors where a universe is made, in a line."""
+    try:
+        yield
+    except OSError as error:
+        kind = ZeldoError if error.errno in FULL else InputError
+        raise kind(f"no universe can be made at {path}: {error.strerror}") from None
+
+
+def _joined(path: Path, header: dict[str, Any]) -> UniverseZarr:
+    """The universe of these arguments: a new one, or the one that is there."""
+    if not is_universe(path):
+        with _making(path):
+            return UniverseZarr.create(path, header)
+    universe = UniverseZarr(path)
+    check_same(path, universe.header, header)
+    return universe
 
 
 def _finished(universe: UniverseZarr, resume: Resume, redshifts: Sequence[float]) -> list[Snapshot]:
@@ -222,5 +264,5 @@ class StoredSnapshot(SavedSnapshot):
 def stored(universe: UniverseZarr, redshift: float) -> StoredSnapshot:
     """The snapshot of a universe at one of its redshifts, without its fields in memory."""
     snapshot: StoredSnapshot = object.__new__(StoredSnapshot)
-    vars(snapshot).update(universe.about(redshift), path=universe.path, _n=universe.n, _alive={})
+    vars(snapshot).update(universe.about(redshift), path=universe.path.absolute(), _n=universe.n, _alive={})
     return snapshot

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoError
+from zeldo.measuring.memory import limited
 from zeldo.store.queue import LEFT, WAIT
 from zeldo.suites.tasks import Task
 from zeldo.suites.worker import Worker
@@ -42,7 +43,7 @@ def connected(scheduler: str | Any) -> Iterator[Any]:
     try:
         connect: Any = Client  # its types are not told
         client = connect(scheduler, timeout="10s")
-    except (OSError, TimeoutError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise InputError(f"no scheduler answers at {scheduler} ({error}): give its address") from None
     try:
         yield client
@@ -66,8 +67,14 @@ def by_workers(
     ------
     task, str
         Each task with its outcome, which is not `LEFT`.
+
+    Raises
+    ------
+    ZeldoError
+        Where a task has cost the cluster several workers.
     """
     import distributed
+    from distributed.scheduler import KilledWorker
 
     waiting = list(tasks)
     running: Any = distributed.as_completed()  # type: ignore[no-untyped-call]
@@ -76,7 +83,13 @@ def by_workers(
         for task in waiting[: max(0, room)]:
             running.add(client.submit(attempt, task, pure=False, retries=3))
         del waiting[: max(0, room)]
-        task, outcome = next(running).result()
+        try:
+            task, outcome = next(running).result()
+        except KilledWorker as error:
+            raise ZeldoError(
+                "workers of the cluster died, each over the same task, which is often too little memory: give them "
+                "more, then the same command goes on"
+            ) from error
         if outcome == LEFT:  # of a plain process, or of a worker that is lost and whose lease has not ended
             waiting.append(task)
             time.sleep(WAIT)
@@ -86,8 +99,9 @@ def by_workers(
 
 def attempt(packed: bytes, task: Task) -> tuple[Task, str]:
     """`Worker.attempt` in a process of the cluster."""
-    with _alone:
-        return task, _worker(packed).attempt(task)
+    worker = _worker(packed)
+    with _alone, limited(worker.memory):
+        return task, worker.attempt(task)
 
 
 @lru_cache(maxsize=4)

@@ -12,21 +12,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from zeldo.api import initial_conditions, universe_of
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.power import MODELS
 from zeldo.engines.base import Engine, Progress
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files.registry import suffixes
-from zeldo.keywords import checked_keywords, number
+from zeldo.keywords import checked_keywords
 from zeldo.measuring.memory import limited
 from zeldo.particles.provenance import Provenance
 from zeldo.planning import check_fits
-from zeldo.store.claims import LEASE
-from zeldo.store.identity import PROVENANCE
+from zeldo.store.claims import LEASE, check_lease
+from zeldo.store.identity import PROVENANCE, power_identity
 from zeldo.store.queue import FAILED, in_turn
 from zeldo.suites.suite import FORMAT, Suite
 from zeldo.suites.tasks import PathLike, Task, make_tasks, parse_seeds, read_cosmologies
@@ -65,7 +64,7 @@ def run_suite(
     output : path
         The directory of the suite, a new one or one of the same arguments.
     seeds : str or iterable of int, optional
-        "0:1000", which leaves out 1000, "1,5,9", or whole numbers; 7 where absent.
+        "0:1000", which leaves out 1000, "1,5,9", or whole numbers; where absent, that of `universe`, or 7.
     cosmologies : path or iterable, optional
         A CSV file with a column for each parameter that varies, or `Cosmology` objects. A column `seed` gives each
         cosmology a seed of its own.
@@ -103,8 +102,7 @@ def run_suite(
         )
     if keep not in KEEP:
         raise InputError(f"keep = {keep!r} is not allowed: choose {' or '.join(KEEP)}")
-    if not 0 < number(lease, "lease") < np.inf:
-        raise InputError(f"lease = {lease!r} is not allowed: give seconds above 0")
+    lease = check_lease(lease)
     parsed_engine = parse_engine(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
@@ -112,17 +110,20 @@ def run_suite(
     if getattr(parsed_engine, "checkpoint", None) is not None:
         raise InputError("the option checkpoint is chosen for each universe: leave it out")
     base = universe_of(universe)
+    if base.power not in MODELS:  # processes elsewhere have other working directories
+        base = replace(base, power=Path(base.power).resolve())
     if not isinstance(base.phases, str):
         raise InputError("a suite draws its phases from seeds: give the name of a generator, such as native")
     chosen, pairs = read_cosmologies(cosmologies, base.cosmology)
     if pairs is not None and seeds is not None:
         raise InputError("the table of cosmologies has seeds, so seeds cannot be given too")
-    drawn = pairs or parse_seeds(seeds)
+    drawn = pairs or parse_seeds([base.seed] if seeds is None and base.seed is not None else seeds)
     for seed in (min(drawn), max(drawn)):  # what its phases cannot have is refused here, not by each universe
         replace(base, seed=seed, cosmology=chosen[0] if chosen else base.cosmology)
     arguments = {
         "format": FORMAT,
         **described(base),
+        "power": power_identity(base.power),
         "seeds": [] if pairs else drawn,
         "cosmologies": [cosmology.to_dict() for cosmology in chosen],
         "seed_of_cosmology": pairs,
@@ -136,7 +137,7 @@ def run_suite(
     with limited(memory):
         check_fits(parsed_engine, base.n, redshifts)
         suite = Suite.join(output, arguments)
-        worker = Worker(suite, parsed_engine, base, lease)
+        worker = Worker(suite, parsed_engine, base, lease, memory)
         try:
             with _outcomes(worker, scheduler) as outcomes:
                 _follow(suite, outcomes, progress)

@@ -183,11 +183,15 @@ class Suite:
         try:
             yield partial
             if not self.is_done(name):
-                shutil.rmtree(
-                    final, ignore_errors=True
-                )  # of a process that was killed before it wrote its row
-                with suppress(OSError):  # another one has been faster
+                # of a process that was killed before it wrote its row
+                shutil.rmtree(final, ignore_errors=True)
+                try:
                     partial.rename(final)
+                except OSError:
+                    made = [file.name for file in partial.iterdir()]
+                    if not all((final / file).exists() for file in made):
+                        raise
+                    # another one has been faster
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -225,13 +229,14 @@ class Suite:
         """Write manifest.csv, with a row for each universe."""
         path = self.path / "manifest.csv"
         while True:
+            before = self.done()
             rows = self.rows()
             text = io.StringIO()
             writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
             write_text(path, text.getvalue())
-            if len(self.done()) == sum(row["status"] == "done" for row in rows):
+            if self.done() == before:
                 return path  # else one became done meanwhile, and its process may have written before this one did
 
 

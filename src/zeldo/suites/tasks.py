@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError, nearest
 from zeldo.initial.noise import check_seed
 from zeldo.initial.phases import SEED
+from zeldo.keywords import scalar
 
 MOST = 10_000_000
 PathLike = str | os.PathLike[str]
@@ -128,11 +130,12 @@ def read_cosmologies(
             made.append(row)
             continue
         try:
-            values = {name.strip(): float(value) for name, value in row.items()}
-        except (TypeError, ValueError, AttributeError):
+            given = {name.strip(): value for name, value in row.items()}
+            values = {name: float(value) for name, value in given.items()}
+        except (TypeError, ValueError, AttributeError, OverflowError):
             raise InputError(f"cosmology {number} of {source} is not all numbers: {row}") from None
-        if "seed" in values:
-            seeds.append(_seed(values.pop("seed"), f"cosmology {number} of {source}"))
+        if values.pop("seed", None) is not None:
+            seeds.append(_seed(given["seed"], f"cosmology {number} of {source}"))
         for name in values:
             if name not in Cosmology.names():
                 raise InputError(
@@ -145,10 +148,17 @@ def read_cosmologies(
     return made, seeds or None
 
 
-def _seed(value: float, where: str) -> int:
-    if not value.is_integer():
-        raise InputError(f"{where} has seed = {value:g}: give a whole number")
-    return check_seed(int(value))
+def _seed(value: object, where: str) -> int:
+    """A seed from text or a number. Whole numbers stay what they are: a float has 53 bits, and a seed may have 63."""
+    seed = scalar(value)
+    if isinstance(seed, str):
+        with suppress(ValueError):
+            seed = int(seed)
+    if not isinstance(seed, int):
+        seed = float(seed)
+        if not seed.is_integer():
+            raise InputError(f"{where} has seed = {seed:g}: give a whole number")
+    return check_seed(int(seed))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

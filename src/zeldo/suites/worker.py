@@ -11,7 +11,7 @@ import numpy as np
 
 from zeldo.api import output_paths
 from zeldo.engines.base import Engine
-from zeldo.errors import DamagedFileError, ZeldoError
+from zeldo.errors import InputError, ZeldoError
 from zeldo.files import write
 from zeldo.files.atomic import disk_is_full
 from zeldo.interrupts import raise_if_asked
@@ -40,12 +40,15 @@ class Worker:
         With the arguments that all universes share.
     lease : float
         See `Claims`.
+    memory : str or float, optional
+        The most that a process of a cluster may take, as in `run`.
     """
 
     suite: Suite
     engine: Engine
     base: Universe
     lease: float = LEASE
+    memory: str | float | None = None
 
     def __post_init__(self) -> None:
         self.claims = Claims(self.suite.path / "claims", self.lease)
@@ -54,9 +57,10 @@ class Worker:
         expected = self.engine.plan(self.base.n, self.suite.arguments["redshifts"]).seconds
         self._takes_long = self.engine.resumable and (expected is None or expected > LONG)
 
-    def parts(self) -> tuple[Suite, Engine, Universe, float]:
+    def parts(self) -> tuple[Suite, Engine, Universe, float, str | float | None]:
         """What another process makes the same worker of."""
-        return Suite(self.suite.path.resolve(), self.suite.arguments), self.engine, self.base, self.lease
+        suite = Suite(self.suite.path.resolve(), self.suite.arguments)
+        return suite, self.engine, self.base, self.lease, self.memory
 
     def attempt(self, task: Task) -> str:
         """Make a universe, unless it is made or another process makes it: `MADE`, `LEFT` or `FAILED`.
@@ -77,7 +81,7 @@ class Worker:
                 return FAILED
             suite.sweep(task.name)
             try:
-                row = self._resume(task)
+                suite.add(task.name, self._resume(task))
             except Exception as error:
                 raise_if_asked()  # what a library made of Ctrl-C
                 if disk_is_full(error):
@@ -87,14 +91,13 @@ class Worker:
                 kind = "" if isinstance(error, ZeldoError) else f"{type(error).__name__}: "
                 suite.fail(task.name, f"{kind}{error}")
                 return FAILED
-            suite.add(task.name, row)
             return MADE
 
     def _resume(self, task: Task) -> dict[str, Any]:
-        """Its row of the manifest. A checkpoint that is damaged is done without."""
+        """Its row of the manifest. A checkpoint that is damaged, or of other bits than this machine's, is done without."""
         try:
             return self._make(task)
-        except DamagedFileError:
+        except InputError:
             if not self.suite.remove_checkpoint(task.name):
                 raise
             return self._make(task)

@@ -15,6 +15,7 @@ import dask.array as da
 import numpy as np
 
 from zeldo.cosmology.power import LinearPower, linear_power
+from zeldo.engines.checks import check_whole
 from zeldo.errors import InputError
 from zeldo.files.universe_zarr import largest_divisor
 from zeldo.initial.phases import Native
@@ -47,7 +48,8 @@ class VolumeFields:
         n = universe.n
         if universe.phases != "native":
             raise InputError(f"phases {universe.phases} are not made by slabs: give native ones")
-        if thickness < 1 or n % thickness:
+        check_whole("thickness", thickness, 1, n)
+        if n % thickness:
             raise InputError(f"slabs of {thickness} planes do not divide {n}: give a divisor")
         self.universe, self.n, self.thickness, self.folder = universe, n, thickness, folder
         self._stage = 0

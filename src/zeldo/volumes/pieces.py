@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
+from zeldo.engines.checks import check_whole
 from zeldo.engines.cola import Cola
 from zeldo.engines.leapfrog import Frame, Leapfrog, take
 from zeldo.engines.state import Array, Report, State
@@ -105,9 +106,11 @@ def longitudinal(field: np.ndarray) -> np.ndarray:
 
 def check_piece(n: int, side: int, buffer: int) -> None:
     """`InputError` where a lattice of n^3 has no pieces of so many cells per side with such a buffer."""
-    if side < 1 or n % side:
+    check_whole("side", side, 1, n)
+    check_whole("buffer", buffer, 0, n)
+    if n % side:
         raise InputError(f"pieces of {side} cells do not divide {n}: give a divisor")
-    if buffer < 0 or (side + 2 * buffer) % 2:
+    if (side + 2 * buffer) % 2:
         raise InputError(
             f"a piece of {side} cells with a buffer of {buffer} is not possible: make their sum even"
         )

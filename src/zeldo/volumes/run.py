@@ -1,6 +1,6 @@
 """A universe made in pieces: its 2LPT by slabs, then tile after tile, by any number of processes or on a cluster.
 
-universe.zarr/.zeldo/fields     psi_lin and grad phi2 of the whole volume, until all tiles are made
+universe.zarr/.zeldo/linear     psi_lin and grad phi2 of the whole volume, until all tiles are made
 universe.zarr/.zeldo/claims     which process makes what
 """
 
@@ -9,27 +9,29 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
 from zeldo.api import initial_conditions, universe_of
+from zeldo.cosmology.power import MODELS
 from zeldo.engines.base import Progress
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.cola import Cola
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
-from zeldo.files.atomic import write_text
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe, largest_divisor, tile_of
 from zeldo.initial.conditions import Origin
 from zeldo.keywords import checked_keywords
 from zeldo.particles.snapshot import Snapshot
 from zeldo.particles.tiles import Indices, Tile
-from zeldo.store.claims import LEASE, Claims
-from zeldo.store.identity import check_same
+from zeldo.store.claims import LEASE, Claims, check_lease
+from zeldo.store.identity import check_same, power_identity
 from zeldo.store.queue import LEFT, MADE, WAIT, in_turn
 from zeldo.store.universe import check_place, header_of, stored
 from zeldo.suites.cluster import by_workers, connected
@@ -102,11 +104,14 @@ def run_in_pieces(
     if universe.get("ics") is not None:
         raise InputError("pieces take no ics: give a cosmology and a seed")
     whole = universe_of(universe)
-    if Path(output).suffix != ".zarr":
+    if whole.power not in MODELS:  # processes elsewhere have other working directories
+        whole = replace(whole, power=Path(whole.power).resolve())
+    if Path(output).suffix.lower() != ".zarr":
         raise InputError(f"output {output} is not allowed: give a name that ends in .zarr")
     side = tile_of(whole.n) if side is None else side
     thickness = largest_divisor(whole.n, PLANES) if thickness is None else thickness
     check_piece(whole.n, side, buffer)
+    lease = check_lease(lease)
     volume = Volume(Path(output).resolve(), cola, whole, redshifts[0], side, buffer, thickness, lease)
     volume.join()
     count = len(UniverseZarr(volume.path).tiles)
@@ -145,7 +150,7 @@ class Volume:
     @property
     def folder(self) -> Path:
         """Of the fields."""
-        return self.path / STATE / "fields"
+        return self.path / STATE / "linear"
 
     @property
     def claims(self) -> Claims:
@@ -161,6 +166,8 @@ class Volume:
         header["engine"] = f"{self.engine.name} in pieces"
         header["settings"] |= {"side": self.side, "buffer": self.buffer}
         header["tile"] = self.side
+        if self.universe.power not in MODELS:
+            header["power table"] = power_identity(self.universe.power)
         if is_universe(self.path):
             check_same(self.path, UniverseZarr(self.path).header, header)
         else:
@@ -173,7 +180,7 @@ class Volume:
 
     @property
     def has_fields(self) -> bool:
-        return (self.folder / "done").exists()
+        return self.folder.exists()
 
     def make_fields(self) -> bool:
         """Make the displacements of the volume, unless they are made; False where another process makes them."""
@@ -181,14 +188,29 @@ class Volume:
 
         with self.claims.claim("fields") as is_ours:
             if is_ours and not self.has_fields:
-                shutil.rmtree(self.folder, ignore_errors=True)
-                stages = self.folder / "stages"
+                # renamed first, so that an owner that was only slow notices
+                for left in self._partial_fields():
+                    with suppress(OSError):
+                        shutil.rmtree(left.rename(self._new_partial()), ignore_errors=True)
+                partial = self._new_partial()
+                stages, begun = partial / "stages", partial / "begun"
                 stages.mkdir(parents=True)
+                begun.touch()
                 fields = VolumeFields(self.universe, self.thickness, stages)
-                fields.write(*(self.folder / f"{name}.zarr" for name in FIELDS))
-                shutil.rmtree(stages)
-                write_text(self.folder / "done", "")
+                fields.write(*(partial / f"{name}.zarr" for name in FIELDS))
+                shutil.rmtree(stages, ignore_errors=True)
+                # without it another process has taken over, and zarr has made the directory again
+                if begun.exists():
+                    with suppress(OSError):  # another one has been faster
+                        partial.rename(self.folder)
+                shutil.rmtree(partial, ignore_errors=True)
         return self.has_fields
+
+    def _new_partial(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.{uuid4().hex}")
+
+    def _partial_fields(self) -> list[Path]:
+        return list(self.folder.parent.glob(f"{self.folder.name}.*"))
 
     def make(self, tile: Tile) -> str:
         """Make a piece, unless it is made, `MADE`, or another process makes it, `LEFT`."""
@@ -209,7 +231,7 @@ class Volume:
         """The snapshot of all pieces; what they were made from is removed."""
         there = UniverseZarr(self.path)
         there.note_complete(self.redshift, ["psi", "vel"])
-        for left in (self.folder, self.path / STATE / "claims"):
+        for left in (self.folder, *self._partial_fields(), self.path / STATE / "claims"):
             shutil.rmtree(left, ignore_errors=True)
         there.tidy()
         return stored(there, self.redshift)
