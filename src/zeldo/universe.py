@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from zeldo.cosmology.parameters import PRESETS, Cosmology
-from zeldo.cosmology.power import check_model
+from zeldo.cosmology.power import MODELS, check_model
 from zeldo.errors import InputError, nearest
 from zeldo.files.white_noise import find_phases
 from zeldo.initial.conditions import InitialConditions, check_grid
@@ -126,6 +127,15 @@ class Universe:
     def spacing(self) -> float:
         """Lattice spacing, Mpc/h."""
         return self.box / self.n
+
+    def with_absolute_power(self) -> Universe:
+        """The same universe, whose table of power other processes find, too.
+
+        Returns
+        -------
+        Universe
+        """
+        return self if self.power in MODELS else replace(self, power=Path(self.power).resolve())
 
     def initial_conditions(self) -> InitialConditions:
         """The linear density field today: the same bits for the same universe on the same machine."""

@@ -14,7 +14,6 @@ from typing import Any
 
 from zeldo.api import initial_conditions, universe_of
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.cosmology.power import MODELS
 from zeldo.engines.base import Engine, Progress
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
@@ -109,9 +108,7 @@ def run_suite(
     redshifts = parsed_engine.check(redshift_list(redshift))
     if getattr(parsed_engine, "checkpoint", None) is not None:
         raise InputError("the option checkpoint is chosen for each universe: leave it out")
-    base = universe_of(universe)
-    if base.power not in MODELS:  # processes elsewhere have other working directories
-        base = replace(base, power=Path(base.power).resolve())
+    base = universe_of(universe).with_absolute_power()
     if not isinstance(base.phases, str):
         raise InputError("a suite draws its phases from seeds: give the name of a generator, such as native")
     chosen, pairs = read_cosmologies(cosmologies, base.cosmology)

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -103,9 +103,7 @@ def run_in_pieces(
     cola.check(redshifts)
     if universe.get("ics") is not None:
         raise InputError("pieces take no ics: give a cosmology and a seed")
-    whole = universe_of(universe)
-    if whole.power not in MODELS:  # processes elsewhere have other working directories
-        whole = replace(whole, power=Path(whole.power).resolve())
+    whole = universe_of(universe).with_absolute_power()
     if Path(output).suffix.lower() != ".zarr":
         raise InputError(f"output {output} is not allowed: give a name that ends in .zarr")
     side = tile_of(whole.n) if side is None else side
