@@ -57,7 +57,7 @@ def test_graded_steps_are_at_equal_ratios_early_and_short_at_the_end():
     ],
 )
 def test_graded_steps_are_nearer_to_the_n_body_run(small, name, usual, graded, gain):
-    """Ten of them in pm; seven in cola do about as well as ten."""
+    """Ten of them in pm; in this universe seven in cola do about as well as ten."""
     ics, truth = small
     reference = Reference(truth[0.0])
     before, after = (

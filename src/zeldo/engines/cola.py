@@ -35,7 +35,7 @@ class Cola(Stepping):
     sharpening : float
         Cloud-in-cell windows that are divided out of the last forces beyond the usual ones, 0 to 2, as in `pm`.
     spacing : str
-        "uniform" or "graded", as in `pm`. Graded steps go well with a later start: seven of them from z = 7.
+        "uniform" or "graded", as in `pm`.
     start_redshift : float, optional
         Redshift of the first step; by default 9 with a mesh factor of 1, and 10 on finer meshes.
     exponent : float, optional
