@@ -26,7 +26,6 @@ ENGINES = {
     "cola:mesh_factor=2": "l-picola:mesh_factor=2",
     "pm": "l-picola:mesh_factor=2",
     "pm:stepper=fastpm": "l-picola:mesh_factor=2",
-    "pm:time_exponent=1.5": "l-picola:mesh_factor=2",
 }
 HELD = ("cola", "cola:mesh_factor=2")  # to be no worse than their peer anywhere
 LARGE_SCALES = 0.1  # h/Mpc

@@ -14,8 +14,14 @@ from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 from zeldo.statistics import K_SHOWN, Reference
 
-SEEDS = (150001, 150002, 150003)
-REDSHIFTS = (1.0, 0.0)
+UNIVERSES = {
+    150001: 64,
+    150002: 64,
+    150003: 64,
+    150011: 128,
+}  # seeds and particles a side; the last has heavier halos
+SPACING = 250 / 128  # Mpc/h
+REDSHIFTS = (3.0, 1.0, 0.0)
 # start redshift and exponent; the first is what Tassev et al. 2013 have for steps of the momentum, from z = 12
 COLA = (
     (12, -2.5),
@@ -30,47 +36,51 @@ COLA = (
 )
 # the first is the default of `pm`, with sharper late forces as in the emulator
 PM = (
-    "start_redshift=9,time_exponent=1",
-    "start_redshift=9,time_exponent=1.5",
-    "start_redshift=12,time_exponent=1.25",
-    "start_redshift=14,time_exponent=1",
-    "start_redshift=14,time_exponent=1.25",
-    "start_redshift=14,time_exponent=1.5",
-    "start_redshift=19,time_exponent=1.25",
-    "steps=11,start_redshift=9,time_exponent=1.25",
-    "steps=11,start_redshift=17,early_steps=1,time_exponent=1",
-    "steps=11,start_redshift=17,early_steps=1,time_exponent=1.25",
-    "steps=11,start_redshift=17,early_steps=1,time_exponent=1.5",
+    "start_redshift=9",
+    "start_redshift=9,spacing=graded",
+    "start_redshift=14,spacing=graded",
+    "start_redshift=16,spacing=graded",
+    "start_redshift=18,spacing=graded",
+    "start_redshift=21,spacing=graded",
+    "start_redshift=16",
+    "steps=11,start_redshift=16,spacing=graded",
+    "steps=20,start_redshift=9",
+)
+# the first is the dynamics of `emulator:fast`
+COARSE = (
+    "start_redshift=9",
+    "start_redshift=9,spacing=graded",
+    "steps=7,start_redshift=9",
+    "steps=7,start_redshift=9,spacing=graded",
+    "steps=7,start_redshift=7",
+    "steps=7,start_redshift=7,spacing=graded",
+    "steps=6,start_redshift=7,spacing=graded",
 )
 CANDIDATES = {
     "COLA, mesh 2N": [f"cola:mesh_factor=2,start_redshift={z},exponent={power:g}" for z, power in COLA],
     "PM, mesh 2N, sharper late forces": [f"pm:sharpening=2,{options}" for options in PM],
+    "COLA, mesh N, sharper late forces": [f"cola:sharpening=1.5,{options}" for options in COARSE],
 }
 FIELDS = ("density", "displacement", "velocity")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parsed = options(__doc__, "choice").parse_args(arguments)
-    n, seeds = (32, SEEDS[:1]) if parsed.quick else (64, SEEDS)
+    universes = {150001: 32} if parsed.quick else UNIVERSES
     record = start("The choice of starts and steps", "choice")
     boxes = []
-    for seed in seeds:
-        ics = initial_conditions(Cosmology.preset("quijote"), 250.0 * n / 128, n, seed)
+    for seed, n in universes.items():
+        ics = initial_conditions(Cosmology.preset("quijote"), SPACING * n, n, seed)
         boxes.append(
             (ics, [Reference(truth, name="p3m") for truth in parse_engine("p3m").run(ics, REDSHIFTS)])
         )
-    about: dict[str, Any] = {
-        "ics": f"seed={seeds[0]} to {seeds[-1]}",
-        "reference": "p3m",
-        "n": n,
-        "box": 250.0 * n / 128,
-    }
+    about: dict[str, Any] = {"ics": f"seeds {', '.join(map(str, universes))}", "reference": "p3m"}
     for title, engines in CANDIDATES.items():
         unexplained = {name: _unexplained(boxes, name) for name in engines}
         first = unexplained[engines[0]]
         for number, redshift in enumerate(REDSHIFTS):
             heading(
-                f"{title}, z = {redshift:g}: 1 - r^2 over that of the first row, mean of {len(seeds)} boxes of {n}^3"
+                f"{title}, z = {redshift:g}: 1 - r^2 over that of the first row, mean of {len(boxes)} universes"
             )
             for place, field in enumerate(FIELDS):
                 rows = []

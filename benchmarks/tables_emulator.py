@@ -90,14 +90,14 @@ def held_out(rows: Rows, *, engine: str) -> Table:
     return table
 
 
-def steps(rows: Rows) -> Table:
-    """1 - r^2 of the density by `pm` with other steps, over that with its default ones."""
+def steps(rows: Rows, dynamics: str) -> Table:
+    """1 - r^2 of the density with other steps of the dynamics, over that with its default ones."""
     shown = rows.where(benchmark="choice", quantity="one_minus_r2_ratio_mean", field="density")
-    engines = dict.fromkeys(row.engine for row in shown.rows if row.engine.startswith("pm"))
-    columns = [(z, k) for z in (0, 1) for k in (0.2, 0.5, 1.0)]
-    table = [["options of `pm:sharpening=2`", *[f"z = {z}, k = {k:g}" for z, k in columns]]]
+    engines = dict.fromkeys(row.engine for row in shown.rows if row.engine.startswith(dynamics))
+    columns = [(z, k) for z in (0, 1, 3) for k in (0.2, 0.5, 1.0)]
+    table = [[f"options of `{dynamics}`", *[f"z = {z}, k = {k:g}" for z, k in columns]]]
     for engine in engines:
-        options = engine.removeprefix("pm:sharpening=2,").replace(",", ", ")
+        options = engine.removeprefix(f"{dynamics},").replace(",", ", ")
         values = [shown.value("one_minus_r2_ratio_mean", engine=engine, z=z, k=k) for z, k in columns]
         table.append([f"`{options}`", *[f"{value:.2f}" for value in values]])
     return table
@@ -133,5 +133,6 @@ TABLES: dict[str, Callable[[Rows], Table]] = {
     "emulator held out": partial(held_out, engine="emulator"),
     "emulator:fast held out": partial(held_out, engine="emulator:fast"),
     "emulator bars": bars,
-    "steps of pm": steps,
+    "steps of pm": partial(steps, dynamics="pm:sharpening=2"),
+    "steps of cola": partial(steps, dynamics="cola:sharpening=1.5"),
 }

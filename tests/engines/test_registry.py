@@ -30,7 +30,7 @@ def test_an_unknown_engine_is_refused_with_the_nearest():
 
 def test_an_unknown_option_is_refused_with_those_there_are():
     line = refusal(lambda: engine("pm", step=3))
-    assert "has no option 'step'" in line and "steps, mesh_factor, sharpening, time_exponent" in line
+    assert "has no option 'step'" in line and "steps, mesh_factor, sharpening, spacing" in line
     assert "did you mean 'steps'?" in line
     assert "takes no options" in refusal(lambda: engine("2lpt", steps=3))
 

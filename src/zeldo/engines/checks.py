@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
 from zeldo.cosmology.redshifts import distinct_redshifts
-from zeldo.errors import InputError
+from zeldo.errors import InputError, nearest
 from zeldo.keywords import scalar
 
 MAX_REDSHIFT = 1000.0
@@ -115,3 +115,26 @@ def check_number(name: str, value: object, low: float, high: float, hint: str = 
     value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise InputError(f"{name} = {value!r} is not allowed: give a number from {low:g} to {high:g}{hint}")
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Check that an option is one of a few names.
+
+    Parameters
+    ----------
+    name : str
+        The option, for the message.
+    value : object
+        What the user gave.
+    choices : iterable of str
+        What is allowed.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    allowed = list(choices)
+    if value not in allowed:
+        hint = nearest(str(value), allowed)
+        raise InputError(f"{name} {value!r} is not known: choose one of {', '.join(allowed)}{hint}")

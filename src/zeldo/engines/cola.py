@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines import plans
 from zeldo.engines.base import Plan
-from zeldo.engines.checks import check_number, check_whole
+from zeldo.engines.checks import check_choice, check_number, check_whole
 from zeldo.engines.leapfrog import Leapfrog
 from zeldo.engines.registry import register
 from zeldo.engines.steppers import Cola as ColaStepper
 from zeldo.engines.stepping import Stepping
-from zeldo.engines.table import Row, Timetable, timetable
+from zeldo.engines.table import SPACINGS, Row, Timetable, timetable
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh.gravity import gravity
 
@@ -29,11 +29,13 @@ class Cola(Stepping):
     Parameters
     ----------
     steps : int
-        Number of forces from the start to the last redshift, at times uniform in the scale factor.
+        Number of forces from the start to the last redshift.
     mesh_factor : int
         Mesh points per particle and dimension, 1 to 4.
     sharpening : float
         Cloud-in-cell windows that are divided out of the last forces beyond the usual ones, 0 to 2, as in `pm`.
+    spacing : str
+        "uniform" or "graded", as in `pm`.
     start_redshift : float, optional
         Redshift of the first step; by default 9 with a mesh factor of 1, and 10 on finer meshes.
     exponent : float, optional
@@ -51,6 +53,7 @@ class Cola(Stepping):
     steps: int = 10
     mesh_factor: int = 1
     sharpening: float = 0.0
+    spacing: str = "uniform"
     start_redshift: float = None  # type: ignore[assignment]
     exponent: float = None  # type: ignore[assignment]
     device: str = "cpu"
@@ -64,6 +67,7 @@ class Cola(Stepping):
                 object.__setattr__(self, name, coarse if self.mesh_factor == 1 else fine)
         check_number("start_redshift", self.start_redshift, 0.5, 200)
         check_number("sharpening", self.sharpening, 0.0, 2.0)
+        check_choice("spacing", self.spacing, SPACINGS)
         check_number("exponent", self.exponent, -10, -0.5, ", such as -2.5")
 
     def force_options(self, spacing: float) -> dict[str, Any]:
@@ -97,6 +101,7 @@ class Cola(Stepping):
             redshifts=redshifts,
             moving=True,
             sharpening=self.sharpening,
+            spacing=self.spacing,
         )
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:

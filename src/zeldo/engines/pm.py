@@ -9,17 +9,14 @@ from typing import Any, ClassVar
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines import plans
 from zeldo.engines.base import Plan
-from zeldo.engines.checks import check_number, check_whole
+from zeldo.engines.checks import check_choice, check_number, check_whole
 from zeldo.engines.leapfrog import Leapfrog
 from zeldo.engines.registry import register
 from zeldo.engines.steppers import STEPPERS
 from zeldo.engines.stepping import Stepping
-from zeldo.engines.table import UNIFORM, Row, Timetable, timetable
-from zeldo.errors import InputError, nearest
+from zeldo.engines.table import SPACINGS, Row, Timetable, timetable
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh.gravity import gravity
-
-EARLY = 1 / UNIFORM - 1  # redshift where uniform steps begin
 
 
 @register
@@ -36,11 +33,9 @@ class ParticleMesh(Stepping):
     sharpening : float
         Cloud-in-cell windows that are divided out of the last forces, 0 to 2. Sharper forces give better halos and
         velocities, but too much power where particles still sit near their lattice.
-    time_exponent : float
-        Steps are uniform in this power of the scale factor, 0.5 to 3: with 1.5 in time while matter dominates.
-    early_steps : int
-        How many of the steps come before z = 9, at equal ratios of the scale factor, after a start that is earlier. Where
-        2LPT ends at z = 9, it leaves an error on the scale of the lattice.
+    spacing : str
+        "uniform" for steps that are equal in the scale factor, or "graded" for steps at equal ratios of it early and short
+        ones at the end. Graded steps go well with an earlier start, such as `start_redshift=16`.
     stepper : str
         "bullfrog", in which second-order growth is exact, or "fastpm", in which first-order growth is.
     start_redshift : float
@@ -57,8 +52,7 @@ class ParticleMesh(Stepping):
     steps: int = 10
     mesh_factor: int = 2
     sharpening: float = 0.0
-    time_exponent: float = 1.0
-    early_steps: int = 0
+    spacing: str = "uniform"
     stepper: str = "bullfrog"
     start_redshift: float = 9.0
     device: str = "cpu"
@@ -67,20 +61,10 @@ class ParticleMesh(Stepping):
         super().__post_init__()
         check_whole("steps", self.steps, 1, 10_000)
         check_whole("mesh_factor", self.mesh_factor, 1, 4)
-        if self.stepper not in STEPPERS:
-            hint = nearest(str(self.stepper), STEPPERS)
-            raise InputError(
-                f"stepper {self.stepper!r} is not known: choose one of {', '.join(STEPPERS)}{hint}"
-            )
+        check_choice("stepper", self.stepper, STEPPERS)
         check_number("start_redshift", self.start_redshift, 0.5, 200)
         check_number("sharpening", self.sharpening, 0.0, 2.0)
-        check_number("time_exponent", self.time_exponent, 0.5, 3.0)
-        check_whole("early_steps", self.early_steps, 0, self.steps - 1)
-        if self.early_steps and self.start_redshift <= EARLY:
-            raise InputError(
-                f"early_steps = {self.early_steps} with start_redshift = {self.start_redshift:g} is not allowed: they come "
-                f"before z = {EARLY:g}, so give an earlier start"
-            )
+        check_choice("spacing", self.spacing, SPACINGS)
 
     def force_options(self, spacing: float) -> dict[str, Any]:
         """How the force is taken on a lattice of this spacing, Mpc/h: further arguments of `gravity`."""
@@ -106,8 +90,7 @@ class ParticleMesh(Stepping):
             redshifts=redshifts,
             moving=False,
             sharpening=self.sharpening,
-            time_exponent=self.time_exponent,
-            early_steps=self.early_steps,
+            spacing=self.spacing,
         )
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:

@@ -6,7 +6,7 @@ last two are zero where motion is not relative to 2LPT.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -19,7 +19,8 @@ from zeldo.engines.steppers import STILL, Kick, Stepper, merged, second_slope
 
 NONE = float("nan")  # the offset of a row that takes no force
 SOFT, SHARP = 0.55, 0.91  # shares of the last scale factor between which forces become sharper
-UNIFORM = 0.1  # scale factor from which on steps are uniform, where some come before
+GRADE = 0.5  # share of the last scale factor from which on graded steps become shorter
+POWER = 3.0  # how much shorter
 
 
 class Row(NamedTuple):
@@ -115,6 +116,22 @@ class Timetable(Generic[R]):
     aside: float = 1.0
 
 
+def _graded(first: float, last: float, times: int) -> np.ndarray:
+    """Scale factors from first to last, both exact, at equal intervals of ln a + (a / (GRADE last))^POWER / POWER.
+
+    Early steps are at equal ratios of the scale factor, since growth over a long ratio leaves errors on large scales. The
+    last ones become shorter again, for particles that orbit in halos.
+    """
+    a = np.geomspace(first, last, 10_001)
+    interval = np.log(a) + (a / (GRADE * last)) ** POWER / POWER
+    graded = np.interp(np.linspace(interval[0], interval[-1], times), interval, a)
+    graded[-1], graded[0] = last, first
+    return graded
+
+
+SPACINGS: dict[str, Callable[[float, float, int], np.ndarray]] = {"uniform": np.linspace, "graded": _graded}
+
+
 def timetable(
     cosmology: Cosmology,
     stepper: Stepper,
@@ -124,10 +141,9 @@ def timetable(
     redshifts: Sequence[float],
     moving: bool,
     sharpening: float = 0.0,
-    time_exponent: float = 1.0,
-    early_steps: int = 0,
+    spacing: str = "uniform",
 ) -> Timetable[Row]:
-    """Steps uniform in a power of the scale factor to the lowest redshift, from the start or from `UNIFORM` on.
+    """Steps from the start to the lowest redshift.
 
     An output between two steps is a step off the main path, so that the other outputs do not depend on it.
 
@@ -149,10 +165,8 @@ def timetable(
     sharpening : float
         Windows divided out of the last force beyond the usual ones. They set in at `SOFT` of the last scale factor and
         are all divided out from `SHARP` of it on.
-    time_exponent : float
-        The power.
-    early_steps : int
-        How many of the steps come before `UNIFORM`, at equal ratios of the scale factor.
+    spacing : str
+        A key of `SPACINGS`.
 
     Returns
     -------
@@ -161,7 +175,7 @@ def timetable(
     lpt = _Lpt(cosmology, moving, sharpening, 1 / (1 + min(redshifts)))
     if min(redshifts) == start_redshift:
         steps = 0
-    times = _times(1 / (1 + start_redshift), 1 / (1 + min(redshifts)), steps, time_exponent, early_steps)
+    times = SPACINGS[spacing](1 / (1 + start_redshift), 1 / (1 + min(redshifts)), steps + 1)
     # the mesh shifts by half a cell from force to force, so that aliases cancel in the sum
     offsets = [0.5 * ((i + moving + 1) % 2) for i in range(steps + 2)]
     if moving:
@@ -180,25 +194,6 @@ def timetable(
             rows.append(lpt.row(stepper, owed, a0, a1, offsets[i + 1]))
             owed = stepper.close(a0, a1)
     return Timetable(Table.of(rows), outputs, work=[1.0] * len(rows))
-
-
-def _times(first: float, last: float, steps: int, exponent: float, early: int) -> np.ndarray:
-    """Scale factors from first to last: `early` steps at equal ratios to `UNIFORM`, and then uniform ones."""
-    if not early or not steps:
-        return _uniform(first, last, steps, exponent)
-    if last <= UNIFORM:
-        return np.geomspace(first, last, steps + 1)
-    before = np.geomspace(first, UNIFORM, early + 1)
-    return np.concatenate([before[:-1], _uniform(UNIFORM, last, steps - early, exponent)])
-
-
-def _uniform(first: float, last: float, steps: int, exponent: float) -> np.ndarray:
-    """Scale factors from first to last, both exact, at equal intervals of their power."""
-    if exponent == 1:
-        return np.linspace(first, last, steps + 1)
-    times = np.linspace(first**exponent, last**exponent, steps + 1) ** (1 / exponent)
-    times[-1], times[0] = last, first
-    return times
 
 
 @dataclass(frozen=True)
