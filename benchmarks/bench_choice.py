@@ -14,12 +14,8 @@ from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 from zeldo.statistics import K_SHOWN, Reference
 
-UNIVERSES = {
-    150001: 64,
-    150002: 64,
-    150003: 64,
-    150011: 128,
-}  # seeds and particles a side; the last has heavier halos
+# seeds and particles a side; the last has heavier halos
+UNIVERSES = {150001: 64, 150002: 64, 150003: 64, 150011: 128}
 SPACING = 250 / 128  # Mpc/h
 REDSHIFTS = (3.0, 1.0, 0.0)
 # start redshift and exponent; the first is what Tassev et al. 2013 have for steps of the momentum, from z = 12
@@ -54,6 +50,7 @@ COARSE = (
     "steps=7,start_redshift=9,spacing=graded",
     "steps=7,start_redshift=7",
     "steps=7,start_redshift=7,spacing=graded",
+    "steps=8,start_redshift=7,spacing=graded",
     "steps=6,start_redshift=7,spacing=graded",
 )
 CANDIDATES = {

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from zeldo.engines.base import Engine, Plan, Progress, silent
+from zeldo.engines.checks import check_choice
 from zeldo.engines.registry import engine as make_engine
 from zeldo.engines.registry import register
 from zeldo.engines.trained import Trained, card_of, run_dynamics, shipped_weights
-from zeldo.errors import InputError, nearest
+from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
@@ -54,9 +55,7 @@ class Emulator(Trained):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.preset not in PRESETS:
-            hint = nearest(str(self.preset), PRESETS)
-            raise InputError(f"preset {self.preset!r} is not known: choose one of {', '.join(PRESETS)}{hint}")
+        check_choice("preset", self.preset, PRESETS)
         if self.weights is not None and self.preset != "accurate":
             raise InputError(f"weights and the preset {self.preset} exclude each other: leave out one")
 
