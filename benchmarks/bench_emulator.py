@@ -25,7 +25,11 @@ from zeldo.statistics import K_SHOWN, Comparison, Reference
 from zeldo.training.expected import comparisons, errors_of
 
 FILES = ("fiducial.npz", "small.npz", "figure2b_small.npz")
-DYNAMICS = {"emulator": "pm:sharpening=2", "emulator:fast": "cola:sharpening=1.5"}  # of the presets
+# of the presets
+DYNAMICS = {
+    "emulator": "pm:steps=11,sharpening=2,start_redshift=16,spacing=graded",
+    "emulator:fast": "cola:sharpening=1.5",
+}
 PACE = {"emulator": "pm", "emulator:fast": "cola"}  # the engines that their times are compared with
 ENGINES = (*DYNAMICS, *DYNAMICS.values())
 # 1 - r^2 of the density at z = 0, at most, and what to aim for
@@ -40,7 +44,8 @@ STRUCTURES = {
     "quadrupole": (0.01, 0.005),
     "equilateral bispectrum": (0.03, 0.01),
     "squeezed bispectrum": (0.03, 0.01),
-    "halo mass function": (0.05, 0.03),
+    "halo mass function, friends of friends": (0.05, 0.03),
+    "halo mass function, M200m": (0.05, 0.03),
     "pairwise dispersion of halos": (0.03, 0.02),
 }
 TIME = {"emulator": (1.5, 1.0), "emulator:fast": (2.0, 1.5)}  # over that of `PACE`

@@ -8,15 +8,16 @@ from scipy.spatial import cKDTree
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics import (
     equilateral_bispectrum,
-    friends_of_friends,
-    mass_function,
     redshift_space_multipoles,
     squeezed_bispectrum,
 )
+from zeldo.statistics.halos import Halos
+from zeldo.statistics.overdensity import halos
 
 LARGE = 0.3  # h/Mpc: multipoles to here
 HALF = 0.5  # h/Mpc: bispectra to here
-PARTICLES = 50  # of the smallest halo
+LEAST = 20  # particles that friends-of-friends link around a halo's centre
+PARTICLES = 50  # of the smallest halo that counts
 MASS_EDGES = np.array([50, 100, 200, 400, 800, 1600, 1e9])  # particles
 PAIRS = ((1.0, 5.0), (5.0, 15.0), (15.0, 40.0))  # separations, Mpc/h
 
@@ -46,16 +47,20 @@ def structures(snapshot: Snapshot, truth: Snapshot) -> dict[str, dict[str, float
             f"k <= {HALF}, largest": float(np.abs(off[loud]).max()),
             f"k <= {HALF}, rms": float(np.sqrt(np.mean(off[loud] ** 2))),
         }
-    found = [friends_of_friends(s, minimum=PARTICLES) for s in (snapshot, truth)]
-    edges = MASS_EDGES * truth.particle_mass
-    counts = [mass_function(halos, edges).count for halos in found]
-    out["halo mass function"] = {
-        f"{low:g} particles or more": float(a / b - 1)
-        for low, a, b in zip(MASS_EDGES, counts[0], counts[1], strict=False)
-        if b
-    }
-    out["halo mass function"]["all"] = float(counts[0].sum() / counts[1].sum() - 1)
-    dispersions = [[pairwise_dispersion(h.centre, h.velocity, h.box, *r) for r in PAIRS] for h in found]
+    found = [halos(s, minimum=LEAST) for s in (snapshot, truth)]
+    edges = (MASS_EDGES - 0.5) * truth.particle_mass  # between whole numbers of particles
+    for name, masses in (
+        ("halo mass function, friends of friends", [h.friends.mass for h in found]),
+        ("halo mass function, M200m", [h.spherical.m200m for h in found]),
+    ):
+        counts = [np.histogram(mass, edges)[0] for mass in masses]
+        out[name] = {
+            f"{low:g} particles or more": float(a / b - 1)
+            for low, a, b in zip(MASS_EDGES, *counts, strict=False)
+            if b
+        }
+        out[name]["all"] = float(counts[0].sum() / counts[1].sum() - 1)
+    dispersions = [[pairwise_dispersion(h.friends, *r) for r in PAIRS] for h in found]
     out["pairwise dispersion of halos"] = {
         f"{low:g} to {high:g} Mpc/h": float(a / b - 1)
         for (low, high), a, b in zip(PAIRS, *dispersions, strict=True)
@@ -63,15 +68,15 @@ def structures(snapshot: Snapshot, truth: Snapshot) -> dict[str, dict[str, float
     return out
 
 
-def pairwise_dispersion(
-    centre: np.ndarray, velocity: np.ndarray | None, box: float, low: float, high: float
-) -> float:
-    """The standard deviation of relative velocities along the line between pairs so far apart, km/s."""
-    assert velocity is not None
-    tree = cKDTree(np.mod(centre, box) % box, boxsize=box)
+def pairwise_dispersion(found: Halos, low: float, high: float) -> float:
+    """The standard deviation of relative velocities along the line between halos so far apart, km/s."""
+    assert found.velocity is not None
+    large = found.count >= PARTICLES
+    centre, velocity = found.centre[large], found.velocity[large]
+    tree = cKDTree(np.mod(centre, found.box) % found.box, boxsize=found.box)
     first, second = tree.query_pairs(high, output_type="ndarray").T
     apart = centre[first] - centre[second]
-    apart -= box * np.round(apart / box)
+    apart -= found.box * np.round(apart / found.box)
     distance = np.linalg.norm(apart, axis=1)
     kept = distance > low
     along = ((velocity[first] - velocity[second]) * apart).sum(1)[kept] / distance[kept]

@@ -174,7 +174,7 @@ def test_zeldovich_against_mp_gadget_by_two_codes(tmp_path, shared):
         (["compare", "--engine", "zeldovich", "--steps", "0"], ["zeldovich", "no options"]),
         (["models", "import", "a.pt", "-o", "x.txt"], ["x.txt", ".safetensors"]),
         (["run", "--redshift", "-0.5"], ["redshift", "-0.5"]),
-        (["run", "--redshift", "30"], ["redshift", "30", "start at 9"]),
+        (["run", "--redshift", "30"], ["redshift", "30", "start at 16"]),
         (["run", "--engine", "colla"], ["colla", "did you mean 'cola'"]),
         (["run", "--engine", "cola:stepz=3"], ["stepz", "did you mean 'steps'"]),
         (["run", "--engine", "zeldovich", "--steps", "3"], ["zeldovich", "no options"]),

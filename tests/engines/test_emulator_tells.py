@@ -8,6 +8,7 @@ import pytest
 
 import zeldo
 from zeldo.engines.emulator import Emulator
+from zeldo.engines.parsing import parse_engine
 from zeldo.engines.streamed_emulator import StreamedEmulator
 from zeldo.files import universe_zarr
 from zeldo.files.universe_zarr import UniverseZarr
@@ -40,8 +41,9 @@ def test_beyond_its_ranges_it_does_not_say(ics):
 
 
 def test_the_share_of_the_network_is_that_of_what_it_added(ics):
-    (made,) = Emulator().run(ics, [0.0])
-    (carried,) = zeldo.engine("pm", sharpening=2.0).run(ics, [0.0])
+    emulator = Emulator()
+    (made,) = emulator.run(ics, [0.0])
+    (carried,) = parse_engine(str(emulator.settings["dynamics"])).run(ics, [0.0])
     for name, ours, theirs in (
         ("displacement", made.psi, carried.psi),
         ("velocity", made.vel, carried.vel),

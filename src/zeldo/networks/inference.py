@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zeldo.errors import InputError
+from zeldo.measuring.heap import freed_memory_kept
 from zeldo.measuring.memory import available
 from zeldo.networks.layout import MARGIN, Layout
 from zeldo.networks.vnet import LayeredNet
@@ -22,6 +24,7 @@ from zeldo.store.resume import active
 Call = Callable[[LayeredNet, Tensor, bool], "Tensor | tuple[Tensor, ...]"]
 
 SHARE = 0.7  # of the free memory that a forward pass may take
+SMALL = 0.1  # of the free memory: a pass that takes less may keep what it frees
 
 
 def native_bfloat16(device: torch.device | str = "cpu") -> bool:
@@ -211,10 +214,10 @@ def apply(
     if device is not None and torch.device(device) != parameter.device:
         net = optimise(net, device)
         parameter = next(net.parameters())
+    item_bytes = (net.compute_dtype or parameter.dtype).itemsize
+    free = free_memory(parameter.device)
     if tiles is None:
-        item_bytes = (net.compute_dtype or parameter.dtype).itemsize
-        free = SHARE * free_memory(parameter.device)
-        tiles = choose_tiles(layout, n, free, item_bytes=item_bytes, passes=passes)
+        tiles = choose_tiles(layout, n, SHARE * free, item_bytes=item_bytes, passes=passes)
     resume = active()
     kept = resume.tiles() if resume is not None else None
     if kept is not None:
@@ -225,7 +228,9 @@ def apply(
 
     def run(piece: np.ndarray, periodic: bool) -> list[np.ndarray]:
         x = torch.from_numpy(piece)[None].to(parameter.device)
-        with torch.no_grad():
+        needed = passes * memory_estimate(layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes)
+        small = parameter.device.type == "cpu" and needed < SMALL * free
+        with torch.no_grad(), freed_memory_kept() if small else nullcontext():
             outputs = call(net, x, periodic)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [output[0].float().contiguous().cpu().numpy() for output in outputs]
