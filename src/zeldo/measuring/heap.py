@@ -1,7 +1,7 @@
 """Freed memory that stays with the process for its next arrays.
 
 glibc maps each large array afresh and unmaps it when it is freed, and the system fills new memory with zeros. The layers of
-a network allocate and free large fields in turn, so that this takes an eighth of an emulator's time.
+a network allocate and free large fields in turn, so that this takes much of their time.
 """
 
 from __future__ import annotations
