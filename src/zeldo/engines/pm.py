@@ -45,7 +45,7 @@ class ParticleMesh(Stepping):
         Redshift where 2LPT ends and the steps begin.
     nbody_start : float
         Redshift at which the N-body run to be matched starts, such as 49: the linear field is filtered so that waves on the
-        scale of the lattice grow as they do there (`zeldo.initial.lattice`). With 0 they grow like those of a fluid.
+        scale of the lattice have grown as they do there by z = 5 (`zeldo.initial.lattice`). With 0 they grow as in a fluid.
     device : str
         "cpu" for the Numba kernels, a torch device such as "cuda", or "torch" for torch on the CPU.
     checkpoint, checkpoint_minutes

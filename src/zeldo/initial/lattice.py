@@ -26,9 +26,7 @@ from zeldo.mesh import fft
 
 MATCHED = 1 / 6  # scale factor at which the amplitudes agree, before most halos form
 EARLIEST = 1000
-POINTS = (
-    17  # of a table along each axis, from 0 to the Nyquist wavenumber: linear in between, it errs by 0.001
-)
+POINTS = 17  # of a table along each axis up to Nyquist: linear in between, it errs by 0.001
 SPLIT = 2.0  # Ewald's, in inverse spacings: with so many cells around, both sums are exact to 1e-8
 WAVES, NEIGHBOURS = 3, 2
 IMAGES = 2  # of a mesh's window on each side; those beyond fall as their fourth power
@@ -82,7 +80,7 @@ def amplitudes(nbody_start: float, start: float, response: np.ndarray | None) ->
 def _growth(response: np.ndarray, longer: float) -> np.ndarray:
     """The growth of waves over that of a fluid, from its growing mode until the scale factor is `longer` times as large.
 
-    psi'' = (3/2) lambda psi in the time where the fluid's modes grow as a and as a^(-3/2); Marcos et al. 2006, eq. 48.
+    A mode a^p has p^2 + p / 2 = 3 lambda / 2, as for a fluid with lambda = 1.
     """
     root = np.sqrt(1 + 24 * response)
     growing, decaying = (root - 1) / 4, -(root + 1) / 4
