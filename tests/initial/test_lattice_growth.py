@@ -135,7 +135,7 @@ def test_runs_are_nearer_to_the_n_body_run(name, small):
         (made,) = parse_engine(options).run(ics, [1.0])
         density = reference.compare(made).fields["density"]
         errors.append([density.one_minus_r2[density.nearest(k)] for k in (0.3, 0.5, 1.0)])
-    assert (np.array(errors[1]) < 0.8 * np.array(errors[0])).all(), errors
+    assert (np.array(errors[1]) < 0.9 * np.array(errors[0])).all(), errors
 
 
 @pytest.mark.parametrize("value", [4.0, -1, 2000, "49", True, float("nan")])
