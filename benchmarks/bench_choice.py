@@ -34,24 +34,25 @@ COLA = (
 PM = (
     "start_redshift=9",
     "start_redshift=9,spacing=graded",
-    "start_redshift=14,spacing=graded",
     "start_redshift=16,spacing=graded",
     "start_redshift=18,spacing=graded",
-    "start_redshift=21,spacing=graded",
     "start_redshift=16",
     "steps=11,start_redshift=16,spacing=graded",
+    "steps=11,start_redshift=16,spacing=graded,nbody_start=49",
+    "steps=11,start_redshift=9,spacing=graded,nbody_start=49",
+    "steps=14,start_redshift=16,spacing=graded,nbody_start=49",
     "steps=20,start_redshift=9",
 )
 # the first is the dynamics of `emulator:fast`
 COARSE = (
     "start_redshift=9",
+    "start_redshift=9,nbody_start=49",
     "start_redshift=9,spacing=graded",
     "steps=7,start_redshift=9",
-    "steps=7,start_redshift=9,spacing=graded",
     "steps=7,start_redshift=7",
     "steps=7,start_redshift=7,spacing=graded",
     "steps=8,start_redshift=7,spacing=graded",
-    "steps=6,start_redshift=7,spacing=graded",
+    "steps=8,start_redshift=9,nbody_start=49",
 )
 CANDIDATES = {
     "COLA, mesh 2N": [f"cola:mesh_factor=2,start_redshift={z},exponent={power:g}" for z, power in COLA],

@@ -18,8 +18,8 @@ ENGINES = [
     "zeldovich",
     "2lpt",
     "cola:steps=4",
-    "cola:steps=3,mesh_factor=2,sharpening=1.5",
-    "pm:steps=4,sharpening=2",
+    "cola:steps=3,mesh_factor=2,sharpening=1.5,nbody_start=49",
+    "pm:steps=4,sharpening=2,nbody_start=49",
     "pm:steps=7,stepper=fastpm",
 ]
 MESH = ENGINES[2:]

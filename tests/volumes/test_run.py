@@ -169,6 +169,7 @@ def test_a_window_wraps_around(tmp_path):
 def test_what_cannot_be_made_in_pieces_is_refused(tmp_path):
     out = tmp_path / "u.zarr"
     assert "cola" in refusal(lambda: run_in_pieces(output=out, engine="pm", **SMALL))
+    assert "nbody_start" in refusal(lambda: run_in_pieces(output=out, engine="cola:nbody_start=49", **SMALL))
     assert "divisor" in refusal(lambda: run_in_pieces(output=out, side=15, **SMALL))
     assert "buffer" in refusal(lambda: run_in_pieces(output=out, side=16, buffer=12, **SMALL))
     assert "planes" in refusal(lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "thickness": 5}))

@@ -195,6 +195,10 @@ class Engine(ABC):
             raise InputError(f"engine {self.name} has no steps to observe: give no observers")
         return check_redshifts(redshifts, self.start_redshift)
 
+    def linear_field(self, ics: InitialConditions) -> InitialConditions:
+        """The linear field that a run begins with, where it is not that of the universe (see `zeldo.initial.lattice`)."""
+        return ics
+
     def check_universe(  # noqa: B027 - most engines may be used for any
         self, cosmology: Cosmology, spacing: float, redshifts: Sequence[float]
     ) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines import plans
 from zeldo.engines.base import Plan
@@ -16,6 +18,7 @@ from zeldo.engines.steppers import Cola as ColaStepper
 from zeldo.engines.stepping import Stepping
 from zeldo.engines.table import SPACINGS, Row, Timetable, timetable
 from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.lattice import amplitudes, as_nbody, check_nbody_start
 from zeldo.mesh.gravity import gravity
 
 COARSE_LATTICE = 3.0  # Mpc/h; displacements today are some 5 Mpc/h
@@ -41,6 +44,9 @@ class Cola(Stepping):
     exponent : float, optional
         n_LPT: momenta relative to 2LPT vary as a^n_LPT within a step; by default -2.5 with a mesh factor of 1, and -3
         on finer meshes.
+    nbody_start : float
+        Redshift at which the N-body run to be matched starts, such as 49: the linear field is filtered so that waves on the
+        scale of the lattice have grown as they do there by z = 5 (`zeldo.initial.lattice`). With 0 they grow as in a fluid.
     device : str
         "cpu" for the Numba kernels, a torch device such as "cuda", or "torch" for torch on the CPU.
     checkpoint, checkpoint_minutes
@@ -56,6 +62,7 @@ class Cola(Stepping):
     spacing: str = "uniform"
     start_redshift: float = None  # type: ignore[assignment]
     exponent: float = None  # type: ignore[assignment]
+    nbody_start: float = 0.0
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -68,6 +75,7 @@ class Cola(Stepping):
         check_number("start_redshift", self.start_redshift, 0.5, 200)
         check_number("sharpening", self.sharpening, 0.0, 2.0)
         check_choice("spacing", self.spacing, SPACINGS)
+        check_nbody_start(self.nbody_start)
         check_number("exponent", self.exponent, -10, -0.5, ", such as -2.5")
 
     def force_options(self, spacing: float) -> dict[str, Any]:
@@ -82,11 +90,18 @@ class Cola(Stepping):
             "deconvolution": 1.0 if coarse else 0.0,
         }
 
+    def amplitudes(self, spacing: float) -> np.ndarray | None:
+        """What waves of the linear field are multiplied by on a lattice of this spacing: see `zeldo.initial.lattice`."""
+        return amplitudes(self.nbody_start, self.start_redshift, None)
+
+    def linear_field(self, ics: InitialConditions) -> InitialConditions:
+        return as_nbody(ics, self.amplitudes(ics.spacing))
+
     def dynamics(self, ics: InitialConditions) -> Leapfrog:
         force = gravity(
             ics.box, self.mesh_factor * ics.n, **self.force_options(ics.spacing), device=self.device
         )
-        return Leapfrog(ics, force, moving=True)
+        return Leapfrog(self.linear_field(ics), force, moving=True)
 
     def timetable(self, ics: InitialConditions, redshifts: Sequence[float]) -> Timetable[Row]:
         return self.steps_of(ics.cosmology, redshifts)

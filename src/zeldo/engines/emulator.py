@@ -110,7 +110,7 @@ class Emulator(Trained):
         dynamics = self._dynamics(net.card)
         self.check_universe(ics.cosmology, ics.spacing, redshifts)
         weights = self.weights_hash
-        fields = net.card.make_task().fields(ics)
+        fields = net.card.make_task().fields(dynamics.linear_field(ics))
         for count, z in enumerate(redshifts):
             carried, force = run_dynamics(
                 dynamics, ics, z, _dynamics_progress(progress, count, len(redshifts))

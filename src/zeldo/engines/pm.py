@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines import plans
 from zeldo.engines.base import Plan
@@ -16,6 +18,7 @@ from zeldo.engines.steppers import STEPPERS
 from zeldo.engines.stepping import Stepping
 from zeldo.engines.table import SPACINGS, Row, Timetable, timetable
 from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.lattice import amplitudes, as_nbody, check_nbody_start, mesh_response
 from zeldo.mesh.gravity import gravity
 
 
@@ -40,6 +43,9 @@ class ParticleMesh(Stepping):
         "bullfrog", in which second-order growth is exact, or "fastpm", in which first-order growth is.
     start_redshift : float
         Redshift where 2LPT ends and the steps begin.
+    nbody_start : float
+        Redshift at which the N-body run to be matched starts, such as 49: the linear field is filtered so that waves on the
+        scale of the lattice have grown as they do there by z = 5 (`zeldo.initial.lattice`). With 0 they grow as in a fluid.
     device : str
         "cpu" for the Numba kernels, a torch device such as "cuda", or "torch" for torch on the CPU.
     checkpoint, checkpoint_minutes
@@ -55,6 +61,7 @@ class ParticleMesh(Stepping):
     spacing: str = "uniform"
     stepper: str = "bullfrog"
     start_redshift: float = 9.0
+    nbody_start: float = 0.0
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -65,17 +72,26 @@ class ParticleMesh(Stepping):
         check_number("start_redshift", self.start_redshift, 0.5, 200)
         check_number("sharpening", self.sharpening, 0.0, 2.0)
         check_choice("spacing", self.spacing, SPACINGS)
+        check_nbody_start(self.nbody_start)
 
     def force_options(self, spacing: float) -> dict[str, Any]:
         """How the force is taken on a lattice of this spacing, Mpc/h: further arguments of `gravity`."""
         # the exact gradient resonates with the lattice while particles still sit near it (docs/notes/mesh.md)
         return {"gradient": "difference", "deconvolution": 0.0}
 
+    def amplitudes(self, spacing: float) -> np.ndarray | None:
+        """What waves of the linear field are multiplied by on a lattice of this spacing: see `zeldo.initial.lattice`."""
+        response = mesh_response(self.mesh_factor, **self.force_options(spacing))
+        return amplitudes(self.nbody_start, self.start_redshift, response)
+
+    def linear_field(self, ics: InitialConditions) -> InitialConditions:
+        return as_nbody(ics, self.amplitudes(ics.spacing))
+
     def dynamics(self, ics: InitialConditions) -> Leapfrog:
         force = gravity(
             ics.box, self.mesh_factor * ics.n, **self.force_options(ics.spacing), device=self.device
         )
-        return Leapfrog(ics, force)
+        return Leapfrog(self.linear_field(ics), force)
 
     def timetable(self, ics: InitialConditions, redshifts: Sequence[float]) -> Timetable[Row]:
         return self.steps_of(ics.cosmology, redshifts)

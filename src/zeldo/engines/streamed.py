@@ -68,7 +68,7 @@ def stream(
         progress=progress,
         keep=keep,
     )
-    delta = [start.delta_lin]
+    delta = [dynamics.ics.delta_lin]
     del start, dynamics
     yield from run.run(delta, written)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from zeldo.gradients.mesh_run import MeshRun
 from zeldo.initial.lpt import lpt_factors
 from zeldo.keywords import number
 from zeldo.mesh.gravity import check_device
+from zeldo.mesh.numba_kernels import apply_table
 from zeldo.mesh.torch_accelerated import kept
 from zeldo.mesh.torch_numba import differentiable_gravity
 from zeldo.universe import Universe
@@ -278,13 +280,28 @@ class _Mesh:
         varied = isinstance(cosmology, VariedCosmology)
         table: Any = self.engine.steps_of(cosmology, [self.redshift]).rows if varied else self._usual
         run = MeshRun(self.gravity, table, self.engine.moving, varied)
-        first, second = self.field.displacements(delta_lin)
+        first, second = self.field.displacements(self.linear_field(delta_lin))
         return run.adjoint(first, second) if self.gradient == "adjoint" else run.autograd(first, second)
+
+    def linear_field(self, delta_lin: Tensor) -> Tensor:
+        """As of `Engine.linear_field`."""
+        if self._amplitudes is None:
+            return delta_lin
+        return self.field.from_modes(torch.fft.rfftn(delta_lin) * self._amplitudes)
 
     def force(self, psi: Tensor) -> Tensor:
         """The force of the last step at the particles, Mpc/h."""
         last = self._usual.columns
         return self.gravity(psi, float(last.offset[-1]), sharpening=float(last.sharpening[-1]))
+
+    @cached_property
+    def _amplitudes(self) -> Tensor | None:
+        table, n = self.engine.amplitudes(self.field.box / self.field.n), self.field.n
+        if table is None:
+            return None
+        modes = np.ones((n, n, n // 2 + 1), np.complex64)
+        apply_table(modes, table)
+        return torch.from_numpy(modes.real).to(self.field.device, self.field.dtype)
 
     @cached_property
     def _usual(self) -> Any:

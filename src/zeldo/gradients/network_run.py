@@ -69,7 +69,8 @@ class _NetworkPhysics:
 
     def __call__(self, delta_lin: Tensor, cosmology: AnyCosmology) -> Evolved:
         setting = Setting(cosmology, self.redshift, self.field.box / self.field.n)
-        arrays: Any = self.field.displacements(delta_lin)
+        begun = getattr(self.dynamics, "linear_field", lambda field: field)(delta_lin)
+        arrays: Any = self.field.displacements(begun)
         if self.dynamics is not None:
             arrays += self.dynamics(delta_lin, cosmology)
             if hasattr(self.dynamics, "force"):

@@ -100,6 +100,16 @@ def apply_green(modes: np.ndarray, k: np.ndarray, window: np.ndarray) -> None:
     _apply_green(modes, np.square(k), window)
 
 
+def apply_table(modes: np.ndarray, table: np.ndarray) -> None:
+    """modes *= table in place, linear between its nodes.
+
+    modes (m, m, m // 2 + 1) complex64; table (points, points, points) from 0 to the Nyquist wavenumber along each axis.
+    """
+    place = np.abs(np.fft.fftfreq(modes.shape[0])) * (2 * (len(table) - 1))
+    low = np.minimum(place.astype(np.int64), len(table) - 2)
+    _apply_table(modes, table.astype(np.float32), low, (place - low).astype(np.float32))
+
+
 def derive(modes: np.ndarray, k: np.ndarray, axis: int, out: np.ndarray) -> None:
     """out = -i k modes along an axis: the modes of minus the derivative."""
     _times_minus_i(modes, *_factors(k, axis), out)
@@ -172,6 +182,23 @@ def _apply_green(modes, k2, window):  # type: ignore[no-untyped-def]
             for k in range(modes.shape[2]):
                 total = transverse + k2[k]
                 modes[i, j, k] *= factor * window[k] / total if total > 0 else np.float32(0)
+
+
+@kernel(parallel=True)
+def _apply_table(modes, table, low, part):  # type: ignore[no-untyped-def]
+    one, points = np.float32(1), table.shape[2]
+    for i in prange(modes.shape[0]):
+        line = np.empty(points, np.float32)
+        for j in range(modes.shape[1]):
+            x, y, fx, fy = low[i], low[j], part[i], part[j]
+            for p in range(points):
+                near = (one - fy) * table[x, y, p] + fy * table[x, y + 1, p]
+                line[p] = (one - fx) * near + fx * (
+                    (one - fy) * table[x + 1, y, p] + fy * table[x + 1, y + 1, p]
+                )
+            for k in range(modes.shape[2]):
+                z, fz = low[k], part[k]
+                modes[i, j, k] *= (one - fz) * line[z] + fz * line[z + 1]
 
 
 @kernel(parallel=True)

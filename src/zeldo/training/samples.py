@@ -125,8 +125,10 @@ class Samples:
         with self._kernels:
             if fields is None:
                 assert ics is not None
-                fields = self.task.fields(ics)
-                if self._dynamics is not None:
+                if self._dynamics is None:
+                    fields = self.task.fields(ics)
+                else:
+                    fields = self.task.fields(self._dynamics.engine.linear_field(ics))
                     fields = fields.at(*self._dynamics.outcome(ics, key[1]))
             sample = Sample.of(self.task, fields, truth)
         self._check(key[0], fields, truth)

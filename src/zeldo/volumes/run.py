@@ -98,8 +98,10 @@ def run_in_pieces(
         For a full disk. The same call goes on afterwards.
     """
     cola, redshifts = parse_engine(engine), redshift_list(redshift)
-    if not isinstance(cola, Cola) or len(redshifts) > 1 or cola.checkpoint is not None:
-        raise InputError("pieces are made by cola at one redshift, without a checkpoint: give these")
+    if not isinstance(cola, Cola) or len(redshifts) > 1 or cola.checkpoint is not None or cola.nbody_start:
+        raise InputError(
+            "pieces are made by cola at one redshift, without a checkpoint or nbody_start: give these"
+        )
     cola.check(redshifts)
     if universe.get("ics") is not None:
         raise InputError("pieces take no ics: give a cosmology and a seed")

@@ -53,12 +53,15 @@ WEDGES = 2  # of redshift space: across and along the line of sight
 TYPICAL_SPACING = 2.0  # Mpc/h, where the style is 0
 
 
-def _density(fields: Fields, setting: Setting) -> np.ndarray:
+Scaled = tuple[np.ndarray, Any]  # a field and what it is multiplied by
+
+
+def _density(fields: Fields, setting: Setting) -> Scaled:
     """ln of the density at the particles, in units of its mean, on a mesh of twice the lattice's points a side."""
     from zeldo.mesh import numba_kernels as kernels
 
     if fields.density is not None:
-        return fields.density
+        return fields.density, 1
     assert fields.psi is not None
     n = fields.psi.shape[-1]
     if is_tensor(fields.psi):
@@ -66,17 +69,19 @@ def _density(fields: Fields, setting: Setting) -> np.ndarray:
 
         tensor: Any = fields.psi
         box = n * setting.spacing
-        return torch.log(read(paint(tensor, DENSITY_MESH * n, box), tensor, box))  # type: ignore[return-value]
+        density: Any = torch.log(read(paint(tensor, DENSITY_MESH * n, box), tensor, box))
+        return density, 1
     psi, box = np.ascontiguousarray(fields.psi), n * setting.spacing
     # its own mass keeps the density at a particle at 1 or above
     density = kernels.read(kernels.paint(psi, DENSITY_MESH * n, box), psi, box)
-    return np.log(density, out=density)
+    return np.log(density, out=density), 1
 
 
-def _force(fields: Fields, setting: Setting) -> np.ndarray:
+def _force(fields: Fields, setting: Setting) -> Scaled:
     """-grad lap^-1 delta at the particles, in lattice spacings: the dynamics' own where they have one at the end."""
+    per_spacing = single(1 / setting.spacing)
     if fields.force is not None:
-        return fields.force / single(setting.spacing)
+        return fields.force, per_spacing
     assert fields.psi is not None
     n = fields.psi.shape[-1]
     if is_tensor(fields.psi):
@@ -84,33 +89,33 @@ def _force(fields: Fields, setting: Setting) -> np.ndarray:
 
         tensor: Any = fields.psi
         device, box = str(tensor.device), n * setting.spacing
-        force = differentiable_gravity(box, DENSITY_MESH * n, device=device, dtype=tensor.dtype)
-        return force(tensor) / setting.spacing  # type: ignore[return-value]
-    return gravity(n * setting.spacing, DENSITY_MESH * n)(fields.psi) / np.float32(setting.spacing)
+        force: Any = differentiable_gravity(box, DENSITY_MESH * n, device=device, dtype=tensor.dtype)
+        return force(tensor), per_spacing
+    return gravity(n * setting.spacing, DENSITY_MESH * n)(fields.psi), per_spacing
 
 
-def _linear(fields: Fields, setting: Setting) -> np.ndarray:
+def _linear(fields: Fields, setting: Setting) -> Scaled:
     d1 = growth_factor(setting.cosmology, setting.redshift)
-    return fields.psi_lin * single(d1 / setting.spacing)
+    return fields.psi_lin, single(d1 / setting.spacing)
 
 
-def _second_order(fields: Fields, setting: Setting) -> np.ndarray:
+def _second_order(fields: Fields, setting: Setting) -> Scaled:
     assert fields.second_order is not None
     d2 = scalar(growth(setting.cosmology).d2(setting.scale_factor))
-    return fields.second_order * single(d2 / setting.spacing)
+    return fields.second_order, single(d2 / setting.spacing)
 
 
-def _psi(fields: Fields, setting: Setting) -> np.ndarray:
+def _psi(fields: Fields, setting: Setting) -> Scaled:
     assert fields.psi is not None
-    return fields.psi / single(setting.spacing)
+    return fields.psi, single(1 / setting.spacing)
 
 
-def _vel(fields: Fields, setting: Setting) -> np.ndarray:
+def _vel(fields: Fields, setting: Setting) -> Scaled:
     assert fields.vel is not None
-    return fields.vel / single(velocity_unit(setting))
+    return fields.vel, single(1 / velocity_unit(setting))
 
 
-INPUTS: dict[str, Callable[[Fields, Setting], np.ndarray]] = {
+INPUTS: dict[str, Callable[[Fields, Setting], Scaled]] = {
     "psi": _psi,
     "vel": _vel,
     "linear": _linear,
@@ -228,11 +233,15 @@ class Correction(Task):
                 f"the task {self.name} needs displacement and velocity of its dynamics, {self.engine} did not give both: "
                 "choose an engine with velocities, and use the network by its engine"
             )
-        channels: list[Any] = [INPUTS[name](fields, setting) for name in self.inputs]
-        channels = [channel.reshape(-1, *channel.shape[-3:]) for channel in channels]
-        if is_tensor(channels[0]):
-            return torch.cat(channels)  # type: ignore[return-value]
-        return np.concatenate(channels).astype(np.float32, copy=False)
+        inputs: list[Any] = [INPUTS[name](fields, setting) for name in self.inputs]
+        shape = inputs[0][0].shape[-3:]
+        if is_tensor(inputs[0][0]):
+            return torch.cat([factor * values.reshape(-1, *shape) for values, factor in inputs])  # type: ignore[return-value]
+        out, end = np.empty((self.in_channels, *shape), np.float32), 0
+        for values, factor in inputs:  # straight to their places: copies of all fields take time
+            begin, end = end, end + (values.size // out[0].size)
+            np.multiply(values.reshape(-1, *shape), factor, out=out[begin:end], casting="same_kind")
+        return out
 
     def style(self, setting: Setting) -> tuple[float, ...]:
         cosmology, grown = setting.cosmology, growth(setting.cosmology)
