@@ -7,16 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from benchmarks.bench_emulator import DYNAMICS
+from benchmarks.bench_emulator import DYNAMICS, PLAIN
 from benchmarks.record import Row, Rows, label
 from benchmarks.tables_engines import FIDUCIAL, PEERS
 from zeldo.statistics import K_SHOWN
 
 PRESETS = tuple(DYNAMICS)
-ENGINES = (*PRESETS, *DYNAMICS.values())
+ENGINES = (*PRESETS, *DYNAMICS.values(), PLAIN)
 NAMES = {
     **{preset: f"`{preset}`" for preset in PRESETS},
     **{dynamics: f"dynamics of `{preset}`" for preset, dynamics in DYNAMICS.items()},
+    PLAIN: "`pm`, no network, `nbody_start`",
     **PEERS,
 }
 REDSHIFTS = (0, 1, 3)  # of those held out; the record has more
