@@ -15,6 +15,7 @@ import numpy as np
 from zeldo.engines.checks import check_redshifts
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
+from zeldo.initial.lattice import times_table
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 
@@ -195,9 +196,17 @@ class Engine(ABC):
             raise InputError(f"engine {self.name} has no steps to observe: give no observers")
         return check_redshifts(redshifts, self.start_redshift)
 
+    def amplitudes(self, spacing: float) -> np.ndarray | None:
+        """What waves of the linear field are multiplied by on a lattice of this spacing, see `zeldo.initial.lattice`.
+
+        None, as by default, for nothing.
+        """
+        return None
+
     def linear_field(self, ics: InitialConditions) -> InitialConditions:
-        """The linear field that a run begins with, where it is not that of the universe (see `zeldo.initial.lattice`)."""
-        return ics
+        """The linear field that a run begins with: that of the universe times `amplitudes`."""
+        table = self.amplitudes(ics.spacing)
+        return ics if table is None else times_table(ics, table)
 
     def check_universe(  # noqa: B027 - most engines may be used for any
         self, cosmology: Cosmology, spacing: float, redshifts: Sequence[float]

@@ -8,6 +8,7 @@ from typing import Any
 
 from zeldo.cosmology.redshifts import distinct_redshifts
 from zeldo.errors import InputError, nearest
+from zeldo.initial.lattice import MATCHED
 from zeldo.keywords import scalar
 
 MAX_REDSHIFT = 1000.0
@@ -115,6 +116,14 @@ def check_number(name: str, value: object, low: float, high: float, hint: str = 
     value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise InputError(f"{name} = {value!r} is not allowed: give a number from {low:g} to {high:g}{hint}")
+
+
+def check_nbody_start(redshift: object) -> None:
+    """Raise `InputError` unless the redshift is 0 or one at which an N-body run may start."""
+    redshift = scalar(redshift)
+    if isinstance(redshift, bool) or redshift != 0:
+        hint = ", where the N-body run to be matched starts, or 0 for the growth of a fluid"
+        check_number("nbody_start", redshift, 1 / MATCHED - 1, MAX_REDSHIFT, hint)
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:

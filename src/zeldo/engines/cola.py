@@ -11,14 +11,14 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines import plans
 from zeldo.engines.base import Plan
-from zeldo.engines.checks import check_choice, check_number, check_whole
+from zeldo.engines.checks import check_choice, check_nbody_start, check_number, check_whole
 from zeldo.engines.leapfrog import Leapfrog
 from zeldo.engines.registry import register
 from zeldo.engines.steppers import Cola as ColaStepper
 from zeldo.engines.stepping import Stepping
 from zeldo.engines.table import SPACINGS, Row, Timetable, timetable
 from zeldo.initial.conditions import InitialConditions
-from zeldo.initial.lattice import amplitudes, as_nbody, check_nbody_start
+from zeldo.initial.lattice import amplitudes
 from zeldo.mesh.gravity import gravity
 
 COARSE_LATTICE = 3.0  # Mpc/h; displacements today are some 5 Mpc/h
@@ -92,10 +92,7 @@ class Cola(Stepping):
 
     def amplitudes(self, spacing: float) -> np.ndarray | None:
         """What waves of the linear field are multiplied by on a lattice of this spacing: see `zeldo.initial.lattice`."""
-        return amplitudes(self.nbody_start, self.start_redshift, None)
-
-    def linear_field(self, ics: InitialConditions) -> InitialConditions:
-        return as_nbody(ics, self.amplitudes(ics.spacing))
+        return amplitudes(self.nbody_start, self.start_redshift) if self.nbody_start else None
 
     def dynamics(self, ics: InitialConditions) -> Leapfrog:
         force = gravity(

@@ -11,14 +11,14 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines import plans
 from zeldo.engines.base import Plan
-from zeldo.engines.checks import check_choice, check_number, check_whole
+from zeldo.engines.checks import check_choice, check_nbody_start, check_number, check_whole
 from zeldo.engines.leapfrog import Leapfrog
 from zeldo.engines.registry import register
 from zeldo.engines.steppers import STEPPERS
 from zeldo.engines.stepping import Stepping
 from zeldo.engines.table import SPACINGS, Row, Timetable, timetable
 from zeldo.initial.conditions import InitialConditions
-from zeldo.initial.lattice import amplitudes, as_nbody, check_nbody_start, mesh_response
+from zeldo.initial.lattice import amplitudes, mesh_response
 from zeldo.mesh.gravity import gravity
 
 
@@ -81,11 +81,10 @@ class ParticleMesh(Stepping):
 
     def amplitudes(self, spacing: float) -> np.ndarray | None:
         """What waves of the linear field are multiplied by on a lattice of this spacing: see `zeldo.initial.lattice`."""
+        if not self.nbody_start:
+            return None
         response = mesh_response(self.mesh_factor, **self.force_options(spacing))
         return amplitudes(self.nbody_start, self.start_redshift, response)
-
-    def linear_field(self, ics: InitialConditions) -> InitialConditions:
-        return as_nbody(ics, self.amplitudes(ics.spacing))
 
     def dynamics(self, ics: InitialConditions) -> Leapfrog:
         force = gravity(

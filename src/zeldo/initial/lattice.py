@@ -20,33 +20,18 @@ from math import erfc, exp, pi, sqrt
 
 import numpy as np
 
-from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh import fft
 
 MATCHED = 1 / 6  # scale factor at which the amplitudes agree, before most halos form
-EARLIEST = 1000
 POINTS = 17  # of a table along each axis up to Nyquist: linear in between, it errs by 0.001
 SPLIT = 2.0  # Ewald's, in inverse spacings: with so many cells around, both sums are exact to 1e-8
 WAVES, NEIGHBOURS = 3, 2
 IMAGES = 2  # of a mesh's window on each side; those beyond fall as their fourth power
 
 
-def check_nbody_start(redshift: float) -> None:
-    """`InputError` unless the redshift is 0 or one at which an N-body run may start."""
-    number = isinstance(redshift, int | float) and not isinstance(redshift, bool)
-    least = round(1 / MATCHED - 1)
-    if not number or not (redshift == 0 or least <= redshift <= EARLIEST):
-        raise InputError(
-            f"nbody_start = {redshift!r} is not allowed: give the redshift at which the N-body run to be matched starts, "
-            f"{least} to {EARLIEST}, or 0 for the growth of a fluid"
-        )
-
-
-def as_nbody(ics: InitialConditions, table: np.ndarray | None) -> InitialConditions:
-    """The linear field times a table of `amplitudes`; itself without a table."""
-    if table is None:
-        return ics
+def times_table(ics: InitialConditions, table: np.ndarray) -> InitialConditions:
+    """The linear field times a table of `amplitudes`."""
     from zeldo.mesh.numba_kernels import apply_table
 
     modes = fft.forward(ics.delta_lin)
@@ -54,25 +39,23 @@ def as_nbody(ics: InitialConditions, table: np.ndarray | None) -> InitialConditi
     return replace(ics, delta_lin=fft.inverse(modes, ics.n, scratch=True))
 
 
-def amplitudes(nbody_start: float, start: float, response: np.ndarray | None) -> np.ndarray | None:
+def amplitudes(nbody_start: float, start: float, response: np.ndarray | None = None) -> np.ndarray:
     """What a linear field is multiplied by, so that an engine's waves grow to the amplitudes of an N-body run.
 
     Parameters
     ----------
     nbody_start : float
-        The redshift at which the N-body run leaves perturbation theory; 0 for none.
+        The redshift at which the N-body run leaves perturbation theory.
     start : float
         That of the engine.
-    response : ndarray or None
-        Of the engine's mesh, by `mesh_response`; None for an engine whose waves grow like those of a fluid.
+    response : ndarray, optional
+        Of the engine's mesh, by `mesh_response`; by default that of an engine whose waves grow like those of a fluid.
 
     Returns
     -------
-    ndarray, (`POINTS`, `POINTS`, `POINTS`), or None
-        A table for `zeldo.mesh.numba_kernels.apply_table`; None where nothing is to be changed.
+    ndarray, (`POINTS`, `POINTS`, `POINTS`)
+        A table for `zeldo.mesh.numba_kernels.apply_table`.
     """
-    if not nbody_start:
-        return None
     wanted = _growth(lattice_response(), MATCHED * (1 + nbody_start))
     return wanted if response is None else wanted / _growth(response, max(1.0, MATCHED * (1 + start)))
 
