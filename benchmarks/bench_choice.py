@@ -74,40 +74,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     about: dict[str, Any] = {"ics": f"seeds {', '.join(map(str, universes))}", "reference": "p3m"}
     for title, engines in CANDIDATES.items():
-        unexplained = {name: _unexplained(boxes, name) for name in engines}
-        first = unexplained[engines[0]]
+        figures = {name: _figures(boxes, name) for name in engines}
+        first = figures[engines[0]]
         for number, redshift in enumerate(REDSHIFTS):
             heading(
-                f"{title}, z = {redshift:g}: 1 - r^2 over that of the first row, mean of {len(boxes)} universes"
+                f"{title}, z = {redshift:g}: 1 - r^2 over that of the first row, and T, means of {len(boxes)} universes"
             )
             for place, field in enumerate(FIELDS):
                 rows = []
-                for name, values in unexplained.items():
-                    ratios = np.mean(values[:, number, place] / first[:, number, place], axis=0)
-                    rows.append([name, *[f"{ratio:.3f}" for ratio in ratios]])
-                    for k, ratio in zip(K_SHOWN, ratios, strict=True):
-                        record.add(
-                            "one_minus_r2_ratio_mean",
-                            ratio,
-                            engine=name,
-                            field=field,
-                            k=k,
-                            z=redshift,
-                            **about,
-                        )
+                for name, values in figures.items():
+                    ratios = np.mean(values[:, number, place, 0] / first[:, number, place, 0], axis=0)
+                    transfers = np.mean(values[:, number, place, 1], axis=0)
+                    rows.append(
+                        [name, *[f"{x:.3f}, {t:.3f}" for x, t in zip(ratios, transfers, strict=True)]]
+                    )
+                    for quantity, means in (("one_minus_r2_ratio_mean", ratios), ("T_mean", transfers)):
+                        for k, value in zip(K_SHOWN, means, strict=True):
+                            record.add(quantity, value, engine=name, field=field, k=k, z=redshift, **about)
                 table([field, *[f"k = {k:g}" for k in K_SHOWN]], rows)
     save(record, parsed)
 
 
-def _unexplained(boxes: Sequence[tuple[InitialConditions, list[Reference]]], name: str) -> np.ndarray:
-    """1 - r^2 of runs that end at each redshift, (boxes, redshifts, fields, `K_SHOWN`)."""
+def _figures(boxes: Sequence[tuple[InitialConditions, list[Reference]]], name: str) -> np.ndarray:
+    """1 - r^2 and T of runs that end at each redshift, (boxes, redshifts, fields, 2, `K_SHOWN`)."""
     rows = []
     for ics, truths in boxes:
         for truth in truths:
             (snapshot,) = parse_engine(name).run(ics, [truth.snapshot.redshift])
-            fields = truth.compare(snapshot).fields
-            rows.append([[fields[f].one_minus_r2[fields[f].nearest(k)] for k in K_SHOWN] for f in FIELDS])
-    return np.array(rows).reshape(len(boxes), -1, len(FIELDS), len(K_SHOWN))
+            compared = truth.compare(snapshot).fields
+            for field in FIELDS:
+                figures = compared[field]
+                shown = [figures.nearest(k) for k in K_SHOWN]
+                rows.append([np.array(x)[shown] for x in (figures.one_minus_r2, figures.transfer)])
+    return np.array(rows).reshape(len(boxes), -1, len(FIELDS), 2, len(K_SHOWN))
 
 
 if __name__ == "__main__":

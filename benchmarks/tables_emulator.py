@@ -91,16 +91,17 @@ def held_out(rows: Rows, *, engine: str) -> Table:
     return table
 
 
-def steps(rows: Rows, dynamics: str) -> Table:
-    """1 - r^2 of the density with other steps of the dynamics, over that with its default ones."""
-    shown = rows.where(benchmark="choice", quantity="one_minus_r2_ratio_mean", field="density")
+def steps(rows: Rows, dynamics: str, quantity: str = "one_minus_r2_ratio_mean") -> Table:
+    """The density with other steps of the dynamics: 1 - r^2 over that with the default ones, or T."""
+    shown = rows.where(benchmark="choice", quantity=quantity, field="density")
     engines = dict.fromkeys(row.engine for row in shown.rows if row.engine.startswith(dynamics))
     columns = [(z, k) for z in (0, 1, 3) for k in (0.2, 0.5, 1.0)]
     table = [[f"options of `{dynamics}`", *[f"z = {z}, k = {k:g}" for z, k in columns]]]
+    digits = 3 if quantity == "T_mean" else 2
     for engine in engines:
         options = engine.removeprefix(f"{dynamics},").replace(",", ", ")
-        values = [shown.value("one_minus_r2_ratio_mean", engine=engine, z=z, k=k) for z, k in columns]
-        table.append([f"`{options}`", *[f"{value:.2f}" for value in values]])
+        values = [shown.value(quantity, engine=engine, z=z, k=k) for z, k in columns]
+        table.append([f"`{options}`", *[f"{value:.{digits}f}" for value in values]])
     return table
 
 
@@ -136,4 +137,6 @@ TABLES: dict[str, Callable[[Rows], Table]] = {
     "emulator bars": bars,
     "steps of pm": partial(steps, dynamics="pm:sharpening=2"),
     "steps of cola": partial(steps, dynamics="cola:sharpening=1.5"),
+    "amplitudes of pm": partial(steps, dynamics="pm:sharpening=2", quantity="T_mean"),
+    "amplitudes of cola": partial(steps, dynamics="cola:sharpening=1.5", quantity="T_mean"),
 }

@@ -18,10 +18,13 @@ from zeldo.engines.steppers import Cola as ColaStepper
 from zeldo.engines.stepping import Stepping
 from zeldo.engines.table import SPACINGS, Row, Timetable, timetable
 from zeldo.initial.conditions import InitialConditions
-from zeldo.initial.lattice import amplitudes
+from zeldo.initial.lattice import amplitudes, mesh_response
 from zeldo.mesh.gravity import gravity
 
 COARSE_LATTICE = 3.0  # Mpc/h; displacements today are some 5 Mpc/h
+HELD_BACK = (
+    1 / 4
+)  # scale factor until which the coarse mesh holds waves back, by measurement (docs/notes/emulator.md)
 
 
 @register
@@ -92,7 +95,11 @@ class Cola(Stepping):
 
     def amplitudes(self, spacing: float) -> np.ndarray | None:
         """What waves of the linear field are multiplied by on a lattice of this spacing: see `zeldo.initial.lattice`."""
-        return amplitudes(self.nbody_start, self.start_redshift) if self.nbody_start else None
+        if not self.nbody_start:
+            return None
+        coarse = self.mesh_factor == 1
+        response = mesh_response(1, **self.force_options(spacing)) if coarse else None
+        return amplitudes(self.nbody_start, self.start_redshift, response, HELD_BACK)
 
     def dynamics(self, ics: InitialConditions) -> Leapfrog:
         force = gravity(

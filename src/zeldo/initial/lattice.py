@@ -39,7 +39,9 @@ def times_table(ics: InitialConditions, table: np.ndarray) -> InitialConditions:
     return replace(ics, delta_lin=fft.inverse(modes, ics.n, scratch=True))
 
 
-def amplitudes(nbody_start: float, start: float, response: np.ndarray | None = None) -> np.ndarray:
+def amplitudes(
+    nbody_start: float, start: float, response: np.ndarray | None = None, until: float = MATCHED
+) -> np.ndarray:
     """What a linear field is multiplied by, so that an engine's waves grow to the amplitudes of an N-body run.
 
     Parameters
@@ -50,6 +52,8 @@ def amplitudes(nbody_start: float, start: float, response: np.ndarray | None = N
         That of the engine.
     response : ndarray, optional
         Of the engine's mesh, by `mesh_response`; by default that of an engine whose waves grow like those of a fluid.
+    until : float
+        The scale factor until which that response counts: the softer the forces of a mesh, the longer they hold waves back.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def amplitudes(nbody_start: float, start: float, response: np.ndarray | None = N
         A table for `zeldo.mesh.numba_kernels.apply_table`.
     """
     wanted = _growth(lattice_response(), MATCHED * (1 + nbody_start))
-    return wanted if response is None else wanted / _growth(response, max(1.0, MATCHED * (1 + start)))
+    return wanted if response is None else wanted / _growth(response, max(1.0, until * (1 + start)))
 
 
 def _growth(response: np.ndarray, longer: float) -> np.ndarray:
