@@ -83,20 +83,27 @@ def test_a_lattice_has_fast_and_slow_directions():
 
 
 @pytest.mark.parametrize("wave", [(7, 7, 7), (7, 0, 0), (5, 5, 0)])
-@pytest.mark.parametrize("name", ["pm:start_redshift=16,spacing=graded", "cola:mesh_factor=2"])
-def test_waves_reach_the_amplitude_of_the_n_body_run(name, wave):
-    """At z = 5, where the amplitudes are to agree; without the filter, the diagonal wave is twice as high."""
+@pytest.mark.parametrize(
+    ("name", "redshift", "tolerance"),
+    [
+        ("pm:start_redshift=16,spacing=graded", 5.0, 0.12),
+        ("cola:mesh_factor=2", 5.0, 0.12),
+        ("cola", 3.0, 0.3),  # its forces hold waves back for longer
+    ],
+)
+def test_waves_reach_the_amplitude_of_the_n_body_run(name, redshift, tolerance, wave):
+    """Where the amplitudes are to agree; without the filter, the diagonal wave is twice as high."""
     delta = 0.3 * np.cos(phase(wave)).astype(np.float32)
     ics = InitialConditions(BOX, N, QUIJOTE, delta)
-    (truth,) = engine("p3m").run(ics, [5.0])
+    (truth,) = engine("p3m").run(ics, [redshift])
 
     def share(engine_name):
-        (made,) = parse_engine(engine_name).run(ics, [5.0])
+        (made,) = parse_engine(engine_name).run(ics, [redshift])
         return response_of(made.psi, truth.psi)
 
     filtered, plain = share(f"{name}{',' if ':' in name else ':'}nbody_start=49"), share(name)
-    assert filtered == pytest.approx(1, abs=0.12)
-    assert abs(plain - 1) > 1.2 * abs(filtered - 1)
+    assert filtered == pytest.approx(1, abs=tolerance)
+    assert plain == pytest.approx(1, abs=0.06) or abs(plain - 1) > 1.7 * abs(filtered - 1)
     assert wave != (7, 7, 7) or plain > 1.8
 
 
@@ -138,7 +145,7 @@ def test_runs_are_nearer_to_the_n_body_run(name, small):
         at_k = [density.nearest(k) for k in (0.3, 0.5, 1.0)]
         errors.append(np.array(density.one_minus_r2)[at_k])
         amplitude_errors.append(np.abs(np.array(density.transfer)[at_k] - 1))
-    assert (errors[1] < 0.9 * errors[0]).all(), errors
+    assert (errors[1] < 0.8 * errors[0]).all(), errors
     assert (amplitude_errors[1] < amplitude_errors[0] + 0.005).all(), amplitude_errors
 
 

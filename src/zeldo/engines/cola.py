@@ -22,9 +22,7 @@ from zeldo.initial.lattice import amplitudes, mesh_response
 from zeldo.mesh.gravity import gravity
 
 COARSE_LATTICE = 3.0  # Mpc/h; displacements today are some 5 Mpc/h
-HELD_BACK = (
-    1 / 4
-)  # scale factor until which the coarse mesh holds waves back, by measurement (docs/notes/emulator.md)
+HELD_BACK = 1 / 4  # scale factor until which the coarse mesh holds waves back: docs/notes/emulator.md
 
 
 @register
