@@ -1,6 +1,7 @@
 """What the network behind an engine sees, in units of the lattice."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from zeldo.errors import InputError
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import displacements
 from zeldo.networks.card import ModelCard
+from zeldo.networks.field import Prediction
 from zeldo.networks.losses import paper_loss
 from zeldo.networks.tasks import make_task
 from zeldo.networks.tasks.base import Batch, Fields, Setting
@@ -43,6 +45,33 @@ def test_inputs_are_one_field_in_linear_theory(universe):
     d2 = float(growth(ics.cosmology).d2(1 / (1 + Z)))
     np.testing.assert_allclose(second * setting.spacing, d2 * displacements(ics)[1], rtol=1e-4, atol=1e-7)
     assert np.corrcoef(force.ravel(), psi.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("dynamics", ["cola", "pm"])
+@pytest.mark.parametrize("redshifts", [(0.0,), (1.0, 0.0)])
+def test_an_emulator_sees_the_linear_field_that_its_dynamics_begin_with(
+    universe, monkeypatch, dynamics, redshifts
+):
+    """The engine hands over the displacements it has made, or the emulator makes them of the same filtered field."""
+    ics = universe[2]
+    options = {"steps": 2, "nbody_start": 49.0}
+    task = make_task("correction", engine=dynamics, engine_options=options, inputs=INPUTS)
+    begun = displacements(engine(dynamics, **options).linear_field(ics))
+    seen = []
+
+    def predict(net, fields, *_, **__):
+        seen.append(fields)
+        return Prediction(fields.psi, fields.vel)
+
+    monkeypatch.setattr("zeldo.networks.field.predict", predict)
+    emulator = engine("emulator", extrapolate=True)
+    net = SimpleNamespace(card=replace(emulator._card(), options=task.options()))
+    monkeypatch.setattr(type(emulator), "_net", lambda self: net)
+    monkeypatch.setattr(type(emulator), "_card", lambda self: net.card)
+    list(emulator.run(ics, redshifts))
+    assert len(seen) == len(redshifts)
+    for fields in seen:
+        assert np.array_equal(fields.psi_lin, begun[0]) and np.array_equal(fields.second_order, begun[1])
 
 
 def test_a_universe_twice_as_large_is_the_same_on_the_lattice(universe):

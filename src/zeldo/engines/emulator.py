@@ -110,11 +110,17 @@ class Emulator(Trained):
         dynamics = self._dynamics(net.card)
         self.check_universe(ics.cosmology, ics.spacing, redshifts)
         weights = self.weights_hash
-        fields = net.card.make_task().fields(dynamics.linear_field(ics))
+        task, fields = net.card.make_task(), None
         for count, z in enumerate(redshifts):
-            carried, force = run_dynamics(
-                dynamics, ics, z, _dynamics_progress(progress, count, len(redshifts))
-            )
+            run = run_dynamics(dynamics, ics, z, _dynamics_progress(progress, count, len(redshifts)))
+            carried, force = run.snapshot, run.force
+            if fields is None:
+                fields = (
+                    task.fields_of(*run.displacements)
+                    if run.displacements
+                    else task.fields(dynamics.linear_field(ics))
+                )
+            del run  # it may hold a field that no input needs
             prediction = predict(
                 net,
                 fields.at(carried, force),

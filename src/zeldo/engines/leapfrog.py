@@ -65,10 +65,12 @@ class Leapfrog(Dynamics[Row]):
     gravity: Gravity
     moving: bool = False
 
-    @cached_property
+    @property
     def frame(self) -> Frame:
-        if not self.moving:
-            return ()
+        return self._moving_frame if self.moving else ()
+
+    @cached_property
+    def _moving_frame(self) -> Frame:
         frame = self._lpt()
         self.ics = None
         return frame

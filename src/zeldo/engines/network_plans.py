@@ -75,7 +75,8 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     total = None
     if seconds is not None and all(p.seconds is not None for p in plans):
         total = seconds + sum(p.seconds or 0.0 for p in plans)
-    held = 3 * 4 * n**3 / GB + LIBRARIES  # the linear displacement, while the dynamics run
+    # the linear displacement, while the dynamics run to a further redshift
+    held = (len(redshifts) > 1) * 3 * 4 * n**3 / GB + LIBRARIES
     return replace(
         plan,
         memory=max(memory, held + max(p.memory for p in plans)),

@@ -107,9 +107,28 @@ def check_weights(name: str, value: object) -> None:
         raise InputError(f"{name} = {value!r} is not allowed: give a file of weights")
 
 
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """Where dynamics have carried the particles, for a network to correct.
+
+    Parameters
+    ----------
+    snapshot : Snapshot
+    force : ndarray, (3, n, n, n), or None
+        At the particles, Mpc/h; None for engines that compute no such force.
+    displacements : tuple of ndarray, (3, n, n, n) each
+        psi_lin and grad phi2 today, Mpc/h, of the linear field that the run began with, where the engine keeps them; or
+        nothing.
+    """
+
+    snapshot: Snapshot
+    force: np.ndarray | None = None
+    displacements: tuple[np.ndarray, ...] = ()
+
+
 def run_dynamics(
     dynamics: Engine, ics: InitialConditions, redshift: float, progress: Progress | None = None
-) -> tuple[Snapshot, np.ndarray | None]:
+) -> Carried:
     """Run the engine that a network corrects.
 
     Parameters
@@ -123,20 +142,20 @@ def run_dynamics(
 
     Returns
     -------
-    (Snapshot, ndarray or None)
-        The snapshot, and the force at its particles, (3, n, n, n) in Mpc/h; None for engines that compute no such force.
+    Carried
     """
     if not dynamics.observable:
         (snapshot,) = dynamics.run(ics, [redshift], progress)
-        return snapshot, None
-    forces: list[np.ndarray | None] = []
+        return Carried(snapshot)
+    seen: list[tuple[Any, ...]] = []
 
     def keep(view: Any) -> None:
         if view.redshift is not None:
-            forces.append(view.force)
+            host = view.dynamics.host
+            seen.append((view.force, tuple(host(field) for field in view.dynamics.frame)))
 
     (snapshot,) = dynamics.run(ics, [redshift], progress, [keep])
-    return snapshot, forces[0]
+    return Carried(snapshot, *seen[0])
 
 
 def shipped_weights(name: str = "vnet") -> Path:

@@ -206,6 +206,8 @@ def resnet_layout(channels: int, levels: int, in_channels: int, out_channels: in
 def _initialise(convolve: nn.Module, share: float) -> None:
     """Weights that keep the variance, times `share`, through the activation that follows (He et al. 2015)."""
     weight: Tensor = convolve.weight  # type: ignore[assignment]
+    if weight.is_meta:  # of a network that is read from a file
+        return
     nn.init.kaiming_normal_(weight, a=SLOPE)
     with torch.no_grad():
         weight.mul_(share**0.5)

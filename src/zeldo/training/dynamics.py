@@ -47,7 +47,9 @@ class Dynamics:
             if path is not None and path.exists():
                 psi, vel, *force = np.load(path)
                 return self.engine.snapshot(ics, psi, vel, redshift), force[0] if force else None
-            snapshot, force_at_end = run_dynamics(self.engine, ics, redshift)
+            carried = run_dynamics(self.engine, ics, redshift)
+            snapshot, force_at_end = carried.snapshot, carried.force
+            del carried
             if path is not None and snapshot.vel is not None:
                 fields = [snapshot.psi, snapshot.vel]
                 fields += [] if force_at_end is None else [force_at_end]

@@ -191,6 +191,10 @@ class Task(ABC):
         """The fields that inputs need, from initial conditions; they serve any redshift."""
         return Fields(linear_displacement(ics))
 
+    def fields_of(self, psi_lin: np.ndarray, second_order: np.ndarray) -> Fields:
+        """As `fields`, from psi_lin and grad phi2 that were made before."""
+        return Fields(psi_lin)
+
     def check(self, setting: Setting) -> None:  # noqa: B027 - most tasks have nothing to refuse
         """Raise `InputError` for a setting that no network of this task can serve, whatever its card allows."""
 

@@ -220,6 +220,9 @@ class Correction(Task):
             return Fields(*displacements(ics))
         return Fields(linear_displacement(ics))
 
+    def fields_of(self, psi_lin: np.ndarray, second_order: np.ndarray) -> Fields:
+        return Fields(psi_lin, second_order if "second_order" in self.inputs else None)
+
     def check_training(self, *, crop: bool) -> None:
         whole = [name for name, weight in self.weights.items() if weight and name.endswith(WHOLE)]
         if crop and whole:
@@ -237,10 +240,12 @@ class Correction(Task):
         shape = inputs[0][0].shape[-3:]
         if is_tensor(inputs[0][0]):
             return torch.cat([factor * values.reshape(-1, *shape) for values, factor in inputs])  # type: ignore[return-value]
+        from zeldo.mesh import numba_kernels as kernels
+
         out, end = np.empty((self.in_channels, *shape), np.float32), 0
         for values, factor in inputs:  # straight to their places: copies of all fields take time
             begin, end = end, end + (values.size // out[0].size)
-            np.multiply(values.reshape(-1, *shape), factor, out=out[begin:end], casting="same_kind")
+            kernels.combine(out[begin:end], (factor, np.ascontiguousarray(values, dtype=np.float32)))
         return out
 
     def style(self, setting: Setting) -> tuple[float, ...]:
