@@ -270,6 +270,21 @@ def test_the_command_writes_initial_conditions_and_a_report(tmp_path, snapshot, 
     assert zeldo.initial_conditions(ics=ics).n == N
 
 
+def test_a_truth_of_another_lattice_is_refused_before_the_search(tmp_path, snapshot, monkeypatch, capsys):
+    from zeldo.commands import main
+    from zeldo.files.reference import write_initial_conditions
+
+    source = zeldo.write(snapshot, tmp_path / "u.npz")
+    other = zeldo.initial_conditions(box=62.5, n=N // 2, seed=11, power="eisenstein-hu")
+    known = write_initial_conditions(other, tmp_path / "truth.npz")
+    monkeypatch.setattr("zeldo.gradients.reconstruct.Search", lambda *given: pytest.fail("it searches"))
+    words = ["reconstruct", source, "--truth", known, "-o", tmp_path / "ics.npz"]
+    assert main([str(word) for word in words]) == 2
+    told = capsys.readouterr().err
+    assert f"the truth has {N // 2}^3 points" in told and "give the truth of the same lattice" in told
+    assert not (tmp_path / "ics.npz").exists()
+
+
 def test_redshift_space_takes_networks_that_predict_velocities(tmp_path, snapshot):
     torch.manual_seed(3)
     arguments = {"channels": 2, "styles": 2}

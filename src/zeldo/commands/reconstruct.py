@@ -115,6 +115,7 @@ def reconstruct(
             samples=samples,
             seed=seed,
             device=device,
+            truth=known,
             checkpoint=checkpoint,
             checkpoint_minutes=checkpoint_minutes,
             progress=progress,

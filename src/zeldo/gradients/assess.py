@@ -105,6 +105,15 @@ class Assessment:
     effective_large: float | None
 
 
+def check_truth(truth: InitialConditions, n: int, box: float) -> None:
+    """Raise `InputError` unless true initial conditions are on a lattice of n^3 points in a box of this side, Mpc/h."""
+    if (truth.n, truth.box) != (n, box):
+        raise InputError(
+            f"the truth has {truth.n}^3 points in {truth.box:g} Mpc/h, the reconstruction {n}^3 in {box:g}: "
+            "give the truth of the same lattice"
+        )
+
+
 def assess(result: Reconstruction, truth: InitialConditions | None = None) -> Assessment:
     """Judge a reconstruction.
 
@@ -122,11 +131,7 @@ def assess(result: Reconstruction, truth: InitialConditions | None = None) -> As
     f, seen = result.function, result.posterior.observation
     estimate = sample = None
     if truth is not None:
-        if (truth.n, truth.box) != (f.n, f.box):
-            raise InputError(
-                f"the truth has {truth.n}^3 points in {truth.box:g} Mpc/h, the reconstruction {f.n}^3 in {f.box:g}: "
-                "give the truth of the same lattice"
-            )
+        check_truth(truth, f.n, f.box)
         estimate = Agreement.of(result.delta_lin(result.estimate), truth.delta_lin, f.box)
         sample = Agreement.of(result.delta_lin(result.white_noise), truth.delta_lin, f.box)
     chain = result.samples

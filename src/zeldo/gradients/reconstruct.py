@@ -12,12 +12,14 @@ from torch import Tensor
 from zeldo.engines.base import Engine, Progress, silent
 from zeldo.engines.checks import check_number, check_whole
 from zeldo.errors import InputError
+from zeldo.gradients.assess import check_truth
 from zeldo.gradients.function import differentiable
 from zeldo.gradients.observing import observed
 from zeldo.gradients.posterior import Observation, Posterior, discreteness
 from zeldo.gradients.reconstruction import Reconstruction
 from zeldo.gradients.resume import Memory
 from zeldo.gradients.search import Search
+from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.noise import check_seed
 from zeldo.keywords import axis_index, checked_keywords
 from zeldo.particles.snapshot import Snapshot
@@ -44,6 +46,7 @@ def reconstruct(
     samples: int = 200,
     seed: int = 7,
     device: str | None = None,
+    truth: InitialConditions | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_minutes: float = 2.0,
     progress: Progress | None = None,
@@ -86,6 +89,9 @@ def reconstruct(
         Of the sampler.
     device : str, optional
         A torch device; by default where the engine's own options say.
+    truth : InitialConditions, optional
+        What the observed universe came from, where it is known and the result will be compared with it. The search makes no
+        use of it, and begins only if box and lattice are the same.
     checkpoint : path, optional
         A .npz file from which a killed run goes on. It is removed at the end.
     checkpoint_minutes : float
@@ -123,6 +129,8 @@ def reconstruct(
         bias=bias,
         axis=axis,
     )
+    if truth is not None:
+        check_truth(truth, seen.n, seen.box)
     f = differentiable(
         engine,
         box=seen.box,
