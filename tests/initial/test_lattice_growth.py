@@ -103,7 +103,8 @@ def test_waves_reach_the_amplitude_of_the_n_body_run(name, redshift, tolerance, 
 
     filtered, plain = share(f"{name}{',' if ':' in name else ':'}nbody_start=49"), share(name)
     assert filtered == pytest.approx(1, abs=tolerance)
-    assert plain == pytest.approx(1, abs=0.06) or abs(plain - 1) > 1.7 * abs(filtered - 1)
+    right_already = name == "cola:mesh_factor=2" and wave == (7, 0, 0) and abs(plain - 1) < 0.06
+    assert right_already or abs(plain - 1) > 1.7 * abs(filtered - 1)
     assert wave != (7, 7, 7) or plain > 1.8
 
 

@@ -275,7 +275,7 @@ def test_derive_twice_is_minus_k_k(first, second):
     np.testing.assert_allclose(out, -along[first] * along[second] * modes, rtol=1e-5)
 
 
-@pytest.mark.parametrize("terms", [1, 2, 3, 4])
+@pytest.mark.parametrize("terms", [2, 3, 4])
 def test_combine_is_the_weighted_sum_also_in_place(terms):
     fields = [displacement(4, seed) for seed in range(terms)]
     factors = [0.5, -2.0, 3.0, 0.25][:terms]

@@ -142,7 +142,7 @@ def add_square(field: np.ndarray, weight: float, out: np.ndarray) -> None:
 
 
 def combine(out: np.ndarray | None, *terms: tuple[float, np.ndarray]) -> np.ndarray:
-    """out = sum of factor x array over one to four terms, in one pass; out may be one of the arrays, None makes a new one.
+    """out = sum of factor x array over two to four terms, in one pass; out may be one of the arrays, None makes a new one.
 
     All float32 and contiguous.
     """
@@ -251,12 +251,6 @@ def _advance_with_two(psi, v, force, x, y, alpha, beta, drift, kx, ky, dx, dy): 
 
 
 @kernel(parallel=True)
-def _combine1(out, a, x):  # type: ignore[no-untyped-def]
-    for p in prange(out.size):
-        out[p] = a * x[p]
-
-
-@kernel(parallel=True)
 def _combine2(out, a, b, x, y):  # type: ignore[no-untyped-def]
     for p in prange(out.size):
         out[p] = a * x[p] + b * y[p]
@@ -274,4 +268,4 @@ def _combine4(out, a, b, c, d, x, y, z, w):  # type: ignore[no-untyped-def]
         out[p] = a * x[p] + b * y[p] + c * z[p] + d * w[p]
 
 
-_COMBINE = {1: _combine1, 2: _combine2, 3: _combine3, 4: _combine4}
+_COMBINE = {2: _combine2, 3: _combine3, 4: _combine4}
