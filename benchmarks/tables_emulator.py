@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from benchmarks.bench_emulator import DYNAMICS, PLAIN
+from benchmarks.bench_emulator import DYNAMICS, PLAIN, TEACHER
 from benchmarks.record import Row, Rows, label
 from benchmarks.tables_engines import FIDUCIAL, PEERS
 from zeldo.statistics import K_SHOWN
@@ -18,6 +18,7 @@ NAMES = {
     **{preset: f"`{preset}`" for preset in PRESETS},
     **{dynamics: f"dynamics of `{preset}`" for preset, dynamics in DYNAMICS.items()},
     PLAIN: "`pm`, no network, `nbody_start`",
+    TEACHER: f"`{TEACHER}`, the teacher",
     **PEERS,
 }
 REDSHIFTS = (0, 1, 3)  # of those held out; the record has more
@@ -67,12 +68,13 @@ def against_gadget(rows: Rows, *, z: int) -> Table:
 
 
 def structures(rows: Rows) -> Table:
-    """Redshift space, bispectra and halos of the presets and their dynamics, over the true ones minus 1."""
+    """Redshift space, bispectra and halos of the presets, their dynamics and their teacher, over the true ones minus 1."""
     shown = rows.where(benchmark="emulator", ics="fiducial.npz", quantity="off")
     fields = list(dict.fromkeys(row.field for row in shown.rows))
-    table = [["", *[NAMES[engine] for engine in ENGINES]]]
+    engines = (*ENGINES, TEACHER)
+    table = [["", *[NAMES[engine] for engine in engines]]]
     for field in fields:
-        values = [shown.value("off", engine=engine, field=field) for engine in ENGINES]
+        values = [shown.value("off", engine=engine, field=field) for engine in engines]
         table.append([field.replace("<=", "≤"), *[f"{100 * value:+.1f} %" for value in values]])
     return table
 

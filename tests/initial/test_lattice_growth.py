@@ -15,7 +15,9 @@ from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
-from zeldo.initial.lattice import POINTS, amplitudes, lattice_response, mesh_response
+from zeldo.initial.lattice import POINTS, amplitudes, lattice_response, mesh_response, times_table
+from zeldo.initial.linear import initial_conditions
+from zeldo.initial.lpt import displacements, linear_displacement
 from zeldo.mesh.gravity import gravity
 from zeldo.mesh.numba_kernels import apply_table
 from zeldo.statistics import Reference
@@ -169,3 +171,13 @@ def test_the_engine_hands_over_what_it_begins_with():
     changed = engine("cola", nbody_start=49.0).linear_field(ics)
     expected = amplitudes(49.0, 9.0, mesh_response(1, "difference", 1.0), 0.25)
     assert np.allclose(changed.delta_lin, at(expected, (7, 7, 7)) * ics.delta_lin, atol=1e-5)
+
+
+def test_displacements_by_a_table_are_those_of_the_field_times_the_table():
+    ics = initial_conditions(QUIJOTE, BOX, N, 7, power="eisenstein-hu")
+    table = engine("pm", nbody_start=49.0).amplitudes(ics.spacing)
+    filtered = displacements(times_table(ics, table))
+    for made, expected in zip(displacements(ics, table), filtered, strict=True):
+        np.testing.assert_allclose(made, expected, atol=1e-5 * expected.std())
+    np.testing.assert_array_equal(linear_displacement(ics, table), displacements(ics, table)[0])
+    assert np.abs(filtered[0] - linear_displacement(ics)).std() > 1e-3 * filtered[0].std()

@@ -56,7 +56,7 @@ def test_an_emulator_sees_the_linear_field_that_its_dynamics_begin_with(
     ics = universe[2]
     options = {"steps": 2, "nbody_start": 49.0}
     task = make_task("correction", engine=dynamics, engine_options=options, inputs=INPUTS)
-    begun = displacements(engine(dynamics, **options).linear_field(ics))
+    begun = displacements(ics, engine(dynamics, **options).amplitudes(ics.spacing))
     seen = []
 
     def predict(net, fields, *_, **__):

@@ -103,7 +103,7 @@ class Cola(Stepping):
         force = gravity(
             ics.box, self.mesh_factor * ics.n, **self.force_options(ics.spacing), device=self.device
         )
-        return Leapfrog(self.linear_field(ics), force, moving=True)
+        return Leapfrog(ics, force, moving=True, amplitudes=self.amplitudes(ics.spacing))
 
     def timetable(self, ics: InitialConditions, redshifts: Sequence[float]) -> Timetable[Row]:
         return self.steps_of(ics.cosmology, redshifts)

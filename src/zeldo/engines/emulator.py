@@ -118,7 +118,7 @@ class Emulator(Trained):
                 fields = (
                     task.fields_of(*run.displacements)
                     if run.displacements
-                    else task.fields(dynamics.linear_field(ics))
+                    else task.fields(ics, dynamics.amplitudes(ics.spacing))
                 )
             del run  # it may hold a field that no input needs
             prediction = predict(

@@ -59,11 +59,14 @@ class Leapfrog(Dynamics[Row]):
         Computes forces and adds fields.
     moving : bool
         Whether v is relative to 2LPT (COLA).
+    amplitudes : ndarray, optional
+        A table from `zeldo.initial.lattice.amplitudes` that multiplies the linear field.
     """
 
     ics: InitialConditions | None
     gravity: Gravity
     moving: bool = False
+    amplitudes: np.ndarray | None = None
 
     @property
     def frame(self) -> Frame:
@@ -77,7 +80,7 @@ class Leapfrog(Dynamics[Row]):
 
     def _lpt(self) -> Frame:
         assert self.ics is not None
-        return tuple(self.gravity.array(field) for field in displacements(self.ics))
+        return tuple(self.gravity.array(field) for field in displacements(self.ics, self.amplitudes))
 
     def start(self, row: Row) -> State:
         return start(row, self.gravity, *(self.frame or self._lpt()))

@@ -90,7 +90,7 @@ class ParticleMesh(Stepping):
         force = gravity(
             ics.box, self.mesh_factor * ics.n, **self.force_options(ics.spacing), device=self.device
         )
-        return Leapfrog(self.linear_field(ics), force)
+        return Leapfrog(ics, force, amplitudes=self.amplitudes(ics.spacing))
 
     def timetable(self, ics: InitialConditions, redshifts: Sequence[float]) -> Timetable[Row]:
         return self.steps_of(ics.cosmology, redshifts)

@@ -68,7 +68,7 @@ def stream(
         progress=progress,
         keep=keep,
     )
-    delta = [dynamics.ics.delta_lin]
+    delta = [engine.linear_field(start).delta_lin]
     del start, dynamics
     yield from run.run(delta, written)
 

@@ -23,28 +23,33 @@ from zeldo.mesh.modes import mode_factors, spectral_gradient
 DIAGONAL, MIXED = ((0, 0), (1, 1), (2, 2)), ((0, 1), (0, 2), (1, 2))
 
 
-def linear_displacement(ics: InitialConditions) -> np.ndarray:
+def linear_displacement(ics: InitialConditions, amplitudes: np.ndarray | None = None) -> np.ndarray:
     """The linear displacement today, psi_lin, with delta_lin = -div psi_lin.
 
     Parameters
     ----------
     ics : InitialConditions
         They give the linear density and the box.
+    amplitudes : ndarray, optional
+        A table from `zeldo.initial.lattice.amplitudes` that multiplies the linear density.
 
     Returns
     -------
     ndarray, (3, n, n, n)
         float32, Mpc/h.
     """
-    return _minus_gradient(_potential(ics.delta_lin, ics.box), ics.box)
+    return _minus_gradient(_potential(ics.delta_lin, ics.box, amplitudes), ics.box)
 
 
-def displacements(ics: InitialConditions) -> tuple[np.ndarray, np.ndarray]:
+def displacements(
+    ics: InitialConditions, amplitudes: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """psi_lin and grad phi2 today, which D1 and D2 multiply, (3, n, n, n) float32 each, Mpc/h.
 
-    The products of second order are taken on the lattice itself, as 2LPT codes of the field do.
+    The products of second order are taken on the lattice itself, as 2LPT codes of the field do. `amplitudes` as for
+    `linear_displacement`.
     """
-    phi = _potential(ics.delta_lin, ics.box)
+    phi = _potential(ics.delta_lin, ics.box, amplitudes)
     second = _second_order(phi, ics.box)
     return _minus_gradient(phi, ics.box), second
 
@@ -104,11 +109,13 @@ def lpt_state(
     return psi, vel
 
 
-def _potential(field: np.ndarray, box: float) -> np.ndarray:
+def _potential(field: np.ndarray, box: float, amplitudes: np.ndarray | None = None) -> np.ndarray:
     """Modes of lap^-1 field, Nyquist planes cleared."""
-    from zeldo.mesh.numba_kernels import apply_green
+    from zeldo.mesh.numba_kernels import apply_green, apply_table
 
     modes = fft.forward(field)
+    if amplitudes is not None:
+        apply_table(modes, amplitudes)
     apply_green(modes, *mode_factors(field.shape[0], box, 0))
     return modes
 

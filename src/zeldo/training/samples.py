@@ -128,7 +128,7 @@ class Samples:
                 if self._dynamics is None:
                     fields = self.task.fields(ics)
                 else:
-                    fields = self.task.fields(self._dynamics.engine.linear_field(ics))
+                    fields = self.task.fields(ics, self._dynamics.engine.amplitudes(ics.spacing))
                     fields = fields.at(*self._dynamics.outcome(ics, key[1]))
             sample = Sample.of(self.task, fields, truth)
         self._check(key[0], fields, truth)

@@ -187,9 +187,12 @@ class Task(ABC):
         """The engine that makes the input, by name and options; None where linear theory does."""
         return None
 
-    def fields(self, ics: InitialConditions) -> Fields:
-        """The fields that inputs need, from initial conditions; they serve any redshift."""
-        return Fields(linear_displacement(ics))
+    def fields(self, ics: InitialConditions, amplitudes: np.ndarray | None = None) -> Fields:
+        """The fields that inputs need, from initial conditions; they serve any redshift.
+
+        `amplitudes` are those of `Engine.amplitudes`, by which the dynamics multiply the linear field.
+        """
+        return Fields(linear_displacement(ics, amplitudes))
 
     def fields_of(self, psi_lin: np.ndarray, second_order: np.ndarray) -> Fields:
         """As `fields`, from psi_lin and grad phi2 that were made before."""

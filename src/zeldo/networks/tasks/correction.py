@@ -14,7 +14,7 @@ from zeldo.cosmology.background import growth
 from zeldo.cosmology.scalars import is_tensor, scalar, single
 from zeldo.errors import InputError, nearest
 from zeldo.initial.conditions import InitialConditions
-from zeldo.initial.lpt import displacements, linear_displacement
+from zeldo.initial.lpt import displacements
 from zeldo.mesh.gravity import gravity
 from zeldo.networks.losses import Loss, gradient_error, logarithm, momentum_error, number_error
 from zeldo.networks.scales import DENSITY_MESH, Scales, by_density, by_scale, number_by_scale
@@ -215,10 +215,10 @@ class Correction(Task):
     def dynamics(self) -> tuple[str, Mapping[str, Any]]:
         return self.engine, self.engine_options
 
-    def fields(self, ics: InitialConditions) -> Fields:
+    def fields(self, ics: InitialConditions, amplitudes: np.ndarray | None = None) -> Fields:
         if "second_order" in self.inputs:
-            return Fields(*displacements(ics))
-        return Fields(linear_displacement(ics))
+            return Fields(*displacements(ics, amplitudes))
+        return super().fields(ics, amplitudes)
 
     def fields_of(self, psi_lin: np.ndarray, second_order: np.ndarray) -> Fields:
         return Fields(psi_lin, second_order if "second_order" in self.inputs else None)
