@@ -34,7 +34,9 @@ PACE = {"emulator": "pm", "emulator:fast": "cola"}  # the engines that their tim
 # no network, at the cost of `emulator` or less: waves grow as in the N-body run
 PLAIN = "pm:steps=12,sharpening=2,start_redshift=16,spacing=graded,nbody_start=49"
 ENGINES = (*DYNAMICS, *DYNAMICS.values(), PLAIN)
-TEACHER = "p3m"  # as good as its students may hope to be, where few halos leave much to chance
+TEACHER = "p3m"
+# in redshift space and by halos, where the teacher shows what is left to chance
+LOOKED_AT = (*ENGINES, TEACHER)
 # 1 - r^2 of the density at z = 0, at most, and what to aim for
 DENSITY = {
     "emulator": {0.2: (2e-5, 1e-5), 0.5: (3e-4, 1.5e-4), 1.0: (0.0035, 0.002), 1.5: (0.020, 0.012)},
@@ -54,7 +56,7 @@ STRUCTURES = {
 TIME = {"emulator": (1.5, 1.0), "emulator:fast": (2.0, 1.5)}  # over that of `PACE`
 SPACINGS = (1.0, 1.5, 2.5, 4.01)  # Mpc/h, intervals of the lattice spacing
 OTHERS = {"transfer": "T", "one_minus_r2": "one_minus_r2"}  # figures of another code, by our names
-PAIRED = 15  # neighbours on shared machines disturb single runs by a fifth
+PAIRED = 15  # neighbours on shared machines disturb single runs
 PARTS = ("accuracy", "time", "stores")
 
 
@@ -167,18 +169,18 @@ def beside(record: Record, preset: str, peer: str, emulated: Comparison, figures
 def looks(record: Record, name: str, ics: InitialConditions, truth: Snapshot) -> None:
     """Redshift space, bispectra and halos at z = 0."""
     about = {"ics": name, "reference": "mp-gadget", "n": ics.n, "box": ics.box, "z": 0}
-    made, engines = {}, (*ENGINES, TEACHER)
-    for engine in engines:
+    made = {}
+    for engine in LOOKED_AT:
         (snapshot,) = parse_engine(engine).run(ics, [0.0])
         made[engine] = structures(snapshot, truth)
     heading(f"{name}: redshift space, bispectra and halos, over the true ones minus 1, z = 0")
     rows = [
-        [f"{statistic}, {where}", *[f"{made[engine][statistic][where]:+.4f}" for engine in engines]]
+        [f"{statistic}, {where}", *[f"{made[engine][statistic][where]:+.4f}" for engine in LOOKED_AT]]
         for statistic, places in made["emulator"].items()
         for where in places
     ]
-    table(["", *engines], rows)
-    for engine in engines:
+    table(["", *LOOKED_AT], rows)
+    for engine in LOOKED_AT:
         for statistic, places in made[engine].items():
             for where, value in places.items():
                 record.add("off", value, engine=engine, field=f"{statistic}, {where}", **about)

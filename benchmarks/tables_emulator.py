@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from benchmarks.bench_emulator import DYNAMICS, PLAIN, TEACHER
+from benchmarks.bench_emulator import DYNAMICS, LOOKED_AT, PLAIN, TEACHER
 from benchmarks.record import Row, Rows, label
 from benchmarks.tables_engines import FIDUCIAL, PEERS
 from zeldo.statistics import K_SHOWN
@@ -71,10 +71,9 @@ def structures(rows: Rows) -> Table:
     """Redshift space, bispectra and halos of the presets, their dynamics and their teacher, over the true ones minus 1."""
     shown = rows.where(benchmark="emulator", ics="fiducial.npz", quantity="off")
     fields = list(dict.fromkeys(row.field for row in shown.rows))
-    engines = (*ENGINES, TEACHER)
-    table = [["", *[NAMES[engine] for engine in engines]]]
+    table = [["", *[NAMES[engine] for engine in LOOKED_AT]]]
     for field in fields:
-        values = [shown.value("off", engine=engine, field=field) for engine in engines]
+        values = [shown.value("off", engine=engine, field=field) for engine in LOOKED_AT]
         table.append([field.replace("<=", "≤"), *[f"{100 * value:+.1f} %" for value in values]])
     return table
 
