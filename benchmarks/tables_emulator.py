@@ -7,17 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from benchmarks.bench_emulator import DYNAMICS, LOOKED_AT, PLAIN, TEACHER
+from benchmarks.bench_emulator import DYNAMICS, LOOKED_AT, TEACHER
 from benchmarks.record import Row, Rows, label
 from benchmarks.tables_engines import FIDUCIAL, PEERS
 from zeldo.statistics import K_SHOWN
 
 PRESETS = tuple(DYNAMICS)
-ENGINES = (*PRESETS, *DYNAMICS.values(), PLAIN)
+ENGINES = (*PRESETS, *DYNAMICS.values())
 NAMES = {
     **{preset: f"`{preset}`" for preset in PRESETS},
     **{dynamics: f"dynamics of `{preset}`" for preset, dynamics in DYNAMICS.items()},
-    PLAIN: "`pm`, no network, `nbody_start`",
     TEACHER: f"`{TEACHER}`, the teacher",
     **PEERS,
 }
