@@ -179,6 +179,7 @@ def run(
     with limited(memory):
         given = inputs["ics"] is not None
         chosen = [initial_conditions(**universe) if given else universe_of(universe)]
+        parsed_engine.check_universe(chosen[0].cosmology, chosen[0].spacing, redshifts)
         if streamed and output is not None:
             check_place(Path(output))
         place = Path(output) if output is not None and not observers else None
@@ -244,6 +245,7 @@ def plan(
         check_writable(path)
     with limited(memory):
         chosen = initial_conditions(**universe) if universe.get("ics") is not None else universe_of(universe)
+        parsed_engine.check_universe(chosen.cosmology, chosen.spacing, redshifts)
         return plan_run(parsed_engine, chosen.n, redshifts, None if output is None else Path(output))
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeldo.engines.base import Plan
+from zeldo.engines.base import BLOCK, Plan
 from zeldo.measuring.memory import available
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     -------
     Plan or None
     """
-    from zeldo.engines.plans import BLOCK, FIELD
+    from zeldo.engines.plans import FIELD
     from zeldo.engines.streamed_emulator import INPUT_SLABS, crop_memory, tile_side
     from zeldo.networks import inference
     from zeldo.networks.scales import DENSITY_MESH
