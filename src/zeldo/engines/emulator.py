@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from zeldo.engines.base import Engine, Plan, Progress, silent
+from zeldo.engines.base import BLOCK, Engine, Plan, Progress, silent
 from zeldo.engines.checks import check_choice
 from zeldo.engines.registry import engine as make_engine
 from zeldo.engines.registry import register
@@ -191,7 +191,12 @@ class Emulator(Trained):
             told["expected_error"] = ExpectedError.from_dict(errors).at(measured, np.pi / spacing)
         return told
 
-    def plan_streamed(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan | None:
+    def amplitudes(self, spacing: float) -> np.ndarray | None:
+        return self._dynamics(self._card()).amplitudes(spacing)
+
+    def plan_streamed(
+        self, n: int, redshifts: Sequence[float] = (0.0,), block: int = BLOCK, fields: int = 2
+    ) -> Plan | None:
         from zeldo.engines.network_plans import streamed
 
         return streamed(self, self._dynamics(self._card()), n, redshifts)
