@@ -224,6 +224,7 @@ def _universe(trained):
         ({"inputs": ["psi", "vel", "densty"]}, "did you mean 'density'"),
         ({"weights": {"momentm": 1}}, "did you mean 'momentum'"),
         ({"weights": {"momentum": -1}}, "weights.momentum = -1"),
+        ({"weights": {"momentum": float("inf")}}, "weights.momentum = inf"),
         ({"weights": dict.fromkeys(("displacement", "density", "velocity"), 0)}, "no weight"),
     ],
 )
