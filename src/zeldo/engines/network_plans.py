@@ -120,8 +120,11 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     network = flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns)
     disk = 1e-9 * INPUTS * n**3
     tiles = outputs + crop_memory(layout, task, side, item_bytes)
-    density = ("density" in task.inputs) * 4 * (DENSITY_MESH * n) ** 3 + 2 * FIELD * n**3 / INPUT_SLABS
-    inside = max(tiles, density) / GB
+    # the force, where the dynamics took none, is read off planes of a gradient that may be as large as the mesh
+    forced = "force" in task.inputs and any(plan.forces == 0 for plan in planned)
+    meshes = 2 if forced else "density" in task.inputs
+    meshed = meshes * 4 * (DENSITY_MESH * n) ** 3 + 2 * FIELD * n**3 / INPUT_SLABS
+    inside = max(tiles, meshed) / GB
     return Plan(
         LIBRARIES + max(inside, *(plan.memory for plan in planned)),
         sum(network + disk + plan.seconds for plan in planned),

@@ -20,7 +20,6 @@ from zeldo.engines.base import Progress
 from zeldo.engines.blocks import Block, StreamedOutput
 from zeldo.engines.stepping import Stepping
 from zeldo.engines.streamed import stream
-from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.measuring.memory import available
 from zeldo.particles import tiles as geometry
@@ -83,13 +82,17 @@ class StreamedEmulator:
     ) -> None:
         """Slabs of all input channels."""
         n, box, folder = ics[0].n, ics[0].box, self.folder / f"dynamics{number}"
+        wanted = self.net.card.make_task().inputs
         together = max(d for d in range(1, max(1, n // INPUT_SLABS) + 1) if self.block % d == 0)
         if not inputs.state.get("carried"):
             self._carry(inputs, ics, z, folder, together, number, total)
         ics.clear()
         shutil.rmtree(folder, ignore_errors=True)
-        if "density" in self.net.card.make_task().inputs:
-            self._density(inputs, n, box, list(geometry.slabs(n, together)))
+        pieces = list(geometry.slabs(n, together))
+        if "force" in wanted and inputs.slabs("force") < len(pieces):
+            self._force(inputs, n, box, pieces)
+        if "density" in wanted:
+            self._density(inputs, n, box, pieces)
         inputs.put({}, 0, ready=True)
 
     def _carry(
@@ -114,10 +117,6 @@ class StreamedEmulator:
                 slab, linear = block.first // together, block.linear
                 assert linear is not None  # it was asked for
                 fields = {name: getattr(block, name) for name in ("psi", "vel", "force", "linear")}
-                if block.force is None and "force" in self.net.card.make_task().inputs:
-                    raise InputError(
-                        f"the dynamics compute no force at z = {z:g}, where they start: give a lower redshift"
-                    )
                 square = {f"linear{slab}": float(np.vdot(linear, linear))}
                 inputs.put(
                     {name: values for name, values in fields.items() if values is not None},
@@ -126,6 +125,21 @@ class StreamedEmulator:
                     **square,
                 )
         inputs.put({}, 0, carried=True)
+
+    def _force(self, inputs: SlabStore, n: int, box: float, pieces: Sequence[tuple[int, int]]) -> None:
+        """The force at the particles where the dynamics took none, as at the start of COLA: that of the task itself."""
+        from zeldo.mesh.gravity import gravity
+        from zeldo.mesh.held_force import Ring, reach_of
+        from zeldo.networks.scales import DENSITY_MESH
+
+        mesh: Any = gravity(box, DENSITY_MESH * n)
+        psi = partial(inputs.get, "psi")
+        mesh.solve_slabs(((first, psi(slab)) for slab, (first, _) in enumerate(pieces)), 0.0, 0.0)
+        reaches = [reach_of(psi(slab)[0], first, box / n) for slab, (first, _) in enumerate(pieces)]
+        ring = Ring(mesh, mesh.field, 0.0, reaches)
+        for slab, piece in enumerate(pieces):
+            here = psi(slab)
+            inputs.put({"force": ring.force(here, piece, np.empty_like(here), held=piece[0])}, slab)
 
     def _density(self, inputs: SlabStore, n: int, box: float, pieces: Sequence[tuple[int, int]]) -> None:
         """ln of the density at the particles."""
