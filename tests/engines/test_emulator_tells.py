@@ -99,6 +99,13 @@ def test_the_mesh_of_the_dynamics_is_gone_before_the_density_takes_one(ics, tmp_
     assert meshes == [before]
 
 
+def test_blocks_that_no_tiles_fill_are_not_planned_on_disk():
+    """The tiles of a universe of 250^3 have 125 cells a side, and those of the network an even number."""
+    fast = Emulator(preset="fast")
+    assert fast.plan_streamed(250) is None
+    assert fast.plan_streamed(252) is not None
+
+
 @pytest.mark.parametrize("suffix", [".hdf5", ".npz", ".zarr"])
 def test_files_keep_it(ics, tmp_path, suffix):
     (snapshot,) = zeldo.engine("2lpt").run(ics, [0.0])

@@ -86,7 +86,10 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
 
 
 def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float]) -> Plan | None:
-    """The cost of an emulator whose fields are on disk; None where its dynamics need theirs in memory.
+    """The cost of an emulator whose fields are on disk; None where they have to be in memory.
+
+    The dynamics may need theirs there. And where the network's stride does not divide a block of planes on disk, no tiles
+    of the network can fill it.
 
     Parameters
     ----------
@@ -99,8 +102,9 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     -------
     Plan or None
     """
-    from zeldo.engines.plans import BLOCK, FIELD
+    from zeldo.engines.plans import FIELD
     from zeldo.engines.streamed_emulator import INPUT_SLABS, crop_memory, tile_side
+    from zeldo.files.universe_zarr import tile_of
     from zeldo.networks import inference
     from zeldo.networks.scales import DENSITY_MESH
     from zeldo.networks.weights import load
@@ -112,7 +116,9 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
         return None
     net = load(engine.path)
     task: Any = net.card.make_task()  # type: ignore[union-attr]
-    layout, block = net.layout, min(n, BLOCK)
+    layout, block = net.layout, tile_of(n)
+    if block % layout.stride:
+        return None
     outputs = 2 * FIELD * block * n**2
     side = tile_side(layout, task, n, block, inference.SHARE * (available() - outputs))
     item_bytes = 2 if inference.native_bfloat16("cpu") else 4
