@@ -120,7 +120,7 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     if block % layout.stride:
         return None
     outputs = 2 * FIELD * block * n**2
-    side = tile_side(layout, task, n, block, inference.SHARE * (available() - outputs))
+    side = tile_side(layout, task, n, block, inference.SHARE * (available() - outputs), engine.tiles)
     item_bytes = 2 if inference.native_bfloat16("cpu") else 4
     flops = (n / side) ** 3 * layout.flops(inference.crop_side(layout, side))
     network = flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns)

@@ -20,6 +20,7 @@ from zeldo.engines.base import Progress
 from zeldo.engines.blocks import Block, StreamedOutput
 from zeldo.engines.stepping import Stepping
 from zeldo.engines.streamed import stream
+from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.measuring.memory import available
 from zeldo.particles import tiles as geometry
@@ -47,6 +48,8 @@ class StreamedEmulator:
     progress : callable
     told : callable
         told(shares, measures, spacing), as of `Emulator.told`.
+    tiles : int, optional
+        As of `Emulator`.
     """
 
     net: Any
@@ -56,6 +59,7 @@ class StreamedEmulator:
     block: int
     progress: Progress
     told: Callable[..., dict[str, Any]]
+    tiles: int | None = None
 
     def run(
         self, ics: list[InitialConditions], redshifts: Sequence[float], written: Sequence[bool]
@@ -215,21 +219,34 @@ class StreamedEmulator:
         return self.told(squares.tolist(), measured, origin.box / n)
 
     def _side(self, net: Any, task: Any, n: int) -> int:
-        """The side of the largest tiles that fit into memory and into a block."""
+        """The side of the tiles asked for, or of the largest ones that fit into memory and into a block."""
         from zeldo.networks import inference
 
         blocks = 2 * 3 * 4 * self.block * n**2
-        return tile_side(net.layout, task, n, self.block, inference.SHARE * (available() - blocks))
+        free = inference.SHARE * (available() - blocks)
+        return tile_side(net.layout, task, n, self.block, free, self.tiles)
 
 
-def tile_side(layout: Any, task: Any, n: int, block: int, free: float) -> int:
-    """The side of the largest tiles of a network, a divisor of a block, whose forward pass takes no more than is free."""
+def tile_side(layout: Any, task: Any, n: int, block: int, free: float, tiles: int | None = None) -> int:
+    """The side of a network's tiles, a divisor of a block.
+
+    So many per side as are asked for, or else the largest ones whose forward pass takes no more than is free.
+    `InputError` where those asked for do not fill a block.
+    """
     import torch
 
     from zeldo.networks import inference
 
     dtype = task.dtype or (torch.bfloat16 if inference.native_bfloat16("cpu") else torch.float32)
     sides = [d for d in range(layout.stride, block + 1, layout.stride) if block % d == 0]
+    if tiles is not None:
+        by_number = {n // side: side for side in reversed(sides)}
+        if tiles not in by_number:
+            raise InputError(
+                f"tiles = {tiles} is not possible with the particles of n = {n} on disk: leave tiles out, so that a number "
+                f"is chosen, or give one of {', '.join(map(str, by_number))}"
+            )
+        return by_number[tiles]
     fitting = [side for side in sides if crop_memory(layout, task, side, dtype.itemsize) <= free]
     return max(fitting) if fitting else sides[0]
 
