@@ -22,6 +22,7 @@ from zeldo.engines.stepping import Stepping
 from zeldo.engines.streamed import stream
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
+from zeldo.measuring.heap import freed_memory_kept
 from zeldo.measuring.memory import available
 from zeldo.particles import tiles as geometry
 from zeldo.store.slabs import SlabStore
@@ -166,7 +167,6 @@ class StreamedEmulator:
         import torch
 
         from zeldo.networks import inference
-        from zeldo.networks.memory import freed_memory_kept
         from zeldo.networks.tasks.base import Batch, Setting
 
         n, task = origin.n, self.net.card.make_task()
@@ -183,7 +183,7 @@ class StreamedEmulator:
         squares = np.zeros((2, 2))
         reader = _Crops(inputs, n, net.layout.halo, inference.crop_side(net.layout, side))
         # the inputs of the next tile are read while the network works on this one
-        with freed_memory_kept(), ThreadPoolExecutor(1) as disk:
+        with freed_memory_kept(returned=True), ThreadPoolExecutor(1) as disk:
             following = [disk.submit(reader.encoded, task, setting, tile) for tile in tiles[:1]]
             for place, tile in enumerate(tiles, 1):
                 x = torch.from_numpy(following.pop().result())[None]
