@@ -45,7 +45,8 @@ class Emulator(Trained):
     extrapolate : bool
         Allow a lattice spacing, redshift or cosmology outside the ranges of the model card. The snapshot records it.
     tiles : int, optional
-        Pieces per side that the box is divided into; by default as few as fit in memory.
+        Pieces per side that the box is divided into; by default as few as fit in memory. With particles on disk, pieces
+        fill the tiles of the universe there, of at most 128 cells a side, and numbers that do not allow it are refused.
     device : str
         A torch device for the network. The dynamics run where their own options say.
     """
@@ -154,7 +155,7 @@ class Emulator(Trained):
         dynamics: Any = self._dynamics(net.card)
         key = self.key(ics[0], redshifts)
         told = partial(self.told, net.card)
-        run = StreamedEmulator(net, dynamics, folder, key, block, progress or silent, told)
+        run = StreamedEmulator(net, dynamics, folder, key, block, progress or silent, told, self.tiles)
         return run.run(ics, redshifts, written)
 
     def told(
