@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeldo.engines.base import BLOCK, Plan
+from zeldo.engines.base import Plan
 from zeldo.measuring.memory import available
 
 if TYPE_CHECKING:
