@@ -171,6 +171,16 @@ def test_measure_refuses_before_it_works(files, tmp_path):
     assert "nothing was given" in refusal(lambda: zeldo.measure([]))
 
 
+def test_what_is_measured_is_not_written_over(snapshot, tmp_path):
+    source = zeldo.write(snapshot, tmp_path / "source.hdf5")
+    before = source.read_bytes()
+    assert "output and source are the same file" in refusal(lambda: zeldo.measure(source, output=source))
+    assert "output and source are the same file" in refusal(
+        lambda: measures.find_halos(source, output=source)
+    )
+    assert source.read_bytes() == before
+
+
 def test_a_catalogue_has_every_column_with_its_unit(files, tmp_path):
     catalogue = measures.find_halos(files[0], output=tmp_path / "halos.hdf5")
     with h5py.File(tmp_path / "halos.hdf5") as file:

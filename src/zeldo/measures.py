@@ -12,6 +12,7 @@ from zeldo.brief import brief
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files import open_particles, read
+from zeldo.files.atomic import check_no_input
 from zeldo.keywords import number
 from zeldo.measuring.memory import available, limited
 from zeldo.particles.particles import Particles
@@ -95,6 +96,8 @@ def measure(
     for path in outputs:
         check_output(path)
     sources = _several(source)
+    for each in sources:
+        check_no_input(outputs, {"source": each})
     results = []
     with limited(memory):
         for each, name in zip(sources, _names(sources), strict=True):
@@ -159,6 +162,7 @@ def find_halos(
 
     if output is not None:
         check_catalogue_path(output)
+        check_no_input([output], {"source": source})
     with limited(memory):
         there = on_disk(source)
         if there is None:
