@@ -171,6 +171,11 @@ def test_measure_refuses_before_it_works(files, tmp_path):
     assert "nothing was given" in refusal(lambda: zeldo.measure([]))
 
 
+def test_an_order_of_ids_that_no_lattice_has_is_refused(snapshot, tmp_path):
+    source = zeldo.write(snapshot, tmp_path / "source.hdf5")
+    assert "ids = 'foo' is not an order" in refusal(lambda: zeldo.measure(source, ids="foo"))
+
+
 def test_what_is_measured_is_not_written_over(snapshot, tmp_path):
     source = zeldo.write(snapshot, tmp_path / "source.hdf5")
     before = source.read_bytes()

@@ -15,6 +15,8 @@ from zeldo.files import open_particles, read
 from zeldo.files.atomic import check_no_input
 from zeldo.keywords import number
 from zeldo.measuring.memory import available, limited
+from zeldo.particles.id_orders import NONE, order_named
+from zeldo.particles.lattice_points import lattice_side
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 
@@ -327,6 +329,8 @@ def load(
         raise
     except InputError:  # a lattice whose cosmology is not known in full
         with open_particles(source, cosmology, **options) as particles:
+            if ids not in (None, NONE):
+                order_named(ids, lattice_side(particles.header.count, particles.name))
             return particles.in_memory()
 
 
