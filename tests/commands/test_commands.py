@@ -180,6 +180,7 @@ def test_zeldovich_against_mp_gadget_by_two_codes(tmp_path, shared):
         (["run", "--engine", "zeldovich", "--steps", "3"], ["zeldovich", "no options"]),
         (["run", "--engine", "cola", "--steps", "0"], ["steps = 0"]),
         (["run", "--engine", "cola", "--mesh-factor", "9"], ["mesh_factor = 9"]),
+        (["foo"], ["halos, ...; see zeldo --help"]),
         (["run", "--cosmology", "planck2019"], ["planck2019", "planck2018"]),
         (["run", "--sed", "3"], ["--sed"]),
         (["run", "--ics", "/nowhere.npz"], ["/nowhere.npz"]),

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(sys.argv[1:] if arguments is None else list(arguments))
     except KeyboardInterrupt as error:
         where = f" {error}" if str(error) else ""
-        return _say(f"interrupted{where}; nothing unfinished was written", 130)
+        return _say(f"interrupted{where}; no file was left half-written", 130)
 
 
 def _run(arguments: list[str]) -> int:
@@ -120,7 +120,8 @@ def _failed(error: Exception) -> int:
         return _say(error, 2)
     if isinstance(error, CycloptsError):
         command = " ".join(["zeldo", *(error.command_chain or ())])
-        return _say(f"{str(error).rstrip('.')}; see {command} --help", 2)
+        text = str(error)
+        return _say(f"{text if text.endswith('...') else text.rstrip('.')}; see {command} --help", 2)
     if isinstance(error, ZeldoError | OSError):
         return _say(error, 1)
     if isinstance(error, MemoryError):
