@@ -171,6 +171,23 @@ def test_measure_refuses_before_it_works(files, tmp_path):
     assert "nothing was given" in refusal(lambda: zeldo.measure([]))
 
 
+def test_a_universe_of_several_redshifts_is_read_at_any_of_them(tmp_path, capsys):
+    path = tmp_path / "u.zarr"
+    made = zeldo.run(engine="2lpt", box=40, n=16, seed=3, power="eisenstein-hu", redshift=[1, 0], output=path)
+    for snapshot in made:
+        assert zeldo.read(path, redshift=snapshot.redshift).redshift == snapshot.redshift
+        (measured,) = zeldo.measure(path, "power", redshift=snapshot.redshift)
+        (expected,) = zeldo.measure(snapshot, "power")
+        np.testing.assert_allclose(
+            *(each.tables["power"]["power"] for each in (measured, expected)), rtol=1e-6
+        )
+    assert zeldo.read(path).redshift == 0
+    assert "choose one of 1, 0" in refusal(lambda: zeldo.measure(path, redshift=0.5))
+    assert main(["info", str(path), "-z", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "universe in zarr arrays, with z = 1, 0" in text and str(path) in text
+
+
 def test_an_order_of_ids_that_no_lattice_has_is_refused(snapshot, tmp_path):
     source = zeldo.write(snapshot, tmp_path / "source.hdf5")
     assert "ids = 'foo' is not an order" in refusal(lambda: zeldo.measure(source, ids="foo"))
