@@ -344,3 +344,12 @@ def test_warnings_are_one_line(capsys, monkeypatch):
     monkeypatch.setattr("zeldo.api.run", warn)
     assert main(["run"]) == 0
     assert capsys.readouterr().err == "zeldo: warning: neutrinos are light\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("NUMBA_NUM_THREADS", "0"), ("NUMBA_NUM_THREADS", "two"), ("OMP_NUM_THREADS", "2,x")]
+)
+def test_threads_that_cannot_be_are_refused_in_one_line(name, value, monkeypatch, capsys):
+    monkeypatch.setenv(name, value)
+    assert main(["cite"]) == 2
+    assert f"{name} = '{value}' is not allowed" in capsys.readouterr().err

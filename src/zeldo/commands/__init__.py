@@ -83,6 +83,7 @@ def _run(arguments: list[str]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
+            _check_threads()
             app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
             sys.stdout.flush()
     except BrokenPipeError:
@@ -91,6 +92,18 @@ def _run(arguments: list[str]) -> int:
         raise_if_asked()  # what a library made of Ctrl-C
         return _failed(error)
     return 0
+
+
+def _check_threads() -> None:
+    """`InputError` for numbers of threads that the libraries would answer with tracebacks."""
+    from zeldo.errors import InputError
+
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "1").strip()
+        # OpenMP takes a number for each level of nesting
+        numbers = value.split(",") if name == "OMP_NUM_THREADS" else [value]
+        if not all(number.strip().isdecimal() and int(number) > 0 for number in numbers):
+            raise InputError(f"{name} = {value!r} is not allowed: give a whole number above 0, or unset it")
 
 
 def _closed() -> int:

@@ -47,7 +47,7 @@ def reconstruct(
     output:
         The file of initial conditions to write (.npz). Other commands take it as --ics.
     engine:
-        zeldovich, 2lpt, cola, pm or emulator. Further options follow a colon, as in pm:steps=5.
+        zeldovich, 2lpt, cola, pm, vnet or emulator. Further options follow a colon, as in pm:steps=5.
     cosmology:
         A preset. By default, the snapshot's own cosmology; for a density, quijote.
     power:
