@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -208,12 +208,14 @@ class Case(NamedTuple):
 
 def cases_of(store: str, preset: str, dynamics: str) -> list[Case]:
     """Every redshift of every test run of a store."""
-    expected = ExpectedError.from_dict(parse_engine(preset)._card().accuracy["expected"])  # type: ignore[attr-defined]
+    emulator: Any = parse_engine(preset)
+    expected = ExpectedError.from_dict(emulator._card().accuracy["expected"])
     cases = []
-    pairs = zip(*(comparisons(parse_engine(e), [store]) for e in (preset, dynamics)), strict=True)
+    pairs = zip(*(comparisons(e, [store]) for e in (emulator, parse_engine(dynamics))), strict=True)
     for (ics, emulated, _), (_, own, _) in pairs:
         z = emulated.redshift
-        told = expected.at(measures(ics, linear_displacement(ics), z), np.pi * ics.n / ics.box)
+        linear = linear_displacement(ics, emulator.amplitudes(ics.spacing))
+        told = expected.at(measures(ics, linear, z), np.pi * ics.n / ics.box)
         cases.append(Case(ics.spacing, z, errors_of(emulated), errors_of(own), told))
     return cases
 

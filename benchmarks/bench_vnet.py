@@ -65,7 +65,7 @@ def forward(record: Record, width: int | None, n: int) -> None:
         x = torch.randn(1, 3, n, n, n).contiguous(memory_format=torch.channels_last_3d)
         with torch.no_grad():
             timing = measure(lambda net=net, x=x: net(x, periodic=True), 3)  # type: ignore[misc]
-        rate = flops(channels, n) / timing.median
+        rate = net.layout.flops(n, periodic=True) / timing.median
         peak = convolution_rate(channels, n // 2)
         rows.append([f"{channels} channels", *cells(timing), f"{rate / 1e9:.0f}", f"{rate / peak:.2f}"])
         about = {"engine": f"vnet, {channels} channels", "field": "forward pass", "n": n}
@@ -77,22 +77,6 @@ def forward(record: Record, width: int | None, n: int) -> None:
             limit = LIMIT if channels == width else WIDEST_LIMIT
             bar(record, "wall_median", timing.median, limit, "s", aim=2.0, **about)
     table(["", *COLUMNS, "GFLOP/s", "of a convolution's"], rows)
-
-
-def flops(channels: int, n: int) -> float:
-    """Floating point operations of the convolutions in a forward pass of a periodic box of n^3 cells: two per product."""
-    net = VNet(channels)
-    sides = net.layout.sides(n, periodic=True)
-    total = 0.0
-    before = n
-    for layer, after in zip(net.layout.layers, sides, strict=True):
-        if layer.kind == "block":
-            a, m, b = layer.inputs, layer.middle, layer.outputs
-            total += 27 * a * m * (before + 2) ** 3 + 27 * m * b * before**3 + a * b * before**3
-        else:
-            total += 8 * layer.inputs * layer.outputs * min(before, after) ** 3
-        before = after
-    return 2 * total
 
 
 def convolution_rate(channels: int, side: int) -> float:

@@ -139,6 +139,10 @@ def test_paths_of_weights_may_have_colons(text, name, options):
     assert _name_and_options(text) == (name, options)
 
 
+def test_an_option_is_given_once():
+    assert "has steps twice" in refusal(lambda: parse_engine("pm:steps=3,steps=4"))
+
+
 def test_weights_in_a_folder_with_a_colon_are_found(tmp_path):
     from zeldo.engines.registry import engine
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -74,6 +76,18 @@ def test_a_redshift_that_is_not_quite_round_is_found(tmp_path):
     assert found.redshift == truth.redshift
     with pytest.raises(InputError, match=r"no redshift 1.1: choose among 1"):
         compare(engine="zeldovich", reference=tmp_path / "g.npz", redshift=1.1, **TINY)
+
+
+def test_a_reference_in_single_precision_is_of_the_same_universe():
+    (truth,) = zeldo.run(engine="2lpt", **{**TINY, "box": 31.3})
+    cosmology = replace(truth.cosmology, omega_m=float(np.float32(truth.cosmology.omega_m)))
+    rounded = replace(truth, box=float(np.float32(truth.box)), cosmology=cosmology)
+    assert rounded.box != truth.box and rounded.cosmology != truth.cosmology
+    (compared,) = compare(engine="2lpt", reference=rounded, **{**TINY, "box": 31.3}).comparisons
+    assert compared.fields["density"].one_minus_r2.max() < 1e-6
+    for other in ({"box": 31.31}, {"cosmology": replace(cosmology, omega_m=0.3176)}):
+        with pytest.raises(InputError, match=f"the reference has {next(iter(other))} = "):
+            compare(engine="2lpt", reference=replace(truth, **other), **{**TINY, "box": 31.3})
 
 
 def test_a_seed_of_zero_is_asked_for_as_any_other(monkeypatch):

@@ -171,6 +171,38 @@ def test_measure_refuses_before_it_works(files, tmp_path):
     assert "nothing was given" in refusal(lambda: zeldo.measure([]))
 
 
+def test_a_universe_of_several_redshifts_is_read_at_any_of_them(tmp_path, capsys):
+    path = tmp_path / "u.zarr"
+    made = zeldo.run(engine="2lpt", box=40, n=16, seed=3, power="eisenstein-hu", redshift=[1, 0], output=path)
+    for snapshot in made:
+        assert zeldo.read(path, redshift=snapshot.redshift).redshift == snapshot.redshift
+        (measured,) = zeldo.measure(path, "power", redshift=snapshot.redshift)
+        (expected,) = zeldo.measure(snapshot, "power")
+        np.testing.assert_allclose(
+            *(each.tables["power"]["power"] for each in (measured, expected)), rtol=1e-6
+        )
+    assert zeldo.read(path).redshift == 0
+    assert "choose one of 1, 0" in refusal(lambda: zeldo.measure(path, redshift=0.5))
+    assert main(["info", str(path), "-z", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "universe in zarr arrays, with z = 1, 0" in text and str(path) in text
+
+
+def test_an_order_of_ids_that_no_lattice_has_is_refused(snapshot, tmp_path):
+    source = zeldo.write(snapshot, tmp_path / "source.hdf5")
+    assert "ids = 'foo' is not an order" in refusal(lambda: zeldo.measure(source, ids="foo"))
+
+
+def test_what_is_measured_is_not_written_over(snapshot, tmp_path):
+    source = zeldo.write(snapshot, tmp_path / "source.hdf5")
+    before = source.read_bytes()
+    assert "output and source are the same file" in refusal(lambda: zeldo.measure(source, output=source))
+    assert "output and source are the same file" in refusal(
+        lambda: measures.find_halos(source, output=source)
+    )
+    assert source.read_bytes() == before
+
+
 def test_a_catalogue_has_every_column_with_its_unit(files, tmp_path):
     catalogue = measures.find_halos(files[0], output=tmp_path / "halos.hdf5")
     with h5py.File(tmp_path / "halos.hdf5") as file:

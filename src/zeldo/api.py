@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files import check_writable, write
+from zeldo.files.atomic import check_no_input
 from zeldo.files.saved import saved
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.phases import Phases
@@ -175,10 +176,11 @@ def run(
         check_writable(path)
     parsed_engine.check(redshifts, observers)
     inputs = {name: universe.get(name) for name in ("ics", "power", "phases")}
-    _check_output_is_no_input(paths.values(), inputs | vars(parsed_engine))
+    check_no_input(paths.values(), inputs | vars(parsed_engine))
     with limited(memory):
         given = inputs["ics"] is not None
         chosen = [initial_conditions(**universe) if given else universe_of(universe)]
+        parsed_engine.check_universe(chosen[0].cosmology, chosen[0].spacing, redshifts)
         if streamed and output is not None:
             check_place(Path(output))
         place = Path(output) if output is not None and not observers else None
@@ -244,6 +246,7 @@ def plan(
         check_writable(path)
     with limited(memory):
         chosen = initial_conditions(**universe) if universe.get("ics") is not None else universe_of(universe)
+        parsed_engine.check_universe(chosen.cosmology, chosen.spacing, redshifts)
         return plan_run(parsed_engine, chosen.n, redshifts, None if output is None else Path(output))
 
 
@@ -275,14 +278,6 @@ def _check_alone(source: str, arguments: Mapping[str, Any], allowed: Sequence[st
 def _write_and_release(paths: Mapping[float, Path], snapshot: Snapshot) -> Snapshot:
     path = write(snapshot, paths[snapshot.redshift])
     return saved(snapshot, path)
-
-
-def _check_output_is_no_input(outputs: Iterable[Path], inputs: Mapping[str, Any]) -> None:
-    """`InputError` where an output file is also an input of the run, or its checkpoint, which is removed at the end."""
-    names = {path.resolve() for path in outputs}
-    for name, value in inputs.items():
-        if isinstance(value, str | os.PathLike) and Path(value).resolve() in names:
-            raise InputError(f"output and {name} are the same file, {value}: give the output another name")
 
 
 def output_paths(output: PathLike, redshifts: Sequence[float]) -> dict[float, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeldo.api import PathLike, initial_conditions
+from zeldo.cosmology.parameters import same_cosmology, same_parameter
 from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.engines.base import Engine
 from zeldo.engines.checks import redshift_list
@@ -338,9 +340,14 @@ def _find_reference(
 
 def _same_universe(snapshot: Snapshot, ics: InitialConditions) -> Snapshot:
     """The snapshot; `InputError` unless it is of the universe of the initial conditions."""
-    for name in ("n", "box", "cosmology"):
+    same: dict[str, Callable[[Any, Any], bool]] = {
+        "n": operator.eq,
+        "box": same_parameter,
+        "cosmology": same_cosmology,
+    }
+    for name, agree in same.items():
         expected, value = getattr(ics, name), getattr(snapshot, name)
-        if expected != value:
+        if not agree(expected, value):
             raise InputError(
                 f"the reference has {name} = {value} and the initial conditions have {expected}: both must be one universe; "
                 "give the reference's own initial conditions by --ics, or its parameters and seed"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.parameters import Cosmology, same_parameter
 from zeldo.errors import InputError
 from zeldo.files import read
 from zeldo.files.linear_density import read_linear_density
@@ -18,7 +18,6 @@ from zeldo.particles.snapshot import DRAWN, Snapshot
 
 LINEAR = "reference"  # the format of files that hold a linear field with its cosmology
 MODES = "linear-density"  # and of those without
-SAME = 1e-4  # of a parameter: headers of files may be in single precision
 DIFFERENCES = "FastPM"  # the code that displaces particles by finite differences
 
 
@@ -88,7 +87,7 @@ def _check_given(source: Any, own: Cosmology, given: Cosmology | Mapping[str, fl
     """`InputError` where a parameter that was given is not that of the file, which would leave it unused."""
     for name, value in (given.to_dict() if isinstance(given, Cosmology) else given).items():
         said = getattr(own, name)
-        if abs(said - value) > SAME * max(1.0, abs(value)):
+        if not same_parameter(said, value):
             raise InputError(f"{source} has {name} = {said:g}, and {value:g} is given: leave it out")
 
 

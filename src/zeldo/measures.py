@@ -12,8 +12,11 @@ from zeldo.brief import brief
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files import open_particles, read
+from zeldo.files.atomic import check_no_input
 from zeldo.keywords import number
 from zeldo.measuring.memory import available, limited
+from zeldo.particles.id_orders import NONE, order_named
+from zeldo.particles.lattice_points import lattice_side
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 
@@ -95,12 +98,14 @@ def measure(
     for path in outputs:
         check_output(path)
     sources = _several(source)
+    for each in sources:
+        check_no_input(outputs, {"source": each})
     results = []
     with limited(memory):
         for each, name in zip(sources, _names(sources), strict=True):
             results.append(
                 measurement(
-                    on_disk(each) or load(each, cosmology, **reading),
+                    on_disk(each, reading.get("redshift")) or load(each, cosmology, **reading),
                     chosen,
                     name=name,
                     mesh=mesh,
@@ -159,8 +164,9 @@ def find_halos(
 
     if output is not None:
         check_catalogue_path(output)
+        check_no_input([output], {"source": source})
     with limited(memory):
-        there = on_disk(source)
+        there = on_disk(source, reading.get("redshift"))
         if there is None:
             particles = load(source, cosmology, **reading)
             catalogue = halos(particles, linking_length, minimum)
@@ -264,7 +270,7 @@ def show(
     sources = _several(source)
     with limited(memory):
         for each, name in zip(sources, _names(sources), strict=True):
-            there = on_disk(each)
+            there = on_disk(each, reading.get("redshift"))
             particles = load(each, cosmology, **reading) if there is None else there.matter.source
             matter = matter_of(particles, "show")
             depth = None if projection else min(SLICE, matter.box) if thickness is None else thickness
@@ -280,14 +286,14 @@ def show(
     return Shown(path, slabs, maps)
 
 
-def on_disk(source: Source) -> OnDisk | None:
-    """The snapshot of lowest redshift of a universe in .zarr that does not fit into memory; None for all else."""
+def on_disk(source: Source, redshift: float | None = None) -> OnDisk | None:
+    """A snapshot of a universe in .zarr that does not fit into memory, by default the last; None for all else."""
     from zeldo.files.universe_zarr import is_universe
     from zeldo.statistics.on_disk import OnDisk
 
     if not isinstance(source, str | os.PathLike) or not is_universe(Path(source)):
         return None
-    there = OnDisk.open(source)
+    there = OnDisk.open(source, redshift)
     return there if BYTES * there.n**3 > available() else None
 
 
@@ -323,6 +329,8 @@ def load(
         raise
     except InputError:  # a lattice whose cosmology is not known in full
         with open_particles(source, cosmology, **options) as particles:
+            if ids not in (None, NONE):
+                order_named(ids, lattice_side(particles.header.count, particles.name))
             return particles.in_memory()
 
 

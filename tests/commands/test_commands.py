@@ -180,6 +180,7 @@ def test_zeldovich_against_mp_gadget_by_two_codes(tmp_path, shared):
         (["run", "--engine", "zeldovich", "--steps", "3"], ["zeldovich", "no options"]),
         (["run", "--engine", "cola", "--steps", "0"], ["steps = 0"]),
         (["run", "--engine", "cola", "--mesh-factor", "9"], ["mesh_factor = 9"]),
+        (["foo"], ["halos, ...; see zeldo --help"]),
         (["run", "--cosmology", "planck2019"], ["planck2019", "planck2018"]),
         (["run", "--sed", "3"], ["--sed"]),
         (["run", "--ics", "/nowhere.npz"], ["/nowhere.npz"]),
@@ -343,3 +344,12 @@ def test_warnings_are_one_line(capsys, monkeypatch):
     monkeypatch.setattr("zeldo.api.run", warn)
     assert main(["run"]) == 0
     assert capsys.readouterr().err == "zeldo: warning: neutrinos are light\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("NUMBA_NUM_THREADS", "0"), ("NUMBA_NUM_THREADS", "two"), ("OMP_NUM_THREADS", "2,x")]
+)
+def test_threads_that_cannot_be_are_refused_in_one_line(name, value, monkeypatch, capsys):
+    monkeypatch.setenv(name, value)
+    assert main(["cite"]) == 2
+    assert f"{name} = '{value}' is not allowed" in capsys.readouterr().err

@@ -73,6 +73,18 @@ def test_info_names_the_run_that_made_zeldos_own_file(snapshot, tmp_path, capsys
     assert (answer["seed"], answer["missing"], answer["outside"], answer["notes"]) == (3, [], 0, [])
 
 
+def test_info_says_what_it_takes_to_run_again(tmp_path, capsys):
+    out = tmp_path / "out.hdf5"
+    options = {"steps": 2, "nbody_start": 49.0}
+    zeldo.run(engine="cola:steps=2,nbody_start=49", box=20.0, n=8, seed=3, power="eisenstein-hu", output=out)
+    assert main(["info", str(out), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["power"] == "eisenstein-hu" and options.items() <= answer["settings"].items()
+    assert main(["info", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert "steps 2" in text and "nbody_start 49" in text and "eisenstein-hu" in text
+
+
 def test_convert_writes_lagrangian_order(snapshot, binary, tmp_path, capsys):
     assert main(["convert", str(binary), str(tmp_path / "out.npz"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

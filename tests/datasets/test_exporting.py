@@ -123,6 +123,7 @@ def test_what_is_wrong_is_said_and_nothing_is_overwritten(ics, tmp_path):
         ({"start_redshift": 0}, "start_redshift"),
         ({"redshift": 60}, "redshift 60"),
         ({"mesh_factor": 20}, "mesh_factor"),
+        ({"mesh_factor": float("nan")}, "mesh_factor = nan"),
         ({"softening": 2}, "softening"),
     ):
         assert word in refusal(lambda options=options: export(ics, tmp_path / "new", **options))

@@ -9,7 +9,8 @@ import pytest
 import zeldo
 from zeldo.engines.emulator import Emulator
 from zeldo.engines.parsing import parse_engine
-from zeldo.engines.streamed_emulator import StreamedEmulator
+from zeldo.engines.streamed_emulator import StreamedEmulator, _Crops
+from zeldo.errors import InputError
 from zeldo.files import universe_zarr
 from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.mesh.numba_gravity import NumbaGravity
@@ -97,6 +98,27 @@ def test_the_mesh_of_the_dynamics_is_gone_before_the_density_takes_one(ics, tmp_
     monkeypatch.setattr(StreamedEmulator, "_density", watched)
     run_into(tmp_path / "u.zarr", Emulator(preset="fast"), ics, [0.0], streamed=True)
     assert meshes == [before]
+
+
+def test_blocks_that_no_tiles_fill_are_not_planned_on_disk():
+    """The tiles of a universe of 250^3 have 125 cells a side, and those of the network an even number."""
+    fast = Emulator(preset="fast")
+    assert fast.plan_streamed(250) is None
+    assert fast.plan_streamed(252) is not None
+
+
+def test_with_its_particles_on_disk_it_has_the_tiles_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(universe_zarr, "LARGEST_TILE", 8)
+    read, encoded = [], _Crops.encoded
+    monkeypatch.setattr(_Crops, "encoded", lambda *given: read.append(given[-1].shape) or encoded(*given))
+    small = zeldo.initial_conditions(box=31.25, n=16, seed=3, power="eisenstein-hu")
+    engine = Emulator(preset="fast", tiles=4)
+    assert engine.plan_streamed(16).tiles == 4
+    run_into(tmp_path / "u.zarr", engine, small, [0.0], streamed=True)
+    assert read == 64 * [(4, 4, 4)]
+    for tiles in (1, 3, 16):
+        with pytest.raises(InputError, match=f"tiles = {tiles} .* leave tiles out, .* give one of 2, 4, 8$"):
+            Emulator(tiles=tiles).plan_streamed(16)
 
 
 @pytest.mark.parametrize("suffix", [".hdf5", ".npz", ".zarr"])

@@ -76,3 +76,10 @@ def test_a_plan_grows_with_the_work():
     assert engine("p3m", pair_accuracy=0.0025).plan(64).forces > 1.5 * engine("p3m").plan(64).forces
     assert engine("pm", device="torch").plan(32).seconds is None
     assert isinstance(engine("vnet").plan(32), zeldo.Plan)
+
+
+def test_no_engine_refuses_to_say_what_an_emulator_asks_of_its_dynamics():
+    for name in ("2lpt", "zeldovich", "p3m"):
+        assert engine(name).plan_streamed(N, [0.0], 8, 4) is None
+    for name in ("cola", "pm"):
+        assert engine(name).plan_streamed(N, [0.0], 8, 4) is not None

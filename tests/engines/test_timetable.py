@@ -85,6 +85,13 @@ def test_a_run_that_ends_where_it_starts_has_no_steps():
     assert len(table.rows) == 1 and [output.step for output in table.outputs] == [0]
 
 
+@pytest.mark.parametrize("stepper", [BullFrog, FastPM, Cola])
+def test_an_end_that_rounding_puts_beside_the_start_is_the_start(stepper):
+    for below in (0.0, 2e-15, 1e-13, 1e-10):
+        table = made(stepper, stepper is Cola, [9.0 - below])
+        assert len(table.rows) == 1 and [output.step for output in table.outputs] == [0]
+
+
 def test_a_table_is_a_sequence_of_its_rows():
     rows = made(BullFrog, False).rows
     again = Table.of(list(rows))

@@ -108,6 +108,13 @@ def test_convert_sorts_a_lattice_or_by_id(crowd, tmp_path, suffix):
         np.testing.assert_array_equal(again.positions, crowd.positions[order])
 
 
+def test_parts_of_a_set_may_be_empty(crowd, tmp_path):
+    few = Particles(replace(crowd.header, count=2), crowd.positions[:2], crowd.velocities[:2])
+    path = write(few, tmp_path / "few.hdf5", files=3)
+    with open_particles(path) as particles:
+        np.testing.assert_array_equal(particles.in_memory().positions, few.positions)
+
+
 def test_converted_lattices_are_rows_in_lagrangian_order(snapshot, tmp_path):
     """Rows shuffled, positions unwrapped, in kpc/h: the npz has pos, vel and ids in order, inside the box."""
     particles = particles_of(snapshot)

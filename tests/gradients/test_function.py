@@ -112,6 +112,10 @@ def test_a_network_with_redshift_has_derivatives_too(tmp_path):
     )
     assert agrees((by_noise * along).sum(), lambda h: weighted(f(x + h * along, omega_m=0.3)))
     assert agrees(by_omega, lambda h: weighted(f(x, omega_m=0.3 + h)))
+    # single precision, and no derivative asked for
+    single = zeldo.differentiable(path, box=N * 1.953125, n=N, redshift=0.3)
+    for made, expected in zip(single(x.float(), omega_m=0.45), f(x, omega_m=0.45), strict=True):
+        assert relative(made.double(), expected) < 1e-4
 
 
 @pytest.mark.parametrize("engine", MESH)

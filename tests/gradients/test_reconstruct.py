@@ -307,6 +307,17 @@ def test_places_for_results_are_checked_before_the_work(tmp_path, monkeypatch, c
     assert words[1] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["u.npz"], ["v.npz", "--truth", "u.npz"]])
+def test_a_reconstruction_is_not_written_over_what_it_reads(tmp_path, monkeypatch, capsys, words):
+    from zeldo.commands import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "u.npz").write_bytes(b"data")
+    assert main(["reconstruct", *words, "-o", "u.npz"]) == 2
+    assert "are the same file, u.npz" in capsys.readouterr().err
+    assert (tmp_path / "u.npz").read_bytes() == b"data"
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

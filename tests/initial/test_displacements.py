@@ -13,6 +13,7 @@ from zeldo.initial.lpt import (
     lpt_factors,
     lpt_state,
 )
+from zeldo.initial.slabs import write_displacements
 
 QUIJOTE = PRESETS["quijote"]
 BOX = 100.0
@@ -169,3 +170,13 @@ def test_the_lpt_state_sums_its_orders(random, order):
     for field, which in ((psi, 0), (vel, 1)):
         total = sum(np.float64(factor[which]) * one for factor, one in zip(factors, fields, strict=True))
         assert np.allclose(field, total, rtol=0, atol=1e-6 * np.abs(total).max())
+
+
+def test_displacements_on_disk_are_those_in_memory_with_a_mean_and_nyquist_planes_too():
+    """No derivative has such waves, and neither may the square of the density have them."""
+    delta = np.random.default_rng(3).normal(0.1, 0.5, 3 * (N,)).astype(np.float32)
+    first, second = displacements(conditions(delta))
+    made = {}
+    write_displacements([delta], BOX, lambda name, planes: made.update({name: planes(0, N)}))
+    np.testing.assert_allclose(made["first"], first, atol=1e-5 * np.abs(first).max())
+    np.testing.assert_allclose(made["second"], second, atol=1e-5 * np.abs(second).max())

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+import zeldo
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import PRESETS
+from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError
 from zeldo.initial.linear import initial_conditions
@@ -16,8 +18,11 @@ from zeldo.initial.lpt import displacements
 from zeldo.networks.card import ModelCard
 from zeldo.networks.field import Prediction
 from zeldo.networks.losses import paper_loss
+from zeldo.networks.modulated import ModulatedVNet
 from zeldo.networks.tasks import make_task
 from zeldo.networks.tasks.base import Batch, Fields, Setting
+from zeldo.networks.weights import save
+from zeldo.store.universe import run_into
 
 Z = 9.0
 INPUTS = ("psi", "vel", "linear", "second_order", "force", "density")
@@ -72,6 +77,28 @@ def test_an_emulator_sees_the_linear_field_that_its_dynamics_begin_with(
     assert len(seen) == len(redshifts)
     for fields in seen:
         assert np.array_equal(fields.psi_lin, begun[0]) and np.array_equal(fields.second_order, begun[1])
+
+
+def test_where_cola_takes_no_force_every_run_has_the_same_one_for_the_network(tmp_path, monkeypatch):
+    """In memory, with particles on disk, and differentiable; elsewhere it is COLA's own."""
+    monkeypatch.setattr("zeldo.networks.inference.native_bfloat16", lambda device="cpu": False)
+    monkeypatch.setattr("zeldo.files.universe_zarr.LARGEST_TILE", 8)
+    task = make_task("correction", engine="cola", engine_options={"steps": 1}, inputs=("psi", "vel", "force"))
+    torch.manual_seed(1)
+    arguments = {"channels": 2, "levels": 2, "in_channels": 9, "out_channels": 6, "styles": 4}
+    card = ModelCard(
+        "modulated vnet", arguments, "correction", task.options(), (0, 9), (1.9, 2.1), (0.1, 0.5)
+    )
+    path = tmp_path / "net.safetensors"
+    save(ModulatedVNet(**arguments), path, card, half=False)
+    emulator = parse_engine(path)
+    ics = zeldo.initial_conditions(n=16, box=32.0, seed=5, power="eisenstein-hu")
+    for z in (Z, 5.0):
+        (whole,) = emulator.run(ics, [z])
+        (made,) = run_into(tmp_path / f"{z}.zarr", emulator, ics, [z], streamed=True)
+        f = zeldo.differentiable(emulator, box=ics.box, n=ics.n, redshift=z, power="eisenstein-hu")
+        for psi in (made.psi, f.evolve(torch.from_numpy(ics.delta_lin))[0].numpy()):
+            np.testing.assert_allclose(psi, whole.psi, atol=2e-5 * np.abs(whole.psi).max())
 
 
 def test_a_universe_twice_as_large_is_the_same_on_the_lattice(universe):

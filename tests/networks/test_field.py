@@ -169,6 +169,13 @@ def test_a_network_that_knows_today_alone_is_not_taken_for_another_redshift():
         predict(identity(1), 2.0, extrapolate=True)
 
 
+def test_today_may_be_off_by_rounding():
+    net = identity(1)
+    net.card = dataclasses.replace(net.card, redshift=(0.0, 0.0))
+    np.testing.assert_array_equal(predict(net, 1 / (1 / (1 + 2.2e-16)) - 1).psi, predict(net, 0.0).psi)
+    assert predict(net, 2.2e-16).psi.shape == (3, 8, 8, 8)
+
+
 def test_velocities_from_a_derivative_are_as_good_as_float32_where_bfloat16_is_native(monkeypatch):
     monkeypatch.setattr(field.inference, "native_bfloat16", lambda device: True)
     net = StyledVNet(2, styles=2).eval()

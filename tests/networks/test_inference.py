@@ -7,6 +7,7 @@ from plain_networks import draw, shapes_b
 
 from zeldo.errors import InputError
 from zeldo.networks import inference
+from zeldo.networks.layout import Layer, Layout
 from zeldo.networks.styled import StyledVNet, displacement_and_rate
 from zeldo.networks.vnet import VNet
 
@@ -110,6 +111,13 @@ def test_the_number_of_tiles_follows_from_memory():
     assert inference.choose_tiles(layout, 128, 0.25 * whole) > few
     with pytest.raises(InputError, match="not enough for the smallest tile"):
         inference.choose_tiles(layout, 128, 1e6)
+
+
+def test_a_block_of_a_small_box_takes_the_memory_of_a_crop_with_its_margin():
+    layout = Layout((Layer("block", "only", 1, 1, narrowed=8),))
+    crop = inference.memory_estimate(layout, 12, periodic=False)
+    assert crop == 4 * (12**3 + 8 * 10**3 + 2 * 8**3)
+    assert inference.memory_estimate(layout, 8, periodic=True) == crop
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,21 @@ def test_the_rate_is_the_derivative_of_the_displacement():
     assert not rate.requires_grad
 
 
+@pytest.mark.parametrize("periodic", [True, False])
+def test_forward_and_reverse_mode_agree_on_the_derivative_of_the_rate(periodic):
+    net = random_net(styles=2).double().requires_grad_(False)
+    side = 8 if periodic else net.layout.smallest
+    x = torch.randn(1, 3, side, side, side, dtype=torch.float64)
+    weights = torch.randn(1, 3, *3 * [side - (0 if periodic else 2 * net.halo)], dtype=torch.float64)
+
+    def rate(d):
+        return (weights * displacement_and_rate(net, x, 0.25, d, periodic=periodic)[1]).sum()
+
+    d = torch.tensor(0.6, dtype=torch.float64)
+    forward = torch.func.jvp(rate, (d,), (torch.ones_like(d),))[1]
+    assert torch.isclose(forward, torch.func.grad(rate)(d), rtol=1e-9)
+
+
 def test_a_style_of_another_size_is_refused():
     net = random_net()
     with pytest.raises(InputError, match=r"style has shape \(2,\): give 1"):

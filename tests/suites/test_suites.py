@@ -69,6 +69,8 @@ def test_cosmologies_come_from_a_table_with_every_seed_or_their_own(tmp_path):
     assert [(row["omega_m"], row["seed"]) for row in suite.rows()] == [(0.3, 8), (0.25, 9)]
     table.write_text("omega_x\n0.3\n")
     assert "omega_x" in refusal(lambda: read_cosmologies(table, zeldo.Universe.cosmology))
+    table.write_text("omega_m,sigma_8,omega_m\n0.3,0.8,0.31\n")
+    assert "2 columns 'omega_m'" in refusal(lambda: read_cosmologies(table, zeldo.Universe.cosmology))
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def test_a_value_is_no_table_to_reach_into(dotted):
         (DatasetConfig, {"redshifts": [1.0001, 1.0]}, "1.0001 and 1.0 are the same redshift"),
         (DatasetConfig, {"workers": 0}, "workers = 0"),
         (TrainConfig, {"optimizer": {"learning_rate": 1}}, r"in \[optimizer\].*known are name"),
+        (TrainConfig, {"optimizer": {"rate": float("inf")}}, "optimizer.rate"),
         (TrainConfig, {"data": {}}, "give one of store, dataset or snapshots"),
         (TrainConfig, {"data": {"snapshots": [{"pth": "a"}]}}, "did you mean 'path'"),
         (TrainConfig, {"data": {"store": "a", "background": True}}, "background needs dataset"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from zeldo.api import run
+from zeldo.api import plan, run
 from zeldo.configuration import load as load_config
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.dataset import make_dataset
@@ -18,12 +18,15 @@ from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError
 from zeldo.initial.linear import initial_conditions
+from zeldo.initial.lpt import linear_displacement
 from zeldo.mesh.gravity import gravity
+from zeldo.networks.expected import measures
 from zeldo.networks.tasks import make_task
 from zeldo.networks.weights import load, save
 from zeldo.store.runs import RunStore
 from zeldo.training.config import DataConfig, TrainConfig
 from zeldo.training.dynamics import Dynamics
+from zeldo.training.expected import measure
 from zeldo.training.loop import train
 from zeldo.training.sample import collate
 from zeldo.training.samples import Samples
@@ -154,11 +157,43 @@ def test_a_network_that_ends_in_zeros_changes_nothing(trained, tmp_path):
         ({"redshift": 20.0}, "from 0 to the start at 9"),
     ],
 )
-def test_outside_the_card_is_refused_before_any_work(trained, monkeypatch, change, words):
+def test_outside_the_card_is_refused_before_any_work(trained, monkeypatch, tmp_path, change, words):
     monkeypatch.setattr("zeldo.engines.cola.Cola.evolve", lambda *_: pytest.fail("the dynamics ran"))
+    monkeypatch.setattr(
+        "zeldo.initial.linear.initial_conditions", lambda *_, **__: pytest.fail("a field was made")
+    )
     universe = {"box": 31.25, "n": 16, "seed": 3, "power": "eisenstein-hu", **change}
+    out = tmp_path / "u.zarr"
     with pytest.raises(InputError, match=words):
-        run(engine=trained[1].weights, **universe)
+        run(engine=trained[1].weights, output=out, **universe)
+    with pytest.raises(InputError, match=words):
+        plan(engine=trained[1].weights, output=out, **universe)
+    assert not out.exists()
+
+
+def test_the_card_is_fitted_to_the_linear_field_that_the_engine_measures(trained, tmp_path, monkeypatch):
+    config, outcome = trained
+    net = load(outcome.weights)
+    filtered = {"steps": 3, "nbody_start": 49.0}
+    card = replace(net.card, options={**net.card.options, "engine_options": filtered})
+    weights = tmp_path / "filtered.safetensors"
+    save(net, weights, card)
+    seen = []
+
+    def spy(ics, psi_lin, redshift):
+        seen.append(float(np.square(psi_lin).mean() ** 0.5))
+        return measures(ics, psi_lin, redshift)
+
+    for module in ("networks", "training"):
+        monkeypatch.setattr(f"zeldo.{module}.expected.measures", spy)
+    monkeypatch.setattr(
+        "zeldo.training.expected.errors_of", lambda _: {}
+    )  # a box this small has too few waves
+    monkeypatch.setattr("zeldo.training.expected.fit", lambda *_: None)
+    measure(weights, [config.data.store], part="validation")
+    np.testing.assert_allclose(seen[::2], seen[1::2], rtol=1e-6)
+    unfiltered = linear_displacement(RunStore(config.data.store).initial("s00000101"))
+    assert abs(seen[0] / np.square(unfiltered).mean() ** 0.5 - 1) > 1e-3
 
 
 def test_networks_and_engines_that_do_not_belong_together_are_refused(trained):
@@ -189,6 +224,7 @@ def _universe(trained):
         ({"inputs": ["psi", "vel", "densty"]}, "did you mean 'density'"),
         ({"weights": {"momentm": 1}}, "did you mean 'momentum'"),
         ({"weights": {"momentum": -1}}, "weights.momentum = -1"),
+        ({"weights": {"momentum": float("inf")}}, "weights.momentum = inf"),
         ({"weights": dict.fromkeys(("displacement", "density", "velocity"), 0)}, "no weight"),
     ],
 )

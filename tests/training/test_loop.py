@@ -15,7 +15,7 @@ from zeldo.configuration import load as load_config
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.engines.lpt import Zeldovich
-from zeldo.errors import DamagedFileError, InputError
+from zeldo.errors import ConvergenceError, DamagedFileError, InputError
 from zeldo.files import write
 from zeldo.initial.linear import initial_conditions
 from zeldo.measuring.energy import Used
@@ -88,6 +88,12 @@ def test_a_network_begins_as_linear_theory(config):
 def test_another_seed_gives_another_network(config, tmp_path):
     one, other = train(config), train(config | {"output": tmp_path / "other", "seed": 2})
     assert not same(weights(one)["players"], weights(other)["players"])
+
+
+def test_a_training_that_diverges_says_what_there_is_to_go_on_from(config):
+    config["optimizer"] = {"rate": 1e30}
+    with pytest.raises(ConvergenceError, match="lower the rate or set clip, and start again"):
+        train(config)
 
 
 def test_a_signal_saves_and_says_where_it_stopped(config):

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeldo.networks.vnet import VNet
+from zeldo.training.config import OptimizerConfig
 from zeldo.training.muon import RMS, Muon, orthogonalised, split
+from zeldo.training.players import make_optimizers
 
 
 @settings(deadline=None)  # no timed tests
@@ -63,3 +65,15 @@ def test_weight_decay_shrinks_what_has_no_gradient_to_follow():
     Muon(net.parameters(), 0.1, weight_decay=0.5).step()
     for name, p in net.named_parameters():
         torch.testing.assert_close(p.detach(), 0.95 * before[name])
+
+
+@pytest.mark.parametrize("name", ["adam", "muon"])
+def test_weight_decay_is_apart_from_the_gradient(name):
+    """A parameter without gradient shrinks by rate times decay. Adam would follow a penalty by the whole rate."""
+    net = torch.nn.Linear(3, 3)
+    torch.nn.init.ones_(net.weight)
+    for p in net.parameters():
+        p.grad = torch.zeros_like(p)
+    for optimizer in make_optimizers(net, OptimizerConfig(name=name, rate=0.1, weight_decay=0.01)):
+        optimizer.step()
+    torch.testing.assert_close(net.weight, torch.full((3, 3), 1 - 0.1 * 0.01))

@@ -6,6 +6,8 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo.initial.lpt import displacements
+from zeldo.initial.ngenic import NGenIC
+from zeldo.initial.phases import Native
 
 pytest.importorskip("dask.array")
 from zeldo.volumes.fields import VolumeFields
@@ -28,7 +30,16 @@ def test_slabs_give_the_fields_of_the_whole(n, thickness, on_disk, tmp_path):
         close(made.compute(), expected)
 
 
+def test_native_phases_may_be_an_object():
+    given = {"n": 16, "box": 32, "power": "eisenstein-hu"}
+    universe = zeldo.Universe(phases=Native(5, fixed=True, flip=True), **given)
+    delta = VolumeFields(universe, 4).delta_lin().compute()
+    close(delta, zeldo.Universe(seed=5, fixed=True, flip=True, **given).initial_conditions().delta_lin)
+
+
 def test_what_cannot_be_made_by_slabs_is_refused():
     universe = zeldo.Universe(n=16, box=32, power="eisenstein-hu")
     assert "divisor" in refusal(lambda: VolumeFields(universe, 5))
-    assert "native" in refusal(lambda: VolumeFields(zeldo.Universe(n=16, phases="ngenic"), 4))
+    for phases in ("ngenic", NGenIC(3)):
+        line = refusal(lambda phases=phases: VolumeFields(zeldo.Universe(n=16, phases=phases), 4))
+        assert line == "phases ngenic are not made by slabs: give native ones"

@@ -8,6 +8,7 @@ import zeldo
 from refusals import refusal
 from zeldo.engines.registry import engine
 from zeldo.statistics import compare_snapshots
+from zeldo.volumes.pieces import check_piece
 
 
 def universe(n):
@@ -42,6 +43,12 @@ def test_the_buffer_must_fit():
     cola, ics = engine("cola"), universe(32)
     assert "buffer" in refusal(lambda: in_pieces(cola, ics, 0.0, side=16, buffer=12))
     assert "divisor" in refusal(lambda: in_pieces(cola, ics, 0.0, side=15, buffer=2))
+
+
+def test_of_an_odd_side_its_message_says_what_helps():
+    line = refusal(lambda: check_piece(50, 5, 3))
+    assert "11 cells wide" in line and "even side" in line
+    check_piece(50, 10, 3)
 
 
 @pytest.mark.parametrize("redshift", [1.0])

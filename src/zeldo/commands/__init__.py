@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(sys.argv[1:] if arguments is None else list(arguments))
     except KeyboardInterrupt as error:
         where = f" {error}" if str(error) else ""
-        return _say(f"interrupted{where}; nothing unfinished was written", 130)
+        return _say(f"interrupted{where}; no file was left half-written", 130)
 
 
 def _run(arguments: list[str]) -> int:
@@ -83,6 +83,7 @@ def _run(arguments: list[str]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
+            _check_threads()
             app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
             sys.stdout.flush()
     except BrokenPipeError:
@@ -91,6 +92,18 @@ def _run(arguments: list[str]) -> int:
         raise_if_asked()  # what a library made of Ctrl-C
         return _failed(error)
     return 0
+
+
+def _check_threads() -> None:
+    """`InputError` for numbers of threads that the libraries would answer with tracebacks."""
+    from zeldo.errors import InputError
+
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "1").strip()
+        # OpenMP takes a number for each level of nesting
+        numbers = value.split(",") if name == "OMP_NUM_THREADS" else [value]
+        if not all(number.strip().isdecimal() and int(number) > 0 for number in numbers):
+            raise InputError(f"{name} = {value!r} is not allowed: give a whole number above 0, or unset it")
 
 
 def _closed() -> int:
@@ -120,7 +133,8 @@ def _failed(error: Exception) -> int:
         return _say(error, 2)
     if isinstance(error, CycloptsError):
         command = " ".join(["zeldo", *(error.command_chain or ())])
-        return _say(f"{str(error).rstrip('.')}; see {command} --help", 2)
+        text = str(error)
+        return _say(f"{text if text.endswith('...') else text.rstrip('.')}; see {command} --help", 2)
     if isinstance(error, ZeldoError | OSError):
         return _say(error, 1)
     if isinstance(error, MemoryError):

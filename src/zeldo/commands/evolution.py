@@ -25,7 +25,7 @@ class Evolution:
     steps: Whole | None = None
     """Number of steps; the default depends on the engine."""
     mesh_factor: float | None = None
-    """Mesh points per particle and dimension; the default depends on the engine."""
+    """Mesh points per particle and dimension, a whole number except for p3m; the default depends on the engine."""
     extrapolate: Annotated[bool, Parameter(negative="")] = False
     """Allow a network outside the ranges of its model card. The output records it."""
     redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None

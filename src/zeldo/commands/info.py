@@ -57,7 +57,11 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if answer["particle_mass"]:
         lines.append(("mass", f"{answer['particle_mass']:.7g} x 10^10 Msun/h each"))
-    for name in ("seed", "fixed", "flip", "phases"):
+    if "settings" in answer:
+        from zeldo.report.labels import settings_text
+
+        lines.append(("settings", settings_text(answer["settings"])))
+    for name in ("weights", "seed", "fixed", "flip", "phases", "power"):
         if name in answer:
             lines.append((name, str(answer[name])))
     if answer["ids"]:

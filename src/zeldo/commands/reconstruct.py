@@ -47,7 +47,7 @@ def reconstruct(
     output:
         The file of initial conditions to write (.npz). Other commands take it as --ics.
     engine:
-        zeldovich, 2lpt, cola, pm or emulator. Further options follow a colon, as in pm:steps=5.
+        zeldovich, 2lpt, cola, pm, vnet or emulator. Further options follow a colon, as in pm:steps=5.
     cosmology:
         A preset. By default, the snapshot's own cosmology; for a density, quijote.
     power:
@@ -85,7 +85,7 @@ def reconstruct(
     checkpoint_minutes:
         Minutes between two writes of the checkpoint.
     """
-    from zeldo.files.atomic import directory
+    from zeldo.files.atomic import check_no_input, directory
     from zeldo.files.reference import (
         check_initial_conditions_path,
         read_initial_conditions,
@@ -96,6 +96,7 @@ def reconstruct(
     from zeldo.report.progress import Progress
 
     check_initial_conditions_path(output)
+    check_no_input([output], {"source": source, "truth": truth, "checkpoint": checkpoint})
     known = None if truth is None else read_initial_conditions(truth)
     with nullcontext() if report is None else directory(report), Progress("reconstruct") as progress:
         result = search(

@@ -22,6 +22,7 @@ RANGES = {
     "w0": (-3.0, -0.3),
     "wa": (-3.0, 3.0),
 }
+SAME = 1e-4  # of a parameter: headers of files may be in single precision, and people round
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,16 @@ class Cosmology:
             w0=float(getattr(cosmology, "w0", -1.0)),
             wa=float(getattr(cosmology, "wa", 0.0)),
         )
+
+
+def same_parameter(first: float, other: float) -> bool:
+    """Whether two values of a parameter, or two boxes, are the same but for how they were written."""
+    return math.isclose(first, other, rel_tol=SAME, abs_tol=1e-6)  # wa may be 0
+
+
+def same_cosmology(first: Cosmology, other: Cosmology) -> bool:
+    """Whether all parameters are the same by `same_parameter`."""
+    return all(map(same_parameter, first.to_dict().values(), other.to_dict().values()))
 
 
 def _massive_neutrinos(cosmology: Any) -> float:

@@ -95,9 +95,10 @@ def export_initial_conditions(
         raise InputError(f"start_redshift = {start:g} is not allowed: give a number from 1 to {EARLIEST:g}")
     several = redshift if isinstance(redshift, Sequence) else [redshift]
     redshifts = check_redshifts([number(z, "redshift") for z in several], start)
-    mesh = 2 * round(number(mesh_factor, "mesh_factor") * ics.n / 2)
-    if not ics.n / 2 <= mesh <= 8 * ics.n:
+    factor = number(mesh_factor, "mesh_factor")
+    if not 0.5 <= factor <= 8:
         raise InputError(f"mesh_factor = {mesh_factor!r} is not allowed: give a number from 0.5 to 8")
+    mesh = 2 * round(factor * ics.n / 2)
     soft = number(softening, "softening")
     if not 0 < soft < 1:
         raise InputError(

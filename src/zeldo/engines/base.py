@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Progress = Callable[[float, float, str], None]  # work done, total work, text
 Observer = Callable[[Any], None]  # called with a `zeldo.engines.driver.View` after every step
 
+BLOCK = 128  # planes of the lattice that outputs of a run come in whose particles are on disk
 RUN_OPTIONS = ("checkpoint", "checkpoint_minutes")  # of one run: they decide nothing of what comes out
 
 
@@ -242,13 +243,19 @@ class Engine(ABC):
         """
         return Plan(memory=(1 + 2 * 6) * 4 * n**3 / 1e9)
 
-    def plan_streamed(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan | None:
+    def plan_streamed(
+        self, n: int, redshifts: Sequence[float] = (0.0,), block: int = BLOCK, fields: int = 2
+    ) -> Plan | None:
         """The cost of a run with its particles on disk; None for an engine that needs them in memory.
 
         Parameters
         ----------
         n, redshifts
             As in `plan`.
+        block : int
+            Planes of the lattice that outputs come in.
+        fields : int
+            Vector fields of an output.
         """
         return None
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines import plans
-from zeldo.engines.base import Plan
+from zeldo.engines.base import BLOCK, Plan
 from zeldo.engines.checks import check_choice, check_nbody_start, check_number, check_whole
 from zeldo.engines.leapfrog import Leapfrog
 from zeldo.engines.registry import register
@@ -128,7 +128,7 @@ class Cola(Stepping):
         )
 
     def plan_streamed(
-        self, n: int, redshifts: Sequence[float] = (0.0,), block: int = plans.BLOCK, fields: int = 2
+        self, n: int, redshifts: Sequence[float] = (0.0,), block: int = BLOCK, fields: int = 2
     ) -> Plan | None:
         if self.device != "cpu" or self.mesh_factor > 1:  # the exact gradient needs all particles at once
             return None

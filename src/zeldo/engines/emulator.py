@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from zeldo.engines.base import Engine, Plan, Progress, silent
+from zeldo.engines.base import BLOCK, Engine, Plan, Progress, silent
 from zeldo.engines.checks import check_choice
 from zeldo.engines.registry import engine as make_engine
 from zeldo.engines.registry import register
@@ -45,7 +45,8 @@ class Emulator(Trained):
     extrapolate : bool
         Allow a lattice spacing, redshift or cosmology outside the ranges of the model card. The snapshot records it.
     tiles : int, optional
-        Pieces per side that the box is divided into; by default as few as fit in memory.
+        Pieces per side that the box is divided into; by default as few as fit in memory. With particles on disk, pieces
+        fill the tiles of the universe there, of at most 128 cells a side, and numbers that do not allow it are refused.
     device : str
         A torch device for the network. The dynamics run where their own options say.
     """
@@ -154,7 +155,7 @@ class Emulator(Trained):
         dynamics: Any = self._dynamics(net.card)
         key = self.key(ics[0], redshifts)
         told = partial(self.told, net.card)
-        run = StreamedEmulator(net, dynamics, folder, key, block, progress or silent, told)
+        run = StreamedEmulator(net, dynamics, folder, key, block, progress or silent, told, self.tiles)
         return run.run(ics, redshifts, written)
 
     def told(
@@ -191,7 +192,12 @@ class Emulator(Trained):
             told["expected_error"] = ExpectedError.from_dict(errors).at(measured, np.pi / spacing)
         return told
 
-    def plan_streamed(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan | None:
+    def amplitudes(self, spacing: float) -> np.ndarray | None:
+        return self._dynamics(self._card()).amplitudes(spacing)
+
+    def plan_streamed(
+        self, n: int, redshifts: Sequence[float] = (0.0,), block: int = BLOCK, fields: int = 2
+    ) -> Plan | None:
         from zeldo.engines.network_plans import streamed
 
         return streamed(self, self._dynamics(self._card()), n, redshifts)

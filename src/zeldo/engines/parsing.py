@@ -58,7 +58,10 @@ def parse_engine(text: str | os.PathLike[str] | Engine, *, optional: bool = Fals
             raise InputError(
                 f"engine {text!r}: {part!r} is not an option; write {name}:option=value,option=value"
             )
-        written[key.strip().replace("-", "_")] = _parse_value(value.strip())
+        key = key.strip().replace("-", "_")
+        if key in written:
+            raise InputError(f"engine {text!r} has {key} twice: leave out one")
+        written[key] = _parse_value(value.strip())
     if optional:
         known = engine_class(name).options()
         options = {key: value for key, value in options.items() if key in known}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.engines.base import Plan
+from zeldo.engines.base import BLOCK, Plan
 from zeldo.engines.table import Row, Timetable
 
 FIELD = 3 * 4  # bytes per particle of a vector field
@@ -34,7 +34,7 @@ USUAL = Cosmology.preset("quijote")
 USUAL_SPACING = 2.0  # Mpc/h
 USUAL_RMS = 10.0  # Mpc/h: how far the rms particle has moved today, in linear theory
 FARTHEST = 4.5  # sigma along one axis, of the particles of a plane
-SLABS, BLOCK = 32, 128  # slabs of particles on disk, and planes of the lattice that outputs come in
+SLABS = 32  # of particles on disk
 STREAMED, STREAMED_MOVING = 20.0, 6.0  # ns per particle and force: the disk, and 2LPT from there
 PLANES = 32  # of the lattice at least, whose forces are read together
 

@@ -22,6 +22,7 @@ from zeldo.engines.stepping import Stepping
 from zeldo.engines.streamed import stream
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
+from zeldo.measuring.heap import freed_memory_kept
 from zeldo.measuring.memory import available
 from zeldo.particles import tiles as geometry
 from zeldo.store.slabs import SlabStore
@@ -48,6 +49,8 @@ class StreamedEmulator:
     progress : callable
     told : callable
         told(shares, measures, spacing), as of `Emulator.told`.
+    tiles : int, optional
+        As of `Emulator`.
     """
 
     net: Any
@@ -57,6 +60,7 @@ class StreamedEmulator:
     block: int
     progress: Progress
     told: Callable[..., dict[str, Any]]
+    tiles: int | None = None
 
     def run(
         self, ics: list[InitialConditions], redshifts: Sequence[float], written: Sequence[bool]
@@ -83,13 +87,17 @@ class StreamedEmulator:
     ) -> None:
         """Slabs of all input channels."""
         n, box, folder = ics[0].n, ics[0].box, self.folder / f"dynamics{number}"
+        wanted = self.net.card.make_task().inputs
         together = max(d for d in range(1, max(1, n // INPUT_SLABS) + 1) if self.block % d == 0)
         if not inputs.state.get("carried"):
             self._carry(inputs, ics, z, folder, together, number, total)
         ics.clear()
         shutil.rmtree(folder, ignore_errors=True)
-        if "density" in self.net.card.make_task().inputs:
-            self._density(inputs, n, box, list(geometry.slabs(n, together)))
+        pieces = list(geometry.slabs(n, together))
+        if "force" in wanted and inputs.slabs("force") < len(pieces):
+            self._force(inputs, n, box, pieces)
+        if "density" in wanted:
+            self._density(inputs, n, box, pieces)
         inputs.put({}, 0, ready=True)
 
     def _carry(
@@ -114,10 +122,6 @@ class StreamedEmulator:
                 slab, linear = block.first // together, block.linear
                 assert linear is not None  # it was asked for
                 fields = {name: getattr(block, name) for name in ("psi", "vel", "force", "linear")}
-                if block.force is None and "force" in self.net.card.make_task().inputs:
-                    raise InputError(
-                        f"the dynamics compute no force at z = {z:g}, where they start: give a lower redshift"
-                    )
                 square = {f"linear{slab}": float(np.vdot(linear, linear))}
                 inputs.put(
                     {name: values for name, values in fields.items() if values is not None},
@@ -126,6 +130,21 @@ class StreamedEmulator:
                     **square,
                 )
         inputs.put({}, 0, carried=True)
+
+    def _force(self, inputs: SlabStore, n: int, box: float, pieces: Sequence[tuple[int, int]]) -> None:
+        """The force at the particles where the dynamics took none, as at the start of COLA: that of the task itself."""
+        from zeldo.mesh.gravity import gravity
+        from zeldo.mesh.held_force import Ring, reach_of
+        from zeldo.networks.scales import DENSITY_MESH
+
+        mesh: Any = gravity(box, DENSITY_MESH * n)
+        psi = partial(inputs.get, "psi")
+        mesh.solve_slabs(((first, psi(slab)) for slab, (first, _) in enumerate(pieces)), 0.0, 0.0)
+        reaches = [reach_of(psi(slab)[0], first, box / n) for slab, (first, _) in enumerate(pieces)]
+        ring = Ring(mesh, mesh.field, 0.0, reaches)
+        for slab, piece in enumerate(pieces):
+            here = psi(slab)
+            inputs.put({"force": ring.force(here, piece, np.empty_like(here), held=piece[0])}, slab)
 
     def _density(self, inputs: SlabStore, n: int, box: float, pieces: Sequence[tuple[int, int]]) -> None:
         """ln of the density at the particles."""
@@ -148,7 +167,6 @@ class StreamedEmulator:
         import torch
 
         from zeldo.networks import inference
-        from zeldo.networks.memory import freed_memory_kept
         from zeldo.networks.tasks.base import Batch, Setting
 
         n, task = origin.n, self.net.card.make_task()
@@ -165,7 +183,7 @@ class StreamedEmulator:
         squares = np.zeros((2, 2))
         reader = _Crops(inputs, n, net.layout.halo, inference.crop_side(net.layout, side))
         # the inputs of the next tile are read while the network works on this one
-        with freed_memory_kept(), ThreadPoolExecutor(1) as disk:
+        with freed_memory_kept(returned=True), ThreadPoolExecutor(1) as disk:
             following = [disk.submit(reader.encoded, task, setting, tile) for tile in tiles[:1]]
             for place, tile in enumerate(tiles, 1):
                 x = torch.from_numpy(following.pop().result())[None]
@@ -201,21 +219,34 @@ class StreamedEmulator:
         return self.told(squares.tolist(), measured, origin.box / n)
 
     def _side(self, net: Any, task: Any, n: int) -> int:
-        """The side of the largest tiles that fit into memory and into a block."""
+        """The side of the tiles asked for, or of the largest ones that fit into memory and into a block."""
         from zeldo.networks import inference
 
         blocks = 2 * 3 * 4 * self.block * n**2
-        return tile_side(net.layout, task, n, self.block, inference.SHARE * (available() - blocks))
+        free = inference.SHARE * (available() - blocks)
+        return tile_side(net.layout, task, n, self.block, free, self.tiles)
 
 
-def tile_side(layout: Any, task: Any, n: int, block: int, free: float) -> int:
-    """The side of the largest tiles of a network, a divisor of a block, whose forward pass takes no more than is free."""
+def tile_side(layout: Any, task: Any, n: int, block: int, free: float, tiles: int | None = None) -> int:
+    """The side of a network's tiles, a divisor of a block.
+
+    So many per side as are asked for, or else the largest ones whose forward pass takes no more than is free.
+    `InputError` where those asked for do not fill a block.
+    """
     import torch
 
     from zeldo.networks import inference
 
     dtype = task.dtype or (torch.bfloat16 if inference.native_bfloat16("cpu") else torch.float32)
     sides = [d for d in range(layout.stride, block + 1, layout.stride) if block % d == 0]
+    if tiles is not None:
+        by_number = {n // side: side for side in reversed(sides)}
+        if tiles not in by_number:
+            raise InputError(
+                f"tiles = {tiles} is not possible with the particles of n = {n} on disk: leave tiles out, so that a number "
+                f"is chosen, or give one of {', '.join(map(str, by_number))}"
+            )
+        return by_number[tiles]
     fitting = [side for side in sides if crop_memory(layout, task, side, dtype.itemsize) <= free]
     return max(fitting) if fitting else sides[0]
 

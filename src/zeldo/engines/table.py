@@ -173,7 +173,7 @@ def timetable(
     Timetable
     """
     lpt = _Lpt(cosmology, moving, sharpening, 1 / (1 + min(redshifts)))
-    if min(redshifts) == start_redshift:
+    if _same_time(1 / (1 + min(redshifts)), 1 / (1 + start_redshift)):
         steps = 0
     times = SPACINGS[spacing](1 / (1 + start_redshift), 1 / (1 + min(redshifts)), steps + 1)
     # the mesh shifts by half a cell from force to force, so that aliases cancel in the sum
@@ -239,4 +239,5 @@ class _Lpt:
 
 
 def _same_time(a: float, other: float) -> bool:
-    return bool(np.isclose(a, other, rtol=1e-12, atol=0))
+    # a step between times that are closer has coefficients of rounding errors
+    return bool(np.isclose(a, other, rtol=1e-9, atol=0))

@@ -155,12 +155,14 @@ def _check_given(header: Header, given: Mapping[str, float], path: Path) -> None
 
     What a code of initial conditions says of sigma_8 and so on need not hold for the particles, and may be replaced.
     """
+    from zeldo.cosmology.parameters import same_parameter
+
     zeldos = header.offset is not None and header.cosmology is not None
     said = header.cosmology.to_dict() if zeldos and header.cosmology is not None else header.parameters
     for name, value in given.items():
         if name not in said or not (zeldos or name in ("omega_m", "h")):
             continue
-        if abs(said[name] - value) > 1e-4 * (abs(value) or 1.0):
+        if not same_parameter(said[name], value):
             raise InputError(
                 f"{path}: {name} = {said[name]:g} in the file, {value:g} is given: leave it out or correct it"
             )

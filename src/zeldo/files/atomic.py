@@ -6,9 +6,10 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from zeldo.errors import InputError, ZeldoError
 
@@ -22,6 +23,16 @@ def disk_is_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def check_no_input(
+    outputs: Iterable[str | os.PathLike], inputs: Mapping[str, Any], what: str = "output"
+) -> None:
+    """`InputError` where an output is also an input, by the name of an argument. What is no path counts for nothing."""
+    names = {Path(path).resolve() for path in outputs}
+    for name, value in inputs.items():
+        if isinstance(value, str | os.PathLike) and Path(value).resolve() in names:
+            raise InputError(f"{what} and {name} are the same file, {value}: give the {what} another name")
 
 
 def check_writable(path: str | os.PathLike) -> Path:

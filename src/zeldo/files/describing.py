@@ -10,6 +10,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.files import open_particles
+from zeldo.keywords import scalar
 from zeldo.particles.lattice import NoLatticeError, check_finite, displacement, find
 from zeldo.particles.particles import Header, Particles
 
@@ -32,7 +33,8 @@ def describe(
     -------
     dict
         Of texts, numbers, lists and dicts, as JSON takes them: format, made_by, count, box, redshift, cosmology, missing,
-        units, fields, ids, lattice, outside, notes.
+        units, fields, ids, lattice, outside, notes. Where the file says them, also seed, fixed, flip, phases, power, and
+        the engine's settings and the hash of its weights.
 
     Raises
     ------
@@ -57,7 +59,11 @@ def describe(
             "fields": {name: str(dtype) for name, dtype in particles.stored_fields.items()},
             "particle_mass": header.particle_mass,
         }
-        drawn = {name: getattr(header, name) for name in ("seed", "fixed", "flip", "phases")}
+        drawn = {
+            name: getattr(header, name) for name in ("seed", "fixed", "flip", "phases", "power", "weights")
+        }
+        if header.settings:
+            drawn["settings"] = {name: scalar(value) for name, value in header.settings.items()}
         answer |= {name: value for name, value in drawn.items() if value is not None}
         answer["outside"] = _outside(particles)
         answer["ids"], answer["lattice"] = _lattice(particles, ids)

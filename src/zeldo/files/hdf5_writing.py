@@ -102,8 +102,10 @@ def _create_data(
     group = file.require_group(GROUP)
     for field, dtype in fields.items():
         shape = (count, *FIELDS[field])
-        chunks = (max(1, min(count, CHUNK)), *FIELDS[field])
-        data = group.create_dataset(NAMES[field], shape, dtype, chunks=chunks, fletcher32=True)
+        chunks = (min(count, CHUNK), *FIELDS[field])
+        # a part without particles has no chunks
+        options = {"chunks": chunks, "fletcher32": True} if count else {}
+        data = group.create_dataset(NAMES[field], shape, dtype, **options)
         data.attrs.update(describe(field))
 
 

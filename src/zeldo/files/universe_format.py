@@ -1,9 +1,10 @@
-"""The lowest redshift of a universe of zarr arrays (`universe_zarr`) as particles, for everything that reads files."""
+"""One redshift of a universe of zarr arrays (`universe_zarr`) as particles, for everything that reads files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,17 @@ class Universe(Format):
         return path.is_dir() and is_universe(path)
 
     @contextmanager
-    def open(self, path: Path, cosmology: Cosmology | None = None) -> Iterator[Source]:
-        yield SnapshotRows(UniverseZarr(path).snapshot())
+    def open(
+        self, path: Path, cosmology: Cosmology | None = None, redshift: float | None = None
+    ) -> Iterator[Source]:
+        """The particles at a redshift, by default the lowest."""
+        universe = UniverseZarr(path)
+        redshifts = universe.redshifts
+        source = SnapshotRows(universe.snapshot(None if redshift is None else universe.nearest(redshift)))
+        source.name = str(path)
+        kept = ", ".join(f"{z:g}" for z in redshifts)
+        source.header = replace(source.header, stored={"format": f"universe in zarr arrays, with z = {kept}"})
+        yield source
 
     def create(
         self, path: Path, header: Header, fields: Mapping[str, np.dtype]

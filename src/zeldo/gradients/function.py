@@ -19,6 +19,7 @@ from zeldo.engines.cola import Cola
 from zeldo.engines.lpt import Perturbation
 from zeldo.engines.parsing import parse_engine
 from zeldo.engines.pm import ParticleMesh
+from zeldo.engines.table import Row
 from zeldo.engines.trained import Trained
 from zeldo.errors import InputError, nearest
 from zeldo.gradients.linear import LinearField
@@ -289,10 +290,12 @@ class _Mesh:
             return delta_lin
         return self.field.from_modes(torch.fft.rfftn(delta_lin) * self._amplitudes)
 
-    def force(self, psi: Tensor) -> Tensor:
-        """The force of the last step at the particles, Mpc/h."""
-        last = self._usual.columns
-        return self.gravity(psi, float(last.offset[-1]), sharpening=float(last.sharpening[-1]))
+    def force(self, psi: Tensor) -> Tensor | None:
+        """The force of the last step at the particles, Mpc/h; None where it took none, as at the start of COLA."""
+        last: Row = self._usual[-1]
+        if np.isnan(last.offset):
+            return None
+        return self.gravity(psi, float(last.offset), sharpening=float(last.sharpening))
 
     @cached_property
     def _amplitudes(self) -> Tensor | None:

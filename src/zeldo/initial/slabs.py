@@ -38,11 +38,14 @@ def write_displacements(delta: list[np.ndarray], box: float, write: Write) -> No
     n = field.shape[0]
     k, window = mode_factors(n, box, 0)
     phi = fft.forward(field)
-    second = np.zeros_like(phi)  # its padding must hold numbers
+    del field
+    # no derivative has them: delta^2 must not either
+    phi[0, 0, 0] = phi[n // 2] = phi[:, n // 2] = phi[:, :, n // 2] = 0
+    second = phi.copy()
     source = fft.real_view(second)
     # sum_{i<j} (phi_ii phi_jj - phi_ij^2) = (delta^2 - sum_ij phi_ij^2) / 2, a mesh at a time
-    source[:, :, :n] = field
-    del field
+    fft.inverse(second, n, source[:, :, :n], scratch=True)
+    source[:, :, n:] = 0  # its padding must hold numbers
     np.square(source, out=source)
     source *= np.float32(-0.5)
     apply_green(phi, k, window)

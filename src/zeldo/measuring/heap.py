@@ -1,46 +1,86 @@
 """Freed memory that stays with the process for its next arrays.
 
 glibc maps each large array afresh and unmaps it when it is freed, and the system fills new memory with zeros. The layers of
-a network allocate and free large fields in turn, so that this takes much of their time.
+a network allocate and free large fields in turn, so that this takes much of their time. On a virtual machine whose host
+reclaims free pages it takes most of it. With another C library nothing here has an effect.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
+from typing import Any
 
-TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # the names of malloc.h
-NEVER = 2**31 - 1
-MAPPED = 65_536  # arrays that may be mapped at a time: glibc's default
-LARGE = 32 << 20  # bytes from which an array is mapped: as much as glibc itself would raise it to
+# the names of malloc.h, which mallopt(3) explains
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -2, -3, -4, -8
+NEVER = -1
+KEEPING = {MMAP_MAX: 0, TRIM_THRESHOLD: NEVER, TOP_PAD: 1 << 26}
+ALWAYS_KEEPING = {**KEEPING, TOP_PAD: 1 << 28, ARENA_MAX: 1}
+# what glibc itself would raise its limits to: once they are set, it no longer does
+USUAL = {MMAP_MAX: 65_536, MMAP_THRESHOLD: 32 << 20, TRIM_THRESHOLD: 64 << 20, TOP_PAD: 1 << 17}
+
+_lock = Lock()
+_inside = 0  # how many `freed_memory_kept` are open, in any thread
+_always = False  # whether `keep_freed_memory` was called
 
 
-@cache
-def _mallopt() -> Callable[[int, int], int] | None:
-    """The function of the C library; None where it has none, as on macOS."""
-    try:
-        return ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return None
+def keep_freed_memory() -> bool:
+    """Let large arrays reuse what earlier ones have freed, from now on and in the whole process.
+
+    Returns
+    -------
+    bool
+        False where the C library is not glibc and nothing was changed.
+    """
+    global _always
+    with _lock:
+        _always = True
+        return _set(ALWAYS_KEEPING)
 
 
 @contextmanager
-def freed_memory_kept() -> Iterator[None]:
-    """Inside, large arrays reuse what earlier ones have freed. What is free at the end stays with the process.
+def freed_memory_kept(*, returned: bool = False) -> Iterator[None]:
+    """Inside, large arrays reuse what earlier ones have freed. The last one to end sets back what the first one changed.
 
-    It costs memory where arrays of other sizes follow: use it for what is small beside the memory of the machine. It does
-    nothing where the C library is not glibc.
+    After `keep_freed_memory` it changes nothing.
+
+    Parameters
+    ----------
+    returned : bool
+        Whether what is free at the end goes back to the system. Otherwise it stays with the process, and costs memory
+        where arrays of other sizes follow: that is for what is small beside the memory of the machine.
     """
-    mallopt = _mallopt()
-    if mallopt is None:
-        yield
-        return
-    mallopt(MMAP_MAX, 0)
-    mallopt(TRIM_THRESHOLD, NEVER)
+    global _inside
+    with _lock:
+        _inside += 1
+        if _inside == 1 and not _always:
+            _set(KEEPING)
     try:
         yield
     finally:
-        mallopt(MMAP_MAX, MAPPED)
-        mallopt(MMAP_THRESHOLD, LARGE)
+        with _lock:
+            _inside -= 1
+            if not _inside and not _always:
+                changed = _set(USUAL if returned else {**USUAL, TRIM_THRESHOLD: NEVER})
+                if changed and returned:
+                    _glibc().malloc_trim(0)
+
+
+def _set(options: Mapping[int, int]) -> bool:
+    """Whether the C library is glibc, whose options these are."""
+    library = _glibc()
+    done = [] if library is None else [library.mallopt(*option) for option in options.items()]
+    return bool(done) and all(done)
+
+
+@cache
+def _glibc() -> Any:
+    """The C library; None where it is another one, as on macOS."""
+    try:
+        library = ctypes.CDLL(None)
+    except (OSError, TypeError):
+        return None
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None

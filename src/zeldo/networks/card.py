@@ -125,7 +125,7 @@ class ModelCard:
                 values[name] = getattr(cosmology, name)
         for name, value in values.items():
             low, high = getattr(self, name)
-            margin = 1e-6 * max(abs(low), abs(high))
+            margin = 1e-6 * max(abs(low), abs(high), 1)
             if not low - margin <= value <= high + margin:
                 raise InputError(
                     f"{name} = {value:g}{' Mpc/h' if name == 'spacing' else ''} is outside the range that the "

@@ -34,7 +34,7 @@ def measures(ics: InitialConditions, psi_lin: np.ndarray, redshift: float) -> tu
     ----------
     ics : InitialConditions
     psi_lin : ndarray, (3, n, n, n)
-        The linear displacement today, Mpc/h.
+        The linear displacement today that the dynamics begin with, Mpc/h.
     redshift : float
 
     Returns

@@ -95,8 +95,8 @@ def memory_estimate(layout: Layout, side: int, *, periodic: bool, item_bytes: in
     for layer, after in zip(layout.layers, layout.sides(side, periodic=periodic), strict=True):
         incoming, outgoing = layer.inputs * before**3, layer.outputs * after**3
         if layer.kind == "block":
-            wrapped = layer.inputs * (before + (2 * MARGIN if periodic else 0)) ** 3
-            between = layer.middle * (before if periodic else before - MARGIN) ** 3
+            wrapped = layer.inputs * (after + 2 * MARGIN) ** 3
+            between = layer.middle * (after + MARGIN) ** 3
             if layer.join:
                 kept.pop()  # it is counted in the incoming channels
             peak = max(peak, sum(kept) + wrapped + max(incoming, between + 2 * outgoing))

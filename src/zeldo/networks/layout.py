@@ -174,8 +174,9 @@ class Layout:
         for layer, after in zip(self.layers, self.sides(side, periodic=periodic), strict=True):
             a, b, m = layer.inputs, layer.outputs, layer.middle
             if layer.kind == "block":
-                between = before if periodic else before - MARGIN
-                total += 54 * a * m * between**3 + (54 * m * b + 2 * a * b) * after**3
+                # the 1^3 convolution runs before its result is cropped
+                read, between = after + 2 * MARGIN, after + MARGIN
+                total += 54 * a * m * between**3 + 54 * m * b * after**3 + 2 * a * b * read**3
             else:  # each cell of the finer lattice meets one voxel of the kernel
                 total += 2 * a * b * max(before, after) ** 3
             before = after

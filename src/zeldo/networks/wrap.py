@@ -62,7 +62,7 @@ class _Wrap(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx, *tangents):  # type: ignore[override]
-        return _forward(tangents[2:], ctx.before, ctx.after)
+        return _Wrap.apply(ctx.before, ctx.after, *tangents[2:])  # so that it has a derivative itself
 
 
 def wrap(parts: tuple[Tensor, ...], before: int, after: int) -> Tensor:

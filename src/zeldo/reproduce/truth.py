@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.parameters import Cosmology, same_cosmology
 from zeldo.engines.base import Engine
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files import read_snapshot, write
@@ -140,12 +140,7 @@ def nearest_file(
     fitting = [
         file
         for file in files
-        if _same_parameters(file.cosmology, cosmology)
+        if same_cosmology(file.cosmology, cosmology)
         and math.isclose(file.box / file.n, spacing, rel_tol=1e-3)
     ]
     return min(fitting, key=lambda file: (abs(math.log(file.n / n)), -file.n), default=None)
-
-
-def _same_parameters(first: Cosmology, other: Cosmology) -> bool:
-    ours, theirs = first.to_dict(), other.to_dict()
-    return all(math.isclose(ours[name], theirs[name], rel_tol=1e-6, abs_tol=1e-9) for name in ours)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from zeldo.brief import brief
+from zeldo.cosmology.parameters import same_parameter
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
 from zeldo.mesh.checks import check_mesh
@@ -256,7 +257,7 @@ class Reference:
         ours, prediction = self.snapshot, lattice_of(prediction, "compare_snapshots")
         for what, given, wanted, agree in (
             ("n", prediction.n, ours.n, prediction.n == ours.n),
-            ("box", prediction.box, ours.box, math.isclose(prediction.box, ours.box, rel_tol=1e-6)),
+            ("box", prediction.box, ours.box, same_parameter(prediction.box, ours.box)),
             (
                 "redshift",
                 prediction.redshift,

@@ -139,8 +139,8 @@ def read_cosmologies(
         for name in values:
             if name not in Cosmology.names():
                 raise InputError(
-                    f"{source} has a column {name!r}{nearest(name, Cosmology.names())}: give any of "
-                    f"{', '.join(Cosmology.names())}, seed"
+                    f"{source} has a column {name!r}: give any of {', '.join(Cosmology.names())}, seed"
+                    f"{nearest(name, Cosmology.names())}"
                 )
         made.append(Cosmology(**{**base.to_dict(), **values}))
     if seeds and len(seeds) != len(made):
@@ -174,4 +174,9 @@ def _read(path: Path) -> list[dict[str, Any]]:
             return [json.loads(line) for line in lines]
         except ValueError as error:
             raise InputError(f"cosmologies {path} are not JSON lines: {error}") from None
-    return list(csv.DictReader(lines))
+    table = csv.DictReader(lines)
+    names = [name.strip() for name in table.fieldnames or ()]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(f"cosmologies {path} have {names.count(twice[0])} columns {twice[0]!r}: keep one")
+    return list(table)

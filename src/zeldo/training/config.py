@@ -131,7 +131,7 @@ class DataConfig(Section):
 class OptimizerConfig(Section):
     name: Literal["adam", "muon"] = "adam"
     """muon sets the singular values of each kernel's momentum to one, and uses Adam for biases and norms."""
-    rate: float = Field(default=1e-4, gt=0)
+    rate: float = Field(default=1e-4, gt=0, allow_inf_nan=False)
     """The highest learning rate."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of Adam's first and second moments."""

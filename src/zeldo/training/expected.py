@@ -52,7 +52,8 @@ def measure(
     errors: dict[str, list[np.ndarray]] = {}
     names = []
     for ics, compared, name in comparisons(emulator, stores, part, progress):
-        measured.append(measures(ics, linear_displacement(ics), compared.redshift))
+        linear = linear_displacement(ics, emulator.amplitudes(ics.spacing))
+        measured.append(measures(ics, linear, compared.redshift))
         for label, values in errors_of(compared).items():
             errors.setdefault(label, []).append(values)
         names.append(name)

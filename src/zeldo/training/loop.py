@@ -142,7 +142,7 @@ def _train_on_device(
     """The training on one device."""
     import torch
 
-    from zeldo.networks.memory import keep_freed_memory
+    from zeldo.measuring.heap import keep_freed_memory
     from zeldo.training.trainer import Trainer
 
     keep_freed_memory()

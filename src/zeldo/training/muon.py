@@ -23,7 +23,7 @@ ITERATIONS = 5
 
 
 def split(net: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """(kernels between hidden channels, all other parameters): biases, norms, first and last layers."""
+    """(kernels between more than three channels, all other parameters): biases, norms, layers next to a single vector."""
     kernels = [p for p in net.parameters() if p.ndim == 5 and min(p.shape[:2]) > 3]
     known = {id(p) for p in kernels}
     return [*kernels], [p for p in net.parameters() if id(p) not in known]

@@ -101,7 +101,7 @@ def make_optimizers(module: torch.nn.Module, option: OptimizerConfig) -> list[to
     decay = option.weight_decay
     if option.name == "adam":
         return [
-            torch.optim.Adam(module.parameters(), option.rate, option.betas, weight_decay=decay, fused=True)
+            torch.optim.AdamW(module.parameters(), option.rate, option.betas, weight_decay=decay, fused=True)
         ]
     kernels, others = split(module)
     optimizers: list[torch.optim.Optimizer] = []

@@ -165,9 +165,10 @@ class Trainer:
                 for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
                     parts[prefix + name] = parts.get(prefix + name, 0.0) + float(value) / count
                 if not math.isfinite(parts[f"{prefix}loss"]):
+                    again = f"resume from {self.last}" if self.last.exists() else "start again"
                     raise ConvergenceError(
                         f"the {prefix}loss is {parts[f'{prefix}loss']} at step {self.state.steps + 1}: lower the rate "
-                        f"or set clip, and resume from {self.last}"
+                        f"or set clip, and {again}"
                     )
             player.step()
             # a turn leaves gradients in modules that it uses but does not train

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.networks.inference import apply
 from zeldo.networks.tasks.base import Batch, Task
 from zeldo.particles.snapshot import Snapshot
@@ -149,8 +150,11 @@ def _figures(
 
 def by_redshift(scores: Sequence[Score]) -> dict[float, Score]:
     """The mean score at each redshift, from high to low."""
-    redshifts = sorted({item.redshift for item in scores}, reverse=True)
-    return {z: mean([item for item in scores if item.redshift == z]) for z in redshifts}
+    grouped: dict[float, list[Score]] = {}
+    for item in sorted(scores, key=lambda item: item.redshift, reverse=True):
+        same = nearest_redshift(grouped, item.redshift)
+        grouped.setdefault(item.redshift if same is None else same, []).append(item)
+    return {z: mean(items) for z, items in grouped.items()}
 
 
 def mean(scores: Sequence[Score]) -> Score:

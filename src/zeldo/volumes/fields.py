@@ -18,6 +18,7 @@ from zeldo.cosmology.power import LinearPower, linear_power
 from zeldo.engines.checks import check_whole
 from zeldo.errors import InputError
 from zeldo.files.universe_zarr import largest_divisor
+from zeldo.files.white_noise import find_phases
 from zeldo.initial.phases import Native
 from zeldo.universe import Universe
 from zeldo.volumes.noise import noise_planes
@@ -46,19 +47,22 @@ class VolumeFields:
 
     def __init__(self, universe: Universe, thickness: int, folder: Path | None = None) -> None:
         n = universe.n
-        if universe.phases != "native":
-            raise InputError(f"phases {universe.phases} are not made by slabs: give native ones")
+        phases = find_phases(
+            universe.phases, seed=universe.seed, fixed=bool(universe.fixed), flip=bool(universe.flip)
+        )
+        if not isinstance(phases, Native):
+            raise InputError(f"phases {phases.label} are not made by slabs: give native ones")
         check_whole("thickness", thickness, 1, n)
         if n % thickness:
             raise InputError(f"slabs of {thickness} planes do not divide {n}: give a divisor")
         self.universe, self.n, self.thickness, self.folder = universe, n, thickness, folder
+        self.phases = phases
         self._stage = 0
 
     def delta_modes(self) -> DaskArray:
         """Modes of delta_lin, (n, n, n // 2 + 1) complex64, in slabs along ky."""
-        n, universe = self.n, self.universe
+        n, universe, phases = self.n, self.universe, self.phases
         power = linear_power(universe.cosmology, universe.power)
-        phases = Native(universe.seed or 0, bool(universe.fixed), bool(universe.flip))
 
         def make(block_info: Any = None) -> np.ndarray:
             first, end = block_info[None]["array-location"][0]

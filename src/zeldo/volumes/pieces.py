@@ -110,9 +110,10 @@ def check_piece(n: int, side: int, buffer: int) -> None:
     check_whole("buffer", buffer, 0, n)
     if n % side:
         raise InputError(f"pieces of {side} cells do not divide {n}: give a divisor")
-    if (side + 2 * buffer) % 2:
+    if side % 2:
         raise InputError(
-            f"a piece of {side} cells with a buffer of {buffer} is not possible: make their sum even"
+            f"a piece of {side} cells with a buffer of {buffer} on each side is {side + 2 * buffer} cells wide, which is "
+            f"odd: give an even side that divides {n}"
         )
     if side + 2 * buffer > n:
         raise InputError(

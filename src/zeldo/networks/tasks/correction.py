@@ -19,7 +19,7 @@ from zeldo.mesh.gravity import gravity
 from zeldo.networks.losses import Loss, gradient_error, logarithm, momentum_error, number_error
 from zeldo.networks.scales import DENSITY_MESH, Scales, by_density, by_scale, number_by_scale
 from zeldo.networks.tasks import register
-from zeldo.networks.tasks.base import Batch, Evolved, Fields, Setting, Task, scaled
+from zeldo.networks.tasks.base import Batch, Evolved, Fields, Setting, Task, check_weight, scaled
 from zeldo.networks.tasks.units import growth_factor, hubble_flow
 
 WEIGHTS = {
@@ -191,8 +191,7 @@ class Correction(Task):
                 raise InputError(
                     f"the loss has no term {name!r}: it has {', '.join(WEIGHTS)}{nearest(name, WEIGHTS)}"
                 )
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-                raise InputError(f"weights.{name} = {value!r} is not allowed: give a number, 0 or more")
+            check_weight(f"weights.{name}", value)
         object.__setattr__(self, "inputs", inputs)
         object.__setattr__(self, "engine_options", dict(self.engine_options))
         object.__setattr__(self, "weights", {**WEIGHTS, **self.weights})

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zeldo.cosmology.redshifts import same_redshift
 from zeldo.cosmology.scalars import single
 from zeldo.errors import InputError
 from zeldo.networks.losses import Loss, log_square_error, paper_loss
-from zeldo.networks.styled import displacement_and_rate
+from zeldo.networks.styled import StyledVNet, displacement_and_rate
 from zeldo.networks.tasks import register
 from zeldo.networks.tasks.base import Batch, Evolved, Fields, Setting, Task, check_quantity, scaled
 from zeldo.networks.tasks.units import REFERENCE, UNIT, growth_factor, hubble_flow, lcdm, velocity_factor
@@ -52,7 +53,9 @@ class Jamieson2022(Task):
         return 1
 
     def check(self, setting: Setting) -> None:
-        if setting.redshift != 0:  # it would give today's field, even where extrapolation is allowed
+        if not same_redshift(
+            setting.redshift, 0
+        ):  # it would give today's field, even where extrapolation is allowed
             raise InputError(
                 f"redshift = {setting.redshift:g} is not allowed: this network covers z = 0 only"
             )
@@ -138,13 +141,10 @@ class Jamieson2024(Task):
     def run(self, net: nn.Module, batch: Batch) -> Tensor:
         if not self._derived:
             return super().run(net, batch)
-        outputs = []
-        for x, style, setting in zip(batch.inputs.split(1), batch.style, batch.settings, strict=True):
-            omega_m: Any = setting.cosmology.omega_m
-            d = growth_factor(lcdm(omega_m), setting.redshift)
-            if style.requires_grad or style.dtype == torch.float64:  # it is what carries the gradient
-                omega_m, d = style[0] / 5 + 0.3, style[1] + 1
-            network: Any = net
+        outputs, network = [], cast(StyledVNet, net)
+        for x, style in zip(batch.inputs.split(1), batch.style, strict=True):
+            # the style carries the gradient, and may be of another cosmology than the setting
+            omega_m, d = style[0] / 5 + 0.3, style[1] + 1
             outputs.append(
                 torch.cat(displacement_and_rate(network, x, omega_m, d, periodic=batch.periodic), 1)
             )
