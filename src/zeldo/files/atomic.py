@@ -25,14 +25,12 @@ def disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
-def check_no_input(
-    outputs: Iterable[str | os.PathLike], inputs: Mapping[str, Any], what: str = "output"
-) -> None:
+def check_no_input(outputs: Iterable[str | os.PathLike], inputs: Mapping[str, Any]) -> None:
     """`InputError` where an output is also an input, by the name of an argument. What is no path counts for nothing."""
     names = {Path(path).resolve() for path in outputs}
     for name, value in inputs.items():
         if isinstance(value, str | os.PathLike) and Path(value).resolve() in names:
-            raise InputError(f"{what} and {name} are the same file, {value}: give the {what} another name")
+            raise InputError(f"output and {name} are the same file, {value}: give the output another name")
 
 
 def check_writable(path: str | os.PathLike) -> Path:

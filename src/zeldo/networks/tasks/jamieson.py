@@ -53,9 +53,8 @@ class Jamieson2022(Task):
         return 1
 
     def check(self, setting: Setting) -> None:
-        if not same_redshift(
-            setting.redshift, 0
-        ):  # it would give today's field, even where extrapolation is allowed
+        # at another redshift it would give today's field, even where extrapolation is allowed
+        if not same_redshift(setting.redshift, 0):
             raise InputError(
                 f"redshift = {setting.redshift:g} is not allowed: this network covers z = 0 only"
             )
