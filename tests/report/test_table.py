@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from zeldo.engines.parsing import parse_engine
 from zeldo.report.labels import K_SHOWN, at_k, best, decorrelation_text, labels, seconds_text, wrapped
 from zeldo.report.table import columns_that_fit, print_table
 
@@ -130,4 +131,15 @@ def test_one_setting_that_tells_engines_apart_is_enough(comparisons):
         )
     )
     assert labels([coarse, fine]) == ["cola (mesh_factor 1)", "cola (mesh_factor 2)"]
-    assert labels([coarse, fine, longer])[2] == "cola (mesh_factor 2, exponent -3, steps 20)"
+    assert labels([coarse, fine, longer])[2] == "cola (mesh_factor 2, steps 20)"
+
+
+def test_an_engine_alone_is_named_with_the_options_that_were_given(comparisons):
+    def named(text):
+        made = parse_engine(text)
+        return labels([dataclasses.replace(comparisons[0], engine=made.name, settings=made.settings)])
+
+    assert named("cola") == ["cola"]
+    assert named("pm:steps=3") == ["pm (steps 3)"]
+    assert named("emulator") == ["emulator"]
+    assert named("emulator:fast") == ["emulator (preset fast)"]
