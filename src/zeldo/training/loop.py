@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from zeldo.configuration import ConfigSource, load
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.dataset import check_dataset, make_dataset
+from zeldo.engines.registry import engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import directory
 from zeldo.interrupts import interruptible, raise_if_asked
@@ -115,6 +116,7 @@ def train(
 
     config = load(config, TrainConfig, override)
     task = config.task.make() if task is None else task
+    _check(config, task)
     count, kind = _devices(config)
     if config.precision == "auto":
         precision = "bf16-mixed" if native_bfloat16(kind) else "32-true"
@@ -167,6 +169,19 @@ def _train_on_device(
         weights=weights if weights.exists() else None,
         history=state.history,
     )
+
+
+def _check(config: TrainConfig, task: Task) -> None:
+    """`InputError` for what cannot be trained, before any data are made for it."""
+    from zeldo.training.beginning import begin_with
+    from zeldo.training.players import make_network
+
+    task.check_training(crop=bool(config.data.crop))
+    if task.dynamics is not None:
+        name, options = task.dynamics
+        engine(name, **options).check(config.data.redshifts)
+    if config.start_from is not None:
+        begin_with(make_network(config.network, task), config.start_from)
 
 
 def _devices(config: TrainConfig) -> tuple[int, str]:
