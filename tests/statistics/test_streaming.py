@@ -8,7 +8,7 @@ import pytest
 
 import zeldo
 from refusals import refusal
-from zeldo import measures
+from zeldo import measures, sources
 from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.report.density_picture import density_map, slab_of
 from zeldo.statistics import on_disk
@@ -69,8 +69,8 @@ def test_what_is_no_universe_is_refused(universes, tmp_path):
 def test_a_measurement_from_disk_is_that_in_memory(universes, tmp_path, monkeypatch):
     path, options = universes["cola"][0], {"statistics": "all", "mesh": 48, "minimum": 8, "axis": 1}
     (whole,) = zeldo.measure(path, **options)
-    monkeypatch.setattr(measures, "available", lambda: 1e6)
-    assert measures.on_disk(path) is not None
+    monkeypatch.setattr(sources, "available", lambda: 1e6)
+    assert sources.on_disk(path) is not None
     monkeypatch.setattr(measures, "load", lambda *source: pytest.fail("it was read whole"))
     page = tmp_path / "page.html"
     (streamed,) = zeldo.measure(path, **options, output=page)
@@ -87,7 +87,7 @@ def test_a_measurement_from_disk_is_that_in_memory(universes, tmp_path, monkeypa
 def test_halos_from_disk_are_those_in_memory(universes, tmp_path, monkeypatch):
     path = universes["cola"][0]
     whole = measures.find_halos(path, minimum=8, output=tmp_path / "whole.hdf5")
-    monkeypatch.setattr(measures, "available", lambda: 1e6)
+    monkeypatch.setattr(sources, "available", lambda: 1e6)
     streamed = measures.find_halos(path, minimum=8, output=tmp_path / "streamed.hdf5")
     assert streamed.friends.group.size == 0 < len(whole.friends.count)
     np.testing.assert_array_equal(streamed.spherical.m200m, whole.spherical.m200m)
