@@ -13,7 +13,7 @@ from zeldo.errors import InputError
 from zeldo.files.atomic import check_no_input
 from zeldo.keywords import number
 from zeldo.measuring.memory import limited
-from zeldo.sources import Given, PathLike, Source, load, names_of, on_disk, several
+from zeldo.sources import BYTES, Given, PathLike, Source, check_memory, load, names_of, on_disk, several
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from zeldo.statistics.overdensity import HaloCatalogue
 
 SLICE = 15.0  # Mpc/h, thickness
+PICTURE_BYTES = 120  # per particle that is drawn from memory
 
 
 def measure(
@@ -66,7 +67,7 @@ def measure(
         Where spectra are computed, such as "cuda".
     memory : str or float, optional
         The most memory that may be taken, such as "8GB"; by default what the machine has free. A universe in .zarr that
-        does not fit is read some planes at a time.
+        does not fit is read some planes at a time. Of other files, what does not fit into the memory given is refused.
     **reading
         What files do not say, as of `zeldo.read`: `ids`, `length`, `velocities`, `particle_type`, `box`, `redshift`.
 
@@ -80,6 +81,7 @@ def measure(
     InputError
         For a value that is not allowed, and for what the particles cannot give.
     """
+    from zeldo.mesh.checks import check_mesh
     from zeldo.report.measured import check_output, write_measurements
     from zeldo.statistics.measurement import check_statistics, measurement
 
@@ -90,6 +92,9 @@ def measure(
     sources = several(source)
     for each in sources:
         check_no_input(outputs, {"source": each})
+    mesh = None if mesh is None else check_mesh(mesh)
+    points = 0 if chosen == ("mass-function",) else mesh
+    check_memory(memory, sources, BYTES, cosmology, mesh=points, **reading)
     results = []
     with limited(memory):
         for each, name in zip(sources, names_of(sources), strict=True):
@@ -155,6 +160,7 @@ def find_halos(
     if output is not None:
         check_catalogue_path(output)
         check_no_input([output], {"source": source})
+    check_memory(memory, [source], BYTES, cosmology, **reading)
     with limited(memory):
         there = on_disk(source, reading.get("redshift"))
         if there is None:
@@ -258,6 +264,7 @@ def show(
         raise InputError(f"dpi = {dpi!r} is not allowed: give a number from 1 to 2400")
     maps, slabs, boxes, titles = [], [], [], []
     sources = several(source)
+    check_memory(memory, sources, PICTURE_BYTES, cosmology, **reading)
     with limited(memory):
         for each, name in zip(sources, names_of(sources), strict=True):
             there = on_disk(each, reading.get("redshift"))

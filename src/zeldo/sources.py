@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.files import open_particles, read
-from zeldo.measuring.memory import available
+from zeldo.measuring.memory import available, check_room, limited, resident, size_in_words
 from zeldo.particles.id_orders import NONE, order_named
 from zeldo.particles.lattice_points import lattice_side
 from zeldo.particles.particles import Particles
@@ -23,6 +24,70 @@ PathLike = str | os.PathLike[str]
 Source = PathLike | Snapshot | Particles
 Given = Cosmology | Mapping[str, float] | None
 BYTES = 400  # per particle that is measured in memory: its fields, positions, trees and meshes
+LIBRARIES = 0.5e9  # bytes of Python, torch, Numba with its kernels, and matplotlib
+
+
+def check_memory(
+    memory: str | float | None,
+    sources: Sequence[Source],
+    per_particle: float,
+    cosmology: Given = None,
+    *,
+    mesh: int | None = 0,
+    ids: str | None = None,
+    **options: Any,
+) -> None:
+    """`InputError` where a file does not fit into the memory that is given; of a universe in .zarr, some of its planes.
+
+    Parameters
+    ----------
+    memory : str or float, optional
+        The most that may be taken. None checks nothing.
+    sources : sequence of path, Snapshot or Particles
+        What is not a path is in memory already.
+    per_particle : float
+        Bytes that a particle takes.
+    mesh : int, optional
+        Points per side of the density of a universe that is read some planes at a time: 0 for none, None for twice the
+        lattice.
+    cosmology, ids, **options
+        As of `load`.
+    """
+    if memory is None:
+        return
+    with limited(memory):
+        for source in sources:
+            if not isinstance(source, str | os.PathLike):
+                continue
+            with open_particles(source, cosmology, **options) as particles:
+                count = len(particles)
+            needed, what, instead = per_particle * count, f"{count} particles need", ""
+            streamed = _streamed(Path(source), count, mesh)
+            if streamed < needed:
+                needed, what = streamed, "some of its planes at a time need"
+                if mesh != 0:
+                    what, instead = "some of its planes at a time and a mesh need", ", or a smaller mesh"
+            # libraries that are not there yet come while it works
+            whole = max(resident(), LIBRARIES) + needed
+            check_room(f"{source}: {what}", whole - resident(), f"give {_enough(whole)} or more{instead}")
+
+
+def _streamed(path: Path, count: int, mesh: int | None) -> float:
+    """Bytes for a universe that is read some planes at a time; infinite for all else."""
+    from zeldo.files.universe_zarr import is_universe
+    from zeldo.statistics.on_disk import KEPT_BYTES, MESH_BYTES, PLANES_BYTES
+
+    if not is_universe(path):
+        return math.inf
+    n = round(count ** (1 / 3))
+    points = (2 * n if mesh is None else mesh) ** 3
+    return PLANES_BYTES * n**2 + (MESH_BYTES + KEPT_BYTES) * points
+
+
+def _enough(size: float) -> str:
+    """A size of two digits that is not less."""
+    step = 10.0 ** (math.floor(math.log10(size)) - 1)
+    return size_in_words(math.ceil(size / step) * step)
 
 
 def on_disk(source: Source, redshift: float | None = None) -> OnDisk | None:
