@@ -115,6 +115,59 @@ def test_parts_of_a_set_may_be_empty(crowd, tmp_path):
         np.testing.assert_array_equal(particles.in_memory().positions, few.positions)
 
 
+SETS = pytest.mark.parametrize(
+    ("name", "suffix"), [("gadget-hdf5", ".hdf5"), ("swift", ".hdf5"), ("gadget-binary-2", ".gadget2")]
+)
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@SETS
+def test_a_set_replaces_what_had_its_name(crowd, tmp_path, name, suffix):
+    """Parts of a larger set would be read with the new ones, and a single file in place of them."""
+    path = tmp_path / f"out{suffix}"
+    for files in (1, 2):
+        write(crowd, path, name, files=files)
+    expected = names_in(tmp_path)
+    assert len(expected) == 2 and path.name not in expected
+    for files in (5, 2):
+        write(crowd, path, name, files=files)
+    assert names_in(tmp_path) == expected
+    with open_particles(path, crowd.header.cosmology) as again:
+        np.testing.assert_array_equal(again.ids, crowd.ids)
+
+
+@SETS
+def test_a_set_that_fails_leaves_the_former_one(crowd, tmp_path, name, suffix):
+    path = write(crowd, tmp_path / f"out{suffix}", name, files=4)
+    before = {part: part.read_bytes() for part in tmp_path.iterdir()}
+    bad = Particles(crowd.header, crowd.positions * np.nan, crowd.velocities, crowd.ids)
+    assert "not all finite" in refusal(lambda: write(bad, path, name, files=2))
+    assert {part: part.read_bytes() for part in tmp_path.iterdir()} == before
+
+
+@SETS
+def test_files_that_are_of_no_larger_set_stay(crowd, tmp_path, name, suffix):
+    """Snapshots whose names end in numbers say that they are alone; what cannot be read says nothing."""
+    write(crowd, tmp_path / f"out{suffix}", name, files=3)
+    other = max(tmp_path.iterdir())
+    write(crowd, other, name)
+    for content in (other.read_bytes(), b"notes"):
+        other.write_bytes(content)
+        write(crowd, tmp_path / f"out{suffix}", name, files=2)
+        assert other.read_bytes() == content
+
+
+def test_a_set_may_be_written_over_itself_in_fewer_files(crowd, tmp_path):
+    path = write(crowd, tmp_path / "out.hdf5", files=4)
+    convert(path, path, write_options={"files": 2})
+    assert names_in(tmp_path) == ["out.0.hdf5", "out.1.hdf5"]
+    with open_particles(path) as again:
+        np.testing.assert_array_equal(again.ids, np.sort(crowd.ids))
+
+
 def test_converted_lattices_are_rows_in_lagrangian_order(snapshot, tmp_path):
     """Rows shuffled, positions unwrapped, in kpc/h: the npz has pos, vel and ids in order, inside the box."""
     particles = particles_of(snapshot)
