@@ -84,6 +84,13 @@ def test_without_a_limit_nothing_is_refused(places, monkeypatch):
     assert given.count == 16**3
 
 
+def test_a_fine_mesh_and_many_pixels_count(places, tmp_path):
+    words = refusal(lambda: zeldo.measure(places["file"], "power", mesh=512, memory="3GB"))
+    assert "4096 particles and a mesh need" in words and "or a smaller mesh" in words
+    words = refusal(lambda: zeldo.show(places["file"], tmp_path / "a.png", pixels=8192, memory="3GB"))
+    assert "and 3GB may be taken" in words and not (tmp_path / "a.png").exists()
+
+
 @pytest.mark.parametrize("size", [1.0, 999.0, 1e6, 451638400.0, 9.96e8, 1.2345e12])
 def test_the_memory_that_is_named_is_enough(size):
     assert size <= size_in_bytes(sources._enough(size)) <= 1.1 * size

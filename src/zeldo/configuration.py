@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from zeldo.errors import InputError, nearest
 
@@ -39,7 +40,7 @@ REMEDIES = {
     "tuple_type": "give a list",
     "list_type": "give a list",
     "too_short": "give at least {min_length}",
-    "too_long": "give {max_length} at most",
+    "too_long": "give at most {max_length} values",
     "dict_type": "give a table of keys and values",
     "model_type": "give a table of keys and values",
 }
@@ -113,8 +114,11 @@ def _copy_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 def _explanation(error: ValidationError, tree: Mapping[str, Any], kind: type[Section]) -> str:
     """The first mistake, in one line. Unknown keys come first: a misspelt key also explains a missing one."""
-    first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
-    path = list(_keys(first["loc"], tree))
+    mistakes = [(list(_keys(detail, tree)), detail) for detail in error.errors()]
+    # of a value that may be of several types, the mistake that lies deepest is the one that was made
+    path, first = min(
+        mistakes, key=lambda mistake: (mistake[1]["type"] != "extra_forbidden", -len(mistake[0]))
+    )
     name = ".".join(path)
     if first["type"] == "extra_forbidden":
         allowed = _known_keys(kind, path[:-1])
@@ -123,8 +127,7 @@ def _explanation(error: ValidationError, tree: Mapping[str, Any], kind: type[Sec
         return f"unknown key {path[-1]!r}{table}{nearest(path[-1], allowed)}; known are {known}"
     if first["type"] == "missing":
         return f"{name} is missing: it must be given"
-    remedy = REMEDIES.get(first["type"], first["msg"].removeprefix("Value error, "))
-    message = remedy.format(**first.get("ctx", {})) if first["type"] in REMEDIES else remedy
+    message = " or ".join(dict.fromkeys(_remedy(detail) for where, detail in mistakes if where == path))
     if not name:
         return message
     if isinstance(first["input"], Mapping):
@@ -132,11 +135,20 @@ def _explanation(error: ValidationError, tree: Mapping[str, Any], kind: type[Sec
     return f"{name} = {first['input']!r} is not allowed: {message[:1].lower() + message[1:]}"
 
 
-def _keys(place: Sequence[str | int], tree: Any) -> Iterator[str]:
+def _remedy(detail: ErrorDetails) -> str:
+    remedy = REMEDIES.get(detail["type"])
+    return (
+        detail["msg"].removeprefix("Value error, ")
+        if remedy is None
+        else remedy.format(**detail.get("ctx", {}))
+    )
+
+
+def _keys(detail: ErrorDetails, tree: Any) -> Iterator[str]:
     """The keys and indices of a mistake's place, without pydantic's names of the types that it tried there."""
-    for part in place:
-        if isinstance(tree, Mapping) and isinstance(part, str):
-            yield part
+    for part in detail["loc"]:
+        if isinstance(tree, Mapping) and (part in tree or detail["type"] == "missing"):
+            yield str(part)
             tree = tree.get(part)
         elif isinstance(tree, Sequence) and isinstance(part, int):
             yield str(part)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SLICE = 15.0  # Mpc/h, thickness
 PICTURE_BYTES = 120  # per particle that is drawn from memory
+PIXEL_BYTES = 60  # of a map that is drawn
 
 
 def measure(
@@ -264,7 +265,8 @@ def show(
         raise InputError(f"dpi = {dpi!r} is not allowed: give a number from 1 to 2400")
     maps, slabs, boxes, titles = [], [], [], []
     sources = several(source)
-    check_memory(memory, sources, PICTURE_BYTES, cosmology, **reading)
+    drawn = PIXEL_BYTES * len(sources) * (pixels or 0) ** 2
+    check_memory(memory, sources, PICTURE_BYTES, cosmology, beside=drawn, **reading)
     with limited(memory):
         for each, name in zip(sources, names_of(sources), strict=True):
             there = on_disk(each, reading.get("redshift"))

@@ -24,6 +24,7 @@ PathLike = str | os.PathLike[str]
 Source = PathLike | Snapshot | Particles
 Given = Cosmology | Mapping[str, float] | None
 BYTES = 400  # per particle that is measured in memory: its fields, positions, trees and meshes
+POINT_BYTES = 40  # of a mesh, while the modes of redshift space are made
 LIBRARIES = 0.5e9  # bytes of Python, torch, Numba with its kernels, and matplotlib
 
 
@@ -34,6 +35,7 @@ def check_memory(
     cosmology: Given = None,
     *,
     mesh: int | None = 0,
+    beside: float = 0.0,
     ids: str | None = None,
     **options: Any,
 ) -> None:
@@ -48,8 +50,9 @@ def check_memory(
     per_particle : float
         Bytes that a particle takes.
     mesh : int, optional
-        Points per side of the density of a universe that is read some planes at a time: 0 for none, None for twice the
-        lattice.
+        Points per side of the density: 0 for none, None for twice the lattice, which `per_particle` counts.
+    beside : float
+        Bytes that do not depend on the particles.
     cosmology, ids, **options
         As of `load`.
     """
@@ -61,27 +64,26 @@ def check_memory(
                 continue
             with open_particles(source, cosmology, **options) as particles:
                 count = len(particles)
-            needed, what, instead = per_particle * count, f"{count} particles need", ""
-            streamed = _streamed(Path(source), count, mesh)
+            points = 8 * count if mesh is None else mesh**3
+            needed = per_particle * count + POINT_BYTES * max(0, points - 8 * count)
+            what, counted = f"{count} particles", bool(mesh)
+            streamed = _streamed(Path(source), count, points)
             if streamed < needed:
-                needed, what = streamed, "some of its planes at a time need"
-                if mesh != 0:
-                    what, instead = "some of its planes at a time and a mesh need", ", or a smaller mesh"
+                needed, what, counted = streamed, "some of its planes at a time", mesh != 0
+            what, instead = (f"{what} and a mesh", ", or a smaller mesh") if counted else (what, "")
             # libraries that are not there yet come while it works
-            whole = max(resident(), LIBRARIES) + needed
-            check_room(f"{source}: {what}", whole - resident(), f"give {_enough(whole)} or more{instead}")
+            whole = max(resident(), LIBRARIES) + needed + beside
+            check_room(
+                f"{source}: {what} need", whole - resident(), f"give {_enough(whole)} or more{instead}"
+            )
 
 
-def _streamed(path: Path, count: int, mesh: int | None) -> float:
-    """Bytes for a universe that is read some planes at a time; infinite for all else."""
+def _streamed(path: Path, count: int, points: int) -> float:
+    """Bytes for a universe that is read some planes at a time, and for a mesh; infinite for all else."""
     from zeldo.files.universe_zarr import is_universe
-    from zeldo.statistics.on_disk import KEPT_BYTES, MESH_BYTES, PLANES_BYTES
+    from zeldo.statistics.on_disk import PLANES_BYTES
 
-    if not is_universe(path):
-        return math.inf
-    n = round(count ** (1 / 3))
-    points = (2 * n if mesh is None else mesh) ** 3
-    return PLANES_BYTES * n**2 + (MESH_BYTES + KEPT_BYTES) * points
+    return PLANES_BYTES * count ** (2 / 3) + POINT_BYTES * points if is_universe(path) else math.inf
 
 
 def _enough(size: float) -> str:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from zeldo.engines import registry
+from zeldo.engines.lpt import SecondOrder
 from zeldo.engines.parsing import parse_engine
 from zeldo.report.labels import K_SHOWN, at_k, best, decorrelation_text, labels, seconds_text, wrapped
 from zeldo.report.table import columns_that_fit, print_table
@@ -143,3 +145,20 @@ def test_an_engine_alone_is_named_with_the_options_that_were_given(comparisons):
     assert named("pm:steps=3") == ["pm (steps 3)"]
     assert named("emulator") == ["emulator"]
     assert named("emulator:fast") == ["emulator (preset fast)"]
+
+
+def test_settings_that_are_no_options_name_no_engine_alone(comparisons, monkeypatch):
+    vnet = {**parse_engine("vnet").settings, "task": "deoliveira2020"}
+    assert labels([dataclasses.replace(comparisons[0], engine="vnet", settings=vnet)]) == ["vnet"]
+
+    class Mine(SecondOrder):
+        name = "test-mine"
+
+        def __init__(self, path):
+            self.path = path
+
+    monkeypatch.setitem(
+        registry._registered, "test-mine", Mine
+    )  # an engine that is not made by its name alone
+    mine = dataclasses.replace(comparisons[0], engine="test-mine", settings={"path": "x"})
+    assert labels([mine]) == ["test-mine"]

@@ -42,6 +42,8 @@ def test_a_slip_in_data_that_are_made_beside_a_training_is_told_before_anything_
         ({"task": {"name": "correction", "engine": "nosuch"}}, "'nosuch'"),
         ({"task": {"name": "correction", "engine_options": {"steps": 0}}}, "steps = 0"),
         ({"start_from": "nosuch.safetensors"}, "nosuch.safetensors cannot be read"),
+        ({"data.crop": 7}, "a crop of"),
+        ({"data.redshifts": [1.0]}, "makes no redshift 1: set data.redshifts to some of 0"),
     ],
 )
 def test_what_cannot_be_trained_is_told_before_data_are_made(config, tmp_path, change, words):
@@ -49,7 +51,7 @@ def test_what_cannot_be_trained_is_told_before_data_are_made(config, tmp_path, c
         f'store = "{tmp_path / "s.zarr"}"\nengine = "2lpt"\ntrain = {{ runs = 3, first_seed = 1 }}\n'
     )
     with pytest.raises(InputError, match=words):
-        train(config | {"data": {"dataset": tmp_path / "data.toml"}} | change)
+        train(config | {"data": {"dataset": tmp_path / "data.toml"}}, override=change)
     assert not (tmp_path / "s.zarr").exists()
 
 

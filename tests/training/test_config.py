@@ -75,7 +75,22 @@ def test_a_value_is_no_table_to_reach_into(dotted):
         (
             DatasetConfig,
             {"box": [1, "a"]},
-            r"^the configuration: box = \[1, 'a'\] is not allowed: give a number$",
+            "^the configuration: box.1 = 'a' is not allowed: give a number$",
+        ),
+        (
+            DatasetConfig,
+            {"box": "a"},
+            "^the configuration: box = 'a' is not allowed: give a number or give a list$",
+        ),
+        (
+            DatasetConfig,
+            {"cosmology": {"omega_m": "x"}},
+            "cosmology.omega_m = 'x' is not allowed: give a number$",
+        ),
+        (
+            TrainConfig,
+            {"devices": "all"},
+            "devices = 'all' is not allowed: give a whole number or choose 'auto'",
         ),
         (DatasetConfig, {"train": 3}, "train = 3 is not allowed: give a table"),
         (TrainConfig, {"range_w0": [-1]}, "range_w0.1 is missing"),

@@ -87,7 +87,7 @@ def writing_parts(path: Path, sizes: Sequence[int], files_of: Callable[[Path], i
     sizes : sequence of int
         Bytes of each file.
     files_of : callable
-        A file to the number of files in its set, by its header. What it cannot read stays.
+        A file to the number of files in its set, by its header. What it cannot read stays, as do files of other formats.
     """
     names = [path] if len(sizes) == 1 else [_part(path, number) for number in range(len(sizes))]
     with ExitStack() as stack:
@@ -99,12 +99,42 @@ def writing_parts(path: Path, sizes: Sequence[int], files_of: Callable[[Path], i
 
 def _remove_former(path: Path, files: int, files_of: Callable[[Path], int]) -> None:
     """Remove the single file of a set's name, and the parts from a number on that say they are of a larger set."""
-    number, former = files, [path] if path.is_file() else []
+    number, former = files, [path] if _is_part(path, 0, files_of) else []
     while _is_part(_part(path, number), number, files_of):
         former.append(_part(path, number))
         number += 1
+    new = {_part(path, number).resolve() for number in range(files)}  # which may be where links lead
     for file in reversed(former):  # those that stay after an interruption are still found, one after another
-        file.unlink()
+        if file.resolve() not in new:
+            file.unlink()
+
+
+def check_other_set(source: Path, output: Path, files: int) -> None:
+    """`InputError` where the files to write would take the place of some that are read.
+
+    Parameters
+    ----------
+    source : path
+        A file, a directory, any file of a set, or the beginning of the names of a set.
+    output : path
+        The name of a file or a set.
+    files : int
+        How many files it will be.
+    """
+    here, there = source.resolve(), output.resolve()
+    if here.is_dir():
+        same = there == here or (there.parent == here and (files > 1 or there.exists()))
+    else:
+        names = {there, set_name(there)}
+        if not here.exists() and there.suffix in SUFFIXES:  # the beginning of the names of a set
+            names.add(set_name(there).with_suffix(""))
+        # one file may stand beside the parts of a set of its name
+        beside = files == 1 and there != here and NUMBERED.fullmatch(there.name) is None
+        same = set_name(here) in names and not beside
+    if same:
+        raise InputError(
+            f"{output} would take the place of files that are read: give the output another name"
+        )
 
 
 def _is_part(file: Path, number: int, files_of: Callable[[Path], int]) -> bool:

@@ -173,7 +173,7 @@ def fit(measured: np.ndarray, errors: Mapping[str, np.ndarray], runs: str) -> Ex
             if cases < basis.shape[1]:
                 raise InputError(
                     f"{cases} snapshots have a {name.split()[0]} at {node:g} of the Nyquist wavenumber: the expected error "
-                    f"needs {basis.shape[1]} or more, so give stores with more runs or redshifts, or of larger boxes"
+                    f"needs {basis.shape[1]} or more, so give stores with more runs, redshifts or particles a side"
                 )
     coefficients = {}
     for name, values in errors.items():

@@ -13,6 +13,7 @@ import numpy as np
 from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.engines.registry import engine
 from zeldo.engines.registry import names as engine_names
+from zeldo.errors import InputError
 from zeldo.statistics.comparison import K_SHOWN, Comparison, FieldComparison
 
 __all__ = ["FIELDS", "K_SHOWN", "NOT_KNOWN", "at_k", "best", "by_redshift", "fields_of", "labels"]
@@ -54,7 +55,10 @@ def labels(comparisons: Sequence[Comparison]) -> list[str]:
 def _telling(kin: Sequence[Mapping[str, object]], defaults: Sequence[Mapping[str, object]]) -> list[str]:
     """The fewest settings that tell as many engines of one name, and its defaults, apart as all settings do."""
     keys = list(dict.fromkeys(key for settings in kin for key in settings))
-    rows = [{key: show(settings.get(key)) for key in keys} for settings in (*kin, *defaults)]
+    own = [
+        {**kin[0], **settings} for settings in defaults
+    ]  # of what is no option, engines of a kind say the same
+    rows = [{key: show(settings.get(key)) for key in keys} for settings in (*kin, *own)]
     differing = [key for key in keys if len({row[key] for row in rows}) > 1]
     kinds = len({tuple(row.values()) for row in rows})
     for count in range(len(differing)):
@@ -66,8 +70,13 @@ def _telling(kin: Sequence[Mapping[str, object]], defaults: Sequence[Mapping[str
 
 @cache
 def _defaults(name: str) -> Sequence[Mapping[str, object]]:
-    """The settings of an engine that is asked for by its name alone; none where no engine has this name."""
-    return [engine(name).settings] if name in engine_names() else []
+    """The settings of an engine that is asked for by its name alone; none where its name is not enough."""
+    if name not in engine_names():
+        return []
+    try:
+        return [engine(name).settings]
+    except (InputError, TypeError):  # somebody's own engine, whose options have no defaults
+        return []
 
 
 def wrapped(name: str, width: int) -> str:

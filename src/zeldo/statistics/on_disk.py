@@ -31,7 +31,6 @@ from zeldo.store.universe import StoredSnapshot, stored
 
 PathLike = str | os.PathLike[str]
 MESH_BYTES = 30  # of a point, while modes are made
-KEPT_BYTES = 10  # of a point, of modes that stay while those of redshift space are made
 COMPARED_BYTES = 11  # of a point: the modes of two fields, and the bin of each mode
 BINNED_BYTES = 16  # of a point whose modes are binned now
 PLANES_BYTES = 1000  # of the particles of a plane, of which 16 are read together

@@ -248,8 +248,8 @@ def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, str]]:
 
 
 def _options_text(settings: Mapping[str, str]) -> str:
-    """The settings of an engine as its name takes them: "steps=10,mesh_factor=1"."""
-    return ",".join(f"{name}={value}" for name, value in settings.items())
+    """The settings of an engine that are set, such as "steps=10 mesh_factor=1"."""
+    return " ".join(f"{name}={value}" for name, value in settings.items() if value != "None")
 
 
 def _files(folder: Path) -> Sequence[str]:
