@@ -16,10 +16,10 @@ from zeldo.engines.registry import engine
 from zeldo.errors import InputError
 from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.initial.conditions import InitialConditions
+from zeldo.measuring import memory
 from zeldo.networks.card import ModelCard
 from zeldo.networks.vnet import VNet
 from zeldo.networks.weights import save
-from zeldo.statistics import on_disk
 
 TINY = {"n": 16, "box": 31.25, "power": "eisenstein-hu"}
 
@@ -157,7 +157,7 @@ def test_snapshots_that_do_not_fit_are_compared_on_disk(tmp_path, request):
 def test_without_a_place_for_what_does_not_fit_it_is_refused(tmp_path, monkeypatch, no_room):
     with pytest.raises(InputError, match="give an output, a directory"):
         compare(engine="zeldovich", reference="2lpt", **TINY)
-    monkeypatch.setattr(on_disk, "available", lambda: 1e3)
+    monkeypatch.setattr(memory, "available", lambda: 1e3)
     with pytest.raises(InputError, match="a mesh of 32 points a side needs"):
         compare(engine="zeldovich", reference="2lpt", output=tmp_path / "report", **TINY)
     assert not any(tmp_path.iterdir())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from zeldo.errors import InputError, nearest
 
@@ -19,6 +20,30 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+# what to give, by pydantic's name of the mistake
+REMEDIES = {
+    "greater_than": "give more than {gt:g}",
+    "greater_than_equal": "give {ge:g} or more",
+    "less_than": "give less than {lt:g}",
+    "less_than_equal": "give {le:g} or less",
+    "int_type": "give a whole number",
+    "int_parsing": "give a whole number",
+    "int_from_float": "give a whole number",
+    "float_type": "give a number",
+    "float_parsing": "give a number",
+    "finite_number": "give a finite number",
+    "bool_type": "give true or false",
+    "bool_parsing": "give true or false",
+    "string_type": "give a text",
+    "path_type": "give a path",
+    "literal_error": "choose {expected}",
+    "tuple_type": "give a list",
+    "list_type": "give a list",
+    "too_short": "give at least {min_length}",
+    "too_long": "give at most {max_length} values",
+    "dict_type": "give a table of keys and values",
+    "model_type": "give a table of keys and values",
+}
 Config = TypeVar("Config", bound=Section)
 ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | Section
 
@@ -68,7 +93,7 @@ def load(source: ConfigSource, kind: type[Config], override: Mapping[str, Any] |
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        raise InputError(f"{where}: {_explanation(error, kind)}") from None
+        raise InputError(f"{where}: {_explanation(error, tree, kind)}") from None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -87,10 +112,13 @@ def _copy_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copy_tree(value) if isinstance(value, Mapping) else value for key, value in tree.items()}
 
 
-def _explanation(error: ValidationError, kind: type[Section]) -> str:
+def _explanation(error: ValidationError, tree: Mapping[str, Any], kind: type[Section]) -> str:
     """The first mistake, in one line. Unknown keys come first: a misspelt key also explains a missing one."""
-    first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
-    path = [str(part) for part in first["loc"]]
+    mistakes = [(list(_keys(detail, tree)), detail) for detail in error.errors()]
+    # of a value that may be of several types, the mistake that lies deepest is the one that was made
+    path, first = min(
+        mistakes, key=lambda mistake: (mistake[1]["type"] != "extra_forbidden", -len(mistake[0]))
+    )
     name = ".".join(path)
     if first["type"] == "extra_forbidden":
         allowed = _known_keys(kind, path[:-1])
@@ -99,12 +127,32 @@ def _explanation(error: ValidationError, kind: type[Section]) -> str:
         return f"unknown key {path[-1]!r}{table}{nearest(path[-1], allowed)}; known are {known}"
     if first["type"] == "missing":
         return f"{name} is missing: it must be given"
-    message = first["msg"].removeprefix("Value error, ")
+    message = " or ".join(dict.fromkeys(_remedy(detail) for where, detail in mistakes if where == path))
     if not name:
         return message
     if isinstance(first["input"], Mapping):
         return f"[{name}]: {message}"
     return f"{name} = {first['input']!r} is not allowed: {message[:1].lower() + message[1:]}"
+
+
+def _remedy(detail: ErrorDetails) -> str:
+    remedy = REMEDIES.get(detail["type"])
+    return (
+        detail["msg"].removeprefix("Value error, ")
+        if remedy is None
+        else remedy.format(**detail.get("ctx", {}))
+    )
+
+
+def _keys(detail: ErrorDetails, tree: Any) -> Iterator[str]:
+    """The keys and indices of a mistake's place, without pydantic's names of the types that it tried there."""
+    for part in detail["loc"]:
+        if isinstance(tree, Mapping) and (part in tree or detail["type"] == "missing"):
+            yield str(part)
+            tree = tree.get(part)
+        elif isinstance(tree, Sequence) and isinstance(part, int):
+            yield str(part)
+            tree = tree[part] if part < len(tree) else None
 
 
 def _known_keys(kind: type[Section], path: list[str]) -> list[str]:

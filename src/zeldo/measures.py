@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeldo.brief import brief
-from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import DamagedFileError, InputError
-from zeldo.files import open_particles, read
+from zeldo.errors import InputError
 from zeldo.files.atomic import check_no_input
 from zeldo.keywords import number
-from zeldo.measuring.memory import available, limited
-from zeldo.particles.id_orders import NONE, order_named
-from zeldo.particles.lattice_points import lattice_side
-from zeldo.particles.particles import Particles
-from zeldo.particles.snapshot import Snapshot
+from zeldo.measuring.memory import limited
+from zeldo.sources import BYTES, Given, PathLike, Source, check_memory, load, names_of, on_disk, several
 
 if TYPE_CHECKING:
     import numpy as np
 
     from zeldo.report.density_picture import Slab
     from zeldo.statistics.measurement import Measurement
-    from zeldo.statistics.on_disk import OnDisk
     from zeldo.statistics.overdensity import HaloCatalogue
 
-PathLike = str | os.PathLike[str]
-Source = PathLike | Snapshot | Particles
-Given = Cosmology | Mapping[str, float] | None
 SLICE = 15.0  # Mpc/h, thickness
-BYTES = 400  # per particle that is measured in memory: its fields, positions, trees and meshes
+PICTURE_BYTES = 120  # per particle that is drawn from memory
+PIXEL_BYTES = 60  # of a map that is drawn
 
 
 def measure(
@@ -76,7 +68,7 @@ def measure(
         Where spectra are computed, such as "cuda".
     memory : str or float, optional
         The most memory that may be taken, such as "8GB"; by default what the machine has free. A universe in .zarr that
-        does not fit is read some planes at a time.
+        does not fit is read some planes at a time. Of other files, what does not fit into the memory given is refused.
     **reading
         What files do not say, as of `zeldo.read`: `ids`, `length`, `velocities`, `particle_type`, `box`, `redshift`.
 
@@ -90,6 +82,7 @@ def measure(
     InputError
         For a value that is not allowed, and for what the particles cannot give.
     """
+    from zeldo.mesh.checks import check_mesh
     from zeldo.report.measured import check_output, write_measurements
     from zeldo.statistics.measurement import check_statistics, measurement
 
@@ -97,12 +90,15 @@ def measure(
     outputs = [output] if isinstance(output, str | os.PathLike) else list(output)
     for path in outputs:
         check_output(path)
-    sources = _several(source)
+    sources = several(source)
     for each in sources:
         check_no_input(outputs, {"source": each})
+    mesh = None if mesh is None else check_mesh(mesh)
+    points = 0 if chosen == ("mass-function",) else mesh
+    check_memory(memory, sources, BYTES, cosmology, mesh=points, **reading)
     results = []
     with limited(memory):
-        for each, name in zip(sources, _names(sources), strict=True):
+        for each, name in zip(sources, names_of(sources), strict=True):
             results.append(
                 measurement(
                     on_disk(each, reading.get("redshift")) or load(each, cosmology, **reading),
@@ -165,6 +161,7 @@ def find_halos(
     if output is not None:
         check_catalogue_path(output)
         check_no_input([output], {"source": source})
+    check_memory(memory, [source], BYTES, cosmology, **reading)
     with limited(memory):
         there = on_disk(source, reading.get("redshift"))
         if there is None:
@@ -267,9 +264,11 @@ def show(
     if not 1 <= dpi <= 2400:
         raise InputError(f"dpi = {dpi!r} is not allowed: give a number from 1 to 2400")
     maps, slabs, boxes, titles = [], [], [], []
-    sources = _several(source)
+    sources = several(source)
+    drawn = PIXEL_BYTES * len(sources) * (pixels or 0) ** 2
+    check_memory(memory, sources, PICTURE_BYTES, cosmology, beside=drawn, **reading)
     with limited(memory):
-        for each, name in zip(sources, _names(sources), strict=True):
+        for each, name in zip(sources, names_of(sources), strict=True):
             there = on_disk(each, reading.get("redshift"))
             particles = load(each, cosmology, **reading) if there is None else there.matter.source
             matter = matter_of(particles, "show")
@@ -284,82 +283,3 @@ def show(
     with writing(path) as temporary, style():
         figure.savefig(temporary, format="png", dpi=dpi)
     return Shown(path, slabs, maps)
-
-
-def on_disk(source: Source, redshift: float | None = None) -> OnDisk | None:
-    """A snapshot of a universe in .zarr that does not fit into memory, by default the last; None for all else."""
-    from zeldo.files.universe_zarr import is_universe
-    from zeldo.statistics.on_disk import OnDisk
-
-    if not isinstance(source, str | os.PathLike) or not is_universe(Path(source)):
-        return None
-    there = OnDisk.open(source, redshift)
-    return there if BYTES * there.n**3 > available() else None
-
-
-def load(
-    source: Source, cosmology: Given = None, *, ids: str | None = None, **options: Any
-) -> Snapshot | Particles:
-    """A snapshot where the source is a lattice, else its particles, in memory.
-
-    Parameters
-    ----------
-    source : path, Snapshot or Particles
-        What is not a path is returned as it is.
-    cosmology : Cosmology or mapping of str to float, optional
-        Of the run, or those of its parameters that the file does not give.
-    ids, **options
-        As of `zeldo.read`.
-
-    Raises
-    ------
-    InputError
-        For options with what is not a file, and as `zeldo.read` does.
-    """
-    if not isinstance(source, str | os.PathLike):
-        given = [name for name, value in {"ids": ids, **options}.items() if value is not None]
-        if given:
-            raise InputError(
-                f"a {type(source).__name__} says all of itself: leave out {', '.join(given)}, which are for files"
-            )
-        return source
-    try:
-        return read(source, cosmology, ids=ids, **options)
-    except DamagedFileError:
-        raise
-    except InputError:  # a lattice whose cosmology is not known in full
-        with open_particles(source, cosmology, **options) as particles:
-            if ids not in (None, NONE):
-                order_named(ids, lattice_side(particles.header.count, particles.name))
-            return particles.in_memory()
-
-
-def _several(source: Source | Sequence[Source]) -> list[Source]:
-    if isinstance(source, str | os.PathLike | Snapshot | Particles):
-        return [source]
-    if not isinstance(source, Iterable):
-        raise InputError(f"a {type(source).__name__} was given: give files, snapshots or particles")
-    sources = list(source)
-    if not sources:
-        raise InputError("nothing was given: name at least one file")
-    return sources
-
-
-def _names(sources: Sequence[Source]) -> list[str]:
-    """A name each, all different: of files, the last parts of their paths."""
-    names = []
-    for i, source in enumerate(sources):
-        if isinstance(source, str | os.PathLike):
-            names.append(Path(source).name)
-        elif isinstance(source, Snapshot):
-            names.append(source.engine)
-        else:
-            names.append(source.name if isinstance(source, Particles) else f"number {i + 1}")
-    for i, name in enumerate(names):
-        source = sources[i]
-        if names.count(name) > 1 and isinstance(source, str | os.PathLike):
-            names[i] = str(source)
-    return [
-        name if names.count(name) == 1 else f"{name} #{names[: i + 1].count(name)}"
-        for i, name in enumerate(names)
-    ]

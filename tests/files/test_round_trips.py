@@ -1,5 +1,6 @@
 """Every format that is written: exact to its precision, ids to 2^63, in one file or several, of a lattice or not."""
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -113,6 +114,97 @@ def test_parts_of_a_set_may_be_empty(crowd, tmp_path):
     path = write(few, tmp_path / "few.hdf5", files=3)
     with open_particles(path) as particles:
         np.testing.assert_array_equal(particles.in_memory().positions, few.positions)
+
+
+SETS = pytest.mark.parametrize(
+    ("name", "suffix"), [("gadget-hdf5", ".hdf5"), ("swift", ".hdf5"), ("gadget-binary-2", ".gadget2")]
+)
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@SETS
+def test_a_set_replaces_what_had_its_name(crowd, tmp_path, name, suffix):
+    """Parts of a larger set would be read with the new ones, and a single file in place of them."""
+    path = tmp_path / f"out{suffix}"
+    for files in (1, 2):
+        write(crowd, path, name, files=files)
+    expected = names_in(tmp_path)
+    assert len(expected) == 2 and path.name not in expected
+    for files in (5, 2):
+        write(crowd, path, name, files=files)
+    assert names_in(tmp_path) == expected
+    with open_particles(path, crowd.header.cosmology) as again:
+        np.testing.assert_array_equal(again.ids, crowd.ids)
+
+
+@SETS
+def test_a_set_that_fails_leaves_the_former_one(crowd, tmp_path, name, suffix):
+    path = write(crowd, tmp_path / f"out{suffix}", name, files=4)
+    before = {part: part.read_bytes() for part in tmp_path.iterdir()}
+    bad = Particles(crowd.header, crowd.positions * np.nan, crowd.velocities, crowd.ids)
+    assert "not all finite" in refusal(lambda: write(bad, path, name, files=2))
+    assert {part: part.read_bytes() for part in tmp_path.iterdir()} == before
+
+
+@SETS
+def test_files_that_are_of_no_larger_set_stay(crowd, tmp_path, name, suffix):
+    """Snapshots whose names end in numbers say that they are alone; what cannot be read says nothing."""
+    write(crowd, tmp_path / f"out{suffix}", name, files=3)
+    other = max(tmp_path.iterdir())
+    write(crowd, other, name)
+    for content in (other.read_bytes(), b"notes"):
+        other.write_bytes(content)
+        write(crowd, tmp_path / f"out{suffix}", name, files=2)
+        assert other.read_bytes() == content
+
+
+@SETS
+def test_what_is_no_snapshot_of_the_format_stays_beside_a_set(crowd, tmp_path, name, suffix):
+    (tmp_path / f"out{suffix}").write_text("notes")
+    write(crowd, tmp_path / f"out{suffix}", name, files=2)
+    assert (tmp_path / f"out{suffix}").read_text() == "notes"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_part_that_is_written_through_a_link_stays(crowd, tmp_path):
+    write(crowd, tmp_path / "out.hdf5")
+    (tmp_path / "out.0.hdf5").symlink_to("out.hdf5")
+    write(crowd, tmp_path / "out.hdf5", files=2)
+    with open_particles(tmp_path / "out.0.hdf5") as again:
+        np.testing.assert_array_equal(again.ids, crowd.ids)
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "files"),
+    [
+        ("one.hdf5", "one.hdf5", 1),  # of which other types of particles would be lost
+        ("one.hdf5", "one.hdf5", 2),
+        ("set/s", "set/s.hdf5", 2),
+        ("set/s", "set/s.3.hdf5", 1),
+        ("set/s.1.hdf5", "set/s.hdf5", 2),
+        ("set", "set/s.hdf5", 2),
+        ("set", "set/s.0.hdf5", 1),
+    ],
+)
+def test_files_that_are_read_are_not_written_over(crowd, tmp_path, source, output, files):
+    (tmp_path / "set").mkdir()
+    write(crowd, tmp_path / "one.hdf5")
+    write(crowd, tmp_path / "set" / "s.hdf5", files=4)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.hdf5")}
+    options = {"files": files}
+    words = refusal(lambda: convert(tmp_path / source, tmp_path / output, write_options=options))
+    assert "would take the place of files that are read" in words
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.hdf5")} == before
+
+
+def test_a_set_becomes_one_file_of_its_name(crowd, tmp_path):
+    write(crowd, tmp_path / "s.hdf5", files=4)
+    convert(tmp_path / "s.0.hdf5", tmp_path / "s.hdf5")
+    convert(tmp_path / "s.hdf5", tmp_path / "t.hdf5", write_options={"files": 2})
+    assert names_in(tmp_path) == [*(f"s.{i}.hdf5" for i in range(4)), "s.hdf5", "t.0.hdf5", "t.1.hdf5"]
 
 
 def test_converted_lattices_are_rows_in_lagrangian_order(snapshot, tmp_path):

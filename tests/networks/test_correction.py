@@ -14,7 +14,7 @@ from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError
 from zeldo.initial.linear import initial_conditions
-from zeldo.initial.lpt import displacements
+from zeldo.initial.lpt import linear_displacement
 from zeldo.networks.card import ModelCard
 from zeldo.networks.field import Prediction
 from zeldo.networks.losses import paper_loss
@@ -25,7 +25,7 @@ from zeldo.networks.weights import save
 from zeldo.store.universe import run_into
 
 Z = 9.0
-INPUTS = ("psi", "vel", "linear", "second_order", "force", "density")
+INPUTS = ("psi", "vel", "linear", "force", "density")
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +38,15 @@ def universe():
 
 
 def test_inputs_are_one_field_in_linear_theory(universe):
-    """Displacement, velocity, linear displacement and force agree, each in its unit; 2LPT's term is its own."""
-    setting, fields, ics = universe
+    """Displacement, velocity, linear displacement and force agree, each in its unit."""
+    setting, fields, _ = universe
     task = make_task("correction", engine="zeldovich", inputs=INPUTS)
     made = task.encode(fields, setting)
-    assert made.dtype == np.float32 and made.shape == (task.in_channels, 16, 16, 16) == (16, 16, 16, 16)
-    psi, vel, linear, second, force = made[:15].reshape(5, 3, 16, 16, 16)
+    assert made.dtype == np.float32 and made.shape == (task.in_channels, 16, 16, 16) == (13, 16, 16, 16)
+    psi, vel, linear, force = made[:12].reshape(4, 3, 16, 16, 16)
     np.testing.assert_allclose(psi * setting.spacing, fields.psi, rtol=1e-6)
     np.testing.assert_allclose(vel, psi, atol=1e-5 * np.abs(psi).max())
     np.testing.assert_allclose(linear, psi, atol=1e-5 * np.abs(psi).max())
-    d2 = float(growth(ics.cosmology).d2(1 / (1 + Z)))
-    np.testing.assert_allclose(second * setting.spacing, d2 * displacements(ics)[1], rtol=1e-4, atol=1e-7)
     assert np.corrcoef(force.ravel(), psi.ravel())[0, 1] > 0.9
 
 
@@ -61,7 +59,7 @@ def test_an_emulator_sees_the_linear_field_that_its_dynamics_begin_with(
     ics = universe[2]
     options = {"steps": 2, "nbody_start": 49.0}
     task = make_task("correction", engine=dynamics, engine_options=options, inputs=INPUTS)
-    begun = displacements(ics, engine(dynamics, **options).amplitudes(ics.spacing))
+    begun = linear_displacement(ics, engine(dynamics, **options).amplitudes(ics.spacing))
     seen = []
 
     def predict(net, fields, *_, **__):
@@ -76,7 +74,7 @@ def test_an_emulator_sees_the_linear_field_that_its_dynamics_begin_with(
     list(emulator.run(ics, redshifts))
     assert len(seen) == len(redshifts)
     for fields in seen:
-        assert np.array_equal(fields.psi_lin, begun[0]) and np.array_equal(fields.second_order, begun[1])
+        assert np.array_equal(fields.psi_lin, begun)
 
 
 def test_where_cola_takes_no_force_every_run_has_the_same_one_for_the_network(tmp_path, monkeypatch):
@@ -105,7 +103,7 @@ def test_a_universe_twice_as_large_is_the_same_on_the_lattice(universe):
     """Every input is in units of the lattice spacing."""
     setting, fields, _ = universe
     task = make_task("correction", inputs=INPUTS)
-    large = Fields(*(2 * each for each in (fields.psi_lin, fields.second_order, fields.psi, fields.vel)))
+    large = Fields(*(2 * each for each in (fields.psi_lin, fields.psi, fields.vel)))
     twice = task.encode(large, replace(setting, spacing=2 * setting.spacing))
     np.testing.assert_allclose(twice, task.encode(fields, setting), rtol=1e-3, atol=1e-4)
 

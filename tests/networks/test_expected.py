@@ -7,6 +7,7 @@ import pytest
 
 import zeldo
 from zeldo.cosmology.background import growth
+from zeldo.errors import InputError
 from zeldo.initial.lpt import linear_displacement
 from zeldo.networks.expected import FIGURES, NODES, ExpectedError, fit, in_bins, measures
 
@@ -36,6 +37,16 @@ def test_the_fit_finds_the_law_and_the_rms_of_errors_of_either_sign(fitted):
     np.testing.assert_allclose(made[NAMES[1]], truth, rtol=0.01)
     assert np.log(np.array(made[NAMES[0]]) / truth).std() < 0.5
     assert np.log(np.array(made[NAMES[0]]) / truth).mean() == pytest.approx(0, abs=0.25)
+
+
+def test_fewer_snapshots_than_coefficients_are_refused(fitted):
+    measured = fitted[0][:4]
+    with pytest.raises(InputError, match=r"4 snapshots have a density at 0\.06 .* needs 5 or more"):
+        fit(measured, {NAMES[1]: np.ones((4, len(NODES)))}, "four runs")
+    gap = np.ones((60, len(NODES)))
+    gap[:57, 2] = np.nan  # boxes too small for such long waves
+    with pytest.raises(InputError, match=r"3 snapshots have a density at 0\.15"):
+        fit(fitted[0], {NAMES[1]: gap}, "small boxes")
 
 
 def test_outside_what_was_measured_it_is_the_error_of_the_end(fitted):

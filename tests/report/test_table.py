@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from zeldo.engines import registry
+from zeldo.engines.lpt import SecondOrder
+from zeldo.engines.parsing import parse_engine
 from zeldo.report.labels import K_SHOWN, at_k, best, decorrelation_text, labels, seconds_text, wrapped
 from zeldo.report.table import columns_that_fit, print_table
 
@@ -130,4 +133,32 @@ def test_one_setting_that_tells_engines_apart_is_enough(comparisons):
         )
     )
     assert labels([coarse, fine]) == ["cola (mesh_factor 1)", "cola (mesh_factor 2)"]
-    assert labels([coarse, fine, longer])[2] == "cola (mesh_factor 2, exponent -3, steps 20)"
+    assert labels([coarse, fine, longer])[2] == "cola (mesh_factor 2, steps 20)"
+
+
+def test_an_engine_alone_is_named_with_the_options_that_were_given(comparisons):
+    def named(text):
+        made = parse_engine(text)
+        return labels([dataclasses.replace(comparisons[0], engine=made.name, settings=made.settings)])
+
+    assert named("cola") == ["cola"]
+    assert named("pm:steps=3") == ["pm (steps 3)"]
+    assert named("emulator") == ["emulator"]
+    assert named("emulator:fast") == ["emulator (preset fast)"]
+
+
+def test_settings_that_are_no_options_name_no_engine_alone(comparisons, monkeypatch):
+    vnet = {**parse_engine("vnet").settings, "task": "deoliveira2020"}
+    assert labels([dataclasses.replace(comparisons[0], engine="vnet", settings=vnet)]) == ["vnet"]
+
+    class Mine(SecondOrder):
+        name = "test-mine"
+
+        def __init__(self, path):
+            self.path = path
+
+    monkeypatch.setitem(
+        registry._registered, "test-mine", Mine
+    )  # an engine that is not made by its name alone
+    mine = dataclasses.replace(comparisons[0], engine="test-mine", settings={"path": "x"})
+    assert labels([mine]) == ["test-mine"]

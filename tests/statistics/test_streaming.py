@@ -8,10 +8,10 @@ import pytest
 
 import zeldo
 from refusals import refusal
-from zeldo import measures
+from zeldo import measures, sources
 from zeldo.files.universe_zarr import UniverseZarr
+from zeldo.measuring import memory
 from zeldo.report.density_picture import density_map, slab_of
-from zeldo.statistics import on_disk
 from zeldo.statistics.comparison import compare_snapshots
 from zeldo.statistics.streaming import stream_cross, stream_power_spectrum, stream_slice
 
@@ -69,8 +69,8 @@ def test_what_is_no_universe_is_refused(universes, tmp_path):
 def test_a_measurement_from_disk_is_that_in_memory(universes, tmp_path, monkeypatch):
     path, options = universes["cola"][0], {"statistics": "all", "mesh": 48, "minimum": 8, "axis": 1}
     (whole,) = zeldo.measure(path, **options)
-    monkeypatch.setattr(measures, "available", lambda: 1e6)
-    assert measures.on_disk(path) is not None
+    monkeypatch.setattr(sources, "available", lambda: 1e6)
+    assert sources.on_disk(path) is not None
     monkeypatch.setattr(measures, "load", lambda *source: pytest.fail("it was read whole"))
     page = tmp_path / "page.html"
     (streamed,) = zeldo.measure(path, **options, output=page)
@@ -87,7 +87,7 @@ def test_a_measurement_from_disk_is_that_in_memory(universes, tmp_path, monkeypa
 def test_halos_from_disk_are_those_in_memory(universes, tmp_path, monkeypatch):
     path = universes["cola"][0]
     whole = measures.find_halos(path, minimum=8, output=tmp_path / "whole.hdf5")
-    monkeypatch.setattr(measures, "available", lambda: 1e6)
+    monkeypatch.setattr(sources, "available", lambda: 1e6)
     streamed = measures.find_halos(path, minimum=8, output=tmp_path / "streamed.hdf5")
     assert streamed.friends.group.size == 0 < len(whole.friends.count)
     np.testing.assert_array_equal(streamed.spherical.m200m, whole.spherical.m200m)
@@ -98,7 +98,7 @@ def test_halos_from_disk_are_those_in_memory(universes, tmp_path, monkeypatch):
 
 
 def test_a_mesh_beyond_the_limit_is_refused(universes, monkeypatch):
-    monkeypatch.setattr(on_disk, "available", lambda: 1e6)
+    monkeypatch.setattr(memory, "available", lambda: 1e6)
     assert "mesh" in refusal(lambda: stream_power_spectrum(universes["cola"][0], mesh=48))
 
 
@@ -152,7 +152,7 @@ def test_a_comparison_on_disk_holds_two_meshes(tmp_path):
 
 def test_a_comparison_beyond_the_limit_is_refused(universes, monkeypatch):
     made = [universes[name][1][1] for name in ("cola", "2lpt")]
-    monkeypatch.setattr(on_disk, "available", lambda: 28.0 * 48**3 + 1000 * 32**2)
+    monkeypatch.setattr(memory, "available", lambda: 28.0 * 48**3 + 1000 * 32**2)
     compare_snapshots(*made, mesh=48)
     assert "mesh of 50" in refusal(lambda: compare_snapshots(*made, mesh=50))
 
@@ -171,6 +171,7 @@ def test_a_map_from_disk_is_that_in_memory(universes, axis, request):
 def test_a_picture_of_what_does_not_fit_reads_some_planes(universes, tmp_path, monkeypatch, by_planes):
     path = universes["cola"][0]
     monkeypatch.setattr(measures, "load", lambda *source: pytest.fail("it was read whole"))
-    shown = zeldo.show([path, path], tmp_path / "picture.png", memory="1MB", pixels=64)
+    monkeypatch.setattr(sources, "available", lambda: 1e6)
+    shown = zeldo.show([path, path], tmp_path / "picture.png", pixels=64)
     assert shown.path.stat().st_size > 1000
     np.testing.assert_array_equal(*shown.maps)

@@ -5,7 +5,8 @@ import pytest
 
 import zeldo
 from refusals import refusal
-from zeldo.statistics import friends_of_friends, streaming_overdensity
+from zeldo.measuring import memory
+from zeldo.statistics import friends_of_friends, streaming_halos, streaming_overdensity
 from zeldo.statistics.overdensity import halos
 from zeldo.statistics.streaming_halos import stream_halos
 from zeldo.statistics.streaming_overdensity import stream_halo_catalogue
@@ -47,3 +48,10 @@ def test_spherical_masses_are_those_of_memory_to_the_last_bit(universe, slabs, m
 
 def test_slabs_thinner_than_links_are_refused(universe):
     assert "slabs" in refusal(lambda: stream_halos(universe, slabs=1000))
+
+
+def test_memory_for_no_slab_is_said_as_memory(universe, monkeypatch):
+    for module in (memory, streaming_halos):
+        monkeypatch.setattr(module, "available", lambda: 1e3)
+    line = refusal(lambda: stream_halos(universe))
+    assert "of memory" in line and "give more memory" in line and "not allowed" not in line

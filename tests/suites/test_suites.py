@@ -14,6 +14,7 @@ import zeldo
 import zeldo.suites.worker as suite_worker
 from refusals import refusal
 from zeldo.commands import main
+from zeldo.engines.parsing import parse_engine
 from zeldo.errors import ZeldoError
 from zeldo.store.claims import Claims, check_lease, identity, publish
 from zeldo.store.queue import FAILED, LEFT, MADE, in_turn
@@ -39,6 +40,13 @@ def test_each_universe_is_that_of_a_run(tmp_path):
     table = read_manifest(suite.path)
     assert [line["name"] for line in table] == ["s3", "s4"]
     assert float(table[0]["omega_m"]) == 0.3175 and table[0]["seconds"] and table[0]["sha256"]
+
+
+def test_the_manifest_says_with_which_options_the_engine_ran(tmp_path):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY | {"engine": "cola", "steps": 3})
+    (line,) = read_manifest(suite.path)
+    options = ",".join(line["settings"].split())
+    assert parse_engine(f"{line['engine']}:{options}") == parse_engine("cola:steps=3")
 
 
 def test_a_suite_that_is_done_is_not_made_again(tmp_path, monkeypatch):

@@ -36,6 +36,25 @@ def test_a_slip_in_data_that_are_made_beside_a_training_is_told_before_anything_
     assert not (tmp_path / "s.zarr").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"task": {"name": "correction", "engine": "nosuch"}}, "'nosuch'"),
+        ({"task": {"name": "correction", "engine_options": {"steps": 0}}}, "steps = 0"),
+        ({"start_from": "nosuch.safetensors"}, "nosuch.safetensors cannot be read"),
+        ({"data.crop": 7}, "a crop of"),
+        ({"data.redshifts": [1.0]}, "makes no redshift 1: set data.redshifts to some of 0"),
+    ],
+)
+def test_what_cannot_be_trained_is_told_before_data_are_made(config, tmp_path, change, words):
+    (tmp_path / "data.toml").write_text(
+        f'store = "{tmp_path / "s.zarr"}"\nengine = "2lpt"\ntrain = {{ runs = 3, first_seed = 1 }}\n'
+    )
+    with pytest.raises(InputError, match=words):
+        train(config | {"data": {"dataset": tmp_path / "data.toml"}}, override=change)
+    assert not (tmp_path / "s.zarr").exists()
+
+
 def test_data_made_beside_a_training_do_not_mind_ctrl_c_and_end_with_all_their_workers(tmp_path):
     many = {"engine": "zeldovich", "workers": 2, "threads": 1, "train": {"runs": 5000, "first_seed": 1000}}
     given = {"store": tmp_path / "s.zarr", "box": 32.0, "n": 8, "power": "eisenstein-hu"}

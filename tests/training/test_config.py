@@ -67,7 +67,35 @@ def test_a_value_is_no_table_to_reach_into(dotted):
     [
         (DatasetConfig, {"redshift": [0]}, r"unknown key 'redshift'; did you mean 'redshifts'\?"),
         (DatasetConfig, {"train": {"run": 1, "first_seed": 0}}, r"\[train\]; did you mean 'runs'"),
-        (DatasetConfig, {"train": {"runs": -1, "first_seed": 0}}, "train.runs = -1 is not allowed"),
+        (
+            DatasetConfig,
+            {"train": {"runs": -1, "first_seed": 0}},
+            "train.runs = -1 is not allowed: give 0 or more",
+        ),
+        (
+            DatasetConfig,
+            {"box": [1, "a"]},
+            "^the configuration: box.1 = 'a' is not allowed: give a number$",
+        ),
+        (
+            DatasetConfig,
+            {"box": "a"},
+            "^the configuration: box = 'a' is not allowed: give a number or give a list$",
+        ),
+        (
+            DatasetConfig,
+            {"cosmology": {"omega_m": "x"}},
+            "cosmology.omega_m = 'x' is not allowed: give a number$",
+        ),
+        (
+            TrainConfig,
+            {"devices": "all"},
+            "devices = 'all' is not allowed: give a whole number or choose 'auto'",
+        ),
+        (DatasetConfig, {"train": 3}, "train = 3 is not allowed: give a table"),
+        (TrainConfig, {"range_w0": [-1]}, "range_w0.1 is missing"),
+        (TrainConfig, {"epochs": 1.5}, "epochs = 1.5 is not allowed: give a whole number"),
+        (TrainConfig, {"precision": "half"}, "choose '32-true', 'bf16-mixed' or 'auto'"),
         (DatasetConfig, {"redshifts": [-1.0]}, "redshifts must be numbers, 0 or more"),
         (DatasetConfig, {"redshifts": [float("nan")]}, "redshifts must be numbers, 0 or more"),
         (DatasetConfig, {"redshifts": [1.0001, 1.0]}, "1.0001 and 1.0 are the same redshift"),

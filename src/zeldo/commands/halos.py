@@ -36,7 +36,7 @@ def halos(
         The catalogue to write: an HDF5 file, whose columns have their units as attributes.
     memory:
         The most memory that may be taken, such as 8GB. A universe in .zarr that does not fit is read some planes at a
-        time.
+        time. Another file that does not fit is refused.
     json:
         Print the whole catalogue as JSON.
     """

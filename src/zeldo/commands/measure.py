@@ -48,7 +48,7 @@ def measure(
         A file to write: .csv, .json, .hdf5, or .html for a page with plots. May be given several times.
     memory:
         The most memory that may be taken, such as 8GB. A universe in .zarr that does not fit is read some planes at a
-        time.
+        time. Another file that does not fit is refused.
     json:
         Print the results as JSON.
     """

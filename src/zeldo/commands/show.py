@@ -48,7 +48,7 @@ def show(
         The picture to write (.png).
     memory:
         The most memory that may be taken, such as 8GB. A universe in .zarr that does not fit is read some planes at a
-        time.
+        time. Another file that does not fit is refused.
     json:
         Print as JSON what the picture shows.
     """

@@ -106,6 +106,7 @@ class Emulator(Trained):
     ) -> Iterator[Snapshot]:
         from zeldo.networks.expected import measures
         from zeldo.networks.field import predict
+        from zeldo.networks.tasks.base import Fields
 
         net = self._net()
         dynamics = self._dynamics(net.card)
@@ -117,9 +118,9 @@ class Emulator(Trained):
             carried, force = run.snapshot, run.force
             if fields is None:
                 fields = (
-                    task.fields_of(*run.displacements)
-                    if run.displacements
-                    else task.fields(ics, dynamics.amplitudes(ics.spacing))
+                    task.fields(ics, dynamics.amplitudes(ics.spacing))
+                    if run.psi_lin is None
+                    else Fields(run.psi_lin)
                 )
             del run  # it may hold a field that no input needs
             prediction = predict(

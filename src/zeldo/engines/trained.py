@@ -116,14 +116,13 @@ class Carried:
     snapshot : Snapshot
     force : ndarray, (3, n, n, n), or None
         At the particles, Mpc/h; None for engines that compute no such force.
-    displacements : tuple of ndarray, (3, n, n, n) each
-        psi_lin and grad phi2 today, Mpc/h, of the linear field that the run began with, where the engine keeps them; or
-        nothing.
+    psi_lin : ndarray, (3, n, n, n), or None
+        The linear displacement today that the run began with, Mpc/h, where the engine keeps it.
     """
 
     snapshot: Snapshot
     force: np.ndarray | None = None
-    displacements: tuple[np.ndarray, ...] = ()
+    psi_lin: np.ndarray | None = None
 
 
 def run_dynamics(
@@ -151,8 +150,8 @@ def run_dynamics(
 
     def keep(view: Any) -> None:
         if view.redshift is not None:
-            host = view.dynamics.host
-            seen.append((view.force, tuple(host(field) for field in view.dynamics.frame)))
+            frame = view.dynamics.frame
+            seen.append((view.force, view.dynamics.host(frame[0]) if frame else None))
 
     (snapshot,) = dynamics.run(ics, [redshift], progress, [keep])
     return Carried(snapshot, *seen[0])

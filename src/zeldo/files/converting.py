@@ -16,6 +16,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.files import check_writable, open_particles, write
 from zeldo.files.formats import check_options
 from zeldo.files.registry import format_to_write
+from zeldo.files.sets import check_other_set
 from zeldo.particles.lattice import Lattice, NoLatticeError, displacement, find
 from zeldo.particles.particles import Header, Particles, Source, wrapped
 
@@ -86,6 +87,7 @@ def convert(
     kind, further = format_to_write(output, format), dict(write_options or {})
     check_options(kind, further)
     check_writable(output, format)
+    check_other_set(Path(source), Path(output), further.get("files", 1))
     with open_particles(source, cosmology, **options) as particles:
         lattice: Lattice | None = None
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -11,10 +11,10 @@ import numpy as np
 
 from zeldo.errors import InputError
 from zeldo.files.archive import known_parameters
-from zeldo.files.atomic import writing
 from zeldo.files.formats import Sink
+from zeldo.files.gadget_blocks import layout
 from zeldo.files.gadget_header import SIZE, gadget2_dtype
-from zeldo.files.sets import part_names, split
+from zeldo.files.sets import check_files, split, writing_parts
 from zeldo.particles.particles import FIELDS, Header
 
 LABELS = {"positions": b"POS ", "velocities": b"VEL ", "ids": b"ID  ", "masses": b"MASS"}
@@ -53,7 +53,8 @@ def writing_binary(
     types = {"positions": real, "velocities": real, "ids": _ids(fields["ids"])}
     if "masses" in fields:
         types["masses"] = real
-    counts, names = split(header.count, files), part_names(path, files)
+    check_files(files)
+    counts = split(header.count, files)
     if max(counts) >= WRAP:
         raise InputError(
             f"{path}: a file counts its particles in 32 bits, and {max(counts)} are to be in one: give files, "
@@ -61,13 +62,12 @@ def writing_binary(
         )
     width = sum(dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in types.items())
     ordered = {name: fields[name] for name in types}
-    with ExitStack() as stack:
-        temporary = [
-            stack.enter_context(writing(name, count * width + 1024))
-            for name, count in zip(names, counts, strict=True)
-        ]
-        with _Sink(temporary, counts, header, ordered, types, UNITS[unit], labelled) as sink:
-            yield sink
+    sizes = [count * width + 1024 for count in counts]
+    with (
+        writing_parts(path, sizes, lambda part: layout(part).header.num_files) as temporary,
+        _Sink(temporary, counts, header, ordered, types, UNITS[unit], labelled) as sink,
+    ):
+        yield sink
 
 
 def _ids(dtype: np.dtype) -> np.dtype:

@@ -7,7 +7,7 @@ fixed length, since those of variable length have none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,10 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.files.archive import known_parameters, origin_attributes
-from zeldo.files.atomic import writing
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import GADGET_NAMES
-from zeldo.files.hdf5_set import NAMES
-from zeldo.files.sets import part_names, split
+from zeldo.files.hdf5_set import NAMES, files_of
+from zeldo.files.sets import check_files, split, writing_parts
 from zeldo.files.units import KM, MASS, MPC
 from zeldo.particles.particles import FIELDS, Header
 
@@ -56,7 +55,7 @@ def writing_set(
     factors: Mapping[str, float],
     describe: Callable[[str], Mapping[str, object]],
 ) -> Iterator[Sink]:
-    """A sink to one file or several, which appear together.
+    """A sink to one file or several, which appear together, as of `writing_parts`.
 
     Parameters
     ----------
@@ -69,15 +68,11 @@ def writing_set(
     describe : callable
         Field to the attributes of its data set.
     """
-    names = part_names(path, files)
+    check_files(files)
     counts = split(header.count, files)
     width = sum(dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items())
-    with ExitStack() as stack:
-        # the first part is renamed last: a set without it is no set
-        temporary = [
-            stack.enter_context(writing(name, count * width + 16384))
-            for name, count in zip(names, counts, strict=True)
-        ]
+    sizes = [count * width + 16384 for count in counts]
+    with writing_parts(path, sizes, files_of) as temporary:
         for number, (name, count) in enumerate(zip(temporary, counts, strict=True)):
             with _created(name) as file:
                 layout(file, header, counts, number)

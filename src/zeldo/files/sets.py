@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from zeldo.errors import InputError
+from zeldo.files.atomic import writing
 from zeldo.particles.particles import FIELDS, Header, Source
 
 NUMBERED = re.compile(r"(?P<stem>.+)\.(?P<number>\d+)(?P<suffix>\.hdf5|\.h5|\.bin|\.dat)?")
@@ -66,14 +68,81 @@ def check_files(files: int) -> None:
         raise InputError(f"files = {files!r} is not allowed: give a whole number from 1 to {MOST_FILES}")
 
 
-def part_names(path: Path, files: int) -> list[Path]:
-    """The names of the parts of a set. `InputError` for a number that is not allowed."""
-    check_files(files)
-    if files == 1:
-        return [path]
+def _part(path: Path, number: int) -> Path:
     if path.suffix not in SUFFIXES:  # Gadget's binary files have none
-        return [path.with_name(f"{path.name}.{number}") for number in range(files)]
-    return [path.with_name(f"{path.stem}.{number}{path.suffix}") for number in range(files)]
+        return path.with_name(f"{path.name}.{number}")
+    return path.with_name(f"{path.stem}.{number}{path.suffix}")
+
+
+@contextmanager
+def writing_parts(path: Path, sizes: Sequence[int], files_of: Callable[[Path], int]) -> Iterator[list[Path]]:
+    """Temporary names of the files of a set, which appear together, each as of `writing`.
+
+    A set of several replaces what had its name before: a single file, and a set with more files.
+
+    Parameters
+    ----------
+    path : Path
+        The name of the set.
+    sizes : sequence of int
+        Bytes of each file.
+    files_of : callable
+        A file to the number of files in its set, by its header. What it cannot read stays, as do files of other formats.
+    """
+    names = [path] if len(sizes) == 1 else [_part(path, number) for number in range(len(sizes))]
+    with ExitStack() as stack:
+        # the first part is renamed last: a set without it is no set
+        yield [stack.enter_context(writing(name, size)) for name, size in zip(names, sizes, strict=True)]
+    if len(sizes) > 1:
+        _remove_former(path, len(sizes), files_of)
+
+
+def _remove_former(path: Path, files: int, files_of: Callable[[Path], int]) -> None:
+    """Remove the single file of a set's name, and the parts from a number on that say they are of a larger set."""
+    number, former = files, [path] if _is_part(path, 0, files_of) else []
+    while _is_part(_part(path, number), number, files_of):
+        former.append(_part(path, number))
+        number += 1
+    new = {_part(path, number).resolve() for number in range(files)}  # which may be where links lead
+    for file in reversed(former):  # those that stay after an interruption are still found, one after another
+        if file.resolve() not in new:
+            file.unlink()
+
+
+def check_other_set(source: Path, output: Path, files: int) -> None:
+    """`InputError` where the files to write would take the place of some that are read.
+
+    Parameters
+    ----------
+    source : path
+        A file, a directory, any file of a set, or the beginning of the names of a set.
+    output : path
+        The name of a file or a set.
+    files : int
+        How many files it will be.
+    """
+    here, there = source.resolve(), output.resolve()
+    if here.is_dir():
+        same = there == here or (there.parent == here and (files > 1 or there.exists()))
+    else:
+        names = {there, set_name(there)}
+        if not here.exists() and there.suffix in SUFFIXES:  # the beginning of the names of a set
+            names.add(set_name(there).with_suffix(""))
+        # one file may stand beside the parts of a set of its name
+        beside = files == 1 and there != here and NUMBERED.fullmatch(there.name) is None
+        same = set_name(here) in names and not beside
+    if same:
+        raise InputError(
+            f"{output} would take the place of files that are read: give the output another name"
+        )
+
+
+def _is_part(file: Path, number: int, files_of: Callable[[Path], int]) -> bool:
+    """Whether a file is of a set; snapshots whose names end in a number say that they are alone."""
+    try:
+        return file.is_file() and files_of(file) > number
+    except (InputError, OSError):
+        return False
 
 
 def split(count: int, files: int) -> list[int]:

@@ -70,12 +70,12 @@ class _NetworkPhysics:
     def __call__(self, delta_lin: Tensor, cosmology: AnyCosmology) -> Evolved:
         setting = Setting(cosmology, self.redshift, self.field.box / self.field.n)
         begun = getattr(self.dynamics, "linear_field", lambda field: field)(delta_lin)
-        arrays: Any = self.field.displacements(begun)
+        fields: Any = {"psi_lin": self.field.linear_displacement(begun)}
         if self.dynamics is not None:
-            arrays += self.dynamics(delta_lin, cosmology)
+            fields["psi"], fields["vel"] = self.dynamics(delta_lin, cosmology)
             if hasattr(self.dynamics, "force"):
-                arrays += (self.dynamics.force(arrays[2]),)
-        inputs: Any = self.task.encode(Fields(*arrays), setting)
+                fields["force"] = self.dynamics.force(fields["psi"])
+        inputs: Any = self.task.encode(Fields(**fields), setting)
         style = self._style(setting, inputs)
         plain = Setting(self.field.cosmology, self.redshift, setting.spacing)
         output = accelerated(_Pieces(self.task, self.net, plain, self.tiles), inputs, style)

@@ -58,6 +58,31 @@ def budget() -> float:
     return held if limit is None else min(held, limit)
 
 
+def check_room(what: str, needed: float, advice: str) -> None:
+    """`InputError` where so many bytes more do not fit into the memory that may be taken.
+
+    Parameters
+    ----------
+    what : str
+        What needs them, with the verb, such as "a mesh of 64 points a side needs".
+    needed : float
+        Bytes beside those that the process holds.
+    advice : str
+        What to do next.
+    """
+    if needed > available():
+        raise InputError(
+            f"{what} about {size_in_words(needed + resident())} of memory with Python and its libraries, and "
+            f"{size_in_words(budget())} may be taken: {advice}"
+        )
+
+
+def size_in_words(size: float) -> str:
+    """Bytes as `size_in_bytes` reads them, such as "8GB", to three digits."""
+    unit = next((name for name in ("TB", "GB", "MB", "KB") if size >= UNITS[name]), "B")
+    return f"{size / UNITS[unit]:.3g}{unit}"
+
+
 def resident() -> float:
     """Bytes of memory that this process holds now; 0 where the system does not tell."""
     try:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from zeldo.cosmology.background import growth
+from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
 
 # k over the Nyquist wavenumber of the lattice: the middles of the bins in which errors are measured
@@ -160,8 +161,20 @@ def fit(measured: np.ndarray, errors: Mapping[str, np.ndarray], runs: str) -> Ex
     Returns
     -------
     ExpectedError
+
+    Raises
+    ------
+    InputError
+        For fewer cases than there are coefficients, at any of the nodes.
     """
     basis = _basis(*measured.T)
+    for name, values in errors.items():
+        for node, cases in zip(NODES, np.isfinite(values).sum(0), strict=True):
+            if cases < basis.shape[1]:
+                raise InputError(
+                    f"{cases} snapshots have a {name.split()[0]} at {node:g} of the Nyquist wavenumber: the expected error "
+                    f"needs {basis.shape[1]} or more, so give stores with more runs, redshifts or particles a side"
+                )
     coefficients = {}
     for name, values in errors.items():
         rows = []

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
 from zeldo.cosmology.redshifts import nearest_redshift
+from zeldo.engines.registry import engine
+from zeldo.engines.registry import names as engine_names
+from zeldo.errors import InputError
 from zeldo.statistics.comparison import K_SHOWN, Comparison, FieldComparison
 
 __all__ = ["FIELDS", "K_SHOWN", "NOT_KNOWN", "at_k", "best", "by_redshift", "fields_of", "labels"]
@@ -33,14 +38,11 @@ def settings_text(settings: Mapping[str, object], names: Sequence[str] | None = 
 
 
 def labels(comparisons: Sequence[Comparison]) -> list[str]:
-    """A name each, all different: the engine, with the setting that tells those of a kind apart, or the settings."""
+    """A name each, all different: the engine, with the fewest settings that tell it from its kin and from its defaults."""
     names = []
     for comparison in comparisons:
         kin = [other.settings for other in comparisons if other.engine == comparison.engine]
-        keys = list(dict.fromkeys(key for settings in kin for key in settings))
-        differing = [key for key in keys if len({show(settings.get(key)) for settings in kin}) > 1]
-        enough = [key for key in differing if len({show(settings.get(key)) for settings in kin}) == len(kin)]
-        text = settings_text(comparison.settings, enough[:1] or differing)
+        text = settings_text(comparison.settings, _telling(kin, _defaults(comparison.engine)))
         names.append(f"{comparison.engine} ({text})" if text else comparison.engine)
     seen: dict[str, int] = {}
     for i, name in enumerate(names):
@@ -48,6 +50,33 @@ def labels(comparisons: Sequence[Comparison]) -> list[str]:
         if names.count(name) > 1 and seen[name] > 1:
             names[i] = f"{name} #{seen[name]}"
     return names
+
+
+def _telling(kin: Sequence[Mapping[str, object]], defaults: Sequence[Mapping[str, object]]) -> list[str]:
+    """The fewest settings that tell as many engines of one name, and its defaults, apart as all settings do."""
+    keys = list(dict.fromkeys(key for settings in kin for key in settings))
+    own = [
+        {**kin[0], **settings} for settings in defaults
+    ]  # of what is no option, engines of a kind say the same
+    rows = [{key: show(settings.get(key)) for key in keys} for settings in (*kin, *own)]
+    differing = [key for key in keys if len({row[key] for row in rows}) > 1]
+    kinds = len({tuple(row.values()) for row in rows})
+    for count in range(len(differing)):
+        for chosen in itertools.combinations(differing, count):
+            if len({tuple(row[key] for key in chosen) for row in rows}) == kinds:
+                return list(chosen)
+    return differing
+
+
+@cache
+def _defaults(name: str) -> Sequence[Mapping[str, object]]:
+    """The settings of an engine that is asked for by its name alone; none where its name is not enough."""
+    if name not in engine_names():
+        return []
+    try:
+        return [engine(name).settings]
+    except (InputError, TypeError):  # somebody's own engine, whose options have no defaults
+        return []
 
 
 def wrapped(name: str, width: int) -> str:

@@ -15,7 +15,7 @@ import torch
 from zeldo.cosmology.background import expansion
 from zeldo.errors import InputError
 from zeldo.files.universe_zarr import UniverseZarr
-from zeldo.measuring.memory import available
+from zeldo.measuring.memory import check_room
 from zeldo.mesh import fft, splines
 from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.painting import add_planes
@@ -139,7 +139,7 @@ class OnDisk:
         InputError
             For a mesh that does not fit into memory.
         """
-        check_room(mesh, MESH_BYTES * mesh**3)
+        _check_mesh(mesh, MESH_BYTES * mesh**3)
 
         def paint(offset: float) -> torch.Tensor:
             density = np.zeros((mesh, mesh, mesh), np.float32)
@@ -185,17 +185,11 @@ def check_comparable(n: int, mesh: int) -> None:
         Points per side of the density.
     """
     points = max(n, mesh) ** 3
-    check_room(mesh, COMPARED_BYTES * points + BINNED_BYTES * min(points, TOGETHER) + PLANES_BYTES * n**2)
+    _check_mesh(mesh, COMPARED_BYTES * points + BINNED_BYTES * min(points, TOGETHER) + PLANES_BYTES * n**2)
 
 
-def check_room(mesh: int, needed: float) -> None:
-    """`InputError` where a mesh, with so many bytes, does not fit into the memory that may be taken."""
-    free = available()
-    if needed > free:
-        raise InputError(
-            f"a mesh of {mesh} points a side needs {needed / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB may be "
-            "taken: give a smaller mesh, or more memory"
-        )
+def _check_mesh(mesh: int, needed: float) -> None:
+    check_room(f"a mesh of {mesh} points a side needs", needed, "give a smaller mesh, or more memory")
 
 
 def _empty_modes(mesh: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from zeldo.errors import InputError
-from zeldo.measuring.memory import available
+from zeldo.measuring.memory import available, check_room
 from zeldo.statistics.halos import Halos, check_linking, groups
 from zeldo.statistics.on_disk import OnDisk, PathLike
 
@@ -90,10 +90,12 @@ def sorted_halos(
     """Halos of a snapshot on disk, whose files are there inside; see `stream_halos`."""
     link, least = check_linking(linking_length, minimum)
     box, n, path = here.box, here.n, here.path
+    most = int(n / (2 * link))  # each as wide as two links
     if slabs is None:
-        slabs = max(1, int(np.ceil(BYTES * n**3 / max(available(), 1.0))))
-    if not 1 <= slabs <= box / (2 * link * box / n):
-        raise InputError(f"slabs = {slabs} is not allowed: give 1 to {int(n / (2 * link))}")
+        check_room(f"{path}: its thinnest slabs need", BYTES * n**3 / most, "give more memory")
+        slabs = min(most, int(np.ceil(BYTES * n**3 / max(available(), 1.0))))
+    if not 1 <= slabs <= most:
+        raise InputError(f"slabs = {slabs} is not allowed: give 1 to {most}")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         files = [Path(folder) / f"{slab}" for slab in range(slabs)]
         _sort(here, files, link * box / n)

@@ -42,6 +42,7 @@ COLUMNS = (
     "power",
     "phases",
     "engine",
+    "settings",
     "redshifts",
     "version",
     "revision",
@@ -234,7 +235,7 @@ class Suite:
             text = io.StringIO()
             writer = csv.DictWriter(text, COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(row | {"settings": _options_text(row.get("settings", {}))} for row in rows)
             write_text(path, text.getvalue())
             if self.done() == before:
                 return path  # else one became done meanwhile, and its process may have written before this one did
@@ -244,6 +245,11 @@ def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     """The rows of a suite's manifest.csv, as text."""
     with open(Path(path) / "manifest.csv", newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
+
+
+def _options_text(settings: Mapping[str, str]) -> str:
+    """The settings of an engine that are set, such as "steps=10 mesh_factor=1"."""
+    return " ".join(f"{name}={value}" for name, value in settings.items() if value != "None")
 
 
 def _files(folder: Path) -> Sequence[str]:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeldo.configuration import ConfigSource, load
+from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.dataset import check_dataset, make_dataset
+from zeldo.engines.registry import engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import directory
 from zeldo.interrupts import interruptible, raise_if_asked
@@ -115,6 +117,7 @@ def train(
 
     config = load(config, TrainConfig, override)
     task = config.task.make() if task is None else task
+    _check(config, task)
     count, kind = _devices(config)
     if config.precision == "auto":
         precision = "bf16-mixed" if native_bfloat16(kind) else "32-true"
@@ -169,6 +172,24 @@ def _train_on_device(
     )
 
 
+def _check(config: TrainConfig, task: Task) -> None:
+    """`InputError` for what cannot be trained, before any data are made for it."""
+    from zeldo.training.beginning import begin_with
+    from zeldo.training.players import make_network
+    from zeldo.training.trainer import JUDGED
+
+    task.check_training(crop=bool(config.data.crop))
+    if task.dynamics is not None:
+        name, options = task.dynamics
+        engine(name, **options).check(config.data.redshifts)
+    net = make_network(config.network, task)
+    if config.start_from is not None:
+        begin_with(net, config.start_from)
+    if config.data.crop:
+        judged: Any = task.modules(net)[JUDGED]
+        judged.layout.sides(config.data.crop + 2 * judged.halo)
+
+
 def _devices(config: TrainConfig) -> tuple[int, str]:
     """The number of devices for the training, and their type. `InputError` where they do not exist."""
     import torch
@@ -196,6 +217,10 @@ def _with_data(config: TrainConfig, progress: Progress | None) -> Iterator[Train
         yield config
         return
     design = load(data.dataset, DatasetConfig, {} if data.store is None else {"store": data.store})
+    for z in data.redshifts:
+        if nearest_redshift(design.redshifts, z) is None:
+            known = ", ".join(f"{at:g}" for at in design.redshifts)
+            raise InputError(f"{data.dataset} makes no redshift {z:g}: set data.redshifts to some of {known}")
     config = config.model_copy(update={"data": data.model_copy(update={"store": design.store})})
     if not data.background:
         dataset = make_dataset(design, progress=progress)

@@ -47,7 +47,6 @@ class Trainer:
     ) -> None:
         self.fabric, self.config, self.task, self.progress = fabric, config, task, progress
         self.state = State()
-        task.check_training(crop=bool(config.data.crop))
         self.samples = Samples(config.data, task, config.output / "dynamics")
         self.validation_keys = self.samples.keys("validation")
         torch.manual_seed(config.seed)

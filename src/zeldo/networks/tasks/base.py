@@ -55,8 +55,6 @@ class Fields:
     ----------
     psi_lin : ndarray, (3, n, n, n)
         Linear displacement today, Mpc/h, float32.
-    second_order : ndarray, (3, n, n, n), optional
-        grad phi2 today, Mpc/h; None where no input needs it.
     psi : ndarray, (3, n, n, n), optional
         Displacement by the task's dynamics at the redshift, Mpc/h; None for tasks without dynamics.
     vel : ndarray, (3, n, n, n), optional
@@ -68,7 +66,6 @@ class Fields:
     """
 
     psi_lin: np.ndarray
-    second_order: np.ndarray | None = None
     psi: np.ndarray | None = None
     vel: np.ndarray | None = None
     force: np.ndarray | None = None
@@ -193,10 +190,6 @@ class Task(ABC):
         `amplitudes` are those of `Engine.amplitudes`, by which the dynamics multiply the linear field.
         """
         return Fields(linear_displacement(ics, amplitudes))
-
-    def fields_of(self, psi_lin: np.ndarray, second_order: np.ndarray) -> Fields:
-        """As `fields`, from psi_lin and grad phi2 that were made before."""
-        return Fields(psi_lin)
 
     def check(self, setting: Setting) -> None:  # noqa: B027 - most tasks have nothing to refuse
         """Raise `InputError` for a setting that no network of this task can serve, whatever its card allows."""

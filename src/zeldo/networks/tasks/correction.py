@@ -13,8 +13,6 @@ from torch import Tensor
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.scalars import is_tensor, scalar, single
 from zeldo.errors import InputError, nearest
-from zeldo.initial.conditions import InitialConditions
-from zeldo.initial.lpt import displacements
 from zeldo.mesh.gravity import gravity
 from zeldo.networks.losses import Loss, gradient_error, logarithm, momentum_error, number_error
 from zeldo.networks.scales import DENSITY_MESH, Scales, by_density, by_scale, number_by_scale
@@ -99,12 +97,6 @@ def _linear(fields: Fields, setting: Setting) -> Scaled:
     return fields.psi_lin, single(d1 / setting.spacing)
 
 
-def _second_order(fields: Fields, setting: Setting) -> Scaled:
-    assert fields.second_order is not None
-    d2 = scalar(growth(setting.cosmology).d2(setting.scale_factor))
-    return fields.second_order, single(d2 / setting.spacing)
-
-
 def _psi(fields: Fields, setting: Setting) -> Scaled:
     assert fields.psi is not None
     return fields.psi, single(1 / setting.spacing)
@@ -119,7 +111,6 @@ INPUTS: dict[str, Callable[[Fields, Setting], Scaled]] = {
     "psi": _psi,
     "vel": _vel,
     "linear": _linear,
-    "second_order": _second_order,
     "density": _density,
     "force": _force,
 }
@@ -147,8 +138,8 @@ class Correction(Task):
     engine_options : mapping
         Its options.
     inputs : sequence of str
-        The fields that the network is given: "psi" and "vel" first, then any of "linear" (D1 psi_lin), "second_order" (the
-        second term of 2LPT), "density" (its logarithm, at the particle) and "force" (at the particle).
+        The fields that the network is given: "psi" and "vel" first, then any of "linear" (D1 psi_lin), "density" (its
+        logarithm, at the particle) and "force" (at the particle).
     weights : mapping of str to float
         Weights of the terms of the loss. "displacement", "density", "velocity", "momentum" and "gradient" (of the
         displacement) are logarithms of mean square errors. "FIELD_decorrelation" is the mean of ln(1 - r^2) over shells of
@@ -213,14 +204,6 @@ class Correction(Task):
     @property
     def dynamics(self) -> tuple[str, Mapping[str, Any]]:
         return self.engine, self.engine_options
-
-    def fields(self, ics: InitialConditions, amplitudes: np.ndarray | None = None) -> Fields:
-        if "second_order" in self.inputs:
-            return Fields(*displacements(ics, amplitudes))
-        return super().fields(ics, amplitudes)
-
-    def fields_of(self, psi_lin: np.ndarray, second_order: np.ndarray) -> Fields:
-        return Fields(psi_lin, second_order if "second_order" in self.inputs else None)
 
     def check_training(self, *, crop: bool) -> None:
         whole = [name for name, weight in self.weights.items() if weight and name.endswith(WHOLE)]
