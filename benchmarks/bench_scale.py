@@ -26,6 +26,7 @@ PARTS = (
     "large",
     "huge",
 )
+REPEATS, SHORT = 3, 60.0  # runs that take less than so many seconds are planned and made three times
 ENGINES = ("2lpt", "cola", "cola:mesh_factor=2", "pm", "p3m", "emulator", "emulator:fast", "vnet")
 
 
@@ -91,12 +92,16 @@ def _plans(sizes: Sequence[int], record: Record) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder) / "out.hdf5"
                 run = ["--engine", engine, "-n", n, "--box", 1.953125 * n, "-o", out]
-                plan = json.loads(zeldo("plan", *run, "--json")["text"])
-                done = zeldo("run", *run)
-                if done["status"]:
-                    print(f"{engine} {n}^3 failed: {done['text'].strip()[-200:]}")
+                runs = [_planned_and_done(run)]
+                while len(runs) < REPEATS and runs[0][1]["wall"] < SHORT:
+                    runs.append(_planned_and_done(run))
+                failed = next((done for _, done in runs if done["status"]), None)
+                if failed is not None:
+                    print(f"{engine} {n}^3 failed: {failed['text'].strip()[-200:]}")
                     continue
                 size = out.stat().st_size / 1e9
+            # the pair in the middle: planning measures how fast the machine is at that moment
+            plan, done = sorted(runs, key=lambda pair: pair[0]["seconds"] / pair[1]["wall"])[len(runs) // 2]
             about = {"engine": engine, "n": n, "ics": "seed=7", "z": 0}
             pairs = {
                 "memory": (plan["memory_gb"], done["peak_gb"]),
@@ -107,6 +112,10 @@ def _plans(sizes: Sequence[int], record: Record) -> None:
                 bar(record, f"plan_{name}_error", abs(planned / taken - 1), 0.3, **about)
             rows.append([engine, f"{n}^3", *(f"{x:.3g}" for pair in pairs.values() for x in pair)])
     table(["engine", "n", "GB planned", "GB", "disk planned", "disk", "s planned", "s"], rows)
+
+
+def _planned_and_done(run: list[object]) -> tuple[dict, dict]:
+    return json.loads(zeldo("plan", *run, "--json")["text"]), zeldo("run", *run)
 
 
 def _streams(n: int, record: Record) -> None:
