@@ -55,9 +55,8 @@ def labels(comparisons: Sequence[Comparison]) -> list[str]:
 def _telling(kin: Sequence[Mapping[str, object]], defaults: Sequence[Mapping[str, object]]) -> list[str]:
     """The fewest settings that tell as many engines of one name, and its defaults, apart as all settings do."""
     keys = list(dict.fromkeys(key for settings in kin for key in settings))
-    own = [
-        {**kin[0], **settings} for settings in defaults
-    ]  # of what is no option, engines of a kind say the same
+    # defaults are silent about settings that are no options
+    own = [{**kin[0], **settings} for settings in defaults]
     rows = [{key: show(settings.get(key)) for key in keys} for settings in (*kin, *own)]
     differing = [key for key in keys if len({row[key] for row in rows}) > 1]
     kinds = len({tuple(row.values()) for row in rows})

@@ -61,7 +61,6 @@ class Trainer:
         self.halo = 0
         if config.data.crop:
             self.halo = modules[JUDGED].halo
-            modules[JUDGED].layout.sides(config.data.crop + 2 * self.halo)  # InputError where it is not legal
         self.judge = copy.deepcopy(modules[JUDGED]).to(fabric.device).eval()  # the network to validate
         self.players = {name: Player(fabric, module, config.optimizer) for name, module in modules.items()}
         self.nets = {name: player.net for name, player in self.players.items()}
