@@ -195,9 +195,9 @@ class Emulator(Trained):
             if told["expected_error"] is None:
                 del told["expected_error"]
                 warnings.warn(
-                    f"the rms linear density contrast of {np.exp(measured[0]):.3g} or displacement is far from those for which "
-                    "the network's error was measured, so the snapshot has no expected error: check that the linear field "
-                    "is for z = 0 and in the right units",
+                    f"the rms linear density contrast of {np.exp(measured[0]):.3g}, or the displacement, is far from those "
+                    "for which the network's error was measured, so the snapshot has no expected error: check that the "
+                    "linear field is for z = 0 and in the right units",
                     ZeldoWarning,
                     stacklevel=2,
                 )
