@@ -157,7 +157,8 @@ def run(
     -------
     list of Snapshot
         From high redshift to low. A snapshot that was written is not kept in memory: its `psi` and `vel`, both
-        (3, n, n, n) in Mpc/h and km/s, are read from the file when they are used.
+        (3, n, n, n) in Mpc/h and km/s, are read from the file when they are used, and refused where it was written again by
+        then.
 
     Raises
     ------
