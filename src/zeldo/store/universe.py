@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from zeldo.errors import InputError, ZeldoError
-from zeldo.files.atomic import FULL, check_writable
+from zeldo.files.atomic import FULL, check_parent, resolved
 from zeldo.files.saved import SavedSnapshot, written_again
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe
 from zeldo.initial.conditions import InitialConditions, Origin
@@ -29,11 +29,11 @@ from zeldo.store.resume import Resume, resuming
 
 def check_place(path: Path) -> Path:
     """The path where a universe may be written, or gone on with; else `InputError`."""
+    check_parent(path)
     if path.exists() and not is_universe(path):
         names = {entry.name for entry in path.iterdir()} if path.is_dir() else {"a file"}
         if names - {STATE} and not all(name.startswith(".zarr.json") for name in names - {STATE}):
             raise InputError(f"{path} is not a universe of zarr arrays: remove it, or give a new name")
-    check_writable(path.parent / f"{path.name}.part")
     return path
 
 
@@ -78,6 +78,8 @@ def run_into(
         For a full disk. The same call goes on afterwards.
     """
     path = check_place(Path(path))
+    if path.is_symlink():  # no directory is made through a link
+        path = resolved(path)
     header = header_of(engine, ics.origin, redshifts)
     header["linear field"] = sha256(ics.delta_lin.data).hexdigest()[:16]
     if is_universe(path):
