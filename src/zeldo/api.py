@@ -157,7 +157,8 @@ def run(
     -------
     list of Snapshot
         From high redshift to low. A snapshot that was written is not kept in memory: its `psi` and `vel`, both
-        (3, n, n, n) in Mpc/h and km/s, are read from the file when they are used.
+        (3, n, n, n) in Mpc/h and km/s, are read from the file when they are used. That is refused where the file was
+        written again by then.
 
     Raises
     ------
@@ -172,6 +173,8 @@ def run(
     redshifts = redshift_list(redshift)
     streamed = output is not None and Path(output).suffix.lower() == ".zarr"
     paths = output_paths(output, redshifts) if output is not None and not streamed else {}
+    if streamed and output is not None:
+        check_place(Path(output))
     for path in paths.values():
         check_writable(path)
     parsed_engine.check(redshifts, observers)
@@ -181,8 +184,6 @@ def run(
         given = inputs["ics"] is not None
         chosen = [initial_conditions(**universe) if given else universe_of(universe)]
         parsed_engine.check_universe(chosen[0].cosmology, chosen[0].spacing, redshifts)
-        if streamed and output is not None:
-            check_place(Path(output))
         place = Path(output) if output is not None and not observers else None
         on_disk = check_fits(parsed_engine, chosen[0].n, redshifts, place)
 
