@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from torch.func import grad, jvp, vjp, vmap
+from torch.func import grad, hessian, jacfwd, jvp, vjp, vmap
 
 import zeldo
 from zeldo.gradients import statistics
@@ -171,6 +171,18 @@ def test_transforms_of_torch_func_work(gradient):
     curvature = jvp(grad(lambda o: loss(x, o)), (omega,), (torch.ones_like(omega),))[1]
     change = (grad(lambda o: loss(x, o))(omega + 1e-6) - grad(lambda o: loss(x, o))(omega - 1e-6)) / 2e-6
     assert curvature.item() == pytest.approx(change.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["emulator", "emulator:fast"])
+def test_emulators_have_jacobians_and_hessians(engine):
+    f = zeldo.differentiable(engine, box=2 * N, n=N, power="eisenstein-hu", dtype=torch.float64)
+    x, omega = noise(), torch.tensor(0.3, dtype=torch.float64)
+
+    def loss(o):
+        return f(x, omega_m=o)[1].square().mean()
+
+    assert agrees(jacfwd(loss)(omega), lambda h: loss(omega + h))
+    assert agrees(hessian(loss)(omega), lambda h: grad(loss)(omega + h), within=1e-5)
 
 
 def test_delta_lin_may_be_given_in_place_of_white_noise():
