@@ -269,6 +269,7 @@ def test_a_network_is_not_called_outside_of_its_card():
     [
         (lambda: zeldo.differentiable("p3m", box=BOX, n=N), "p3m is not differentiable: take"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, gradient="symbolic"), "adjoint or autograd"),
+        (lambda: zeldo.differentiable("pm", box=BOX), "differentiable needs the argument 'n': give n=..."),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, seed=3), "no parameter 'seed'"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, device="tpu9"), "device 'tpu9' cannot be used"),
         (lambda: zeldo.differentiable("pm:device=tpu9", box=BOX, n=N), "device 'tpu9' cannot be used"),

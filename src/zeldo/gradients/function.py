@@ -25,7 +25,7 @@ from zeldo.errors import InputError, nearest
 from zeldo.gradients.linear import LinearField
 from zeldo.gradients.mesh_run import MeshRun
 from zeldo.initial.lpt import lpt_factors
-from zeldo.keywords import number
+from zeldo.keywords import checked_keywords, number
 from zeldo.mesh.gravity import check_device
 from zeldo.mesh.numba_kernels import apply_table
 from zeldo.mesh.torch_accelerated import kept
@@ -154,6 +154,7 @@ def _number(name: str, value: Any) -> float | None:
         return None
 
 
+@checked_keywords()
 def differentiable(
     engine: str | os.PathLike[str] | Engine = "pm",
     *,
