@@ -6,6 +6,7 @@ import torch
 from torch.func import grad, hessian, jacfwd, jvp, vjp, vmap
 
 import zeldo
+from refusals import refusal
 from zeldo.gradients import statistics
 from zeldo.initial.phases import Native
 from zeldo.mesh.gravity import TorchGravity
@@ -242,6 +243,20 @@ def test_a_parameter_may_be_a_tensor_of_one_number():
     values = (0.3, torch.tensor(0.3), torch.tensor([0.3]))
     expected, *found = (f(x, omega_m=value, sigma_8=value + 0.5)[1] for value in values)
     assert all(relative(vel, expected) < 1e-6 for vel in found)
+
+
+@pytest.mark.parametrize("engine", ["2lpt", "cola:steps=2"])
+def test_fields_are_finite_real_numbers(engine):
+    f = zeldo.differentiable(engine, box=BOX, n=8, power="eisenstein-hu")
+    good = noise(n=8, dtype=torch.float32)
+    for call, name in ((f, "white noise"), (f.delta_lin, "white noise"), (f.evolve, "delta_lin")):
+        for bad in (torch.nan, -torch.inf):
+            line = refusal(lambda call=call, bad=bad: call(torch.where(good > 2, bad, good)))
+            assert line == f"{name} holds values that are not finite: check where it comes from"
+        for wrong, kind in ((good + 0j, "tensor of torch.complex64"), ("a", "str"), (None, "NoneType")):
+            line = refusal(lambda call=call, wrong=wrong: call(wrong))
+            assert line.startswith(f"{name} is a {kind}: give ")
+    assert torch.equal(f(good.numpy())[0], f(good)[0])
 
 
 def test_the_device_may_be_given_as_an_option_of_the_engine_or_beside_it():
