@@ -1,5 +1,8 @@
 """Differentiable universes: the values of the engines, derivatives of central differences, adjoint against autograd."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -257,6 +260,15 @@ def test_fields_are_finite_real_numbers(engine):
             line = refusal(lambda call=call, wrong=wrong: call(wrong))
             assert line.startswith(f"{name} is a {kind}: give ")
     assert torch.equal(f(good.numpy())[0], f(good)[0])
+
+
+@pytest.mark.parametrize("engine", ["2lpt", "cola:steps=2", "emulator:fast"])
+def test_a_function_that_was_called_is_copied(engine):
+    f = zeldo.differentiable(engine, box=16, n=8, power="eisenstein-hu")
+    x = noise(n=8, dtype=torch.float32)
+    psi, _ = f(x, omega_m=0.3)
+    for copied in (copy.deepcopy(f), pickle.loads(pickle.dumps(f))):
+        assert torch.equal(copied(x, omega_m=0.3)[0], psi)
 
 
 def test_the_device_may_be_given_as_an_option_of_the_engine_or_beside_it():
