@@ -171,6 +171,11 @@ def run(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
     redshifts = redshift_list(redshift)
+    _check_output(output)
+    if progress is not None and not callable(progress):
+        raise InputError(
+            f"progress = {progress!r} is not allowed: give a function of work done, total work and a text"
+        )
     streamed = output is not None and Path(output).suffix.lower() == ".zarr"
     paths = output_paths(output, redshifts) if output is not None and not streamed else {}
     if streamed and output is not None:
@@ -240,6 +245,7 @@ def plan(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
     redshifts = parsed_engine.check(redshift_list(redshift))
+    _check_output(output)
     streamed = output is not None and Path(output).suffix.lower() == ".zarr"
     if streamed and output is not None:
         check_place(Path(output))
@@ -273,6 +279,14 @@ def _check_alone(source: str, arguments: Mapping[str, Any], allowed: Sequence[st
     if clash:
         raise InputError(
             f"{source} fixes the universe, so {', '.join(clash)} cannot be given too: leave out one or the other"
+        )
+
+
+def _check_output(output: object) -> None:
+    """`InputError` for what names no file."""
+    if not isinstance(output, str | os.PathLike | None):
+        raise InputError(
+            f"output = {output!r} is not allowed: give the name of a file or directory, such as z0.hdf5"
         )
 
 
