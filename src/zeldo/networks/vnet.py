@@ -175,7 +175,7 @@ class LayeredNet(nn.Module):
         if (
             self.compute_dtype is not None
         ):  # as `inference.optimise` sets it, with kernels that have channels last
-            y = channels_last(x.to(self.compute_dtype))
+            y = channels_last(x, self.compute_dtype)
         for layer in layout.layers:
             if layer.kind == "block":
                 parts: tuple[Tensor, ...] = (y,)

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 
-def channels_last(x: Tensor) -> Tensor:
+def channels_last(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """A copy with channels last in memory. `torch.func.vmap` refuses to make one by `memory_format`."""
-    return x.permute(0, 2, 3, 4, 1).clone(memory_format=torch.contiguous_format).permute(0, 4, 1, 2, 3)
+    last = x.permute(0, 2, 3, 4, 1)
+    copy = last.to(dtype or x.dtype, copy=True, memory_format=torch.contiguous_format)  # in one pass
+    return copy.permute(0, 4, 1, 2, 3)
 
 
 def _format(x: Tensor) -> torch.memory_format:
