@@ -86,7 +86,7 @@ def test_derivatives_by_white_noise_and_cosmology_are_central_differences(engine
 def test_networks_have_derivatives_too(engine):
     box = N * 1.953125
     f = zeldo.differentiable(engine, box=box, n=N, dtype=torch.float64)
-    x, along = noise(), random((N, N, N), 3)
+    x, along = noise(seed=6), random((N, N, N), 3)  # a kink lies within 1e-7 of seed 5
     point = {
         name: torch.tensor(f.cosmology.to_dict()[name], dtype=torch.float64)
         for name in ("omega_m", "sigma_8")
@@ -96,9 +96,8 @@ def test_networks_have_derivatives_too(engine):
     by_noise, by_omega, _ = torch.autograd.grad(weighted(f(x, **point)), (x, *point.values()))
     x, base = x.detach(), {name: float(value) for name, value in point.items()}
     assert agrees((by_noise * along).sum(), lambda h: weighted(f(x + h * along, **base)))
-    # large terms nearly cancel in this derivative, and steps that rounding spares meet kinks
-    assert agrees(by_omega, lambda h: weighted(f(x, **{**base, "omega_m": base["omega_m"] + h})), within=1e-5)
-    (snapshot,) = zeldo.run(engine=engine, box=box, n=N, seed=5)
+    assert agrees(by_omega, lambda h: weighted(f(x, **{**base, "omega_m": base["omega_m"] + h})))
+    (snapshot,) = zeldo.run(engine=engine, box=box, n=N, seed=6)
     assert relative(f(x)[0], torch.from_numpy(snapshot.psi)) < 0.01  # layers in bfloat16 there
 
 
