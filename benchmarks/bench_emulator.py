@@ -28,7 +28,7 @@ FILES = ("fiducial.npz", "small.npz", "figure2b_small.npz")
 # of the presets
 DYNAMICS = {
     "emulator": "pm:steps=13,sharpening=2,start_redshift=16,spacing=graded,nbody_start=49",
-    "emulator:fast": "cola:sharpening=1.5",
+    "emulator:fast": "cola:sharpening=2,nbody_start=49",
 }
 PACE = {"emulator": "pm", "emulator:fast": "cola"}  # the engines that their times are compared with
 ENGINES = (*DYNAMICS, *DYNAMICS.values())

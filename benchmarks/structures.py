@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -55,17 +57,22 @@ def structures(snapshot: Snapshot, truth: Snapshot) -> dict[str, dict[str, float
     ):
         counts = [np.histogram(mass, edges)[0] for mass in masses]
         out[name] = {
-            f"{low:g} particles or more": float(a / b - 1)
-            for low, a, b in zip(MASS_EDGES, *counts, strict=False)
+            _bin(low, high): float(a / b - 1)
+            for (low, high), a, b in zip(pairwise(MASS_EDGES), *counts, strict=True)
             if b
         }
-        out[name]["all"] = float(counts[0].sum() / counts[1].sum() - 1)
+        out[name][f"{PARTICLES} particles or more"] = float(counts[0].sum() / counts[1].sum() - 1)
     dispersions = [[pairwise_dispersion(h.friends, *r) for r in PAIRS] for h in found]
     out["pairwise dispersion of halos"] = {
         f"{low:g} to {high:g} Mpc/h": float(a / b - 1)
         for (low, high), a, b in zip(PAIRS, *dispersions, strict=True)
     }
     return out
+
+
+def _bin(low: float, high: float) -> str:
+    """The name of an interval of particles of a halo."""
+    return f"{low:g} particles or more" if high == MASS_EDGES[-1] else f"{low:g} to {high - 1:g} particles"
 
 
 def pairwise_dispersion(found: Halos, low: float, high: float) -> float:

@@ -86,8 +86,16 @@ def more(rows: Rows) -> list[list[str]]:
     peak = cost.value("command_peak_memory", engine="cola:mesh_factor=2")
     pysco = rows.value("wall_ratio_to_fastest_most", benchmark="pysco")
     nbody = rows.value("wall_to_five_redshifts", benchmark="p3m", engine="p3m")
+    emulators = []
+    for engine, plain in (("emulator", "pm"), ("emulator:fast", "cola")):
+        timed = rows.where(benchmark="emulator", engine=engine, **FIDUCIAL)
+        seconds, ratio = timed.value("wall_median"), timed.value(f"wall_over_{plain}_median")
+        emulators.append(
+            [f"`{engine}`, 128³ particles", f"{seconds:.1f} s, {ratio:.2f} × `{plain}` in paired runs"]
+        )
     return [
         ["more", "figure"],
+        *emulators,
         ["a PM step on a 256³ mesh", f"at most {pysco:.2f} of the time of PySCo's"],
         ["the whole command with files, `cola`", f"{command:.1f} s, most of it Python and CAMB starting"],
         ["peak memory of that command at mesh factor 2", f"{peak:.2f} GB"],

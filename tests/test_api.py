@@ -204,6 +204,17 @@ def test_ics_are_a_path_or_initial_conditions():
     assert "ics is a int: give" in refusal(lambda: zeldo.run(ics=5))
 
 
+@pytest.mark.parametrize("call", [zeldo.run, zeldo.plan])
+@pytest.mark.parametrize("output", [3, b"z0.npz"])
+def test_an_output_is_text_or_a_path(call, output):
+    assert f"output = {output!r} is not allowed" in refusal(lambda: call(output=output, **TINY))
+
+
+def test_progress_is_a_function(monkeypatch):
+    monkeypatch.setattr(zeldo.Universe, "initial_conditions", lambda self: pytest.fail("work has begun"))
+    assert "progress = 3 is not allowed" in refusal(lambda: zeldo.run(engine="cola", progress=3, **TINY))
+
+
 def test_a_field_that_no_universe_has_is_refused_before_an_engine_sees_it():
     ics = zeldo.initial_conditions(**TINY)
     for factor in (1e5, 1e20):

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Recover initial conditions and fit a cosmology
 #
-# This page is made from a script with cells. `jupytext --to notebook docs/tutorials/initial_conditions.py` turns it into
-# a notebook. It takes a few minutes on two cores.
+# This page takes a few minutes on two cores. Download it as a notebook below, or run the script
+# `docs/tutorials/initial_conditions.py`.
 
 # %%
 import numpy as np

@@ -157,7 +157,8 @@ def run(
     -------
     list of Snapshot
         From high redshift to low. A snapshot that was written is not kept in memory: its `psi` and `vel`, both
-        (3, n, n, n) in Mpc/h and km/s, are read from the file when they are used.
+        (3, n, n, n) in Mpc/h and km/s, are read from the file when they are used. That is refused where the file was
+        written again by then.
 
     Raises
     ------
@@ -170,8 +171,15 @@ def run(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
     redshifts = redshift_list(redshift)
+    _check_output(output)
+    if progress is not None and not callable(progress):
+        raise InputError(
+            f"progress = {progress!r} is not allowed: give a function of work done, total work and a text"
+        )
     streamed = output is not None and Path(output).suffix.lower() == ".zarr"
     paths = output_paths(output, redshifts) if output is not None and not streamed else {}
+    if streamed and output is not None:
+        check_place(Path(output))
     for path in paths.values():
         check_writable(path)
     parsed_engine.check(redshifts, observers)
@@ -181,8 +189,6 @@ def run(
         given = inputs["ics"] is not None
         chosen = [initial_conditions(**universe) if given else universe_of(universe)]
         parsed_engine.check_universe(chosen[0].cosmology, chosen[0].spacing, redshifts)
-        if streamed and output is not None:
-            check_place(Path(output))
         place = Path(output) if output is not None and not observers else None
         on_disk = check_fits(parsed_engine, chosen[0].n, redshifts, place)
 
@@ -239,6 +245,7 @@ def plan(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
     redshifts = parsed_engine.check(redshift_list(redshift))
+    _check_output(output)
     streamed = output is not None and Path(output).suffix.lower() == ".zarr"
     if streamed and output is not None:
         check_place(Path(output))
@@ -272,6 +279,14 @@ def _check_alone(source: str, arguments: Mapping[str, Any], allowed: Sequence[st
     if clash:
         raise InputError(
             f"{source} fixes the universe, so {', '.join(clash)} cannot be given too: leave out one or the other"
+        )
+
+
+def _check_output(output: object) -> None:
+    """`InputError` for what names no file."""
+    if not isinstance(output, str | os.PathLike | None):
+        raise InputError(
+            f"output = {output!r} is not allowed: give the name of a file or directory, such as z0.hdf5"
         )
 
 

@@ -8,8 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from zeldo.errors import InputError, nearest
 
@@ -18,6 +25,20 @@ class Section(BaseModel):
     """A table of a configuration file. A key that is not one of its fields is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _numbers_are_numbers(
+        cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        """Refuse texts and truth values that pydantic would turn into numbers."""
+        checked = handler(value)
+        kinds = set(_types(cls.model_fields[str(info.field_name)].annotation))
+        numbers = {int, float} & kinds
+        given = value if isinstance(value, list | tuple) else [value]
+        if numbers and not {bool, str} & kinds and any(isinstance(one, bool | str) for one in given):
+            raise PydanticCustomError("int_type" if numbers == {int} else "float_type", "give a number")
+        return checked
 
 
 # what to give, by pydantic's name of the mistake
@@ -108,6 +129,13 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
 
 
+def _types(annotation: Any) -> Iterator[Any]:
+    """All types that an annotation is made of."""
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _types(inner)
+
+
 def _copy_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copy_tree(value) if isinstance(value, Mapping) else value for key, value in tree.items()}
 
@@ -132,7 +160,9 @@ def _explanation(error: ValidationError, tree: Mapping[str, Any], kind: type[Sec
         return message
     if isinstance(first["input"], Mapping):
         return f"[{name}]: {message}"
-    return f"{name} = {first['input']!r} is not allowed: {message[:1].lower() + message[1:]}"
+    given = first["input"]
+    shown = str(given).lower() if isinstance(given, bool) else repr(given)  # true, as in the file
+    return f"{name} = {shown} is not allowed: {message[:1].lower() + message[1:]}"
 
 
 def _remedy(detail: ErrorDetails) -> str:

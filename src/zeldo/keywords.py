@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from zeldo.errors import InputError, nearest
 
 P = ParamSpec("P")
@@ -44,6 +46,35 @@ def number(value: Any, name: str) -> float:
     raise InputError(f"{name} = {value!r} is not allowed: give a number")
 
 
+def real_array(values: Any, name: str) -> np.ndarray:
+    """Real numbers as an array; of a tensor without its gradient.
+
+    Parameters
+    ----------
+    values : array_like or Tensor
+        What the user gave.
+    name : str
+        The argument, for the message.
+
+    Raises
+    ------
+    InputError
+        For complex numbers, text and anything else.
+    """
+    try:
+        array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ):  # ragged lists, and types and transforms that torch alone has
+        array = None
+    if array is None or array.dtype.kind not in "fiu":
+        kind = type(values).__name__ if array is None else f"{type(values).__name__} of {array.dtype}"
+        raise InputError(f"{name} is a {kind}: give an array of real numbers, such as float32")
+    return array
+
+
 def axis_index(value: Any, name: str = "axis") -> int:
     """The index of an axis of the box, which users name by a letter or by its number.
 
@@ -68,12 +99,13 @@ def axis_index(value: Any, name: str = "axis") -> int:
 
 
 def checked_keywords(*more: Callable[..., Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorator of a function that takes keyword arguments only.
+    """Decorator of a function that takes most of its arguments by keyword.
 
     Parameters
     ----------
     *more
-        Functions to which it passes on the keyword arguments that it does not name itself.
+        Functions to which it passes on the keyword arguments that it does not name itself. Without any, a function with
+        `**` checks the names of those itself.
 
     Raises
     ------
@@ -91,12 +123,13 @@ def checked_keywords(*more: Callable[..., Any]) -> Callable[[Callable[P, T]], Ca
             parameter.name: parameter for parameter in named if parameter.kind is parameter.KEYWORD_ONLY
         }
         needed = [name for name, parameter in allowed.items() if parameter.default is parameter.empty]
+        any_name = not more and any(parameter.kind is parameter.VAR_KEYWORD for parameter in named)
         call = function.__name__
 
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> T:
             for name in kwargs:
-                if name not in allowed:
+                if name not in allowed and not any_name:
                     hint = nearest(name, allowed) or f": choose among {', '.join(allowed)}"
                     raise InputError(f"{call} has no argument {name!r}{hint}")
             for name in needed:

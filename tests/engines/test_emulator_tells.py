@@ -142,3 +142,17 @@ def test_a_comparison_carries_it(ics):
 def test_the_card_says_on_which_runs_it_was_measured():
     card = load(Emulator().path).card
     assert "test runs" in card.accuracy["expected"]["runs"]
+
+
+def test_a_field_of_another_redshift_or_unit_has_no_expected_error():
+    ics = zeldo.initial_conditions(box=32, n=16, power="eisenstein-hu")
+    loud = replace(ics, delta_lin=30 * ics.delta_lin)
+    with pytest.warns(zeldo.errors.ZeldoWarning, match="in the right units"):
+        (snapshot,) = zeldo.run(ics=loud, engine="emulator")
+    assert snapshot.expected_error is None and snapshot.correction is not None
+
+
+def test_a_universe_without_structure_is_no_reason_to_warn(recwarn):
+    ics = zeldo.initial_conditions(box=32, n=16, power="eisenstein-hu")
+    (snapshot,) = zeldo.run(ics=replace(ics, delta_lin=0 * ics.delta_lin), engine="emulator")
+    assert snapshot.expected_error is None and not recwarn.list

@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+import zeldo
+from zeldo.commands import main
 from zeldo.errors import InputError, ZeldoError
-from zeldo.files import atomic
+from zeldo.files import atomic, write
 from zeldo.files.atomic import check_writable, directory, writing
 
 
@@ -135,3 +137,85 @@ def test_a_link_stays_a_link_to_what_is_written(tmp_path):
         temporary.write_text("new")
     assert link.is_symlink()
     assert (tmp_path / "disk" / "real.npz").read_text() == "new"
+
+
+LONG = "n" * 252  # with its suffix more than the 255 bytes that a name may have
+
+
+def commands(output, file):
+    universe = ["-n", "8", "--box", "16", "--power", "eisenstein-hu", "--engine", "2lpt", "-o", output]
+    return {
+        "run": ["run", *universe],
+        "plan": ["plan", *universe],
+        "measure": ["measure", file, "-o", output],
+        "halos": ["halos", file, "-o", output],
+        "convert": ["convert", file, output],
+    }
+
+
+@pytest.mark.parametrize("suffix", [".hdf5", ".zarr", ".bigfile"])
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("loop", "(Too many levels of symbolic links): give another name"),
+        ("long", "(File name too long): give another name"),
+        ("missing", "gone does not exist: make it first or write elsewhere"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_refused_before_the_work(
+    snapshot, tmp_path, monkeypatch, capsys, kind, said, suffix
+):
+    monkeypatch.chdir(tmp_path)
+    write(snapshot, "in.npz")
+    output = f"{LONG if kind == 'long' else kind}{suffix}"
+    if kind != "long":
+        os.symlink(output if kind == "loop" else f"gone/out{suffix}", output)
+    before = sorted(os.listdir())
+    monkeypatch.setattr("zeldo.api.universe_of", lambda arguments: pytest.fail("the work was begun"))
+    for name, arguments in commands(output, "in.npz").items():
+        if name in ("run", "plan", "convert") or suffix == ".hdf5":
+            status = main(arguments)
+            line = capsys.readouterr().err
+            assert (status, line.count("\n")) == (2, 1), line
+            assert said in line
+    assert sorted(os.listdir()) == before
+
+
+def test_an_input_that_leads_nowhere_is_no_output(snapshot, tmp_path):
+    (tmp_path / "loop.npz").symlink_to("loop.npz")
+    inputs = {"phases": tmp_path / "loop.npz", "power": "p" * 300}
+    atomic.check_no_input([tmp_path / "out.npz"], inputs)
+    with pytest.raises(InputError, match="output and power are the same"):
+        atomic.check_no_input([tmp_path / "out.npz"], {**inputs, "power": tmp_path / "out.npz"})
+
+
+def test_a_directory_that_cannot_have_its_name_is_refused(tmp_path):
+    with pytest.raises(InputError, match="too long"), directory(tmp_path / LONG / (4 * LONG)):
+        pytest.fail("the work was begun")
+    with pytest.raises(InputError, match="too long"):
+        atomic.make_directory(tmp_path / (4 * LONG))
+
+
+def test_a_name_of_letters_of_four_bytes_is_written(tmp_path):
+    path = tmp_path / (62 * "\N{MILKY WAY}" + ".npz")
+    with writing(check_writable(path)) as temporary:
+        temporary.write_text("new")
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_what_fails_after_the_check_is_one_line(tmp_path, monkeypatch):
+    def refuse(*args, **options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(atomic.tempfile, "mkstemp", refuse)
+    with pytest.raises(InputError, match="is not writable"), writing(tmp_path / "out.npz"):
+        pytest.fail("the work was begun")
+
+
+def test_a_universe_of_zarr_arrays_is_written_where_its_link_leads(tmp_path):
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "out.zarr"
+    link.symlink_to(tmp_path / "disk" / "real.zarr")
+    (made,) = zeldo.run(n=8, box=16, power="eisenstein-hu", engine="2lpt", output=link)
+    assert link.is_symlink() and (tmp_path / "disk" / "real.zarr" / "zarr.json").exists()
+    assert made.psi.shape == (3, 8, 8, 8)

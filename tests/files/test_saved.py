@@ -1,14 +1,18 @@
 """Snapshots that stay in their files: the same numbers, and no memory."""
 
+import copy
 import pickle
+import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import zeldo
+from refusals import refusal
 from zeldo.errors import InputError
-from zeldo.files import read, write
+from zeldo.files import open_particles, read, write
 from zeldo.files.saved import SavedSnapshot, saved
 from zeldo.particles.snapshot import Snapshot
 
@@ -65,3 +69,39 @@ def test_a_snapshot_is_read_from_another_working_directory(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert made.psi.shape == (3, *3 * [made.n])
     assert pickle.loads(pickle.dumps(made)).vel is not None
+
+
+@pytest.mark.parametrize("name", ["out.npz", "out.hdf5", "out.bigfile", "out.zarr"])
+def test_a_file_that_a_second_run_replaced_is_not_read_for_the_first(tmp_path, name):
+    path = tmp_path / name
+    (first,) = zeldo.run(**UNIVERSE, seed=1, output=path)
+    copies = [first, copy.copy(first), pickle.loads(pickle.dumps(first))]
+    kept = first.psi
+    assert all(np.array_equal(one.psi, kept) for one in copies for _ in range(2))
+    del kept
+    if name == "out.zarr":  # where others are refused
+        shutil.rmtree(path)
+    (second,) = zeldo.run(**UNIVERSE, seed=2, output=path)
+    for one in copies:
+        for use in (
+            lambda one=one: one.psi,
+            lambda one=one: one.vel,
+            lambda one=one: zeldo.power_spectrum(one),
+        ):
+            line = refusal(use)
+            assert f"{path} was written again since this run" in line and "zeldo.read" in line
+    assert np.array_equal(second.psi, read(path).psi)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_noticed(snapshot, tmp_path, monkeypatch):
+    ours = saved(snapshot, write(snapshot, tmp_path / "out.npz"))
+
+    @contextmanager
+    def replaced(*arguments):
+        write(snapshot, ours.path)
+        with open_particles(*arguments) as particles:
+            yield particles
+
+    monkeypatch.setattr("zeldo.files.saved.open_particles", replaced)
+    with pytest.raises(InputError, match="was written again"):
+        _ = ours.psi

@@ -62,18 +62,28 @@ def test_one_value_does_not_tell_two_parameters_apart():
         _ = found.errors
 
 
-def test_too_few_realisations_are_refused_after_the_first(capsys):
+@pytest.mark.parametrize("statistic", [*STATISTICS, size])
+def test_too_few_realisations_are_refused_before_the_first(statistic):
     seen = []
     with pytest.raises(zeldo.InputError, match="do not give the covariance"):
         zeldo.fisher(
             "zeldovich",
+            statistic,
             box=BOX,
-            n=8,
+            n=N,
             power="eisenstein-hu",
-            realisations=4,
+            realisations=3,
             progress=lambda done, total, text: seen.append(done),
         )
-    assert seen == [0]
+    assert seen == []
+
+
+def test_a_covariance_of_another_shape_is_refused_before_the_first_run(monkeypatch):
+    monkeypatch.setattr(
+        "zeldo.gradients.fisher.derivatives", lambda *values: pytest.fail("the work was begun")
+    )
+    with pytest.raises(zeldo.InputError, match="covariance has shape"):
+        zeldo.fisher("zeldovich", box=BOX, n=8, power="eisenstein-hu", covariance=np.eye(2))
 
 
 @pytest.mark.parametrize(

@@ -370,3 +370,13 @@ def test_search_counts_its_work(problem):
     search = Search(problem[0], False, 0.02, 4, 1, None, lambda done, total, text: seen.append((done, total)))
     search.chain(search.maximum())
     assert seen[-1][0] == seen[-1][1]
+
+
+def test_a_step_without_a_finite_gradient_is_halved_before_it_goes_on():
+    def target(x):
+        assert torch.isfinite(x).all()
+        return 1.0, torch.full_like(x, float("nan"))
+
+    walker = langevin.Walker(torch.zeros(8), torch.eye(8)[0], 1.0, torch.ones(8), step=0.5)
+    back = langevin.advance(target, walker, torch.Generator().manual_seed(1), adapt=True)
+    assert back.step == 0.25 and torch.equal(back.u, -walker.u) and torch.equal(back.x, walker.x)

@@ -49,10 +49,15 @@ def test_fewer_snapshots_than_coefficients_are_refused(fitted):
         fit(fitted[0], {NAMES[1]: gap}, "small boxes")
 
 
-def test_outside_what_was_measured_it_is_the_error_of_the_end(fitted):
+def test_just_outside_what_was_measured_it_is_the_error_of_the_end(fitted):
     measured, expected = fitted
-    inside = [*measured.max(0)[:1], 0.0, 0.0]
-    assert expected.at([99.0, 0.0, 0.0], 1.6) == expected.at(inside, 1.6)
+    end = measured[:, 0].max()
+    assert expected.at([end + 0.4, 0.0, 0.0], 1.6) == expected.at([end, 0.0, 0.0], 1.6)
+
+
+@pytest.mark.parametrize("far", [[99.0, 0.0, 0.0], [-99.0, 0.0, 0.0], [0.0, 9.0, 0.0], [np.nan, 0.0, 0.0]])
+def test_far_outside_nothing_is_expected(fitted, far):
+    assert fitted[1].at(far, 1.6) is None
 
 
 def test_it_survives_a_card(fitted):

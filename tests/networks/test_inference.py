@@ -5,7 +5,10 @@ import pytest
 import torch
 from plain_networks import draw, shapes_b
 
+from refusals import refusal
+from zeldo.commands import main
 from zeldo.errors import InputError
+from zeldo.measuring.memory import limited, size_in_words
 from zeldo.networks import inference
 from zeldo.networks.layout import Layer, Layout
 from zeldo.networks.styled import StyledVNet, displacement_and_rate
@@ -109,8 +112,30 @@ def test_the_number_of_tiles_follows_from_memory():
     assert inference.choose_tiles(layout, 128, whole, passes=2) > 1
     few = inference.choose_tiles(layout, 128, 0.5 * whole)
     assert inference.choose_tiles(layout, 128, 0.25 * whole) > few
-    with pytest.raises(InputError, match="not enough for the smallest tile"):
-        inference.choose_tiles(layout, 128, 1e6)
+    assert inference.choose_tiles(layout, 128, 2 * whole, share=0.5) == 1
+    assert inference.choose_tiles(layout, 128, 1.9 * whole, share=0.5) > 1
+
+
+def test_too_little_memory_is_refused_with_what_is_needed_and_the_remedy(monkeypatch):
+    monkeypatch.setattr(inference, "resident", lambda: 4e8)
+    layout = VNet(64).layout
+    side = inference.crop_side(layout, layout.stride)
+    needed = inference.memory_estimate(layout, side, periodic=False)
+    with limited("1kB"):
+        line = refusal(lambda: inference.choose_tiles(layout, 128, 0.0, share=0.5))
+    words = size_in_words(2 * needed + 4e8)
+    assert f"smallest tile of this network needs about {words} of memory with Python" in line
+    assert "and 1KB may be taken: raise --memory (memory= in Python)" in line
+    assert inference.choose_tiles(layout, 128, 2 * needed, share=0.5) == 128 // layout.stride
+    line = refusal(lambda: inference.choose_tiles(layout, 128, 1e6, device="cuda"))
+    assert f"about {size_in_words(needed)} of memory, and 1MB may be taken: free some on cuda" in line
+
+
+def test_a_run_of_too_little_memory_names_the_limit_that_was_given(tmp_path, capsys):
+    arguments = ["run", "-n", "16", "--box", "32", "--power", "eisenstein-hu", "-o", str(tmp_path / "a.npz")]
+    assert main([*arguments, "--memory", "1kB"]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and "1KB may be taken" in line and "raise --memory" in line
 
 
 def test_a_block_of_a_small_box_takes_the_memory_of_a_crop_with_its_margin():

@@ -22,7 +22,7 @@ def import_(
     Parameters
     ----------
     file:
-        The map2map V-Net (.pt), or a styled network of Jamieson et al. 2022 (.pt) or 2024 (.npz).
+        The map2map V-Net (.pt), or a styled network of Jamieson et al. 2023 (.pt; task jamieson2022) or 2024 (.npz).
     output:
         The .safetensors file to write, by default with the name of the checkpoint.
     quantity:

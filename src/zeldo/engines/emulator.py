@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -15,7 +16,7 @@ from zeldo.engines.checks import check_choice
 from zeldo.engines.registry import engine as make_engine
 from zeldo.engines.registry import register
 from zeldo.engines.trained import Trained, card_of, run_dynamics, shipped_weights
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoWarning
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PRESETS = {"accurate": "emulator", "fast": "emulator_fast"}  # files of weights that ship
 TINY = 1e-36  # of a universe without structure
+FLAT = -60.0  # ln of the rms linear density contrast of one
 SHARE = 0.5  # the share of the progress bar that the dynamics take
 
 
@@ -191,6 +193,17 @@ class Emulator(Trained):
         errors = None if self.extrapolate else card.accuracy.get("expected")
         if errors is not None:
             told["expected_error"] = ExpectedError.from_dict(errors).at(measured, np.pi / spacing)
+            if told["expected_error"] is None:
+                del told["expected_error"]
+                if measured[0] < FLAT:
+                    return told
+                warnings.warn(
+                    f"the rms linear density contrast of {np.exp(measured[0]):.3g}, or the displacement, is far from those "
+                    "for which the network's error was measured, so the snapshot has no expected error: check that the "
+                    "linear field is for z = 0 and in the right units",
+                    ZeldoWarning,
+                    stacklevel=2,
+                )
         return told
 
     def amplitudes(self, spacing: float) -> np.ndarray | None:

@@ -52,9 +52,15 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
         import torch
 
         dtype = torch.bfloat16 if inference.native_bfloat16(engine.device) else torch.float32
-    free = inference.SHARE * (available() if engine.device == "cpu" else inference.free_memory(engine.device))
+    free = available() if engine.device == "cpu" else inference.free_memory(engine.device)
     tiles = engine.tiles or inference.choose_tiles(
-        layout, n, free, item_bytes=dtype.itemsize, passes=task.passes
+        layout,
+        n,
+        free,
+        share=inference.SHARE,
+        item_bytes=dtype.itemsize,
+        passes=task.passes,
+        device=engine.device,
     )
     side = n if tiles == 1 else inference.crop_side(layout, tile_side(n, tiles, layout.stride))
     forward = task.passes * inference.memory_estimate(

@@ -25,33 +25,57 @@ def disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
+def resolved(path: str | os.PathLike) -> Path:
+    """Where a path and its links lead, which need not exist; `InputError` where the system takes no such path."""
+    try:
+        target = Path(path).resolve()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            target.stat()  # `resolve` lets names pass that are too long
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, RuntimeError):  # Python's own, before 3.13
+            error = OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path} cannot be used as a path ({reason}): give another name") from error
+    return target
+
+
 def check_no_input(outputs: Iterable[str | os.PathLike], inputs: Mapping[str, Any]) -> None:
     """`InputError` where an output is also an input, by the name of an argument. What is no path counts for nothing."""
-    names = {Path(path).resolve() for path in outputs}
+    names = {resolved(path) for path in outputs}
     for name, value in inputs.items():
-        if isinstance(value, str | os.PathLike) and Path(value).resolve() in names:
+        if isinstance(value, str | os.PathLike) and _leads_to(value, names):
             raise InputError(f"output and {name} are the same file, {value}: give the output another name")
+
+
+def _leads_to(path: str | os.PathLike, names: set[Path]) -> bool:
+    try:
+        return resolved(path) in names
+    except InputError:  # no path, or one that is refused where it is read
+        return False
 
 
 def check_writable(path: str | os.PathLike) -> Path:
     """The path, if a file can be written there; otherwise `InputError`. Call it before the work, not after."""
     path = Path(path)
-    if path.is_dir():
+    if resolved(path).is_dir():
         raise InputError(f"{path} is a directory: give the name of a file")
-    directory = path.parent
-    if not directory.is_dir():
-        raise InputError(f"directory {directory} does not exist: make it first or write elsewhere")
+    check_parent(path)
+    return path
+
+
+def check_parent(path: str | os.PathLike) -> None:
+    """`InputError` where the directory that a path, or its link, leads into is missing or not writable."""
+    path, target = Path(path), resolved(path)
+    if path.is_symlink():
+        path = target
+    if not path.parent.is_dir():
+        raise InputError(f"directory {path.parent} does not exist: make it first or write elsewhere")
     # by an attempt, since access() is wrong on read-only and network mounts
     try:
-        with tempfile.TemporaryFile(dir=directory, prefix=f".{path.name[:64]}."):
+        with tempfile.TemporaryFile(dir=path.parent, prefix=_hidden(path)):
             pass
     except OSError as error:
-        if error.errno in FULL:
-            raise _disk_full_error(path, 0, error) from error
-        raise InputError(
-            f"directory {directory} is not writable ({error.strerror}): mend that or write elsewhere"
-        ) from error
-    return path
+        raise _not_writable(path, error) from error
 
 
 @contextmanager
@@ -73,15 +97,18 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
     Raises
     ------
     InputError
-        Where the directory is missing or not writable.
+        Where the directory is missing or not writable, and for links that lead in a circle.
     ZeldoError
         Where the disk is full or the write fails in another way. A KeyboardInterrupt passes through.
     """
-    path = check_writable(path).resolve()  # a link stays a link, to the new file
+    path = resolved(check_writable(path))  # a link stays a link, to the new file
     free = free_space(path.parent)
     if size > free:
         raise _disk_full_error(path, size, None, free)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.", suffix=".part")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_hidden(path), suffix=".part")
+    except OSError as error:
+        raise _not_writable(path, error) from error
     temporary = Path(name)
     try:
         with open(descriptor, "wb") as stream:
@@ -117,9 +144,9 @@ def writing_directory(path: str | os.PathLike) -> Iterator[Path]:
     It is for formats whose snapshots are directories. An existing directory of that name is replaced. It raises the errors
     of `writing`.
     """
-    path = check_directory_writable(Path(path).resolve())
+    path = check_directory_writable(resolved(path))
     with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=f".{path.name[:64]}.", ignore_cleanup_errors=True
+        dir=path.parent, prefix=_hidden(path), ignore_cleanup_errors=True
     ) as parent:
         temporary, old = Path(parent) / "new", Path(parent) / "old"
         temporary.mkdir()
@@ -144,18 +171,18 @@ def check_directory_writable(
     `replaces` says of a directory with something in it whether that may be lost.
     """
     path = Path(path)
+    check_parent(path)
     if path.is_dir() and any(path.iterdir()) and not replaces(path):
         raise InputError(f"{path} is a directory of something else: remove it first, or give another name")
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file, not a directory: give another name")
-    check_writable(path.parent / f"{path.name}.part")
     return path
 
 
 def make_directory(path: str | os.PathLike) -> Path:
     """The directory, created where absent. `InputError` where that fails, or where a file has its name."""
     path = Path(path)
-    if path.exists() and not path.is_dir():
+    if resolved(path).exists() and not path.is_dir():
         raise InputError(f"{path} is a file, not a directory: give another name")
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -171,6 +198,7 @@ def directory(path: str | os.PathLike) -> Iterator[Path]:
     It raises `InputError` as `make_directory` does.
     """
     path = Path(path)
+    resolved(path)
     created = [folder for folder in (path, *path.parents) if not folder.exists()]
     make_directory(path)
     try:
@@ -184,6 +212,19 @@ def directory(path: str | os.PathLike) -> Iterator[Path]:
 def free_space(directory: Path) -> int:
     """Bytes that this user can still write."""
     return shutil.disk_usage(directory).free
+
+
+def _hidden(path: Path) -> str:
+    """How the temporary names beside a path begin; cut, since the system allows 255 bytes, which may be 63 letters."""
+    return f".{path.name[:32]}."
+
+
+def _not_writable(path: Path, error: OSError) -> ZeldoError:
+    if error.errno in FULL:
+        return _disk_full_error(path, 0, error)
+    return InputError(
+        f"directory {path.parent} is not writable ({error.strerror}): mend that or write elsewhere"
+    )
 
 
 def _disk_full_error(path: Path, size: int, error: OSError | None, free: int | None = None) -> ZeldoError:

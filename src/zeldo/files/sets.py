@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from zeldo.errors import InputError
-from zeldo.files.atomic import writing
+from zeldo.files.atomic import resolved, writing
 from zeldo.particles.particles import FIELDS, Header, Source
 
 NUMBERED = re.compile(r"(?P<stem>.+)\.(?P<number>\d+)(?P<suffix>\.hdf5|\.h5|\.bin|\.dat)?")
@@ -121,7 +121,7 @@ def check_other_set(source: Path, output: Path, files: int) -> None:
     files : int
         How many files it will be.
     """
-    here, there = source.resolve(), output.resolve()
+    here, there = resolved(source), resolved(output)
     if here.is_dir():
         same = there == here or (there.parent == here and (files > 1 or there.exists()))
     else:

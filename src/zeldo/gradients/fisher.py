@@ -174,12 +174,11 @@ def fisher(
         dtype=dtype,
         **options,
     )
+    _check_covariance(covariance, realisations, _size(measure, f))
     report, values, slopes = progress or silent, [], []
     for number in range(realisations):
         report(number, realisations, f"universe {number + 1} of {realisations}")
         value, slope = derivatives(f, measure, parameters, torch.from_numpy(Native(seed + number).field(f.n)))
-        if number == 0:
-            _check_covariance(covariance, realisations, value.size)
         values.append(value)
         slopes.append(slope)
     report(realisations, realisations, "done")
@@ -192,6 +191,16 @@ def fisher(
         covariance, unbiased = np.asarray(covariance, dtype=np.float64), 1.0
     matrix = unbiased * slope @ np.linalg.solve(covariance, slope.T)
     return Fisher(parameters, matrix, slope, mean, covariance)
+
+
+def _size(statistic: Statistic, function: Differentiable) -> int:
+    """How many values a statistic has, by random displacements and velocities, which take no run."""
+    shape, field = (3, function.n, function.n, function.n), function.field
+    noise = torch.from_numpy(np.random.default_rng(SEED).standard_normal(shape))
+    noise = noise.to(field.device, field.dtype)
+    cosmology = VariedCosmology.of(function.cosmology, {}, field.device)
+    with torch.no_grad():
+        return statistic(noise, noise, function, cosmology).numel()
 
 
 def _check_covariance(covariance: np.ndarray | None, realisations: int, size: int) -> None:

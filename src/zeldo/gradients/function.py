@@ -25,7 +25,7 @@ from zeldo.errors import InputError, nearest
 from zeldo.gradients.linear import LinearField
 from zeldo.gradients.mesh_run import MeshRun
 from zeldo.initial.lpt import lpt_factors
-from zeldo.keywords import number
+from zeldo.keywords import checked_keywords, number
 from zeldo.mesh.gravity import check_device
 from zeldo.mesh.numba_kernels import apply_table
 from zeldo.mesh.torch_accelerated import kept
@@ -124,11 +124,19 @@ class Differentiable:
         return VariedCosmology.of(self.cosmology, changes, self.field.device)
 
     def _checked(self, field: Tensor, name: str) -> Tensor:
-        tensor = torch.as_tensor(field, dtype=self.field.dtype, device=self.field.device)
+        try:
+            tensor = torch.as_tensor(field, device=self.field.device)
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError(f"{name} is a {type(field).__name__}: give a tensor of real numbers") from None
+        if tensor.dtype.is_complex or tensor.dtype == torch.bool:
+            raise InputError(f"{name} is a tensor of {tensor.dtype}: give one of real numbers")
+        tensor = tensor.to(self.field.dtype)
         if tensor.shape != 3 * (self.n,):
             raise InputError(
                 f"{name} has shape {tuple(tensor.shape)}: with n = {self.n} it must have {3 * (self.n,)}"
             )
+        if not _finite(tensor):
+            raise InputError(f"{name} holds values that are not finite: check where it comes from")
         return tensor
 
 
@@ -154,6 +162,15 @@ def _number(name: str, value: Any) -> float | None:
         return None
 
 
+def _finite(field: Tensor) -> bool:
+    """Whether all numbers are finite; true inside of `torch.vmap`, where nobody can tell."""
+    try:
+        return bool(field.detach().isfinite().all())
+    except RuntimeError:
+        return True
+
+
+@checked_keywords()
 def differentiable(
     engine: str | os.PathLike[str] | Engine = "pm",
     *,

@@ -91,6 +91,8 @@ def advance(
     u, kinetic = _turned(u, gradient, MINIMAL_NORM * step)
     x = x + 0.5 * step * u
     _, gradient = target(x)
+    if not bool(torch.isfinite(gradient).all()):  # it leads nowhere that the target would take
+        return replace(walker, step=walker.step / 2, u=-walker.u)
     u, more = _turned(u, gradient, (1 - 2 * MINIMAL_NORM) * step)
     kinetic += more
     x = x + 0.5 * step * u

@@ -146,9 +146,14 @@ class _Pieces:
         layout, n = self.net.layout, x.shape[-1]
         tiles = self.tiles
         if tiles is None:
-            free = SHARE * free_memory(x.device)
             tiles = inference.choose_tiles(
-                layout, n, free, item_bytes=x.element_size(), passes=self.task.passes
+                layout,
+                n,
+                free_memory(x.device),
+                share=SHARE,
+                item_bytes=x.element_size(),
+                passes=self.task.passes,
+                device=x.device,
             )
         if tiles == 1:
             yield None, None

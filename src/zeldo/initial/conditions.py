@@ -10,7 +10,7 @@ import numpy as np
 from zeldo.brief import brief
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.keywords import scalar
+from zeldo.keywords import real_array, scalar
 
 MAX_N = 4096
 LARGEST = 1e4  # of |delta_lin|: lattices of 0.01 Mpc/h reach some tens
@@ -24,6 +24,14 @@ def check_grid(box: float, n: int) -> tuple[float, int]:
     if isinstance(box, bool) or not isinstance(box, Real) or not 0.1 <= box <= 1e5:
         raise InputError(f"box = {box!r} is not allowed: give the side in Mpc/h, 0.1 to 100000")
     return float(box), int(n)
+
+
+def check_cosmology(cosmology: object) -> None:
+    """`InputError` for anything but a `Cosmology`."""
+    if not isinstance(cosmology, Cosmology):
+        raise InputError(
+            f"cosmology = {cosmology!r} is not allowed: give a `Cosmology`, such as Cosmology.preset('quijote')"
+        )
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,8 @@ class InitialConditions:
     Raises
     ------
     InputError
-        For a box or lattice that is not allowed, and a field of another shape, or not finite, or too large.
+        For a box, lattice or cosmology that is not allowed, and a field of another shape, or not real and finite, or too
+        large.
     """
 
     box: float
@@ -85,10 +94,12 @@ class InitialConditions:
         box, n = check_grid(self.box, self.n)
         object.__setattr__(self, "box", box)
         object.__setattr__(self, "n", n)
-        shape = np.shape(self.delta_lin)
+        check_cosmology(self.cosmology)
+        given = real_array(self.delta_lin, "delta_lin")
+        shape = given.shape
         if shape != (n, n, n):
             raise InputError(f"delta_lin has shape {shape}: with n = {n} it must have {(n, n, n)}")
-        field = np.ascontiguousarray(self.delta_lin, dtype=np.float32)
+        field = np.ascontiguousarray(given, dtype=np.float32)
         if not np.isfinite(field).all():
             raise InputError(
                 "delta_lin holds values that are not finite: check the file or field it came from"

@@ -92,6 +92,9 @@ class HostGravity(TorchArithmetic):
         self.options = box, m, gradient, deconvolution
         self.numba = NumbaGravity(*self.options)
 
+    def __reduce__(self) -> tuple[type[HostGravity], tuple[float, int, str, float]]:
+        return HostGravity, self.options  # the mesh and what it remembers are made again
+
     @cached_property
     def twin(self) -> TorchGravity:
         """The same force by torch, for further derivatives."""

@@ -174,7 +174,7 @@ _SIGMA_8 = (0.6, 1.0)
 
 _NOTES = {
     "deoliveira2020": "as de Oliveira et al. 2020: 180 Quijote simulations of the fiducial cosmology",
-    "jamieson2022": "as Jamieson et al. 2022: Quijote simulations of the Latin hypercube, z = 0",
+    "jamieson2022": "as Jamieson et al. 2023: Quijote simulations of the Latin hypercube, z = 0",
     "jamieson2024": "as Jamieson et al. 2024: Quijote simulations of the Latin hypercube, z = 0 to 3",
 }
 

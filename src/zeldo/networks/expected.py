@@ -25,6 +25,7 @@ from zeldo.initial.conditions import InitialConditions, Origin
 # k over the Nyquist wavenumber of the lattice: the middles of the bins in which errors are measured
 NODES = (0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 FIGURES = ("power", "one_minus_r2")
+BEYOND = 0.5  # how far a measure, a logarithm, may lie beyond the measured range
 TINY = 1e-30  # of a universe without structure
 
 
@@ -73,7 +74,7 @@ class ExpectedError:
     coefficients : mapping of str to sequence of sequence of float
         For "density power", "density one_minus_r2" and so on: at each of `NODES`, the coefficients of ln(error).
     ranges : sequence of (float, float)
-        The ranges of s, u and ln f that were measured; outside, the error at their ends is given.
+        The ranges of s, u and ln f that were measured. Beyond an end by up to `BEYOND`, the error at that end is given.
     runs : str
         What it was measured on.
     """
@@ -82,7 +83,7 @@ class ExpectedError:
     ranges: Sequence[Sequence[float]]
     runs: str = ""
 
-    def at(self, measures: Sequence[float], nyquist: float) -> dict[str, list[float]]:
+    def at(self, measures: Sequence[float], nyquist: float) -> dict[str, list[float]] | None:
         """The errors of one universe.
 
         Parameters
@@ -94,9 +95,14 @@ class ExpectedError:
 
         Returns
         -------
-        dict of str to list of float
-            "k" in h/Mpc, and the errors there by the names of `coefficients`.
+        dict of str to list of float, or None
+            "k" in h/Mpc, and the errors there by the names of `coefficients`; None too far outside `ranges`.
         """
+        if any(
+            not low - BEYOND <= x <= high + BEYOND
+            for x, (low, high) in zip(measures, self.ranges, strict=True)
+        ):
+            return None
         basis = _basis(*(np.clip(x, low, high) for x, (low, high) in zip(measures, self.ranges, strict=True)))
         errors = {name: np.exp(np.array(c) @ basis) for name, c in self.coefficients.items()}
         rounded = {name: [float(f"{x:.3g}") for x in values] for name, values in errors.items()}

@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zeldo.errors import InputError
 from zeldo.measuring.heap import freed_memory_kept
-from zeldo.measuring.memory import available
+from zeldo.measuring.memory import available, budget, resident, size_in_words
 from zeldo.networks.layout import MARGIN, Layout
 from zeldo.networks.vnet import LayeredNet
 from zeldo.particles import tiles as geometry
@@ -121,7 +121,16 @@ def crop_side(layout: Layout, out_side: int) -> int:
     return geometry.aligned_side(out_side + 2 * layout.halo, layout.smallest, layout.stride)
 
 
-def choose_tiles(layout: Layout, n: int, free: float, *, item_bytes: int = 4, passes: int = 1) -> int:
+def choose_tiles(
+    layout: Layout,
+    n: int,
+    free: float,
+    *,
+    share: float = 1.0,
+    item_bytes: int = 4,
+    passes: int = 1,
+    device: torch.device | str = "cpu",
+) -> int:
     """Choose the number of tiles per side for a box.
 
     Parameters
@@ -130,11 +139,15 @@ def choose_tiles(layout: Layout, n: int, free: float, *, item_bytes: int = 4, pa
     n : int
         Cells per side of the box.
     free : float
-        Bytes that a forward pass may take.
+        Bytes that are free, of which a forward pass may take a share.
+    share : float
+        The share.
     item_bytes : int
         Bytes of a number.
     passes : int
         Fields that pass through the network together: 2 with a forward derivative.
+    device : torch.device or str
+        Whose memory it is.
 
     Returns
     -------
@@ -146,15 +159,22 @@ def choose_tiles(layout: Layout, n: int, free: float, *, item_bytes: int = 4, pa
     InputError
         Where not even the smallest tile fits.
     """
-    if passes * memory_estimate(layout, n, periodic=True, item_bytes=item_bytes) <= free:
+    smallest = passes * memory_estimate(layout, n, periodic=True, item_bytes=item_bytes)
+    if smallest <= share * free:
         return 1
     for tiles in range(2, n // layout.stride + 1):
         side = crop_side(layout, geometry.tile_side(n, tiles, layout.stride))
-        if passes * memory_estimate(layout, side, periodic=False, item_bytes=item_bytes) <= free:
+        needed = passes * memory_estimate(layout, side, periodic=False, item_bytes=item_bytes)
+        if needed <= share * free:
             return tiles
+        smallest = min(smallest, needed)
+    whole, most, python, remedy = smallest / share, free, "", f"free some on {device}"
+    if torch.device(device).type == "cpu":
+        whole, most = whole + resident(), min(free + resident(), budget())
+        python, remedy = " with Python and its libraries", "raise --memory (memory= in Python) or free some"
     raise InputError(
-        f"{free / 1e9:.2g} GB of free memory are not enough for the smallest tile of this network: "
-        "free some, or use a narrower network"
+        f"the smallest tile of this network needs about {size_in_words(whole)} of memory{python}, and "
+        f"{size_in_words(most)} may be taken: {remedy}, or use a narrower network"
     )
 
 
@@ -217,7 +237,9 @@ def apply(
     item_bytes = (net.compute_dtype or parameter.dtype).itemsize
     free = free_memory(parameter.device)
     if tiles is None:
-        tiles = choose_tiles(layout, n, SHARE * free, item_bytes=item_bytes, passes=passes)
+        tiles = choose_tiles(
+            layout, n, free, share=SHARE, item_bytes=item_bytes, passes=passes, device=parameter.device
+        )
     resume = active()
     kept = resume.tiles() if resume is not None else None
     if kept is not None:

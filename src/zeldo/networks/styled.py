@@ -1,6 +1,6 @@
 """V-Nets whose convolutions are modulated by cosmology and redshift.
 
-Jamieson et al. 2022 (arXiv:2206.04594): displacement or velocity today, style 5 (omega_m - 0.3).
+Jamieson et al. 2023 (arXiv:2206.04594): displacement or velocity today, style 5 (omega_m - 0.3).
 Jamieson et al. 2024 (arXiv:2408.07699): both at any redshift, styles 5 (omega_m - 0.3) and D - 1.
 """
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zeldo.errors import InputError
 from zeldo.networks.convolution import convolution
 from zeldo.networks.layout import MARGIN, Layer, Layout
-from zeldo.networks.wrap import crop, wrap
+from zeldo.networks.wrap import channels_last, crop, wrap
 
 if TYPE_CHECKING:
     from zeldo.networks.card import ModelCard
@@ -175,7 +175,7 @@ class LayeredNet(nn.Module):
         if (
             self.compute_dtype is not None
         ):  # as `inference.optimise` sets it, with kernels that have channels last
-            y = x.to(self.compute_dtype, memory_format=torch.channels_last_3d)
+            y = channels_last(x, self.compute_dtype)
         for layer in layout.layers:
             if layer.kind == "block":
                 parts: tuple[Tensor, ...] = (y,)

@@ -6,6 +6,13 @@ import torch
 from torch import Tensor
 
 
+def channels_last(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """A copy with channels last in memory. `torch.func.vmap` refuses to make one by `memory_format`."""
+    last = x.permute(0, 2, 3, 4, 1)
+    copy = last.to(dtype or x.dtype, copy=True, memory_format=torch.contiguous_format)  # in one pass
+    return copy.permute(0, 4, 1, 2, 3)
+
+
 def _format(x: Tensor) -> torch.memory_format:
     """The memory format of x or of the field that x is a view of."""
     last = x.stride(1) == 1 and x.stride(4) == x.shape[1] > 1
@@ -51,7 +58,8 @@ class _Wrap(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):  # type: ignore[override]
         before, after, sides = ctx.before, ctx.after, ctx.sides
-        grad = grad.clone(memory_format=_format(grad))
+        last = _format(grad) is torch.channels_last_3d
+        grad = channels_last(grad) if last else grad.clone(memory_format=torch.contiguous_format)
         for axis, side in zip((4, 3, 2), reversed(sides), strict=True):
             for plane in range(before + side + after - 1, before + side - 1, -1):
                 grad.select(axis, plane - side).add_(grad.select(axis, plane))
@@ -63,6 +71,14 @@ class _Wrap(torch.autograd.Function):
     @staticmethod
     def jvp(ctx, *tangents):  # type: ignore[override]
         return _Wrap.apply(ctx.before, ctx.after, *tangents[2:])  # so that it has a derivative itself
+
+    @staticmethod
+    def vmap(info, dims, before, after, *parts):  # type: ignore[override]
+        size = info.batch_size
+        pairs = zip(parts, dims[2:], strict=True)
+        many = [x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0) for x, dim in pairs]
+        joined = _Wrap.apply(before, after, *(x.flatten(0, 1) for x in many))  # as items of one batch
+        return joined.unflatten(0, (size, -1)), 0
 
 
 def wrap(parts: tuple[Tensor, ...], before: int, after: int) -> Tensor:

@@ -11,7 +11,8 @@ from zeldo.brief import brief
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.initial.conditions import InitialConditions, Origin, check_grid
+from zeldo.initial.conditions import InitialConditions, Origin, check_cosmology, check_grid
+from zeldo.keywords import number, real_array
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.tiles import slabs
 from zeldo.version import __version__
@@ -66,7 +67,7 @@ class Snapshot:
     Raises
     ------
     InputError
-        For arrays of another shape, and for a box or redshift that is not allowed.
+        For arrays of another shape or not of real numbers, and for a box, cosmology or redshift that is not allowed.
     """
 
     psi: np.ndarray
@@ -126,17 +127,22 @@ class Snapshot:
         return Provenance(self.version, self.revision, self.weights)
 
     def __post_init__(self) -> None:
-        shape = np.shape(self.psi)
+        psi = real_array(self.psi, "psi")
+        shape = psi.shape
         if len(shape) != 4 or shape[0] != 3 or len(set(shape[1:])) != 1:
             raise InputError(f"psi has shape {shape}: it must be (3, n, n, n)")
         check_grid(self.box, shape[1])
-        if not -1 < self.redshift < np.inf:
+        check_cosmology(self.cosmology)
+        redshift = number(self.redshift, "redshift")
+        if not -1 < redshift < np.inf:
             raise InputError(f"redshift = {self.redshift!r} is not allowed: give a number above -1")
-        object.__setattr__(self, "psi", np.ascontiguousarray(self.psi, dtype=np.float32))
+        object.__setattr__(self, "redshift", redshift)
+        object.__setattr__(self, "psi", np.ascontiguousarray(psi, dtype=np.float32))
         if self.vel is not None:
-            if np.shape(self.vel) != shape:
-                raise InputError(f"vel has shape {np.shape(self.vel)}: psi has {shape} and both must agree")
-            object.__setattr__(self, "vel", np.ascontiguousarray(self.vel, dtype=np.float32))
+            vel = real_array(self.vel, "vel")
+            if vel.shape != shape:
+                raise InputError(f"vel has shape {vel.shape}: psi has {shape} and both must agree")
+            object.__setattr__(self, "vel", np.ascontiguousarray(vel, dtype=np.float32))
 
     @property
     def n(self) -> int:

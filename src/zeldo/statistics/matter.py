@@ -113,20 +113,20 @@ class Matter:
     def points(self) -> np.ndarray:
         """Displacements (3, n, n, n) of a lattice, positions (N, 3) of bare particles, Mpc/h."""
         if isinstance(self.source, Snapshot):
-            return self.source.psi
+            return self._finite(self.source.psi, "psi")
         _check_masses(self.source)
-        return _native(self.source.positions)
+        return self._finite(_native(self.source.positions), "positions")
 
     @property
     def velocities(self) -> np.ndarray:
         """Peculiar velocities in the shape of `points`, km/s. `InputError` where there are none."""
         vel = self.source.vel if isinstance(self.source, Snapshot) else None
         if vel is not None:
-            return vel
+            return self._finite(vel, "vel")
         if not self.has_velocities:
             raise InputError(f"{self.name} holds no velocities: redshift space needs them")
         assert isinstance(self.source, Particles)
-        return _native(self.source.velocities)
+        return self._finite(_native(self.source.velocities), "velocities")
 
     @property
     def has_velocities(self) -> bool:
@@ -137,11 +137,22 @@ class Matter:
     def positions(self) -> np.ndarray:
         """(N, 3) float64 in [0, box), Mpc/h; of a lattice in Lagrangian order."""
         if isinstance(self.source, Snapshot):
-            return self.source.positions()
+            with np.errstate(invalid="ignore"):  # of infinities, which are refused here
+                return self._finite(self.source.positions(), "psi")
         _check_masses(self.source)
-        x = np.mod(self.source.positions.astype(np.float64), self.box)
+        given = self._finite(self.source.positions, "positions")
+        x = np.mod(given.astype(np.float64), self.box)
         x[x >= self.box] = 0.0  # mod rounds up to the box for tiny negative numbers
         return x
+
+    def _finite(self, values: np.ndarray, field: str) -> np.ndarray:
+        """The same values; `InputError` where some are not finite, which only those made in memory can be."""
+        if not np.isfinite([values.min(), values.max()]).all():  # a NaN is both; no copy is made
+            raise InputError(
+                f"{field} of {self.name} holds values that are not finite: check the initial conditions and "
+                "options it was made from"
+            )
+        return values
 
 
 def matter_of(source: Snapshot | Particles, asked: str = "a statistic") -> Matter:

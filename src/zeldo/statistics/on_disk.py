@@ -65,7 +65,7 @@ class OnDisk:
     @classmethod
     def of(cls, snapshot: StoredSnapshot) -> Self:
         """Where a snapshot's fields are."""
-        return cls(UniverseZarr(snapshot.path), snapshot.redshift)
+        return cls(snapshot.universe, snapshot.redshift)
 
     @property
     def path(self) -> Path:

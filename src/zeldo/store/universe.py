@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from zeldo.errors import InputError, ZeldoError
-from zeldo.files.atomic import FULL, check_writable
-from zeldo.files.saved import SavedSnapshot
+from zeldo.files.atomic import FULL, check_parent, resolved
+from zeldo.files.saved import SavedSnapshot, written_again
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import Provenance
@@ -29,11 +29,11 @@ from zeldo.store.resume import Resume, resuming
 
 def check_place(path: Path) -> Path:
     """The path where a universe may be written, or gone on with; else `InputError`."""
+    check_parent(path)
     if path.exists() and not is_universe(path):
         names = {entry.name for entry in path.iterdir()} if path.is_dir() else {"a file"}
         if names - {STATE} and not all(name.startswith(".zarr.json") for name in names - {STATE}):
             raise InputError(f"{path} is not a universe of zarr arrays: remove it, or give a new name")
-    check_writable(path.parent / f"{path.name}.part")
     return path
 
 
@@ -78,6 +78,8 @@ def run_into(
         For a full disk. The same call goes on afterwards.
     """
     path = check_place(Path(path))
+    if path.is_symlink():  # no directory is made through a link
+        path = resolved(path)
     header = header_of(engine, ics.origin, redshifts)
     header["linear field"] = sha256(ics.delta_lin.data).hexdigest()[:16]
     if is_universe(path):
@@ -240,29 +242,40 @@ def plain(value: object) -> object:
 class StoredSnapshot(SavedSnapshot):
     """A snapshot whose `psi` and `vel` are read from a universe on disk when they are asked for."""
 
+    _header: dict[str, Any]
+
+    @property
+    def universe(self) -> UniverseZarr:
+        """Where its fields are. `InputError` where a universe of other arguments is there by now."""
+        universe = UniverseZarr(self.path)
+        if universe.header != self._header:
+            raise written_again(self.path)
+        return universe
+
     @property
     def psi(self) -> np.ndarray:
         """(3, n, n, n) float32, Mpc/h, from the disk."""
-        return UniverseZarr(self.path).whole(self.redshift, "psi")
+        return self.universe.whole(self.redshift, "psi")
 
     @property
     def vel(self) -> np.ndarray | None:
         """(3, n, n, n) float32, km/s, from the disk; None where it has none."""
-        return UniverseZarr(self.path).whole(self.redshift, "vel") if self.has_velocities else None
+        return self.universe.whole(self.redshift, "vel") if self.has_velocities else None
 
     @property
     def has_velocities(self) -> bool:
-        return UniverseZarr(self.path).has(self.redshift, "vel")
+        return self.universe.has(self.redshift, "vel")
 
     def slabs(self, field: str = "psi") -> Iterator[tuple[int, np.ndarray]]:
-        return UniverseZarr(self.path).slabs(self.redshift, field)
+        return self.universe.slabs(self.redshift, field)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return stored, (UniverseZarr(self.path), self.redshift)
+        return stored, (self.universe, self.redshift)
 
 
 def stored(universe: UniverseZarr, redshift: float) -> StoredSnapshot:
     """The snapshot of a universe at one of its redshifts, without its fields in memory."""
     snapshot: StoredSnapshot = object.__new__(StoredSnapshot)
-    vars(snapshot).update(universe.about(redshift), path=universe.path.absolute(), _n=universe.n, _alive={})
+    own = {"path": universe.path.absolute(), "_header": universe.header, "_n": universe.n, "_alive": {}}
+    vars(snapshot).update(universe.about(redshift), **own)
     return snapshot

@@ -25,6 +25,7 @@ from zeldo.engines.checks import redshift_list
 from zeldo.engines.cola import Cola
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
+from zeldo.files.atomic import resolved
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe, largest_divisor, tile_of
 from zeldo.initial.conditions import Origin
 from zeldo.keywords import checked_keywords
@@ -112,7 +113,7 @@ def run_in_pieces(
     thickness = largest_divisor(whole.n, PLANES) if thickness is None else thickness
     check_piece(whole.n, side, buffer)
     lease = check_lease(lease)
-    volume = Volume(Path(output).resolve(), cola, whole, redshifts[0], side, buffer, thickness, lease)
+    volume = Volume(resolved(output), cola, whole, redshifts[0], side, buffer, thickness, lease)
     volume.join()
     count = len(UniverseZarr(volume.path).tiles)
     if scheduler is None:

@@ -1,4 +1,4 @@
-"""The styled networks: Jamieson et al. 2022 (arXiv:2206.04594) today, 2024 (arXiv:2408.07699) at any redshift."""
+"""The styled networks: Jamieson et al. 2023 (arXiv:2206.04594) today, 2024 (arXiv:2408.07699) at any redshift."""
 
 from __future__ import annotations
 
