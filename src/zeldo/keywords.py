@@ -63,12 +63,8 @@ def real_array(values: Any, name: str) -> np.ndarray:
     """
     try:
         array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
-    except (
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ):  # ragged lists, and types and transforms that torch alone has
-        array = None
+    except (TypeError, ValueError, RuntimeError):
+        array = None  # ragged lists, and types and transforms that torch alone has
     if array is None or array.dtype.kind not in "fiu":
         kind = type(values).__name__ if array is None else f"{type(values).__name__} of {array.dtype}"
         raise InputError(f"{name} is a {kind}: give an array of real numbers, such as float32")

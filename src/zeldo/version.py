@@ -17,9 +17,19 @@ def checked_out(root: Path) -> str | None:
     """The commit of a git checkout, as in "g93175eaf5" or "g93175eaf5.dirty"; None elsewhere, and without git."""
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=9", "--exclude", "*"]
+    # without locks, which the processes of a suite would contend for
+    command = [
+        "git",
+        "--no-optional-locks",
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=9",
+        "--exclude",
+        "*",
+    ]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        run = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return "g" + run.stdout.strip().replace("-", ".")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PRESETS = {"accurate": "emulator", "fast": "emulator_fast"}  # files of weights that ship
 TINY = 1e-36  # of a universe without structure
-FLAT = -60.0  # ln of the rms linear density contrast of one
+FLAT = -60.0  # ln of an rms linear density contrast that only a universe without structure is below
 SHARE = 0.5  # the share of the progress bar that the dynamics take
 
 
@@ -192,11 +192,10 @@ class Emulator(Trained):
         told: dict[str, Any] = {"correction": dict(zip(("displacement", "velocity"), rms, strict=True))}
         errors = None if self.extrapolate else card.accuracy.get("expected")
         if errors is not None:
-            told["expected_error"] = ExpectedError.from_dict(errors).at(measured, np.pi / spacing)
-            if told["expected_error"] is None:
-                del told["expected_error"]
-                if measured[0] < FLAT:
-                    return told
+            expected = ExpectedError.from_dict(errors).at(measured, np.pi / spacing)
+            if expected is not None:
+                told["expected_error"] = expected
+            elif measured[0] > FLAT:
                 warnings.warn(
                     f"the rms linear density contrast of {np.exp(measured[0]):.3g}, or the displacement, is far from those "
                     "for which the network's error was measured, so the snapshot has no expected error: check that the "

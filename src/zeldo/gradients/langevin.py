@@ -91,8 +91,8 @@ def advance(
     u, kinetic = _turned(u, gradient, MINIMAL_NORM * step)
     x = x + 0.5 * step * u
     _, gradient = target(x)
-    if not bool(torch.isfinite(gradient).all()):  # it leads nowhere that the target would take
-        return replace(walker, step=walker.step / 2, u=-walker.u)
+    if not _finite(gradient):  # the target would refuse where it leads
+        return _turned_back(walker)
     u, more = _turned(u, gradient, (1 - 2 * MINIMAL_NORM) * step)
     kinetic += more
     x = x + 0.5 * step * u
@@ -100,12 +100,21 @@ def advance(
     u, more = _turned(u, gradient, MINIMAL_NORM * step)
     kinetic += more
     error = energy - walker.energy + kinetic
-    if not (math.isfinite(error) and bool(torch.isfinite(gradient).all())):
-        return replace(walker, step=walker.step / 2, u=-walker.u)
+    if not (math.isfinite(error) and _finite(gradient)):
+        return _turned_back(walker)
     angle = math.sqrt(math.expm1(2 * step / (length * math.sqrt(dimensions))) / dimensions)
     u = u + angle * _noise(u, generator)
     moved = replace(walker, x=x, u=u / u.norm(), energy=energy, gradient=gradient)
     return _adapted(moved, error**2 / dimensions, energy_error) if adapt else moved
+
+
+def _finite(field: Tensor) -> bool:
+    return bool(torch.isfinite(field).all())
+
+
+def _turned_back(walker: Walker) -> Walker:
+    """The walker where it was, with a shorter step the other way."""
+    return replace(walker, step=walker.step / 2, u=-walker.u)
 
 
 def _adapted(walker: Walker, error: float, wanted: float) -> Walker:
