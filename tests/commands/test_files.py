@@ -85,6 +85,20 @@ def test_info_says_what_it_takes_to_run_again(tmp_path, capsys):
     assert "steps 2" in text and "nbody_start 49" in text and "eisenstein-hu" in text
 
 
+def test_info_says_what_an_emulator_said_of_its_own_work(tmp_path, capsys):
+    out = tmp_path / "out.hdf5"
+    (snapshot,) = zeldo.run(engine="emulator:fast", box=32.0, n=16, power="eisenstein-hu", output=out)
+    assert main(["info", str(out), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["correction"] == pytest.approx(snapshot.correction)
+    assert answer["expected_error"].keys() == snapshot.expected_error.keys()
+    assert main(["info", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert f"added {snapshot.correction['displacement']:.2%}".replace("%", " %") in text
+    k, lost = (snapshot.expected_error[name][6] for name in ("k", "density one_minus_r2"))
+    assert f"k = {k:.2g} h/Mpc" in text and f"1 - r^2 of {lost:.2g}" in text
+
+
 def test_convert_writes_lagrangian_order(snapshot, binary, tmp_path, capsys):
     assert main(["convert", str(binary), str(tmp_path / "out.npz"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -64,6 +64,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
     for name in ("weights", "seed", "fixed", "flip", "phases", "power"):
         if name in answer:
             lines.append((name, str(answer[name])))
+    lines += _told(answer)
     if answer["ids"]:
         ids = answer["ids"]
         order = f", {ids['order']}" if "order" in ids else ""
@@ -87,3 +88,23 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("lattice", f"none: {lattice['why']}"))
     lines.append(("missing", ", ".join(answer["missing"]) or "nothing"))
     return lines + [("assumed", note) for note in answer["notes"]]
+
+
+def _told(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    """What an emulator said of its own work: the share of its network, and errors at three wavenumbers."""
+    lines = []
+    if "correction" in answer:
+        shares = " and ".join(
+            f"{share:.2%} of the {name}".replace("%", " %") for name, share in answer["correction"].items()
+        )
+        lines.append(("network", f"added {shares}, by their rms"))
+    if "expected_error" in answer:
+        expected = answer["expected_error"]
+        count = len(expected["k"])
+        for i in (count // 12, count // 2, count - 1):
+            power, lost = (expected[f"density {figure}"][i] for figure in ("power", "one_minus_r2"))
+            at = (
+                f"density at k = {expected['k'][i]:.2g} h/Mpc: P(k) within {power:.2%}, 1 - r^2 of {lost:.2g}"
+            )
+            lines.append(("expected", at.replace("%", " %")))
+    return lines

@@ -13,6 +13,7 @@ from zeldo.files import open_particles
 from zeldo.keywords import scalar
 from zeldo.particles.lattice import NoLatticeError, check_finite, displacement, find
 from zeldo.particles.particles import Header, Particles
+from zeldo.particles.snapshot import TOLD
 
 
 def describe(
@@ -33,8 +34,8 @@ def describe(
     -------
     dict
         Of texts, numbers, lists and dicts, as JSON takes them: format, made_by, count, box, redshift, cosmology, missing,
-        units, fields, ids, lattice, outside, notes. Where the file says them, also seed, fixed, flip, phases, power, and
-        the engine's settings and the hash of its weights.
+        units, fields, ids, lattice, outside, notes. Where the file says them, also seed, fixed, flip, phases, power, the
+        engine's settings and the hash of its weights, and an emulator's correction and expected_error.
 
     Raises
     ------
@@ -64,6 +65,7 @@ def describe(
         }
         if header.settings:
             drawn["settings"] = {name: scalar(value) for name, value in header.settings.items()}
+        drawn |= {name: getattr(header, name) for name in TOLD}
         answer |= {name: value for name, value in drawn.items() if value is not None}
         answer["outside"] = _outside(particles)
         answer["ids"], answer["lattice"] = _lattice(particles, ids)
