@@ -200,6 +200,11 @@ def test_bad_input_is_one_line_and_exit_status_2(tmp_path, capsys, monkeypatch, 
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("command", ["measure", "info", "halos", "show"])
+def test_a_name_that_no_file_can_have_is_refused(command, capsys):
+    fails(capsys, [command, 300 * "a" + ".hdf5"], "too long", "give another name")
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
 def test_phases_and_power_of_the_reference_must_be_those_of_the_comparison(tmp_path, capsys, suffix):
     reference = tmp_path / f"reference{suffix}"

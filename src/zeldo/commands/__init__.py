@@ -6,6 +6,7 @@ enough of it. Errors and warnings are one line each on standard error.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -135,6 +136,8 @@ def _failed(error: Exception) -> int:
         command = " ".join(["zeldo", *(error.command_chain or ())])
         text = str(error)
         return _say(f"{text if text.endswith('...') else text.rstrip('.')}; see {command} --help", 2)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return _say(f"{error.filename} cannot be used as a path ({error.strerror}): give another name", 2)
     if isinstance(error, ZeldoError | OSError):
         return _say(error, 1)
     if isinstance(error, MemoryError):
