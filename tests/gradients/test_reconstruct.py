@@ -177,6 +177,23 @@ def test_redshift_space_bias_and_smoothing_are_undone(snapshot, truth):
     assert right.at(0.2)[0] > 0.9 > unaware.at(0.2)[0]
 
 
+@pytest.mark.parametrize("bias", [0.5, 1.0, 2.0])
+def test_a_wave_along_the_line_of_sight_grows_by_bias_plus_growth_rate(bias):
+    f = zeldo.differentiable("zeldovich", box=BOX, n=N, power="eisenstein-hu")
+    wave = 1e-3 * torch.cos(2 * torch.pi * 2 * torch.arange(N) / N).expand(N, N, N)  # along the last axis
+    matter = Posterior(f, Observation(torch.zeros(N, N, N), NOISE)).predicted(wave)
+    seen = Posterior(f, Observation(torch.zeros(N, N, N), NOISE, bias=bias, axis=2)).predicted(wave)
+    ratio = torch.fft.rfftn(seen)[0, 0, 2].real / torch.fft.rfftn(matter)[0, 0, 2].real
+    rate = float(zeldo.growth(f.cosmology).f1(1.0))
+    assert float(ratio) == pytest.approx(bias + rate, rel=5e-3)
+    # the curvature of linear theory says the same
+    along, across = (
+        (Posterior(f, Observation(seen, NOISE, bias=bias, axis=axis)).curvature()[0, 0, 2] - 1) ** 0.5
+        for axis in (2, 0)
+    )
+    assert float(along / across) == pytest.approx((bias + rate) / bias, rel=1e-4)
+
+
 class KilledError(Exception):
     pass
 
