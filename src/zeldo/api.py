@@ -14,8 +14,8 @@ from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files import check_writable, write
-from zeldo.files.atomic import check_no_input
 from zeldo.files.saved import saved
+from zeldo.files.sets import check_no_input
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.phases import Phases
 from zeldo.keywords import checked_keywords, scalar

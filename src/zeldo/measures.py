@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zeldo.brief import brief
 from zeldo.errors import InputError
-from zeldo.files.atomic import check_no_input
+from zeldo.files.sets import check_no_input
 from zeldo.keywords import number
 from zeldo.measuring.memory import limited
 from zeldo.sources import BYTES, Given, PathLike, Source, check_memory, load, names_of, on_disk, several

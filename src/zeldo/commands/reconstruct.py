@@ -85,8 +85,9 @@ def reconstruct(
     checkpoint_minutes:
         Minutes between two writes of the checkpoint.
     """
-    from zeldo.files.atomic import check_no_input, directory
+    from zeldo.files.atomic import directory
     from zeldo.files.reference import check_initial_conditions_path, write_initial_conditions
+    from zeldo.files.sets import check_no_input
     from zeldo.gradients import page
     from zeldo.gradients.reconstruct import reconstruct as search
     from zeldo.linear_fields import initial_conditions_of
