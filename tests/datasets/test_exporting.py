@@ -195,6 +195,33 @@ def test_finished_runs_that_do_not_belong_are_refused(finished):
     assert "export-ics" in refused()
 
 
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        (
+            {"test": {"runs": 2, "first_seed": 5}},
+            "seed 5 is in test (run s00000005 of the design) and in train",
+        ),
+        ({"train": {"runs": 1, "first_seed": 6}}, "seed 6 is in train (run s00000006 of the design)"),
+    ],
+)
+def test_a_seed_of_a_finished_run_is_in_one_part_only(finished, sections, words):
+    assert words in refusal(lambda: make_dataset(config(finished, **sections)))
+    assert not (finished / "store").exists()
+
+
+def test_a_seed_of_a_finished_run_may_be_designed_in_its_own_part(finished):
+    train = {"runs": 1, "first_seed": 5, "finished": [str(finished / "one")]}
+    assert len(make_dataset(config(finished, train=train)).made) == 3
+
+
+def test_a_seed_that_the_store_holds_stays_in_its_part(finished):
+    alone = {"runs": 0, "first_seed": 0}
+    make_dataset(config(finished, train={"runs": 1, "first_seed": 6}, validation=alone))
+    words = "seed 6 is in train (run s00000006 of the store) and in validation"
+    assert words in refusal(lambda: make_dataset(config(finished, train=alone)))
+
+
 def test_the_command_says_what_to_do_next(tmp_path, capsys):
     universe = ["--n", "8", "--box", "20", "--power", "eisenstein-hu"]
     assert main(["export-ics", str(tmp_path / "run"), *universe, "-z", "1", "-z", "0", "--json"]) == 0

@@ -20,7 +20,7 @@ from zeldo.configuration import ConfigSource, load
 from zeldo.cosmology.power import MODELS, linear_power
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.design import Run, make_design, unfinished
-from zeldo.datasets.finished import finished_runs, take_back
+from zeldo.datasets.finished import Finished, check_parts, finished_runs, take_back
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import disk_is_full
@@ -80,28 +80,32 @@ def make_dataset(
         Where workers died.
     """
     config = load(config, DatasetConfig, override)
-    runs, store, left = check_dataset(config)
-    finished = finished_runs(config)
-    there = [run_id for run_id, _, _ in finished if run_id in store]
-    result = DatasetResult(store, existing=len(runs) - len(left) + len(there))
-    for run_id, part, folder in finished:
-        if run_id not in there:
-            take_back(config, store, run_id, part, folder)
-            result.made.append(run_id)
+    store, left, apart, total = check_dataset(config)
+    result = DatasetResult(store, existing=total - len(left) - len(apart))
+    for done in apart:
+        take_back(config, store, done)
+        result.made.append(done.run_id)
     if config.workers == 1 and config.threads is None:
-        for run_id, problem in work(config, left, progress=_counted(progress, result, len(runs))):
+        for run_id, problem in work(config, left, progress=_counted(progress, result, total)):
             _note(result, run_id, problem)
     elif left:
-        _in_parallel(config, left, result, progress, len(runs))
+        _in_parallel(config, left, result, progress, total)
     return result
 
 
-def check_dataset(config: DatasetConfig) -> tuple[list[Run], RunStore, list[Run]]:
-    """The runs of the design, the store, and the runs that it lacks. Raises `InputError` before anything is made."""
-    runs = make_design(config)
+def check_dataset(config: DatasetConfig) -> tuple[RunStore, list[Run], list[Finished], int]:
+    """The store, the designed and the finished runs that it lacks, and the number of all runs.
+
+    Raises `InputError` before anything is made.
+    """
+    runs, finished = make_design(config), finished_runs(config)
     _check(config, runs)
+    check_parts(runs, finished, [])  # a slip leaves no empty store
     store = open_store(config)
-    return runs, store, unfinished(config, runs, store)
+    left = unfinished(config, runs, store)
+    check_parts(runs, finished, store.runs())
+    apart = [done for done in finished if done.run_id not in store]
+    return store, left, apart, len(runs) + len(finished)
 
 
 def _check(config: DatasetConfig, runs: list[Run]) -> None:

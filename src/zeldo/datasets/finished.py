@@ -5,18 +5,19 @@ from __future__ import annotations
 import glob
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zeldo.datasets.config import PARTS, DatasetConfig
+from zeldo.datasets.design import Run
 from zeldo.datasets.exporting import FIELD
 from zeldo.errors import InputError
 from zeldo.files import open_particles, read
-from zeldo.files.reference import read_initial_conditions
-from zeldo.initial.conditions import InitialConditions
+from zeldo.files.reference import read_initial_conditions, read_origin
+from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.initial.lpt import linear_displacement
 from zeldo.particles.snapshot import DRAWN, Snapshot
 from zeldo.store.runs import RunStore
@@ -29,12 +30,23 @@ NEAR = (
 LIKE = 0.5  # correlation of displacements with linear theory; of another universe it is 0
 
 
-def finished_runs(config: DatasetConfig) -> list[tuple[str, str, Path]]:
-    """(run_id, part, directory) of every run that the patterns of the configuration name.
+@dataclass(frozen=True)
+class Finished:
+    """A finished run: its name in the store, its part of the data set, its directory, and what its field says of itself."""
 
-    Raises `InputError` for a pattern that names nothing, a directory without the linear field, and one in two parts.
+    run_id: str
+    part: str
+    folder: Path
+    origin: Origin
+
+
+def finished_runs(config: DatasetConfig) -> list[Finished]:
+    """Every run that the patterns of the configuration name. No field is read for it, let alone a snapshot.
+
+    Raises `InputError` for a pattern that names nothing, a directory without the linear field, one in two parts, and one
+    of another lattice.
     """
-    runs: dict[str, tuple[str, str, Path]] = {}
+    runs: dict[str, Finished] = {}
     for part in PARTS:
         for pattern in getattr(config, part).finished:
             folders = sorted(Path(name) for name in glob.glob(pattern) if Path(name).is_dir())
@@ -47,26 +59,44 @@ def finished_runs(config: DatasetConfig) -> list[tuple[str, str, Path]]:
                     )
                 run_id = f"f-{folder.resolve().name}"
                 if run_id in runs:
-                    raise InputError(f"{folder} and {runs[run_id][2]} are both run {run_id}: name each once")
-                runs[run_id] = run_id, part, folder
+                    raise InputError(
+                        f"{folder} and {runs[run_id].folder} are both run {run_id}: name each once"
+                    )
+                origin = read_origin(folder / FIELD)
+                _check_lattice(config, folder, origin)
+                runs[run_id] = Finished(run_id, part, folder, origin)
     return list(runs.values())
 
 
-def take_back(config: DatasetConfig, store: RunStore, run_id: str, part: str, folder: Path) -> None:
-    """Store a finished run. `InputError` where a redshift is missing or the snapshots are of another universe."""
-    ics = read_initial_conditions(folder / FIELD)
-    if ics.box not in config.boxes or ics.n != config.n:
+def _check_lattice(config: DatasetConfig, folder: Path, origin: Origin) -> None:
+    if origin.box not in config.boxes or origin.n != config.n:
         boxes = " or ".join(f"{box:g}" for box in config.boxes)
         raise InputError(
-            f"{folder} has n = {ics.n} and box = {ics.box:g}, the configuration n = {config.n} and box = {boxes}: "
+            f"{folder} has n = {origin.n} and box = {origin.box:g}, the configuration n = {config.n} and box = {boxes}: "
             "both must agree"
         )
-    for row in store.runs():
-        if ics.seed is not None and row["seed"] == ics.seed and row["part"] != part:
+
+
+def check_parts(runs: list[Run], finished: list[Finished], rows: list[dict[str, Any]]) -> None:
+    """`InputError` where a seed is in two parts: of designed runs, finished ones, and the rows of a store."""
+    seeds = [(row["seed"], row["part"], f"run {row['run_id']} of the store") for row in rows]
+    seeds += [(run.universe.seed, run.part, f"run {run.run_id} of the design") for run in runs]
+    seeds += [(done.origin.seed, done.part, str(done.folder)) for done in finished]
+    taken: dict[int | None, tuple[str, str]] = {}
+    for seed, part, name in seeds:
+        there, other = taken.setdefault(seed, (part, name))
+        if seed is not None and part != there:
             raise InputError(
-                f"{folder}: seed {ics.seed} is in {row['part']} already: it cannot be in {part} too"
+                f"seed {seed} is in {there} ({other}) and in {part} ({name}): move first_seed, name the directory of a "
+                "finished run in the other part, or use another store"
             )
-    store.add(run_id, ics, _snapshots(config, ics, folder), part=part, teacher="finished", folder=str(folder))
+
+
+def take_back(config: DatasetConfig, store: RunStore, done: Finished) -> None:
+    """Store a finished run. `InputError` where a redshift is missing or the snapshots are of another universe."""
+    ics = read_initial_conditions(done.folder / FIELD)
+    snapshots = _snapshots(config, ics, done.folder)
+    store.add(done.run_id, ics, snapshots, part=done.part, teacher="finished", folder=str(done.folder))
 
 
 def _snapshots(config: DatasetConfig, ics: InitialConditions, folder: Path) -> Iterator[Snapshot]:
