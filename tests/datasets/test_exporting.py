@@ -185,6 +185,10 @@ def test_finished_runs_that_do_not_belong_are_refused(finished):
     both = {"runs": 0, "first_seed": 0, "finished": [str(finished / "one")]}
     assert "name each once" in refused(validation=both)
     assert "no directory" in refused(validation={**both, "finished": [str(finished / "three")]})
+    (finished / "one").rename(finished / "my one")
+    line = refused(train={**both, "finished": [str(finished / "my one")]})
+    assert "my one has a name that no run can have: rename the directory" in line
+    (finished / "my one").rename(finished / "one")
     assert "no snapshot at z = 3" in refused(redshifts=[3.0])
     assert "n = 32" in refused(n=32)
     assert "the configuration n = 16 and box = 20 or 50" in refused(box=[20.0, 50.0])

@@ -140,6 +140,6 @@ def _check_seeds(runs: list[Run]) -> None:
         seed = run.universe.seed
         if seed in seen:
             raise InputError(
-                f"seed {seed} is in {seen[seed]} and in {run.part}: move first_seed of one of {PARTS}"
+                f"seed {seed} is in {seen[seed]} and in {run.part}: move first_seed of one of {', '.join(PARTS)}"
             )
         seen[seed] = run.part

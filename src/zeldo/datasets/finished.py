@@ -20,7 +20,7 @@ from zeldo.files.reference import read_initial_conditions, read_origin
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.initial.lpt import linear_displacement
 from zeldo.particles.snapshot import DRAWN, Snapshot
-from zeldo.store.runs import RunStore
+from zeldo.store.runs import RunStore, is_run_name
 
 # of what MP-Gadget, Gadget-4 and SWIFT write with our parameter files
 OUTPUTS = ("PART_[0-9][0-9][0-9]", "snapdir_*", "snapshot_*.hdf5", "snap_*.hdf5")
@@ -58,6 +58,11 @@ def finished_runs(config: DatasetConfig) -> list[Finished]:
                         f"{folder} has no {FIELD}: give directories that `zeldo export-ics` made"
                     )
                 run_id = f"f-{folder.resolve().name}"
+                if not is_run_name(run_id):
+                    raise InputError(
+                        f"{folder.resolve()} has a name that no run can have: rename the directory, with letters, "
+                        "digits, '-', '_' and '.' only"
+                    )
                 if run_id in runs:
                     raise InputError(
                         f"{folder} and {runs[run_id].folder} are both run {run_id}: name each once"
