@@ -13,7 +13,7 @@ import zeldo
 from refusals import refusal
 from zeldo.commands import main
 from zeldo.datasets.dataset import make_dataset
-from zeldo.files.reference import read_initial_conditions
+from zeldo.files.reference import read_initial_conditions, write_initial_conditions
 from zeldo.files.registry import formats
 from zeldo.store.runs import RunStore
 
@@ -224,6 +224,24 @@ def test_a_seed_that_the_store_holds_stays_in_its_part(finished):
     make_dataset(config(finished, train={"runs": 1, "first_seed": 6}, validation=alone))
     words = "seed 6 is in train (run s00000006 of the store) and in validation"
     assert words in refusal(lambda: make_dataset(config(finished, train=alone)))
+
+
+def test_a_finished_run_that_is_there_is_compared_with_the_configuration(finished):
+    make_dataset(config(finished))
+    one, two = ({"runs": 0, "first_seed": 0, "finished": [str(finished / name)]} for name in ("one", "two"))
+    for changes, words in (
+        ({"train": two, "validation": one}, "holds run 'f-two' with part = validation"),
+        ({"redshifts": [0.0], "train": one}, "redshifts = [1.0"),
+        ({"n": 32}, "n = 16"),
+        ({"box": 100.0}, "box = 40"),
+        ({"psi_step": 0.005, "train": one}, "psi_step = 0"),
+        ({"vel_step": 1.0, "train": one}, "vel_step = 0"),
+        ({"velocity": False, "train": one}, "velocity = True"),
+    ):
+        assert words in refusal(lambda changes=changes: make_dataset(config(finished, **changes)))
+    other = zeldo.initial_conditions(n=16, box=40, seed=7, power="eisenstein-hu")
+    write_initial_conditions(other, finished / "one" / "initial_conditions.npz")
+    assert "holds run 'f-one' with seed = 5" in refusal(lambda: make_dataset(config(finished, train=one)))
 
 
 def test_the_command_says_what_to_do_next(tmp_path, capsys):

@@ -20,7 +20,7 @@ from zeldo.configuration import ConfigSource, load
 from zeldo.cosmology.power import MODELS, linear_power
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.design import Run, make_design, unfinished
-from zeldo.datasets.finished import Finished, check_parts, finished_runs, take_back
+from zeldo.datasets.finished import Finished, check_parts, finished_runs, not_taken, take_back
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import disk_is_full
@@ -102,9 +102,8 @@ def check_dataset(config: DatasetConfig) -> tuple[RunStore, list[Run], list[Fini
     _check(config, runs)
     check_parts(runs, finished, [])  # a slip leaves no empty store
     store = open_store(config)
-    left = unfinished(config, runs, store)
+    left, apart = unfinished(config, runs, store), not_taken(config, finished, store)
     check_parts(runs, finished, store.runs())
-    apart = [done for done in finished if done.run_id not in store]
     return store, left, apart, len(runs) + len(finished)
 
 

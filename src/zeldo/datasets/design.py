@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count, cycle
+from typing import Any
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.datasets.config import PARTS, DatasetConfig, Part
@@ -100,16 +102,6 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
         if run.run_id not in store:
             left.append(run)
             continue
-        row = store.row(run.run_id)
-        there = {
-            **row,
-            "teacher": row.get("teacher", row["engine"]),
-            "phases": "native",
-            **row["initial"].get("arguments", {}),
-            **{f"{name}_step": step for name, step in row["steps"].items()},
-            "velocity": store.has_velocity(run.run_id),
-            **{f"option {name}": value for name, value in row["settings"].items()},
-        }
         wanted = {
             "part": run.part,
             "cosmology": run.universe.cosmology.to_dict(),
@@ -125,13 +117,27 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
             "velocity": config.velocity,
         }
         wanted |= {f"option {name}": value for name, value in options.items()}
-        for name, value in wanted.items():
-            if there.get(name, value) != value:
-                raise InputError(
-                    f"{store.path} holds run {run.run_id!r} with {name} = {there[name]}, the configuration says "
-                    f"{value}: use another store or other seeds"
-                )
+        check_row(store, run.run_id, wanted, "use another store or other seeds")
     return left
+
+
+def check_row(store: RunStore, run_id: str, wanted: Mapping[str, Any], remedy: str) -> None:
+    """`InputError` where a run of the store was made otherwise than is wanted. What its row does not say may be anything."""
+    row = store.row(run_id)
+    there = {
+        **row,
+        "teacher": row.get("teacher", row["engine"]),
+        "phases": "native",
+        **row["initial"].get("arguments", {}),
+        **{f"{name}_step": step for name, step in row["steps"].items()},
+        "velocity": store.has_velocity(run_id),
+        **{f"option {name}": value for name, value in row["settings"].items()},
+    }
+    for name, value in wanted.items():
+        if there.get(name, value) != value:
+            raise InputError(
+                f"{store.path} holds run {run_id!r} with {name} = {there[name]}, the configuration says {value}: {remedy}"
+            )
 
 
 def _check_seeds(runs: list[Run]) -> None:

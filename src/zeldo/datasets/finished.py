@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from zeldo.datasets.config import PARTS, DatasetConfig
-from zeldo.datasets.design import Run
+from zeldo.datasets.design import Run, check_row
 from zeldo.datasets.exporting import FIELD
 from zeldo.errors import InputError
 from zeldo.files import open_particles, read
@@ -97,6 +97,38 @@ def check_parts(runs: list[Run], finished: list[Finished], rows: list[dict[str, 
             )
 
 
+def not_taken(config: DatasetConfig, finished: list[Finished], store: RunStore) -> list[Finished]:
+    """The finished runs that the store does not hold yet.
+
+    Raises `InputError` where it holds one of that name that is another, or was taken back by another configuration.
+    """
+    left = []
+    for done in finished:
+        if done.run_id not in store:
+            left.append(done)
+            continue
+        there = store.row(done.run_id)["redshifts"]
+        wanted = list(config.redshifts)
+        same = len(there) == len(wanted) and all(map(_near, there, wanted))
+        check_row(
+            store,
+            done.run_id,
+            {
+                "part": done.part,
+                "seed": done.origin.seed,
+                "cosmology": done.origin.cosmology.to_dict(),
+                "box": done.origin.box,
+                "n": done.origin.n,
+                "redshifts": there if same else wanted,
+                "psi_step": config.psi_step,
+                "vel_step": config.vel_step,
+                "velocity": config.velocity,
+            },
+            "use another store, or rename the directory",
+        )
+    return left
+
+
 def take_back(config: DatasetConfig, store: RunStore, done: Finished) -> None:
     """Store a finished run. `InputError` where a redshift is missing or the snapshots are of another universe."""
     ics = read_initial_conditions(done.folder / FIELD)
@@ -109,7 +141,7 @@ def _snapshots(config: DatasetConfig, ics: InitialConditions, folder: Path) -> I
     linear = linear_displacement(ics)
     for wanted in config.redshifts:
         nearest = min(there, key=lambda z: abs(math.log((1 + z) / (1 + wanted))), default=None)
-        if nearest is None or abs(math.log((1 + nearest) / (1 + wanted))) > NEAR:
+        if nearest is None or not _near(nearest, wanted):
             known = ", ".join(f"{z:.3g}" for z in sorted(there)) or "none"
             raise InputError(
                 f"{folder / 'output'} has no snapshot at z = {wanted:g}, only {known}: wait for the run"
@@ -120,6 +152,11 @@ def _snapshots(config: DatasetConfig, ics: InitialConditions, folder: Path) -> I
                 f"{there[nearest]} is not a lattice: give a snapshot of all particles with their ids"
             )
         yield _of_universe(snapshot, ics, linear, config.velocity, there[nearest])
+
+
+def _near(redshift: float, wanted: float) -> bool:
+    """Whether a snapshot at a redshift is the one that was asked for."""
+    return abs(math.log((1 + redshift) / (1 + wanted))) <= NEAR
 
 
 def _redshifts(ics: InitialConditions, folder: Path) -> dict[float, Path]:
