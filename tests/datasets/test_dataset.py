@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 import threading
 from typing import ClassVar
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from teachers import second_order
+from zeldo.cosmology.parameters import PRESETS
+from zeldo.cosmology.power import linear_power
 from zeldo.datasets.dataset import make_dataset
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
@@ -179,6 +182,43 @@ def test_a_store_of_other_runs_is_not_added_to(teacher, given, change, words):
     make_dataset(given)
     with pytest.raises(InputError, match=words):
         make_dataset(given | change)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A file of linear power."""
+    power = linear_power(PRESETS["quijote"], "eisenstein-hu")
+    np.savetxt(tmp_path / "pk.txt", np.stack([power.k, power.p], axis=1))
+    return tmp_path / "pk.txt"
+
+
+def test_a_table_of_power_is_known_by_what_it_holds(teacher, given, table, monkeypatch):
+    given["power"] = str(table)
+    store = make_dataset(given).store
+    assert store.row("s00000001")["power"].startswith("pk.txt of sha256 ")
+    monkeypatch.chdir(table.parent)
+    given["train"] = {"runs": 4, "first_seed": 1}
+    assert make_dataset(given | {"power": "./pk.txt"}).made == ["s00000004"]
+    k, p = np.loadtxt(table).T
+    np.savetxt(table, np.stack([k, p * k**0.01], axis=1))
+    given["train"] = {"runs": 5, "first_seed": 1}
+    with pytest.raises(
+        InputError, match=r"with power = pk\.txt of sha256 \w+, the configuration says pk\.txt of"
+    ):
+        make_dataset(given)
+    assert len(store) == 5
+
+
+def test_runs_of_older_versions_have_the_path_of_their_table(teacher, given, table):
+    given["power"] = str(table)
+    store = make_dataset(given).store
+    for path in store.path.glob("*/zarr.json"):
+        kept = json.loads(path.read_text())
+        kept["attributes"].pop("power")
+        path.write_text(json.dumps(kept))
+    assert make_dataset(given).made == []
+    with pytest.raises(InputError, match=r"power = .*pk\.txt, the configuration says eisenstein-hu"):
+        make_dataset(given | {"power": "eisenstein-hu"})
 
 
 @pytest.mark.parametrize(

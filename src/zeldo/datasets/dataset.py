@@ -26,6 +26,7 @@ from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import disk_is_full
 from zeldo.interrupts import raise_if_asked
 from zeldo.particles.snapshot import Snapshot
+from zeldo.store.identity import power_identity
 from zeldo.store.queue import LEFT, MADE, in_turn
 from zeldo.store.runs import RunStore
 
@@ -155,6 +156,7 @@ def make_run(
 ) -> dict[str, Any]:
     """Simulate one universe and store it; returns its row of the manifest."""
     universe = run.universe
+    power = power_identity(universe.power)  # a table may be edited between two calls
     ics = universe.initial_conditions()
     arguments = {"fixed": universe.fixed, "power": os.fspath(universe.power)}
     checkpoints = store.path / ".checkpoints"
@@ -170,7 +172,9 @@ def make_run(
             clock["wall_seconds"] = round(time.monotonic() - started, 2)
             yield snapshot if config.velocity else dataclasses.replace(snapshot, vel=None)
 
-    row = store.add(run.run_id, ics, snapshots(), regenerate=arguments, part=run.part, late=clock)
+    row = store.add(
+        run.run_id, ics, snapshots(), regenerate=arguments, part=run.part, late=clock, power=power
+    )
     checkpoint.unlink(missing_ok=True)
     return row
 

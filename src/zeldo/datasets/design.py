@@ -13,6 +13,7 @@ from zeldo.datasets.cosmologies import draw_hypercube, read_hypercube
 from zeldo.errors import InputError
 from zeldo.files.white_noise import find_phases
 from zeldo.particles.provenance import Provenance
+from zeldo.store.identity import power_identity
 from zeldo.store.runs import RunStore
 from zeldo.universe import Universe
 
@@ -97,6 +98,7 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
     store.check_provenance(config.engine, Provenance.of(teacher))
     # the defaults too: they may have been others when the store was begun
     options = engine(config.engine, **config.options).settings
+    power = power_identity(config.power)
     left = []
     for run in runs:
         if run.run_id not in store:
@@ -110,7 +112,8 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
             "redshifts": list(config.redshifts),
             "teacher": config.engine,
             "fixed": run.universe.fixed,
-            "power": run.universe.power,
+            # rows of older versions have the path as it was given, and nothing of what the table held
+            "power": power if "power" in store.row(run.run_id) else run.universe.power,
             "phases": find_phases(config.phases, fixed=config.fixed).label,
             "psi_step": config.psi_step,
             "vel_step": config.vel_step,
@@ -129,6 +132,7 @@ def check_row(store: RunStore, run_id: str, wanted: Mapping[str, Any], remedy: s
         "teacher": row.get("teacher", row["engine"]),
         "phases": "native",
         **row["initial"].get("arguments", {}),
+        **({"power": row["power"]} if "power" in row else {}),
         **{f"{name}_step": step for name, step in row["steps"].items()},
         "velocity": store.has_velocity(run_id),
         **{f"option {name}": value for name, value in row["settings"].items()},
