@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 
 import numpy as np
 import parameter_names as names
@@ -12,7 +13,7 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo.commands import main
-from zeldo.datasets.dataset import make_dataset
+from zeldo.datasets.dataset import check_dataset, make_dataset
 from zeldo.files.reference import read_initial_conditions, write_initial_conditions
 from zeldo.files.registry import formats
 from zeldo.store.runs import RunStore
@@ -242,6 +243,24 @@ def test_a_finished_run_that_is_there_is_compared_with_the_configuration(finishe
     other = zeldo.initial_conditions(n=16, box=40, seed=7, power="eisenstein-hu")
     write_initial_conditions(other, finished / "one" / "initial_conditions.npz")
     assert "holds run 'f-one' with seed = 5" in refusal(lambda: make_dataset(config(finished, train=one)))
+
+
+def test_two_processes_take_each_finished_run_once(finished, monkeypatch):
+    both, made = threading.Barrier(2, timeout=60), []
+
+    def checked(config):
+        answer = check_dataset(config)
+        both.wait()  # both have seen that no run is there
+        return answer
+
+    monkeypatch.setattr("zeldo.datasets.dataset.check_dataset", checked)
+    given = config(finished, train={"runs": 0, "first_seed": 0, "finished": [str(finished / "one")]})
+    threads = [threading.Thread(target=lambda: made.append(make_dataset(given).made)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 2 and sorted(made[0] + made[1]) == ["f-one", "f-two"]
 
 
 def test_the_command_says_what_to_do_next(tmp_path, capsys):

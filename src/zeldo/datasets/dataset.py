@@ -83,15 +83,26 @@ def make_dataset(
     config = load(config, DatasetConfig, override)
     store, left, apart, total = check_dataset(config)
     result = DatasetResult(store, existing=total - len(left) - len(apart))
-    for done in apart:
-        take_back(config, store, done)
-        result.made.append(done.run_id)
+    result.made += _take_back(config, store, apart)
     if config.workers == 1 and config.threads is None:
         for run_id, problem in work(config, left, progress=_counted(progress, result, total)):
             _note(result, run_id, problem)
     elif left:
         _in_parallel(config, left, result, progress, total)
     return result
+
+
+def _take_back(config: DatasetConfig, store: RunStore, apart: list[Finished]) -> list[str]:
+    """Store the finished runs that no other process is storing; the ids of those that were stored here."""
+
+    def attempt(done: Finished) -> str:
+        with store.claim(done.run_id) as is_ours:
+            if not is_ours:
+                return THERE if done.run_id in store else LEFT
+            take_back(config, store, done)
+        return MADE
+
+    return [done.run_id for done, outcome in in_turn(apart, attempt, store.claims) if outcome == MADE]
 
 
 def check_dataset(config: DatasetConfig) -> tuple[RunStore, list[Run], list[Finished], int]:
