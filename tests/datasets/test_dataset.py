@@ -3,7 +3,10 @@
 import dataclasses
 import errno
 import json
+import subprocess
+import sys
 import threading
+import time
 from typing import ClassVar
 
 import numpy as np
@@ -243,6 +246,24 @@ def test_workers_make_the_same_bits_as_one_process(given, tmp_path):
     assert sorted(result.made) == one.run_ids()
     for run_id in one.run_ids():
         np.testing.assert_array_equal(one.read(run_id)[1], result.store.read(run_id)[1])
+
+
+def test_workers_that_are_stopped_leave_nothing_behind(given, tmp_path):
+    train = "{ runs = 5000, first_seed = 1 }"
+    (tmp_path / "many.toml").write_text(
+        f'store = "{given["store"]}"\nbox = 32.0\nn = 16\npower = "eisenstein-hu"\nengine = "2lpt"\n'
+        f"workers = 2\nthreads = 1\ntrain = {train}\n"
+    )
+    main = "import sys; from zeldo.commands import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", main, "dataset", str(tmp_path / "many.toml")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not any(given["store"].glob("s*")):
+            time.sleep(0.05)
+        process.terminate()
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert "no file was left half-written" in said and "resource_tracker" not in said
+    assert not [*given["store"].glob(".partial-*"), *given["store"].glob(".claims/*")]
 
 
 def test_runs_have_the_phases_of_another_generator(given, tmp_path):

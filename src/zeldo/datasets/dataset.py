@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,7 @@ from zeldo.datasets.finished import Finished, check_parts, finished_runs, not_ta
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import disk_is_full
-from zeldo.interrupts import raise_if_asked
+from zeldo.interrupts import interruptible, raise_if_asked
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.identity import power_identity
 from zeldo.store.queue import LEFT, MADE, in_turn
@@ -33,6 +33,9 @@ from zeldo.store.runs import RunStore
 Progress = Callable[[float, float, str], None]
 THERE = "made by another process"
 POLL = 0.2  # seconds between looks at the workers
+PATIENCE = (
+    30.0  # seconds that workers have to end, less than a training gives the process that makes its data
+)
 THREADS = (
     "NUMBA_NUM_THREADS",
     "OMP_NUM_THREADS",
@@ -243,8 +246,9 @@ def _in_parallel(
                 progress(done, total, f"{done} of {total} runs, {count} workers of {threads} threads")
         _drain(answers, result)
     finally:
-        for worker in workers:
-            worker.terminate()  # runs that engines have checkpoints of go on from there
+        _end(workers)
+        answers.close()
+        answers.cancel_join_thread()
     killed = [worker.exitcode for worker in workers if worker.exitcode]
     if "" in result.failed:
         raise InputError(result.failed.pop(""))
@@ -255,13 +259,27 @@ def _in_parallel(
         )
 
 
+def _end(workers: Sequence[Any]) -> None:
+    """End processes and wait for them. Runs that engines have checkpoints of go on from there."""
+    for worker in workers:
+        worker.terminate()
+    end = time.monotonic() + PATIENCE
+    for worker in workers:
+        worker.join(max(0.0, end - time.monotonic()))
+        worker.kill()
+        worker.join()
+
+
 def _worker(config: DatasetConfig, runs: list[Run], answers: Any) -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who ends its workers
     try:
-        for answer in work(config, runs):
-            answers.put(answer)
+        with interruptible():  # SIGTERM goes through every `finally`, so that no run is left half-written
+            for answer in work(config, runs):
+                answers.put(answer)
+    except KeyboardInterrupt:
+        sys.exit()
     except InputError as error:
         answers.put(("", str(error)))
     except ZeldoError as error:
