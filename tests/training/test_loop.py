@@ -412,12 +412,13 @@ def test_a_target_of_another_seed_is_found_out(store, tmp_path):
         only(mixed)
 
 
-def other_store(store, path, box=64.0, engine=second_order):
-    """The data of one run to train on and one to validate with, beside those of `store` where it is not None."""
+def other_store(store, path, first, box=64.0, engine=second_order):
+    """Data of four runs to train on and one to validate with, beside those of `store` where it is not None."""
     if store is not None:
         shutil.copytree(store.path, path)
     other = RunStore(path)
-    for seed, part in ((200, "train"), (201, "validation")):
+    for seed in range(first, first + 5):
+        part = "train" if seed < first + 4 else "validation"
         ics = initial_conditions(PRESETS["quijote"], box, 16, seed, power="eisenstein-hu")
         regenerate = {"power": "eisenstein-hu"}
         other.add(f"s{seed}", ics, engine(ics, [0.0]), regenerate=regenerate, part=part)
@@ -434,17 +435,17 @@ def other_store(store, path, box=64.0, engine=second_order):
 def test_a_training_does_not_go_on_with_data_of_another_kind(config, tmp_path, change, words):
     train(config, stop_after=1)
     with pytest.raises(InputError, match=words):
-        train(config | {"data": other_store(None, tmp_path / "other.zarr", **change)})
+        train(config | {"data": other_store(None, tmp_path / "other.zarr", 100, **change)})
 
 
 def test_a_training_goes_on_with_a_store_that_moved_and_grew(config, store, tmp_path):
     train(config, stop_after=1)
-    grown = other_store(store, tmp_path / "grown.zarr", engine=Zeldovich().run)
+    grown = other_store(store, tmp_path / "grown.zarr", 200, engine=Zeldovich().run)
     result = train(config | {"data": grown}, stop_after=1)
     assert result.steps == 2
 
 
-def test_a_checkpoint_that_says_nothing_of_its_data_is_resumed(config, tmp_path):
+def test_a_checkpoint_that_says_nothing_of_its_data_is_resumed(config):
     result = train(config, stop_after=1)
     state = torch.load(result.checkpoint, weights_only=True)
     del state["data"]
