@@ -192,7 +192,10 @@ def test_hypercube_designs_take_rows_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"validation": {"runs": 2, "first_seed": 4}}, "seed 5 is in validation and in train"),
+        (
+            {"validation": {"runs": 2, "first_seed": 4}},
+            "seed 5 is in validation and in train: .* of one of train, validation, test",
+        ),
         ({"lh": True, "validation": {"runs": 1, "first_seed": 0}}, "row 0 of the hypercube"),
         ({"lh": True, "train": {"runs": 6, "first_seed": 5}}, "rows are 0 to 4"),
         ({"latin_hypercube": "none.txt"}, "cannot be read"),

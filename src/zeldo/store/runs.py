@@ -210,7 +210,12 @@ class RunStore(Manifest):
         return zarr.open_group(self.path / run_id, mode="r")
 
 
+def is_run_name(text: str) -> bool:
+    """Whether a run of a store can have this name."""
+    return bool(text) and not text.startswith(".") and all(c.isalnum() or c in "._-" for c in text)
+
+
 def _checked(run_id: str) -> str:
-    if not run_id or run_id.startswith(".") or not all(c.isalnum() or c in "._-" for c in run_id):
+    if not is_run_name(run_id):
         raise InputError(f"{run_id!r} is not a name for a run: use letters, digits, '-', '_' and '.'")
     return run_id
