@@ -247,6 +247,7 @@ def _in_parallel(
         _drain(answers, result)
     finally:
         _end(workers)
+        open_store(config).tidy([worker.pid for worker in workers if worker.pid])
         answers.close()
         answers.cancel_join_thread()
     killed = [worker.exitcode for worker in workers if worker.exitcode]

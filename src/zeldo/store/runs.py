@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,13 @@ class RunStore(Manifest):
         """
         with self.claims.claim(_checked(run_id)) as is_ours:
             yield is_ours and run_id not in self
+
+    def tidy(self, pids: Collection[int]) -> None:
+        """Remove what processes of this machine that have ended, by their numbers, left unfinished and claimed."""
+        for left in self.path.glob(".partial-*"):
+            if int(left.name.split("-")[-2]) in pids:
+                shutil.rmtree(left, ignore_errors=True)
+        self.claims.free(pids)
 
     def add(
         self,
