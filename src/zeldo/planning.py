@@ -28,10 +28,11 @@ FIELD_STAGE = 9.5  # bytes per particle while the linear field is made
 START, POWER = 1.2, 1.3  # seconds: imports and compiled kernels, and CAMB
 FIELD, WRITE = 40.0, 55.0  # ns per particle: the linear field, and one file
 LIBRARIES = 2.5  # seconds to load torch and a network
-BYTES = {".npz": 24, ".zarr": 12}  # per particle: positions or displacements; velocities take 12 more
+# per particle: positions or displacements, and ids where the format has them; velocities take 12 more
+BYTES = {".npz": 24, ".zarr": 12, ".gadget": 16, ".gadget2": 16, ".bigfile": 32}
 STREAMED = ".zarr"  # outputs that particles can be written to a tile at a time
 STORE = 0.15  # GB: zarr, and the shard that is written
-GADGET_BYTES = 28  # with ids
+GADGET_BYTES = 28  # of HDF5, with ids
 VELOCITY_BYTES = 12
 TRIAL, TRIALS = 96, 9  # particles per side, and how often
 TRIAL_COST = 18.0  # ns per particle of the trial, where the engines' costs were measured
