@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -124,7 +123,7 @@ def run_suite(
         "seeds": [] if pairs else drawn,
         "cosmologies": [cosmology.to_dict() for cosmology in chosen],
         "seed_of_cosmology": pairs,
-        "engine": os.fspath(engine) if not isinstance(engine, Engine) else engine.name,
+        "engine": parsed_engine.name,  # however it is spelled; its settings say the rest
         "settings": {name: str(value) for name, value in parsed_engine.settings.items()},
         "redshifts": redshifts,
         "keep": keep,
