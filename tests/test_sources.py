@@ -89,6 +89,7 @@ def test_a_fine_mesh_and_many_pixels_count(places, tmp_path):
     assert "4096 particles and a mesh need" in words and "or a smaller mesh" in words
     words = refusal(lambda: zeldo.show(places["file"], tmp_path / "a.png", pixels=8192, memory="3GB"))
     assert "and 3GB may be taken" in words and not (tmp_path / "a.png").exists()
+    assert "4096 particles and the pixels need" in words and words.endswith("or more, or fewer pixels")
 
 
 @pytest.mark.parametrize("mesh", ["100000", "3000000", "1e9"])

@@ -122,21 +122,31 @@ def chosen_plan(engine: Engine, n: int, redshifts: Sequence[float], output: Path
     return own, False
 
 
-def check_fits(engine: Engine, n: int, redshifts: Sequence[float], output: Path | None = None) -> bool:
+def check_fits(
+    engine: Engine,
+    n: int,
+    redshifts: Sequence[float],
+    output: Path | None = None,
+    *,
+    may_stream: bool = True,
+) -> bool:
     """Whether the particles of a run are to be on disk. `InputError` where the run cannot fit.
 
     Parameters
     ----------
     engine, n, redshifts, output
         As in `plan_run`.
+    may_stream : bool
+        Whether another output could be one that particles are written to a tile at a time; in a suite none is.
     """
     plan, streamed = chosen_plan(engine, n, redshifts, output)
     needed, free = GB * _memory(plan, n), budget()
     if needed > free:
+        streams = may_stream and not streamed and engine.plan_streamed(n, redshifts) is not None
         raise InputError(
             f"{engine.name} with n = {n} needs about {needed / GB:.3g} GB of memory, and {free / GB:.3g} GB may be "
             "taken: give a smaller n or mesh_factor, fewer redshifts, or more memory"
-            + ("" if streamed or engine.plan_streamed(n, redshifts) is None else ", or an output NAME.zarr")
+            + (", or an output NAME.zarr" if streams else "")
         )
     if streamed and output is not None and not output.exists():
         # all outputs but the last, and the first block of that one
