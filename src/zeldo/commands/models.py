@@ -30,6 +30,8 @@ def import_(
     """
     from zeldo.networks.weights import import_model
 
+    import shlex
+
     out = output or file.with_suffix(".safetensors")
     net = import_model(file, out, quantity=quantity)
     count = sum(parameter.numel() for parameter in net.parameters())
@@ -40,7 +42,7 @@ def import_(
         print(
             "the file does not say what it predicts: if it is velocities, import it with --quantity velocity"
         )
-    print(f"use it: zeldo run --engine {out}")
+    print(f"use it: zeldo run --engine {shlex.quote(str(out))}")
 
 
 @models.command
