@@ -172,6 +172,12 @@ def test_the_name_of_a_file_is_none_of_a_suite(tmp_path, name, capsys):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("output", [None, 3])
+def test_what_names_no_directory_is_none_of_a_suite(output):
+    line = refusal(lambda: zeldo.run_suite(output=output, seeds=[1], **TINY))
+    assert line == f"output = {output} is not allowed: give the name of a directory, such as suite"
+
+
 def test_a_suite_has_a_name_where_none_is_given(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main([*COMMAND[3:], "--engine", "2lpt", "--seeds", "0:2", "--keep", "measure"]) == 0

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zeldo.api import initial_conditions, universe_of
+from zeldo.api import check_output, initial_conditions, universe_of
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine, Progress
 from zeldo.engines.checks import redshift_list
@@ -95,6 +95,7 @@ def run_suite(
     for name in ("seed", "ics"):
         if universe.get(name) is not None:
             raise InputError(f"a suite takes no {name}: give seeds, such as 0:10")
+    check_output(output, "directory, such as suite", optional=False)
     if Path(output).suffix.lower() in suffixes():
         raise InputError(
             f"output {output} has the name of a file: a suite is a directory, give a name such as suite"

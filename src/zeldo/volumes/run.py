@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from zeldo.api import initial_conditions, universe_of
+from zeldo.api import check_output, initial_conditions, universe_of
 from zeldo.cosmology.power import MODELS
 from zeldo.engines.base import Progress
 from zeldo.engines.checks import redshift_list
@@ -98,6 +98,7 @@ def run_in_pieces(
     ZeldoError
         For a full disk. The same call goes on afterwards.
     """
+    check_output(output, "universe, such as volume.zarr", optional=False)
     cola, redshifts = parse_engine(engine), redshift_list(redshift)
     if not isinstance(cola, Cola) or len(redshifts) > 1 or cola.checkpoint is not None or cola.nbody_start:
         raise InputError(
