@@ -110,6 +110,8 @@ def test_a_value_is_no_table_to_reach_into(dotted):
         (TrainConfig, {"data": {"store": "a", "background": True}}, "background needs dataset"),
         (TrainConfig, {"optimizer": {"schedule": "linear"}}, "'plateau' or 'cosine'"),
         (TrainConfig, {"output": None}, "output"),
+        (TrainConfig, {"output": ""}, "output = '' is not allowed: give a path"),
+        (TrainConfig, {"start_from": ""}, "start_from = '' is not allowed: give a path"),
         (TrainConfig, {"task": {"name": "deoliviera2020"}}, r"\[task\]: .*did you mean 'deoliveira2020'"),
         (TrainConfig, {"task": {"loss_wight": 1}}, r"\[task\]: .*did you mean 'loss_weight'"),
         (TrainConfig, {"task": {"loss_weight": -1}}, r"\[task\]: loss_weight = -1 is not allowed"),

@@ -141,7 +141,10 @@ def _failed(error: Exception) -> int:
     if isinstance(error, ZeldoError | OSError):
         return _say(error, 1)
     if isinstance(error, MemoryError):
-        return _say(f"not enough memory ({error}): give a smaller n or mesh_factor", 1)
+        return _say(
+            f"not enough memory ({error}): take fewer particles, a coarser mesh or a machine with more memory",
+            1,
+        )
     if os.environ.get("ZELDO_TRACEBACK"):
         traceback.print_exception(error)
     description = f"{type(error).__name__}: {error}"
