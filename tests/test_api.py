@@ -17,7 +17,7 @@ from astropy.cosmology import FlatLambdaCDM
 import zeldo
 from refusals import refusal
 from zeldo.api import output_paths
-from zeldo.engines.parsing import _name_and_options, parse_engine
+from zeldo.engines.parsing import name_and_options, parse_engine
 from zeldo.files.reference import write_initial_conditions
 
 TINY = {"n": 8, "box": 20, "power": "eisenstein-hu"}
@@ -136,7 +136,7 @@ def test_a_cosmology_may_be_a_mapping():
     ],
 )
 def test_paths_of_weights_may_have_colons(text, name, options):
-    assert _name_and_options(text) == (name, options)
+    assert name_and_options(text) == (name, options)
 
 
 def test_an_option_is_given_once():

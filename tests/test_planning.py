@@ -9,6 +9,7 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo.commands import main
+from zeldo.files.registry import suffixes
 from zeldo.measuring.memory import VERSION_1, VERSION_2, _control_group, budget, limited, resident
 
 MEASURE = """
@@ -26,6 +27,17 @@ def test_memory_and_disk_are_those_of_a_run(engine, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert plan.memory_gb == pytest.approx(1024e-9 * int(done.stdout), rel=0.3)
     assert plan.disk_gb == pytest.approx(1e-9 * (tmp_path / "out.hdf5").stat().st_size, rel=0.01)
+
+
+def test_the_size_of_every_format_is_planned(tmp_path):
+    given = {"engine": "2lpt", "n": 32, "box": 64, "power": "eisenstein-hu"}
+    for suffix in suffixes():
+        out = tmp_path / f"out{suffix}"
+        plan = zeldo.plan(**given, output=out)
+        zeldo.run(**given, output=out)
+        files = [out] if out.is_file() else [path for path in out.rglob("*") if path.is_file()]
+        size = 1e-9 * sum(path.stat().st_size for path in files)
+        assert plan.disk_gb == pytest.approx(size, rel=0.03), suffix
 
 
 def test_a_run_that_cannot_fit_says_so_before_any_work(tmp_path, monkeypatch):

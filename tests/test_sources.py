@@ -89,6 +89,28 @@ def test_a_fine_mesh_and_many_pixels_count(places, tmp_path):
     assert "4096 particles and a mesh need" in words and "or a smaller mesh" in words
     words = refusal(lambda: zeldo.show(places["file"], tmp_path / "a.png", pixels=8192, memory="3GB"))
     assert "and 3GB may be taken" in words and not (tmp_path / "a.png").exists()
+    assert "4096 particles and the pixels need" in words and words.endswith("or more, or fewer pixels")
+
+
+@pytest.mark.parametrize("mesh", ["100000", "3000000", "1e9"])
+def test_a_mesh_that_fits_nowhere_is_refused_without_a_limit(places, capsys, mesh):
+    assert main(["measure", str(places["file"]), "--mesh", mesh]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and f"a mesh of {int(float(mesh))} points a side needs" in line
+    assert "give a smaller mesh, or more memory" in line
+
+
+def test_a_mesh_is_held_against_the_memory_for_particles_in_memory_too(places):
+    given = zeldo.read(places["file"])
+    line = refusal(lambda: zeldo.measure(given, "power", mesh=512, memory="3GB"))
+    assert "a mesh of 512 points a side needs" in line and "3GB may be taken" in line
+    assert zeldo.measure(given, "mass-function", mesh=512, memory="1GB")
+
+
+def test_pixels_that_do_not_fit_are_refused_without_a_limit(places, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_machine", lambda: 1e9)
+    line = refusal(lambda: zeldo.show(places["file"], tmp_path / "a.png", pixels=8192))
+    assert "8192 pixels a side need" in line and "give fewer pixels, or more memory" in line
 
 
 @pytest.mark.parametrize("size", [1.0, 999.0, 1e6, 451638400.0, 9.96e8, 1.2345e12])

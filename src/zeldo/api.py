@@ -14,8 +14,8 @@ from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files import check_writable, write
-from zeldo.files.atomic import check_no_input
 from zeldo.files.saved import saved
+from zeldo.files.sets import check_no_input
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.phases import Phases
 from zeldo.keywords import checked_keywords, scalar
@@ -171,7 +171,7 @@ def run(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
     redshifts = redshift_list(redshift)
-    _check_output(output)
+    check_output(output)
     if progress is not None and not callable(progress):
         raise InputError(
             f"progress = {progress!r} is not allowed: give a function of work done, total work and a text"
@@ -245,7 +245,7 @@ def plan(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
     redshifts = parsed_engine.check(redshift_list(redshift))
-    _check_output(output)
+    check_output(output)
     streamed = output is not None and Path(output).suffix.lower() == ".zarr"
     if streamed and output is not None:
         check_place(Path(output))
@@ -282,12 +282,12 @@ def _check_alone(source: str, arguments: Mapping[str, Any], allowed: Sequence[st
         )
 
 
-def _check_output(output: object) -> None:
-    """`InputError` for what names no file."""
-    if not isinstance(output, str | os.PathLike | None):
-        raise InputError(
-            f"output = {output!r} is not allowed: give the name of a file or directory, such as z0.hdf5"
-        )
+def check_output(
+    output: object, what: str = "file or directory, such as z0.hdf5", *, optional: bool = True
+) -> None:
+    """`InputError` for what names no file; for None too, unless it is `optional`."""
+    if not isinstance(output, str | os.PathLike | None) or (output is None and not optional):
+        raise InputError(f"output = {output!r} is not allowed: give the name of a {what}")
 
 
 def _write_and_release(paths: Mapping[float, Path], snapshot: Snapshot) -> Snapshot:

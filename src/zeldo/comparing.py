@@ -332,6 +332,8 @@ def _find_reference(
     ics = initial_conditions(**universe)
     if is_universe(Path(name)):
         there = UniverseZarr(name)
+        for z in there.redshifts:
+            there.check_complete(z)
         stored_ones = {z: _same_universe(stored(there, z), ics) for z in there.redshifts}
         return ics, stored_ones, f"{there.header['engine']} ({Path(name).name})"
     snapshot = read_snapshot(name)

@@ -28,12 +28,16 @@ class Section(BaseModel):
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _numbers_are_numbers(
+    def _values_are_of_their_kind(
         cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> Any:
-        """Refuse texts and truth values that pydantic would turn into numbers."""
+        """Refuse texts and truth values that pydantic would turn into numbers, and a path without a name."""
         checked = handler(value)
         kinds = set(_types(cls.model_fields[str(info.field_name)].annotation))
+        if (
+            value == "" and Path in kinds
+        ):  # which pydantic would turn into the directory where the command runs
+            raise PydanticCustomError("path_type", "give a path")
         numbers = {int, float} & kinds
         given = value if isinstance(value, list | tuple) else [value]
         if numbers and not {bool, str} & kinds and any(isinstance(one, bool | str) for one in given):

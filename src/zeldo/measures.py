@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from zeldo.brief import brief
 from zeldo.errors import InputError
-from zeldo.files.atomic import check_no_input
+from zeldo.files.sets import check_no_input
 from zeldo.keywords import number
-from zeldo.measuring.memory import limited
-from zeldo.sources import BYTES, Given, PathLike, Source, check_memory, load, names_of, on_disk, several
+from zeldo.measuring.memory import check_room, limited
+from zeldo.sources import (
+    BYTES,
+    POINT_BYTES,
+    Given,
+    PathLike,
+    Source,
+    check_memory,
+    load,
+    names_of,
+    on_disk,
+    several,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +79,8 @@ def measure(
         Where spectra are computed, such as "cuda".
     memory : str or float, optional
         The most memory that may be taken, such as "8GB"; by default what the machine has free. A universe in .zarr that
-        does not fit is read some planes at a time. Of other files, what does not fit into the memory given is refused.
+        does not fit is read some planes at a time. Of other files, what does not fit into the memory given is refused,
+        and so is a mesh that is given and does not fit.
     **reading
         What files do not say, as of `zeldo.read`: `ids`, `length`, `velocities`, `particle_type`, `box`, `redshift`.
 
@@ -98,6 +110,14 @@ def measure(
     check_memory(memory, sources, BYTES, cosmology, mesh=points, **reading)
     results = []
     with limited(memory):
+        # what is on disk checks its own mesh, which takes less
+        if (
+            points
+            and device == "cpu"
+            and None in [on_disk(each, reading.get("redshift")) for each in sources]
+        ):
+            needed = POINT_BYTES * points**3
+            check_room(f"a mesh of {mesh} points a side needs", needed, "give a smaller mesh, or more memory")
         for each, name in zip(sources, names_of(sources), strict=True):
             results.append(
                 measurement(
@@ -268,6 +288,8 @@ def show(
     drawn = PIXEL_BYTES * len(sources) * (pixels or 0) ** 2
     check_memory(memory, sources, PICTURE_BYTES, cosmology, beside=drawn, **reading)
     with limited(memory):
+        if drawn:
+            check_room(f"{pixels} pixels a side need", drawn, "give fewer pixels, or more memory")
         for each, name in zip(sources, names_of(sources), strict=True):
             there = on_disk(each, reading.get("redshift"))
             particles = load(each, cosmology, **reading) if there is None else there.matter.source

@@ -28,10 +28,11 @@ FIELD_STAGE = 9.5  # bytes per particle while the linear field is made
 START, POWER = 1.2, 1.3  # seconds: imports and compiled kernels, and CAMB
 FIELD, WRITE = 40.0, 55.0  # ns per particle: the linear field, and one file
 LIBRARIES = 2.5  # seconds to load torch and a network
-BYTES = {".npz": 24, ".zarr": 12}  # per particle: positions or displacements; velocities take 12 more
+# per particle: positions or displacements, and ids where the format has them; velocities take 12 more
+BYTES = {".npz": 24, ".zarr": 12, ".gadget": 16, ".gadget2": 16, ".bigfile": 32}
 STREAMED = ".zarr"  # outputs that particles can be written to a tile at a time
 STORE = 0.15  # GB: zarr, and the shard that is written
-GADGET_BYTES = 28  # with ids
+GADGET_BYTES = 28  # of HDF5, with ids
 VELOCITY_BYTES = 12
 TRIAL, TRIALS = 96, 9  # particles per side, and how often
 TRIAL_COST = 18.0  # ns per particle of the trial, where the engines' costs were measured
@@ -121,21 +122,31 @@ def chosen_plan(engine: Engine, n: int, redshifts: Sequence[float], output: Path
     return own, False
 
 
-def check_fits(engine: Engine, n: int, redshifts: Sequence[float], output: Path | None = None) -> bool:
+def check_fits(
+    engine: Engine,
+    n: int,
+    redshifts: Sequence[float],
+    output: Path | None = None,
+    *,
+    may_stream: bool = True,
+) -> bool:
     """Whether the particles of a run are to be on disk. `InputError` where the run cannot fit.
 
     Parameters
     ----------
     engine, n, redshifts, output
         As in `plan_run`.
+    may_stream : bool
+        Whether another output could be one that particles are written to a tile at a time; in a suite none is.
     """
     plan, streamed = chosen_plan(engine, n, redshifts, output)
     needed, free = GB * _memory(plan, n), budget()
     if needed > free:
+        streams = may_stream and not streamed and engine.plan_streamed(n, redshifts) is not None
         raise InputError(
             f"{engine.name} with n = {n} needs about {needed / GB:.3g} GB of memory, and {free / GB:.3g} GB may be "
             "taken: give a smaller n or mesh_factor, fewer redshifts, or more memory"
-            + ("" if streamed or engine.plan_streamed(n, redshifts) is None else ", or an output NAME.zarr")
+            + (", or an output NAME.zarr" if streams else "")
         )
     if streamed and output is not None and not output.exists():
         # all outputs but the last, and the first block of that one

@@ -52,7 +52,7 @@ def check_memory(
     mesh : int, optional
         Points per side of the density: 0 for none, None for twice the lattice, which `per_particle` counts.
     beside : float
-        Bytes that do not depend on the particles.
+        Bytes of the pixels that are drawn.
     cosmology, ids, **options
         As of `load`.
     """
@@ -71,6 +71,8 @@ def check_memory(
             if streamed < needed:
                 needed, what, counted = streamed, "some of its planes at a time", mesh != 0
             what, instead = (f"{what} and a mesh", ", or a smaller mesh") if counted else (what, "")
+            if beside:
+                what, instead = f"{what} and the pixels", f"{instead}, or fewer pixels"
             # libraries that are not there yet come while it works
             whole = max(resident(), LIBRARIES) + needed + beside
             check_room(

@@ -200,6 +200,19 @@ def test_bad_input_is_one_line_and_exit_status_2(tmp_path, capsys, monkeypatch, 
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("command", ["measure", "info", "halos", "show"])
+def test_a_name_that_no_file_can_have_is_refused(command, capsys):
+    fails(capsys, [command, 300 * "a" + ".hdf5"], "too long", "give another name")
+
+
+@pytest.mark.parametrize(
+    "command", ["measure", "info", "halos", "show", "convert", "cite", "models show", "models import"]
+)
+def test_an_empty_name_is_not_the_directory_of_the_command(command, capsys):
+    rest = ["out.hdf5"] if command == "convert" else []
+    fails(capsys, [*command.split(), "", *rest], "an empty name is not allowed: give that of a file")
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
 def test_phases_and_power_of_the_reference_must_be_those_of_the_comparison(tmp_path, capsys, suffix):
     reference = tmp_path / f"reference{suffix}"

@@ -168,6 +168,14 @@ def test_the_scale_factor_comes_back_from_the_growth_factor(cosmology, lna):
     assert float(grow.a_of_d1(grow.d1(a))) == pytest.approx(a, rel=1e-8 / float(grow.f1(a)))
 
 
+@pytest.mark.parametrize(("w0", "wa"), [(-1.5, 1.0), (-1.5, 1.2), (-2.0, 0.9), (-2.0, 1.5), (-0.3, 0.2)])
+def test_growth_that_ends_early_has_an_inverse(w0, wa):
+    grow = growth(Cosmology(0.3, 0.05, 0.7, 0.96, 0.8, w0=w0, wa=wa))
+    np.testing.assert_allclose(grow.a_of_d1(grow.d1([0.02, 0.3, 1.0])), [0.02, 0.3, 1.0], rtol=1e-7)
+    latest = grow.d1(A_LATE)
+    assert float(grow.d1(grow.a_of_d1(latest))) == pytest.approx(float(latest), rel=1e-9)
+
+
 def test_shapes_are_kept():
     grow = growth(QUIJOTE)
     for method in (grow.d1, grow.d2, grow.f1, grow.f2, grow.a_of_d1):

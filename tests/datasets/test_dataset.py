@@ -2,13 +2,19 @@
 
 import dataclasses
 import errno
+import json
+import subprocess
+import sys
 import threading
+import time
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from teachers import second_order
+from zeldo.cosmology.parameters import PRESETS
+from zeldo.cosmology.power import linear_power
 from zeldo.datasets.dataset import make_dataset
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
@@ -181,6 +187,43 @@ def test_a_store_of_other_runs_is_not_added_to(teacher, given, change, words):
         make_dataset(given | change)
 
 
+@pytest.fixture
+def table(tmp_path):
+    """A file of linear power."""
+    power = linear_power(PRESETS["quijote"], "eisenstein-hu")
+    np.savetxt(tmp_path / "pk.txt", np.stack([power.k, power.p], axis=1))
+    return tmp_path / "pk.txt"
+
+
+def test_a_table_of_power_is_known_by_what_it_holds(teacher, given, table, monkeypatch):
+    given["power"] = str(table)
+    store = make_dataset(given).store
+    assert store.row("s00000001")["power"].startswith("pk.txt of sha256 ")
+    monkeypatch.chdir(table.parent)
+    given["train"] = {"runs": 4, "first_seed": 1}
+    assert make_dataset(given | {"power": "./pk.txt"}).made == ["s00000004"]
+    k, p = np.loadtxt(table).T
+    np.savetxt(table, np.stack([k, p * k**0.01], axis=1))
+    given["train"] = {"runs": 5, "first_seed": 1}
+    with pytest.raises(
+        InputError, match=r"with power = pk\.txt of sha256 \w+, the configuration says pk\.txt of"
+    ):
+        make_dataset(given)
+    assert len(store) == 5
+
+
+def test_runs_of_older_versions_have_the_path_of_their_table(teacher, given, table):
+    given["power"] = str(table)
+    store = make_dataset(given).store
+    for path in store.path.glob("*/zarr.json"):
+        kept = json.loads(path.read_text())
+        kept["attributes"].pop("power")
+        path.write_text(json.dumps(kept))
+    assert make_dataset(given).made == []
+    with pytest.raises(InputError, match=r"power = .*pk\.txt, the configuration says eisenstein-hu"):
+        make_dataset(given | {"power": "eisenstein-hu"})
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -203,6 +246,24 @@ def test_workers_make_the_same_bits_as_one_process(given, tmp_path):
     assert sorted(result.made) == one.run_ids()
     for run_id in one.run_ids():
         np.testing.assert_array_equal(one.read(run_id)[1], result.store.read(run_id)[1])
+
+
+def test_workers_that_are_stopped_leave_nothing_behind(given, tmp_path):
+    train = "{ runs = 5000, first_seed = 1 }"
+    (tmp_path / "many.toml").write_text(
+        f'store = "{given["store"]}"\nbox = 32.0\nn = 16\npower = "eisenstein-hu"\nengine = "2lpt"\n'
+        f"workers = 2\nthreads = 1\ntrain = {train}\n"
+    )
+    main = "import sys; from zeldo.commands import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", main, "dataset", str(tmp_path / "many.toml")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not any(given["store"].glob("s*")):
+            time.sleep(0.05)
+        process.terminate()
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert "no file was left half-written" in said and "resource_tracker" not in said
+    assert not [*given["store"].glob(".partial-*"), *given["store"].glob(".claims/*")]
 
 
 def test_runs_have_the_phases_of_another_generator(given, tmp_path):

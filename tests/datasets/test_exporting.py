@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 
 import numpy as np
 import parameter_names as names
@@ -12,8 +13,8 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo.commands import main
-from zeldo.datasets.dataset import make_dataset
-from zeldo.files.reference import read_initial_conditions
+from zeldo.datasets.dataset import check_dataset, make_dataset
+from zeldo.files.reference import read_initial_conditions, write_initial_conditions
 from zeldo.files.registry import formats
 from zeldo.store.runs import RunStore
 
@@ -185,6 +186,10 @@ def test_finished_runs_that_do_not_belong_are_refused(finished):
     both = {"runs": 0, "first_seed": 0, "finished": [str(finished / "one")]}
     assert "name each once" in refused(validation=both)
     assert "no directory" in refused(validation={**both, "finished": [str(finished / "three")]})
+    (finished / "one").rename(finished / "my one")
+    line = refused(train={**both, "finished": [str(finished / "my one")]})
+    assert "my one has a name that no run can have: rename the directory" in line
+    (finished / "my one").rename(finished / "one")
     assert "no snapshot at z = 3" in refused(redshifts=[3.0])
     assert "n = 32" in refused(n=32)
     assert "the configuration n = 16 and box = 20 or 50" in refused(box=[20.0, 50.0])
@@ -193,6 +198,69 @@ def test_finished_runs_that_do_not_belong_are_refused(finished):
     assert "did not grow from" in refused()
     (finished / "one" / "initial_conditions.npz").unlink()
     assert "export-ics" in refused()
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        (
+            {"test": {"runs": 2, "first_seed": 5}},
+            "seed 5 is in test (run s00000005 of the design) and in train",
+        ),
+        ({"train": {"runs": 1, "first_seed": 6}}, "seed 6 is in train (run s00000006 of the design)"),
+    ],
+)
+def test_a_seed_of_a_finished_run_is_in_one_part_only(finished, sections, words):
+    assert words in refusal(lambda: make_dataset(config(finished, **sections)))
+    assert not (finished / "store").exists()
+
+
+def test_a_seed_of_a_finished_run_may_be_designed_in_its_own_part(finished):
+    train = {"runs": 1, "first_seed": 5, "finished": [str(finished / "one")]}
+    assert len(make_dataset(config(finished, train=train)).made) == 3
+
+
+def test_a_seed_that_the_store_holds_stays_in_its_part(finished):
+    alone = {"runs": 0, "first_seed": 0}
+    make_dataset(config(finished, train={"runs": 1, "first_seed": 6}, validation=alone))
+    words = "seed 6 is in train (run s00000006 of the store) and in validation"
+    assert words in refusal(lambda: make_dataset(config(finished, train=alone)))
+
+
+def test_a_finished_run_that_is_there_is_compared_with_the_configuration(finished):
+    make_dataset(config(finished))
+    one, two = ({"runs": 0, "first_seed": 0, "finished": [str(finished / name)]} for name in ("one", "two"))
+    for changes, words in (
+        ({"train": two, "validation": one}, "holds run 'f-two' with part = validation"),
+        ({"redshifts": [0.0], "train": one}, "redshifts = [1.0"),
+        ({"n": 32}, "n = 16"),
+        ({"box": 100.0}, "box = 40"),
+        ({"psi_step": 0.005, "train": one}, "psi_step = 0"),
+        ({"vel_step": 1.0, "train": one}, "vel_step = 0"),
+        ({"velocity": False, "train": one}, "velocity = True"),
+    ):
+        assert words in refusal(lambda changes=changes: make_dataset(config(finished, **changes)))
+    other = zeldo.initial_conditions(n=16, box=40, seed=7, power="eisenstein-hu")
+    write_initial_conditions(other, finished / "one" / "initial_conditions.npz")
+    assert "holds run 'f-one' with seed = 5" in refusal(lambda: make_dataset(config(finished, train=one)))
+
+
+def test_two_processes_take_each_finished_run_once(finished, monkeypatch):
+    both, made = threading.Barrier(2, timeout=60), []
+
+    def checked(config):
+        answer = check_dataset(config)
+        both.wait()  # both have seen that no run is there
+        return answer
+
+    monkeypatch.setattr("zeldo.datasets.dataset.check_dataset", checked)
+    given = config(finished, train={"runs": 0, "first_seed": 0, "finished": [str(finished / "one")]})
+    threads = [threading.Thread(target=lambda: made.append(make_dataset(given).made)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 2 and sorted(made[0] + made[1]) == ["f-one", "f-two"]
 
 
 def test_the_command_says_what_to_do_next(tmp_path, capsys):

@@ -99,6 +99,7 @@ def test_a_covariance_of_another_shape_is_refused_before_the_first_run(monkeypat
         ({"engine": "p3m"}, "not differentiable"),
         ({"realisations": 1, "engine": "zeldovich"}, "do not give the covariance"),
         ({"statistic": 5}, "statistic = 5 is not allowed"),
+        ({"statistic": lambda *given: 3.0, "engine": "zeldovich"}, "returned a float: return a tensor"),
         ({"seed": "a"}, "seed"),
         ({"statistic": size, "engine": "zeldovich", "covariance": [[0.0]]}, "not positive definite"),
         ({"statistic": size, "engine": "zeldovich", "covariance": [[np.nan]]}, "not positive definite"),

@@ -19,6 +19,7 @@ from zeldo.initial.phases import Native
 from zeldo.networks.card import ModelCard
 from zeldo.networks.styled import StyledVNet
 from zeldo.networks.weights import save
+from zeldo.report.citations import cite
 
 N, BOX, NOISE = 16, 100.0, 0.7
 
@@ -126,7 +127,13 @@ def test_effective_size_is_that_of_an_autoregressive_chain():
         x = 0.8 * x + generator.standard_normal()
         chain.append(x)
     assert langevin.effective_size(np.array(chain)) == pytest.approx(40_000 / 9, rel=0.15)
-    assert langevin.effective_size(np.zeros(50)) == 50
+
+
+@pytest.mark.parametrize("value", [0, 0.5, np.float32(0.37)])
+@pytest.mark.parametrize("steps", [1, 3, 50, 200])
+def test_a_chain_that_does_not_move_is_one_sample(steps, value):
+    assert langevin.effective_size(np.full(steps, value, np.float32)) == 1
+    assert langevin.effective_size(np.full(steps, value, np.float64)) == 1
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +182,23 @@ def test_redshift_space_bias_and_smoothing_are_undone(snapshot, truth):
     assert right.at(0.1)[0] > 0.98
     assert abs(right.at(0.1)[1] - 1) < 0.2 < abs(unaware.at(0.1)[1] - 1)
     assert right.at(0.2)[0] > 0.9 > unaware.at(0.2)[0]
+
+
+@pytest.mark.parametrize("bias", [0.5, 1.0, 2.0])
+def test_a_wave_along_the_line_of_sight_grows_by_bias_plus_growth_rate(bias):
+    f = zeldo.differentiable("zeldovich", box=BOX, n=N, power="eisenstein-hu")
+    wave = 1e-3 * torch.cos(2 * torch.pi * 2 * torch.arange(N) / N).expand(N, N, N)  # along the last axis
+    matter = Posterior(f, Observation(torch.zeros(N, N, N), NOISE)).predicted(wave)
+    seen = Posterior(f, Observation(torch.zeros(N, N, N), NOISE, bias=bias, axis=2)).predicted(wave)
+    ratio = torch.fft.rfftn(seen)[0, 0, 2].real / torch.fft.rfftn(matter)[0, 0, 2].real
+    rate = float(zeldo.growth(f.cosmology).f1(1.0))
+    assert float(ratio) == pytest.approx(bias + rate, rel=5e-3)
+    # the curvature of linear theory says the same
+    along, across = (
+        (Posterior(f, Observation(seen, NOISE, bias=bias, axis=axis)).curvature()[0, 0, 2] - 1) ** 0.5
+        for axis in (2, 0)
+    )
+    assert float(along / across) == pytest.approx((bias + rate) / bias, rel=1e-4)
 
 
 class KilledError(Exception):
@@ -307,6 +331,20 @@ def test_places_for_results_are_checked_before_the_work(tmp_path, monkeypatch, c
     assert words[1] in capsys.readouterr().err
 
 
+def test_the_truth_may_be_a_snapshot_of_initial_conditions(tmp_path, monkeypatch, capsys):
+    from zeldo.commands import main
+
+    monkeypatch.chdir(tmp_path)
+    tiny = ["--n", "8", "--box", "31.25", "--engine", "2lpt", "--power", "eisenstein-hu"]
+    assert main(["run", *tiny, "-z", "0", "-z", "9", "-o", "u.hdf5"]) == 0
+    options = ["--engine", "2lpt", "--power", "eisenstein-hu", "--samples", "0", "--effort", "0.1"]
+    assert main(["reconstruct", "u_z0.hdf5", *options, "--truth", "u_z9.hdf5", "-o", "r.npz"]) == 0
+    told = capsys.readouterr().out
+    assert "k = 0.2 h/Mpc: r = " in told and "k = 0.1 h/Mpc" not in told  # the box has no such wave
+    keys = {citation.key for citation in cite("r.npz")}
+    assert {"bardsley2014", "robnik2023", "robnikseljak2023"} <= keys
+
+
 @pytest.mark.parametrize("words", [["u.npz"], ["v.npz", "--truth", "u.npz"]])
 def test_a_reconstruction_is_not_written_over_what_it_reads(tmp_path, monkeypatch, capsys, words):
     from zeldo.commands import main
@@ -357,6 +395,7 @@ def test_noise_may_make_a_density_negative():
         (np.ones((8, 8, 4)), "shape"),
         (np.full((8, 8, 8), 3.0), "mean of the density is 3"),
         (np.full((8, 8, 8), np.nan), "not finite"),
+        (np.ones((18, 18, 18)), "mesh of 18.3 are no lattice, .* give n, such as 8"),
         ("nowhere.npy", "does not exist"),
     ],
 )

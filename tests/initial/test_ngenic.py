@@ -139,7 +139,7 @@ def test_labels_name_the_options_that_are_not_the_default_ones():
     ("options", "words"),
     [
         ({"seed": 2**31}, "seed = 2147483648 is not allowed"),
-        ({"seed": -1}, "seed = -1"),
+        ({"seed": -1}, "seed = -1 is not allowed: give a whole number from 0 to 2^31 - 1"),
         ({"nyquist": "full"}, "give zero or filled"),
         ({"mesh_factor": 0}, "mesh_factor = 0"),
         ({"mesh_factor": 1.5}, "mesh_factor = 1.5"),

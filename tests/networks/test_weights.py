@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import shlex
 import signal
 import sys
 import zipfile
@@ -16,11 +17,13 @@ import torch
 from plain_networks import draw, getter_c, nested_c, plain_a, plain_styled, shapes_a, shapes_b
 from safetensors import safe_open
 
+from zeldo.commands import main
 from zeldo.errors import DamagedFileError, InputError, ZeldoError
 from zeldo.networks.card import ModelCard
 from zeldo.networks.styled import StyledVNet
 from zeldo.networks.vnet import VNet
 from zeldo.networks.weights import import_model, load, save
+from zeldo.training.checkpoint import save_checkpoint
 
 
 def same(net, state):
@@ -302,7 +305,7 @@ def test_what_is_left_of_a_network_is_refused(loaded):
     ("name", "content", "said"),
     [
         ("none.pt", None, "cannot be read"),
-        ("text.pt", b"not weights at all", "not a file of weights alone"),
+        ("text.pt", b"not weights at all", r"not a file of weights alone \(torch writes no such files\)"),
         ("empty.pt", b"", "not a file of weights alone"),
         ("cut.npz", b"PK\x03\x04 and no more", "damaged"),
         ("cut.safetensors", (10**6).to_bytes(8, "little") + b"{", "not an intact safetensors"),
@@ -444,6 +447,36 @@ def test_an_imported_network_is_the_same_network(tmp_path):
     assert back.card.quantity == "velocity"
     with pytest.raises(InputError, match="gives velocity by its model card"):
         load(tmp_path / "net.safetensors", quantity="displacement")
+
+
+def test_a_checkpoint_of_a_training_is_called_that(tmp_path):
+    for name, content in {
+        "best.pt": {"model": draw(shapes_b(2)), "epoch": 1},
+        "last.pt": {"steps": 3},
+    }.items():
+        save_checkpoint(tmp_path / name, content)
+        with pytest.raises(InputError, match=rf"{name} is a checkpoint of a training: give NAME.safetensors"):
+            load(tmp_path / name)
+
+
+def test_an_import_does_not_write_over_its_own_file(tmp_path, capsys):
+    save(VNet(2), tmp_path / "net.safetensors", card())
+    before = (tmp_path / "net.safetensors").read_bytes()
+    assert main(["models", "import", str(tmp_path / "net.safetensors")]) == 2
+    assert (
+        "net.safetensors would be written over: give the output another name, as -o"
+        in capsys.readouterr().err
+    )
+    assert (tmp_path / "net.safetensors").read_bytes() == before
+
+
+def test_the_command_that_an_import_prints_is_one_for_a_shell(tmp_path, capsys):
+    save(VNet(2), tmp_path / "net.safetensors", card())
+    out = tmp_path / "a place" / "net.safetensors"
+    out.parent.mkdir()
+    assert main(["models", "import", str(tmp_path / "net.safetensors"), "-o", str(out)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert shlex.split(last.removeprefix("use it: ")) == ["zeldo", "run", "--engine", str(out)]
 
 
 def test_a_failed_save_leaves_nothing_and_keeps_what_was(tmp_path):

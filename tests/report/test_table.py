@@ -62,6 +62,18 @@ def test_an_engine_without_velocity_gets_dashes(comparisons):
     assert "velocity" not in printed(only)
 
 
+def test_a_wave_longer_than_the_box_gets_a_dash(comparisons):
+    fields = {
+        name: dataclasses.replace(field, k=3 * field.k) for name, field in comparisons[0].fields.items()
+    }
+    small = dataclasses.replace(comparisons[0], box=comparisons[0].box / 3, fields=fields)
+    rows = rows_of(printed([small]), "density, T")
+    assert np.pi / comparisons[0].box < 0.1 and 0.1 in K_SHOWN
+    assert rows["zeldovich"][0].startswith("0.75")
+    smaller = dataclasses.replace(small, box=comparisons[0].box / 4)
+    assert rows_of(printed([smaller]), "density, T")["zeldovich"][0] == "-"
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
 def test_lines_keep_within_the_width(comparisons, width):
     lines = printed(comparisons, width).splitlines()

@@ -126,6 +126,8 @@ def test_without_codecarbon_energy_is_not_known(monkeypatch):
         pass
     assert used.energy is None and used.co2 is None
     assert "not installed" in meter.how
+    with pytest.raises(InputError, match="'FR' is not known: give its three letters"):
+        Meter("FR")
 
 
 def test_energy_grows_with_time_and_carbon_with_the_country(capfd):

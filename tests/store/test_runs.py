@@ -64,6 +64,28 @@ def test_without_steps_fields_come_back_to_the_bit(tmp_path, ics):
     np.testing.assert_array_equal(store.read("a")[2], given.vel)
 
 
+def test_a_flipped_bit_and_a_missing_chunk_are_seen(tmp_path, ics):
+    store = RunStore(tmp_path / "s.zarr")
+    store.add("one", ics, [snapshot()])
+    chunk = tmp_path / "s.zarr" / "one" / "z0" / "psi" / "c" / "1" / "0" / "0" / "0"
+    whole, rng = chunk.read_bytes(), np.random.default_rng(2)
+    for _ in range(20):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        chunk.write_bytes(damaged)
+        with pytest.raises(DamagedFileError, match="psi cannot be read"):
+            store.snapshot("one")
+    chunk.unlink()
+    with pytest.raises(DamagedFileError, match="chunks are missing"):
+        store.snapshot("one")
+
+
+def test_a_field_of_zeros_comes_back(tmp_path, ics):
+    store = RunStore(tmp_path / "s.zarr")
+    store.add("one", ics, [snapshot(scale=0.0)])
+    assert not store.snapshot("one").psi.any()
+
+
 def test_the_linear_field_is_regenerated_to_the_bit(tmp_path, ics):
     store = RunStore(tmp_path / "s.zarr")
     store.add("a", ics, [snapshot()], regenerate=EH)

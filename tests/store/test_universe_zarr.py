@@ -237,6 +237,52 @@ def test_it_is_read_as_any_file_is(tmp_path):
     assert made.redshift == 0 and made.seed == plain.seed
 
 
+READERS = {
+    "info": lambda out: main(["info", str(out)]),
+    "measure": lambda out: main(["measure", str(out), "-s", "power"]),
+    "convert": lambda out: main(["convert", str(out), str(out.with_suffix(".npz"))]),
+    "show": lambda out: main(["show", str(out), "-o", str(out.with_suffix(".png"))]),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("after", [1, 8, 11])  # tiles: within psi, before vel is begun, and within it
+def test_an_unfinished_universe_is_not_read(tmp_path, monkeypatch, capsys, tiles, reader, after):
+    from zeldo.store import universe
+
+    out, write, written = tmp_path / "u.zarr", universe._write, []
+
+    def stopped(*given):
+        if len(written) == after:
+            raise KeyboardInterrupt
+        written.append(write(*given))
+
+    command = [*COMMAND, "--engine", "2lpt", "-z", "1", "-z", "0", "-o", str(out)]
+    monkeypatch.setattr(universe, "_write", stopped)
+    assert main(command) == 130
+    capsys.readouterr()
+    assert READERS[reader](out) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and "is not finished at z = 0: run the command" in said.err
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("what", ["shard", "field", "shard of a copy"])
+def test_a_universe_that_lacks_data_is_not_read(tmp_path, capsys, tiles, reader, what):
+    out = tmp_path / "u.zarr"
+    zeldo.run(engine="2lpt", output=out, **SMALL)
+    if what == "field":
+        shutil.rmtree(out / "z0" / "vel")
+    else:
+        (out / "z0" / "psi" / "c" / "0" / "1" / "0" / "1").unlink()
+    if what == "shard of a copy":
+        shutil.rmtree(out / ".zeldo")
+    assert READERS[reader](out) in (1, 2)
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and str(out) in said.err
+    assert ("has no vel" if what == "field" else "lacks tiles of psi") in said.err
+
+
 def test_of_two_processes_one_makes_it_and_the_other_waits(tmp_path, monkeypatch):
     from zeldo.engines.lpt import SecondOrder
 

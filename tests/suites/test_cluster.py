@@ -44,6 +44,7 @@ def test_a_scheduler_that_is_not_there_is_refused(tmp_path):
     arguments = {"output": tmp_path / "s", "seeds": [1], "scheduler": "tcp://127.0.0.1:1", **ARGUMENTS}
     assert "127.0.0.1:1" in refusal(lambda: zeldo.run_suite(**arguments))
     assert "no scheduler answers at 5" in refusal(lambda: zeldo.run_suite(**{**arguments, "scheduler": 5}))
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_worker_of_a_cluster_has_the_limit_of_memory(tmp_path, monkeypatch):

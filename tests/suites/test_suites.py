@@ -1,5 +1,6 @@
 """Suites of universes: one process, several, and those that are killed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import zeldo.suites.worker as suite_worker
 from refusals import refusal
 from zeldo.commands import main
 from zeldo.engines.parsing import parse_engine
+from zeldo.engines.trained import shipped_weights
 from zeldo.errors import ZeldoError
 from zeldo.store.claims import Claims, check_lease, identity, publish
 from zeldo.store.queue import FAILED, LEFT, MADE, in_turn
@@ -170,11 +172,56 @@ def test_the_name_of_a_file_is_none_of_a_suite(tmp_path, name, capsys):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("output", [None, 3])
+def test_what_names_no_directory_is_none_of_a_suite(output):
+    line = refusal(lambda: zeldo.run_suite(output=output, seeds=[1], **TINY))
+    assert line == f"output = {output} is not allowed: give the name of a directory, such as suite"
+
+
 def test_a_suite_has_a_name_where_none_is_given(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main([*COMMAND[3:], "--engine", "2lpt", "--seeds", "0:2", "--keep", "measure"]) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["suite"]
     assert f"{os.path.join('suite', 'manifest.csv')}: 2 of 2 universes" in capsys.readouterr().out
+
+
+def test_a_suite_that_does_not_fit_is_told_of_no_output_that_it_may_not_have(tmp_path):
+    given = {**TINY, "seeds": [0], "engine": "cola", "memory": "10MB"}
+    line = refusal(lambda: zeldo.run_suite(output=tmp_path / "s", **given))
+    assert "cola with n = 16 needs about" in line and line.endswith("or more memory")
+    assert not (tmp_path / "s").exists()
+
+
+def test_an_engine_has_one_name_however_it_is_spelled(tmp_path):
+    given = {**TINY, "output": tmp_path / "s", "seeds": [1], "keep": "measure"}
+    suite = zeldo.run_suite(**{**given, "engine": "cola"}, steps=3)
+    assert zeldo.run_suite(**{**given, "engine": "cola:steps=3"}).rows() == suite.rows()
+    assert suite.arguments["engine"] == "cola"
+
+
+def test_a_file_of_weights_has_one_name_wherever_it_is_called_from(tmp_path, monkeypatch):
+    import shutil
+
+    shutil.copy(shipped_weights("emulator_fast"), tmp_path / "w.safetensors")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zeldo.suites.run._follow", lambda *given: None)
+    given = {"n": 32, "box": 64, "power": "eisenstein-hu", "seeds": [1], "output": tmp_path / "s"}
+    zeldo.run_suite(**given, engine="w.safetensors")
+    for spelling in ("./w.safetensors", tmp_path / "w.safetensors"):
+        zeldo.run_suite(**given, engine=spelling)
+
+
+def test_a_suite_that_was_begun_with_a_spelling_goes_on(tmp_path):
+    """As suites were written before: with the engine as it was typed."""
+    given = {**TINY, "output": tmp_path / "s", "seeds": [1], "keep": "measure", "engine": "cola:steps=3"}
+    record = zeldo.run_suite(**given).path / "suite.json"
+    for spelling in ("cola:steps=3", "cola"):
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"engine": spelling}))
+        assert len(zeldo.run_suite(**given).rows()) == 1
+        assert "was begun with engine = " in refusal(lambda: zeldo.run_suite(**{**given, "engine": "2lpt"}))
+        assert "was begun with steps = " in refusal(
+            lambda: zeldo.run_suite(**{**given, "engine": "cola:steps=4"})
+        )
 
 
 def test_another_argument_is_refused_by_its_name(tmp_path, monkeypatch):
@@ -185,7 +232,8 @@ def test_another_argument_is_refused_by_its_name(tmp_path, monkeypatch):
     assert "was begun with engine = " in refusal(lambda: zeldo.run_suite(**{**arguments, "engine": "cola"}))
     assert "was begun with keep = " in refusal(lambda: zeldo.run_suite(**{**arguments, "keep": "measure"}))
     monkeypatch.setattr("zeldo.engines.lpt.SecondOrder.revision", 99)
-    assert "revision" in refusal(lambda: zeldo.run_suite(**arguments))
+    line = refusal(lambda: zeldo.run_suite(**arguments))
+    assert "was begun with other software or weights (engine revision " in line
     assert "not a suite" in refusal(lambda: Suite.open(tmp_path))
 
 

@@ -110,6 +110,8 @@ def test_a_value_is_no_table_to_reach_into(dotted):
         (TrainConfig, {"data": {"store": "a", "background": True}}, "background needs dataset"),
         (TrainConfig, {"optimizer": {"schedule": "linear"}}, "'plateau' or 'cosine'"),
         (TrainConfig, {"output": None}, "output"),
+        (TrainConfig, {"output": ""}, "output = '' is not allowed: give a path"),
+        (TrainConfig, {"start_from": ""}, "start_from = '' is not allowed: give a path"),
         (TrainConfig, {"task": {"name": "deoliviera2020"}}, r"\[task\]: .*did you mean 'deoliveira2020'"),
         (TrainConfig, {"task": {"loss_wight": 1}}, r"\[task\]: .*did you mean 'loss_weight'"),
         (TrainConfig, {"task": {"loss_weight": -1}}, r"\[task\]: loss_weight = -1 is not allowed"),
@@ -192,7 +194,10 @@ def test_hypercube_designs_take_rows_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"validation": {"runs": 2, "first_seed": 4}}, "seed 5 is in validation and in train"),
+        (
+            {"validation": {"runs": 2, "first_seed": 4}},
+            "seed 5 is in validation and in train: .* of one of train, validation, test",
+        ),
         ({"lh": True, "validation": {"runs": 1, "first_seed": 0}}, "row 0 of the hypercube"),
         ({"lh": True, "train": {"runs": 6, "first_seed": 5}}, "rows are 0 to 4"),
         ({"latin_hypercube": "none.txt"}, "cannot be read"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 from dataclasses import replace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from teachers import second_order
 from zeldo.configuration import load as load_config
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import PRESETS
@@ -22,6 +24,7 @@ from zeldo.measuring.energy import Used
 from zeldo.measuring.machine import device_name
 from zeldo.networks.tasks import make_task
 from zeldo.networks.weights import load as load_network
+from zeldo.store.runs import RunStore
 from zeldo.training.checkpoint import load_checkpoint
 from zeldo.training.config import DataConfig, TrainConfig
 from zeldo.training.export import model_card
@@ -407,6 +410,47 @@ def test_a_target_of_another_seed_is_found_out(store, tmp_path):
     mixed = DataConfig(snapshots=[{"path": tmp_path / "s100.npz", "linear": tmp_path / "s101.npz"}])
     with pytest.raises(InputError, match="correlate by"):
         only(mixed)
+
+
+def other_store(store, path, first, box=64.0, engine=second_order):
+    """Data of four runs to train on and one to validate with, beside those of `store` where it is not None."""
+    if store is not None:
+        shutil.copytree(store.path, path)
+    other = RunStore(path)
+    for seed in range(first, first + 5):
+        part = "train" if seed < first + 4 else "validation"
+        ics = initial_conditions(PRESETS["quijote"], box, 16, seed, power="eisenstein-hu")
+        regenerate = {"power": "eisenstein-hu"}
+        other.add(f"s{seed}", ics, engine(ics, [0.0]), regenerate=regenerate, part=part)
+    return {"store": path}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"box": 32.0}, "with box = 64.0, the data have 32.0: give the data it began with"),
+        ({"engine": Zeldovich().run}, "with engine = second order, the data have zeldovich"),
+    ],
+)
+def test_a_training_does_not_go_on_with_data_of_another_kind(config, tmp_path, change, words):
+    train(config, stop_after=1)
+    with pytest.raises(InputError, match=words):
+        train(config | {"data": other_store(None, tmp_path / "other.zarr", 100, **change)})
+
+
+def test_a_training_goes_on_with_a_store_that_moved_and_grew(config, store, tmp_path):
+    train(config, stop_after=1)
+    grown = other_store(store, tmp_path / "grown.zarr", 200, engine=Zeldovich().run)
+    result = train(config | {"data": grown}, stop_after=1)
+    assert result.steps == 2
+
+
+def test_a_checkpoint_that_says_nothing_of_its_data_is_resumed(config):
+    result = train(config, stop_after=1)
+    state = torch.load(result.checkpoint, weights_only=True)
+    del state["data"]
+    torch.save(state, result.checkpoint)
+    assert train(config, stop_after=1).steps == 2
 
 
 def test_a_checkpoint_of_another_version_is_refused(config):

@@ -175,6 +175,10 @@ def test_what_cannot_be_made_in_pieces_is_refused(tmp_path):
     assert "planes" in refusal(lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "thickness": 5}))
     assert ".zarr" in refusal(lambda: run_in_pieces(output=tmp_path / "u.hdf5", **SMALL))
     assert "ics" in refusal(lambda: run_in_pieces(output=out, ics="a.hdf5"))
+    pytest.importorskip("distributed")
+    absent = {**SMALL, **PIECES, "scheduler": "tcp://127.0.0.1:1"}
+    assert "no scheduler answers" in refusal(lambda: run_in_pieces(output=out, **absent))
+    assert "output = None is not allowed" in refusal(lambda: run_in_pieces(output=None, **SMALL))
     assert not out.exists()
     run_in_pieces(output=out, **SMALL, **PIECES)
     assert "was begun with buffer = " in refusal(

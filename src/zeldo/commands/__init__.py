@@ -6,6 +6,7 @@ enough of it. Errors and warnings are one line each on standard error.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -135,10 +136,15 @@ def _failed(error: Exception) -> int:
         command = " ".join(["zeldo", *(error.command_chain or ())])
         text = str(error)
         return _say(f"{text if text.endswith('...') else text.rstrip('.')}; see {command} --help", 2)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return _say(f"{error.filename} cannot be used as a path ({error.strerror}): give another name", 2)
     if isinstance(error, ZeldoError | OSError):
         return _say(error, 1)
     if isinstance(error, MemoryError):
-        return _say(f"not enough memory ({error}): give a smaller n or mesh_factor", 1)
+        return _say(
+            f"not enough memory ({error}): take fewer particles, a coarser mesh or a machine with more memory",
+            1,
+        )
     if os.environ.get("ZELDO_TRACEBACK"):
         traceback.print_exception(error)
     description = f"{type(error).__name__}: {error}"

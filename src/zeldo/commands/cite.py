@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from zeldo.commands.universe import Named
 
-def cite(file: Path, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+
+def cite(file: Named, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Print BibTeX entries for everything that made a file: engine, phases, linear power, cosmology, and zeldo itself.
 
     Parameters

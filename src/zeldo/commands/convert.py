@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from zeldo.commands.reading import Reading
-from zeldo.commands.universe import Whole
+from zeldo.commands.universe import Named, Whole
 
 
 def convert(
-    file: Path,
+    file: Named,
     output: Path,
     *,
     reading: Reading | None = None,

@@ -8,11 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from zeldo.commands.reading import Reading
-from zeldo.commands.universe import Whole
+from zeldo.commands.universe import Named, Whole
 
 
 def halos(
-    file: Path,
+    file: Named,
     /,
     *,
     reading: Reading | None = None,

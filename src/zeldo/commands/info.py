@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from zeldo.commands.reading import Reading
+from zeldo.commands.universe import Named
 
 
 def info(
-    file: Path, *, reading: Reading | None = None, json: Annotated[bool, Parameter(negative="")] = False
+    file: Named, *, reading: Reading | None = None, json: Annotated[bool, Parameter(negative="")] = False
 ) -> None:
     """Describe a file of particles.
 

@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from zeldo.commands.universe import Named
+
 models = App(name="models", help="Weights of networks.")
 
 
 @models.command(name="import")
 def import_(
-    file: Path,
+    file: Named,
     *,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     quantity: Literal["displacement", "velocity", "displacement and velocity"] | None = None,
@@ -28,6 +30,8 @@ def import_(
     quantity:
         What the network predicts, for files that do not record it (displacement).
     """
+    import shlex
+
     from zeldo.networks.weights import import_model
 
     out = output or file.with_suffix(".safetensors")
@@ -40,11 +44,11 @@ def import_(
         print(
             "the file does not say what it predicts: if it is velocities, import it with --quantity velocity"
         )
-    print(f"use it: zeldo run --engine {out}")
+    print(f"use it: zeldo run --engine {shlex.quote(str(out))}")
 
 
 @models.command
-def show(file: Path) -> None:
+def show(file: Named) -> None:
     """Print the model card of a file of weights.
 
     Parameters
@@ -63,7 +67,7 @@ def show(file: Path) -> None:
 
 @models.command
 def expect(
-    file: Path,
+    file: Named,
     *,
     store: Annotated[list[Path], Parameter(negative="")],
     part: Literal["test", "validation"] = "test",

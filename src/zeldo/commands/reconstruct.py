@@ -77,7 +77,7 @@ def reconstruct(
     device:
         A torch device.
     truth:
-        True initial conditions, if they are known, to compare with in the report.
+        True initial conditions, if they are known, to compare with: a file that --ics of other commands takes.
     report:
         The directory of the report, whose page is index.html.
     checkpoint:
@@ -85,19 +85,17 @@ def reconstruct(
     checkpoint_minutes:
         Minutes between two writes of the checkpoint.
     """
-    from zeldo.files.atomic import check_no_input, directory
-    from zeldo.files.reference import (
-        check_initial_conditions_path,
-        read_initial_conditions,
-        write_initial_conditions,
-    )
+    from zeldo.files.atomic import directory
+    from zeldo.files.reference import check_initial_conditions_path, write_initial_conditions
+    from zeldo.files.sets import check_no_input
     from zeldo.gradients import page
     from zeldo.gradients.reconstruct import reconstruct as search
+    from zeldo.linear_fields import initial_conditions_of
     from zeldo.report.progress import Progress
 
     check_initial_conditions_path(output)
     check_no_input([output], {"source": source, "truth": truth, "checkpoint": checkpoint})
-    known = None if truth is None else read_initial_conditions(truth)
+    known = None if truth is None else initial_conditions_of(truth)
     with nullcontext() if report is None else directory(report), Progress("reconstruct") as progress:
         result = search(
             source,

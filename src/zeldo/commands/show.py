@@ -8,11 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from zeldo.commands.reading import Reading
-from zeldo.commands.universe import Axis, Whole
+from zeldo.commands.universe import Axis, Named, Whole
 
 
 def show(
-    files: Annotated[list[Path], Parameter(negative="")],
+    files: Annotated[list[Named], Parameter(negative="")],
     /,
     *,
     reading: Reading | None = None,

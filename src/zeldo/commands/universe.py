@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter, Token
+from cyclopts import CoercionError, Parameter, Token
 
 if TYPE_CHECKING:
     from zeldo.cosmology.parameters import Cosmology
@@ -25,6 +25,14 @@ def whole(kind: type, tokens: Sequence[Token]) -> int:
     return int(number)
 
 
+def named(kind: type, tokens: Sequence[Token]) -> Path:
+    """The path in a text. `CoercionError` for an empty one, which would otherwise be the directory of the command."""
+    if not tokens[0].value:
+        raise CoercionError(msg="an empty name is not allowed: give that of a file")
+    return Path(tokens[0].value)
+
+
+Named = Annotated[Path, Parameter(converter=named)]
 Whole = Annotated[int, Parameter(converter=whole)]
 Axis = Literal["x", "y", "z", "0", "1", "2"]
 

@@ -19,6 +19,7 @@ from zeldo.errors import ConvergenceError, InputError
 # 3 H0^2 / (8 pi G) today, 10^10 Msun/h / (Mpc/h)^3; codes differ by 3e-4 in G
 CRITICAL_DENSITY = 27.7536627
 
+ROUNDING = 1e-11  # relative, of D1
 A_EARLY, A_LATE = 1e-4, 20.0  # the range of the growth tables; earlier than A_EARLY it is Einstein-de Sitter
 
 
@@ -152,11 +153,15 @@ class Growth:
 
         d = np.asarray(d, dtype=float)
         nodes, lnd = self._nodes
-        if not np.all((d > 0) & (d <= np.exp(lnd[-1]))):
-            raise InputError(f"growth factor {d} is not allowed: give 0 < D1 <= {np.exp(lnd[-1]):.3g}")
+        most = np.exp(lnd[-1])
+        if not np.all((d > 0) & (d <= most * (1 + ROUNDING))):
+            raise InputError(f"growth factor {d} is not allowed: give 0 < D1 <= {most:.3g}")
+        # dark energy may end the growth long before the last node
+        rising = int(np.append(np.diff(lnd) > ROUNDING, False).argmin()) + 1
+        nodes, lnd = nodes[:rising], lnd[:rising]
         inverse = CubicHermiteSpline(lnd, nodes, 1 / self._f1(nodes))
         early = np.minimum(np.log(d) - lnd[0], 0)
-        return np.exp(inverse(np.maximum(np.log(d), lnd[0])) + early)
+        return np.exp(inverse(np.clip(np.log(d), lnd[0], lnd[-1])) + early)
 
 
 def growth(cosmology: Cosmology) -> Growth:

@@ -17,7 +17,7 @@ from torch import Tensor
 from zeldo.cosmology.background import A_EARLY
 from zeldo.cosmology.parameters import Cosmology
 
-STEPS = 512  # between A_EARLY and today: growth is within 1e-9 of `Growth`
+STEPS = 512  # between A_EARLY and today: growth is within 5e-8 of `Growth`
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,18 +20,22 @@ from zeldo.configuration import ConfigSource, load
 from zeldo.cosmology.power import MODELS, linear_power
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.design import Run, make_design, unfinished
-from zeldo.datasets.finished import finished_runs, take_back
+from zeldo.datasets.finished import Finished, check_parts, finished_runs, not_taken, take_back
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import disk_is_full
-from zeldo.interrupts import raise_if_asked
+from zeldo.interrupts import interruptible, raise_if_asked
 from zeldo.particles.snapshot import Snapshot
+from zeldo.store.identity import power_identity
 from zeldo.store.queue import LEFT, MADE, in_turn
 from zeldo.store.runs import RunStore
 
 Progress = Callable[[float, float, str], None]
 THERE = "made by another process"
 POLL = 0.2  # seconds between looks at the workers
+PATIENCE = (
+    30.0  # seconds that workers have to end, less than a training gives the process that makes its data
+)
 THREADS = (
     "NUMBA_NUM_THREADS",
     "OMP_NUM_THREADS",
@@ -80,28 +84,42 @@ def make_dataset(
         Where workers died.
     """
     config = load(config, DatasetConfig, override)
-    runs, store, left = check_dataset(config)
-    finished = finished_runs(config)
-    there = [run_id for run_id, _, _ in finished if run_id in store]
-    result = DatasetResult(store, existing=len(runs) - len(left) + len(there))
-    for run_id, part, folder in finished:
-        if run_id not in there:
-            take_back(config, store, run_id, part, folder)
-            result.made.append(run_id)
+    store, left, apart, total = check_dataset(config)
+    result = DatasetResult(store, existing=total - len(left) - len(apart))
+    result.made += _take_back(config, store, apart)
     if config.workers == 1 and config.threads is None:
-        for run_id, problem in work(config, left, progress=_counted(progress, result, len(runs))):
+        for run_id, problem in work(config, left, progress=_counted(progress, result, total)):
             _note(result, run_id, problem)
     elif left:
-        _in_parallel(config, left, result, progress, len(runs))
+        _in_parallel(config, left, result, progress, total)
     return result
 
 
-def check_dataset(config: DatasetConfig) -> tuple[list[Run], RunStore, list[Run]]:
-    """The runs of the design, the store, and the runs that it lacks. Raises `InputError` before anything is made."""
-    runs = make_design(config)
+def _take_back(config: DatasetConfig, store: RunStore, apart: list[Finished]) -> list[str]:
+    """Store the finished runs that no other process is storing; the ids of those that were stored here."""
+
+    def attempt(done: Finished) -> str:
+        with store.claim(done.run_id) as is_ours:
+            if not is_ours:
+                return THERE if done.run_id in store else LEFT
+            take_back(config, store, done)
+        return MADE
+
+    return [done.run_id for done, outcome in in_turn(apart, attempt, store.claims) if outcome == MADE]
+
+
+def check_dataset(config: DatasetConfig) -> tuple[RunStore, list[Run], list[Finished], int]:
+    """The store, the designed and the finished runs that it lacks, and the number of all runs.
+
+    Raises `InputError` before anything is made.
+    """
+    runs, finished = make_design(config), finished_runs(config)
     _check(config, runs)
+    check_parts(runs, finished, [])  # a slip leaves no empty store
     store = open_store(config)
-    return runs, store, unfinished(config, runs, store)
+    left, apart = unfinished(config, runs, store), not_taken(config, finished, store)
+    check_parts(runs, finished, store.runs())
+    return store, left, apart, len(runs) + len(finished)
 
 
 def _check(config: DatasetConfig, runs: list[Run]) -> None:
@@ -152,6 +170,7 @@ def make_run(
 ) -> dict[str, Any]:
     """Simulate one universe and store it; returns its row of the manifest."""
     universe = run.universe
+    power = power_identity(universe.power)  # a table may be edited between two calls
     ics = universe.initial_conditions()
     arguments = {"fixed": universe.fixed, "power": os.fspath(universe.power)}
     checkpoints = store.path / ".checkpoints"
@@ -167,7 +186,9 @@ def make_run(
             clock["wall_seconds"] = round(time.monotonic() - started, 2)
             yield snapshot if config.velocity else dataclasses.replace(snapshot, vel=None)
 
-    row = store.add(run.run_id, ics, snapshots(), regenerate=arguments, part=run.part, late=clock)
+    row = store.add(
+        run.run_id, ics, snapshots(), regenerate=arguments, part=run.part, late=clock, power=power
+    )
     checkpoint.unlink(missing_ok=True)
     return row
 
@@ -225,8 +246,10 @@ def _in_parallel(
                 progress(done, total, f"{done} of {total} runs, {count} workers of {threads} threads")
         _drain(answers, result)
     finally:
-        for worker in workers:
-            worker.terminate()  # runs that engines have checkpoints of go on from there
+        _end(workers)
+        open_store(config).tidy([worker.pid for worker in workers if worker.pid])
+        answers.close()
+        answers.cancel_join_thread()
     killed = [worker.exitcode for worker in workers if worker.exitcode]
     if "" in result.failed:
         raise InputError(result.failed.pop(""))
@@ -237,13 +260,27 @@ def _in_parallel(
         )
 
 
+def _end(workers: Sequence[Any]) -> None:
+    """End processes and wait for them. Runs that engines have checkpoints of go on from there."""
+    for worker in workers:
+        worker.terminate()
+    end = time.monotonic() + PATIENCE
+    for worker in workers:
+        worker.join(max(0.0, end - time.monotonic()))
+        worker.kill()
+        worker.join()
+
+
 def _worker(config: DatasetConfig, runs: list[Run], answers: Any) -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who ends its workers
     try:
-        for answer in work(config, runs):
-            answers.put(answer)
+        with interruptible():  # SIGTERM goes through every `finally`, so that no run is left half-written
+            for answer in work(config, runs):
+                answers.put(answer)
+    except KeyboardInterrupt:
+        sys.exit()
     except InputError as error:
         answers.put(("", str(error)))
     except ZeldoError as error:

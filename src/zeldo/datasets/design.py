@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count, cycle
+from typing import Any
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.datasets.config import PARTS, DatasetConfig, Part
@@ -11,6 +13,7 @@ from zeldo.datasets.cosmologies import draw_hypercube, read_hypercube
 from zeldo.errors import InputError
 from zeldo.files.white_noise import find_phases
 from zeldo.particles.provenance import Provenance
+from zeldo.store.identity import power_identity
 from zeldo.store.runs import RunStore
 from zeldo.universe import Universe
 
@@ -95,21 +98,12 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
     store.check_provenance(config.engine, Provenance.of(teacher))
     # the defaults too: they may have been others when the store was begun
     options = engine(config.engine, **config.options).settings
+    power = power_identity(config.power)
     left = []
     for run in runs:
         if run.run_id not in store:
             left.append(run)
             continue
-        row = store.row(run.run_id)
-        there = {
-            **row,
-            "teacher": row.get("teacher", row["engine"]),
-            "phases": "native",
-            **row["initial"].get("arguments", {}),
-            **{f"{name}_step": step for name, step in row["steps"].items()},
-            "velocity": store.has_velocity(run.run_id),
-            **{f"option {name}": value for name, value in row["settings"].items()},
-        }
         wanted = {
             "part": run.part,
             "cosmology": run.universe.cosmology.to_dict(),
@@ -118,20 +112,36 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
             "redshifts": list(config.redshifts),
             "teacher": config.engine,
             "fixed": run.universe.fixed,
-            "power": run.universe.power,
+            # rows of older versions have the path as it was given, and nothing of what the table held
+            "power": power if "power" in store.row(run.run_id) else run.universe.power,
             "phases": find_phases(config.phases, fixed=config.fixed).label,
             "psi_step": config.psi_step,
             "vel_step": config.vel_step,
             "velocity": config.velocity,
         }
         wanted |= {f"option {name}": value for name, value in options.items()}
-        for name, value in wanted.items():
-            if there.get(name, value) != value:
-                raise InputError(
-                    f"{store.path} holds run {run.run_id!r} with {name} = {there[name]}, the configuration says "
-                    f"{value}: use another store or other seeds"
-                )
+        check_row(store, run.run_id, wanted, "use another store or other seeds")
     return left
+
+
+def check_row(store: RunStore, run_id: str, wanted: Mapping[str, Any], remedy: str) -> None:
+    """`InputError` where a run of the store was made otherwise than is wanted. What its row does not say may be anything."""
+    row = store.row(run_id)
+    there = {
+        **row,
+        "teacher": row.get("teacher", row["engine"]),
+        "phases": "native",
+        **row["initial"].get("arguments", {}),
+        **({"power": row["power"]} if "power" in row else {}),
+        **{f"{name}_step": step for name, step in row["steps"].items()},
+        "velocity": store.has_velocity(run_id),
+        **{f"option {name}": value for name, value in row["settings"].items()},
+    }
+    for name, value in wanted.items():
+        if there.get(name, value) != value:
+            raise InputError(
+                f"{store.path} holds run {run_id!r} with {name} = {there[name]}, the configuration says {value}: {remedy}"
+            )
 
 
 def _check_seeds(runs: list[Run]) -> None:
@@ -140,6 +150,6 @@ def _check_seeds(runs: list[Run]) -> None:
         seed = run.universe.seed
         if seed in seen:
             raise InputError(
-                f"seed {seed} is in {seen[seed]} and in {run.part}: move first_seed of one of {PARTS}"
+                f"seed {seed} is in {seen[seed]} and in {run.part}: move first_seed of one of {', '.join(PARTS)}"
             )
         seen[seed] = run.part

@@ -5,21 +5,22 @@ from __future__ import annotations
 import glob
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zeldo.datasets.config import PARTS, DatasetConfig
+from zeldo.datasets.design import Run, check_row
 from zeldo.datasets.exporting import FIELD
 from zeldo.errors import InputError
 from zeldo.files import open_particles, read
-from zeldo.files.reference import read_initial_conditions
-from zeldo.initial.conditions import InitialConditions
+from zeldo.files.reference import read_initial_conditions, read_origin
+from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.initial.lpt import linear_displacement
 from zeldo.particles.snapshot import DRAWN, Snapshot
-from zeldo.store.runs import RunStore
+from zeldo.store.runs import RunStore, is_run_name
 
 # of what MP-Gadget, Gadget-4 and SWIFT write with our parameter files
 OUTPUTS = ("PART_[0-9][0-9][0-9]", "snapdir_*", "snapshot_*.hdf5", "snap_*.hdf5")
@@ -29,12 +30,23 @@ NEAR = (
 LIKE = 0.5  # correlation of displacements with linear theory; of another universe it is 0
 
 
-def finished_runs(config: DatasetConfig) -> list[tuple[str, str, Path]]:
-    """(run_id, part, directory) of every run that the patterns of the configuration name.
+@dataclass(frozen=True)
+class Finished:
+    """A finished run: its name in the store, its part of the data set, its directory, and what its field says of itself."""
 
-    Raises `InputError` for a pattern that names nothing, a directory without the linear field, and one in two parts.
+    run_id: str
+    part: str
+    folder: Path
+    origin: Origin
+
+
+def finished_runs(config: DatasetConfig) -> list[Finished]:
+    """Every run that the patterns of the configuration name. No field is read for it, let alone a snapshot.
+
+    Raises `InputError` for a pattern that names nothing, a directory without the linear field, one in two parts, and one
+    of another lattice.
     """
-    runs: dict[str, tuple[str, str, Path]] = {}
+    runs: dict[str, Finished] = {}
     for part in PARTS:
         for pattern in getattr(config, part).finished:
             folders = sorted(Path(name) for name in glob.glob(pattern) if Path(name).is_dir())
@@ -46,27 +58,82 @@ def finished_runs(config: DatasetConfig) -> list[tuple[str, str, Path]]:
                         f"{folder} has no {FIELD}: give directories that `zeldo export-ics` made"
                     )
                 run_id = f"f-{folder.resolve().name}"
+                if not is_run_name(run_id):
+                    raise InputError(
+                        f"{folder.resolve()} has a name that no run can have: rename the directory, with letters, "
+                        "digits, '-', '_' and '.' only"
+                    )
                 if run_id in runs:
-                    raise InputError(f"{folder} and {runs[run_id][2]} are both run {run_id}: name each once")
-                runs[run_id] = run_id, part, folder
+                    raise InputError(
+                        f"{folder} and {runs[run_id].folder} are both run {run_id}: name each once"
+                    )
+                origin = read_origin(folder / FIELD)
+                _check_lattice(config, folder, origin)
+                runs[run_id] = Finished(run_id, part, folder, origin)
     return list(runs.values())
 
 
-def take_back(config: DatasetConfig, store: RunStore, run_id: str, part: str, folder: Path) -> None:
-    """Store a finished run. `InputError` where a redshift is missing or the snapshots are of another universe."""
-    ics = read_initial_conditions(folder / FIELD)
-    if ics.box not in config.boxes or ics.n != config.n:
+def _check_lattice(config: DatasetConfig, folder: Path, origin: Origin) -> None:
+    if origin.box not in config.boxes or origin.n != config.n:
         boxes = " or ".join(f"{box:g}" for box in config.boxes)
         raise InputError(
-            f"{folder} has n = {ics.n} and box = {ics.box:g}, the configuration n = {config.n} and box = {boxes}: "
+            f"{folder} has n = {origin.n} and box = {origin.box:g}, the configuration n = {config.n} and box = {boxes}: "
             "both must agree"
         )
-    for row in store.runs():
-        if ics.seed is not None and row["seed"] == ics.seed and row["part"] != part:
+
+
+def check_parts(runs: list[Run], finished: list[Finished], rows: list[dict[str, Any]]) -> None:
+    """`InputError` where a seed is in two parts: of designed runs, finished ones, and the rows of a store."""
+    seeds = [(row["seed"], row["part"], f"run {row['run_id']} of the store") for row in rows]
+    seeds += [(run.universe.seed, run.part, f"run {run.run_id} of the design") for run in runs]
+    seeds += [(done.origin.seed, done.part, str(done.folder)) for done in finished]
+    taken: dict[int | None, tuple[str, str]] = {}
+    for seed, part, name in seeds:
+        there, other = taken.setdefault(seed, (part, name))
+        if seed is not None and part != there:
             raise InputError(
-                f"{folder}: seed {ics.seed} is in {row['part']} already: it cannot be in {part} too"
+                f"seed {seed} is in {there} ({other}) and in {part} ({name}): move first_seed, name the directory of a "
+                "finished run in the other part, or use another store"
             )
-    store.add(run_id, ics, _snapshots(config, ics, folder), part=part, teacher="finished", folder=str(folder))
+
+
+def not_taken(config: DatasetConfig, finished: list[Finished], store: RunStore) -> list[Finished]:
+    """The finished runs that the store does not hold yet.
+
+    Raises `InputError` where it holds one of that name that is another, or was taken back by another configuration.
+    """
+    left = []
+    for done in finished:
+        if done.run_id not in store:
+            left.append(done)
+            continue
+        there = store.row(done.run_id)["redshifts"]
+        wanted = list(config.redshifts)
+        same = len(there) == len(wanted) and all(map(_near, there, wanted))
+        check_row(
+            store,
+            done.run_id,
+            {
+                "part": done.part,
+                "seed": done.origin.seed,
+                "cosmology": done.origin.cosmology.to_dict(),
+                "box": done.origin.box,
+                "n": done.origin.n,
+                "redshifts": there if same else wanted,
+                "psi_step": config.psi_step,
+                "vel_step": config.vel_step,
+                "velocity": config.velocity,
+            },
+            "use another store, or rename the directory",
+        )
+    return left
+
+
+def take_back(config: DatasetConfig, store: RunStore, done: Finished) -> None:
+    """Store a finished run. `InputError` where a redshift is missing or the snapshots are of another universe."""
+    ics = read_initial_conditions(done.folder / FIELD)
+    snapshots = _snapshots(config, ics, done.folder)
+    store.add(done.run_id, ics, snapshots, part=done.part, teacher="finished", folder=str(done.folder))
 
 
 def _snapshots(config: DatasetConfig, ics: InitialConditions, folder: Path) -> Iterator[Snapshot]:
@@ -74,7 +141,7 @@ def _snapshots(config: DatasetConfig, ics: InitialConditions, folder: Path) -> I
     linear = linear_displacement(ics)
     for wanted in config.redshifts:
         nearest = min(there, key=lambda z: abs(math.log((1 + z) / (1 + wanted))), default=None)
-        if nearest is None or abs(math.log((1 + nearest) / (1 + wanted))) > NEAR:
+        if nearest is None or not _near(nearest, wanted):
             known = ", ".join(f"{z:.3g}" for z in sorted(there)) or "none"
             raise InputError(
                 f"{folder / 'output'} has no snapshot at z = {wanted:g}, only {known}: wait for the run"
@@ -85,6 +152,11 @@ def _snapshots(config: DatasetConfig, ics: InitialConditions, folder: Path) -> I
                 f"{there[nearest]} is not a lattice: give a snapshot of all particles with their ids"
             )
         yield _of_universe(snapshot, ics, linear, config.velocity, there[nearest])
+
+
+def _near(redshift: float, wanted: float) -> bool:
+    """Whether a snapshot at a redshift is the one that was asked for."""
+    return abs(math.log((1 + redshift) / (1 + wanted))) <= NEAR
 
 
 def _redshifts(ics: InitialConditions, folder: Path) -> dict[float, Path]:

@@ -47,7 +47,7 @@ def parse_engine(text: str | os.PathLike[str] | Engine, *, optional: bool = Fals
         raise InputError(
             f"engine {text!r} is not allowed: give a name such as cola, a file of weights, or a zeldo.Engine object"
         )
-    name, tail = _name_and_options(os.fspath(text))
+    name, tail = name_and_options(os.fspath(text))
     options = {key: _whole_as_int(scalar(value)) for key, value in options.items()}
     written: dict[str, Any] = {}
     for part in filter(None, tail.split(",")):
@@ -71,7 +71,7 @@ def parse_engine(text: str | os.PathLike[str] | Engine, *, optional: bool = Fals
     return make_engine(name, **{**options, **written})
 
 
-def _name_and_options(text: str) -> tuple[str, str]:
+def name_and_options(text: str) -> tuple[str, str]:
     """Both sides of the colon before the options. The path of a file of weights may have colons of its own."""
     places = [place for place, letter in enumerate(text) if letter == ":"]
     for end in (len(text), *reversed(places)):

@@ -6,10 +6,9 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from zeldo.errors import InputError, ZeldoError
 
@@ -37,21 +36,6 @@ def resolved(path: str | os.PathLike) -> Path:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{path} cannot be used as a path ({reason}): give another name") from error
     return target
-
-
-def check_no_input(outputs: Iterable[str | os.PathLike], inputs: Mapping[str, Any]) -> None:
-    """`InputError` where an output is also an input, by the name of an argument. What is no path counts for nothing."""
-    names = {resolved(path) for path in outputs}
-    for name, value in inputs.items():
-        if isinstance(value, str | os.PathLike) and _leads_to(value, names):
-            raise InputError(f"output and {name} are the same file, {value}: give the output another name")
-
-
-def _leads_to(path: str | os.PathLike, names: set[Path]) -> bool:
-    try:
-        return resolved(path) in names
-    except InputError:  # no path, or one that is refused where it is read
-        return False
 
 
 def check_writable(path: str | os.PathLike) -> Path:

@@ -31,7 +31,7 @@ from zeldo.files.archive import (
 from zeldo.files.atomic import check_writable, writing
 from zeldo.files.formats import Format
 from zeldo.files.registry import register_format
-from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.initial.linear import field_of_modes
 from zeldo.particles.particles import Source
 from zeldo.particles.snapshot import DRAWN, Snapshot
@@ -176,6 +176,28 @@ def read_initial_conditions(path: str | os.PathLike) -> InitialConditions:
     return _initial_conditions(read_arrays(path, _header(present) + ["delta_lin", *steps]), path)
 
 
+def read_origin(path: str | os.PathLike[str]) -> Origin:
+    """All but the linear field of what `read_initial_conditions` reads. The field itself is not read.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    Origin
+
+    Raises
+    ------
+    InputError
+        For a missing file.
+    DamagedFileError
+        For a file that is truncated or inconsistent.
+    """
+    path = existing_file(path)
+    return _origin(read_arrays(path, _header(names_in(path))), path)
+
+
 def check_initial_conditions_path(path: str | os.PathLike) -> Path:
     """The path where initial conditions can be written there, else `InputError`."""
     if Path(path).suffix != ".npz":
@@ -239,11 +261,15 @@ def _redshifts(present: list[str], path: Path) -> dict[str, float]:
     return dict(sorted(tags.items(), key=lambda item: -item[1]))
 
 
-def _initial_conditions(values: Mapping[str, np.ndarray], path: Path) -> InitialConditions:
+def _origin(values: Mapping[str, np.ndarray], path: Path) -> Origin:
     n, box = integer(values, "n", path), number(values, "box", path)
     seed = integer(values, "seed", path) if "seed" in values else None
-    cosmology = cosmology_of(values, path)
-    delta = values["delta_lin"]
+    return Origin(box, n, cosmology_of(values, path), seed, **read_drawing(values, path))
+
+
+def _initial_conditions(values: Mapping[str, np.ndarray], path: Path) -> InitialConditions:
+    origin = _origin(values, path)
+    n, delta = origin.n, values["delta_lin"]
     if delta.shape != (n, n, n):
         raise DamagedFileError(
             f"{path}: delta_lin has shape {delta.shape} but n = {n} asks for {(n, n, n)}; {AGAIN}"
@@ -253,7 +279,7 @@ def _initial_conditions(values: Mapping[str, np.ndarray], path: Path) -> Initial
     elif delta.dtype.kind != "f":
         raise DamagedFileError(f"{path}: delta_lin is {delta.dtype} and has no delta_step; {AGAIN}")
     try:
-        ics = InitialConditions(box, n, cosmology, delta, seed, **read_drawing(values, path))
+        ics = InitialConditions(delta_lin=delta, **vars(origin))
     except InputError as error:
         raise DamagedFileError(f"{path}: {error}") from error
     if "k" in values and "p_lin" in values:

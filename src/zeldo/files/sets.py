@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -107,6 +109,36 @@ def _remove_former(path: Path, files: int, files_of: Callable[[Path], int]) -> N
     for file in reversed(former):  # those that stay after an interruption are still found, one after another
         if file.resolve() not in new:
             file.unlink()
+
+
+def check_no_input(outputs: Iterable[str | os.PathLike], inputs: Mapping[str, Any]) -> None:
+    """`InputError` where an output is also an input, by the name of an argument, or a file of its set.
+
+    What is no path counts for nothing.
+    """
+    written = {resolved(path): path for path in outputs}
+    for name, value in inputs.items():
+        if not isinstance(value, str | os.PathLike):
+            continue
+        try:
+            here = resolved(value)
+        except InputError:  # no path, or one that is refused where it is read
+            continue
+        if here in written:
+            raise InputError(f"output and {name} are the same file, {value}: give the output another name")
+        for there, output in written.items():
+            if NUMBERED.fullmatch(there.name) and there.is_file() and _beside(here, there):
+                raise InputError(
+                    f"output {output} is a file of the set of {name}, {value}: give the output another name"
+                )
+
+
+def _beside(path: Path, part: Path) -> bool:
+    """Whether a part of a set is one of those that a path names: a directory, a part, or the beginning of the names."""
+    if path.is_dir():
+        return part.parent == path
+    one = member(path)
+    return one is not None and bool(NUMBERED.fullmatch(one.name)) and set_name(one) == set_name(part)
 
 
 def check_other_set(source: Path, output: Path, files: int) -> None:

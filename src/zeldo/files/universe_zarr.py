@@ -137,8 +137,7 @@ class UniverseZarr:
         try:
             array = self.array(redshift, field, create=True)
             # zarr reads the index of a shard that it replaces, and fails where that is damaged
-            place = "/".join(str(first // self.side) for first in tile.origin)
-            (self.path / self._name(redshift) / field / "c" / "0" / place).unlink(missing_ok=True)
+            self._shard(redshift, field, tile).unlink(missing_ok=True)
             array[:, *tile.inside] = values
             line = json.dumps([self._key(redshift, field, tile), checksum(values)]) + "\n"
             descriptor = os.open(self._done, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -158,7 +157,14 @@ class UniverseZarr:
         return self._read(redshift, field, (slice(None), *tile.inside))
 
     def planes(self, redshift: float, field: str, first: int, end: int) -> np.ndarray:
-        """Lattice planes first to end, (3, end - first, n, n) float32."""
+        """Lattice planes first to end, (3, end - first, n, n) float32. `DamagedFileError` where a tile is missing."""
+        for tile in self.tiles:  # zarr would fill its place with zeros
+            here = tile.origin[0] < end and first < tile.origin[0] + self.side
+            if here and not self._shard(redshift, field, tile).exists():
+                raise DamagedFileError(
+                    f"{self.path} lacks tiles of {field} at z = {redshift:g}: it is unfinished or damaged, run its "
+                    "command again or copy it again"
+                )
         return self._read(redshift, field, (slice(None), slice(first, end)))
 
     def _read(self, redshift: float, field: str, where: tuple[slice, ...]) -> np.ndarray:
@@ -222,9 +228,27 @@ class UniverseZarr:
             group = zarr.open_group(self.path / self._name(redshift), mode="r+")
             group.attrs.update(json.loads(json.dumps(said)))
 
+    def check_complete(self, redshift: float) -> None:
+        """`InputError` where a run has not finished a redshift, `DamagedFileError` where a field of it is gone.
+
+        A copy without hidden files does not know. Its missing tiles are refused when they are read.
+        """
+        if not (self.path / STATE).is_dir():
+            return
+        z = self.nearest(redshift)
+        fields = self.complete().get(f"{z:g}")
+        if fields is None:
+            raise InputError(
+                f"{self.path} is not finished at z = {z:g}: run the command that began it again, and it goes on"
+            )
+        for field in fields:
+            if not self.has(z, field):
+                raise DamagedFileError(f"{self.path} has no {field} at z = {z:g}: {AGAIN}")
+
     def snapshot(self, redshift: float | None = None) -> Snapshot:
-        """The particles at a redshift, by default the lowest, in memory."""
+        """The particles at a redshift, by default the lowest, in memory; errors as of `check_complete`."""
         z = min(self.redshifts) if redshift is None else redshift
+        self.check_complete(z)
         vel = self.whole(z, "vel") if self.has(z, "vel") else None
         return Snapshot(self.whole(z, "psi"), vel, **self.about(z))
 
@@ -271,6 +295,10 @@ class UniverseZarr:
             there = ", ".join(f"{z:g}" for z in self.redshifts)
             raise InputError(f"{self.path} has no redshift {redshift:g}: choose one of {there}")
         return kept
+
+    def _shard(self, redshift: float, field: str, tile: Tile) -> Path:
+        place = "/".join(str(first // self.side) for first in tile.origin)
+        return self.path / self._name(redshift) / field / "c" / "0" / place
 
     def _name(self, redshift: float) -> str:
         return f"z{self.nearest(redshift):g}"

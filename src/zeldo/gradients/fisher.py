@@ -200,7 +200,10 @@ def _size(statistic: Statistic, function: Differentiable) -> int:
     noise = noise.to(field.device, field.dtype)
     cosmology = VariedCosmology.of(function.cosmology, {}, field.device)
     with torch.no_grad():
-        return statistic(noise, noise, function, cosmology).numel()
+        values = statistic(noise, noise, function, cosmology)
+    if not isinstance(values, torch.Tensor):
+        raise InputError(f"the statistic returned a {type(values).__name__}: return a tensor")
+    return values.numel()
 
 
 def _check_covariance(covariance: np.ndarray | None, realisations: int, size: int) -> None:

@@ -149,11 +149,17 @@ def effective_size(trace: np.ndarray) -> float:
     Parameters
     ----------
     trace : ndarray, (steps,)
+
+    Returns
+    -------
+    float
+        1 for a chain that does not move, and for one of fewer than four steps, which tells nothing of its correlation.
     """
-    x = np.asarray(trace, dtype=np.float64) - np.mean(trace)
+    x = np.asarray(trace, dtype=np.float64)
     count = len(x)
-    if count < 4 or not x.any():
-        return float(count)
+    if count < 4 or np.ptp(x) <= 1e-12 * np.abs(x).max():
+        return 1.0
+    x = x - x.mean()
     modes = np.fft.rfft(x, 2 * count)
     correlation = np.fft.irfft(np.abs(modes) ** 2)[:count]
     correlation /= correlation[0]

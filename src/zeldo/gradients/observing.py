@@ -64,7 +64,13 @@ def observed(
     if box is None:
         raise InputError("a density comes without a box: give box, its side in Mpc/h")
     delta = _contrast(np.asarray(source))
-    universe = Universe.of(cosmology, box=box, n=len(delta) // 2 if n is None else n)
+    m = len(delta)
+    if n is None and m % 4:
+        raise InputError(
+            f"half the points of a density on a mesh of {m}^3 are no lattice, which has an even number per side: give n, "
+            f"such as {m // 4 * 2}"
+        )
+    universe = Universe.of(cosmology, box=box, n=m // 2 if n is None else n)
     return Observed(
         delta, universe.box, universe.n, 0.0 if redshift is None else redshift, universe.cosmology
     )

@@ -25,7 +25,7 @@ K_SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)  # h/Mpc
 
 def summary(result: Reconstruction, truth: InitialConditions | None = None) -> list[str]:
     """The judgement in a few lines of text."""
-    found = assess(result, truth)
+    found, box = assess(result, truth), result.function.box
     lines = [
         f"white noise, {name}: variance {variance} (1 of white noise), skewness {skewness} sigma, kurtosis {kurtosis} sigma"
         for name, variance, skewness, kurtosis in _whiteness(found, result.samples is not None)
@@ -37,7 +37,7 @@ def summary(result: Reconstruction, truth: InitialConditions | None = None) -> l
         )
     for name, agreement in _against(found, result).items():
         for k in K_SHOWN:
-            if k <= agreement.k[-1]:
+            if np.pi / box <= k <= agreement.k[-1]:
                 r, t = agreement.at(k)
                 lines.append(
                     f"{name}, k = {k:g} h/Mpc: r = {r:.3f}, T = {t:.3f} with the true linear density"
@@ -84,7 +84,7 @@ def write_page(
             ("noise of a cell", f"{result.posterior.observation.noise:.3g}"),
         ],
         truth=[svg_uri(figure) for figure in _figures(shown)] if against else [],
-        rows=[(f"{k:g}", *_cells(against, k)) for k in K_SHOWN if k <= np.pi * f.n / f.box],
+        rows=[(f"{k:g}", *_cells(against, k)) for k in K_SHOWN if np.pi <= k * f.box <= np.pi * f.n],
         names=list(against),
         predicted=[svg_uri(figure) for figure in _figures(predicted)],
         chi2=float(np.mean(found.chi2)),

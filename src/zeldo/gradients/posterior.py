@@ -31,7 +31,8 @@ class Observation:
     smoothing : float
         Standard deviation of the Gaussian that it was smoothed with, Mpc/h; 0 for none.
     bias : float
-        Linear bias: the mean of delta is `bias` times the contrast of matter.
+        Linear bias: in real space the mean of delta is `bias` times the contrast of matter. Velocities have no bias, so that
+        in redshift space a wave grows by b + f mu^2 (Kaiser 1987).
     axis : {0, 1, 2}, optional
         The line of sight of a density in redshift space; None for real space.
     relative : Tensor, (m, m, m), optional
@@ -104,10 +105,14 @@ class Posterior:
         """The density contrast that would be observed without error, (m, m, m)."""
         seen, f = self.observation, self.function
         psi, vel = f(white_noise)
-        if seen.axis is not None:
+        if seen.axis is None:
+            delta = seen.bias * statistics.density(psi, self.mesh, f.box)
+        else:
             assert vel is not None  # it was checked
-            psi = statistics.redshift_space(psi, vel, f.redshift, f.cosmology, seen.axis)
-        delta = seen.bias * statistics.density(psi, self.mesh, f.box)
+            there = statistics.redshift_space(psi, vel, f.redshift, f.cosmology, seen.axis)
+            delta = statistics.density(there, self.mesh, f.box)
+            if seen.bias != 1:  # it multiplies the clustering alone, and not the distortion
+                delta = delta + (seen.bias - 1) * statistics.density(psi, self.mesh, f.box)
         return self._smoothed(delta, seen.smoothing)
 
     def energy(self, white_noise: Tensor, scale: float = 0.0, noise: float | None = None) -> Tensor:
@@ -142,7 +147,7 @@ class Posterior:
         response: np.ndarray = np.full_like(square, seen.bias)
         if seen.axis is not None:
             mu2 = (x**2, y**2, z**2)[seen.axis] / np.where(square > 0, square, 1)
-            response += seen.bias * float(grown.f1(a)) * mu2
+            response += float(grown.f1(a)) * mu2
         response *= float(grown.d1(a)) * np.exp(-square * (scale**2 + seen.smoothing**2) / 2)
         weight = self.cells / (noise or seen.noise) ** 2
         linear = f.delta_amplitude * torch.from_numpy(response).to(f.delta_amplitude)

@@ -18,7 +18,8 @@ from zeldo.initial.ranlxd import STATE, draw, seed_state
 from zeldo.mesh import fft
 from zeldo.mesh.compile import kernel
 
-MAX_SEED = 2**31 - 1  # the generator takes 31 bits
+BITS = 31  # of a seed, which the generator takes
+MAX_SEED = 2**BITS - 1
 MAX_FACTOR = 8
 NYQUIST = ("zero", "filled")
 
@@ -56,11 +57,7 @@ class NGenIC(Phases):
     sign: int = 1
 
     def __post_init__(self) -> None:
-        if check_seed(self.seed) > MAX_SEED:
-            raise InputError(
-                f"seed = {self.seed} is not allowed: phases of N-GenIC have seeds from 0 to 2^31 - 1"
-            )
-        object.__setattr__(self, "seed", int(self.seed))
+        object.__setattr__(self, "seed", check_seed(self.seed, BITS))
         for name in ("fixed", "flip", "sphere"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(f"{name} = {getattr(self, name)!r} is not allowed: give true or false")

@@ -13,11 +13,11 @@ from zeldo.errors import InputError
 from zeldo.keywords import scalar
 
 
-def check_seed(seed: int) -> int:
-    """The seed where it is allowed, else `InputError`."""
+def check_seed(seed: int, bits: int = 63) -> int:
+    """The seed where it is allowed, below 2^bits, else `InputError`."""
     seed = scalar(seed)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise InputError(f"seed = {seed!r} is not allowed: give a whole number from 0 to 2^63 - 1")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**bits:
+        raise InputError(f"seed = {seed!r} is not allowed: give a whole number from 0 to 2^{bits} - 1")
     return int(seed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ class Meter:
         self.source = ""
         self.how = "codecarbon is not installed: energy was not measured"
         if importlib.util.find_spec("codecarbon") is None:
+            if country is not None and not re.fullmatch("[A-Z]{3}", country):
+                raise InputError(f"country {country!r} is not known: give its three letters, such as FRA")
             return
         from codecarbon import OfflineEmissionsTracker
 

@@ -14,6 +14,8 @@ import numpy as np
 from zeldo.errors import DamagedFileError, InputError
 
 Arrays = dict[str, np.ndarray]
+PICKLE = b"\x80"  # how pickles begin
+TRAINING = "zeldo training"  # how the format of zeldo's own checkpoints begins, which hold no model card
 
 
 def read_arrays(path: str | Path) -> tuple[Arrays, dict[str, str]]:
@@ -56,7 +58,7 @@ def read_arrays(path: str | Path) -> tuple[Arrays, dict[str, str]]:
                     raise DamagedFileError(f"{path} is damaged in {damaged}: fetch it again")
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise DamagedFileError(f"{path} is damaged ({error}): fetch it again") from None
-    return _read_torch(path), {}
+    return _read_torch(path, head), {}
 
 
 def _read_safetensors(path: Path) -> tuple[Arrays, dict[str, str]]:
@@ -94,7 +96,7 @@ _NUMPY_NUMBERS: list[Any] = [
 ]
 
 
-def _read_torch(path: Path) -> Arrays:
+def _read_torch(path: Path, head: bytes) -> Arrays:
     import torch
 
     try:
@@ -103,9 +105,13 @@ def _read_torch(path: Path) -> Arrays:
     except Exception as error:  # torch's reader may raise anything
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         reason = next((line for line in lines if "nsupported" in line), lines[-1])[:200]
+        if head[:2] != b"PK" and head[:1] != PICKLE:  # such as a text, of which torch says nothing that helps
+            reason = "torch writes no such files"
         raise DamagedFileError(
             f"{path} is not a file of weights alone ({reason}): give a checkpoint of tensors, or safetensors"
         ) from None
+    if isinstance(content, Mapping) and str(content.get("format")).startswith(TRAINING):
+        raise InputError(f"{path} is a checkpoint of a training: give NAME.safetensors beside it")
     if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]  # of a training state
     if not isinstance(content, Mapping) or not content:

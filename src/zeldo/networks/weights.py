@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from zeldo.errors import DamagedFileError, InputError
-from zeldo.files.atomic import writing
+from zeldo.files.atomic import resolved, writing
 from zeldo.networks.architectures import architecture
 from zeldo.networks.arrays import Arrays, read_arrays
 from zeldo.networks.card import ModelCard, public_card
@@ -162,10 +162,14 @@ def import_model(
     Raises
     ------
     InputError
-        As `load` does, and where `out` does not end in .safetensors.
+        As `load` does, and where `out` does not end in .safetensors or is the file itself.
     """
     if out is not None and Path(out).suffix.lower() != ".safetensors":
         raise InputError(f"{out} is not allowed as output: give a name that ends in .safetensors")
+    if out is not None and resolved(out) == resolved(path):
+        raise InputError(
+            f"{path} would be written over: give the output another name, as -o OTHER.safetensors"
+        )
     net = load(path, quantity=quantity)
     read = net.card
     assert read is not None  # every loaded network has one

@@ -182,6 +182,10 @@ def _of_field(made: Header | InitialConditions) -> Iterator[tuple[str, str]]:
         yield "luscher1994", "the random numbers of N-GenIC's phases"
     if phases.startswith("quijote"):
         yield "villaescusa2020", "phases and cosmology of Quijote"
+    if phases == "reconstructed":
+        yield "bardsley2014", "samples by optimisation, of the reconstruction"
+        yield "robnik2023", "the sampler of the reconstruction"
+        yield "robnikseljak2023", "the sampler of the reconstruction"
     if made.fixed or made.flip:
         yield "angulo2016", "fixed and paired fields"
     yield from POWER.get(made.power or "", ())

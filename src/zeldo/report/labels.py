@@ -102,14 +102,14 @@ def fields_of(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def at_k(comparison: Comparison, field: str, quantity: str, k: float) -> float:
-    """The value in the bin nearest to k (h/Mpc); nan where the field is absent or its bins end before k."""
+    """The value in the bin nearest to k (h/Mpc); nan where the field is absent, and where no bin reaches k."""
     spectrum: FieldComparison | None = comparison.fields.get(field)
     if spectrum is None:
         return math.nan
     bins = np.asarray(spectrum.k, dtype=float)
     width = 2 * math.pi / comparison.box
     distance = np.where(np.isfinite(bins), np.abs(bins - k), np.inf)
-    if distance.size == 0 or distance.min() > width:
+    if distance.size == 0 or distance.min() > width or k < width / 2:  # where the first bin begins
         return math.nan
     return float(np.asarray(getattr(spectrum, quantity))[distance.argmin()])
 

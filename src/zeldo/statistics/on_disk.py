@@ -57,10 +57,12 @@ class OnDisk:
         Raises
         ------
         InputError
-            For another path or redshift.
+            For another path or redshift, and for a universe that is not finished.
         """
         universe = UniverseZarr(path)
-        return cls(universe, min(universe.redshifts) if redshift is None else universe.nearest(redshift))
+        z = min(universe.redshifts) if redshift is None else universe.nearest(redshift)
+        universe.check_complete(z)
+        return cls(universe, z)
 
     @classmethod
     def of(cls, snapshot: StoredSnapshot) -> Self:

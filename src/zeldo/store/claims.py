@@ -18,7 +18,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +82,17 @@ class Claims:
             beat.join()
             for old in self._generations(name, path):
                 shutil.rmtree(old, ignore_errors=True)
+
+    def free(self, pids: Collection[int]) -> None:
+        """Free what processes of this machine that have ended did not free themselves, where nobody took it over."""
+        for path in self.folder.glob("*.*") if self.folder.is_dir() else ():
+            name, generation = path.stem, int(path.suffix[1:])
+            with suppress(OSError, ValueError):
+                owner = json.loads((path / OWNER).read_text())
+                taken = (self.folder / f"{name}.{generation + 1}").exists()
+                if owner["pid"] in pids and has_ended(owner) and not taken:
+                    for old in self._generations(name, path):
+                        shutil.rmtree(old, ignore_errors=True)
 
     def _take(self, name: str) -> Path | None:
         generation = 0

@@ -29,7 +29,9 @@ def check_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) ->
     old, new = (Provenance(*(values[name] for name in PROVENANCE)) for values in (there, here))
     clash = new.clash(old)
     if clash:
-        raise InputError(f"{path} was begun with another {clash}: go on with that, or choose a new name")
+        raise InputError(
+            f"{path} was begun with other software or weights ({clash}): go on with those, or choose a new name"
+        )
     before, now = _flat(there), _flat(here)
     for name in dict.fromkeys([*now, *before]):
         if name not in PROVENANCE and before.get(name) != now.get(name):

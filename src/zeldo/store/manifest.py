@@ -75,7 +75,8 @@ class Manifest:
         """The manifest: one row a run, in the order of `run_ids`.
 
         Keys: run_id, part, seed, cosmology, box, n, redshifts, engine, settings, version, revision, weights, wall_seconds,
-        status, initial (how delta_lin is got back), steps, bytes.
+        status, initial (how delta_lin is got back), steps, bytes. Runs of a data set also have power, the linear power with
+        a hash of its table.
         """
         return [self.row(run_id) for run_id in self.run_ids()]
 

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,13 @@ class RunStore(Manifest):
         """
         with self.claims.claim(_checked(run_id)) as is_ours:
             yield is_ours and run_id not in self
+
+    def tidy(self, pids: Collection[int]) -> None:
+        """Remove what processes of this machine that have ended, by their numbers, left unfinished and claimed."""
+        for left in self.path.glob(".partial-*"):
+            if int(left.name.split("-")[-2]) in pids:
+                shutil.rmtree(left, ignore_errors=True)
+        self.claims.free(pids)
 
     def add(
         self,
@@ -210,7 +217,12 @@ class RunStore(Manifest):
         return zarr.open_group(self.path / run_id, mode="r")
 
 
+def is_run_name(text: str) -> bool:
+    """Whether a run of a store can have this name."""
+    return bool(text) and not text.startswith(".") and all(c.isalnum() or c in "._-" for c in text)
+
+
 def _checked(run_id: str) -> str:
-    if not run_id or run_id.startswith(".") or not all(c.isalnum() or c in "._-" for c in run_id):
+    if not is_run_name(run_id):
         raise InputError(f"{run_id!r} is not a name for a run: use letters, digits, '-', '_' and '.'")
     return run_id

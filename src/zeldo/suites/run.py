@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zeldo.api import initial_conditions, universe_of
+from zeldo.api import check_output, initial_conditions, universe_of
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine, Progress
 from zeldo.engines.checks import redshift_list
@@ -26,6 +25,7 @@ from zeldo.planning import check_fits
 from zeldo.store.claims import LEASE, check_lease
 from zeldo.store.identity import PROVENANCE, power_identity
 from zeldo.store.queue import FAILED, in_turn
+from zeldo.suites.cluster import attempt, by_workers, connected
 from zeldo.suites.suite import FORMAT, Suite
 from zeldo.suites.tasks import PathLike, Task, make_tasks, parse_seeds, read_cosmologies
 from zeldo.suites.worker import Worker, described
@@ -95,6 +95,7 @@ def run_suite(
     for name in ("seed", "ics"):
         if universe.get(name) is not None:
             raise InputError(f"a suite takes no {name}: give seeds, such as 0:10")
+    check_output(output, "directory, such as suite", optional=False)
     if Path(output).suffix.lower() in suffixes():
         raise InputError(
             f"output {output} has the name of a file: a suite is a directory, give a name such as suite"
@@ -124,7 +125,7 @@ def run_suite(
         "seeds": [] if pairs else drawn,
         "cosmologies": [cosmology.to_dict() for cosmology in chosen],
         "seed_of_cosmology": pairs,
-        "engine": os.fspath(engine) if not isinstance(engine, Engine) else engine.name,
+        "engine": parsed_engine.name,  # however it is spelled; its settings say the rest
         "settings": {name: str(value) for name, value in parsed_engine.settings.items()},
         "redshifts": redshifts,
         "keep": keep,
@@ -132,15 +133,16 @@ def run_suite(
     }
     _check_universes(parsed_engine, base, make_tasks(drawn, chosen, pairs), redshifts)
     with limited(memory):
-        check_fits(parsed_engine, base.n, redshifts)
-        suite = Suite.join(output, arguments)
-        worker = Worker(suite, parsed_engine, base, lease, memory)
-        try:
-            with _outcomes(worker, scheduler) as outcomes:
-                _follow(suite, outcomes, progress)
-        finally:
-            suite.write_manifest()
-        suite.tidy()
+        check_fits(parsed_engine, base.n, redshifts, may_stream=False)
+        # where no scheduler answers, no directory is begun
+        with nullcontext() if scheduler is None else connected(scheduler) as client:
+            suite = Suite.join(output, arguments)
+            worker = Worker(suite, parsed_engine, base, lease, memory)
+            try:
+                _follow(suite, _outcomes(worker, client), progress)
+            finally:
+                suite.write_manifest()
+            suite.tidy()
     return suite
 
 
@@ -163,18 +165,13 @@ def _check_universes(
         )
 
 
-@contextmanager
-def _outcomes(worker: Worker, scheduler: str | Any | None) -> Iterator[Iterator[tuple[Task, str]]]:
+def _outcomes(worker: Worker, client: Any | None) -> Iterator[tuple[Task, str]]:
     """Makes what is missing as it is asked for the outcomes: here, or on a cluster."""
     done = worker.suite.done()
     left = [task for task in worker.suite.tasks if task.name not in done]
-    if scheduler is None:
-        yield in_turn(left, worker.attempt, worker.claims)
-        return
-    from zeldo.suites.cluster import attempt, by_workers, connected
-
-    with connected(scheduler) as client:
-        yield by_workers(left, partial(attempt, pickle.dumps(worker.parts())), client)
+    if client is None:
+        return in_turn(left, worker.attempt, worker.claims)
+    return by_workers(left, partial(attempt, pickle.dumps(worker.parts())), client)
 
 
 def _follow(suite: Suite, outcomes: Iterator[tuple[Task, str]], progress: Progress | None) -> None:

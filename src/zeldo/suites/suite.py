@@ -23,6 +23,8 @@ from typing import Any
 from uuid import uuid4
 
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.engines.parsing import name_and_options
+from zeldo.engines.registry import WEIGHTS
 from zeldo.errors import DamagedFileError, InputError, ZeldoError
 from zeldo.files.atomic import FULL, write_text
 from zeldo.store.claims import publish
@@ -105,7 +107,7 @@ class Suite:
             kind = ZeldoError if error.errno in FULL else InputError
             raise kind(f"no suite can be made at {path}: {error.strerror}") from None
         suite = cls.open(path)
-        check_same(path, suite.arguments, arguments)
+        check_same(path, _by_name(suite.arguments, arguments), arguments)
         return suite
 
     @property
@@ -245,6 +247,16 @@ def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     """The rows of a suite's manifest.csv, as text."""
     with open(Path(path) / "manifest.csv", newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
+
+
+def _by_name(there: Mapping[str, Any], here: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a suite with its engine by name: it was recorded as it was typed before, such as "cola:steps=3".
+
+    A file of weights has the name of the engine here: the hash of its weights and its settings are compared too.
+    """
+    spelled, _ = name_and_options(there["engine"])
+    weights = here["weights"] is not None and spelled.endswith(WEIGHTS)
+    return {**there, "engine": here["engine"] if weights else spelled}
 
 
 def _options_text(settings: Mapping[str, str]) -> str:

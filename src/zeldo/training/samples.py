@@ -73,6 +73,16 @@ class Samples:
         runs = [row["run_id"] for row in self._store.runs() if row["part"] == part]
         return [(name, z) for name in runs[:most] for z in self.config.redshifts]
 
+    def kinds(self) -> dict[str, list[Any]]:
+        """The engines and lattices of the store's runs to train and validate with, by the names of their rows.
+
+        More runs add to the lists and take nothing away. It is empty for snapshots in files.
+        """
+        if self._store is None:
+            return {}
+        rows = [row for row in self._store.runs() if row["part"] in ("train", "validation")]
+        return {name: sorted({row[name] for row in rows}) for name in ("engine", "box", "n")}
+
     def described(self, keys: Sequence[Key]) -> dict[str, Any]:
         """The description of the data in a model card; empty for no samples."""
         if not keys:

@@ -285,19 +285,30 @@ class Trainer:
                 "average": {} if self.average is None else self.average.state_dict(),
                 "random": random_state(),
                 "fixed": self._conditions_of_resuming(),
+                "data": self.samples.kinds(),
                 "loss": self.task.describe_loss(),
             }
             save_checkpoint(self.last, state)
         self.saved = time.monotonic()
 
     def restore(self) -> None:
-        """Resume from the checkpoint. `InputError` where it is of another network or other data."""
+        """Resume from the checkpoint. `InputError` where it is of another network, or of data of another kind.
+
+        The store may have moved or grown, but must have runs of all engines, boxes and lattices that it had.
+        """
         kept = load_checkpoint(self.last)
         for name, value in self._conditions_of_resuming().items():
             if kept["fixed"].get(name) != value:
                 raise InputError(
                     f"{self.last} was trained with {name} = {kept['fixed'].get(name)!r}, the configuration "
                     f"says {value!r}: set it back, or choose another output"
+                )
+        kinds = self.samples.kinds()
+        for name, had in kept.get("data", {}).items():  # those of earlier versions say nothing
+            if not set(had) <= set(kinds.get(name, had)):
+                raise InputError(
+                    f"{self.last} was trained on runs with {name} = {_listed(had)}, the data have "
+                    f"{_listed(kinds[name])}: give the data it began with, or choose another output"
                 )
         self.state = State(**kept["state"])
         for name, player in self.players.items():
@@ -328,3 +339,7 @@ class Trainer:
         if self.meter is not None:
             self.state.add_energy(self.meter.stop().energy)
             self.meter.start()
+
+
+def _listed(values: Iterable[Any]) -> str:
+    return ", ".join(str(value) for value in values) or "none"

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from zeldo.api import initial_conditions, universe_of
+from zeldo.api import check_output, initial_conditions, universe_of
 from zeldo.cosmology.power import MODELS
 from zeldo.engines.base import Progress
 from zeldo.engines.checks import redshift_list
@@ -98,6 +98,7 @@ def run_in_pieces(
     ZeldoError
         For a full disk. The same call goes on afterwards.
     """
+    check_output(output, "universe, such as volume.zarr", optional=False)
     cola, redshifts = parse_engine(engine), redshift_list(redshift)
     if not isinstance(cola, Cola) or len(redshifts) > 1 or cola.checkpoint is not None or cola.nbody_start:
         raise InputError(
@@ -114,14 +115,12 @@ def run_in_pieces(
     check_piece(whole.n, side, buffer)
     lease = check_lease(lease)
     volume = Volume(resolved(output), cola, whole, redshifts[0], side, buffer, thickness, lease)
-    volume.join()
-    count = len(UniverseZarr(volume.path).tiles)
     if scheduler is None:
-        left = _make_fields(volume, progress)
+        left, count = _begin(volume, progress)
         _follow(in_turn(left, volume.make, volume.claims), left, count, progress)
-    else:
+    else:  # where no scheduler answers, nothing is begun
         with connected(scheduler) as client, client.as_current():
-            left = _make_fields(volume, progress)
+            left, count = _begin(volume, progress)
             _follow(by_workers(left, partial(_attempt, volume), client), left, count, progress)
     return volume.finished()
 
@@ -268,8 +267,9 @@ def read_window(array: Any, where: Indices) -> np.ndarray:
     return out
 
 
-def _make_fields(volume: Volume, progress: Progress | None) -> list[Tile]:
-    """The tiles that are not made, when the displacements are."""
+def _begin(volume: Volume, progress: Progress | None) -> tuple[list[Tile], int]:
+    """The tiles that are not made, when the displacements are, and the number of all tiles."""
+    volume.join()
     tiles = UniverseZarr(volume.path).tiles
     left = [tile for tile in tiles if not volume.is_made(tile)]
     while left and not volume.has_fields:
@@ -278,7 +278,7 @@ def _make_fields(volume: Volume, progress: Progress | None) -> list[Tile]:
         if not volume.make_fields():
             time.sleep(WAIT)
             left = [tile for tile in left if not volume.is_made(tile)]
-    return left
+    return left, len(tiles)
 
 
 def _follow(

@@ -1,0 +1,49 @@
+"""Outputs beside inputs that are sets of files."""
+
+import pytest
+
+import zeldo
+from refusals import refusal
+from zeldo.errors import InputError
+from zeldo.files.converting import convert
+from zeldo.files.sets import check_no_input
+from zeldo.measures import find_halos
+
+TINY = {"engine": "2lpt", "n": 8, "box": 20.0, "power": "eisenstein-hu", "redshift": 9}
+
+
+@pytest.fixture
+def whole(tmp_path):
+    """A snapshot in three files, and their contents."""
+    zeldo.run(output=tmp_path / "one.hdf5", **TINY)
+    (tmp_path / "set").mkdir()
+    convert(tmp_path / "one.hdf5", tmp_path / "set" / "s.hdf5", write_options={"files": 3})
+    return {path: path.read_bytes() for path in (tmp_path / "set").iterdir()}
+
+
+@pytest.mark.parametrize("source", ["set/s.0.hdf5", "set/s", "set/s.hdf5", "set"])
+@pytest.mark.parametrize("use", ["halos", "measure", "run"])
+def test_no_part_of_a_set_that_is_read_is_written_over(whole, tmp_path, source, use):
+    source, output = tmp_path / source, tmp_path / "set" / "s.1.hdf5"
+    uses = {
+        "halos": lambda: find_halos(source, output=output),
+        "measure": lambda: zeldo.measure(source, output=output),
+        "run": lambda: zeldo.run(ics=source, engine="2lpt", output=output),
+    }
+    assert "is a file of the set of" in refusal(uses[use])
+    assert {path: path.read_bytes() for path in whole} == whole
+
+
+def test_a_file_beside_a_set_may_be_written(whole, tmp_path):
+    for name in ("s.hdf5", "t.1.hdf5", "s.csv"):
+        check_no_input([tmp_path / "set" / name], {"source": tmp_path / "set" / "s"})
+    (tmp_path / "one.0.hdf5").touch()  # of another set than a file whose name has no number
+    check_no_input([tmp_path / "one.0.hdf5"], {"source": tmp_path / "one.hdf5"})
+
+
+def test_an_input_that_leads_nowhere_is_no_output(tmp_path):
+    (tmp_path / "loop.npz").symlink_to("loop.npz")
+    inputs = {"phases": tmp_path / "loop.npz", "power": "p" * 300}
+    check_no_input([tmp_path / "out.npz"], inputs)
+    with pytest.raises(InputError, match="output and power are the same"):
+        check_no_input([tmp_path / "out.npz"], {**inputs, "power": tmp_path / "out.npz"})
