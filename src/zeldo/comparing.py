@@ -297,12 +297,13 @@ def _find_reference(
     reference: PathLike | Engine | Snapshot | None, universe: dict[str, Any]
 ) -> tuple[InitialConditions, dict[float, Snapshot] | Engine, str]:
     """The initial conditions; the reference, as snapshots by redshift or as an engine; and the reference's name."""
-    from zeldo.files import read_snapshot
+    from zeldo.files import open_particles, read_snapshot
     from zeldo.files.reference import SHIPPED, is_reference, read_reference, reference_path
 
     ics_file = universe.get("ics")
-    if reference is None and isinstance(ics_file, str | os.PathLike) and is_reference(ics_file):
-        reference = ics_file
+    if reference is None and isinstance(ics_file, str | os.PathLike):
+        archive = Path(ics_file).suffix == ".npz"  # other formats hold no runs
+        reference = ics_file if archive and is_reference(ics_file) else None
     if isinstance(reference, Snapshot):
         ics = initial_conditions(**universe)
         return ics, {reference.redshift: _same_universe(reference, ics)}, reference.engine
@@ -336,7 +337,10 @@ def _find_reference(
             there.check_complete(z)
         stored_ones = {z: _same_universe(stored(there, z), ics) for z in there.redshifts}
         return ics, stored_ones, f"{there.header['engine']} ({Path(name).name})"
-    snapshot = read_snapshot(name)
+    with open_particles(name) as source:
+        whole = source.header.cosmology is not None
+    # what its header does not say is that of the initial conditions
+    snapshot = read_snapshot(name, None if whole else ics.cosmology)
     return ics, {snapshot.redshift: _same_universe(snapshot, ics)}, f"{snapshot.engine} ({Path(name).name})"
 
 

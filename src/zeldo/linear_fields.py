@@ -11,7 +11,7 @@ from zeldo.errors import InputError
 from zeldo.files import read
 from zeldo.files.linear_density import read_linear_density
 from zeldo.files.reference import read_initial_conditions
-from zeldo.files.registry import format_of
+from zeldo.files.registry import locate
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.recovery import recover_linear_field, shifted
 from zeldo.particles.snapshot import DRAWN, Snapshot
@@ -61,15 +61,16 @@ def initial_conditions_of(
             f"ics is a {type(source).__name__}: give `InitialConditions`, a snapshot of initial conditions, or the path "
             "of a file of either"
         )
-    if format_of(source).name == LINEAR:
+    kind, place = locate(source)
+    if kind.name == LINEAR:
         if cosmology:
             raise InputError(f"{source} has its own cosmology: leave out the one given")
         return read_initial_conditions(source)
-    if format_of(source).name == MODES:
+    if kind.name == MODES:
         if not cosmology:
             raise InputError(f"{source} does not say its cosmology: pass that of the run")
         whole = cosmology if isinstance(cosmology, Cosmology) else Cosmology.from_mapping(cosmology)
-        return read_linear_density(source, whole)
+        return read_linear_density(place, whole)
     particles = read(source, cosmology)
     if not isinstance(particles, Snapshot):
         raise InputError(

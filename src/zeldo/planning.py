@@ -117,7 +117,7 @@ def chosen_plan(engine: Engine, n: int, redshifts: Sequence[float], output: Path
     own = engine.plan(n, redshifts)
     if output is not None and output.suffix.lower() == STREAMED and GB * _memory(own, n) > budget():
         streamed = engine.plan_streamed(n, redshifts)
-        if streamed is not None:
+        if streamed is not None and _memory(streamed, n) < _memory(own, n):  # more for a small lattice
             return streamed, True
     return own, False
 
@@ -142,10 +142,13 @@ def check_fits(
     plan, streamed = chosen_plan(engine, n, redshifts, output)
     needed, free = GB * _memory(plan, n), budget()
     if needed > free:
-        streams = may_stream and not streamed and engine.plan_streamed(n, redshifts) is not None
+        elsewhere = output is None or output.suffix.lower() != STREAMED
+        other = engine.plan_streamed(n, redshifts) if may_stream and elsewhere else None
+        streams = other is not None and _memory(other, n) < _memory(plan, n)
         raise InputError(
             f"{engine.name} with n = {n} needs about {needed / GB:.3g} GB of memory, and {free / GB:.3g} GB may be "
-            "taken: give a smaller n or mesh_factor, fewer redshifts, or more memory"
+            f"taken: give a smaller n{' or mesh_factor' if getattr(engine, 'mesh_factor', 1) > 1 else ''}, "
+            f"{'fewer redshifts, ' if len(redshifts) > 1 else ''}or more memory"
             + (", or an output NAME.zarr" if streams else "")
         )
     if streamed and output is not None and not output.exists():

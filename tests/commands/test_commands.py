@@ -125,6 +125,18 @@ def test_compare_prints_the_table_and_writes_the_report(tmp_path, capsys):
     assert [one["engine"] for one in record["comparisons"]] == ["zeldovich", "2lpt"]
 
 
+def test_compare_begins_with_particles_and_ends_at_those_of_a_bare_header(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", *TINY, "--engine", "2lpt", "-z", "9", "-o", "i.hdf5"]) == 0
+    # Gadget's binary header has neither n_s nor sigma_8
+    assert main(["run", *TINY, "--engine", "2lpt", "-z", "2", "-o", "there.gadget"]) == 0
+    given = ["compare", "--ics", "i.hdf5", "--engine", "2lpt"]
+    assert main([*given, "--reference", "there.gadget", "-z", "2", "-o", "report"]) == 0
+    assert "Against" in capsys.readouterr().out
+    assert main([*given, "-z", "8", "-o", "other"]) == 0  # with p3m, as without --ics
+    assert "Against p3m at z = 8" in capsys.readouterr().out
+
+
 def test_the_report_quotes_a_command_that_a_shell_takes(tmp_path, monkeypatch, capsys):
     words = ["compare", "--engine", "zeldovich", "--reference", "2lpt", "-n", "16", "--box", "40"]
     words += ["--power", "eisenstein-hu", "-o", str(tmp_path / "a report")]

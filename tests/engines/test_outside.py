@@ -185,3 +185,43 @@ def test_a_class_needs_a_name_of_its_own_and_its_method(clean):
     assert type(zeldo.engine("mine")) is again
     other = type("Other", (zeldo.Engine,), {"name": "mine", "evolve": evolve})
     assert "engine mine exists already" in refusal(lambda: zeldo.register(other))
+
+
+class _Faulty(zeldo.Engine):
+    """An engine whose snapshots are chosen by a test."""
+
+    name = "faulty"
+    given = staticmethod(lambda ics, redshifts: None)
+
+    def evolve(self, ics, redshifts, progress):
+        return self.given(ics, redshifts)
+
+    def plan(self, n, redshifts=(0.0,)):
+        return zeldo.engine("zeldovich").plan(n, redshifts)
+
+
+def _snapshots(*redshifts):
+    return lambda ics, wanted: zeldo.engine("zeldovich").run(ics, redshifts)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (_snapshots(1), "engine faulty gave only 1 of 2 snapshots"),
+        (_snapshots(1, 0.5), "engine faulty gave z = 0.5 in place of 0"),
+        (lambda ics, wanted: [*_snapshots(1, 0)(ics, wanted)] * 2, "gave more than 2 of 2 snapshots"),
+        (lambda ics, wanted: None, "gave only 0 of 2 snapshots"),
+    ],
+)
+@pytest.mark.parametrize("output", [None, "u.npz", "u.zarr"])
+def test_an_engine_gives_a_snapshot_for_each_redshift(tmp_path, monkeypatch, clean, given, words, output):
+    monkeypatch.setattr(_Faulty, "given", staticmethod(given))
+    where = None if output is None else tmp_path / output
+    assert words in refusal(lambda: zeldo.run(engine=_Faulty(), redshift=[1, 0], output=where, **TINY))
+
+
+@pytest.mark.parametrize("observers", [[3], print, "ab", {"a": print}])
+def test_observers_are_functions(tmp_path, observers):
+    out = tmp_path / "u.zarr"
+    words = refusal(lambda: zeldo.run(engine="cola", observers=observers, output=out, **TINY))
+    assert "is not allowed: give a list of functions" in words and not out.exists()

@@ -200,6 +200,35 @@ def test_files_that_are_read_are_not_written_over(crowd, tmp_path, source, outpu
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.hdf5")} == before
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".hdf5", ".bigfile", ".zarr"])
+def test_no_particles_are_not_converted(tmp_path, suffix):
+    np.save(tmp_path / "none.npy", np.zeros((0, 3)))
+    output = tmp_path / f"out{suffix}"
+    words = refusal(lambda: convert(tmp_path / "none.npy", output, box=50.0, redshift=0.0))
+    assert "none.npy has no particles" in words and not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"box": 0.0}, "box = 0 is not allowed: give a number above 0"),
+        ({"box": np.nan}, "box = nan is not allowed"),
+        ({"redshift": -2.0}, "redshift = -2 is not allowed: give a number above -1"),
+    ],
+)
+def test_wrong_options_are_not_blamed_on_the_file(tmp_path, option, words):
+    np.save(tmp_path / "p.npy", np.ones((5, 3)))
+    given = {"box": 50.0, "redshift": 0.0} | option
+    assert words in refusal(lambda: convert(tmp_path / "p.npy", tmp_path / "p.npz", **given))
+
+
+def test_swift_needs_the_whole_cosmology_and_says_what_lacks(tmp_path):
+    np.save(tmp_path / "p.npy", np.ones((5, 3)))
+    given = {"box": 50.0, "redshift": 0.0, "cosmology": {"omega_m": 0.3, "h": 0.7}, "format": "swift"}
+    words = refusal(lambda: convert(tmp_path / "p.npy", tmp_path / "p.hdf5", **given))
+    assert "omega_b, n_s, sigma_8" in words
+
+
 def test_a_set_becomes_one_file_of_its_name(crowd, tmp_path):
     write(crowd, tmp_path / "s.hdf5", files=4)
     convert(tmp_path / "s.0.hdf5", tmp_path / "s.hdf5")

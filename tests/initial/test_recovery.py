@@ -170,6 +170,14 @@ def test_modes_in_place_of_the_field(field, shared, tmp_path):
     assert "(n, n, n // 2 + 1)" in refusal(lambda: zeldo.initial_conditions(ics=tmp_path / "bad.npz"))
 
 
+def test_modes_of_fastpm_are_found_in_a_directory(shared):
+    place = shared / "foreign" / "fastpm" / "linear_density_k"
+    around, inside = (
+        zeldo.initial_conditions(ics=path, cosmology="quijote") for path in (place, place / "lineark")
+    )
+    np.testing.assert_array_equal(around.delta_lin, inside.delta_lin)
+
+
 def test_modes_of_fastpm(shared):
     from test_foreign_phases import bigfile
 

@@ -237,6 +237,16 @@ def test_it_is_read_as_any_file_is(tmp_path):
     assert made.redshift == 0 and made.seed == plain.seed
 
 
+def test_a_run_that_is_refused_leaves_the_name_free(tmp_path, capsys):
+    out = tmp_path / "u.zarr"
+    refused = [*COMMAND, "--engine", "emulator:tiles=100", "-o", str(out)]
+    assert main(refused) == 2
+    assert "tiles = 100 is not allowed" in capsys.readouterr().err and not out.exists()
+    assert main([*COMMAND, "--engine", "2lpt", "-o", str(out)]) == 0
+    assert main(refused) == 2
+    assert out.exists()
+
+
 READERS = {
     "info": lambda out: main(["info", str(out)]),
     "measure": lambda out: main(["measure", str(out), "-s", "power"]),

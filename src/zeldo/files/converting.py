@@ -13,6 +13,7 @@ import numpy as np
 
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
 from zeldo.files import check_writable, open_particles, write
 from zeldo.files.formats import check_options
 from zeldo.files.registry import format_to_write
@@ -89,6 +90,8 @@ def convert(
     check_writable(output, format)
     check_other_set(Path(source), Path(output), further.get("files", 1))
     with open_particles(source, cosmology, **options) as particles:
+        if not len(particles):
+            raise InputError(f"{source} has no particles: give a file that has some")
         lattice: Lattice | None = None
         try:
             lattice = find(particles, ids)

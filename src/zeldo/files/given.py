@@ -11,7 +11,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.files.archive import number, positive, redshift_of
+from zeldo.files.archive import SIZES, number, positive, redshift_of
 from zeldo.files.units import length_factor, velocity_power, velocity_words
 from zeldo.particles.particles import Header, Source
 
@@ -28,7 +28,13 @@ class Given:
     cosmology: Cosmology | None
 
     def header(
-        self, count: int, values: Mapping[str, Any], form: str, n: int | None = None
+        self,
+        count: int,
+        values: Mapping[str, Any],
+        form: str,
+        n: int | None = None,
+        *,
+        moving: bool = True,
     ) -> tuple[Header, dict[str, float]]:
         """The header of `count` particles, and the factors of their fields.
 
@@ -40,6 +46,8 @@ class Given:
             The format in words.
         n : int, optional
             As in `Header`.
+        moving : bool
+            Whether the file has velocities.
 
         Raises
         ------
@@ -50,6 +58,9 @@ class Given:
         notes = []
         for name, unit in (("box", ", in the file's unit of length"), ("redshift", "")):
             given = getattr(self, name)
+            least = {"box": 0, "redshift": -1}[name]
+            if given is not None and not least < given < SIZES[1]:
+                raise InputError(f"{name} = {given:g} is not allowed: give a number above {least}")
             if given is not None:
                 said[name] = given
                 notes.append(f"{name} = {given:g} by option")
@@ -64,7 +75,7 @@ class Given:
         factor, power = length_factor(length, h, self.path), velocity_power(velocities)
         if self.length is None:
             notes.append("lengths are taken as Mpc/h, which the file does not say")
-        if self.velocities is None:
+        if self.velocities is None and moving:
             notes.append("velocities are taken as peculiar, in km/s, which the file does not say")
         redshift = redshift_of(said, "redshift", self.path)
         header = Header(

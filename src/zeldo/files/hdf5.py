@@ -164,7 +164,7 @@ def _complete(header: dict[str, Any], parameters: Mapping[str, Any], path: Path)
         notes.append("the redshift is 1 / Time - 1: Time is taken as the scale factor")
     for name in ("BoxSize", "Redshift"):
         if name not in header:
-            raise DamagedFileError(f"{path} lacks {name} in /Header: it must say it; {AGAIN}")
+            raise DamagedFileError(f"{path} lacks {name} in /Header, which a snapshot needs; {AGAIN}")
     return notes
 
 

@@ -98,7 +98,7 @@ def header_of(file: h5py.File, path: Path, needed: Sequence[str]) -> dict[str, A
     header = attributes(file, "Header")
     for name in needed:
         if name not in header:
-            raise DamagedFileError(f"{path} lacks {name} in /Header: it must say it; {AGAIN}")
+            raise DamagedFileError(f"{path} lacks {name} in /Header, which a snapshot needs; {AGAIN}")
     return header
 
 

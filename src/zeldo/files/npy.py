@@ -50,11 +50,12 @@ class Npy(Format):
         lattice = values.ndim == 4 and values.shape == (3, *(values.shape[1],) * 3)
         if values.dtype.kind != "f" or not (lattice or (values.ndim == 2 and values.shape[1] == 3)):
             raise InputError(
-                f"{path} holds {values.dtype} of shape {values.shape}: give positions (N, 3) or displacements (3, n, n, n)"
+                f"{path} holds {values.dtype} of shape {values.shape}: give floating-point numbers, positions (N, 3) or "
+                "displacements (3, n, n, n)"
             )
         n = values.shape[1] if lattice else None
         count = int(np.prod(values.shape[1:])) if lattice else len(values)
-        header, factors = given.header(count, {}, f"npy array {values.shape}", n)
+        header, factors = given.header(count, {}, f"npy array {values.shape}", n, moving=False)
         if lattice:
             yield _Displacements(str(path), header, values, factors["positions"])
         else:

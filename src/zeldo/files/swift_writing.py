@@ -41,8 +41,10 @@ FIELDS = {
 def writing_swift(path: Path, header: Header, fields: Mapping[str, np.dtype], files: int) -> Iterator[Sink]:
     """A sink to files in SWIFT's layout. `InputError` where h is not known, since SWIFT's units have none."""
     if header.cosmology is None:
+        missing = [name for name in Cosmology.required() if name not in header.parameters]
         raise InputError(
-            "SWIFT's files have units without h and the whole cosmology: pass the cosmology of the run"
+            f"files in SWIFT's layout need h and the rest of the cosmology: give {', '.join(missing)}, or "
+            "a cosmology by its name"
         )
     h, a = header.cosmology.h, header.scale_factor
     # every particle has its mass, as SWIFT's do

@@ -59,7 +59,8 @@ def load(path: str | Path, *, quantity: str | None = None) -> LayeredNet:
         card = _read_card(metadata["zeldo"], path)
         if quantity is not None and quantity != card.quantity:
             raise InputError(
-                f"{path} gives {card.quantity} by its model card, not {quantity}: leave quantity out"
+                f"{path} gives {card.quantity} by its model card, not {quantity}: give a network of that, or leave "
+                f"{quantity} out"
             )
     else:
         arrays, spelled = _public_names(arrays, path)

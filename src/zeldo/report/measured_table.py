@@ -53,7 +53,9 @@ def print_halos(catalogue: HaloCatalogue) -> None:
     for i in range(min(number, ROWS)):
         place = "  ".join(f"{x:.2f}" for x in table["centre"][i])
         rows.append([place, *(table[name][i] for name in names)])
-    title = f"{number} halos of {catalogue.friends.minimum} particles or more, z = {catalogue.friends.redshift:.4g}"
+    least = catalogue.friends.minimum
+    halos, particles = "halo" if number == 1 else "halos", "particle" if least == 1 else "particles"
+    title = f"{number} {halos} of {least} {particles} or more, z = {catalogue.friends.redshift:.4g}"
     _print(_console(), title, headings, rows)
 
 

@@ -114,8 +114,7 @@ def reproduce(
     network, cola, zeldovich = parse_engine(engine), parse_engine("cola"), parse_engine("zeldovich")
     ours = () if network.name == "emulator" else (parse_engine("emulator"),)  # beside the paper's network
     truth = parse_engine(nbody)
-    folder = make_directory(output)
-    kept = NBody(truth, nbody, make_directory(folder / "nbody"), say)
+    meter = Meter(country) if table else None
     files = reference_files(Path(reference)) if reference is not None else []
     chosen = [nearest_file(files, cosmology, n, box / n) for cosmology in (FIDUCIAL, *FIGURE2)]
     if files and not any(chosen):
@@ -127,7 +126,8 @@ def reproduce(
     # an unsuitable network is refused here, with a few particles, and not after the N-body runs
     for candidate in (network, *ours, cola, zeldovich):
         warm_up(candidate, _trial_conditions(box / n, FIDUCIAL))
-    meter = Meter(country) if table else None
+    folder = make_directory(output)
+    kept = NBody(truth, nbody, make_directory(folder / "nbody"), say)
 
     def phases(cosmology: Cosmology, seed: int) -> InitialConditions:
         return initial_conditions(cosmology=cosmology, n=n, box=box, seed=seed, power=power)

@@ -56,5 +56,5 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value)
+    text = "none" if value is None else json.dumps(value)
     return text if len(text) < 60 else f"{text[:50]}..."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -84,7 +85,7 @@ def run_into(
     header["linear field"] = sha256(ics.delta_lin.data).hexdigest()[:16]
     if is_universe(path):
         check_same(path, UniverseZarr(path).header, header)
-    with _alone(path, progress):
+    with _alone(path, progress), _kept_if_begun(path):
         universe = _joined(path, header)
         written = [_is_whole(universe, z) for z in redshifts]
         resume = Resume(
@@ -128,6 +129,18 @@ def _alone(path: Path, progress: Callable[[float, float, str], None] | None) -> 
     finally:
         with suppress(OSError):  # where others wait
             claims.folder.rmdir()
+
+
+@contextmanager
+def _kept_if_begun(path: Path) -> Iterator[None]:
+    """A universe that is new and was refused before its first tile is removed: it would stand in the way of the next run."""
+    new = not is_universe(path)
+    try:
+        yield
+    except InputError:
+        if new and is_universe(path) and not UniverseZarr(path).done():
+            shutil.rmtree(path)
+        raise
 
 
 @contextmanager

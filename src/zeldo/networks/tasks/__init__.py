@@ -71,7 +71,8 @@ def task_class(name: str) -> type[Task]:
     if name not in _classes:
         if name not in MODULES:
             raise InputError(
-                f"task {name!r} is not known: choose one of {', '.join(names())}{nearest(str(name), names())}"
+                f"task {name!r} is not known: choose one of {', '.join(names())}{nearest(str(name), names())}, or "
+                "import the module that registers it"
             )
         import_module(MODULES[name])
     return _classes[name]
