@@ -34,9 +34,8 @@ class Section(BaseModel):
         """Refuse texts and truth values that pydantic would turn into numbers, and a path without a name."""
         checked = handler(value)
         kinds = set(_types(cls.model_fields[str(info.field_name)].annotation))
-        if (
-            value == "" and Path in kinds
-        ):  # which pydantic would turn into the directory where the command runs
+        # pydantic would take it for the directory where the command runs
+        if value == "" and Path in kinds:
             raise PydanticCustomError("path_type", "give a path")
         numbers = {int, float} & kinds
         given = value if isinstance(value, list | tuple) else [value]

@@ -207,10 +207,13 @@ def _snapshots(*redshifts):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (_snapshots(1), "engine faulty gave only 1 of 2 snapshots"),
-        (_snapshots(1, 0.5), "engine faulty gave z = 0.5 in place of 0"),
-        (lambda ics, wanted: [*_snapshots(1, 0)(ics, wanted)] * 2, "gave more than 2 of 2 snapshots"),
-        (lambda ics, wanted: None, "gave only 0 of 2 snapshots"),
+        (_snapshots(1), "engine faulty gave no snapshot in place of z = 0"),
+        (_snapshots(1, 0.5), "engine faulty gave z = 0.5 in place of z = 0"),
+        (
+            lambda ics, wanted: [*_snapshots(1, 0)(ics, wanted)] * 2,
+            "engine faulty gave z = 1 after the last one",
+        ),
+        (lambda ics, wanted: None, "engine faulty gave no snapshot in place of z = 1"),
     ],
 )
 @pytest.mark.parametrize("output", [None, "u.npz", "u.zarr"])
@@ -225,3 +228,5 @@ def test_observers_are_functions(tmp_path, observers):
     out = tmp_path / "u.zarr"
     words = refusal(lambda: zeldo.run(engine="cola", observers=observers, output=out, **TINY))
     assert "is not allowed: give a list of functions" in words and not out.exists()
+    ics = zeldo.initial_conditions(**TINY)
+    assert words == refusal(lambda: zeldo.engine("cola").run(ics, [0], observers=observers))

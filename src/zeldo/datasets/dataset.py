@@ -33,9 +33,8 @@ from zeldo.store.runs import RunStore
 Progress = Callable[[float, float, str], None]
 THERE = "made by another process"
 POLL = 0.2  # seconds between looks at the workers
-PATIENCE = (
-    30.0  # seconds that workers have to end, less than a training gives the process that makes its data
-)
+# seconds that workers have to end, less than a training gives the process that makes its data
+PATIENCE = 30.0
 THREADS = (
     "NUMBA_NUM_THREADS",
     "OMP_NUM_THREADS",

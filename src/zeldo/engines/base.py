@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from zeldo.cosmology.redshifts import same_redshift
-from zeldo.engines.checks import check_redshifts
+from zeldo.engines.checks import check_redshifts, one_for_each
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.initial.lattice import times_table
@@ -172,33 +171,7 @@ class Engine(ABC):
             For a value that is not allowed, before any work.
         """
         wanted = self.check(redshifts, observers)
-        return self._each(self.evolve(ics, wanted, progress or silent), wanted)
-
-    def _each(self, snapshots: Iterator[Snapshot], wanted: Sequence[float]) -> Iterator[Snapshot]:
-        """The snapshots, of which there must be one for each redshift."""
-        iterator = iter(snapshots if isinstance(snapshots, Iterable) else ())
-        for number in range(len(wanted)):
-            # no name holds a snapshot while the engine makes the next one
-            yield self._next(iterator, number, wanted)
-        if next(iterator, None) is not None:
-            raise InputError(self._gave("more than", len(wanted), wanted))
-
-    def _next(self, iterator: Iterator[Snapshot], number: int, wanted: Sequence[float]) -> Snapshot:
-        snapshot = next(iterator, None)
-        if snapshot is None:
-            raise InputError(self._gave("only", number, wanted))
-        if not same_redshift(snapshot.redshift, wanted[number]):
-            raise InputError(
-                f"engine {self.name} gave z = {snapshot.redshift:g} in place of {wanted[number]:g}: its `evolve` must yield "
-                "a snapshot for each redshift, from high to low"
-            )
-        return snapshot
-
-    def _gave(self, how: str, count: int, wanted: Sequence[float]) -> str:
-        return (
-            f"engine {self.name} gave {how} {count} of {len(wanted)} snapshots: its `evolve` must yield one for each "
-            "redshift, from high to low"
-        )
+        return one_for_each(self.name, self.evolve(ics, wanted, progress or silent), wanted)
 
     def check(self, redshifts: Sequence[float], observers: Sequence[Observer] = ()) -> list[float]:
         """Check a request before any work.

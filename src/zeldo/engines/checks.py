@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zeldo.cosmology.redshifts import distinct_redshifts
+from zeldo.cosmology.redshifts import distinct_redshifts, same_redshift
 from zeldo.errors import InputError, nearest
 from zeldo.initial.lattice import MATCHED
 from zeldo.keywords import scalar
+
+if TYPE_CHECKING:
+    from zeldo.particles.snapshot import Snapshot
 
 MAX_REDSHIFT = 1000.0
 
@@ -147,3 +150,26 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
     if value not in allowed:
         hint = nearest(str(value), allowed)
         raise InputError(f"{name} {value!r} is not known: choose one of {', '.join(allowed)}{hint}")
+
+
+def one_for_each(
+    name: str, snapshots: Iterable[Snapshot] | None, redshifts: Sequence[float]
+) -> Iterator[Snapshot]:
+    """The snapshots that an engine gives; `InputError` unless there is one for each redshift, in their order."""
+    iterator = iter(() if snapshots is None else snapshots)
+
+    def checked(snapshot: Snapshot | None, wanted: float | None) -> Any:
+        given = None if snapshot is None else snapshot.redshift
+        same = given == wanted if given is None or wanted is None else same_redshift(given, wanted)
+        if not same:
+            gave = "no snapshot" if given is None else f"z = {given:g}"
+            place = "after the last one" if wanted is None else f"in place of z = {wanted:g}"
+            raise InputError(
+                f"engine {name} gave {gave} {place}: its `evolve` must yield a snapshot for each redshift, from high to low"
+            )
+        return snapshot
+
+    for redshift in redshifts:
+        # no name holds a snapshot while the engine makes the next one
+        yield checked(next(iterator, None), redshift)
+    checked(next(iterator, None), None)

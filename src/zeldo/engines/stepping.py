@@ -85,7 +85,7 @@ class Stepping(Engine):
         Observers are called with a `View` after every step and at every output. In a run that resumes from a
         checkpoint, they see only what comes after it.
         """
-        wanted = self.check(redshifts)
+        wanted = self.check(redshifts, observers)
         store, resume = None, active()
         if resume is not None and self.checkpoint is None:
             store = resume.checkpoint(self.key(ics, wanted), self.checkpoint_minutes)

@@ -177,23 +177,7 @@ def read_initial_conditions(path: str | os.PathLike) -> InitialConditions:
 
 
 def read_origin(path: str | os.PathLike[str]) -> Origin:
-    """All but the linear field of what `read_initial_conditions` reads. The field itself is not read.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    Origin
-
-    Raises
-    ------
-    InputError
-        For a missing file.
-    DamagedFileError
-        For a file that is truncated or inconsistent.
-    """
+    """All but the linear field of what `read_initial_conditions` reads, with its errors."""
     path = existing_file(path)
     return _origin(read_arrays(path, _header(names_in(path))), path)
 

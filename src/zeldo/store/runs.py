@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import zarr
 
 PSI_STEP, VEL_STEP = 0.005, 1.0  # Mpc/h, km/s
+PARTIAL = re.compile(r"\.partial-(?P<run>.+)-(?P<pid>\d+)-\d+")  # the last number is that of a thread
 
 
 class RunStore(Manifest):
@@ -88,10 +89,15 @@ class RunStore(Manifest):
 
     def tidy(self, pids: Collection[int]) -> None:
         """Remove what processes of this machine that have ended, by their numbers, left unfinished and claimed."""
-        for left in self.path.glob(".partial-*"):
-            if int(left.name.split("-")[-2]) in pids:
-                shutil.rmtree(left, ignore_errors=True)
+        self._remove_partial(lambda run_id, pid: pid in pids)
         self.claims.free(pids)
+
+    def _remove_partial(self, chosen: Callable[[str, int], bool]) -> None:
+        """Remove unfinished runs, chosen by run and by the number of the process that made them."""
+        for path in self.path.glob(".partial-*"):
+            match = PARTIAL.fullmatch(path.name)
+            if match and chosen(match["run"], int(match["pid"])):
+                shutil.rmtree(path, ignore_errors=True)
 
     def add(
         self,
@@ -118,10 +124,7 @@ class RunStore(Manifest):
         if regenerate is not None and ics.seed is None:
             raise InputError(f"run {run_id!r} has no seed to regenerate it from: store delta_lin")
         partial = self.path / f".partial-{_checked(run_id)}-{os.getpid()}-{threading.get_ident()}"
-        left = re.compile(rf"\.partial-{re.escape(run_id)}-\d+-\d+")  # of a process that was killed
-        for old in self.path.glob(".partial-*"):
-            if left.fullmatch(old.name):
-                shutil.rmtree(old, ignore_errors=True)
+        self._remove_partial(lambda name, pid: name == run_id)  # of a process that was killed
         try:
             group = zarr.open_group(partial, mode="w")
             steps = {"psi": self.psi_step, "vel": self.vel_step}
