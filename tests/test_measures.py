@@ -14,6 +14,7 @@ import zeldo
 from refusals import refusal
 from zeldo import Particles, measures
 from zeldo.commands import main
+from zeldo.errors import ZeldoWarning
 from zeldo.particles.lattice import header_of
 from zeldo.report.density_picture import density_map, slab_of
 from zeldo.statistics.measurement import COLUMNS, measurement
@@ -326,3 +327,10 @@ def test_a_page_without_halos_says_so(tmp_path):
     assert not result.tables["mass_function"]["count"].any()
     text = (tmp_path / "page.html").read_text()
     assert "Nothing is drawn: no value is above 0" in text and "<img" not in text
+
+
+def test_multipoles_that_are_left_out_are_told(bare):
+    still = Particles(bare.header, bare.positions)
+    with pytest.warns(ZeldoWarning, match="has no velocities, so multipoles in redshift space are"):
+        (result,) = zeldo.measure(still)
+    assert list(result.tables) == ["power"]

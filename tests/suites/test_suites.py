@@ -199,6 +199,12 @@ def test_an_engine_has_one_name_however_it_is_spelled(tmp_path):
     assert suite.arguments["engine"] == "cola"
 
 
+def test_an_option_has_one_value_however_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("zeldo.suites.run._follow", lambda *given: None)
+    for spelling in ("p3m", "p3m:mesh_factor=3", "p3m:mesh_factor=3.0"):
+        zeldo.run_suite(**{**TINY, "engine": spelling}, seeds=[1], output=tmp_path / "s")
+
+
 def test_a_file_of_weights_has_one_name_wherever_it_is_called_from(tmp_path, monkeypatch):
     import shutil
 

@@ -126,11 +126,12 @@ def run_suite(
         "cosmologies": [cosmology.to_dict() for cosmology in chosen],
         "seed_of_cosmology": pairs,
         "engine": parsed_engine.name,  # however it is spelled; its settings say the rest
-        "settings": {name: str(value) for name, value in parsed_engine.settings.items()},
+        "settings": {name: _text(value) for name, value in parsed_engine.settings.items()},
         "redshifts": redshifts,
         "keep": keep,
         **{name: getattr(Provenance.of(parsed_engine), name) for name in PROVENANCE},
     }
+    parsed_engine.check_lattice(base.n)
     _check_universes(parsed_engine, base, make_tasks(drawn, chosen, pairs), redshifts)
     with limited(memory):
         check_fits(parsed_engine, base.n, redshifts, may_stream=False)
@@ -163,6 +164,11 @@ def _check_universes(
             f"{len(outside)} of {len(tasks)} universes cannot be made, the first is {outside[0].name}: "
             f"{problems[outside[0].cosmology or base.cosmology]}"
         )
+
+
+def _text(value: object) -> str:
+    """An option's value as text, the same for 2 and 2.0."""
+    return f"{value:.17g}" if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _outcomes(worker: Worker, client: Any | None) -> Iterator[tuple[Task, str]]:
