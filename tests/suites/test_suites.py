@@ -484,3 +484,12 @@ def test_a_foreign_file_among_the_rows_keeps_no_process_busy_for_ever(tmp_path):
     writer.start()
     writer.join(timeout=20)
     assert not writer.is_alive() and [line["name"] for line in read_manifest(suite.path)] == ["s1"]
+
+
+def test_a_parameter_that_the_table_has_is_given_once(tmp_path):
+    table = tmp_path / "c.csv"
+    table.write_text("omega_m,sigma_8\n0.3,0.8\n0.25,0.8\n")
+    given = {**TINY, "output": tmp_path / "s", "cosmologies": table}
+    line = refusal(lambda: zeldo.run_suite(**given, omega_m=0.45))
+    assert line == "the cosmologies have omega_m too: leave out the omega_m = 0.45 for all of them"
+    assert not (tmp_path / "s").exists()

@@ -178,7 +178,13 @@ def growth(cosmology: Cosmology) -> Growth:
     Growth
         With the methods d1, d2, f1, f2 and a_of_d1.
     """
-    return _growth(cosmology) if isinstance(cosmology, Cosmology) else cosmology.growth
+    if isinstance(cosmology, Cosmology):
+        return _growth(cosmology)
+    if not hasattr(cosmology, "growth"):
+        raise InputError(
+            f"cosmology is a {type(cosmology).__name__}: give a `Cosmology`, such as Cosmology.preset('quijote')"
+        )
+    return cosmology.growth
 
 
 @lru_cache(maxsize=1024)

@@ -225,7 +225,8 @@ class _InMemory:
 
 def check_statistics(statistics: Sequence[str]) -> tuple[str, ...]:
     """The names where all are in `STATISTICS`, "all" being every one; else `InputError`."""
-    names = (statistics,) if isinstance(statistics, str) else tuple(statistics)
+    given = (statistics,) if isinstance(statistics, str) else tuple(statistics)
+    names = tuple(str(name).replace("_", "-") for name in given)  # as tables are called
     if "all" in names:
         return STATISTICS
     for name in names:

@@ -113,6 +113,7 @@ def run_suite(
     if not isinstance(base.phases, str):
         raise InputError("a suite draws its phases from seeds: give the name of a generator, such as native")
     chosen, pairs = read_cosmologies(cosmologies, base.cosmology)
+    _check_shared(universe, base, chosen)
     if pairs is not None and seeds is not None:
         raise InputError("the table of cosmologies has seeds, so seeds cannot be given too")
     drawn = pairs or parse_seeds([base.seed] if seeds is None and base.seed is not None else seeds)
@@ -145,6 +146,17 @@ def run_suite(
                 suite.write_manifest()
             suite.tidy()
     return suite
+
+
+def _check_shared(universe: Mapping[str, Any], base: Universe, chosen: Sequence[Cosmology]) -> None:
+    """`InputError` for a parameter that is given for all universes and that the table of cosmologies replaces."""
+    for name in Cosmology.names():
+        if universe.get(name) is not None and any(
+            getattr(cosmology, name) != getattr(base.cosmology, name) for cosmology in chosen
+        ):
+            raise InputError(
+                f"the cosmologies have {name} too: leave out the {name} = {universe[name]} for all of them"
+            )
 
 
 def _check_universes(
