@@ -162,3 +162,17 @@ def test_noise_of_a_paired_field_records_no_seed_that_makes_another():
 
 def test_factors_of_a_mesh_are_whole():
     assert "mesh_factor = 2.0 is not allowed" in refusal(lambda: NGenIC(mesh_factor=2.0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"values": np.ones((8, 8, 8)) * 1j}, "white noise is a ndarray of complex128"),
+        ({"values": [[1, 2], [3]]}, "white noise is a list: give an array"),
+        ({"fixed": "no"}, "fixed = 'no' is not allowed"),
+        ({"flip": 1}, "flip = 1 is not allowed"),
+    ],
+)
+def test_white_noise_of_other_kinds_is_refused(wrong, words):
+    values = np.random.default_rng(1).standard_normal((8, 8, 8))
+    assert words in refusal(lambda: WhiteNoise(**{"values": values, **wrong}))

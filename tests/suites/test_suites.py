@@ -493,3 +493,10 @@ def test_a_parameter_that_the_table_has_is_given_once(tmp_path):
     line = refusal(lambda: zeldo.run_suite(**given, omega_m=0.45))
     assert line == "the cosmologies have omega_m too: leave out the omega_m = 0.45 for all of them"
     assert not (tmp_path / "s").exists()
+
+
+def test_a_value_that_a_table_lacks_is_named(tmp_path):
+    table = tmp_path / "c.csv"
+    table.write_text("omega_m, sigma_8\n0.3,0.8\n0.25,\n")
+    line = refusal(lambda: zeldo.run_suite(**TINY, output=tmp_path / "s", cosmologies=table))
+    assert line == f"cosmology 2 of {table} has sigma_8 = '': give a number"

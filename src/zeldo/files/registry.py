@@ -110,6 +110,8 @@ def locate(path: str | os.PathLike) -> tuple[Format, Path]:
     InputError
         For a missing file, for one of no format that zeldo knows, and for a directory of several snapshots.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a {type(path).__name__} was given for a file: give its path")
     path = Path(path)
     if _stream(path):
         raise InputError(
