@@ -286,8 +286,7 @@ def show(
     pixels = scalar(pixels)
     if pixels is not None and (type(pixels) is not int or not 16 <= pixels <= 8192):
         raise InputError(f"pixels = {pixels!r} is not allowed: give a whole number from 16 to 8192")
-    dpi = number(dpi, "dpi")
-    if not 1 <= dpi <= 2400:
+    if not 1 <= number(dpi, "dpi") <= 2400:
         raise InputError(f"dpi = {dpi!r} is not allowed: give a number from 1 to 2400")
     maps, slabs, boxes, titles = [], [], [], []
     sources = several(source)

@@ -190,7 +190,7 @@ def growth(cosmology: Cosmology) -> Growth:
     """
     if isinstance(cosmology, Cosmology):
         return _growth(cosmology)
-    if not hasattr(cosmology, "growth"):
+    if not hasattr(type(cosmology), "growth"):
         raise InputError(
             f"cosmology is a {type(cosmology).__name__}: give a `Cosmology`, such as Cosmology.preset('quijote')"
         )

@@ -82,9 +82,11 @@ class VariedGrowth:
     """
 
     def __init__(self, cosmology: VariedCosmology):
-        first = np.log(
-            matter_era(*(float(x.detach()) for x in (cosmology.omega_m, cosmology.w0, cosmology.wa)))
-        )
+        values = cosmology.omega_m, cosmology.w0, cosmology.wa
+        try:
+            first = np.log(matter_era(*(float(value.detach()) for value in values)))
+        except RuntimeError:  # inside of `torch.vmap`, which has many at once
+            first = np.log(A_EARLY)
         self._steps = int(np.ceil(STEPS * first / np.log(A_EARLY)))
         self._times = np.linspace(first, 0.0, 2 * self._steps + 1)  # with the middles of steps
         a = cosmology._constant(np.exp(self._times))
