@@ -27,7 +27,7 @@ def writing_bigfile(path: Path, header: Header, fields: Mapping[str, np.dtype], 
     """A sink to a directory of blocks, each in `files` files."""
     # MP-Gadget takes ids of 64 bits alone
     types = {name: np.dtype(np.uint64) if name == "ids" else dtype for name, dtype in fields.items()}
-    check_files(files, header.count)
+    check_files(files)
     with writing_directory(path) as temporary:
         with _Sink(temporary, header, types, files) as sink:
             yield sink

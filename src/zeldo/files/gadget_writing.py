@@ -53,7 +53,7 @@ def writing_binary(
     types = {"positions": real, "velocities": real, "ids": _ids(fields["ids"])}
     if "masses" in fields:
         types["masses"] = real
-    check_files(files, header.count)
+    check_files(files)
     counts = split(header.count, files)
     if max(counts) >= WRAP:
         raise InputError(

@@ -68,7 +68,7 @@ def writing_set(
     describe : callable
         Field to the attributes of its data set.
     """
-    check_files(files, header.count)
+    check_files(files)
     counts = split(header.count, files)
     width = sum(dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items())
     sizes = [count * width + 16384 for count in counts]

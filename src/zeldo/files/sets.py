@@ -65,11 +65,11 @@ def set_name(path: Path) -> Path:
     return path if match is None else path.with_name(match["stem"] + (match["suffix"] or ""))
 
 
-def check_files(files: int, count: int) -> None:
-    """`InputError` for a number of files that is not allowed for so many particles."""
-    files, most = scalar(files), max(1, min(count, MOST_FILES))
-    if not isinstance(files, int) or not 1 <= files <= most:
-        raise InputError(f"files = {files!r} is not allowed: give a whole number from 1 to {most}")
+def check_files(files: int) -> None:
+    """`InputError` for a number of files that is not allowed."""
+    files = scalar(files)
+    if not isinstance(files, int) or not 1 <= files <= MOST_FILES:
+        raise InputError(f"files = {files!r} is not allowed: give a whole number from 1 to {MOST_FILES}")
 
 
 def _part(path: Path, number: int) -> Path:
