@@ -148,3 +148,9 @@ def test_the_command_prints_bibtex(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)[0]["key"] == "zeldo"
     assert main(["doctor"]) == 0
     assert "self-test" in capsys.readouterr().out
+
+
+def test_a_snapshot_in_memory_owes_what_its_file_does(tmp_path):
+    (snapshot,) = zeldo.run(engine="2lpt", box=20, n=8, power="eisenstein-hu")
+    assert zeldo.cite(snapshot) == zeldo.cite(zeldo.write(snapshot, tmp_path / "s.hdf5"))
+    assert "a NoneType was given for a file: give its path" in refusal(lambda: zeldo.cite(None))

@@ -9,14 +9,18 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+import torch
 
 import zeldo
 from refusals import refusal
 from zeldo import Particles, measures
 from zeldo.commands import main
+from zeldo.errors import ZeldoWarning
 from zeldo.particles.lattice import header_of
 from zeldo.report.density_picture import density_map, slab_of
+from zeldo.sources import names_of
 from zeldo.statistics.measurement import COLUMNS, measurement
+from zeldo.statistics.spectra import density_modes
 
 
 @pytest.fixture(scope="module")
@@ -326,3 +330,47 @@ def test_a_page_without_halos_says_so(tmp_path):
     assert not result.tables["mass_function"]["count"].any()
     text = (tmp_path / "page.html").read_text()
     assert "Nothing is drawn: no value is above 0" in text and "<img" not in text
+
+
+def test_multipoles_that_are_left_out_are_told(bare):
+    still = Particles(bare.header, bare.positions)
+    with pytest.warns(ZeldoWarning, match="has no velocities, so multipoles in redshift space are"):
+        (result,) = zeldo.measure(still)
+    assert list(result.tables) == ["power"]
+
+
+def test_what_is_given_for_a_file_is_refused_with_a_snapshot(snapshot, tmp_path):
+    for call in (
+        lambda: zeldo.measure(snapshot, "power", cosmology="planck2018"),
+        lambda: zeldo.show(snapshot, tmp_path / "s.png", cosmology="planck2018"),
+    ):
+        assert "says all of itself: leave out cosmology" in refusal(call)
+
+
+def test_files_of_one_name_are_told_apart_by_their_paths(files, tmp_path):
+    paths = [tmp_path / name / "particles.hdf5" for name in "abc"]
+    assert names_of(paths) == [str(path) for path in paths]
+
+
+def test_values_of_other_kinds_are_refused(snapshot, tmp_path):
+    assert "device 'nowhere' cannot be used" in refusal(lambda: zeldo.measure(snapshot, device="nowhere"))
+    assert len(zeldo.measure(snapshot, "power", output=None)) == 1
+    for wrong in ({"pixels": "256"}, {"pixels": 256.0}, {"dpi": "x"}):
+        ((name, value),) = wrong.items()
+        line = refusal(lambda wrong=wrong: zeldo.show(snapshot, tmp_path / "s.png", **wrong))
+        assert line.startswith(f"{name} = {value!r} is not allowed")
+    assert "output = None is not allowed" in refusal(lambda: zeldo.show(snapshot, None))
+    friends = zeldo.friends_of_friends(snapshot)
+    assert "given a Halos: give" in refusal(lambda: zeldo.write_halos(friends, tmp_path / "h.hdf5"))
+
+
+def test_a_statistic_may_be_called_as_its_table(snapshot):
+    (result,) = zeldo.measure(snapshot, "mass_function")
+    assert list(result.tables) == ["mass_function"]
+
+
+def test_numbers_in_any_byte_order_have_a_power_spectrum():
+    field = np.random.default_rng(0).standard_normal((3, 8, 8, 8))
+    expected = density_modes(field, 16, 50.0)
+    for dtype in (">f8", np.longdouble):
+        assert torch.equal(density_modes(field.astype(dtype), 16, 50.0), expected)

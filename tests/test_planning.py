@@ -9,6 +9,7 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo.commands import main
+from zeldo.engines.trained import shipped_weights
 from zeldo.files.registry import suffixes
 from zeldo.measuring.memory import VERSION_1, VERSION_2, _control_group, budget, limited, resident
 
@@ -125,3 +126,23 @@ def test_a_network_divides_the_box_by_the_memory_there_is():
     tight = zeldo.plan(engine="vnet", n=128, memory=f"{resident() / 1e9 + 0.4:.2f}GB")
     assert free.tiles == 1 and tight.tiles > 1
     assert tight.memory_gb < free.memory_gb
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("emulator:tiles=100", "tiles = 100 is not allowed: give 1 to 12"),
+        ("p3m:reach=10", "n = 24 is too small for engine p3m: give 30"),
+        (f"vnet:weights={shipped_weights('emulator_fast')}", "give it as engine"),
+        (f"emulator:weights={shipped_weights('vnet')}", "corrects no engine"),
+        (f"vnet:velocity={shipped_weights('vnet')},extrapolate=true", "not velocity"),
+    ],
+)
+def test_options_that_no_run_could_have_are_refused_before_all_work(engine, said, tmp_path):
+    given = {"engine": engine, "n": 24, "box": 48}
+    assert said in refusal(lambda: zeldo.plan(**given))
+    assert said in refusal(lambda: zeldo.run_suite(**given, seeds=[1, 2], output=tmp_path / "s"))
+    if not engine.startswith("p3m"):
+        assert said in refusal(lambda: zeldo.differentiable(**given))
+    assert said in refusal(lambda: zeldo.run(**given, output=tmp_path / "a.zarr"))
+    assert not list(tmp_path.iterdir())

@@ -189,6 +189,7 @@ def run(
         given = inputs["ics"] is not None
         chosen = [initial_conditions(**universe) if given else universe_of(universe)]
         parsed_engine.check_universe(chosen[0].cosmology, chosen[0].spacing, redshifts)
+        parsed_engine.check_lattice(chosen[0].n)
         place = Path(output) if output is not None and not observers else None
         on_disk = check_fits(parsed_engine, chosen[0].n, redshifts, place)
 
@@ -254,6 +255,7 @@ def plan(
     with limited(memory):
         chosen = initial_conditions(**universe) if universe.get("ics") is not None else universe_of(universe)
         parsed_engine.check_universe(chosen.cosmology, chosen.spacing, redshifts)
+        parsed_engine.check_lattice(chosen.n)
         return plan_run(parsed_engine, chosen.n, redshifts, None if output is None else Path(output))
 
 

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from zeldo.measuring.memory import available
 from zeldo.version import __version__
 
 NEEDED = (
@@ -137,11 +138,10 @@ def _threads() -> Finding:
 
 def _memory() -> Finding:
     try:
-        pages = {name: os.sysconf(name) for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES", "SC_PAGE_SIZE")}
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
     except (AttributeError, ValueError):
         return Finding("memory", NOTE, "this system does not say how much there is")
-    total, free = (pages[name] * pages["SC_PAGE_SIZE"] / 1e9 for name in ("SC_PHYS_PAGES", "SC_AVPHYS_PAGES"))
-    return Finding("memory", OK, f"{total:.1f} GB, {free:.1f} GB free")
+    return Finding("memory", OK, f"{total:.1f} GB, {available() / 1e9:.1f} GB free")
 
 
 def _devices() -> Finding:

@@ -48,6 +48,10 @@ def initial_conditions_of(
         For anything else, particles without a lattice, and particles that are no initial conditions. Also for a cosmology
         other than that of the file.
     """
+    if isinstance(source, InitialConditions | Snapshot):
+        _check_given(f"a {type(source).__name__}", source.cosmology, cosmology or {})
+    if order is not None and order not in (1, 2):
+        raise InputError(f"order = {order!r} is not allowed: give 1 for Zel'dovich or 2 for second order")
     if isinstance(source, InitialConditions):
         return source
     if isinstance(source, Snapshot):

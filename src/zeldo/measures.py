@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zeldo.brief import brief
 from zeldo.errors import InputError
 from zeldo.files.sets import check_no_input
-from zeldo.keywords import number
+from zeldo.keywords import number, scalar
 from zeldo.measuring.memory import check_room, limited
 from zeldo.sources import (
     BYTES,
@@ -95,11 +95,13 @@ def measure(
         For a value that is not allowed, and for what the particles cannot give.
     """
     from zeldo.mesh.checks import check_mesh
+    from zeldo.mesh.gravity import check_device
     from zeldo.report.measured import check_output, write_measurements
     from zeldo.statistics.measurement import check_statistics, measurement
 
     chosen = check_statistics(statistics)
-    outputs = [output] if isinstance(output, str | os.PathLike) else list(output)
+    device = check_device("cpu" if device == "torch" else device)
+    outputs = [output] if isinstance(output, str | os.PathLike) else list(output or ())
     for path in outputs:
         check_output(path)
     sources = several(source)
@@ -274,14 +276,17 @@ def show(
     from zeldo.report.pictures import style
     from zeldo.statistics.matter import matter_of
 
+    if not isinstance(output, str | os.PathLike):
+        raise InputError(f"output = {output!r} is not allowed: give the name of a picture, such as slice.png")
     if Path(output).suffix.lower() != ".png":
         raise InputError(f"{output}: pictures are written as PNG: give a name that ends in .png")
     path = check_writable(output)
     if projection and (thickness is not None or start is not None):
         raise InputError("a projection shows the whole box: leave out thickness and start")
-    if pixels is not None and not 16 <= pixels <= 8192:
+    pixels = scalar(pixels)
+    if pixels is not None and (type(pixels) is not int or not 16 <= pixels <= 8192):
         raise InputError(f"pixels = {pixels!r} is not allowed: give a whole number from 16 to 8192")
-    if not 1 <= dpi <= 2400:
+    if not 1 <= number(dpi, "dpi") <= 2400:
         raise InputError(f"dpi = {dpi!r} is not allowed: give a number from 1 to 2400")
     maps, slabs, boxes, titles = [], [], [], []
     sources = several(source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,7 +126,11 @@ def load(
         For options with what is not a file, and as `zeldo.read` does.
     """
     if not isinstance(source, str | os.PathLike):
-        given = [name for name, value in {"ids": ids, **options}.items() if value is not None]
+        given = [
+            name
+            for name, value in {"cosmology": cosmology, "ids": ids, **options}.items()
+            if value is not None
+        ]
         if given:
             raise InputError(
                 f"a {type(source).__name__} says all of itself: leave out {', '.join(given)}, which are for files"
@@ -164,9 +169,10 @@ def names_of(sources: Sequence[Source]) -> list[str]:
             names.append(source.engine)
         else:
             names.append(source.name if isinstance(source, Particles) else f"number {i + 1}")
-    for i, name in enumerate(names):
+    times = Counter(names)
+    for i, name in enumerate(list(names)):
         source = sources[i]
-        if names.count(name) > 1 and isinstance(source, str | os.PathLike):
+        if times[name] > 1 and isinstance(source, str | os.PathLike):
             names[i] = str(source)
     return [
         name if names.count(name) == 1 else f"{name} #{names[: i + 1].count(name)}"

@@ -378,3 +378,9 @@ def test_threads_that_cannot_be_are_refused_in_one_line(name, value, monkeypatch
     monkeypatch.setenv(name, value)
     assert main(["cite"]) == 2
     assert f"{name} = '{value}' is not allowed" in capsys.readouterr().err
+
+
+def test_a_value_that_belongs_to_no_option_is_said(capsys):
+    assert main(["run", "-z", "1", "0"]) == 2
+    error = capsys.readouterr().err
+    assert "['0']; see zeldo run --help, and give an option again for each of its values" in error

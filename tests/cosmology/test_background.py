@@ -20,6 +20,7 @@ from zeldo.cosmology.background import (
     omega_m_at,
 )
 from zeldo.cosmology.parameters import PRESETS, Cosmology
+from zeldo.cosmology.varied import VariedCosmology
 from zeldo.errors import InputError
 
 QUIJOTE = PRESETS["quijote"]
@@ -210,3 +211,34 @@ def test_the_critical_density_is_that_of_the_constants():
     h0 = 100 * units.km / units.s / units.Mpc
     density = (3 * h0**2 / (8 * np.pi * constants.G)).to(1e10 * units.Msun / units.Mpc**3)
     assert density.value == pytest.approx(CRITICAL_DENSITY, rel=3e-4)
+
+
+@pytest.mark.parametrize(
+    ("omega_m", "w0", "wa"), [(0.01, -0.3, 0.2), (0.3, -0.7, 0.6), (0.1, -1.0, 0.9), (0.3, -0.7, 0.5)]
+)
+def test_growth_with_early_dark_energy_is_that_from_a_start_before_it(omega_m, w0, wa):
+    """An integration from a = 1e-40, where matter is alone, in D1 / a and D2 / a^2."""
+    c = Cosmology(omega_m, 0.005, 0.7, 0.96, 0.8, w0=w0, wa=wa)
+
+    def rhs(x, y):
+        dark = (1 - omega_m) / omega_m * np.exp(-3 * (w0 + wa) * x - 3 * wa * (1 - np.exp(x)))
+        w, share = w0 + wa * (1 - np.exp(x)), 1 / (1 + dark)
+        friction, source = 2 - 1.5 * (1 + w * dark * share), 1.5 * share
+        d1, v1, d2, v2 = y
+        return [
+            v1 - d1,
+            source * d1 - (friction + 1) * v1,
+            v2 - 2 * d2,
+            source * (d2 - d1**2) - (friction + 2) * v2,
+        ]
+
+    times = np.log([1e-3, 0.02, 1.0])
+    start = [1.0, 1.0, -3 / 7, -6 / 7]
+    solved = solve_ivp(rhs, [np.log(1e-40), 0.0], start, "DOP853", times, rtol=1e-11, atol=1e-13).y
+    a, ours = np.exp(times), growth(c)
+    np.testing.assert_allclose(ours.d1(a), a * solved[0] / solved[0, -1], rtol=1e-6)
+    np.testing.assert_allclose(ours.f1(a), solved[1] / solved[0], rtol=1e-6)
+    np.testing.assert_allclose(ours.d2(a), (a / solved[0, -1]) ** 2 * solved[2], rtol=1e-6)
+    varied = VariedCosmology.of(c, {}, "cpu").growth
+    for name in ("d1", "d2", "f1", "f2"):
+        np.testing.assert_allclose(getattr(varied, name)(a), getattr(ours, name)(a), rtol=2e-7)

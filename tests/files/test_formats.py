@@ -136,7 +136,7 @@ def test_what_no_format_knows_is_refused(snapshot, tmp_path):
     assert "format npz has no option 'rows': it has none" in refusal(
         lambda: write(snapshot, tmp_path / "o.npz", rows=3)
     )
-    assert "reads reference and does not write it" in refusal(
+    assert "'reference' is read and not written: give one of" in refusal(
         lambda: write(snapshot, tmp_path / "o", format="reference")
     )
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]

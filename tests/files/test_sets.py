@@ -1,5 +1,6 @@
 """Outputs beside inputs that are sets of files."""
 
+import numpy as np
 import pytest
 
 import zeldo
@@ -47,3 +48,9 @@ def test_an_input_that_leads_nowhere_is_no_output(tmp_path):
     check_no_input([tmp_path / "out.npz"], inputs)
     with pytest.raises(InputError, match="output and power are the same"):
         check_no_input([tmp_path / "out.npz"], {**inputs, "power": tmp_path / "out.npz"})
+
+
+def test_a_number_of_files_may_be_numpys(tmp_path):
+    (snapshot,) = zeldo.run(**TINY)
+    zeldo.write(snapshot, tmp_path / "s.hdf5", files=np.int64(2))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.0.hdf5", "s.1.hdf5"]

@@ -150,3 +150,29 @@ def test_what_is_no_white_noise_is_refused(values, words):
 def test_noise_of_too_few_points_is_refused():
     noise = WhiteNoise(NGenIC(3).field(8))
     assert "too few for n = 16: give n = 8 or less" in refusal(lambda: noise.modes(16))
+
+
+def test_noise_of_a_paired_field_records_no_seed_that_makes_another():
+    power = linear_power(QUIJOTE, "eisenstein-hu")
+    ics = initial_conditions(QUIJOTE, 100.0, 16, seed=3, fixed=True, flip=True, power=power)
+    again = initial_conditions(QUIJOTE, 100.0, 16, phases=noise_of(ics, power), power=power)
+    np.testing.assert_allclose(again.delta_lin, ics.delta_lin, atol=1e-4 * ics.delta_lin.std())
+    assert (again.seed, again.phases) == (None, "array")
+
+
+def test_factors_of_a_mesh_are_whole():
+    assert "mesh_factor = 2.0 is not allowed" in refusal(lambda: NGenIC(mesh_factor=2.0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"values": np.ones((8, 8, 8)) * 1j}, "white noise is a ndarray of complex128"),
+        ({"values": [[1, 2], [3]]}, "white noise is a list: give an array"),
+        ({"fixed": "no"}, "fixed = 'no' is not allowed"),
+        ({"flip": 1}, "flip = 1 is not allowed"),
+    ],
+)
+def test_white_noise_of_other_kinds_is_refused(wrong, words):
+    values = np.random.default_rng(1).standard_normal((8, 8, 8))
+    assert words in refusal(lambda: WhiteNoise(**{"values": values, **wrong}))

@@ -9,7 +9,7 @@ from test_foreign_phases import displacements, error, inside, ours
 import zeldo
 from refusals import refusal
 from zeldo.cosmology.background import growth
-from zeldo.cosmology.parameters import PRESETS
+from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.initial.linear import field_of_modes, initial_conditions
 from zeldo.initial.lpt import lpt_state
 from zeldo.initial.recovery import recover_linear_field
@@ -224,3 +224,19 @@ def test_a_lattice_at_half_cells_has_the_field_of_whole_ones(field):
     ]
     moved = replace(start, psi=np.array(aside[:3]), vel=np.array(aside[3:]), offset=(0.5, 0.5, 0.5))
     assert error(zeldo.initial_conditions_of(moved).delta_lin, field.delta_lin) < 1e-5
+
+
+def test_a_universe_without_structure_has_a_field_of_zeros():
+    still = zeldo.Snapshot(
+        np.zeros((3, 8, 8, 8), np.float32), None, 50.0, Cosmology.preset("quijote"), 49.0, "x"
+    )
+    assert not zeldo.initial_conditions_of(still).delta_lin.any()
+
+
+def test_a_cosmology_that_contradicts_a_snapshot_is_refused():
+    ics = zeldo.initial_conditions(box=50, n=8, power="eisenstein-hu")
+    (snapshot,) = zeldo.run(ics=ics, engine="2lpt", redshift=49)
+    for source in (ics, snapshot):
+        line = refusal(lambda source=source: zeldo.initial_conditions_of(source, {"omega_m": 0.25}))
+        assert "omega_m = 0.3175, and 0.25 is given" in line
+    assert "order = 7" in refusal(lambda: zeldo.initial_conditions_of(ics, order=7))

@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import zeldo
 from refusals import refusal
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.files import read, read_snapshot
 from zeldo.particles import lattice
-from zeldo.particles.particles import Particles
+from zeldo.particles.lattice import recognise
+from zeldo.particles.particles import Header, Particles
 from zeldo.particles.snapshot import Snapshot
 
 N, BOX = 12, 60.0
@@ -207,3 +209,11 @@ def test_masses_are_one_mass(snapshot):
     assert "different masses" in refusal(
         lambda: lattice.recognise(Particles(header, masses=masses, **fields))
     )
+
+
+def test_a_lattice_of_strong_early_dark_energy_is_recognised():
+    given = {"omega_m": 0.1, "omega_b": 0.02, "w0": -0.3, "wa": 0.2, "power": "eisenstein-hu"}
+    (snapshot,) = zeldo.run(box=250, n=16, seed=2, engine="2lpt", redshift=49, **given)
+    header = Header(count=16**3, box=250.0, redshift=49.0, cosmology=snapshot.cosmology)
+    particles = Particles(header, snapshot.positions(), snapshot.velocities(), np.arange(1, 16**3 + 1))
+    np.testing.assert_allclose(recognise(particles).psi, snapshot.psi, atol=1e-4)

@@ -199,6 +199,12 @@ def test_an_engine_has_one_name_however_it_is_spelled(tmp_path):
     assert suite.arguments["engine"] == "cola"
 
 
+def test_an_option_has_one_value_however_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("zeldo.suites.run._follow", lambda *given: None)
+    for spelling in ("p3m", "p3m:mesh_factor=3", "p3m:mesh_factor=3.0"):
+        zeldo.run_suite(**{**TINY, "engine": spelling}, seeds=[1], output=tmp_path / "s")
+
+
 def test_a_file_of_weights_has_one_name_wherever_it_is_called_from(tmp_path, monkeypatch):
     import shutil
 
@@ -478,3 +484,19 @@ def test_a_foreign_file_among_the_rows_keeps_no_process_busy_for_ever(tmp_path):
     writer.start()
     writer.join(timeout=20)
     assert not writer.is_alive() and [line["name"] for line in read_manifest(suite.path)] == ["s1"]
+
+
+def test_a_parameter_that_the_table_has_is_given_once(tmp_path):
+    table = tmp_path / "c.csv"
+    table.write_text("omega_m,sigma_8\n0.3,0.8\n0.25,0.8\n")
+    given = {**TINY, "output": tmp_path / "s", "cosmologies": table}
+    line = refusal(lambda: zeldo.run_suite(**given, omega_m=0.45))
+    assert line == "the cosmologies have omega_m too: leave out the omega_m = 0.45 for all of them"
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_value_that_a_table_lacks_is_named(tmp_path):
+    table = tmp_path / "c.csv"
+    table.write_text("omega_m, sigma_8\n0.3,0.8\n0.25,\n")
+    line = refusal(lambda: zeldo.run_suite(**TINY, output=tmp_path / "s", cosmologies=table))
+    assert line == f"cosmology 2 of {table} has sigma_8 = '': give a number"

@@ -49,6 +49,7 @@ def test_of_an_odd_side_its_message_says_what_helps():
     line = refusal(lambda: check_piece(50, 5, 3))
     assert "11 cells wide" in line and "even side" in line
     check_piece(50, 10, 3)
+    assert "is 2 cells wide" in refusal(lambda: check_piece(24, 2, 0))
 
 
 @pytest.mark.parametrize("redshift", [1.0])

@@ -134,8 +134,10 @@ def _failed(error: Exception) -> int:
         return _say(error, 2)
     if isinstance(error, CycloptsError):
         command = " ".join(["zeldo", *(error.command_chain or ())])
-        text = str(error)
-        return _say(f"{text if text.endswith('...') else text.rstrip('.')}; see {command} --help", 2)
+        text, advice = str(error), ""
+        if getattr(error, "unused_tokens", None):
+            advice = ", and give an option again for each of its values, as in -z 1 -z 0"
+        return _say(f"{text if text.endswith('...') else text.rstrip('.')}; see {command} --help{advice}", 2)
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return _say(f"{error.filename} cannot be used as a path ({error.strerror}): give another name", 2)
     if isinstance(error, ZeldoError | OSError):

@@ -23,6 +23,16 @@ ROUNDING = 1e-11  # relative, of D1
 A_EARLY, A_LATE = 1e-4, 20.0  # the range of the growth tables; earlier than A_EARLY it is Einstein-de Sitter
 
 
+NEGLIGIBLE = 1e-7  # of matter: the dark energy with which growth begins as in an Einstein-de Sitter universe
+
+
+def matter_era(omega_m: float, w0: float, wa: float) -> float:
+    """The scale factor at which the growth equations start: A_EARLY, or where dark energy is negligible before."""
+    w = w0 + wa
+    dark = (1 - omega_m) / omega_m * np.exp(-3 * wa) * A_EARLY ** (-3 * w)
+    return A_EARLY * min(1.0, NEGLIGIBLE / max(dark, NEGLIGIBLE)) ** (1 / (-3 * w))
+
+
 def expansion(cosmology: Cosmology, a: ArrayLike) -> np.ndarray:
     """The expansion rate in units of today's, E(a) = H(a) / H0.
 
@@ -103,10 +113,10 @@ class Growth:
                 source * (y[2] - y[0] ** 2) - friction * y[3],
             ]
 
-        span = np.log([A_EARLY, A_LATE])
-        a0 = A_EARLY
+        a0 = matter_era(cosmology.omega_m, cosmology.w0, cosmology.wa)
+        span = np.log([a0, A_LATE])
         start = [a0, a0, -3 / 7 * a0**2, -6 / 7 * a0**2]
-        nodes = np.linspace(span[0], span[1], 1500)
+        nodes = np.linspace(np.log(A_EARLY), span[1], 1500)
         scale = np.abs(start)
         solution = solve_ivp(rhs, span, start, method="DOP853", t_eval=nodes, rtol=1e-10, atol=1e-10 * scale)
         if not solution.success:
@@ -178,7 +188,13 @@ def growth(cosmology: Cosmology) -> Growth:
     Growth
         With the methods d1, d2, f1, f2 and a_of_d1.
     """
-    return _growth(cosmology) if isinstance(cosmology, Cosmology) else cosmology.growth
+    if isinstance(cosmology, Cosmology):
+        return _growth(cosmology)
+    if not hasattr(type(cosmology), "growth"):
+        raise InputError(
+            f"cosmology is a {type(cosmology).__name__}: give a `Cosmology`, such as Cosmology.preset('quijote')"
+        )
+    return cosmology.growth
 
 
 @lru_cache(maxsize=1024)

@@ -110,7 +110,8 @@ def linear_power(cosmology: Cosmology, model: str | os.PathLike[str] = "camb") -
         It gives the shape, and the amplitude sigma_8.
     model : str or path
         "camb" (Lewis, Challinor & Lasenby 2000), whose result is kept for the next call; "eisenstein-hu" (Eisenstein & Hu
-        1998), which is instant and accurate to a few per cent; or a text file with columns k in h/Mpc and P in any unit.
+        1998), which is instant and accurate to a few per cent; or a text file with columns k in h/Mpc and P in any unit. The
+        table goes on beyond its ends with the shape of Eisenstein & Hu.
 
     Returns
     -------
@@ -145,12 +146,12 @@ def _computed(cosmology: Cosmology, model: str) -> LinearPower:
 @lru_cache(maxsize=64)
 def _tabulated(cosmology: Cosmology, path: str, modified: int, size: int) -> LinearPower:
     from zeldo.cosmology.eisenstein_hu import eisenstein_hu_table
-    from zeldo.cosmology.table_power import check_shape, read_table
+    from zeldo.cosmology.table_power import check_shape, continued, read_table
 
     k, p = read_table(path)
     expected = LinearPower(*eisenstein_hu_table(cosmology), "eisenstein-hu")
     check_shape(k, p, expected, cosmology.h, path)
-    return normalised(k, p, cosmology.sigma_8, path)
+    return normalised(*continued(k, p, expected), cosmology.sigma_8, path)
 
 
 def normalised(k: np.ndarray, p: np.ndarray, sigma_8: float, model: str) -> LinearPower:

@@ -16,7 +16,8 @@ CLOSE = (
 )
 DOUBTFUL = 1.45  # the same from which on other columns are thought of
 FAR = 3.0  # the same that no linear spectrum near cold dark matter has, massive neutrinos included
-NEEDED = (0.01, 1.0)  # h/Mpc: sigma_8 comes from here; the rest is extrapolated
+STEP = 1.01  # least ratio of wavenumbers between the table and what continues it
+NEEDED = (0.01, 1.0)  # h/Mpc: sigma_8 comes from here; the rest may be continued
 
 
 def read_table(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -118,3 +119,26 @@ def check_shape(
             f"{NEEDED[1]:g} h/Mpc their ratio changes {as_given:.2g}-fold): give k in h/Mpc and linear P, and the cosmology "
             "that they are of"
         )
+
+
+def continued(
+    k: np.ndarray, p: np.ndarray, expected: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The table with rows beyond its ends, of the shape that is expected and the height that the table has there.
+
+    Parameters
+    ----------
+    k, p : ndarray
+        The table, k in h/Mpc.
+    expected : callable
+        As of `check_shape`.
+
+    Returns
+    -------
+    k, p : ndarray
+        From 1e-6 to 1e3 h/Mpc, or the table's own range where that is wider.
+    """
+    more = np.geomspace(1e-6, 1e3, 901)
+    low, high = more[more < k[0] / STEP], more[more > k[-1] * STEP]
+    below, above = (expected(x) * (p[end] / expected(k[end])) for x, end in ((low, 0), (high, -1)))
+    return np.concatenate([low, k, high]), np.concatenate([below, p, above])

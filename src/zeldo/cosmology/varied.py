@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeldo.cosmology.background import A_EARLY
+from zeldo.cosmology.background import A_EARLY, matter_era
 from zeldo.cosmology.parameters import Cosmology
 
 STEPS = 512  # between A_EARLY and today: growth is within 5e-8 of `Growth`
@@ -82,7 +82,13 @@ class VariedGrowth:
     """
 
     def __init__(self, cosmology: VariedCosmology):
-        self._times = np.linspace(np.log(A_EARLY), 0.0, 2 * STEPS + 1)  # with the middles of steps
+        values = cosmology.omega_m, cosmology.w0, cosmology.wa
+        try:
+            first = np.log(matter_era(*(float(value.detach()) for value in values)))
+        except RuntimeError:  # inside of `torch.vmap`, which has many at once
+            first = np.log(A_EARLY)
+        self._steps = int(np.ceil(STEPS * first / np.log(A_EARLY)))
+        self._times = np.linspace(first, 0.0, 2 * self._steps + 1)  # with the middles of steps
         a = cosmology._constant(np.exp(self._times))
         matter, dark = cosmology.densities(a)
         w = cosmology.w0 + cosmology.wa * (1 - a)
@@ -131,8 +137,8 @@ class VariedGrowth:
         lna = np.log(np.asarray(a, dtype=np.float64))
         nodes = self._times[::2]
         step = nodes[1] - nodes[0]
-        place = np.clip((lna - nodes[0]) / step, 0.0, STEPS)
-        i = np.minimum(place.astype(np.int64), STEPS - 1)
+        place = np.clip((lna - nodes[0]) / step, 0.0, self._steps)
+        i = np.minimum(place.astype(np.int64), self._steps - 1)
         x = place - i
         early = early_slope * np.minimum(lna - nodes[0], 0.0)
         low = torch.as_tensor(i, device=self._device)

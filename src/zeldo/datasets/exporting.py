@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeldo.datasets.parameter_files import CODES, SOFTENING, Job
-from zeldo.engines.checks import check_redshifts
+from zeldo.engines.checks import check_redshifts, redshift_list
 from zeldo.errors import InputError, nearest
 from zeldo.files import write
 from zeldo.files.atomic import write_text, writing_directory
@@ -86,6 +86,10 @@ def export_initial_conditions(
     InputError
         For a value that is not allowed, and a directory that has something in it.
     """
+    if not isinstance(ics, InitialConditions):
+        raise InputError(
+            f"ics is a {type(ics).__name__}: give `InitialConditions`, as from zeldo.initial_conditions"
+        )
     if code not in CODES:
         raise InputError(f"code {code!r} is not known: give one of {', '.join(CODES)}{nearest(code, CODES)}")
     if order not in ENGINES:
@@ -93,8 +97,11 @@ def export_initial_conditions(
     start = number(start_redshift, "start_redshift")
     if not 1 <= start <= EARLIEST:
         raise InputError(f"start_redshift = {start:g} is not allowed: give a number from 1 to {EARLIEST:g}")
-    several = redshift if isinstance(redshift, Sequence) else [redshift]
-    redshifts = check_redshifts([number(z, "redshift") for z in several], start)
+    redshifts = check_redshifts(redshift_list(redshift), start)
+    if redshifts[0] >= start:
+        raise InputError(
+            f"redshift = {redshifts[0]:g} is where the run starts: give redshifts below {start:g}, or an earlier start"
+        )
     factor = number(mesh_factor, "mesh_factor")
     if not 0.5 <= factor <= 8:
         raise InputError(f"mesh_factor = {mesh_factor!r} is not allowed: give a number from 0.5 to 8")

@@ -168,10 +168,13 @@ def _gadget4(job: Job) -> dict[str, str]:
     }
 
 
+SWIFT = "swift --cosmology --self-gravity --threads=$(nproc) swift.yml"
+
+
 def _swift(job: Job) -> dict[str, str]:
     c, h = job.ics.cosmology, job.ics.cosmology.h
     soft = job.softening / h
-    text = f"""# zeldo export-ics: swift --cosmology --self-gravity --threads=16 swift.yml
+    text = f"""# zeldo export-ics: {SWIFT}
 InternalUnitSystem:
   UnitMass_in_cgs:     {MASS_SWIFT:g}
   UnitLength_in_cgs:   {MPC_SWIFT:.9g}
@@ -227,5 +230,5 @@ InitialConditions:
 CODES = {
     "mp-gadget": Code("bigfile", "IC", _mp_gadget, "mpirun MP-Gadget mp-gadget.param"),
     "gadget-4": Code("gadget-hdf5", "ics.hdf5", _gadget4, "mpirun Gadget4 gadget4.param"),
-    "swift": Code("swift", "ics.hdf5", _swift, "swift --cosmology --self-gravity swift.yml"),
+    "swift": Code("swift", "ics.hdf5", _swift, SWIFT),
 }

@@ -231,6 +231,22 @@ class Engine(ABC):
             Outside the ranges of a network's model card.
         """
 
+    def check_lattice(self, n: int) -> None:
+        """Check that the engine takes a lattice of this size. By default, it takes `least_n` a side and more.
+
+        Parameters
+        ----------
+        n : int
+            Particles per side.
+
+        Raises
+        ------
+        InputError
+            For a lattice that its options or its network do not allow, and for weights of the wrong kind.
+        """
+        if n < self.least_n:
+            raise InputError(f"n = {n} is too small for engine {self.name}: give {self.least_n} or more")
+
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
         """Estimate the cost of a run. By default: the memory of the linear field and of the snapshot.
 

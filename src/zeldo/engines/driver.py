@@ -83,7 +83,10 @@ class View:
 
     @cached_property
     def potential(self) -> np.ndarray:
-        """phi with F = -grad phi and lap phi = delta, (m, m, m) float32, (Mpc/h)^2, on the same mesh."""
+        """phi with F = -grad phi and lap phi = delta, (m, m, m) float32, (Mpc/h)^2, on the same mesh.
+
+        Of `p3m`, the part of the mesh alone: without the pair force, which `force` includes.
+        """
         return self.dynamics.host(self.dynamics.potential(self.state))
 
     @cached_property

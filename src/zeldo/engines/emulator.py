@@ -87,10 +87,9 @@ class Emulator(Trained):
         """sha256 of the network's weights."""
         return weights_hash(self.path)
 
-    def _net(self) -> Any:
-        from zeldo.networks.weights import load
-
-        return load(self.path)
+    def check_lattice(self, n: int) -> None:
+        self._dynamics(self._card()).check_lattice(n)
+        super().check_lattice(n)
 
     def _card(self) -> ModelCard:
         return card_of(self.path)
@@ -110,7 +109,8 @@ class Emulator(Trained):
         from zeldo.networks.field import predict
         from zeldo.networks.tasks.base import Fields
 
-        net = self._net()
+        (net,) = self._nets()
+        assert net.card is not None  # every loaded network has one
         dynamics = self._dynamics(net.card)
         self.check_universe(ics.cosmology, ics.spacing, redshifts)
         weights = self.weights_hash
@@ -153,7 +153,8 @@ class Emulator(Trained):
     ) -> Iterator[StreamedOutput]:
         from zeldo.engines.streamed_emulator import StreamedEmulator
 
-        net = self._net()
+        (net,) = self._nets()
+        assert net.card is not None  # every loaded network has one
         self.check_universe(ics[0].cosmology, ics[0].spacing, redshifts)
         dynamics: Any = self._dynamics(net.card)
         key = self.key(ics[0], redshifts)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from zeldo.engines.base import Progress
 from zeldo.engines.registry import register
@@ -15,6 +15,9 @@ from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from zeldo.networks.vnet import LayeredNet
 
 
 @register
@@ -62,23 +65,10 @@ class Network(Trained):
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress
     ) -> Iterator[Snapshot]:
         from zeldo.networks.field import predict
-        from zeldo.networks.weights import load
 
-        path = self.path
-        nets = [load(path)]
+        nets = self._nets()
         card = nets[0].card
         assert card is not None  # every loaded network has one
-        quantity = card.quantity
-        if card.make_task().dynamics is not None:
-            raise InputError(
-                f"{path} corrects an engine ({card.task}): give it as engine, not as weights of {self.name}"
-            )
-        if quantity == "velocity":
-            raise InputError(f"{path} predicts velocities only: an engine needs a network of displacements")
-        if self.velocity is not None:
-            if quantity != "displacement":
-                raise InputError(f"{path} predicts velocities too: leave velocity = {self.velocity} out")
-            nets.append(load(Path(self.velocity), quantity="velocity"))
         weights = self.weights_hash
         fields = card.make_task().fields(ics)
         total = len(nets) * len(redshifts)
@@ -102,6 +92,26 @@ class Network(Trained):
             # the task says whose network it is, which the name of a file does not
             settings = {**self.settings, "task": card.task}
             yield replace(self.snapshot(ics, psi, vel, z), weights=weights, settings=settings)
+
+    def _nets(self) -> list[LayeredNet]:
+        from zeldo.networks.weights import load
+
+        net = load(self.path)
+        card = net.card
+        assert card is not None  # every loaded network has one
+        if card.make_task().dynamics is not None:
+            raise InputError(
+                f"{self.path} corrects an engine ({card.task}): give it as engine, not as weights of {self.name}"
+            )
+        if card.quantity == "velocity":
+            raise InputError(
+                f"{self.path} predicts velocities only: an engine needs a network of displacements"
+            )
+        if self.velocity is None:
+            return [net]
+        if card.quantity != "displacement":
+            raise InputError(f"{self.path} predicts velocities too: leave velocity = {self.velocity} out")
+        return [net, load(Path(self.velocity), quantity="velocity")]
 
 
 def _network_progress(progress: Progress, count: int, total: int, z: float) -> Callable[[float, float], None]:

@@ -21,6 +21,7 @@ from zeldo.particles.snapshot import Snapshot
 if TYPE_CHECKING:
     from zeldo.cosmology.parameters import Cosmology
     from zeldo.networks.card import ModelCard
+    from zeldo.networks.vnet import LayeredNet
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,17 @@ class Trained(Engine):
         for card in self._cards if not self.extrapolate else ():
             for z in redshifts:
                 card.check_range(cosmology, redshift=z, spacing=spacing)
+
+    def check_lattice(self, n: int) -> None:
+        super().check_lattice(n)
+        for net in self._nets():
+            net.layout.check_box(n, self.tiles)
+
+    def _nets(self) -> list[LayeredNet]:
+        """All networks of the engine; `InputError` for weights that it cannot use."""
+        from zeldo.networks.weights import load
+
+        return [load(path) for path in self._files]
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
         """The cost with as many tiles as the free memory asks for; a crop is timed to know this machine's speed."""

@@ -139,7 +139,8 @@ def _cosmology(
         return Cosmology.preset(given), {}
     if not isinstance(given, Mapping):
         raise InputError(
-            f"cosmology = {given!r} is not allowed: give a `Cosmology`, the name of a preset, or parameters by name"
+            f"cosmology = {given!r} is not allowed: give a `Cosmology`, the name of a preset, parameters by "
+            "name, or `Cosmology.from_astropy` of astropy's objects"
         )
     parameters = {name: float(value) for name, value in given.items() if value is not None}
     if set(Cosmology.required()) <= set(parameters):

@@ -130,6 +130,11 @@ class Format(ABC):
     narrows: ClassVar[tuple[str, ...]] = ()
     snapshot_ids: ClassVar[bool] = True
 
+    @property
+    def writes(self) -> bool:
+        """Whether the format is written too, and not read alone."""
+        return type(self).create is not Format.create
+
     @abstractmethod
     def sniff(self, path: Path) -> bool:
         """Say whether a file is of this format, by its content.

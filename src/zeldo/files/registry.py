@@ -60,20 +60,19 @@ def suffixes() -> list[str]:
     return [suffix for kind in formats().values() for suffix in kind.suffixes]
 
 
-def format_named(name: str) -> Format:
-    """The format of that name; `InputError` for an unknown one."""
-    known = formats()
+def format_named(name: str, written: bool = False) -> Format:
+    """The format of that name; `InputError` for an unknown one, or for one that is not `written`."""
+    known = {kind: one for kind, one in formats().items() if one.writes or not written}
     if name not in known:
-        raise InputError(
-            f"format {name!r} is not known: give one of {', '.join(known)}{nearest(name, known)}"
-        )
+        reason = "read and not written" if name in formats() else "not known"
+        raise InputError(f"format {name!r} is {reason}: give one of {', '.join(known)}{nearest(name, known)}")
     return known[name]
 
 
 def format_to_write(path: str | os.PathLike, name: str | None = None) -> Format:
     """The format of that name or, without a name, of the path's suffix. `InputError` for an unknown one."""
     if name is not None:
-        return format_named(name)
+        return format_named(name, written=True)
     suffix = Path(path).suffix.lower()
     for kind in formats().values():
         if suffix in kind.suffixes:
@@ -111,6 +110,8 @@ def locate(path: str | os.PathLike) -> tuple[Format, Path]:
     InputError
         For a missing file, for one of no format that zeldo knows, and for a directory of several snapshots.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"a {type(path).__name__} was given for a file: give its path")
     path = Path(path)
     if _stream(path):
         raise InputError(

@@ -14,6 +14,7 @@ import numpy as np
 
 from zeldo.errors import InputError
 from zeldo.files.atomic import resolved, writing
+from zeldo.keywords import scalar
 from zeldo.particles.particles import FIELDS, Header, Source
 
 NUMBERED = re.compile(r"(?P<stem>.+)\.(?P<number>\d+)(?P<suffix>\.hdf5|\.h5|\.bin|\.dat)?")
@@ -66,6 +67,7 @@ def set_name(path: Path) -> Path:
 
 def check_files(files: int) -> None:
     """`InputError` for a number of files that is not allowed."""
+    files = scalar(files)
     if not isinstance(files, int) or not 1 <= files <= MOST_FILES:
         raise InputError(f"files = {files!r} is not allowed: give a whole number from 1 to {MOST_FILES}")
 

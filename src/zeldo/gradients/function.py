@@ -237,8 +237,7 @@ def differentiable(
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"dtype = {dtype} is not allowed: give torch.float32 or torch.float64")
     (redshift,) = parsed.check([redshift])
-    if universe.n < parsed.least_n:
-        raise InputError(f"n = {n} is too small for engine {parsed.name}: give {parsed.least_n} or more")
+    parsed.check_lattice(universe.n)
     if getattr(parsed, "checkpoint", None) is not None:
         raise InputError(f"only runs keep checkpoints: leave checkpoint out of engine {parsed.name}")
     place: str = getattr(parsed, "device", "cpu") if device is None else device

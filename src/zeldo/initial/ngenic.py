@@ -63,7 +63,7 @@ class NGenIC(Phases):
                 raise InputError(f"{name} = {getattr(self, name)!r} is not allowed: give true or false")
         if self.nyquist not in NYQUIST:
             raise InputError(f"nyquist = {self.nyquist!r} is not allowed: give {' or '.join(NYQUIST)}")
-        if self.mesh_factor not in range(1, MAX_FACTOR + 1) or isinstance(self.mesh_factor, bool):
+        if type(self.mesh_factor) is not int or not 1 <= self.mesh_factor <= MAX_FACTOR:
             raise InputError(
                 f"mesh_factor = {self.mesh_factor!r} is not allowed: give a whole number from 1 to {MAX_FACTOR}"
             )

@@ -103,7 +103,8 @@ def recover_linear_field(
         expected = np.float32(v1) * delta
         if order == 2:
             expected += np.float32(v2) * _second(delta, box, gradient)
-        residual = float((motion - expected).std() / motion.std())
+        left, whole = float((motion - expected).std()), float(motion.std())
+        residual = left / whole if whole else float(left > 0)
         if not residual < UNLIKE:
             raise InputError(
                 f"particles at z = {redshift:g} do not move as Lagrangian perturbation theory has it ({residual:.0%} of "
@@ -158,7 +159,7 @@ def _without_second_order(first: np.ndarray, ratio: float, box: float, gradient:
         better = first - np.float32(ratio) * _second(delta, box, gradient)
         change = float((better - delta).std())
         delta = better
-        if change < TOLERANCE * scale:
+        if change <= TOLERANCE * scale:
             return delta
         if not change < 10 * scale:
             break

@@ -11,6 +11,7 @@ from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.ngenic import check_sign
 from zeldo.initial.phases import Phases
+from zeldo.keywords import real_array
 from zeldo.mesh import fft
 
 VARIANCE = (0.3, 2.0)  # of what is called white noise: SphereMode leaves half of the modes
@@ -45,7 +46,7 @@ class WhiteNoise(Phases):
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        values = np.ascontiguousarray(self.values, np.float32)
+        values = np.ascontiguousarray(real_array(self.values, "white noise"), np.float32)
         shape = values.shape
         if len(shape) != 3 or len(set(shape)) != 1 or shape[0] < 4 or shape[0] % 2:
             raise InputError(f"white noise has shape {shape}: give (m, m, m) with an even m, 4 at least")
@@ -55,6 +56,9 @@ class WhiteNoise(Phases):
                 f"the variance of the white noise is {variance:.3g}: give a field of unit variance, not a density"
             )
         check_sign(self.sign)
+        for name in ("fixed", "flip"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} = {getattr(self, name)!r} is not allowed: give true or false")
         object.__setattr__(self, "values", values)
 
     @property
@@ -92,4 +96,8 @@ def noise_of(ics: InitialConditions, power: Callable[[np.ndarray], np.ndarray]) 
     size[0, 0, 0] = 1
     modes = fft.zero_nyquist(fft.forward(ics.delta_lin)) / size
     values = fft.inverse(modes, ics.n, scratch=True) * np.float32(ics.n**1.5)
+    if (
+        ics.fixed or ics.flip
+    ):  # its amplitudes and its sign are in the noise: the seed would make another field
+        return WhiteNoise(values)
     return WhiteNoise(values, name=ics.phases or "array", seed=ics.seed)

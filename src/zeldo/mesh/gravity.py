@@ -128,10 +128,14 @@ def check_device(device: str) -> str:
         torch.zeros(1, device=device).cpu()  # torch's "meta" takes fields and gives none back
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
-        raise InputError(
-            f"device {device!r} cannot be used ({reason}): give cpu, torch, or a device such as cuda"
-        ) from None
+        raise InputError(f"device {device!r} cannot be used ({reason}): give {_usable()}") from None
     return device
+
+
+def _usable() -> str:
+    import torch
+
+    return "cpu, torch, or a device such as cuda" if torch.cuda.is_available() else "cpu or torch"
 
 
 class TorchArithmetic:

@@ -244,8 +244,7 @@ def apply(
     kept = resume.tiles() if resume is not None else None
     if kept is not None:
         tiles = kept.count(tiles)
-    if not 1 <= tiles <= n // layout.stride:
-        raise InputError(f"tiles = {tiles} is not allowed: give 1 to {n // layout.stride} pieces per side")
+    layout.check_box(n, tiles)
     field = np.ascontiguousarray(field, dtype=np.float32)
 
     def run(piece: np.ndarray, periodic: bool) -> list[np.ndarray]:

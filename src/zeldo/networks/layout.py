@@ -167,6 +167,12 @@ class Layout:
         for side in shape[2:]:
             self.sides(side, periodic=periodic)
 
+    def check_box(self, n: int, tiles: int | None = None) -> None:
+        """Raise `InputError` unless the network can be applied to a box of n cells a side, in so many tiles per side."""
+        self.sides(n, periodic=True)
+        if tiles is not None and not 1 <= tiles <= n // self.stride:
+            raise InputError(f"tiles = {tiles} is not allowed: give 1 to {n // self.stride} pieces per side")
+
     def flops(self, side: int, *, periodic: bool = False) -> float:
         """Floating point operations of the convolutions for one input of this side, two per multiply-add."""
         total = 0.0

@@ -10,7 +10,8 @@ from zeldo.cosmology.background import growth
 from zeldo.cosmology.eisenstein_hu import eisenstein_hu_power
 from zeldo.cosmology.parameters import Cosmology
 
-LIKELY = {"omega_m": 0.31, "omega_b": 0.049, "h": 0.68, "sigma_8": 0.9, "n_s": 0.97}  # where a file is silent
+# where a file is silent
+LIKELY = {"omega_m": 0.31, "omega_b": 0.049, "h": 0.68, "sigma_8": 0.9, "n_s": 0.97, "w0": -1.0, "wa": 0.0}
 
 
 def expected_displacement(

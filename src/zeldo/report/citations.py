@@ -15,7 +15,9 @@ from zeldo.files.reference import ENGINE as REFERENCE
 from zeldo.files.reference import read_initial_conditions
 from zeldo.files.registry import format_of
 from zeldo.initial.conditions import InitialConditions
+from zeldo.particles.lattice import header_of
 from zeldo.particles.particles import Header
+from zeldo.particles.snapshot import Snapshot
 from zeldo.version import __version__
 
 # keys of references.bib for each engine of zeldo, and the role of each
@@ -97,13 +99,13 @@ class Citation:
     bibtex: str
 
 
-def cite(source: str | os.PathLike[str]) -> list[Citation]:
-    """What to cite for a snapshot, particles, or initial conditions in a file.
+def cite(source: str | os.PathLike[str] | Snapshot) -> list[Citation]:
+    """What to cite for a snapshot, or for particles or initial conditions in a file.
 
     Parameters
     ----------
-    source : path
-        In any format that zeldo reads.
+    source : path or Snapshot
+        A file in any format that zeldo reads, or what `zeldo.run` gave.
 
     Returns
     -------
@@ -116,8 +118,10 @@ def cite(source: str | os.PathLike[str]) -> list[Citation]:
         For a missing file or an unknown format.
     """
     made: Header | InitialConditions | None
-    kind = format_of(source).name
-    if kind == LINEAR_MODES:
+    kind = None if isinstance(source, Snapshot) else format_of(source).name
+    if isinstance(source, Snapshot):
+        made, engine = header_of(source), source.engine
+    elif kind == LINEAR_MODES:
         made, engine = None, "FastPM"
     elif kind == "reference":
         made, engine = read_initial_conditions(source), REFERENCE if _is_run(source) else ""

@@ -55,6 +55,8 @@ def slice_figure(
     InputError
         For no snapshots, and for another number of names.
     """
+    if isinstance(snapshots, Snapshot) or isinstance(names, str):
+        raise InputError("snapshots and names are lists: give [snapshot] and [name] for one")
     if not snapshots or len(snapshots) != len(names):
         raise InputError(f"{len(snapshots)} snapshots, {len(names)} names: give one or more, and a name each")
     from matplotlib.figure import Figure

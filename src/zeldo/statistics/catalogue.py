@@ -89,6 +89,10 @@ def write_halos(
     ZeldoError
         For a full disk.
     """
+    if not isinstance(catalogue, HaloCatalogue):
+        raise InputError(
+            f"write_halos was given a {type(catalogue).__name__}: give the catalogue that zeldo.halos returns"
+        )
     path = check_catalogue_path(path)
     import h5py
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,7 @@ import torch
 
 from zeldo.brief import brief
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import InputError, nearest
+from zeldo.errors import InputError, ZeldoWarning, nearest
 from zeldo.keywords import axis_index
 from zeldo.mesh.checks import check_mesh
 from zeldo.particles.particles import Particles
@@ -168,7 +169,13 @@ def measurement(
     if "power" in statistics and modes is not None:
         power = spectrum(modes, matter.box)
         tables["power"] = {"k": power.k, "power": power.power, "modes": power.modes}
-    if "multipoles" in statistics and (source.has_velocities or tuple(statistics) != DEFAULT):
+    if tuple(statistics) == DEFAULT and not source.has_velocities:
+        warnings.warn(
+            f"{name or 'the snapshot'} has no velocities, so multipoles in redshift space are left out",
+            ZeldoWarning,
+            stacklevel=2,
+        )
+    elif "multipoles" in statistics:
         poles = multipoles(source.modes(mesh, along), matter.box, along)
         names = ("k", "monopole", "quadrupole", "hexadecapole", "modes")
         tables["multipoles"] = {column: getattr(poles, column) for column in names}
@@ -218,7 +225,8 @@ class _InMemory:
 
 def check_statistics(statistics: Sequence[str]) -> tuple[str, ...]:
     """The names where all are in `STATISTICS`, "all" being every one; else `InputError`."""
-    names = (statistics,) if isinstance(statistics, str) else tuple(statistics)
+    given = (statistics,) if isinstance(statistics, str) else tuple(statistics)
+    names = tuple(str(name).replace("_", "-") for name in given)  # as tables are called
     if "all" in names:
         return STATISTICS
     for name in names:

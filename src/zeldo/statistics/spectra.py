@@ -23,6 +23,7 @@ from zeldo.mesh import torch_splines
 from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.torch_kernels import paint
 from zeldo.particles.particles import Particles
+from zeldo.particles.passes import plain
 from zeldo.particles.snapshot import Snapshot
 from zeldo.particles.tiles import slabs
 from zeldo.statistics.matter import matter_of
@@ -119,6 +120,8 @@ def mode_numbers(m: int, device: str | torch.device = "cpu") -> tuple[torch.Tens
 
 def as_tensor(array: torch.Tensor | np.ndarray, device: str | torch.device | None = None) -> torch.Tensor:
     """The array as a tensor on a device, not copied where it need not be."""
+    if isinstance(array, np.ndarray) and (not array.dtype.isnative or array.dtype.itemsize > 8):
+        array = plain(array)
     if isinstance(array, np.ndarray) and not array.flags.writeable:  # torch would warn of it
         array = array.copy()
     return torch.as_tensor(array, device=device)

@@ -113,6 +113,7 @@ def run_suite(
     if not isinstance(base.phases, str):
         raise InputError("a suite draws its phases from seeds: give the name of a generator, such as native")
     chosen, pairs = read_cosmologies(cosmologies, base.cosmology)
+    _check_shared(universe, base, chosen)
     if pairs is not None and seeds is not None:
         raise InputError("the table of cosmologies has seeds, so seeds cannot be given too")
     drawn = pairs or parse_seeds([base.seed] if seeds is None and base.seed is not None else seeds)
@@ -126,11 +127,12 @@ def run_suite(
         "cosmologies": [cosmology.to_dict() for cosmology in chosen],
         "seed_of_cosmology": pairs,
         "engine": parsed_engine.name,  # however it is spelled; its settings say the rest
-        "settings": {name: str(value) for name, value in parsed_engine.settings.items()},
+        "settings": {name: _text(value) for name, value in parsed_engine.settings.items()},
         "redshifts": redshifts,
         "keep": keep,
         **{name: getattr(Provenance.of(parsed_engine), name) for name in PROVENANCE},
     }
+    parsed_engine.check_lattice(base.n)
     _check_universes(parsed_engine, base, make_tasks(drawn, chosen, pairs), redshifts)
     with limited(memory):
         check_fits(parsed_engine, base.n, redshifts, may_stream=False)
@@ -144,6 +146,17 @@ def run_suite(
                 suite.write_manifest()
             suite.tidy()
     return suite
+
+
+def _check_shared(universe: Mapping[str, Any], base: Universe, chosen: Sequence[Cosmology]) -> None:
+    """`InputError` for a parameter that is given for all universes and that the table of cosmologies replaces."""
+    for name in Cosmology.names():
+        if universe.get(name) is not None and any(
+            getattr(cosmology, name) != getattr(base.cosmology, name) for cosmology in chosen
+        ):
+            raise InputError(
+                f"the cosmologies have {name} too: leave out the {name} = {universe[name]} for all of them"
+            )
 
 
 def _check_universes(
@@ -163,6 +176,11 @@ def _check_universes(
             f"{len(outside)} of {len(tasks)} universes cannot be made, the first is {outside[0].name}: "
             f"{problems[outside[0].cosmology or base.cosmology]}"
         )
+
+
+def _text(value: object) -> str:
+    """An option's value as text, the same for 2 and 2.0."""
+    return f"{value:.17g}" if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _outcomes(worker: Worker, client: Any | None) -> Iterator[tuple[Task, str]]:

@@ -131,9 +131,13 @@ def read_cosmologies(
             continue
         try:
             given = {name.strip(): value for name, value in row.items()}
-            values = {name: float(value) for name, value in given.items()}
-        except (TypeError, ValueError, AttributeError, OverflowError):
-            raise InputError(f"cosmology {number} of {source} is not all numbers: {row}") from None
+        except AttributeError:
+            raise InputError(
+                f"cosmology {number} of {source} is a {type(row).__name__}: give a `Cosmology`, or parameters by name"
+            ) from None
+        values = {
+            name: _number(name, value, f"cosmology {number} of {source}") for name, value in given.items()
+        }
         if values.pop("seed", None) is not None:
             seeds.append(_seed(given["seed"], f"cosmology {number} of {source}"))
         for name in values:
@@ -146,6 +150,13 @@ def read_cosmologies(
     if seeds and len(seeds) != len(made):
         raise InputError(f"{source} has seeds for {len(seeds)} of {len(made)} cosmologies: give all or none")
     return made, seeds or None
+
+
+def _number(name: object, value: Any, where: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{where} has {name} = {value!r}: give a number") from None
 
 
 def _seed(value: object, where: str) -> int:

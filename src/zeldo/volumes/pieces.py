@@ -25,6 +25,8 @@ from zeldo.initial.lpt import lpt_factors
 from zeldo.mesh import fft
 from zeldo.particles.tiles import Tile, window
 
+LEAST_WIDTH = 4  # cells of a lattice that can be evolved
+
 Field = Callable[[tuple[np.ndarray, np.ndarray, np.ndarray]], np.ndarray]
 
 
@@ -114,6 +116,11 @@ def check_piece(n: int, side: int, buffer: int) -> None:
         raise InputError(
             f"a piece of {side} cells with a buffer of {buffer} on each side is {side + 2 * buffer} cells wide, which is "
             f"odd: give an even side that divides {n}"
+        )
+    if side + 2 * buffer < LEAST_WIDTH:
+        raise InputError(
+            f"a piece of {side} cells with a buffer of {buffer} is {side + 2 * buffer} cells wide, which is too little "
+            f"to evolve: give {LEAST_WIDTH} at least"
         )
     if side + 2 * buffer > n:
         raise InputError(
