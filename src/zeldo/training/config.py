@@ -135,7 +135,7 @@ class OptimizerConfig(Section):
     """The highest learning rate."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of Adam's first and second moments."""
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Decoupled weight decay."""
     schedule: Literal["plateau", "cosine"] = "plateau"
     """plateau lowers the rate when the validation loss stops falling; cosine follows a fixed curve."""
