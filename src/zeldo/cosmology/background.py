@@ -21,8 +21,6 @@ CRITICAL_DENSITY = 27.7536627
 
 ROUNDING = 1e-11  # relative, of D1
 A_EARLY, A_LATE = 1e-4, 20.0  # the range of the growth tables; earlier than A_EARLY it is Einstein-de Sitter
-
-
 NEGLIGIBLE = 1e-7  # of matter: the dark energy with which growth begins as in an Einstein-de Sitter universe
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from zeldo.report.html import machine_line, svg_uri, template
 from zeldo.report.labels import wrapped
-from zeldo.report.pictures import COLOURS, DASHES, LEGEND, legend_entries, plain_k, style
+from zeldo.report.pictures import COLOURS, DASHES, LEGEND, legend_columns, legend_entries, plain_k, style
 from zeldo.statistics.measurement import Measurement
 from zeldo.version import __version__
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NARROW, WIDEST = 26, 60  # characters of a name: for two columns of a legend, and for one line
+WIDEST = 60  # characters of a name in one line of a legend
 MANY = 6  # snapshots in one plot
 FLOOR = 1e-2  # of a power's largest value: multipoles near zero are not drawn below it on a logarithmic axis
 # of each plot: the statistic, the columns of x and y, title, axis of y, and whether y is logarithmic
@@ -118,7 +118,7 @@ def measured_figure(
                 _draw_ratio(ratio, table, having[0][1].tables[statistic], x, y, look)
         _axes(ax, ratio, measurements, having, statistic, label, title, log)
         handles, names = legend_entries([ax])
-        columns = min(2, len(names)) if max(map(len, names), default=0) <= NARROW else 1
+        columns = min(len(names), legend_columns(names)) or 1
         names = [wrapped(name, WIDEST) for name in names]
         figure.legend(handles, names, loc="outside lower center", ncols=columns, **LEGEND)
     return figure

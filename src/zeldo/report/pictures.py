@@ -165,13 +165,18 @@ def legend_entries(axes: Sequence[Axes]) -> tuple[list[Any], list[str]]:
     return list(entries.values()), list(entries)
 
 
+def legend_columns(names: Sequence[str]) -> int:
+    """Of a legend under the axes: two where all names are short enough."""
+    return 2 if max(map(len, names), default=0) <= 26 else 1
+
+
 def _fit(figure: Figure, ax: Axes, left: float = 0.85) -> None:
     """Margins in inches, and a legend under the axes, where it hides no curve.
 
     By hand, as matplotlib's own layout draws everything twice.
     """
     handles, names = legend_entries([ax])
-    columns = 2 if max(map(len, names), default=0) <= 26 else 1
+    columns = legend_columns(names)
     legend = 0.2 * -(-len(names) // columns) + 0.06
     height = HEIGHT + legend
     figure.set_size_inches(WIDTH, height)

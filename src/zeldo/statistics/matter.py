@@ -12,6 +12,7 @@ from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.errors import InputError
 from zeldo.particles.particles import Header, Particles
+from zeldo.particles.passes import plain
 from zeldo.particles.snapshot import Snapshot
 
 EQUAL = 1e-5  # relative spread of masses that are rounded copies of one
@@ -115,7 +116,7 @@ class Matter:
         if isinstance(self.source, Snapshot):
             return self._finite(self.source.psi, "psi")
         _check_masses(self.source)
-        return self._finite(_native(self.source.positions), "positions")
+        return self._finite(plain(self.source.positions), "positions")
 
     @property
     def velocities(self) -> np.ndarray:
@@ -126,7 +127,7 @@ class Matter:
         if not self.has_velocities:
             raise InputError(f"{self.name} holds no velocities: redshift space needs them")
         assert isinstance(self.source, Particles)
-        return self._finite(_native(self.source.velocities), "velocities")
+        return self._finite(plain(self.source.velocities), "velocities")
 
     @property
     def has_velocities(self) -> bool:
@@ -204,8 +205,3 @@ def _check_masses(particles: Particles) -> None:
                 f"{particles.name}: particles have different masses, and statistics count all alike: "
                 "give one species of equal masses"
             )
-
-
-def _native(values: np.ndarray) -> np.ndarray:
-    """The same numbers in this machine's byte order, which torch and Numba need."""
-    return np.ascontiguousarray(values, values.dtype.newbyteorder("="))
