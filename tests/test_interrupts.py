@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from zeldo.interrupts import interruptible, raise_if_asked
+from zeldo.interrupts import held, interruptible, raise_if_asked
 from zeldo.report.progress import Progress
 
 
@@ -98,3 +98,23 @@ def test_what_is_ignored_stays_ignored(number):
         assert signal.getsignal(number) is signal.SIG_IGN
     finally:
         signal.signal(number, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_held_signal_comes_when_the_last_step_is_done(number):
+    done = []
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        with held():
+            with held():
+                signal.raise_signal(number)
+                done.append("inner")
+            done.append("outer")
+        done.append("after")
+    assert done == ["inner", "outer"]
+    with held():
+        pass  # it does not come again
+
+
+def test_nothing_is_held_without_a_handler():
+    with pytest.raises(KeyboardInterrupt), held():
+        signal.raise_signal(signal.SIGINT)

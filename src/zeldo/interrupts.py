@@ -19,6 +19,8 @@ AGAIN = 0.1  # seconds after which a dropped one is raised again
 
 _asked: int | None = None  # the signal, within interruptible()
 _depth = 0
+_held = 0
+_waits = False  # a signal that came within held()
 _again: threading.Timer | None = None
 
 
@@ -55,11 +57,31 @@ def raise_if_asked() -> None:
         raise KeyboardInterrupt
 
 
+@contextmanager
+def held() -> Iterator[None]:
+    """Within it a signal waits, where `interruptible` has its handler: for steps of which one alone leaves a mess behind."""
+    global _held, _waits
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals interrupt the main thread alone
+        return
+    _held += 1
+    try:
+        yield
+    finally:
+        _held -= 1
+        if _waits and not _held:
+            _waits = False
+            raise KeyboardInterrupt
+
+
 def ask(number: int, frame: object) -> None:
     """The handler of a signal: remembers it and raises KeyboardInterrupt."""
-    global _asked
+    global _asked, _waits
     if _depth:
         _asked = number
+        if _held:
+            _waits = True
+            return
     raise KeyboardInterrupt
 
 

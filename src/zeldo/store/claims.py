@@ -26,6 +26,7 @@ from uuid import uuid4
 
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import FULL
+from zeldo.interrupts import held
 from zeldo.keywords import number
 
 LEASE = 60.0  # seconds
@@ -68,7 +69,8 @@ class Claims:
         ZeldoError
             Where the disk is full, or the directory cannot be written to.
         """
-        path = self._take(name)
+        with held():  # a claim that does not name its owner is nobody's to free
+            path = self._take(name)
         if path is None:
             yield False
             return
@@ -80,8 +82,8 @@ class Claims:
         finally:
             over.set()
             beat.join()
-            for old in self._generations(name, path):
-                shutil.rmtree(old, ignore_errors=True)
+            with held():
+                self._remove(name, path)
 
     def free(self, pids: Collection[int]) -> None:
         """Free what processes of this machine that have ended did not free themselves, where nobody took it over."""
@@ -91,8 +93,7 @@ class Claims:
                 owner = json.loads((path / OWNER).read_text())
                 taken = (self.folder / f"{name}.{generation + 1}").exists()
                 if owner["pid"] in pids and has_ended(owner) and not taken:
-                    for old in self._generations(name, path):
-                        shutil.rmtree(old, ignore_errors=True)
+                    self._remove(name, path)
 
     def _take(self, name: str) -> Path | None:
         generation = 0
@@ -115,10 +116,10 @@ class Claims:
                 (path / OWNER).write_text(json.dumps(identity()))
             return path
 
-    def _generations(self, name: str, last: Path) -> Iterator[Path]:
-        """This claim and those before it, the last one first, so that no lost one is left without its successor."""
+    def _remove(self, name: str, last: Path) -> None:
+        """Remove a claim and those before it, the last one first, so that no lost one is left without its successor."""
         for generation in range(int(last.suffix[1:]), -1, -1):
-            yield self.folder / f"{name}.{generation}"
+            shutil.rmtree(self.folder / f"{name}.{generation}", ignore_errors=True)
 
     def _lost(self, path: Path) -> bool:
         try:
