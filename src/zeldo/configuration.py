@@ -156,6 +156,9 @@ def _explanation(error: ValidationError, tree: Mapping[str, Any], kind: type[Sec
         table = f" in [{'.'.join(path[:-1])}]" if path[:-1] else ""
         known = ", ".join(allowed)
         return f"unknown key {path[-1]!r}{table}{nearest(path[-1], allowed)}; known are {known}"
+    if first["type"] == "missing" and path[-1].isdigit():
+        count = 1 + max(int(where[-1]) for where, _ in mistakes if where[:-1] == path[:-1])
+        return f"{'.'.join(path[:-1])} = {first['input']!r} is not allowed: give {count} values"
     if first["type"] == "missing":
         return f"{name} is missing: it must be given"
     message = " or ".join(dict.fromkeys(_remedy(detail) for where, detail in mistakes if where == path))

@@ -41,7 +41,7 @@ def test_the_fit_finds_the_law_and_the_rms_of_errors_of_either_sign(fitted):
 
 def test_fewer_snapshots_than_coefficients_are_refused(fitted):
     measured = fitted[0][:4]
-    with pytest.raises(InputError, match=r"4 snapshots have a density at 0\.06 .* needs 5 or more"):
+    with pytest.raises(InputError, match=r"4 snapshots have a density at 0\.06 .* needs 10 or more"):
         fit(measured, {NAMES[1]: np.ones((4, len(NODES)))}, "four runs")
     gap = np.ones((60, len(NODES)))
     gap[:57, 2] = np.nan  # boxes too small for such long waves

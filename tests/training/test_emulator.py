@@ -204,6 +204,10 @@ def test_networks_and_engines_that_do_not_belong_together_are_refused(trained):
 
     with pytest.raises(InputError, match=r"corrects no engine \(deoliveira2020\)"):
         next(iter(Emulator(weights=shipped_weights()).run(ics, [0.0])))
+    with pytest.raises(
+        InputError, match="corrects no engine: errors are expected of networks for the task corr"
+    ):
+        measure(shipped_weights(), [trained[0].data.store])
     with pytest.raises(InputError, match="give a file of weights"):
         Emulator(weights=3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -32,5 +33,7 @@ def train(
     with Progress(f"train {config.name}") as progress:
         result = run(config, override=parsed(override), resume=resume, progress=progress)
     print(f"{result.status} {result.where}: {result.epochs} epochs, {result.steps} steps")
-    if result.weights:
+    if result.weights and not isfinite(result.best):
+        print(f"{result.weights}: by the loss before, until an epoch ends with the present one")
+    elif result.weights:
         print(f"{result.weights}: lowest validation loss {result.best:.4f}, epoch {result.best_epoch}")

@@ -90,9 +90,9 @@ class DatasetConfig(Section):
     """Runs that are made at the same time."""
     threads: int | None = Field(default=None, ge=1)
     """Threads of each worker; by default the cores are shared evenly."""
-    psi_step: float = Field(default=PSI_STEP, ge=0)
+    psi_step: float = Field(default=PSI_STEP, ge=0, le=1)
     """Displacements are stored as whole steps of this, Mpc/h; 0 for float32."""
-    vel_step: float = Field(default=VEL_STEP, ge=0)
+    vel_step: float = Field(default=VEL_STEP, ge=0, le=100)
     """Velocities are stored as whole steps of this, km/s; 0 for float32."""
     velocity: bool = True
     """Whether to store velocities."""

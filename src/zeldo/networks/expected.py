@@ -171,15 +171,16 @@ def fit(measured: np.ndarray, errors: Mapping[str, np.ndarray], runs: str) -> Ex
     Raises
     ------
     InputError
-        For fewer cases than there are coefficients, at any of the nodes.
+        For fewer cases than two for each coefficient, at any of the nodes.
     """
     basis = _basis(*measured.T)
+    least = 2 * basis.shape[1]
     for name, values in errors.items():
         for node, cases in zip(NODES, np.isfinite(values).sum(0), strict=True):
-            if cases < basis.shape[1]:
+            if cases < least:
                 raise InputError(
                     f"{cases} snapshots have a {name.split()[0]} at {node:g} of the Nyquist wavenumber: the expected error "
-                    f"needs {basis.shape[1]} or more, so give stores with more runs, redshifts or particles a side"
+                    f"needs {least} or more, so give stores with more runs, redshifts or particles a side"
                 )
     coefficients = {}
     for name, values in errors.items():

@@ -18,6 +18,8 @@ from zeldo.cosmology.parameters import RANGES
 if TYPE_CHECKING:
     from zeldo.networks.tasks.base import Task
 
+SUFFIX = ".safetensors"  # of files of weights
+
 
 class TaskConfig(Section):
     """The network's task, by its name. Every other key is an option of the task."""
@@ -41,7 +43,7 @@ class TaskConfig(Section):
 class NetworkConfig(Section):
     name: str = "vnet"
     """The architecture: vnet, styled vnet, modulated vnet or modulated resnet."""
-    channels: int = Field(default=64, ge=1)
+    channels: int = Field(default=64, ge=1, le=1024)
     """Channels of the hidden layers."""
     levels: int = Field(default=3, ge=2, le=8)
     """Resolutions, the finest included."""
@@ -107,6 +109,8 @@ class DataConfig(Section):
             return values
         if "redshifts" in values:
             raise ValueError("redshift and redshifts are one setting: leave out redshift")
+        if isinstance(values["redshift"], bool) or not isinstance(values["redshift"], int | float):
+            raise ValueError("redshift must be a number, 0 or more")
         values = dict(values)
         return values | {"redshifts": (values.pop("redshift"),)}
 
@@ -185,7 +189,7 @@ class TrainConfig(Section):
     """Number of epochs."""
     hours: float = Field(default=0.0, ge=0)
     """Time limit of one call, after which it stops and can be resumed; 0 for none."""
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, lt=2**63)
     """Seed of the weights, of the order of samples and of the augmentation."""
     precision: Literal["32-true", "bf16-mixed", "auto"] = "32-true"
     """auto takes bfloat16 where the hardware multiplies it."""
@@ -231,8 +235,8 @@ class TrainConfig(Section):
     @field_validator("name")
     @classmethod
     def _of_a_file(cls, name: str) -> str:
-        if not name or "/" in name or "\\" in name:
-            raise ValueError("give a name without a directory, such as vnet")
+        if not name or name.startswith(".") or "/" in name or "\\" in name or name.endswith(SUFFIX):
+            raise ValueError(f"give a name without a directory and without {SUFFIX}, such as vnet")
         return name
 
     @field_validator("range_omega_m", "range_sigma_8", "range_w0", "range_wa")

@@ -13,6 +13,7 @@ from zeldo.engines.registry import engine
 from zeldo.errors import InputError
 from zeldo.initial.lpt import linear_displacement
 from zeldo.networks.expected import FIGURES, ExpectedError, fit, in_bins, measures
+from zeldo.networks.tasks.correction import Correction
 from zeldo.networks.weights import load, save
 from zeldo.statistics.comparison import Comparison, compare_snapshots
 from zeldo.store.runs import RunStore
@@ -45,9 +46,13 @@ def measure(
     Raises
     ------
     InputError
-        Where there are no such runs.
+        For a network of another task, and where there are no such runs.
     """
     emulator = engine(str(weights))
+    if emulator.name != Correction.engine_class:
+        raise InputError(
+            f"{weights} corrects no engine: errors are expected of networks for the task {Correction.name} alone"
+        )
     measured: list[tuple[float, float, float]] = []
     errors: dict[str, list[np.ndarray]] = {}
     names = []

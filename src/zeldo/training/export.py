@@ -14,14 +14,14 @@ from zeldo.networks.tasks.base import Task
 from zeldo.networks.vnet import LayeredNet
 from zeldo.networks.weights import save
 from zeldo.particles.provenance import weights_hash
-from zeldo.training.config import TrainConfig
+from zeldo.training.config import SUFFIX, TrainConfig
 from zeldo.training.players import network_arguments
 from zeldo.version import __version__
 
 
 def weights_path(config: TrainConfig) -> Path:
     """The file of weights that a training writes."""
-    return config.output / f"{config.name}.safetensors"
+    return config.output / f"{config.name}{SUFFIX}"
 
 
 def export(net: LayeredNet, config: TrainConfig, task: Task, facts_of_run: dict[str, Any]) -> Path:

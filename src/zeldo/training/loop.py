@@ -21,6 +21,7 @@ from zeldo.engines.registry import engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import directory
 from zeldo.interrupts import interruptible, raise_if_asked
+from zeldo.particles.tiles import aligned_side
 from zeldo.store.runs import RunStore
 from zeldo.training.config import TrainConfig
 from zeldo.training.export import weights_path
@@ -187,7 +188,11 @@ def _check(config: TrainConfig, task: Task) -> None:
         begin_with(net, config.start_from)
     if config.data.crop:
         judged: Any = task.modules(net)[JUDGED]
-        judged.layout.sides(config.data.crop + 2 * judged.halo)
+        least, stride = judged.layout.smallest - 2 * judged.halo, judged.layout.stride
+        if aligned_side(config.data.crop, least, stride) != config.data.crop:
+            raise InputError(
+                f"data.crop = {config.data.crop} is not allowed: give {least} or a multiple of {stride} more"
+            )
 
 
 def _devices(config: TrainConfig) -> tuple[int, str]:

@@ -298,9 +298,9 @@ class Trainer:
         """
         kept = load_checkpoint(self.last)
         for name, value in self._conditions_of_resuming().items():
-            if kept["fixed"].get(name) != value:
+            if kept["fixed"].get(name, value) != value:
                 raise InputError(
-                    f"{self.last} was trained with {name} = {kept['fixed'].get(name)!r}, the configuration "
+                    f"{self.last} was trained with {name} = {kept['fixed'][name]!r}, the configuration "
                     f"says {value!r}: set it back, or choose another output"
                 )
         kinds = self.samples.kinds()
@@ -329,6 +329,7 @@ class Trainer:
             **{f"task.{key}": value for key, value in task.options().items() if key not in task.loss_options},
             **{f"network.{name}": value for name, value in config.network.model_dump().items()},
             "data.redshifts": config.data.redshifts,
+            "name": config.name,
             "optimizer.name": config.optimizer.name,
             "optimizer.ema": config.optimizer.ema,
             "seed": config.seed,

@@ -167,6 +167,10 @@ class Correction(Task):
                 f"the dynamics {self.engine} with {files[0] if files else 'weights'} are not allowed: choose an engine "
                 "by its name, with options that name no file"
             )
+        if isinstance(self.inputs, str) or not isinstance(self.inputs, Sequence):
+            raise InputError(f"inputs = {self.inputs!r} is not allowed: give a list of names")
+        if not isinstance(self.weights, Mapping):
+            raise InputError(f"weights = {self.weights!r} is not allowed: give a table of terms and numbers")
         inputs = tuple(self.inputs)
         for name in inputs:
             if name not in INPUTS:
