@@ -23,11 +23,14 @@ def measured() -> Iterator[Cost]:
     """Measures its block; memory is sampled every 10 ms, where the system tells it."""
     cost, over = Cost(), threading.Event()
 
+    def look() -> None:
+        now = _resident()
+        if now is not None:
+            cost.peak_memory = max(cost.peak_memory or 0.0, now)
+
     def sample() -> None:
         while not over.wait(0.01):
-            now = _resident()
-            if now is not None:
-                cost.peak_memory = max(cost.peak_memory or 0.0, now)
+            look()
 
     sampler = threading.Thread(target=sample, daemon=True)
     sampler.start()
@@ -38,6 +41,7 @@ def measured() -> Iterator[Cost]:
         cost.seconds = time.perf_counter() - start
         over.set()
         sampler.join()
+        look()  # also at a block that is shorter than an interval
 
 
 def _resident() -> float | None:

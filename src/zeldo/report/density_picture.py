@@ -12,6 +12,7 @@ from zeldo.errors import InputError
 from zeldo.keywords import axis_index, number
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
+from zeldo.report.labels import wrapped
 from zeldo.report.pictures import style
 from zeldo.report.slices import cyclic, densest_slab, draw_slice, finer, projected_density
 from zeldo.statistics.matter import Matter, matter_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 AXES = "xyz"
 FEWEST = 12.0  # particles that a smoothed pixel averages over
 FEWEST_OF_SHEET = 100.0  # the same of points of a sheet: in voids they stand in rows
+LETTERS = 10  # of a title, for each inch of a picture
 LEVELS = 9  # of smoothing, each sqrt 2 wider
 SHARES = (0.002, 0.9995)  # of the pixels, outside of which the colours end
 
@@ -145,9 +147,9 @@ def density_figure(
             depth = (
                 "whole box"
                 if whole
-                else (f"{AXES[slab.axis]} = {slab.start:.4g} to {slab.start + slab.thickness:.4g} Mpc/h")
+                else f"{slab.start:.4g} to {slab.start + slab.thickness:.4g} Mpc/h along {AXES[slab.axis]}"
             )
-            ax.set_title(f"{title}\n{depth}", fontsize=10.5)
+            ax.set_title(f"{wrapped(title, int(LETTERS * side))}\n{depth}", fontsize=10.5)
         bar = figure.colorbar(image, ax=axes, shrink=0.85, aspect=32, pad=0.015, extend="both")
         bar.set_label(r"$\log_{10}(1 + \delta)$, mean along the line of sight")
         bar.outline.set_visible(False)  # type: ignore[operator]

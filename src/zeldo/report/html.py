@@ -149,6 +149,7 @@ def _section(
                 "transfer": accuracy_rows(group, names, field, "transfer"),
                 "decorrelation": accuracy_rows(group, names, field, "one_minus_r2"),
                 "images": [svg_uri(spectrum_figure(pictured, field, quantity)) for quantity in QUANTITIES],
+                "expected": any(comparison.expected_error for comparison in pictured),
                 "absent": [
                     n for n, comparison in zip(names, group, strict=True) if field not in comparison.fields
                 ],

@@ -79,7 +79,7 @@ def _defaults(name: str) -> Sequence[Mapping[str, object]]:
 
 
 def wrapped(name: str, width: int) -> str:
-    """The name, where it is longer than `width`, in lines of that length: the settings below the engine."""
+    """The name, where it is longer than `width`, in lines of that length: what stands in brackets begins a new one."""
     if len(name) <= width:
         return name
     parts = name.replace(" (", "\n(", 1).splitlines()
