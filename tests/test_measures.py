@@ -19,6 +19,7 @@ from zeldo.errors import ZeldoWarning
 from zeldo.particles.lattice import header_of
 from zeldo.report.density_picture import density_map, slab_of
 from zeldo.sources import names_of
+from zeldo.statistics import overdensity
 from zeldo.statistics.measurement import COLUMNS, measurement
 from zeldo.statistics.spectra import density_modes
 
@@ -122,7 +123,7 @@ def test_different_masses_are_refused(bare):
         zeldo.redshift_space_multipoles,
         zeldo.equilateral_bispectrum,
         zeldo.friends_of_friends,
-        zeldo.halos,
+        overdensity.halos,
         measurement,
     ],
 )
@@ -202,13 +203,13 @@ def test_what_is_measured_is_not_written_over(snapshot, tmp_path):
     before = source.read_bytes()
     assert "output and source are the same file" in refusal(lambda: zeldo.measure(source, output=source))
     assert "output and source are the same file" in refusal(
-        lambda: measures.find_halos(source, output=source)
+        lambda: measures.halos(source, output=source)
     )
     assert source.read_bytes() == before
 
 
 def test_a_catalogue_has_every_column_with_its_unit(files, tmp_path):
-    catalogue = measures.find_halos(files[0], output=tmp_path / "halos.hdf5")
+    catalogue = zeldo.halos(files[0], output=tmp_path / "halos.hdf5")
     with h5py.File(tmp_path / "halos.hdf5") as file:
         halos, header = file["Halos"], file["Header"].attrs
         assert (header["BoxSize"], header["Redshift"], header["LinkingLength"]) == (125.0, 0.0, 0.2)
@@ -218,7 +219,7 @@ def test_a_catalogue_has_every_column_with_its_unit(files, tmp_path):
         units = {name: data.attrs["units"] for name, data in halos.items()}
         assert units["mvir"] == "1e10 Msun/h" and units["rvir"] == units["centre"] == "Mpc/h"
         assert all(data.attrs["description"] and data.attrs["to_cgs"] > 0 for data in halos.values())
-    assert "hdf5" in refusal(lambda: measures.find_halos(files[0], output=tmp_path / "halos.txt"))
+    assert "hdf5" in refusal(lambda: measures.halos(files[0], output=tmp_path / "halos.txt"))
 
 
 @pytest.mark.parametrize("axis", "xyz")

@@ -52,6 +52,7 @@ from .gradients.reconstruct import reconstruct as reconstruct
 from .gradients.reconstruction import Reconstruction as Reconstruction
 from .initial.conditions import InitialConditions as InitialConditions
 from .linear_fields import initial_conditions_of as initial_conditions_of
+from .measures import halos as halos
 from .measures import measure as measure
 from .measures import show as show
 from .particles.particles import Header as Header
@@ -68,7 +69,6 @@ from .statistics import power_spectrum as power_spectrum
 from .statistics import redshift_space_multipoles as redshift_space_multipoles
 from .statistics import squeezed_bispectrum as squeezed_bispectrum
 from .statistics.catalogue import write_halos as write_halos
-from .statistics.overdensity import halos as halos
 from .suites.run import run_suite as run_suite
 from .suites.suite import Suite as Suite
 from .universe import Universe as Universe

@@ -138,10 +138,11 @@ def measure(
     return results
 
 
-def find_halos(
+def halos(
     source: Source,
     linking_length: float = 0.2,
     minimum: int = 20,
+    backend: str | None = None,
     *,
     cosmology: Given = None,
     output: PathLike | None = None,
@@ -158,6 +159,8 @@ def find_halos(
         Of friends-of-friends, in mean particle spacings.
     minimum : int
         Fewest particles of a halo.
+    backend : str, optional
+        As of `friends_of_friends`. A universe that does not fit in memory has none.
     cosmology : Cosmology or mapping of str to float, optional
         Of the run, or those of its parameters that the file does not give.
     output : path, optional
@@ -177,7 +180,7 @@ def find_halos(
         For a value that is not allowed.
     """
     from zeldo.statistics.catalogue import check_catalogue_path, write_halos
-    from zeldo.statistics.overdensity import halos
+    from zeldo.statistics.overdensity import halos as halos_in_memory
     from zeldo.statistics.streaming_overdensity import stream_halo_catalogue
 
     if output is not None:
@@ -188,7 +191,9 @@ def find_halos(
         there = on_disk(source, reading.get("redshift"))
         if there is None:
             particles = load(source, cosmology, **reading)
-            catalogue = halos(particles, linking_length, minimum)
+            catalogue = halos_in_memory(particles, linking_length, minimum, backend)
+        elif backend is not None:
+            raise InputError(f"backend = {backend!r} is for what fits in memory: leave it out, or give more memory")
         else:
             particles = there.matter.source
             catalogue = stream_halo_catalogue(

@@ -8,7 +8,7 @@ from refusals import refusal
 from zeldo.errors import InputError
 from zeldo.files.converting import convert
 from zeldo.files.sets import check_no_input
-from zeldo.measures import find_halos
+from zeldo.measures import halos
 
 TINY = {"engine": "2lpt", "n": 8, "box": 20.0, "power": "eisenstein-hu", "redshift": 9}
 
@@ -27,7 +27,7 @@ def whole(tmp_path):
 def test_no_part_of_a_set_that_is_read_is_written_over(whole, tmp_path, source, use):
     source, output = tmp_path / source, tmp_path / "set" / "s.1.hdf5"
     uses = {
-        "halos": lambda: find_halos(source, output=output),
+        "halos": lambda: halos(source, output=output),
         "measure": lambda: zeldo.measure(source, output=output),
         "run": lambda: zeldo.run(ics=source, engine="2lpt", output=output),
     }

@@ -86,9 +86,9 @@ def test_a_measurement_from_disk_is_that_in_memory(universes, tmp_path, monkeypa
 
 def test_halos_from_disk_are_those_in_memory(universes, tmp_path, monkeypatch):
     path = universes["cola"][0]
-    whole = measures.find_halos(path, minimum=8, output=tmp_path / "whole.hdf5")
+    whole = measures.halos(path, minimum=8, output=tmp_path / "whole.hdf5")
     monkeypatch.setattr(sources, "available", lambda: 1e6)
-    streamed = measures.find_halos(path, minimum=8, output=tmp_path / "streamed.hdf5")
+    streamed = measures.halos(path, minimum=8, output=tmp_path / "streamed.hdf5")
     assert streamed.friends.group.size == 0 < len(whole.friends.count)
     np.testing.assert_array_equal(streamed.spherical.m200m, whole.spherical.m200m)
     with h5py.File(tmp_path / "whole.hdf5") as a, h5py.File(tmp_path / "streamed.hdf5") as b:

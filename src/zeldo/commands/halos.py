@@ -40,10 +40,10 @@ def halos(
     json:
         Print the whole catalogue as JSON.
     """
-    from zeldo.measures import find_halos
+    from zeldo.measures import halos as find
     from zeldo.report.measured_table import halos_json, print_halos
 
-    catalogue = find_halos(
+    catalogue = find(
         file,
         linking_length,
         minimum,
