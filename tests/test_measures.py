@@ -202,9 +202,7 @@ def test_what_is_measured_is_not_written_over(snapshot, tmp_path):
     source = zeldo.write(snapshot, tmp_path / "source.hdf5")
     before = source.read_bytes()
     assert "output and source are the same file" in refusal(lambda: zeldo.measure(source, output=source))
-    assert "output and source are the same file" in refusal(
-        lambda: measures.halos(source, output=source)
-    )
+    assert "output and source are the same file" in refusal(lambda: measures.halos(source, output=source))
     assert source.read_bytes() == before
 
 

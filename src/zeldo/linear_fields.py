@@ -23,7 +23,7 @@ DIFFERENCES = "FastPM"  # the code that displaces particles by finite difference
 
 def initial_conditions_of(
     source: str | os.PathLike[str] | Snapshot | InitialConditions | Any,
-    cosmology: Cosmology | Mapping[str, float] | None = None,
+    cosmology: Cosmology | Mapping[str, float] | str | None = None,
     order: int | None = None,
 ) -> InitialConditions:
     """The linear density field today in a file of any code, or behind a snapshot of initial conditions.
@@ -33,8 +33,8 @@ def initial_conditions_of(
     source : path, Snapshot or InitialConditions
         A reference run, a file of `delta_lin`, or particles displaced by first or second order Lagrangian perturbation
         theory, in any format that zeldo reads.
-    cosmology : Cosmology or mapping of str to float, optional
-        Of the run, or those of its parameters that the file does not give.
+    cosmology : Cosmology, str or mapping of str to float, optional
+        Of the run, or the name of a preset, or those of its parameters that the file does not give.
     order : {1, 2}, optional
         Of the perturbation theory; by default what the velocities say, or 2 without them.
 
@@ -48,6 +48,8 @@ def initial_conditions_of(
         For anything else, particles without a lattice, and particles that are no initial conditions. Also for a cosmology
         other than that of the file.
     """
+    if isinstance(cosmology, str):
+        cosmology = Cosmology.preset(cosmology)
     if isinstance(source, InitialConditions | Snapshot):
         _check_given(f"a {type(source).__name__}", source.cosmology, cosmology or {})
     if order is not None and order not in (1, 2):

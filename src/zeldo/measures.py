@@ -193,7 +193,9 @@ def halos(
             particles = load(source, cosmology, **reading)
             catalogue = halos_in_memory(particles, linking_length, minimum, backend)
         elif backend is not None:
-            raise InputError(f"backend = {backend!r} is for what fits in memory: leave it out, or give more memory")
+            raise InputError(
+                f"backend = {backend!r} is for what fits in memory: leave it out, or give more memory"
+            )
         else:
             particles = there.matter.source
             catalogue = stream_halo_catalogue(

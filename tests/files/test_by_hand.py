@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import zeldo
+from refusals import refusal
 from zeldo.commands import main
 from zeldo.files.converting import convert
 from zeldo.files.describing import describe
@@ -31,6 +32,37 @@ def test_the_list_of_a_set_names_it_as_its_files_do(tmp_path):
     assert all(answer == answers[0] for answer in answers[1:])
     assert answers[0]["count"] == 26 and answers[0]["redshift"] == 0.5 and answers[0]["box"] == 20
     assert any("taken as Mpc/h and velocities as peculiar" in note for note in answers[0]["notes"])
+
+
+@pytest.mark.parametrize("option", [["--box", "-5"], ["--box", "nan"], ["--redshift", "-2"]])
+def test_a_text_has_no_box_or_redshift_that_cannot_be(tmp_path, option, capsys):
+    picola(tmp_path)
+    for command in (["info"], ["halos", "--omega-m", "0.3"]):
+        assert main([*command, str(tmp_path / "run_z0p500"), *option]) == 2
+        assert f"{option[0][2:]} = {option[1]} is not allowed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"length": 3}, "length = 3 is not allowed: give its name"),
+        ({"box": "wide"}, "box = 'wide' is not allowed: give a number"),
+        ({"particle_type": "1"}, "particle_type = '1' is not allowed: give a whole number"),
+        ({"cosmology": {"omega_m": "a"}}, "omega_m = 'a' is not allowed"),
+        ({"cosmology": {"omega_m": [0.3]}}, "omega_m = [0.3] is not allowed"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused(tmp_path, options, words):
+    np.save(tmp_path / "p.npy", np.ones((5, 3)))
+    line = refusal(lambda: zeldo.read(tmp_path / "p.npy", **{"box": 9.0, "redshift": "0.5", **options}))
+    assert words in line
+
+
+def test_a_name_of_a_file_is_needed_to_write(tmp_path):
+    np.save(tmp_path / "p.npy", np.ones((5, 3)))
+    particles = zeldo.read(tmp_path / "p.npy", box="9", redshift="0.5")
+    assert particles.header.box == 9 and particles.header.redshift == 0.5
+    assert "path = None is not allowed" in refusal(lambda: zeldo.write(particles, None))
 
 
 def test_a_warning_of_wrapped_positions_is_one_line(tmp_path, capsys):

@@ -249,6 +249,18 @@ def test_a_redshift_that_swifts_file_contradicts_is_refused(crowd, tmp_path):
     assert "has redshift 0.25, and 7 is given" in refusal(lambda: read(path, redshift=7.0))
 
 
+def test_dark_energy_that_a_file_of_swift_contradicts_is_refused(crowd, tmp_path):
+    known = replace(crowd.header.cosmology, w0=-0.8, wa=0.2)
+    particles = Particles(replace(crowd.header, cosmology=known), crowd.positions)
+    path = write(particles, tmp_path / "out.hdf5", "swift")
+    with h5py.File(path, "r+") as file:
+        del file["Zeldo"]
+    assert read(path, known).header.cosmology == known
+    assert "w0 = -0.8 in the file, -1 is given" in refusal(
+        lambda: read(path, replace(known, w0=-1.0, wa=0.0))
+    )
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
 def test_writing_takes_the_memory_of_a_plane(tmp_path, suffix):
     n = 192

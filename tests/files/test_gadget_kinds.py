@@ -4,10 +4,12 @@ import h5py
 import numpy as np
 import pytest
 
+import zeldo
 from refusals import refusal
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.errors import DamagedFileError, ZeldoWarning
 from zeldo.files import create_particles, hdf5_set, open_particles, read, write
+from zeldo.files.converting import convert
 from zeldo.files.describing import describe
 from zeldo.files.gadget_header import gadget2_dtype, gadget4_dtype
 from zeldo.particles.particles import Header, Particles
@@ -382,8 +384,9 @@ def test_what_a_header_leaves_at_zero_is_unknown(universe, tmp_path):
     check(universe, read(path, {name: getattr(QUIJOTE, name) for name in ("omega_b", "sigma_8", "n_s")}))
 
 
-def test_one_species_among_several(universe, tmp_path):
-    """As in CAMELS: dark matter has less mass than all matter, and gas, stars and black holes are left out."""
+@pytest.fixture
+def with_gas(universe, tmp_path):
+    """As in CAMELS: dark matter has less mass than all matter, and there are gas and black holes."""
     fraction = 1 - QUIJOTE.omega_b / QUIJOTE.omega_m
     path = gadget_hdf5(
         tmp_path / "s.hdf5",
@@ -396,10 +399,64 @@ def test_one_species_among_several(universe, tmp_path):
         for kind, count in ((0, 3), (4, 1)):
             file[f"PartType{kind}/Coordinates"] = np.ones((count, 3), np.float32)
             file[f"PartType{kind}/Masses"] = np.ones(count, np.float32)
-    check(universe, read(path, QUIJOTE))
+    return path
+
+
+def test_one_species_among_several(universe, with_gas):
+    path = with_gas
+    with pytest.warns(ZeldoWarning, match="other species are left out"):
+        check(universe, read(path, QUIJOTE))
     gas = read(path, QUIJOTE, particle_type=0)
     assert isinstance(gas, Particles) and len(gas) == 3
     np.testing.assert_allclose(gas.positions, 1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:.*other species")
+@pytest.mark.parametrize("name", ["d.hdf5", "d.npz", "d.bigfile", "d.zarr", "d.gadget2"])
+def test_one_species_stays_one_when_it_is_converted(universe, with_gas, tmp_path, name):
+    convert(with_gas, tmp_path / name, QUIJOTE)
+    check(universe, read(tmp_path / name, QUIJOTE))
+    with open_particles(tmp_path / name) as particles:
+        assert particles.header.particle_mass < 0.9 * MASS
+        assert particles.header.whole == (name == "d.gadget2")  # which has no place for it
+    if name == "d.gadget2":
+        line = refusal(lambda: describe(tmp_path / name))
+        assert "give omega_b too, if it is dark matter beside gas" in line
+
+
+def test_one_species_stands_for_all_matter_with_or_without_a_whole_cosmology(with_gas, tmp_path):
+    with pytest.warns(ZeldoWarning, match="other species are left out"):
+        masses = [zeldo.halos(with_gas, 0.5, 8, cosmology=c).friends.particle_mass for c in (QUIJOTE, None)]
+    np.testing.assert_allclose(masses, MASS, rtol=1e-6)
+    with pytest.warns(ZeldoWarning, match="other species are left out"):
+        zeldo.halos(with_gas, 0.5, 8, output=tmp_path / "c.hdf5")
+    with h5py.File(tmp_path / "c.hdf5") as file:
+        assert file["Header"].attrs["omega_m"] == QUIJOTE.omega_m
+
+
+def test_a_header_of_gizmo_says_its_cosmology(universe, tmp_path):
+    path = gadget_hdf5(tmp_path / "s.hdf5", universe)
+    with h5py.File(path, "r+") as file:
+        attributes = file["Header"].attrs
+        for old, new in (("Omega0", "Omega_Matter"), ("OmegaLambda", "Omega_Lambda")):
+            attributes[new] = attributes.pop(old)
+    with open_particles(path) as particles:
+        assert particles.header.parameters["omega_m"] == QUIJOTE.omega_m
+    assert "0.3 is given" in refusal(lambda: read(path, {"omega_m": 0.3}))
+
+
+def test_a_set_has_the_widest_types_of_its_parts(universe, tmp_path):
+    gadget_hdf5(tmp_path / "s.0.hdf5", universe, slice(200), files=2)
+    gadget_hdf5(tmp_path / "s.1.hdf5", universe, slice(200, None), files=2)
+    with h5py.File(tmp_path / "s.0.hdf5", "r+") as file:
+        group = file["PartType1"]
+        for name, dtype, more in (("Coordinates", "f8", 0), ("ParticleIDs", "u8", 2**33)):
+            values = group[name][:].astype(dtype) + more
+            del group[name]
+            group[name] = values.astype(dtype)
+    with open_particles(tmp_path / "s.0.hdf5") as particles:
+        assert particles.positions.dtype == np.float64
+        assert particles.ids.dtype == np.uint64 and particles.ids[0] == 2**33 + 1
 
 
 def test_a_parameter_file_with_a_table_of_power_says_no_n_s(universe, tmp_path):

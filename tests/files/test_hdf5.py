@@ -125,7 +125,7 @@ def test_a_gadget_file_in_kpc_is_read(snapshot, path, said):
     else:
         with pytest.raises(InputError, match="does not say sigma_8, n_s: pass the cosmology"):
             read(path)
-    with pytest.raises(DamagedFileError, match=r"Omega0 = 0\.31 in the header contradicts"):
+    with pytest.raises(InputError, match=r"omega_m = 0\.31 in the file, 0\.3175 is given"):
         read(path, cosmology=PRESETS["quijote"])
 
 

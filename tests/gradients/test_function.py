@@ -313,6 +313,12 @@ def test_a_network_is_not_called_outside_of_its_card():
             lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(N, N, N), h=torch.ones(2)),
             r"h has shape \(2,\): give one number",
         ),
+        (
+            lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(
+                torch.zeros(N, N, N), sigma_8=torch.tensor(1j)
+            ),
+            "sigma_8 is of type torch.complex64: give a real number",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_one_line(call, words):

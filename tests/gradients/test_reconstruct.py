@@ -383,6 +383,14 @@ def test_particles_are_observed_where_they_are(snapshot):
     np.testing.assert_allclose(there, np.roll(here, 2, axis=0), atol=1e-3)
 
 
+def test_the_cosmology_of_a_file_that_lacks_it_is_the_one_given(snapshot, tmp_path):
+    path = zeldo.write(snapshot, tmp_path / "u.gadget2")
+    given = {**dict.fromkeys(("box", "n", "redshift", "mesh", "axis")), **PLAIN}
+    seen = observed(path, cosmology="quijote", **given)
+    assert seen.cosmology == snapshot.cosmology
+    np.testing.assert_allclose(seen.delta, observed(snapshot, cosmology=None, **given).delta, atol=2e-3)
+
+
 def test_noise_may_make_a_density_negative():
     noisy = 1 + 0.7 * np.random.default_rng(1).standard_normal((8, 8, 8))
     seen = observed(noisy, box=50.0, n=4, redshift=None, cosmology=None, mesh=None, axis=None, **PLAIN)

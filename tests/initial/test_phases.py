@@ -33,7 +33,7 @@ def test_names():
     [
         ("ngenci", {}, "did you mean 'ngenic'"),
         ("ngenic:spere=true", {}, "did you mean 'sphere'"),
-        ("ngenic:sphere", {}, "no option 'sphere'"),
+        ("ngenic:sphere", {}, "sphere has no value: give sphere=true"),
         ("native:sphere=true", {}, "they have none"),
         ("quijote:fiducial/17", {"seed": 3}, "bring seed = 175, so seed = 3 cannot be given"),
         ("quijote:fiducial/NCV_0_1", {"flip": True}, "bring flip = False"),

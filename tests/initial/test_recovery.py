@@ -233,6 +233,13 @@ def test_a_universe_without_structure_has_a_field_of_zeros():
     assert not zeldo.initial_conditions_of(still).delta_lin.any()
 
 
+def test_a_cosmology_may_be_the_name_of_a_preset(tmp_path):
+    (snapshot,) = zeldo.run(box=50, n=8, power="eisenstein-hu", engine="2lpt", redshift=49)
+    path = zeldo.write(snapshot, tmp_path / "ics.gadget2")
+    assert zeldo.initial_conditions_of(path, "quijote").cosmology == snapshot.cosmology
+    assert "'quixote'" in refusal(lambda: zeldo.initial_conditions_of(path, "quixote"))
+
+
 def test_a_cosmology_that_contradicts_a_snapshot_is_refused():
     ics = zeldo.initial_conditions(box=50, n=8, power="eisenstein-hu")
     (snapshot,) = zeldo.run(ics=ics, engine="2lpt", redshift=49)

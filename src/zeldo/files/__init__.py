@@ -28,6 +28,7 @@ __all__ = [
     "write",
 ]
 
+CERTAIN = ("omega_m", "h", "w0", "wa")  # what particles of other codes must have evolved with
 WRITTEN = 32768  # least rows at a time: formats take some time for each piece
 
 
@@ -113,11 +114,12 @@ def open_particles(
     ...     first = particles.read("positions", 0, 1000)
     """
     from zeldo.files.formats import check_options
+    from zeldo.files.given import checked
     from zeldo.files.registry import locate
     from zeldo.particles.particles import Particles
 
     kind, place = locate(path)
-    options = {name: value for name, value in options.items() if value is not None}
+    options = checked(options)
     check_options(kind, options, reading=True)
     whole, parameters = _cosmology(cosmology)
     with kind.open(place, whole, **options) as source:
@@ -132,6 +134,7 @@ def _cosmology(
 ) -> tuple[Cosmology | None, dict[str, float]]:
     """A whole cosmology, or else the parameters that are given."""
     from zeldo.cosmology.parameters import Cosmology
+    from zeldo.keywords import number
 
     if given is None or isinstance(given, Cosmology):
         return given, {}
@@ -142,7 +145,7 @@ def _cosmology(
             f"cosmology = {given!r} is not allowed: give a `Cosmology`, the name of a preset, parameters by "
             "name, or `Cosmology.from_astropy` of astropy's objects"
         )
-    parameters = {name: float(value) for name, value in given.items() if value is not None}
+    parameters = {name: number(value, name) for name, value in given.items() if value is not None}
     if set(Cosmology.required()) <= set(parameters):
         return Cosmology.from_mapping(parameters), {}
     for name in parameters:
@@ -157,16 +160,15 @@ def _check_given(header: Header, given: Mapping[str, float], path: Path) -> None
     What a code of initial conditions says of sigma_8 and so on need not hold for the particles, and may be replaced.
     """
     from zeldo.cosmology.parameters import same_parameter
+    from zeldo.files.gadget import contradiction
 
     zeldos = header.offset is not None and header.cosmology is not None
     said = header.cosmology.to_dict() if zeldos and header.cosmology is not None else header.parameters
     for name, value in given.items():
-        if name not in said or not (zeldos or name in ("omega_m", "h")):
+        if name not in said or not (zeldos or name in CERTAIN):
             continue
         if not same_parameter(said[name], value):
-            raise InputError(
-                f"{path}: {name} = {said[name]:g} in the file, {value:g} is given: leave it out or correct it"
-            )
+            raise InputError(contradiction(path, name, said[name], value))
 
 
 def _completed(header: Header, parameters: dict[str, float]) -> Header:
@@ -221,6 +223,8 @@ def write(
         raise InputError(
             f"write was given a {type(snapshot).__name__}: give a Snapshot or Particles, such as snapshots[0]"
         )
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path = {path!r} is not allowed: give the name of a file, such as z0.hdf5")
     particles = particles_of(snapshot) if isinstance(snapshot, Snapshot) else snapshot
     fields = dict(particles.fields)
     if isinstance(snapshot, Snapshot):

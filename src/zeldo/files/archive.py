@@ -18,6 +18,7 @@ from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.particles.particles import Header
 from zeldo.particles.snapshot import DRAWN, MADE, TOLD
 
+WHOLE = "all_matter"  # False in a file of one species of several
 SIZES = 1e-30, 1e50  # of boxes and units, whose products have a cube that is a number
 
 
@@ -150,7 +151,8 @@ def origin_attributes(header: Header) -> dict[str, Any]:
     told = {
         name: json.dumps(dict(getattr(header, name))) for name in TOLD if getattr(header, name) is not None
     }
-    return attributes | {name: value for name, value in known.items() if value is not None} | told
+    part = {} if header.whole else {WHOLE: False}
+    return attributes | {name: value for name, value in known.items() if value is not None} | told | part
 
 
 def read_origin(values: Mapping[str, Any], where: str | Path, engine: str = "unknown") -> dict[str, Any]:
@@ -189,6 +191,11 @@ def known_cosmology(
     parameters = {name: number(values, name, where) for name in Cosmology.names() if name in values}
     whole = all(name in parameters for name in Cosmology.required())
     return cosmology_of(values, where) if whole else None, parameters
+
+
+def own_whole(values: Mapping[str, Any], where: str | Path) -> bool:
+    """Whether the particles of a file are all the matter, as far as zeldo has written otherwise."""
+    return WHOLE not in values or bool(integer(values, WHOLE, where))
 
 
 def own_offset(values: Mapping[str, Any], where: str | Path) -> tuple[float, float, float] | None:

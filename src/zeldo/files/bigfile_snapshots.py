@@ -15,7 +15,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError
-from zeldo.files.archive import integer, number, own_offset, positive, read_origin
+from zeldo.files.archive import integer, number, own_offset, own_whole, positive, read_origin
 from zeldo.files.asked import Asked, AskingFormat
 from zeldo.files.bigfile import Block, attributes, block, is_block
 from zeldo.files.bigfile_writing import OWN, writing_bigfile
@@ -125,7 +125,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
         cosmology=cosmology,
         parameters=parameters,
         particle_mass=None if "masses" in blocks or not mass else mass * in_mass,
-        whole=sum(1 for count in counts if count) == 1,
+        whole=sum(1 for count in counts if count) == 1 and own_whole(own, path),
         stored={
             "format": "bigfile" + (f", {many} files a block" if many > 1 else ""),
             "lengths": words,

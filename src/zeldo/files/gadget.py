@@ -63,6 +63,11 @@ def check_time(values: Mapping[str, Any], redshift: float, path: Path) -> float:
     return a
 
 
+def contradiction(path: Path, name: str, said: float, given: float) -> str:
+    """What to answer where a file has another value of a cosmological parameter than the caller."""
+    return f"{path}: {name} = {said:g} in the file, {given:g} is given: leave it out or correct it"
+
+
 def gadget_parameters(values: Mapping[str, Any], path: Path) -> dict[str, float]:
     """The cosmological parameters of a header by the names of `Cosmology`. A parameter of zero or less is not known."""
     names = dict(GADGET_NAMES)
@@ -79,7 +84,15 @@ def gadget_cosmology(
     fallback: Cosmology | None,
     path: Path,
 ) -> Cosmology | None:
-    """The full cosmology of the file, or else the fallback. `DamagedFileError` where the file contradicts it."""
+    """The full cosmology of the file, or else the fallback.
+
+    Raises
+    ------
+    DamagedFileError
+        Where the file contradicts itself.
+    InputError
+        Where it contradicts the fallback, and for a universe that is not flat.
+    """
     complete = all(name in zeldo_attributes for name in GADGET_NAMES)
     cosmology = cosmology_of(zeldo_attributes, path) if complete else fallback
     if cosmology is None and all(name in gadget_values for name in GADGET_NAMES):
@@ -88,11 +101,14 @@ def gadget_cosmology(
         return None
     # Gadget's Sigma8 and so on describe initial conditions that it makes itself, and may not apply to others
     for name in GADGET_NAMES if complete else ("omega_m", "h"):
-        if name in gadget_values and abs(gadget_values[name] / getattr(cosmology, name) - 1) > 1e-4:
-            raise DamagedFileError(
-                f"{path}: {GADGET_NAMES[name]} = {gadget_values[name]:g} in the header contradicts {name} = "
-                f"{getattr(cosmology, name):g}; {AGAIN}, or pass its cosmology"
-            )
+        if name not in gadget_values or abs(gadget_values[name] / getattr(cosmology, name) - 1) <= 1e-4:
+            continue
+        if not complete:
+            raise InputError(contradiction(path, name, gadget_values[name], getattr(cosmology, name)))
+        raise DamagedFileError(
+            f"{path}: {GADGET_NAMES[name]} = {gadget_values[name]:g} in the header contradicts {name} = "
+            f"{getattr(cosmology, name):g}; {AGAIN}"
+        )
     if "OmegaLambda" in parameters:
         dark = number(parameters, "OmegaLambda", path)
         if dark and abs(dark - cosmology.omega_de) > 1e-3:

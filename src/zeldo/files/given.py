@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from zeldo import keywords
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files.archive import SIZES, number, positive, redshift_of
 from zeldo.files.units import length_factor, velocity_power, velocity_words
 from zeldo.particles.particles import Header, Source
+
+LEAST = {"box": 0, "redshift": -1}
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,6 @@ class Given:
         notes = []
         for name, unit in (("box", ", in the file's unit of length"), ("redshift", "")):
             given = getattr(self, name)
-            least = {"box": 0, "redshift": -1}[name]
-            if given is not None and not least < given < SIZES[1]:
-                raise InputError(f"{name} = {given:g} is not allowed: give a number above {least}")
             if given is not None:
                 said[name] = given
                 notes.append(f"{name} = {given:g} by option")
@@ -89,6 +89,21 @@ class Given:
             notes=tuple(notes),
         )
         return header, {"positions": factor, "velocities": (1 / (1 + redshift)) ** power}
+
+
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a reader, of any format, with box and redshift as numbers. `InputError` for what cannot be one."""
+    values = {name: value for name, value in options.items() if value is not None}
+    for name, value in values.items():
+        if name in LEAST:
+            values[name] = given = keywords.number(value, name)
+            if not LEAST[name] < given < SIZES[1]:
+                raise InputError(f"{name} = {given:g} is not allowed: give a number above {LEAST[name]}")
+        elif name == "particle_type" and type(keywords.scalar(value)) is not int:
+            raise InputError(f"{name} = {value!r} is not allowed: give a whole number, such as 1")
+        elif name in ("length", "velocities") and not isinstance(value, str):
+            raise InputError(f"{name} = {value!r} is not allowed: give its name, a text")
+    return values
 
 
 def check_not_given(path: Path, **options: object) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import number, own_offset, positive, read_origin, redshift_of
+from zeldo.files.archive import number, own_offset, own_whole, positive, read_origin, redshift_of
 from zeldo.files.asked import Asked, AskingFormat
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import (
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     import h5py
 
 UNITS = ("UnitLength_in_cm", "UnitMass_in_g", "UnitVelocity_in_cm_per_s")
+GIZMO_NAMES = {"Omega_Matter": "Omega0", "Omega_Baryon": "OmegaBaryon", "Omega_Lambda": "OmegaLambda"}
 CODES = {"Git_commit": "gadget-4", "Code": ""}
 
 
@@ -94,6 +95,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
     first = files[0]
     with opened(first) as file, readable(first):
         header = header_of(file, first, ())
+        header = {name: header[gizmos] for gizmos, name in GIZMO_NAMES.items() if gizmos in header} | header
         parameters = parameters_of(header, file, first)
         notes = _complete(header, parameters, first)
         header["BoxSize"] = side_of(header["BoxSize"], first)
@@ -137,7 +139,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
         cosmology=cosmology,
         parameters=known,
         particle_mass=None if "masses" in fields or not mass else mass * units.mass(),
-        whole=species.alone,
+        whole=species.alone and own_whole(zeldo_attributes, first),
         stored={
             "format": "Gadget HDF5" + (f", {len(files)} files" if len(files) > 1 else ""),
             "lengths": lengths[1],

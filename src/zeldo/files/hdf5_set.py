@@ -285,7 +285,12 @@ def fields_of(
                     described[field] = {key: plain(value) for key, value in data.attrs.items()}
         if fields is not None and set(here) != set(fields):
             raise DamagedFileError(f"{path}: its data sets are not those of {files[0].name}; {AGAIN}")
-        fields = here
+        known = fields or here
+        fields = {field: np.result_type(known[field], dtype) for field, dtype in here.items()}
+        if any(dtype.kind not in KINDS[field] for field, dtype in fields.items()):
+            raise DamagedFileError(
+                f"{path}: its ids have a sign, those of {files[0].name} have none; {AGAIN}"
+            )
     return fields or {}, names, described
 
 

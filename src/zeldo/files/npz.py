@@ -19,6 +19,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError
 from zeldo.files.archive import (
+    WHOLE,
     existing_file,
     integer,
     known_cosmology,
@@ -27,6 +28,7 @@ from zeldo.files.archive import (
     number,
     origin_attributes,
     own_offset,
+    own_whole,
     positive,
     read_arrays,
     read_origin,
@@ -43,7 +45,7 @@ from zeldo.particles.snapshot import DRAWN, MADE, TOLD
 NAMES = {"positions": "pos", "velocities": "vel", "ids": "ids", "masses": "mass"}
 OTHER_NAMES = {"positions": "positions", "velocities": "velocities", "ids": "id", "masses": "masses"}
 NEEDED = ("box", "redshift", "engine", "version", "settings", "particle_mass")
-OPTIONAL = ("seed", *DRAWN, *MADE, *TOLD, "offset")
+OPTIONAL = ("seed", *DRAWN, *MADE, *TOLD, "offset", WHOLE)
 OTHERS = ("box", "redshift", *Cosmology.names())  # what is read of an archive that zeldo did not write
 UNKNOWN = "unknown"  # the cosmological parameters that particles came without
 
@@ -139,6 +141,7 @@ def _own_header(path: Path, present: list[str]) -> Header:
         particle_mass=None if "mass" in present else number(values, "particle_mass", path) or None,
         n=n,
         offset=own_offset(values, path),
+        whole=own_whole(values, path),
         stored={
             "format": "npz of zeldo",
             "lengths": "Mpc/h",

@@ -15,7 +15,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import number, own_offset, positive, read_origin, redshift_of
+from zeldo.files.archive import number, own_offset, own_whole, positive, read_origin, redshift_of
 from zeldo.files.asked import Asked, AskingFormat
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import choose_type, gadget_cosmology, others_note
@@ -162,7 +162,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
         cosmology=cosmology,
         parameters=known,
         particle_mass=mass * in_mass or None,
-        whole=species.alone,
+        whole=species.alone and own_whole(zeldo_attributes, first),
         offset=own_offset(zeldo_attributes, first),
         stored={
             "format": "SWIFT HDF5" + many,

@@ -23,6 +23,7 @@ from zeldo.files.archive import (
     number,
     origin_attributes,
     own_offset,
+    own_whole,
     positive,
     read_origin,
     redshift_of,
@@ -258,6 +259,7 @@ def _own_header(path: Path, count: int, values: Mapping[str, Any]) -> Header:
         particle_mass=number(values, "particle_mass", path) or None,
         n=integer(values, "n", path) if "n" in values else None,
         offset=own_offset(values, path),
+        whole=own_whole(values, path),
         stored={"format": "zarr of zeldo", "lengths": "Mpc/h", "velocities": "peculiar"},
         **read_origin(values, path),
     )

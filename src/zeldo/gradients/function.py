@@ -156,6 +156,8 @@ def _number(name: str, value: Any) -> float | None:
         return number(value, name)
     if value.numel() != 1:
         raise InputError(f"{name} has shape {tuple(value.shape)}: give one number, or use torch.vmap")
+    if value.dtype.is_complex or value.dtype == torch.bool:
+        raise InputError(f"{name} is of type {value.dtype}: give a real number")
     try:
         return float(value.detach())
     except RuntimeError:

@@ -46,7 +46,11 @@ def observed(
 ) -> Observed:
     """The density contrast of a source; arguments as of `zeldo.reconstruct`."""
     if isinstance(source, str | os.PathLike):
-        source = _density_file(Path(source)) if Path(source).suffix == ".npy" else _snapshot_file(source)
+        source = (
+            _density_file(Path(source))
+            if Path(source).suffix == ".npy"
+            else _snapshot_file(source, cosmology)
+        )
     if isinstance(source, Snapshot):
         given = {"box": box, "redshift": redshift}
         clash = [name for name, value in given.items() if value is not None]
@@ -91,8 +95,8 @@ def _of_snapshot(
     return Observed(delta, universe.box, universe.n, snapshot.redshift, universe.cosmology)
 
 
-def _snapshot_file(path: str | os.PathLike[str]) -> Snapshot:
-    particles = read(path)
+def _snapshot_file(path: str | os.PathLike[str], cosmology: Any) -> Snapshot:
+    particles = read(path, None if cosmology is None else Universe.of(cosmology).cosmology)
     if isinstance(particles, Snapshot):
         return particles
     raise InputError(

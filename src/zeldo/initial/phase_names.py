@@ -66,6 +66,8 @@ def options_of(text: str, known: tuple[str, ...] | list[str], name: str) -> dict
     for part in filter(None, text.split(",")):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         key = key.replace("-", "_")
+        if not equals and key in known:
+            raise InputError(f"phases {name!r}: {key} has no value: give {key}=true, or a number")
         if not equals or key not in known:
             allowed = f"give any of {', '.join(known)} as option=value" if known else "they have none"
             raise InputError(

@@ -171,14 +171,24 @@ def _from_points(x: np.ndarray, points: np.ndarray, n: int, box: float) -> np.nd
 def check_mass(mass: float, omega_m: float, header: Header, where: str | Path) -> None:
     """`DamagedFileError` where particles of this mass, 10^10 Msun/h, do not add up to omega_m in the box.
 
-    Those of one species among several may fall short of it.
+    Those of one species among several may fall short of it. A file of dark matter alone need not say that it is one.
     """
     expected = CRITICAL_DENSITY * omega_m * header.box**3 / header.count
     ratio = mass / expected
-    if not (abs(ratio - 1) < MASS_TOLERANCE or (not header.whole and 0 < ratio < 1)):
+    baryons = (
+        header.cosmology.omega_b if header.cosmology is not None else header.parameters.get("omega_b", 0.0)
+    )
+    shares = (1.0, 1.0 - baryons / omega_m)
+    agrees = any(abs(ratio - share) < MASS_TOLERANCE for share in shares)
+    if not (agrees or (not header.whole and 0 < ratio < 1)):
         raise DamagedFileError(
             f"{where}: a particle mass of {mass:g} 10^10 Msun/h is not the {expected:g} that "
             f"omega_m = {omega_m:g} gives in a box of {header.box:g} Mpc/h; {AGAIN}, or correct its header"
+            + (
+                ", or give omega_b too, if it is dark matter beside gas"
+                if 0 < ratio < 1 and not baryons
+                else ""
+            )
         )
 
 

@@ -9,7 +9,7 @@ from zeldo.particles.displacements import displacement, velocity
 from zeldo.particles.finding import find
 from zeldo.particles.id_orders import NONE
 from zeldo.particles.lattice_points import Lattice, NoLatticeError, Vector, check_finite, lattice_side
-from zeldo.particles.particles import Header, Particles, Source
+from zeldo.particles.particles import Header, Particles, Source, warn_of_species
 from zeldo.particles.snapshot import DRAWN, MADE, TOLD, Snapshot
 
 __all__ = [
@@ -94,6 +94,8 @@ def recognise(particles: Particles, ids: str | None = None) -> Snapshot:
             )
         check_cosmology(particles)
     lattice = find(particles, ids)
+    if not particles.header.whole:
+        warn_of_species(particles)
     psi, lattice = displacement(particles, lattice)
     return as_snapshot(particles.header, psi, velocity(particles, lattice), lattice.offset)
 

@@ -276,6 +276,15 @@ def wrapped(x: np.ndarray, box: float) -> tuple[np.ndarray, int]:
     return x, int(np.count_nonzero(outside))
 
 
+def warn_of_species(particles: Particles) -> None:
+    """Warn that particles are one species of several, and stand for all the matter of the box."""
+    warnings.warn(
+        f"{particles.name}: other species are left out; the particles read stand for all matter, with its mass",
+        ZeldoWarning,
+        stacklevel=3,
+    )
+
+
 class ArraySource(Source):
     """Arrays in memory, (N, 3) or (N,), by field."""
 

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from zeldo.errors import InputError
+from zeldo.files.archive import known_parameters
 from zeldo.files.atomic import check_writable, writing
+from zeldo.files.units import KM, MPC
+from zeldo.files.units import MASS as MASS_CGS
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
@@ -20,9 +23,9 @@ from zeldo.version import __version__
 SUFFIXES = (".hdf5", ".h5")
 MASS, LENGTH = "1e10 Msun/h", "Mpc/h"
 CGS = {  # what one unit is in CGS, and the power of h that it has beside
-    MASS: (1.98841e43, -1.0),
-    LENGTH: (3.085678e24, -1.0),
-    "km/s": (1e5, 0.0),
+    MASS: (MASS_CGS, -1.0),
+    LENGTH: (MPC, -1.0),
+    "km/s": (KM, 0.0),
     "1": (1.0, 0.0),
 }
 # unit and meaning of every column
@@ -117,7 +120,9 @@ def write_halos(
         if snapshot is not None:
             origin = matter_of(snapshot).header
             header.update({"engine": origin.engine, "version": origin.version})
-            header.update(origin.cosmology.to_dict() if origin.cosmology else {})
+            header.update(
+                origin.cosmology.to_dict() if isinstance(origin, Snapshot) else known_parameters(origin)
+            )
         group = file.create_group("Halos", track_order=True)
         for name, values in table.items():
             unit, meaning = COLUMNS[name]

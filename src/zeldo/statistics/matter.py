@@ -11,7 +11,7 @@ import numpy as np
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.errors import InputError
-from zeldo.particles.particles import Header, Particles
+from zeldo.particles.particles import Header, Particles, warn_of_species
 from zeldo.particles.passes import plain
 from zeldo.particles.snapshot import Snapshot
 
@@ -96,6 +96,8 @@ class Matter:
     def particle_mass(self) -> float:
         """10^10 Msun/h: what the particles say, or else an equal share of the box's matter.
 
+        One species of several has such a share too, as on a lattice: it stands for all matter.
+
         Raises
         ------
         InputError
@@ -104,10 +106,19 @@ class Matter:
         if isinstance(self.source, Snapshot):
             return self.source.particle_mass
         _check_masses(self.source)
-        if self.source.header.particle_mass:
-            return self.source.header.particle_mass
+        header = self.source.header
+        said = header.cosmology is not None or "omega_m" in header.parameters
+        if not header.whole and said:
+            warn_of_species(self.source)
+            return self._share
+        if header.particle_mass:
+            return header.particle_mass
         if "masses" in self.source.fields:
             return float(self.source.read("masses", 0, 1)[0])
+        return self._share
+
+    @property
+    def _share(self) -> float:
         return CRITICAL_DENSITY * self.cosmology.omega_m * self.box**3 / self.count
 
     @property
