@@ -20,6 +20,7 @@ from zeldo.cosmology.background import (
     omega_m_at,
 )
 from zeldo.cosmology.parameters import PRESETS, Cosmology
+from zeldo.cosmology.power import linear_power
 from zeldo.cosmology.varied import VariedCosmology
 from zeldo.errors import InputError
 
@@ -242,3 +243,10 @@ def test_growth_with_early_dark_energy_is_that_from_a_start_before_it(omega_m, w
     varied = VariedCosmology.of(c, {}, "cpu").growth
     for name in ("d1", "d2", "f1", "f2"):
         np.testing.assert_allclose(getattr(varied, name)(a), getattr(ours, name)(a), rtol=2e-7)
+
+
+@pytest.mark.parametrize("ask", [growth, lambda c: expansion(c, 1.0), linear_power])
+@pytest.mark.parametrize("wrong", ["quijote", {"omega_m": 0.3}, None])
+def test_what_is_no_cosmology_is_refused(ask, wrong):
+    with pytest.raises(InputError, match=r"cosmology = .* is not allowed: give a `Cosmology`"):
+        ask(wrong)

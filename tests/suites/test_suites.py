@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from refusals import refusal
 from zeldo.commands import main
 from zeldo.engines.parsing import parse_engine
 from zeldo.engines.trained import shipped_weights
-from zeldo.errors import ZeldoError
+from zeldo.errors import ZeldoError, ZeldoWarning
 from zeldo.store.claims import Claims, check_lease, identity, publish
 from zeldo.store.queue import FAILED, LEFT, MADE, in_turn
 from zeldo.suites.suite import Suite, read_manifest
@@ -246,11 +247,13 @@ def test_another_argument_is_refused_by_its_name(tmp_path, monkeypatch):
 def test_a_table_of_power_is_known_by_what_it_holds(tmp_path, monkeypatch):
     k = np.geomspace(1e-4, 1e2, 100)
     given = {**TINY, "seeds": [1], "power": "pk.txt", "output": tmp_path / "s", "keep": "measure"}
-    for folder, slope in (("a", -1.0), ("b", -1.0), ("c", -2.0)):
+    power = zeldo.linear_power(zeldo.Cosmology.preset("quijote"), "eisenstein-hu")(k)
+    for folder, slope in (("a", 0.0), ("b", 0.0), ("c", 0.01)):
         (tmp_path / folder).mkdir()
-        np.savetxt(tmp_path / folder / "pk.txt", np.stack([k, k**slope], axis=1))
+        np.savetxt(tmp_path / folder / "pk.txt", np.stack([k, power * k**slope], axis=1))
     monkeypatch.chdir(tmp_path / "a")
     suite = zeldo.run_suite(**given)
+    assert not suite.failed()
     monkeypatch.chdir(tmp_path / "b")
     assert zeldo.run_suite(**given).rows() == suite.rows()
     monkeypatch.chdir(tmp_path / "c")
@@ -276,19 +279,103 @@ def test_what_fails_is_listed_and_tried_again(tmp_path, capsys, monkeypatch):
     assert [line["status"] for line in read_manifest(out)] == 3 * ["done"]
 
 
-def test_what_fails_while_it_is_left_to_another_process_is_not_tried_again(tmp_path):
+def test_what_fails_in_another_process_is_not_tried_again(tmp_path):
     suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY)
-    worker = Worker(suite, zeldo.engine("2lpt"), zeldo.Universe.of(n=16, box=40.0, power="eisenstein-hu"))
     (task,) = suite.tasks
     (suite.path / "rows" / "s1.json").unlink()
     suite.fail("s1", "a bad day, some calls ago")
+    worker = Worker(suite, zeldo.engine("2lpt"), zeldo.Universe.of(n=16, box=40.0, power="eisenstein-hu"))
     with Claims(suite.path / "claims").claim("s1"):
         assert worker.attempt(task) == LEFT
     os.utime(suite.path / "failed" / "s1.json", (1e9, 1e9))  # another one just now
     assert worker.attempt(task) == FAILED and not suite.is_done("s1")
+    assert Worker(*worker.parts()).attempt(task) == FAILED  # a worker of the same call, on a cluster
+    following = Worker(*worker.parts()[:-1])
     with Claims(suite.path / "claims").claim("s1"):
-        assert Worker(*worker.parts()).attempt(task) == LEFT
-    assert Worker(*worker.parts()).attempt(task) == MADE
+        assert following.attempt(task) == LEFT
+    assert following.attempt(task) == MADE
+
+
+def test_a_universe_that_another_process_made_has_not_failed(tmp_path, monkeypatch):
+    """A process that stood still for more than its lease finds its files gone."""
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY)
+    (task,), row = suite.tasks, suite.path / "rows" / "s1.json"
+    text = row.read_text()
+    row.unlink()
+
+    def taken_over(worker, task):
+        row.write_text(text)
+        raise FileNotFoundError("its directory")
+
+    monkeypatch.setattr(Worker, "_make", taken_over)
+    worker = Worker(suite, zeldo.engine("2lpt"), zeldo.Universe.of(n=16, box=40.0, power="eisenstein-hu"))
+    assert worker.attempt(task) == MADE and not suite.failed()
+
+
+def test_a_full_disk_ends_a_suite(tmp_path, monkeypatch):
+    monkeypatch.setattr("zeldo.files.atomic.free_space", lambda path: 1000)
+    suite = {**TINY, "output": tmp_path / "s", "seeds": "0:3"}
+    with pytest.raises(zeldo.ZeldoError, match=r"no space left for .*the same command resumes"):
+        zeldo.run_suite(**suite)
+    monkeypatch.undo()
+    assert not zeldo.run_suite(**suite).failed()
+
+
+def test_a_manifest_is_written_once_while_others_are_at_work(tmp_path, monkeypatch):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1, 2], **TINY)
+    done = iter([{"s1"}, {"s1"}, {"s1", "s2"}] * 50)
+    monkeypatch.setattr(Suite, "done", lambda self: next(done))  # another universe at every look
+    with Claims(suite.path / "claims").claim("s3"):
+        assert suite.write_manifest().exists()
+    assert next(done) == {"s1"}
+
+
+def test_every_row_of_a_manifest_has_its_arguments(tmp_path, monkeypatch):
+    monkeypatch.setattr(Worker, "_make", lambda worker, task: 1 / 0)
+    table = [{"omega_m": 0.3}, {"omega_m": 0.32}]
+    suite = zeldo.run_suite(output=tmp_path / "s", cosmologies=table, seeds=[7], **TINY)
+    (suite.path / "failed" / "c00001-s7.json").unlink()
+    suite.write_manifest()
+    rows = read_manifest(suite.path)
+    assert [(row["status"], row["omega_m"], row["n"], row["engine"]) for row in rows] == [
+        ("failed", "0.3", "16", "2lpt"),
+        ("waiting", "0.32", "16", "2lpt"),
+    ]
+
+
+def test_files_that_are_gone_are_told(tmp_path):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1, 2], **TINY)
+    shutil.rmtree(suite.path / "universes" / "s2")
+    with pytest.warns(ZeldoWarning, match=r"files of 1 universes are gone, of s2 first"):
+        zeldo.run_suite(output=tmp_path / "s", seeds=[1, 2], **TINY)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"cosmologies": 5}, "cosmologies = 5 is not allowed"),
+        ({"cosmologies": "omega_m\n0.3,0.4"}, "cosmology 1 of .* more cells than"),
+        ({"cosmologies": "omega_m,\n0.3,"}, "a column without a name"),
+        ({"power": "abc def"}, "power|table|numbers"),
+        ({"engine": "cola:device=tpu9"}, "device 'tpu9' cannot be used"),
+    ],
+)
+def test_what_no_universe_can_have_begins_no_suite(tmp_path, given, words):
+    for name, text in given.items():
+        if isinstance(text, str) and name != "engine":
+            (tmp_path / "t.txt").write_text(text)
+            given = {name: tmp_path / "t.txt"}
+    with pytest.raises(zeldo.InputError, match=words):
+        zeldo.run_suite(**{**TINY, "seeds": [1], "output": tmp_path / "s", **given})
+    assert not (tmp_path / "s").exists()
+
+
+def test_long_lists_that_differ_are_told_apart(tmp_path):
+    zeldo.run_suite(output=tmp_path / "s", seeds="0:30", keep="measure", **TINY)
+    more = {**TINY, "output": tmp_path / "s", "keep": "measure"}
+    assert "30 seeds, not 40" in refusal(lambda: zeldo.run_suite(seeds="0:40", **more))
+    other = [*range(29), 99]
+    assert "seeds whose entry 30 is 29, not 99" in refusal(lambda: zeldo.run_suite(seeds=other, **more))
 
 
 def test_a_universe_without_its_files_is_not_done(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.parameters import Cosmology, check_cosmology
 from zeldo.errors import ConvergenceError, InputError
 
 # 3 H0^2 / (8 pi G) today, 10^10 Msun/h / (Mpc/h)^3; codes differ by 3e-4 in G
@@ -48,6 +48,7 @@ def expansion(cosmology: Cosmology, a: ArrayLike) -> np.ndarray:
         float64, of the shape of `a`.
     """
     if not isinstance(cosmology, Cosmology):
+        _check_varied(cosmology)
         return cosmology.expansion(a)
     a = np.asarray(a, dtype=float)
     return np.sqrt(cosmology.omega_m * a**-3 + cosmology.omega_de * _dark_energy(cosmology, a))
@@ -188,11 +189,14 @@ def growth(cosmology: Cosmology) -> Growth:
     """
     if isinstance(cosmology, Cosmology):
         return _growth(cosmology)
-    if not hasattr(type(cosmology), "growth"):
-        raise InputError(
-            f"cosmology is a {type(cosmology).__name__}: give a `Cosmology`, such as Cosmology.preset('quijote')"
-        )
+    _check_varied(cosmology)
     return cosmology.growth
+
+
+def _check_varied(cosmology: object) -> None:
+    """`InputError` for what is no cosmology of tensors either, which has its background itself."""
+    if not hasattr(type(cosmology), "growth"):
+        check_cosmology(cosmology)
 
 
 @lru_cache(maxsize=1024)

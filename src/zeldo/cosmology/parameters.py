@@ -235,3 +235,11 @@ PRESETS = {
     # Planck 2018 (arXiv:1807.06209), table 2, TT,TE,EE+lowE+lensing+BAO
     "planck2018": Cosmology(omega_m=0.3111, omega_b=0.04897, h=0.6766, n_s=0.9665, sigma_8=0.8102),
 }
+
+
+def check_cosmology(cosmology: object) -> None:
+    """`InputError` for anything but a `Cosmology`."""
+    if not isinstance(cosmology, Cosmology):
+        raise InputError(
+            f"cosmology = {cosmology!r} is not allowed: give a `Cosmology`, such as Cosmology.preset('quijote')"
+        )

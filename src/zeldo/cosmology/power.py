@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.parameters import Cosmology, check_cosmology
 from zeldo.cosmology.top_hat import top_hat
 from zeldo.errors import InputError, nearest
 
@@ -124,6 +124,7 @@ def linear_power(cosmology: Cosmology, model: str | os.PathLike[str] = "camb") -
         For an unknown model, a cosmology that CAMB refuses, and a table whose shape is far from that of cold dark matter in
         this cosmology.
     """
+    check_cosmology(cosmology)
     model = check_model(model)
     if model in MODELS:
         return _computed(cosmology, str(model))

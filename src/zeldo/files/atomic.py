@@ -88,7 +88,7 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
     path = resolved(check_writable(path))  # a link stays a link, to the new file
     free = free_space(path.parent)
     if size > free:
-        raise _disk_full_error(path, size, None, free)
+        raise _disk_full_error(path, size, None, free) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_hidden(path), suffix=".part")
     except OSError as error:

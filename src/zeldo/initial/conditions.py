@@ -8,7 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from zeldo.brief import brief
-from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.parameters import Cosmology, check_cosmology
 from zeldo.errors import InputError
 from zeldo.keywords import real_array, scalar
 
@@ -24,14 +24,6 @@ def check_grid(box: float, n: int) -> tuple[float, int]:
     if isinstance(box, bool) or not isinstance(box, Real) or not 0.1 <= box <= 1e5:
         raise InputError(f"box = {box!r} is not allowed: give the side in Mpc/h, 0.1 to 100000")
     return float(box), int(n)
-
-
-def check_cosmology(cosmology: object) -> None:
-    """`InputError` for anything but a `Cosmology`."""
-    if not isinstance(cosmology, Cosmology):
-        raise InputError(
-            f"cosmology = {cosmology!r} is not allowed: give a `Cosmology`, such as Cosmology.preset('quijote')"
-        )
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 
 from zeldo.brief import brief
 from zeldo.cosmology.background import CRITICAL_DENSITY
-from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.parameters import Cosmology, check_cosmology
 from zeldo.errors import InputError
-from zeldo.initial.conditions import InitialConditions, Origin, check_cosmology, check_grid
+from zeldo.initial.conditions import InitialConditions, Origin, check_grid
 from zeldo.keywords import number, real_array
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.tiles import slabs

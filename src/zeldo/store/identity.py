@@ -34,11 +34,13 @@ def check_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) ->
         )
     before, now = _flat(there), _flat(here)
     for name in dict.fromkeys([*now, *before]):
-        if name not in PROVENANCE and before.get(name) != now.get(name):
-            raise InputError(
-                f"{path} was begun with {name} = {_short(before.get(name))}, not {_short(now.get(name))}: "
-                "give that, or choose a new name"
-            )
+        had, given = before.get(name), now.get(name)
+        if name in PROVENANCE or had == given:
+            continue
+        said = f"{name} = {_short(had)}, not {_short(given)}"
+        if _short(had) == _short(given) and isinstance(had, list) and isinstance(given, list):
+            said = _difference(name, had, given)
+        raise InputError(f"{path} was begun with {said}: give that, or choose a new name")
 
 
 def power_identity(model: str | os.PathLike[str]) -> str:
@@ -53,6 +55,14 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         flat |= value if isinstance(value, Mapping) else {name: value}
     return flat
+
+
+def _difference(name: str, old: list[Any], new: list[Any]) -> str:
+    """How two lists differ, in words: by their lengths, or by the first entry that is another."""
+    if len(old) != len(new):
+        return f"{len(old)} {name}, not {len(new)}"
+    place = next(i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b)
+    return f"{name} whose entry {place + 1} is {_short(old[place])}, not {_short(new[place])}"
 
 
 def _short(value: object) -> str:

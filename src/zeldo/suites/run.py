@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,10 +14,11 @@ from typing import Any
 
 from zeldo.api import check_output, initial_conditions, universe_of
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.power import MODELS, linear_power
 from zeldo.engines.base import Engine, Progress
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoWarning
 from zeldo.files.registry import suffixes
 from zeldo.keywords import checked_keywords
 from zeldo.measuring.memory import limited
@@ -133,12 +135,15 @@ def run_suite(
         **{name: getattr(Provenance.of(parsed_engine), name) for name in PROVENANCE},
     }
     parsed_engine.check_lattice(base.n)
+    if base.power not in MODELS:
+        linear_power(chosen[0] if chosen else base.cosmology, base.power)  # a table that will not do
     _check_universes(parsed_engine, base, make_tasks(drawn, chosen, pairs), redshifts)
     with limited(memory):
         check_fits(parsed_engine, base.n, redshifts, may_stream=False)
         # where no scheduler answers, no directory is begun
         with nullcontext() if scheduler is None else connected(scheduler) as client:
             suite = Suite.join(output, arguments)
+            _warn_of_missing(suite)
             worker = Worker(suite, parsed_engine, base, lease, memory)
             try:
                 _follow(suite, _outcomes(worker, client), progress)
@@ -146,6 +151,18 @@ def run_suite(
                 suite.write_manifest()
             suite.tidy()
     return suite
+
+
+def _warn_of_missing(suite: Suite) -> None:
+    """Warn of universes that are made, and whose files somebody has removed."""
+    missing = sorted(suite.done() - {path.name for path in (suite.path / "universes").iterdir()})
+    if missing:
+        warnings.warn(
+            f"{suite.path}: the files of {len(missing)} universes are gone, of {missing[0]} first: remove "
+            f"{suite.path / 'rows' / missing[0]}.json and so on to make them again",
+            ZeldoWarning,
+            stacklevel=3,
+        )
 
 
 def _check_shared(universe: Mapping[str, Any], base: Universe, chosen: Sequence[Cosmology]) -> None:

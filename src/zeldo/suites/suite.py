@@ -128,14 +128,18 @@ class Suite:
         """One row for each universe, in the order of the tasks; `status` is done, failed or waiting."""
         failed = {name[: -len(".json")] for name in _files(self.path / "failed")}
         done = self.done()
+        shared = {name: value for name, value in self.arguments.items() if name in COLUMNS}
+        shared["redshifts"] = " ".join(f"{z:g}" for z in self.arguments["redshifts"])
         rows = []
         for task in self.tasks:
             if task.name in done:
                 rows.append(self._row(task.name))
-            elif task.name in failed and (failure := self._failure(task.name)):
-                rows.append({"name": task.name, "seed": task.seed, "status": "failed", **failure})
-            else:
-                rows.append({"name": task.name, "seed": task.seed, "status": "waiting"})
+                continue
+            cosmology = task.cosmology.to_dict() if task.cosmology else self.arguments["cosmology"]
+            row = {**shared, "name": task.name, **cosmology, "seed": task.seed, "status": "waiting"}
+            if task.name in failed and (failure := self._failure(task.name)):
+                row |= {"status": "failed", **failure}
+            rows.append(row)
         return rows
 
     def failed(self) -> dict[str, str]:
@@ -169,6 +173,11 @@ class Suite:
     def fail(self, name: str, error: str) -> None:
         """Record that a universe failed."""
         write_text(self.path / "failed" / f"{name}.json", json.dumps({"error": error}))
+
+    def failure_times(self) -> dict[str, int | None]:
+        """`failure_time` of all universes that have failed."""
+        names = [name[: -len(".json")] for name in _files(self.path / "failed")]
+        return {name: self.failure_time(name) for name in names}
 
     def failure_time(self, name: str) -> int | None:
         """When a universe failed last, in nanoseconds by the clock of the disk; None where it has not."""
@@ -229,7 +238,7 @@ class Suite:
                 old.unlink(missing_ok=True)
 
     def write_manifest(self) -> Path:
-        """Write manifest.csv, with a row for each universe."""
+        """Write manifest.csv, with a row for each universe. Whoever is still at work writes it again later."""
         path = self.path / "manifest.csv"
         while True:
             before = self.done()
@@ -239,8 +248,9 @@ class Suite:
             writer.writeheader()
             writer.writerows(row | {"settings": _options_text(row.get("settings", {}))} for row in rows)
             write_text(path, text.getvalue())
-            if self.done() == before:
-                return path  # else one became done meanwhile, and its process may have written before this one did
+            # else the last process may have made a universe meanwhile, and written before this one did
+            if self.done() == before or any(claim.is_dir() for claim in (self.path / "claims").iterdir()):
+                return path
 
 
 def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, str]]:

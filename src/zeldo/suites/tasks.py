@@ -120,6 +120,8 @@ def read_cosmologies(
         return [], None
     if isinstance(source, Cosmology | Mapping):
         raise InputError(f"cosmologies is a {type(source).__name__}: give a list of them, or a file")
+    if not isinstance(source, str | os.PathLike | Iterable):
+        raise InputError(f"cosmologies = {source!r} is not allowed: give a list of them, or a file")
     rows = _read(Path(source)) if isinstance(source, str | os.PathLike) else list(source)
     if not rows:
         raise InputError(f"{source} holds no cosmology: give one a line")
@@ -187,7 +189,13 @@ def _read(path: Path) -> list[dict[str, Any]]:
             raise InputError(f"cosmologies {path} are not JSON lines: {error}") from None
     table = csv.DictReader(lines)
     names = [name.strip() for name in table.fieldnames or ()]
+    if "" in names:
+        raise InputError(f"cosmologies {path} have a column without a name: give one, or remove it")
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise InputError(f"cosmologies {path} have {names.count(twice[0])} columns {twice[0]!r}: keep one")
-    return list(table)
+    rows = list(table)
+    for number, row in enumerate(rows, 1):
+        if None in row:
+            raise InputError(f"cosmology {number} of {path} has more cells than the first line has names")
+    return rows

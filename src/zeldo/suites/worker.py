@@ -42,6 +42,8 @@ class Worker:
         See `Claims`.
     memory : str or float, optional
         The most that a process of a cluster may take, as in `run`.
+    failures : dict, optional
+        When universes had failed before this call, which tries them again; by default as it is now.
     """
 
     suite: Suite
@@ -49,35 +51,36 @@ class Worker:
     base: Universe
     lease: float = LEASE
     memory: str | float | None = None
+    failures: dict[str, int | None] | None = None
 
     def __post_init__(self) -> None:
         self.claims = Claims(self.suite.path / "claims", self.lease)
         self._meter: Meter | None = None
-        self._failures: dict[str, object] = {}  # as they were when another process had the claim
+        if self.failures is None:
+            self.failures = self.suite.failure_times()
         expected = self.engine.plan(self.base.n, self.suite.arguments["redshifts"]).seconds
         self._takes_long = self.engine.resumable and (expected is None or expected > LONG)
 
-    def parts(self) -> tuple[Suite, Engine, Universe, float, str | float | None]:
+    def parts(self) -> tuple[Any, ...]:
         """What another process makes the same worker of."""
         suite = Suite(self.suite.path.resolve(), self.suite.arguments)
-        return suite, self.engine, self.base, self.lease, self.memory
+        return suite, self.engine, self.base, self.lease, self.memory, self.failures
 
     def attempt(self, task: Task) -> str:
         """Make a universe, unless it is made or another process makes it: `MADE`, `LEFT` or `FAILED`.
 
-        One that failed while it was left to another process is not tried again.
+        One that has failed since this call began, in any process, is not tried again.
         """
         suite = self.suite
         if suite.is_done(task.name):
             return MADE
         with self.claims.claim(task.name) as is_ours:
-            failure = suite.failure_time(task.name)
             if not is_ours:
-                self._failures.setdefault(task.name, failure)
                 return LEFT
             if suite.is_done(task.name):
                 return MADE
-            if failure is not None and self._failures.get(task.name, failure) != failure:
+            failure = suite.failure_time(task.name)
+            if failure is not None and (self.failures or {}).get(task.name) != failure:
                 return FAILED
             suite.sweep(task.name)
             try:
@@ -88,6 +91,8 @@ class Worker:
                     raise ZeldoError(
                         f"no space left for {suite.path}: free some, then the same command resumes"
                     ) from error
+                if suite.is_done(task.name):  # by another process, where this one stood still for a lease
+                    return MADE
                 kind = "" if isinstance(error, ZeldoError) else f"{type(error).__name__}: "
                 suite.fail(task.name, f"{kind}{error}")
                 return FAILED
