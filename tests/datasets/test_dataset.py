@@ -3,6 +3,9 @@
 import dataclasses
 import errno
 import json
+import pickle
+import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -13,9 +16,13 @@ import numpy as np
 import pytest
 
 from teachers import second_order
+from zeldo.configuration import load
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.cosmology.power import linear_power
+from zeldo.datasets import dataset
+from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.dataset import make_dataset
+from zeldo.datasets.design import make_design
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.initial.linear import initial_conditions
@@ -123,6 +130,22 @@ def test_a_full_disk_ends_the_queue_and_not_run_after_run(teacher, given, monkey
     with pytest.raises(ZeldoError, match=r"no space left for .*s\.zarr"):
         make_dataset(given)
     assert len(teacher.runs) == 0
+
+
+def test_what_ends_a_worker_is_told_by_its_parent(teacher, given, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("zeldo.store.run_fields.put", full)
+    config, answers = load(given, DatasetConfig), queue.SimpleQueue()
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        dataset._worker(config, make_design(config), answers)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    result = dataset.DatasetResult(dataset.open_store(config), 0)
+    (ended,) = pickle.loads(pickle.dumps(dataset._drain(answers, result)))
+    assert isinstance(ended, ZeldoError) and "no space left for" in str(ended) and not result.made
 
 
 def test_two_queues_on_one_store_share_the_work(teacher, given):

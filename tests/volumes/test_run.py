@@ -1,5 +1,6 @@
 """A universe made in pieces on disk: by one process, by several, on a cluster, and after kills."""
 
+import errno
 import os
 import pickle
 import shutil
@@ -47,6 +48,18 @@ def test_pieces_from_slabs_on_disk_are_those_from_memory(tmp_path, expected):
     assert texts[-1] == (8, 8, "8 of 8 pieces")
     assert {path.name for path in (out / STATE).iterdir()} == {"done.jsonl", "complete.json"}
     assert zeldo.power_spectrum(zeldo.read(out), mesh=32).power[0] > 0
+
+
+@pytest.mark.parametrize("where", ["fields.VolumeFields.write", "run.evolve_piece"])
+def test_a_full_disk_is_told_and_the_same_call_goes_on(tmp_path, expected, monkeypatch, where):
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"zeldo.volumes.{where}", full)
+        with pytest.raises(zeldo.ZeldoError, match=r"no space left for .*the same call goes on"):
+            run_in_pieces(output=tmp_path / "u.zarr", **SMALL, **PIECES)
+    check(run_in_pieces(output=tmp_path / "u.zarr", **SMALL, **PIECES), expected)
 
 
 def test_a_damaged_piece_is_made_again_and_no_other(tmp_path, expected):

@@ -135,7 +135,8 @@ def _failed(error: Exception) -> int:
     if isinstance(error, CycloptsError):
         command = " ".join(["zeldo", *(error.command_chain or ())])
         text, advice = str(error), ""
-        if error.command_chain and getattr(error, "unused_tokens", None):
+        unused = [str(token) for token in getattr(error, "unused_tokens", None) or ()]
+        if error.command_chain and unused and not any(token.startswith("-") for token in unused):
             advice = ", and give an option again for each of its values, as in -z 1 -z 0"
         return _say(f"{text if text.endswith('...') else text.rstrip('.')}; see {command} --help{advice}", 2)
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

@@ -235,23 +235,24 @@ def _in_parallel(
         ]
         for worker in workers:
             worker.start()
+    ended: list[ZeldoError] = []
     try:
-        # what is wrong with the input of one run is wrong with all: "" ends the others too
-        while any(worker.is_alive() for worker in workers) and "" not in result.failed:
+        # what ends one worker, such as a full disk, would end the others too
+        while any(worker.is_alive() for worker in workers) and not ended:
             time.sleep(POLL)
-            _drain(answers, result)
+            ended += _drain(answers, result)
             if progress is not None:
                 done = result.existing + len(result.made) + len(result.failed)
                 progress(done, total, f"{done} of {total} runs, {count} workers of {threads} threads")
-        _drain(answers, result)
+        ended += _drain(answers, result)
     finally:
         _end(workers)
         open_store(config).tidy([worker.pid for worker in workers if worker.pid])
         answers.close()
         answers.cancel_join_thread()
     killed = [worker.exitcode for worker in workers if worker.exitcode]
-    if "" in result.failed:
-        raise InputError(result.failed.pop(""))
+    if ended:
+        raise ended[0]
     if killed:
         raise ZeldoError(
             f"{len(killed)} of {count} workers died (status {killed[0]}; -9 is often too little memory): "
@@ -280,15 +281,20 @@ def _worker(config: DatasetConfig, runs: list[Run], answers: Any) -> None:
                 answers.put(answer)
     except KeyboardInterrupt:
         sys.exit()
-    except InputError as error:
-        answers.put(("", str(error)))
     except ZeldoError as error:
-        sys.exit(str(error))
+        answers.put(type(error)(str(error)))  # without what it came from, which may not be picklable
 
 
-def _drain(answers: Any, result: DatasetResult) -> None:
+def _drain(answers: Any, result: DatasetResult) -> list[ZeldoError]:
+    """Note what the workers have made, and return what has ended some of them."""
+    ended = []
     while not answers.empty():
-        _note(result, *answers.get())
+        answer = answers.get()
+        if isinstance(answer, ZeldoError):
+            ended.append(answer)
+        else:
+            _note(result, *answer)
+    return ended
 
 
 @contextmanager

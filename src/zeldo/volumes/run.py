@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -24,8 +24,8 @@ from zeldo.engines.base import Progress
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.cola import Cola
 from zeldo.engines.parsing import parse_engine
-from zeldo.errors import InputError
-from zeldo.files.atomic import resolved
+from zeldo.errors import InputError, ZeldoError
+from zeldo.files.atomic import disk_is_full, resolved
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe, largest_divisor, tile_of
 from zeldo.initial.conditions import Origin
 from zeldo.keywords import checked_keywords
@@ -115,14 +115,26 @@ def run_in_pieces(
     check_piece(whole.n, side, buffer)
     lease = check_lease(lease)
     volume = Volume(resolved(output), cola, whole, redshifts[0], side, buffer, thickness, lease)
-    if scheduler is None:
-        left, count = _begin(volume, progress)
-        _follow(in_turn(left, volume.make, volume.claims), left, count, progress)
-    else:  # where no scheduler answers, nothing is begun
-        with connected(scheduler) as client, client.as_current():
+    with _full_disk_told(volume.path):
+        if scheduler is None:
             left, count = _begin(volume, progress)
-            _follow(by_workers(left, partial(_attempt, volume), client), left, count, progress)
-    return volume.finished()
+            _follow(in_turn(left, volume.make, volume.claims), left, count, progress)
+        else:  # where no scheduler answers, nothing is begun
+            with connected(scheduler) as client, client.as_current():
+                left, count = _begin(volume, progress)
+                _follow(by_workers(left, partial(_attempt, volume), client), left, count, progress)
+        return volume.finished()
+
+
+@contextmanager
+def _full_disk_told(path: Path) -> Iterator[None]:
+    """`ZeldoError` for what says anywhere inside that the disk is full."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ZeldoError) or not disk_is_full(error):
+            raise
+        raise ZeldoError(f"no space left for {path}: free some, then the same call goes on") from error
 
 
 @dataclass(frozen=True)
