@@ -33,7 +33,7 @@ def plan(
         print(json.dumps({**asdict(expected), "fits": expected.fits}))
         return
     fits = "" if expected.fits else ": it does not fit"
-    print(f"memory  {expected.memory_gb:.2f} GB of {expected.available_gb:.1f} GB{fits}")
+    print(f"memory  {expected.memory_gb:.2f} GB of {expected.available_gb:.2f} GB{fits}")
     beside = f", and {expected.scratch_gb:.2f} GB for particles during the run" if expected.scratch_gb else ""
     print(f"disk    {expected.disk_gb:.2f} GB{beside}")
     print("time    " + ("not known" if expected.seconds is None else f"{expected.seconds:.1f} s"))
