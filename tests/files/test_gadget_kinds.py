@@ -107,6 +107,7 @@ def test_formats_orders_and_precisions(universe, tmp_path, order, labelled, real
         assert particles.ids.dtype.itemsize == int(ids[1])
 
 
+@pytest.mark.filterwarnings("ignore:.*other species")
 def test_a_set_of_unequal_files_with_gas_and_wrong_high_words(universe, tmp_path):
     """Blocks hold gas first; files have unequal numbers, one none; the high words are those of some L-PICOLA files."""
     cuts = [(0, 100, 7), (100, 100, 0), (100, COUNT, 3)]
