@@ -95,12 +95,12 @@ def measure(
         For a value that is not allowed, and for what the particles cannot give.
     """
     from zeldo.mesh.checks import check_mesh
-    from zeldo.mesh.gravity import check_device
+    from zeldo.mesh.gravity import torch_device
     from zeldo.report.measured import check_output, write_measurements
     from zeldo.statistics.measurement import check_statistics, measurement
 
     chosen = check_statistics(statistics)
-    device = check_device("cpu" if device == "torch" else device)
+    device = torch_device(device)
     outputs = [output] if isinstance(output, str | os.PathLike) else list(output or ())
     for path in outputs:
         check_output(path)

@@ -57,7 +57,7 @@ def test_a_full_disk_is_told_and_the_same_call_goes_on(tmp_path, expected, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(f"zeldo.volumes.{where}", full)
-        with pytest.raises(zeldo.ZeldoError, match=r"no space left for .*the same call goes on"):
+        with pytest.raises(zeldo.ZeldoError, match=r"no space left for .*the same command resumes"):
             run_in_pieces(output=tmp_path / "u.zarr", **SMALL, **PIECES)
     check(run_in_pieces(output=tmp_path / "u.zarr", **SMALL, **PIECES), expected)
 

@@ -23,7 +23,7 @@ from zeldo.datasets.design import Run, make_design, unfinished
 from zeldo.datasets.finished import Finished, check_parts, finished_runs, not_taken, take_back
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
-from zeldo.files.atomic import disk_is_full
+from zeldo.files.atomic import raise_if_full
 from zeldo.interrupts import interruptible, raise_if_asked
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.identity import power_identity
@@ -152,10 +152,7 @@ def work(
                 problems[run.run_id] = str(error)
             except Exception as error:
                 raise_if_asked()  # what a library made of Ctrl-C
-                if disk_is_full(error):  # the next run would fail alike, after all its work
-                    raise ZeldoError(
-                        f"no space left for {store.path} ({error}): free some, then the same command resumes"
-                    ) from error
+                raise_if_full(error, store.path)
                 problems[run.run_id] = f"{type(error).__name__}: {error}"
         return MADE
 

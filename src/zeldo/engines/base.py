@@ -199,11 +199,6 @@ class Engine(ABC):
             )
         if observers and not self.observable:
             raise InputError(f"engine {self.name} has no steps to observe: give no observers")
-        device = getattr(self, "device", "cpu")
-        if device != "cpu":
-            from zeldo.mesh.gravity import check_device
-
-            check_device("cpu" if device == "torch" else device)
         return check_redshifts(redshifts, self.start_redshift)
 
     def amplitudes(self, spacing: float) -> np.ndarray | None:

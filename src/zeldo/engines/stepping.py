@@ -48,6 +48,14 @@ class Stepping(Engine):
         if not isinstance(self.checkpoint, str | os.PathLike | None):
             raise InputError(f"checkpoint = {self.checkpoint!r} is not allowed: give the name of a .npz file")
 
+    def check(self, redshifts: Sequence[float], observers: Sequence[Observer] = ()) -> list[float]:
+        device = getattr(self, "device", "cpu")
+        if device != "cpu":
+            from zeldo.mesh.gravity import torch_device
+
+            torch_device(device)
+        return super().check(redshifts, observers)
+
     @abstractmethod
     def dynamics(self, ics: InitialConditions) -> Dynamics[Any]:
         """What a step does to the particles."""

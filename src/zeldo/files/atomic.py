@@ -24,6 +24,14 @@ def disk_is_full(error: BaseException | None) -> bool:
     return False
 
 
+def raise_if_full(error: BaseException, path: str | os.PathLike) -> None:
+    """`ZeldoError` for work of many parts in `path` that a full disk ends: all further parts would fail alike."""
+    if disk_is_full(error):
+        raise ZeldoError(
+            f"no space left for {path} ({error}): free some, then the same command resumes"
+        ) from error
+
+
 def resolved(path: str | os.PathLike) -> Path:
     """Where a path and its links lead, which need not exist; `InputError` where the system takes no such path."""
     try:

@@ -26,7 +26,7 @@ from zeldo.gradients.linear import LinearField
 from zeldo.gradients.mesh_run import MeshRun
 from zeldo.initial.lpt import lpt_factors
 from zeldo.keywords import checked_keywords, number
-from zeldo.mesh.gravity import check_device
+from zeldo.mesh.gravity import torch_device
 from zeldo.mesh.numba_kernels import apply_table
 from zeldo.mesh.torch_accelerated import kept
 from zeldo.mesh.torch_numba import differentiable_gravity
@@ -245,7 +245,7 @@ def differentiable(
     place: str = getattr(parsed, "device", "cpu") if device is None else device
     if hasattr(parsed, "device"):
         parsed = replace(parsed, **{"device": place})
-    place = check_device("cpu" if place == "torch" else place)
+    place = torch_device(place)
     field = LinearField(universe.box, universe.n, universe.cosmology, universe.power, dtype, place)
     return Differentiable(parsed, field, redshift, physics_of(parsed, field, redshift, gradient))
 

@@ -117,7 +117,12 @@ def gravity(
         from zeldo.mesh.numba_gravity import NumbaGravity
 
         return NumbaGravity(box, m, gradient, deconvolution)
-    return TorchGravity(box, m, gradient, deconvolution, check_device("cpu" if device == "torch" else device))
+    return TorchGravity(box, m, gradient, deconvolution, torch_device(device))
+
+
+def torch_device(device: str) -> str:
+    """The torch device of an option `device`, of which "torch" is torch on the CPU. `InputError` as of `check_device`."""
+    return check_device("cpu" if device == "torch" else device)
 
 
 def check_device(device: str) -> str:

@@ -13,7 +13,7 @@ from zeldo.api import output_paths
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files import write
-from zeldo.files.atomic import disk_is_full
+from zeldo.files.atomic import raise_if_full
 from zeldo.interrupts import raise_if_asked
 from zeldo.measuring.energy import Meter
 from zeldo.particles.provenance import file_hash
@@ -87,10 +87,7 @@ class Worker:
                 suite.add(task.name, self._resume(task))
             except Exception as error:
                 raise_if_asked()  # what a library made of Ctrl-C
-                if disk_is_full(error):
-                    raise ZeldoError(
-                        f"no space left for {suite.path}: free some, then the same command resumes"
-                    ) from error
+                raise_if_full(error, suite.path)
                 if suite.is_done(task.name):  # by another process, where this one stood still for a lease
                     return MADE
                 kind = "" if isinstance(error, ZeldoError) else f"{type(error).__name__}: "

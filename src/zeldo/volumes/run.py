@@ -24,8 +24,8 @@ from zeldo.engines.base import Progress
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.cola import Cola
 from zeldo.engines.parsing import parse_engine
-from zeldo.errors import InputError, ZeldoError
-from zeldo.files.atomic import disk_is_full, resolved
+from zeldo.errors import InputError
+from zeldo.files.atomic import raise_if_full, resolved
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe, largest_divisor, tile_of
 from zeldo.initial.conditions import Origin
 from zeldo.keywords import checked_keywords
@@ -132,9 +132,8 @@ def _full_disk_told(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, ZeldoError) or not disk_is_full(error):
-            raise
-        raise ZeldoError(f"no space left for {path}: free some, then the same call goes on") from error
+        raise_if_full(error, path)
+        raise
 
 
 @dataclass(frozen=True)
