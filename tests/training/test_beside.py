@@ -60,7 +60,9 @@ def test_a_checkpoint_that_does_not_fit_is_told_before_data_are_made(config, tmp
     (tmp_path / "data.toml").write_text(
         f'store = "{tmp_path / "s.zarr"}"\nengine = "2lpt"\ntrain = {{ runs = 3, first_seed = 1 }}\n'
     )
-    with pytest.raises(InputError, match=r"was trained with seed = .*: set it back, or choose another output"):
+    with pytest.raises(
+        InputError, match=r"was trained with seed = .*: set it back, or choose another output"
+    ):
         train(config | {"data": {"dataset": tmp_path / "data.toml"}}, override={"seed": 99})
     assert not (tmp_path / "s.zarr").exists()
 
