@@ -40,8 +40,8 @@ Layout = Callable[["h5py.File", Header, list[int], int], None]
 @contextmanager
 def writing_gadget(path: Path, header: Header, fields: Mapping[str, np.dtype], files: int) -> Iterator[Sink]:
     """A sink to files in Gadget-4's layout."""
-    root = np.float32(np.sqrt(header.scale_factor))
-    with writing_set(path, header, fields, files, _layout, {"velocities": 1 / float(root)}, _scaling) as sink:
+    velocities = header.scale_factor**-0.5
+    with writing_set(path, header, fields, files, _layout, {"velocities": velocities}, _scaling) as sink:
         yield sink
 
 

@@ -199,7 +199,7 @@ def _check_masses(particles: Particles) -> None:
     if "masses" in particles.fields:
         mass = float(particles.read("masses", 0, 1)[0])
         for start, stop in particles.slices():
-            if not np.allclose(particles.read("masses", start, stop), mass, rtol=1e-5):
+            if not np.allclose(particles.read("masses", start, stop), mass, rtol=1e-5, atol=0):
                 raise InputError(
                     f"{where}: particles have different masses: zeldo reads lattices of equal ones; read them without a "
                     f"lattice by --ids {NONE}"
