@@ -12,8 +12,8 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files import read
-from zeldo.mesh.checks import check_mesh
-from zeldo.mesh.numba_kernels import MAX_MESH, paint
+from zeldo.mesh.checks import MAX_MESH, check_mesh
+from zeldo.mesh.numba_kernels import paint
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
 from zeldo.statistics.redshift_space import redshift_space_points
