@@ -117,7 +117,7 @@ def test_plan_prints_json_and_makes_nothing(tmp_path, capsys):
     values = json.loads(capsys.readouterr().out)
     assert {"memory_gb", "disk_gb", "seconds"} <= values.keys() and values["fits"] is True
     assert not list(tmp_path.iterdir())
-    assert main(["plan", "--engine", "cola", "-n", "4096", "--memory", "8GB"]) == 0
+    assert main(["plan", "--engine", "cola", "-n", "1280", "--memory", "2GB"]) == 0
     assert "does not fit" in capsys.readouterr().out
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 LATTICE = ("power", "multipoles")  # whose wavenumbers go beyond those of the lattice
 BEYOND = (
-    "The Nyquist wavenumber of the particles is {:.4g} h/Mpc: beyond it early outputs show their lattice.\n"
+    "The Nyquist wavenumber of a lattice of as many points is {:.4g} h/Mpc: beyond it, particles that began on one "
+    "show it at early times.\n"
 )
 ROWS = 12  # of a table on the terminal; files have all
 
