@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zeldo.commands.evolution import FILE, Evolution
-from zeldo.commands.universe import Universe
+from zeldo.commands.universe import Named, Universe
 from zeldo.errors import InputError, ZeldoError
 
 
@@ -17,7 +17,7 @@ def run(
     universe: Universe | None = None,
     evolution: Evolution | None = None,
     seeds: str | None = None,
-    cosmologies: Path | None = None,
+    cosmologies: Named | None = None,
     keep: str = "particles",
     scheduler: str | None = None,
 ) -> None:
