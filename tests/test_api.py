@@ -177,6 +177,9 @@ def test_every_redshift_has_a_file_of_its_own():
         "o_z0.1234568.npz",
         "o_z0.1234567.npz",
     ]
+    for redshift in (0.5, [0.5, 0.0]):
+        line = refusal(lambda given=redshift: zeldo.run(engine="2lpt", redshift=given, output="myrun"))
+        assert line.startswith("myrun has no suffix, which says the format: give one of ")
     assert [path.name for path in output_paths("o.npz", [1.0, 1 / 3]).values()] == [
         "o_z1.npz",
         "o_z0.333333.npz",

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 import zeldo
 from refusals import refusal
@@ -88,10 +89,23 @@ def test_what_a_file_does_not_say_may_be_given(snapshot, tmp_path, capsys):
     assert "leave out length, which are for files" in refusal(lambda: zeldo.measure(snapshot, length="kpc/h"))
 
 
+@pytest.mark.parametrize(
+    ("width", "missing"), [(200, ""), (80, "mvir, r200m"), (60, "m200c, m200m, mvir, r200m")]
+)
+def test_a_narrow_terminal_has_fewer_columns_and_whole_numbers(files, capsys, monkeypatch, width, missing):
+    monkeypatch.setattr("zeldo.report.measured_table._console", lambda: Console(width=width))
+    assert main(["halos", str(files[0]), "--minimum", "50"]) == 0
+    text = capsys.readouterr().out
+    assert "…" not in text and max(map(len, text.splitlines())) <= width
+    assert (f"too narrow for {missing}: a file by -o has all" in " ".join(text.split())) == bool(missing)
+
+
 def test_spectra_say_where_the_lattice_ends(files, capsys):
     assert main(["measure", str(files[0]), "-s", "power"]) == 0
     text = capsys.readouterr().out
-    assert f"Nyquist wavenumber of the particles is {np.pi * 64 / 125:.4g} h/Mpc" in " ".join(text.split())
+    assert f"Nyquist wavenumber of a lattice of as many points is {np.pi * 64 / 125:.4g} h/Mpc" in " ".join(
+        text.split()
+    )
 
 
 def test_halos_of_bare_particles_are_those_of_the_lattice(snapshot, bare):

@@ -9,6 +9,7 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo.commands import main
+from zeldo.engines.parsing import parse_engine
 from zeldo.engines.trained import shipped_weights
 from zeldo.files.registry import suffixes
 from zeldo.measuring.memory import VERSION_1, VERSION_2, _control_group, budget, limited, resident
@@ -116,7 +117,7 @@ def test_plan_prints_json_and_makes_nothing(tmp_path, capsys):
     values = json.loads(capsys.readouterr().out)
     assert {"memory_gb", "disk_gb", "seconds"} <= values.keys() and values["fits"] is True
     assert not list(tmp_path.iterdir())
-    assert main(["plan", "--engine", "cola", "-n", "4096", "--memory", "8GB"]) == 0
+    assert main(["plan", "--engine", "cola", "-n", "1280", "--memory", "2GB"]) == 0
     assert "does not fit" in capsys.readouterr().out
 
 
@@ -146,3 +147,16 @@ def test_options_that_no_run_could_have_are_refused_before_all_work(engine, said
         assert said in refusal(lambda: zeldo.differentiable(**given))
     assert said in refusal(lambda: zeldo.run(**given, output=tmp_path / "a.zarr"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("pm", 644), ("pm:mesh_factor=3", 428), ("cola", 1288), ("emulator", 644), ("emulator:fast", 644)],
+)
+def test_a_lattice_whose_mesh_is_too_large_is_refused_before_any_work(name, most):
+    engine = parse_engine(name)
+    engine.check_lattice(most)
+    with pytest.raises(
+        zeldo.InputError, match=rf"n = {most + 4} is too large for engine .*: give up to {most}"
+    ):
+        zeldo.plan(engine=name, n=most + 4, box=2.0 * most)

@@ -14,6 +14,7 @@ from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files import check_writable, write
+from zeldo.files.registry import format_to_write
 from zeldo.files.saved import saved
 from zeldo.files.sets import check_no_input
 from zeldo.initial.conditions import InitialConditions
@@ -319,4 +320,6 @@ def output_paths(output: PathLike, redshifts: Sequence[float]) -> dict[float, Pa
     names = (
         short_names if len(set(short_names.values())) == len(short_names) else {z: repr(z) for z in redshifts}
     )
+    if not path.suffix:
+        format_to_write(path)  # which refuses it, before redshifts stand where a suffix would
     return {z: path.with_name(f"{path.stem}_z{name}{path.suffix}") for z, name in names.items()}

@@ -28,9 +28,9 @@ class ZeldoWarning(UserWarning):
     """What a user should know although the work goes on."""
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str:
+def nearest(name: object, allowed: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` where one of `allowed` is close to `name`, else an empty string."""
     import difflib
 
-    close = difflib.get_close_matches(name, list(allowed), n=1)
+    close = difflib.get_close_matches(str(name), list(allowed), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -22,6 +22,12 @@ def scalar(value: Any) -> Any:
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
+def plain_scalars(record: Any, *names: str) -> None:
+    """In a frozen dataclass, Python's scalars in place of NumPy's, which JSON and HDF5 do not take."""
+    for name in names:
+        object.__setattr__(record, name, scalar(getattr(record, name)))
+
+
 def number(value: Any, name: str) -> float:
     """A number, which may be written as text or as an array without dimensions.
 

@@ -69,9 +69,10 @@ def initial_conditions_of(
         )
     kind, place = locate(source)
     if kind.name == LINEAR:
-        if cosmology:
-            raise InputError(f"{source} has its own cosmology: leave out the one given")
-        return read_initial_conditions(source)
+        given = cosmology.to_dict() if isinstance(cosmology, Cosmology) else cosmology
+        conditions = read_initial_conditions(source, given)
+        _check_given(source, conditions.cosmology, given or {})
+        return conditions
     if kind.name == MODES:
         if not cosmology:
             raise InputError(f"{source} does not say its cosmology: pass that of the run")

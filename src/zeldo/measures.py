@@ -293,8 +293,8 @@ def show(
     pixels = scalar(pixels)
     if pixels is not None and (type(pixels) is not int or not 16 <= pixels <= 8192):
         raise InputError(f"pixels = {pixels!r} is not allowed: give a whole number from 16 to 8192")
-    if not 1 <= number(dpi, "dpi") <= 2400:
-        raise InputError(f"dpi = {dpi!r} is not allowed: give a number from 1 to 2400")
+    if not 10 <= number(dpi, "dpi") <= 2400:
+        raise InputError(f"dpi = {dpi!r} is not allowed: give a number from 10 to 2400")
     maps, slabs, boxes, titles = [], [], [], []
     sources = several(source)
     drawn = PIXEL_BYTES * len(sources) * (pixels or 0) ** 2

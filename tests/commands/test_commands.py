@@ -225,6 +225,30 @@ def test_an_empty_name_is_not_the_directory_of_the_command(command, capsys):
     fails(capsys, [*command.split(), "", *rest], "an empty name is not allowed: give that of a file")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run --ics",
+        "run -o",
+        "run --cosmologies",
+        "compare --engine 2lpt --reference",
+        "compare --engine 2lpt -o",
+        "reconstruct",
+        "reconstruct d.npy --report",
+        "export-ics",
+        "measure a.hdf5 -o",
+        "show a.hdf5 -o",
+        "train",
+        "dataset",
+        "reproduce deoliveira2020 -o",
+    ],
+)
+def test_an_empty_name_is_no_place_for_results_either(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fails(capsys, [*command.split(), ""], "an empty name is not allowed: give that of a file")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
 def test_phases_and_power_of_the_reference_must_be_those_of_the_comparison(tmp_path, capsys, suffix):
     reference = tmp_path / f"reference{suffix}"

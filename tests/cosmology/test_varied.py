@@ -10,6 +10,7 @@ from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.cosmology.varied import VariedCosmology
 from zeldo.engines.steppers import BullFrog, Cola, FastPM
 from zeldo.engines.table import timetable
+from zeldo.errors import InputError
 
 COSMOLOGIES = [PRESETS["quijote"], Cosmology(0.25, 0.04, 0.7, 1.0, 0.8, -0.8, -0.3)]
 FACTORS = ("d1", "d2", "f1", "f2")
@@ -58,3 +59,11 @@ def test_derivatives_of_the_table_are_central_differences(name, stepper):
     assert grad(total)(x).item() == pytest.approx(expected.item(), rel=1e-7)
     second = (grad(total)(x + h) - grad(total)(x - h)) / (2 * h)
     assert hessian(total)(x).item() == pytest.approx(second.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("a", [2.0, 0.0, float("nan")])
+def test_growth_of_tensors_ends_today(a):
+    grown = growth(VariedCosmology.of(PRESETS["quijote"], {}, "cpu"))
+    assert float(grown.d1(1.0)) == pytest.approx(1.0, abs=1e-12)
+    with pytest.raises(InputError, match="known for 0 < a <= 1"):
+        grown.d1(a)

@@ -5,12 +5,13 @@ import pytest
 
 from refusals import refusal
 from zeldo.configuration import load
-from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.cosmologies import read_hypercube
 from zeldo.datasets.design import make_design
 from zeldo.errors import InputError
 
+BASE = PRESETS["quijote"]
 RANGES = {"omega_m": [0.1, 0.5], "sigma_8": [0.6, 1.0], "w0": [-1.3, -0.7], "wa": [-0.5, 0.5]}
 
 
@@ -78,11 +79,11 @@ def test_hypercubes_that_will_not_do_are_refused(changes, words):
 def test_a_file_may_have_dark_energy_in_two_further_columns(tmp_path):
     path = tmp_path / "cosmologies.txt"
     path.write_text("# omega_m omega_b h n_s sigma_8 w0 wa\n0.3 0.05 0.7 0.96 0.8 -0.9 0.2\n")
-    assert read_hypercube(path) == [Cosmology(0.3, 0.05, 0.7, 0.96, 0.8, -0.9, 0.2)]
+    assert read_hypercube(path, BASE) == [Cosmology(0.3, 0.05, 0.7, 0.96, 0.8, -0.9, 0.2)]
     path.write_text("0.3 0.05 0.7 0.96 0.8\n")
-    assert read_hypercube(path) == [Cosmology(0.3, 0.05, 0.7, 0.96, 0.8)]
+    assert read_hypercube(path, BASE) == [Cosmology(0.3, 0.05, 0.7, 0.96, 0.8)]
     path.write_text("0.3 0.05 0.7 0.96 0.8 -0.9\n")
-    assert "has 6 columns" in refusal(lambda: read_hypercube(path))
+    assert "have 6 columns without names" in refusal(lambda: read_hypercube(path, BASE))
 
 
 def test_boxes_are_taken_in_turn_in_every_part():

@@ -7,6 +7,7 @@ from waves import universe
 from refusals import refusal
 from zeldo.engines.checks import check_redshifts, check_whole
 from zeldo.engines.registry import engine, engine_class, names
+from zeldo.engines.trained import shipped_weights
 
 
 @pytest.mark.parametrize("name", ["zeldovich", "2lpt", "cola", "pm"])
@@ -26,6 +27,12 @@ def test_an_unknown_engine_is_refused_with_the_nearest():
     line = refusal(lambda: engine("colla"))
     assert line.startswith("engine 'colla' is not known: choose one of zeldovich, 2lpt, cola, pm")
     assert "did you mean 'cola'?" in line
+
+
+def test_an_engine_is_asked_for_by_text_or_by_a_path():
+    assert engine(shipped_weights("vnet")).name == "vnet"
+    for wrong in (None, 3, b"cola"):
+        assert "give a name, such as cola" in refusal(lambda wrong=wrong: engine(wrong))
 
 
 def test_an_unknown_option_is_refused_with_those_there_are():

@@ -211,3 +211,22 @@ def test_a_universe_of_zarr_arrays_is_written_where_its_link_leads(tmp_path):
     (made,) = zeldo.run(n=8, box=16, power="eisenstein-hu", engine="2lpt", output=link)
     assert link.is_symlink() and (tmp_path / "disk" / "real.zarr" / "zarr.json").exists()
     assert made.psi.shape == (3, 8, 8, 8)
+
+
+def test_a_directory_that_could_not_be_replaced_is_still_there(tmp_path, monkeypatch):
+    path = tmp_path / "old.bigfile"
+    path.mkdir()
+    (path / "data").write_text("precious")
+    real, calls = os.replace, []
+
+    def interrupted(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(atomic.os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic.writing_directory(path) as temporary:
+        (temporary / "data").write_text("new")
+    assert (path / "data").read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [path]

@@ -159,6 +159,23 @@ def test_particles_of_any_number_come_back(crowd, tmp_path, suffix):
     np.testing.assert_array_equal(alone.positions, crowd.positions)
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".hdf5", ".bigfile", ".zarr"])
+def test_the_array_of_a_slice_may_be_used_again(crowd, tmp_path, suffix):
+    path, room = (
+        tmp_path / f"out{suffix}",
+        {name: np.empty_like(crowd.read(name, 0, 100)) for name in crowd.fields},
+    )
+    with create_particles(path, crowd.header, crowd.fields) as sink:
+        for name in crowd.fields:
+            for start in range(0, 3001, 100):
+                rows = crowd.read(name, start, min(start + 100, 3001))
+                room[name][: len(rows)] = rows
+                sink.write(name, start, room[name][: len(rows)])
+    with open_particles(path, crowd.header.cosmology) as again:
+        for name in crowd.fields:
+            np.testing.assert_allclose(again.read(name), crowd.read(name), rtol=3e-7)
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
 def test_a_file_is_there_when_all_rows_are(crowd, tmp_path, suffix):
     path = tmp_path / f"out{suffix}"

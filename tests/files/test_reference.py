@@ -18,7 +18,8 @@ from zeldo.files.reference import (
     write_initial_conditions,
 )
 from zeldo.initial.conditions import InitialConditions
-from zeldo.initial.linear import initial_conditions
+from zeldo.initial.linear import field_of_modes, initial_conditions
+from zeldo.linear_fields import initial_conditions_of
 
 REFERENCES = Path(__file__).parents[2].parent / "shared" / "reference"
 
@@ -169,3 +170,25 @@ def test_a_box_or_a_power_that_is_not_the_fields_is_noticed(tmp_path, name, fact
     values = {"box": ics.box, **table}
     with pytest.raises(DamagedFileError, match="variance of delta_lin is"):
         read_reference(rounded(tmp_path / "ref.npz", ics, **{**table, name: factor * values[name]}))
+
+
+def test_a_field_without_a_cosmology_takes_the_one_of_its_run(ics, tmp_path):
+    path = tmp_path / "field.npz"
+    np.savez(path, delta_lin=ics.delta_lin, box=ics.box)
+    with pytest.raises(InputError, match=r"does not say omega_m, .*: give the cosmology of the run"):
+        initial_conditions_of(path)
+    with pytest.raises(InputError, match="does not say omega_b, h, n_s, sigma_8: give"):
+        initial_conditions_of(path, {"omega_m": 0.3})
+    read = initial_conditions_of(path, ics.cosmology)
+    assert (read.cosmology, read.n, read.box) == (ics.cosmology, ics.n, ics.box)
+    np.testing.assert_array_equal(read.delta_lin, ics.delta_lin)
+    modes = np.fft.rfftn(ics.delta_lin) / ics.n**3
+    np.savez(path, delta_k=modes, box=ics.box)
+    np.testing.assert_array_equal(initial_conditions_of(path, "quijote").delta_lin, field_of_modes(modes))
+
+
+def test_a_field_with_a_cosmology_keeps_it(ics, tmp_path):
+    path = write_initial_conditions(ics, tmp_path / "field.npz")
+    assert initial_conditions_of(path, ics.cosmology).cosmology == ics.cosmology
+    with pytest.raises(InputError, match=r"has omega_m = .*, and 0.25 is given: leave it out"):
+        initial_conditions_of(path, {"omega_m": 0.25})

@@ -15,8 +15,8 @@ from zeldo.particles.particles import Header, Particles
 
 # name, suffix, options, relative precision of positions and velocities
 FORMATS = [
-    ("gadget-hdf5", ".hdf5", {}, 0, 3e-7),
-    ("gadget-hdf5", ".hdf5", {"files": 3}, 0, 3e-7),
+    ("gadget-hdf5", ".hdf5", {}, 0, 1e-15),
+    ("gadget-hdf5", ".hdf5", {"files": 3}, 0, 1e-15),
     ("gadget-binary", ".gadget", {}, 1e-7, 2e-7),
     ("gadget-binary", ".gadget", {"files": 2, "precision": "double"}, 0, 1e-15),
     ("gadget-binary-2", ".gadget2", {}, 1e-7, 2e-7),
@@ -68,6 +68,13 @@ def test_particles_come_back(crowd, tmp_path, name, suffix, options, positions, 
             wanted = crowd.read("velocities", start, stop)
             np.testing.assert_allclose(again.read("velocities", start, stop), wanted, rtol=velocities)
     assert isinstance(read(path, crowd.header.cosmology), Particles)
+
+
+def test_positions_in_single_precision_stay_inside_the_box(crowd, tmp_path):
+    below = np.full((COUNT, 3), np.nextafter(BOX, 0))
+    path = write(Particles(crowd.header, below, 0 * below, crowd.ids), tmp_path / "out.gadget")
+    with open_particles(path, crowd.header.cosmology) as again:
+        assert not again.positions.any()
 
 
 @EVERY

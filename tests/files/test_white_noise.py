@@ -8,6 +8,7 @@ from refusals import refusal
 from zeldo.errors import DamagedFileError
 from zeldo.files.white_noise import read_white_noise, write_white_noise
 from zeldo.initial.ngenic import NGenIC
+from zeldo.initial.phases import Native
 
 PHASES = NGenIC(3)
 
@@ -109,3 +110,10 @@ def test_other_files_are_refused_in_one_line(tmp_path):
     assert "is written as .npy" in refusal(lambda: write_white_noise(PHASES, tmp_path / "a.txt", 8))
     assert "give 1 or -1" in refusal(lambda: write_white_noise(PHASES, tmp_path / "a.npy", 8, 2))
     assert not (tmp_path / "a.npy").exists()
+
+
+def test_a_seed_beyond_grafics_32_bits_is_left_out(tmp_path):
+    phases = Native(2**40)
+    path = write_white_noise(phases, tmp_path / "a.bin", 8)
+    assert path.read_bytes()[:24] == np.array([16, 8, 8, 8, 0, 16], "<i4").tobytes()
+    np.testing.assert_array_equal(read_white_noise(path).values, phases.field(8))

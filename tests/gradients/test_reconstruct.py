@@ -383,6 +383,13 @@ def test_particles_are_observed_where_they_are(snapshot):
     np.testing.assert_allclose(there, np.roll(here, 2, axis=0), atol=1e-3)
 
 
+def test_a_snapshot_that_is_not_finite_is_refused(snapshot):
+    psi = snapshot.psi.copy()
+    psi.flat[7] = np.nan
+    with pytest.raises(zeldo.InputError, match=r"psi of this snapshot .* not finite"):
+        zeldo.reconstruct(replace(snapshot, psi=psi))
+
+
 def test_the_cosmology_of_a_file_that_lacks_it_is_the_one_given(snapshot, tmp_path):
     path = zeldo.write(snapshot, tmp_path / "u.gadget2")
     given = {**dict.fromkeys(("box", "n", "redshift", "mesh", "axis")), **PLAIN}

@@ -292,3 +292,15 @@ def test_meshes_that_are_not_possible_are_refused(m):
     with pytest.raises(InputError, match=f"a mesh of {m} points .* even number from 4 to 1288") as caught:
         paint(displacement(4), m, BOX)
     assert "\n" not in str(caught.value)
+
+
+def test_planes_are_painted_where_they_belong_on_a_mesh_of_more_than_2_32_points():
+    n, cells = 20, 83
+    m = n * cells
+    try:
+        out = np.zeros((m, m, m + 2), np.float32)  # of which only the pages around particles are touched
+    except MemoryError:
+        pytest.skip("no room for 18 GB of address space")
+    painting.add_planes(out, np.zeros((3, 1, n, n), np.float32), n - 1, float(m), 0.0)
+    points = cells * np.arange(n)
+    np.testing.assert_array_equal(out[(n - 1) * cells][np.ix_(points, points)], np.float32(cells**3))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import zeldo
 from refusals import refusal
 from zeldo.particles.particles import Header, Particles, Source
 
@@ -73,3 +74,34 @@ def test_particles_in_memory_are_called_by_their_file():
 
     source = Points("a/file", Header(2, 10.0, 0.5), {"positions": np.dtype(np.float64)})
     assert Particles.backed(source).in_memory().name == "a/file"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"box": -31.0}, "box = -31.0 is not allowed: give a number above 0"),
+        ({"box": np.nan}, "box = nan"),
+        ({"redshift": -1.0}, "redshift = -1.0 is not allowed: give a number above -1"),
+        ({"count": 1.5}, "count = 1.5"),
+        ({"cosmology": "quijote"}, "cosmology"),
+    ],
+)
+def test_a_header_that_no_particles_have_is_refused(wrong, words):
+    assert words in refusal(lambda: zeldo.Header(**({"count": 8, "box": 31.0, "redshift": 0.0} | wrong)))
+
+
+@pytest.mark.parametrize("suffix", [".hdf5", ".npz", ".bigfile", ".zarr"])
+def test_scalars_of_numpy_are_written_like_pythons(tmp_path, suffix):
+    cosmology = zeldo.Cosmology.preset("quijote")
+    header = zeldo.Header(
+        count=np.int64(8),
+        box=np.float32(31),
+        redshift=np.float64(0),
+        cosmology=cosmology,
+        seed=np.int64(3),
+        fixed=np.bool_(True),
+    )
+    points = np.random.default_rng(1).uniform(0, 31, (8, 3))
+    particles = zeldo.Particles(header, points, np.zeros((8, 3)), np.arange(1, 9))
+    with zeldo.open_particles(zeldo.write(particles, tmp_path / f"a{suffix}")) as read:
+        assert (read.header.seed, read.header.fixed, read.header.box) == (3, True, 31.0)

@@ -7,6 +7,7 @@ import pytest
 
 import zeldo
 from refusals import refusal
+from zeldo.particles.lattice import find
 
 STATISTICS = (
     zeldo.power_spectrum,
@@ -46,3 +47,20 @@ def test_velocities_are_finite_too(snapshot):
     broken = replace(snapshot, vel=with_one(snapshot.vel, np.nan))
     assert np.isfinite(zeldo.power_spectrum(broken).power).all()
     assert "vel of this snapshot" in refusal(lambda: zeldo.redshift_space_multipoles(broken, "x"))
+
+
+def test_a_comparison_refuses_values_that_are_not_finite(snapshot):
+    for field in ("psi", "vel"):
+        broken = replace(snapshot, **{field: with_one(getattr(snapshot, field), np.nan)})
+        for pair in ((broken, snapshot), (snapshot, broken)):
+            line = refusal(lambda pair=pair: zeldo.compare_snapshots(*pair))
+            assert line.startswith(f"{field} of this snapshot")
+
+
+def test_masses_that_differ_are_refused_however_small_they_are(tmp_path):
+    masses = np.full(8**3, 1e-5)
+    masses[9] *= 1.0009
+    header = zeldo.Header(count=8**3, box=20.0, redshift=0.0)
+    points = np.stack(np.meshgrid(*3 * [np.arange(8) * 2.5], indexing="ij"), -1).reshape(-1, 3)
+    particles = zeldo.Particles(header, points, None, np.arange(8**3), masses)
+    assert "different masses" in refusal(lambda: find(particles, "i-major"))

@@ -260,3 +260,14 @@ def test_rounding_and_compression_save_two_thirds_on_a_real_run(tmp_path):
     raw = 6 * 4 * 64**3
     assert size["rounded"] < 0.36 * raw  # 0.33 measured, float32 0.84
     assert size["rounded"] < 0.45 * size["float32"]
+
+
+def test_a_component_beyond_the_largest_chunk_is_divided(tmp_path, ics, monkeypatch):
+    monkeypatch.setattr("zeldo.store.fields.MOST_BYTES", 3 * 2 * ics.n**2)  # three planes of int16
+    store = RunStore(tmp_path / "s.zarr")
+    store.add("one", ics, [snapshot()])
+    assert (tmp_path / "s.zarr" / "one" / "z0" / "psi" / "c" / "1" / "1" / "0" / "0").exists()
+    whole = RunStore(tmp_path / "t.zarr")
+    monkeypatch.undo()
+    whole.add("one", ics, [snapshot()])
+    np.testing.assert_array_equal(store.snapshot("one").psi, whole.snapshot("one").psi)

@@ -325,3 +325,16 @@ def test_a_universe_that_was_copied_without_hidden_files_is_made_again(tmp_path)
     shutil.rmtree(out / ".zeldo")
     (again,) = zeldo.run(engine="2lpt", output=out, **SMALL)
     np.testing.assert_array_equal(again.psi, psi)
+
+
+def test_a_changed_description_is_seen(tmp_path):
+    path = tmp_path / "u.zarr"
+    zeldo.run(engine="zeldovich", n=8, box=20, power="eisenstein-hu", output=path)
+    file = path / "zarr.json"
+    whole = file.read_text()
+    for old, new in (('"box": 20', '"box": 21'), ('"sigma_8"', '"sigma8"')):
+        assert old in whole
+        file.write_text(whole.replace(old, new))
+        assert "description is not the one that was written" in refusal(lambda: zeldo.read(path))
+    file.write_text(whole)
+    assert zeldo.read(path).box == 20

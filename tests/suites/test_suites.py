@@ -354,7 +354,7 @@ def test_files_that_are_gone_are_told(tmp_path):
     ("given", "words"),
     [
         ({"cosmologies": 5}, "cosmologies = 5 is not allowed"),
-        ({"cosmologies": "omega_m\n0.3,0.4"}, "cosmology 1 of .* more cells than"),
+        ({"cosmologies": "omega_m\n0.3,0.4"}, "cosmology 1 of .* has 2 cells, and the table has 1 columns"),
         ({"cosmologies": "omega_m,\n0.3,"}, "a column without a name"),
         ({"power": "abc def"}, "power|table|numbers"),
         ({"engine": "cola:device=tpu9"}, "device 'tpu9' cannot be used"),

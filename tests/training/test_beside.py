@@ -55,6 +55,18 @@ def test_what_cannot_be_trained_is_told_before_data_are_made(config, tmp_path, c
     assert not (tmp_path / "s.zarr").exists()
 
 
+def test_a_checkpoint_that_does_not_fit_is_told_before_data_are_made(config, tmp_path):
+    train(config, stop_after=1)
+    (tmp_path / "data.toml").write_text(
+        f'store = "{tmp_path / "s.zarr"}"\nengine = "2lpt"\ntrain = {{ runs = 3, first_seed = 1 }}\n'
+    )
+    with pytest.raises(
+        InputError, match=r"was trained with seed = .*: set it back, or choose another output"
+    ):
+        train(config | {"data": {"dataset": tmp_path / "data.toml"}}, override={"seed": 99})
+    assert not (tmp_path / "s.zarr").exists()
+
+
 def test_data_made_beside_a_training_do_not_mind_ctrl_c_and_end_with_all_their_workers(tmp_path):
     many = {"engine": "zeldovich", "workers": 2, "threads": 1, "train": {"runs": 5000, "first_seed": 1000}}
     given = {"store": tmp_path / "s.zarr", "box": 32.0, "n": 8, "power": "eisenstein-hu"}

@@ -201,7 +201,7 @@ def test_hypercube_designs_take_rows_of_the_file(tmp_path):
     }
     runs = make_design(load(given, DatasetConfig))
     assert [r.universe.cosmology.omega_m for r in runs] == pytest.approx([0.24, 0.21, 0.22])
-    assert read_hypercube(path)[4] == runs[0].universe.cosmology
+    assert read_hypercube(path, runs[0].universe.cosmology)[4] == runs[0].universe.cosmology
 
 
 @pytest.mark.parametrize(

@@ -16,17 +16,20 @@ from zeldo.engines.emulator import Emulator
 from zeldo.engines.network import Network
 from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import engine
+from zeldo.engines.trained import card_of, shipped_weights
 from zeldo.errors import InputError
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import linear_displacement
 from zeldo.mesh.gravity import gravity
-from zeldo.networks.expected import measures
+from zeldo.networks.arrays import read_arrays
+from zeldo.networks.expected import ExpectedError, measures
 from zeldo.networks.tasks import make_task
 from zeldo.networks.weights import load, save
 from zeldo.store.runs import RunStore
 from zeldo.training.config import DataConfig, TrainConfig
 from zeldo.training.dynamics import Dynamics
 from zeldo.training.expected import measure
+from zeldo.training.expected import write as put_on_card
 from zeldo.training.loop import train
 from zeldo.training.sample import collate
 from zeldo.training.samples import Samples
@@ -196,12 +199,24 @@ def test_the_card_is_fitted_to_the_linear_field_that_the_engine_measures(trained
     assert abs(seen[0] / np.square(unfiltered).mean() ** 0.5 - 1) > 1e-3
 
 
+def test_an_expected_error_changes_no_weight(trained, tmp_path):
+    net = load(trained[1].weights)
+    expected = ExpectedError.from_dict(card_of(shipped_weights("emulator")).accuracy["expected"])
+    for half in (True, False):
+        path = tmp_path / f"{half}.safetensors"
+        save(net, path, net.card, half=half)
+        before, _ = read_arrays(path)
+        put_on_card(path, expected)
+        after, _ = read_arrays(path)
+        for name, array in before.items():
+            assert after[name].dtype == array.dtype
+            np.testing.assert_array_equal(after[name], array)
+
+
 def test_networks_and_engines_that_do_not_belong_together_are_refused(trained):
     ics = initial_conditions(*_universe(trained))
     with pytest.raises(InputError, match="corrects an engine"):
         next(iter(Network(weights=str(trained[1].weights)).run(ics, [0.0])))
-    from zeldo.engines.trained import shipped_weights
-
     with pytest.raises(InputError, match=r"corrects no engine \(deoliveira2020\)"):
         next(iter(Emulator(weights=shipped_weights()).run(ics, [0.0])))
     with pytest.raises(

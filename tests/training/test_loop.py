@@ -176,6 +176,17 @@ def test_batches_and_accumulation_take_as_many_steps(config, tmp_path):
         assert (result.steps, load_checkpoint(result.checkpoint)["state"]["samples"]) == (2, 4)
 
 
+def test_a_lower_rate_holds_from_the_resume_on(config):
+    config["optimizer"] = {"rate": 1e-2}
+    train(config, stop_after=1)
+    result = train(config, override={"optimizer.rate": 1e-4, "optimizer.betas": [0.8, 0.9]})
+    assert {entry["rate"] for entry in result.history} == {1e-4}
+    groups = [
+        group for saved in weights(result)["players"]["net"]["optimizers"] for group in saved["param_groups"]
+    ]
+    assert all(tuple(group["betas"]) == (0.8, 0.9) for group in groups)
+
+
 def test_the_rate_is_halved_after_epochs_without_improvement(config):
     config["optimizer"] = {"rate": 1e-12, "patience": 1}  # too small to improve by 1e-4
     result = train(config | {"epochs": 5})

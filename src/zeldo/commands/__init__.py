@@ -86,7 +86,8 @@ def _run(arguments: list[str]) -> int:
             warnings.showwarning = _warn
             _check_threads()
             app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-            sys.stdout.flush()
+            if sys.stdout is not None:  # where the caller has closed it
+                sys.stdout.flush()
     except BrokenPipeError:
         return _closed()
     except Exception as error:
@@ -136,7 +137,8 @@ def _failed(error: Exception) -> int:
         command = " ".join(["zeldo", *(error.command_chain or ())])
         text, advice = str(error), ""
         unused = [str(token) for token in getattr(error, "unused_tokens", None) or ()]
-        if error.command_chain and unused and not any(token.startswith("-") for token in unused):
+        numbers = all(token.lstrip("-").replace(".", "", 1).isdigit() for token in unused)
+        if error.command_chain and unused and numbers:
             advice = ", and give an option again for each of its values, as in -z 1 -z 0"
         return _say(f"{text if text.endswith('...') else text.rstrip('.')}; see {command} --help{advice}", 2)
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

@@ -5,25 +5,24 @@ from __future__ import annotations
 import shlex
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Universe, Whole
+from zeldo.commands.universe import Named, Universe, Whole, some
 
 
 def compare(
     *,
     universe: Universe | None = None,
     engine: Annotated[list[str], Parameter(negative="")],
-    reference: str | None = None,
+    reference: Annotated[str | None, Parameter(converter=some)] = None,
     redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None,
     steps: Whole | None = None,
     mesh_factor: float | None = None,
     extrapolate: Annotated[bool, Parameter(negative="")] = False,
     mesh: Whole | None = None,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    output: Annotated[Named | None, Parameter(name=["--output", "-o"])] = None,
     memory: str | None = None,
 ) -> None:
     """Compare engines with a reference on the same initial conditions: accuracy, time and memory.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -13,7 +12,7 @@ from zeldo.commands.universe import Named, Whole
 
 def convert(
     file: Named,
-    output: Path,
+    output: Named,
     *,
     reading: Reading | None = None,
     format: str | None = None,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from zeldo.commands.universe import Named
+
 
 def dataset(
-    config: Path,
+    config: Named,
     *,
     override: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
 ) -> None:

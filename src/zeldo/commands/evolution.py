@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Whole
+from zeldo.commands.universe import Named, Whole
 
 FILE = Path("zeldo.hdf5")  # where a universe is written by default
 
@@ -30,7 +30,7 @@ class Evolution:
     """Allow a network outside the ranges of its model card. The output records it."""
     redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None
     """Redshift of the output (0). May be given several times."""
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
+    output: Annotated[Named | None, Parameter(name=["--output", "-o"])] = None
     """The file to write (zeldo.hdf5): .hdf5 (Gadget-4), .npz, .bigfile or .gadget. With several redshifts, each file name
     gets _z1 and so on before the suffix. A directory that ends in .zarr holds all redshifts; after a kill, the same
     command continues there."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Universe, Whole
+from zeldo.commands.universe import Named, Universe, Whole
 
 
 def export_ics(
-    output: Path,
+    output: Named,
     /,
     *,
     universe: Universe | None = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -18,7 +17,7 @@ def halos(
     reading: Reading | None = None,
     linking_length: float = 0.2,
     minimum: Whole = 20,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    output: Annotated[Named | None, Parameter(name=["--output", "-o"])] = None,
     memory: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:

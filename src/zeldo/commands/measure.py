@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -23,7 +22,7 @@ def measure(
     axis: Axis = "z",
     linking_length: float = 0.2,
     minimum: Whole = 20,
-    output: Annotated[list[Path] | None, Parameter(name=["--output", "-o"], negative="")] = None,
+    output: Annotated[list[Named] | None, Parameter(name=["--output", "-o"], negative="")] = None,
     memory: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:

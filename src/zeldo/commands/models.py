@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -16,7 +15,7 @@ models = App(name="models", help="Weights of networks.")
 def import_(
     file: Named,
     *,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    output: Annotated[Named | None, Parameter(name=["--output", "-o"])] = None,
     quantity: Literal["displacement", "velocity", "displacement and velocity"] | None = None,
 ) -> None:
     """Convert a public checkpoint to zeldo's safetensors with a model card. No code in the file is run.
@@ -69,7 +68,7 @@ def show(file: Named) -> None:
 def expect(
     file: Named,
     *,
-    store: Annotated[list[Path], Parameter(negative="")],
+    store: Annotated[list[Named], Parameter(negative="")],
     part: Literal["test", "validation"] = "test",
 ) -> None:
     """Measure the error to expect of an emulator, and write it on its model card. Give runs that it was not trained on.

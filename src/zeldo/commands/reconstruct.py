@@ -10,13 +10,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Axis, Whole
+from zeldo.commands.universe import Axis, Named, Whole, some
 
 
 def reconstruct(
-    source: str,
+    source: Annotated[str, Parameter(converter=some)],
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("ics.npz"),
+    output: Annotated[Named, Parameter(name=["--output", "-o"])] = Path("ics.npz"),
     engine: str = "cola",
     cosmology: str | None = None,
     power: str | None = None,
@@ -32,9 +32,9 @@ def reconstruct(
     samples: Whole = 200,
     seed: Whole = 7,
     device: str | None = None,
-    truth: Path | None = None,
-    report: Path | None = None,
-    checkpoint: Path | None = None,
+    truth: Named | None = None,
+    report: Named | None = None,
+    checkpoint: Named | None = None,
     checkpoint_minutes: float = 2.0,
 ) -> None:
     """Recover the initial conditions of an observed density, or of a snapshot.

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from zeldo.commands.universe import Whole
+from zeldo.commands.universe import Named, Whole
 
 reproduce = App(name="reproduce", help="Reproduce published results with new runs.")
 
@@ -22,8 +22,8 @@ def deoliveira2020(
     n: Annotated[Whole | None, Parameter(name=["--n", "-n"])] = None,
     box: float | None = None,
     seeds: Annotated[list[Whole] | None, Parameter(negative="", consume_multiple=True)] = None,
-    reference: Path | None = None,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("deoliveira2020"),
+    reference: Named | None = None,
+    output: Annotated[Named, Parameter(name=["--output", "-o"])] = Path("deoliveira2020"),
     quick: Annotated[bool, Parameter(negative="")] = False,
     table: bool = True,
     power: str | None = None,

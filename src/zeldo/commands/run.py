@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zeldo.commands.evolution import FILE, Evolution
-from zeldo.commands.universe import Universe
+from zeldo.commands.universe import Named, Universe
 from zeldo.errors import InputError, ZeldoError
 
 
@@ -17,7 +17,7 @@ def run(
     universe: Universe | None = None,
     evolution: Evolution | None = None,
     seeds: str | None = None,
-    cosmologies: Path | None = None,
+    cosmologies: Named | None = None,
     keep: str = "particles",
     scheduler: str | None = None,
 ) -> None:
@@ -29,7 +29,8 @@ def run(
         Seeds of a suite of universes, such as 0:1000. The output is then a directory (suite). Several processes with
         the same command divide the work, and after a kill the same command continues.
     cosmologies:
-        A CSV file of cosmologies for a suite: one in each line, with a column for each parameter that varies.
+        A file of cosmologies for a suite, CSV or columns of text: one in each line, with a column for each parameter that
+        varies.
     keep:
         What a suite keeps of each universe: particles, or measure for its power spectrum only.
     scheduler:

@@ -22,7 +22,7 @@ def show(
     axis: Axis = "z",
     pixels: Whole | None = None,
     dpi: Whole = 160,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("density.png"),
+    output: Annotated[Named, Parameter(name=["--output", "-o"])] = Path("density.png"),
     memory: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:

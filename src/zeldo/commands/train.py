@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from math import isfinite
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from zeldo.commands.universe import Named
+
 
 def train(
-    config: Path,
+    config: Named,
     *,
     override: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     resume: Annotated[bool, Parameter(negative="--restart")] = True,

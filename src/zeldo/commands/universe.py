@@ -25,11 +25,16 @@ def whole(kind: type, tokens: Sequence[Token]) -> int:
     return int(number)
 
 
-def named(kind: type, tokens: Sequence[Token]) -> Path:
-    """The path in a text. `CoercionError` for an empty one, which would otherwise be the directory of the command."""
+def some(kind: type, tokens: Sequence[Token]) -> str:
+    """The text. `CoercionError` for an empty one, which as a path would be the directory of the command."""
     if not tokens[0].value:
         raise CoercionError(msg="an empty name is not allowed: give that of a file")
-    return Path(tokens[0].value)
+    return tokens[0].value
+
+
+def named(kind: type, tokens: Sequence[Token]) -> Path:
+    """The path in a text; errors as of `some`."""
+    return Path(some(kind, tokens))
 
 
 Named = Annotated[Path, Parameter(converter=named)]
@@ -99,6 +104,6 @@ class Universe(CosmologyOptions):
     """Source of the phases: native (default), ngenic, quijote:fiducial/17 (sets cosmology and box), or a file."""
     power: str | None = None
     """Linear power spectrum: camb (default), eisenstein-hu, or a file with columns k and P."""
-    ics: Path | None = None
+    ics: Named | None = None
     """Initial conditions: a reference run, a linear field, or particles of any code. They replace all options above, but
     for parameters of the cosmology that the file lacks."""

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeldo.cosmology.background import A_EARLY, matter_era
+from zeldo.cosmology.background import A_EARLY, ROUNDING, matter_era
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError
 
 STEPS = 512  # between A_EARLY and today: growth is within 5e-8 of `Growth`
 
@@ -134,7 +135,12 @@ class VariedGrowth:
 
     def _interpolated(self, table: tuple[Tensor, Tensor], a: Any, early_slope: float) -> Tensor:
         """Cubic Hermite interpolation between the ends of steps; a straight line before the first."""
-        lna = np.log(np.asarray(a, dtype=np.float64))
+        a = np.asarray(a, dtype=np.float64)
+        if not np.all((a > 0) & (a <= 1 + ROUNDING)):
+            raise InputError(
+                f"scale factor {a} is not allowed: the growth of tensors is known for 0 < a <= 1"
+            )
+        lna = np.log(a)
         nodes = self._times[::2]
         step = nodes[1] - nodes[0]
         place = np.clip((lna - nodes[0]) / step, 0.0, self._steps)

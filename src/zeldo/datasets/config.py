@@ -67,7 +67,7 @@ class DatasetConfig(Section):
     cosmology: str | dict[str, float] = "quijote"
     """The name of a preset, or a table of parameters."""
     latin_hypercube: Path | None = None
-    """Cosmologies from "quijote", or from a text file with columns omega_m omega_b h n_s sigma_8 [w0 wa]."""
+    """Cosmologies from "quijote", or from a table: columns of text or CSV, below their names."""
     cosmologies: Cosmologies | None = None
     """Cosmologies from a hypercube drawn here. What does not vary is that of `cosmology`."""
     power: str = "camb"

@@ -7,45 +7,31 @@ import os
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.tables import from_row, read_rows
 from zeldo.datasets.config import PARTS, Cosmologies
 from zeldo.errors import InputError
 from zeldo.initial.quijote import latin_hypercube
 
-COLUMNS = (
-    Cosmology.required(),
-    Cosmology.names(),
-)  # with a cosmological constant, or dark energy that varies
 
-
-def read_hypercube(path: str | os.PathLike[str]) -> list[Cosmology]:
+def read_hypercube(path: str | os.PathLike[str], base: Cosmology) -> list[Cosmology]:
     """Cosmologies of a text file, or of Quijote's Latin hypercube.
 
     Parameters
     ----------
     path : str or path
-        "quijote" for the 2000 rows of that suite's hypercube. Else a text file: a row for each, with the columns
-        omega_m, omega_b, h, n_s, sigma_8, and perhaps w0 and wa; `#` starts a comment.
+        "quijote" for the 2000 rows of that suite's hypercube. Else a table as in `read_rows`.
+    base : Cosmology
+        It has the parameters that the table does not.
 
     Raises
     ------
     InputError
-        For a file that cannot be read, another number of columns, and values that are not allowed.
+        For a file that cannot be read, unknown parameters, and values that are not allowed.
     """
     if os.fspath(path) == "quijote":
         return list(latin_hypercube())
-    wanted = f"{', '.join(COLUMNS[0])}, and perhaps w0, wa"
-    try:
-        rows = np.loadtxt(path, ndmin=2)
-    except (OSError, ValueError) as error:
-        reason = str(error).rstrip(".")
-        raise InputError(
-            f"the hypercube {path} cannot be read: {reason}; set latin_hypercube to quijote, or to a text file with "
-            f"the columns {wanted}"
-        ) from None
-    names = {len(columns): columns for columns in COLUMNS}.get(rows.shape[1])
-    if names is None:
-        raise InputError(f"the hypercube {path} has {rows.shape[1]} columns: give {wanted}")
-    return [Cosmology(**dict(zip(names, map(float, row), strict=True))) for row in rows]
+    rows = enumerate(read_rows(path), 1)
+    return [from_row(row, base, f"cosmology {number} of {path}") for number, row in rows]
 
 
 def draw_hypercube(drawn: Cosmologies, base: Cosmology, part: str, count: int) -> list[Cosmology]:

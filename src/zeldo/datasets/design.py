@@ -42,7 +42,6 @@ def make_design(config: DatasetConfig) -> list[Run]:
         learned. Also for a universe that is not allowed.
     """
     rows: dict[int, str] = {}
-    table = None if config.latin_hypercube is None else read_hypercube(config.latin_hypercube)
     if find_phases(config.phases).cosmology is not None:
         raise InputError(
             f"phases = {config.phases!r} is one published simulation: give a generator, native or ngenic"
@@ -58,6 +57,9 @@ def make_design(config: DatasetConfig) -> list[Run]:
         )
         for box in config.boxes
     ]
+    table = None
+    if config.latin_hypercube is not None:
+        table = read_hypercube(config.latin_hypercube, bases[0].cosmology)
     runs = []
     for part in ("validation", "train", "test"):
         section = getattr(config, part)

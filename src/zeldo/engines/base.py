@@ -14,7 +14,7 @@ import numpy as np
 
 from zeldo.engines.checks import check_redshifts, one_for_each
 from zeldo.errors import InputError
-from zeldo.initial.conditions import InitialConditions, Origin
+from zeldo.initial.conditions import MAX_N, InitialConditions, Origin
 from zeldo.initial.lattice import times_table
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
@@ -84,6 +84,8 @@ class Engine(ABC):
         The redshift of the first step, which is the highest that can be asked for. None where there is no limit.
     least_n : int
         The smallest number of particles per side.
+    most_n : int
+        The largest.
     weights_hash : str or None
         sha256 of the weights of its networks; None where it has none.
     """
@@ -102,6 +104,11 @@ class Engine(ABC):
     def least_n(self) -> int:
         """The smallest number of particles per side."""
         return 8
+
+    @property
+    def most_n(self) -> int:
+        """The largest number of particles per side."""
+        return MAX_N
 
     @property
     def weights_hash(self) -> str | None:
@@ -232,7 +239,7 @@ class Engine(ABC):
         """
 
     def check_lattice(self, n: int) -> None:
-        """Check that the engine takes a lattice of this size. By default, it takes `least_n` a side and more.
+        """Check that the engine takes a lattice of this size. By default, it takes `least_n` to `most_n` a side.
 
         Parameters
         ----------
@@ -246,6 +253,10 @@ class Engine(ABC):
         """
         if n < self.least_n:
             raise InputError(f"n = {n} is too small for engine {self.name}: give {self.least_n} or more")
+        if n > self.most_n:
+            raise InputError(
+                f"n = {n} is too large for engine {self.name} with its mesh: give up to {self.most_n}"
+            )
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
         """Estimate the cost of a run. By default: the memory of the linear field and of the snapshot.

@@ -10,11 +10,17 @@ from zeldo.cosmology.redshifts import distinct_redshifts, same_redshift
 from zeldo.errors import InputError, nearest
 from zeldo.initial.lattice import MATCHED
 from zeldo.keywords import scalar
+from zeldo.mesh.checks import MAX_MESH
 
 if TYPE_CHECKING:
     from zeldo.particles.snapshot import Snapshot
 
 MAX_REDSHIFT = 1000.0
+
+
+def most_n(mesh_factor: float) -> int:
+    """The largest lattice with a mesh that the CPU's kernels take, of `mesh_factor` points a particle and dimension."""
+    return int(MAX_MESH / mesh_factor) // 2 * 2
 
 
 def check_redshifts(redshifts: Sequence[float], start: float | None = None) -> list[float]:

@@ -11,7 +11,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines import plans
 from zeldo.engines.base import BLOCK, Plan
-from zeldo.engines.checks import check_choice, check_nbody_start, check_number, check_whole
+from zeldo.engines.checks import check_choice, check_nbody_start, check_number, check_whole, most_n
 from zeldo.engines.leapfrog import Leapfrog
 from zeldo.engines.registry import register
 from zeldo.engines.steppers import Cola as ColaStepper
@@ -78,6 +78,11 @@ class Cola(Stepping):
         check_choice("spacing", self.spacing, SPACINGS)
         check_nbody_start(self.nbody_start)
         check_number("exponent", self.exponent, -10, -0.5, ", such as -2.5")
+
+    @property
+    def most_n(self) -> int:
+        """The largest number of particles per side."""
+        return most_n(self.mesh_factor) if self.device == "cpu" else super().most_n
 
     def force_options(self, spacing: float) -> dict[str, Any]:
         """How the force is taken on a lattice of this spacing, Mpc/h: further arguments of `gravity`."""

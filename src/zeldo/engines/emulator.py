@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from zeldo.engines.base import BLOCK, Engine, Plan, Progress, silent
-from zeldo.engines.checks import check_choice
+from zeldo.engines.checks import check_choice, most_n
 from zeldo.engines.registry import engine as make_engine
 from zeldo.engines.registry import register
 from zeldo.engines.trained import Trained, card_of, run_dynamics, shipped_weights
@@ -70,6 +70,14 @@ class Emulator(Trained):
     def start_redshift(self) -> float | None:
         """Where the dynamics start; None where they have no start."""
         return self._dynamics(self._card()).start_redshift
+
+    @property
+    def most_n(self) -> int:
+        """The largest number of particles per side, for the mesh of the density and the force that the network is given."""
+        from zeldo.networks.scales import DENSITY_MESH
+
+        inputs = getattr(self._card().make_task(), "inputs", ())
+        return most_n(DENSITY_MESH) if {"density", "force"} & set(inputs) else super().most_n
 
     @property
     def settings(self) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ A package offers its engines by an entry point of the group `zeldo.engines`, "na
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import sys
 from functools import lru_cache
@@ -71,6 +72,13 @@ def register(cls: E) -> E:
     return cls
 
 
+def checked_name(name: str | os.PathLike[str]) -> str:
+    """The name of an engine or of a file of weights as text; `InputError` for anything else."""
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"engine = {name!r} is not allowed: give a name, such as cola, or a file of weights")
+    return os.fspath(name)
+
+
 def names() -> list[str]:
     """All engines that can be asked for by name."""
     return list(dict.fromkeys([*_sources(), *_registered]))
@@ -94,6 +102,7 @@ def engine_class(name: str) -> type[Engine]:
     InputError
         For an unknown name, and for a package that cannot be loaded.
     """
+    name = checked_name(name)
     if name.lower().endswith(WEIGHTS):
         return _class_for(name)
     sources = _sources().get(name, [])
@@ -139,6 +148,7 @@ def engine(name: str, **options: Any) -> Engine:
     InputError
         For an unknown name or option, and for a value that is not allowed.
     """
+    name = checked_name(name)
     cls = engine_class(name)
     if name.lower().endswith(WEIGHTS):
         if options.get("weights") is not None:

@@ -73,9 +73,9 @@ def stream(
     yield from run.run(delta, written)
 
 
-def thickness(n: int, block: int) -> int:
-    """Planes of a slab: a divisor of the planes of a block."""
-    return max(d for d in range(1, max(1, n // SLABS) + 1) if block % d == 0)
+def thickness(n: int, block: int, slabs: int = SLABS) -> int:
+    """Planes of a slab, of which the lattice has `slabs` or more: a divisor of the planes of a block."""
+    return max(d for d in range(1, max(1, n // slabs) + 1) if block % d == 0)
 
 
 class StreamedRun:

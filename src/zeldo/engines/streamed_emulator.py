@@ -19,7 +19,7 @@ import numpy as np
 from zeldo.engines.base import Progress
 from zeldo.engines.blocks import Block, StreamedOutput
 from zeldo.engines.stepping import Stepping
-from zeldo.engines.streamed import stream
+from zeldo.engines.streamed import stream, thickness
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.measuring.heap import freed_memory_kept
@@ -88,7 +88,7 @@ class StreamedEmulator:
         """Slabs of all input channels."""
         n, box, folder = ics[0].n, ics[0].box, self.folder / f"dynamics{number}"
         wanted = self.net.card.make_task().inputs
-        together = max(d for d in range(1, max(1, n // INPUT_SLABS) + 1) if self.block % d == 0)
+        together = thickness(n, self.block, INPUT_SLABS)
         if not inputs.state.get("carried"):
             self._carry(inputs, ics, z, folder, together, number, total)
         ics.clear()

@@ -144,9 +144,14 @@ def writing_directory(path: str | os.PathLike) -> Iterator[Path]:
         temporary.mkdir()
         try:
             yield temporary
-            if path.exists():
-                os.replace(path, old)
-            os.replace(temporary, path)
+            try:
+                if path.exists():
+                    os.replace(path, old)
+                os.replace(temporary, path)
+            except BaseException:
+                if old.exists() and not path.exists():
+                    os.replace(old, path)
+                raise
         except OSError as error:
             if error.errno in FULL or free_space(path.parent) < 4096:
                 raise _disk_full_error(path, 0, error) from error

@@ -18,7 +18,7 @@ from zeldo.errors import AGAIN, DamagedFileError
 from zeldo.files.archive import integer, number, own_offset, own_whole, positive, read_origin
 from zeldo.files.asked import Asked, AskingFormat
 from zeldo.files.bigfile import Block, attributes, block, is_block
-from zeldo.files.bigfile_writing import OWN, writing_bigfile
+from zeldo.files.bigfile_writing import BLOCKS, OWN, writing_bigfile
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import choose_type, gadget_cosmology, gadget_parameters, others_note
 from zeldo.files.hdf5_set import side_of
@@ -36,8 +36,6 @@ from zeldo.files.units import (
     velocity_words,
 )
 from zeldo.particles.particles import FIELDS, KINDS, Header
-
-BLOCKS = {"positions": "Position", "velocities": "Velocity", "ids": "ID", "masses": "Mass"}
 
 
 @register_format
@@ -112,7 +110,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
         words = length_words(factor)
     else:
         weight = mass or float(blocks["masses"].read(0, 1)[0]) if mass or "masses" in blocks else 0.0
-        words, inferred = length_from_mass(weight * in_mass, counts[kind], box, parameters, path)
+        words, inferred = length_from_mass(weight * in_mass, counts[kind], box, path)
         factor = length_factor(words, None, path)
         notes.append(inferred)
     speed, speed_words, assumed = _speed(values, asked.velocities, a, path)

@@ -156,7 +156,7 @@ def _describe(
     if length is None:
         heavy = 1 if len(counts) > 1 and counts[1] else kind  # of other species there may be little
         weight = first.mass[heavy] or _first_mass(files, layouts, heavy)
-        length, note = length_from_mass(weight, counts[heavy], box, known, path)
+        length, note = length_from_mass(weight, counts[heavy], box, path)
         notes.append(note)
     factor = length_factor(length, known.get("h", cosmology.h if cosmology else None), path)
     if velocities is None:

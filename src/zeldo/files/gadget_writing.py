@@ -110,7 +110,10 @@ class _Sink(Sink):
             values = values / values.dtype.type(self._root)
         if field == "positions" and self._factor != 1:
             values = values * values.dtype.type(self._factor)
+        given, box = values, self.header.box * self._factor
         values = values.astype(self._types[field].newbyteorder("<"), copy=False)
+        if field == "positions" and values.dtype != given.dtype:
+            values[(values >= values.dtype.type(box)) & (given < box)] = 0  # rounded to the end of the box
         while len(values):
             part = int(np.searchsorted(self._ends, start, side="right"))
             end, count = int(self._ends[part]), self._counts[part]

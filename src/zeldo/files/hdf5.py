@@ -63,7 +63,6 @@ if TYPE_CHECKING:
 
 UNITS = ("UnitLength_in_cm", "UnitMass_in_g", "UnitVelocity_in_cm_per_s")
 GIZMO_NAMES = {"Omega_Matter": "Omega0", "Omega_Baryon": "OmegaBaryon", "Omega_Lambda": "OmegaLambda"}
-CODES = {"Git_commit": "gadget-4", "Code": ""}
 
 
 @register_format
@@ -261,7 +260,7 @@ class _Units:
         if said and not mass:
             unit = rounded(said / MPC)
             return (unit, length_words(unit)), []
-        unit_name, note = length_from_mass(mass, count, box, known, self._path)
+        unit_name, note = length_from_mass(mass, count, box, self._path)
         agreed = said and rounded(said / MPC) == LENGTHS[unit_name][0]
         return (LENGTHS[unit_name][0], unit_name), [] if agreed else [note]
 

@@ -34,14 +34,15 @@ SCALING = {
     "velocities": ({"a": 0.5, "velocity": 1.0}, KM, "U_V"),
     "masses": ({"h": -1.0, "mass": 1.0}, MASS, "U_M"),
 }
+GYR = 3.15576e16  # s
 Layout = Callable[["h5py.File", Header, list[int], int], None]
 
 
 @contextmanager
 def writing_gadget(path: Path, header: Header, fields: Mapping[str, np.dtype], files: int) -> Iterator[Sink]:
     """A sink to files in Gadget-4's layout."""
-    root = np.float32(np.sqrt(header.scale_factor))
-    with writing_set(path, header, fields, files, _layout, {"velocities": 1 / float(root)}, _scaling) as sink:
+    velocities = header.scale_factor**-0.5
+    with writing_set(path, header, fields, files, _layout, {"velocities": velocities}, _scaling) as sink:
         yield sink
 
 
@@ -249,4 +250,4 @@ def age(cosmology: Cosmology, a: float) -> float:
 
     # t = integral of da / (a H), by x = a^(3/2) regular at 0
     value = quad(lambda x: (2 / 3) / (x * float(expansion(cosmology, x ** (2 / 3)))), 0, a**1.5)[0]
-    return value * MPC / KM / 100 / cosmology.h / 3.15576e16
+    return value * MPC / KM / 100 / cosmology.h / GYR

@@ -48,6 +48,11 @@ class Npy(Format):
             raise DamagedFileError(f"{path} is not a readable npy file ({reason}); {AGAIN}") from error
         given = Given(path, box, redshift, length, None, cosmology)
         lattice = values.ndim == 4 and values.shape == (3, *(values.shape[1],) * 3)
+        if values.ndim == 3 and len(set(values.shape)) == 1:
+            raise InputError(
+                f"{path} holds a field of shape {values.shape}, no particles: for a linear density, give an .npz file with "
+                "delta_lin and box"
+            )
         if values.dtype.kind != "f" or not (lattice or (values.ndim == 2 and values.shape[1] == 3)):
             raise InputError(
                 f"{path} holds {values.dtype} of shape {values.shape}: give floating-point numbers, positions (N, 3) or "

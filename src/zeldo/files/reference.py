@@ -143,7 +143,9 @@ def read_reference(path: str | os.PathLike) -> tuple[InitialConditions, dict[flo
     return ics, snapshots
 
 
-def read_initial_conditions(path: str | os.PathLike) -> InitialConditions:
+def read_initial_conditions(
+    path: str | os.PathLike, given: Mapping[str, float] | None = None
+) -> InitialConditions:
     """Read the linear field of a reference file, or of one that `write_initial_conditions` wrote.
 
     Files may have `delta_k` in place of `delta_lin`: complex modes (n, n, n // 2 + 1), (1 / n^3) sum delta exp(-ikx).
@@ -151,6 +153,8 @@ def read_initial_conditions(path: str | os.PathLike) -> InitialConditions:
     Parameters
     ----------
     path : path
+    given : mapping of str to float, optional
+        Parameters of the cosmology, for those that the file does not have.
 
     Returns
     -------
@@ -159,21 +163,29 @@ def read_initial_conditions(path: str | os.PathLike) -> InitialConditions:
     Raises
     ------
     InputError
-        For a missing file.
+        For a missing file, and for a cosmology that neither the file nor `given` has.
     DamagedFileError
         For a file that is truncated or inconsistent.
     """
     path = existing_file(path)
     present = names_in(path)
-    if MODES in present and "delta_lin" not in present:
-        values = read_arrays(path, [*_header(present), MODES])
+    added = {name: np.asarray(value) for name, value in (given or {}).items() if name not in present}
+    unknown = [name for name in COSMOLOGY if name not in present and name not in added]
+    field = next((name for name in ("delta_lin", MODES) if name in present), "delta_lin")
+    if unknown and field in present:
+        raise InputError(f"{path} does not say {', '.join(unknown)}: give the cosmology of the run")
+    wanted = [name for name in _header(present) if name not in added]
+    if field in present and "n" not in present:
+        wanted.remove("n")
+    if field == MODES:
+        values = added | read_arrays(path, [*wanted, MODES])
         try:
             values["delta_lin"] = field_of_modes(values[MODES])
         except InputError as error:
             raise DamagedFileError(f"{path}: {error}") from None
         return _initial_conditions(values, path)
     steps = ["delta_step"] if "delta_step" in present else []
-    return _initial_conditions(read_arrays(path, _header(present) + ["delta_lin", *steps]), path)
+    return _initial_conditions(added | read_arrays(path, [*wanted, "delta_lin", *steps]), path)
 
 
 def read_origin(path: str | os.PathLike[str]) -> Origin:
@@ -252,8 +264,9 @@ def _origin(values: Mapping[str, np.ndarray], path: Path) -> Origin:
 
 
 def _initial_conditions(values: Mapping[str, np.ndarray], path: Path) -> InitialConditions:
-    origin = _origin(values, path)
-    n, delta = origin.n, values["delta_lin"]
+    delta = values["delta_lin"]
+    origin = _origin({"n": np.asarray(len(delta)), **values}, path)
+    n = origin.n
     if delta.shape != (n, n, n):
         raise DamagedFileError(
             f"{path}: delta_lin has shape {delta.shape} but n = {n} asks for {(n, n, n)}; {AGAIN}"

@@ -78,8 +78,10 @@ def format_to_write(path: str | os.PathLike, name: str | None = None) -> Format:
         if suffix in kind.suffixes:
             return kind
     known = suffixes()
+    if not suffix:
+        raise InputError(f"{path} has no suffix, which says the format: give one of {', '.join(known)}")
     raise InputError(
-        f"{path} has the suffix {suffix!r}: give one of {', '.join(known)}{nearest(suffix, known)}, or a format"
+        f"{path} has the suffix {suffix!r}: give one of {', '.join(known)}{nearest(suffix, known)}"
     )
 
 

@@ -13,7 +13,7 @@ from zeldo.cosmology.background import CRITICAL_DENSITY, expansion
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files.formats import Sink
-from zeldo.files.hdf5_writing import GROUP, age, counts_attributes, write_origin, writing_set
+from zeldo.files.hdf5_writing import GROUP, GYR, age, counts_attributes, write_origin, writing_set
 from zeldo.files.units import KM, MASS, MPC
 from zeldo.particles.particles import Header
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 TYPES = 7
 NAMES = ("Gas", "DM", "DMBackground", "Sink", "Stars", "BH", "Neutrino")
-GYR = 3.15576e16  # s
 # exponents of length, mass, time and a, whether it is physical, and what it is
 FIELDS = {
     "positions": ((1.0, 0.0, 0.0), 1.0, "a U_L  [ cm ]", "Co-moving position of the particles"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from zeldo.cosmology.background import CRITICAL_DENSITY
@@ -55,9 +54,7 @@ def length_factor(name: str, h: float | None, where: str | Path) -> float:
     return factor * (h or 1.0) ** power
 
 
-def length_from_mass(
-    mass: float, count: int, box: float, parameters: Mapping[str, float], where: str | Path
-) -> tuple[str, str]:
+def length_from_mass(mass: float, count: int, box: float, where: str | Path) -> tuple[str, str]:
     """The unit of lengths that a particle mass in 10^10 Msun/h and a box allow, with the reason in words.
 
     Mpc/h and kpc/h differ by 10^9 in density: one of them at most makes a universe. `InputError` where none does.

@@ -16,6 +16,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,12 @@ class UniverseZarr:
             raise InputError(
                 f"{self.path} is not a universe of zarr arrays: make one by zeldo run -o NAME.zarr"
             )
-        self.header: dict[str, Any] = _attributes(self.path)["header"]
+        attributes = _attributes(self.path)
+        self.header: dict[str, Any] = attributes["header"]
+        if attributes.get("sha256", _digest(self.header)) != _digest(
+            self.header
+        ):  # earlier versions have none
+            raise DamagedFileError(f"{self.path}: its description is not the one that was written; {AGAIN}")
         self.n: int = self.header["n"]
         self.side: int = self.header.get("tile") or tile_of(self.n)
 
@@ -81,7 +87,7 @@ class UniverseZarr:
         """An empty one. header: n, box, cosmology, redshifts and whatever else JSON can say."""
         path = Path(path)
         (path / STATE).mkdir(parents=True, exist_ok=True)
-        attributes = {"format": FORMAT, "header": dict(header)}
+        attributes = {"format": FORMAT, "header": dict(header), "sha256": _digest(header)}
         write_text(
             path / "zarr.json",
             json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=1),
@@ -328,6 +334,10 @@ def largest_divisor(n: int, most: int) -> int:
 def checksum(values: np.ndarray) -> int:
     """CRC-32 of the numbers of an array."""
     return zlib.crc32(np.ascontiguousarray(values, "<f4").data)
+
+
+def _digest(header: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(dict(header), sort_keys=True).encode()).hexdigest()
 
 
 def _attributes(path: Path) -> dict[str, Any]:

@@ -134,7 +134,9 @@ def write_white_noise(phases: Phases, path: str | os.PathLike[str], n: int, sign
         elif path.suffix == ".npz":
             np.savez(stream, white_noise=values, phases=np.array(phases.label))
         else:
-            _record(stream, np.array([n, n, n, phases.seed or 0], "<i4"))
+            seed = phases.seed or 0
+            seed = seed if seed < 2**31 else 0  # of no use where the field is given
+            _record(stream, np.array([n, n, n, seed], "<i4"))
             for plane in values.T:  # [z, y, x]
                 _record(stream, np.ascontiguousarray(plane, "<f4"))
     return path

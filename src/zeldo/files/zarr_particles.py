@@ -124,7 +124,7 @@ class _Sink(Sink):
             self._field, self._start = field, 0
         while len(values):
             space = CHUNK - self._length
-            self._waiting.append(values[:space].copy() if len(values) > space else values)
+            self._waiting.append(values[:space].copy())  # the caller may use its array again
             self._length += len(self._waiting[-1])
             values = values[space:]
             if self._length == CHUNK:

@@ -12,9 +12,10 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files import read
-from zeldo.mesh.checks import check_mesh
-from zeldo.mesh.numba_kernels import MAX_MESH, paint
+from zeldo.mesh.checks import MAX_MESH, check_mesh
+from zeldo.mesh.numba_kernels import paint
 from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics.matter import matter_of
 from zeldo.statistics.redshift_space import redshift_space_points
 from zeldo.universe import Universe
 
@@ -84,7 +85,7 @@ def _of_snapshot(
     snapshot: Snapshot, n: int | None, cosmology: Any, mesh: int | None, axis: int | None
 ) -> Observed:
     m = check_mesh(2 * snapshot.n if mesh is None else mesh, MAX_MESH)
-    psi = snapshot.psi if axis is None else redshift_space_points(snapshot, axis)
+    psi = matter_of(snapshot).points if axis is None else redshift_space_points(snapshot, axis)
     base = snapshot.cosmology if cosmology is None else Universe.of(cosmology).cosmology
     n = snapshot.n if n is None else n
     universe = Universe(cosmology=base, box=snapshot.box, n=n)

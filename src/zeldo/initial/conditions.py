@@ -10,7 +10,7 @@ import numpy as np
 from zeldo.brief import brief
 from zeldo.cosmology.parameters import Cosmology, check_cosmology
 from zeldo.errors import InputError
-from zeldo.keywords import real_array, scalar
+from zeldo.keywords import plain_scalars, real_array, scalar
 
 MAX_N = 4096
 LARGEST = 1e4  # of |delta_lin|: lattices of 0.01 Mpc/h reach some tens
@@ -86,6 +86,7 @@ class InitialConditions:
         box, n = check_grid(self.box, self.n)
         object.__setattr__(self, "box", box)
         object.__setattr__(self, "n", n)
+        plain_scalars(self, "seed", "fixed", "flip")
         check_cosmology(self.cosmology)
         given = real_array(self.delta_lin, "delta_lin")
         shape = given.shape

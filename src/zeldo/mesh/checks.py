@@ -7,6 +7,10 @@ from typing import Any
 from zeldo.errors import InputError
 from zeldo.keywords import scalar
 
+MAX_MESH = (
+    1288  # points per side for Numba's kernels, whose flat indices have 32 bits, those of padded columns too
+)
+
 
 def check_mesh(mesh: Any, most: int | None = None, *, least: int = 4, even: bool = True) -> int:
     """The mesh points per side where such a mesh is possible.

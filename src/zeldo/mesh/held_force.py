@@ -114,7 +114,8 @@ class Ring:
         first, end = piece
         begin, needed = next(self.windows)
         if needed > self.done:
-            kernels.gradient_planes(self.potential, self.mesh.box, self.done, needed, self.gradient)
+            missing = max(self.done, begin)
+            kernels.gradient_planes(self.potential, self.mesh.box, missing, needed, self.gradient)
             self.done = needed
         if end - first < room.shape[1]:
             room = np.ascontiguousarray(room[:, : end - first])

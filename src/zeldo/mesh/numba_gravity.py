@@ -11,7 +11,7 @@ import numpy as np
 
 from zeldo.mesh import fft
 from zeldo.mesh import numba_kernels as kernels
-from zeldo.mesh.checks import check_mesh
+from zeldo.mesh.checks import MAX_MESH, check_mesh
 from zeldo.mesh.held_force import HeldForce
 from zeldo.mesh.modes import mode_factors, spectral_gradient, window_factors
 from zeldo.mesh.painting import add_planes, clear
@@ -21,7 +21,7 @@ class NumbaGravity:
     """The CPU's: the mesh is allocated once, and its density, modes and potential take turns in it."""
 
     def __init__(self, box: float, m: int, gradient: str, deconvolution: float):
-        self.box, self.m, self.spectral = box, check_mesh(m, kernels.MAX_MESH), gradient == "spectral"
+        self.box, self.m, self.spectral = box, check_mesh(m, MAX_MESH), gradient == "spectral"
         self.deconvolution = deconvolution
         self.k, self.window = mode_factors(m, box, deconvolution)
         self._work = np.empty(0, np.float32)

@@ -13,12 +13,10 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from zeldo.mesh.checks import check_mesh
+from zeldo.mesh.checks import MAX_MESH, check_mesh
 from zeldo.mesh.compile import kernel
 from zeldo.mesh.painting import paint_into
 from zeldo.mesh.reading import minus_gradient, read_scalar, read_vector
-
-MAX_MESH = 1288  # flat int32 indices, of padded columns too
 
 
 def paint(

@@ -52,7 +52,8 @@ def _add_particles(
 ) -> None:
     n, m = psi.shape[2], out.shape[0]
     scale, weight = np.float32(m / box), np.float32((m / n) ** 3)
-    left, count = np.empty(psi[0].size, np.int32), np.zeros(pencils, np.int64)
+    index = np.int32 if out.size < 2**31 else np.int64  # the kernels compute places on the mesh in this type
+    left, count = np.empty(psi[0].size, index), np.zeros(pencils, np.int64)
     _paint_pencils(psi, first, scale, np.float32(offset), weight, left, count, out)
     if count.any():
         _paint_left(psi, first, scale, np.float32(offset), weight, left, count, min(SLABS, m), out)
@@ -102,7 +103,7 @@ def _paint_pencils(psi, first, scale, offset, weight, left, count, out):  # type
         for pair in prange(rows // several * half):
             a = several * (np.int64(pair) // half) + colour // 2  # prange counts in unsigned integers
             b = 2 * (np.int64(pair) % half) + colour % 2
-            part, at = np.empty((3, n), np.float32), np.empty((4, n), np.int32)
+            part, at = np.empty((3, n), np.float32), np.empty((4, n), left.dtype)
             # the last of the own planes and columns is for the upper half of clouds
             region = (
                 np.int32(a * m // rows - halo) if rows > 1 else np.int32(0),

@@ -74,7 +74,7 @@ def locate_kept(psi, plane_held, i, j, scale, offset, m, length, region, kept, p
     kept: (the slot of the region's first plane, slots) of a mesh that has not all planes in memory; (the first plane, m)
     where it has.
     part: (3, n) float32 becomes the positions inside their cells.
-    at: (4, n) int32 becomes the flat index of each cell, or -1 if it is not the caller's. Its other rows become the steps
+    at: (4, n) integer becomes the flat index of each cell, or -1 if it is not the caller's. Its other rows become the steps
     from there to the next cell along each axis.
     """
     n = psi.shape[3]

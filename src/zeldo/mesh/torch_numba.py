@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zeldo.mesh import numba_kernels, torch_kernels
-from zeldo.mesh.checks import check_box, check_mesh
+from zeldo.mesh.checks import MAX_MESH, check_box, check_mesh
 from zeldo.mesh.gravity import TorchArithmetic, TorchGravity
 from zeldo.mesh.numba_gravity import NumbaGravity
 from zeldo.mesh.torch_accelerated import Tensors, accelerated, kept
@@ -44,7 +44,7 @@ def paint(psi: Tensor, m: int, box: float) -> Tensor:
         return torch_kernels.paint(psi, m, box)
     torch_kernels.check_lattice(psi)
     check_box(box)
-    return accelerated(_Paint(check_mesh(m, numba_kernels.MAX_MESH), box), psi)
+    return accelerated(_Paint(check_mesh(m, MAX_MESH), box), psi)
 
 
 def read(field: Tensor, psi: Tensor, box: float) -> Tensor:

@@ -22,7 +22,7 @@ from zeldo.cosmology.background import growth
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
 
-# k over the Nyquist wavenumber of the lattice: the middles of the bins in which errors are measured
+# k over the Nyquist wavenumber of the lattice: the middles of the bins in which errors are measured, the last their end
 NODES = (0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 FIGURES = ("power", "one_minus_r2")
 BEYOND = 0.5  # how far a measure, a logarithm, may lie beyond the measured range

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -141,7 +140,6 @@ def import_model(
     out: str | Path | None = None,
     *,
     quantity: str | None = None,
-    card: ModelCard | None = None,
 ) -> LayeredNet:
     """Load a network from any known file and, where `out` is given, write it as zeldo's safetensors in full precision.
 
@@ -153,8 +151,6 @@ def import_model(
         A name that ends in .safetensors.
     quantity : str, optional
         For files without a card: "displacement" (assumed by default) or "velocity".
-    card : ModelCard, optional
-        A card to use instead, with the architecture and arguments that were read.
 
     Returns
     -------
@@ -172,12 +168,9 @@ def import_model(
             f"{path} would be written over: give the output another name, as -o OTHER.safetensors"
         )
     net = load(path, quantity=quantity)
-    read = net.card
-    assert read is not None  # every loaded network has one
-    if card is not None:
-        read = net.card = replace(card, architecture=read.architecture, arguments=read.arguments)
+    assert net.card is not None  # every loaded network has one
     if out is not None:
-        save(net, out, read, half=False)
+        save(net, out, net.card, half=False)
     return net
 
 

@@ -183,7 +183,8 @@ def check_mass(mass: float, omega_m: float, header: Header, where: str | Path) -
     if not (agrees or (not header.whole and 0 < ratio < 1)):
         raise DamagedFileError(
             f"{where}: a particle mass of {mass:g} 10^10 Msun/h is not the {expected:g} that "
-            f"omega_m = {omega_m:g} gives in a box of {header.box:g} Mpc/h; {AGAIN}, or correct its header"
+            f"omega_m = {omega_m:g} gives in a box of {header.box:g} Mpc/h; give --length if its unit of lengths is "
+            "another, or correct its header"
             + (
                 ", or give omega_b too, if it is dark matter beside gas"
                 if 0 < ratio < 1 and not baryons
@@ -199,7 +200,7 @@ def _check_masses(particles: Particles) -> None:
     if "masses" in particles.fields:
         mass = float(particles.read("masses", 0, 1)[0])
         for start, stop in particles.slices():
-            if not np.allclose(particles.read("masses", start, stop), mass, rtol=1e-5):
+            if not np.allclose(particles.read("masses", start, stop), mass, rtol=1e-5, atol=0):
                 raise InputError(
                     f"{where}: particles have different masses: zeldo reads lattices of equal ones; read them without a "
                     f"lattice by --ids {NONE}"

@@ -6,11 +6,13 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 
-from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.parameters import Cosmology, check_cosmology
 from zeldo.errors import InputError, ZeldoWarning, nearest
+from zeldo.keywords import number, plain_scalars
 from zeldo.particles.tiles import slabs
 
 FIELDS: dict[str, tuple[int, ...]] = {"positions": (3,), "velocities": (3,), "ids": (), "masses": ()}
@@ -88,6 +90,18 @@ class Header:
     stored: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        plain_scalars(self, "count", "particle_mass", "n", "seed", "fixed", "flip")
+        if type(self.count) is not int or self.count < 0:
+            raise InputError(f"count = {self.count!r} is not allowed: give a whole number")
+        for name, least in (("box", 0.0), ("redshift", -1.0)):
+            value = number(getattr(self, name), name)
+            if not least < value < inf:
+                raise InputError(f"{name} = {value!r} is not allowed: give a number above {least:g}")
+            object.__setattr__(self, name, value)
+        if self.cosmology is not None:
+            check_cosmology(self.cosmology)
 
     @property
     def scale_factor(self) -> float:

@@ -12,7 +12,7 @@ from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import Cosmology, check_cosmology
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin, check_grid
-from zeldo.keywords import number, real_array
+from zeldo.keywords import number, plain_scalars, real_array
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.tiles import slabs
 from zeldo.version import __version__
@@ -131,7 +131,9 @@ class Snapshot:
         shape = psi.shape
         if len(shape) != 4 or shape[0] != 3 or len(set(shape[1:])) != 1:
             raise InputError(f"psi has shape {shape}: it must be (3, n, n, n)")
-        check_grid(self.box, shape[1])
+        box, _ = check_grid(self.box, shape[1])
+        object.__setattr__(self, "box", box)
+        plain_scalars(self, "seed", *DRAWN)
         check_cosmology(self.cosmology)
         redshift = number(self.redshift, "redshift")
         if not -1 < redshift < np.inf:

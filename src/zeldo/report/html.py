@@ -141,7 +141,7 @@ def _section(
         "redshift": f"{group[0].redshift:g}",
         "reference": group[0].reference,
         "names": names,
-        "overview": _overview(group, names),
+        "overview": _overview(group),
         "headline": [(field, f"{k:g}") for field, k in HEADLINE],
         "fields": [
             {
@@ -181,7 +181,7 @@ def accuracy_rows(
     ]
 
 
-def _overview(group: Sequence[Comparison], names: Sequence[str]) -> list[dict[str, Any]]:
+def _overview(group: Sequence[Comparison]) -> list[dict[str, Any]]:
     times, memories = (
         [comparison.wall_seconds for comparison in group],
         [comparison.peak_memory for comparison in group],

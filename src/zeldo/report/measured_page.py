@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 WIDEST = 60  # characters of a name in one line of a legend
 MANY = 6  # snapshots in one plot
-FLOOR = 1e-2  # of a power's largest value: multipoles near zero are not drawn below it on a logarithmic axis
 # of each plot: the statistic, the columns of x and y, title, axis of y, and whether y is logarithmic
 PLOTS: tuple[tuple[str, str, str, str, str, bool], ...] = (
     ("power", "k", "power", "matter power spectrum", r"$P(k)$ [$({\rm Mpc}/h)^3$]", True),
@@ -116,7 +115,7 @@ def measured_figure(
             _draw(ax, m, table, table[x], values, y, look, log)
             if ratio is not None:
                 _draw_ratio(ratio, table, having[0][1].tables[statistic], x, y, look)
-        _axes(ax, ratio, measurements, having, statistic, label, title, log)
+        _axes(ax, ratio, having, statistic, label, title, log)
         handles, names = legend_entries([ax])
         columns = min(len(names), legend_columns(names)) or 1
         names = [wrapped(name, WIDEST) for name in names]
@@ -163,7 +162,6 @@ def _draw_ratio(
 def _axes(
     ax: Axes,
     ratio: Axes | None,
-    measurements: Sequence[Measurement],
     having: Sequence[tuple[int, Measurement]],
     statistic: str,
     label: str,

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 LATTICE = ("power", "multipoles")  # whose wavenumbers go beyond those of the lattice
 BEYOND = (
-    "The Nyquist wavenumber of the particles is {:.4g} h/Mpc: beyond it early outputs show their lattice.\n"
+    "The Nyquist wavenumber of a lattice of as many points is {:.4g} h/Mpc: beyond it, particles that began on one "
+    "show it at early times.\n"
 )
+WIDE = 1000  # characters, more than any table has
 ROWS = 12  # of a table on the terminal; files have all
 
 
@@ -98,12 +100,21 @@ def _print(console: Console, title: str, headings: dict[str, str], rows: Sequenc
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for heading in headings.values():
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(_text(value) for value in row))
+    names = list(headings)
+    for shown in range(len(names), 0, -1):
+        table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        for name in names[:shown]:
+            table.add_column(headings[name], justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(*(_text(value) for value in row[:shown]))
+        if table.__rich_measure__(console, console.options.update(max_width=WIDE)).maximum <= console.width:
+            break
     console.print(table)
+    if shown < len(names):
+        console.print(
+            f"The terminal is too narrow for {', '.join(names[shown:])}: a file by -o has all.\n",
+            highlight=False,
+        )
 
 
 def _heading(name: str, unit: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeldo.report.labels import at_k, fields_of, labels, memory_text, wrapped
+from zeldo.report.labels import at_k, labels, memory_text, wrapped
 from zeldo.statistics.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -67,22 +67,6 @@ def spectrum_figure(comparisons: Sequence[Comparison], field: str, quantity: str
         ax = figure.subplots()
         draw_spectrum(ax, comparisons, field, quantity)
         _fit(figure, ax)
-    return figure
-
-
-def spectra_figure(comparisons: Sequence[Comparison]) -> Figure:
-    """All quantities (columns) of all fields (rows) in one figure, for a page or a talk."""
-    fields = fields_of(comparisons)
-    with style():
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(13.8, 3.7 * len(fields) + 0.5), layout="constrained")
-        axes = figure.subplots(len(fields), 3, squeeze=False)
-        for row, field in zip(axes, fields, strict=True):
-            for ax, quantity in zip(row, QUANTITIES, strict=True):
-                draw_spectrum(ax, comparisons, field, quantity)
-        handles, names_of_handles = legend_entries(list(axes.flat))
-        figure.legend(handles, names_of_handles, loc="outside lower center", ncols=6, **LEGEND)
     return figure
 
 

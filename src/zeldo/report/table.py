@@ -59,9 +59,16 @@ def print_table(
         console.print(Text(LEGEND + (" Bold: best." if console.is_terminal else ""), style="dim"))
 
 
+class PipedConsole(Console):
+    """A console that ends a command as other output does where its reader has gone."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def terminal() -> Console:
     """Standard output; 100 columns wide where it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+    return PipedConsole(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
 
 
 def columns_that_fit(width: int, name_width: int) -> tuple[float, ...]:

@@ -71,10 +71,10 @@ def conditions(table: TimingTable) -> list[str]:
     return [*lines, f"energy: {table.energy}"]
 
 
-def largest_error(comparison: Comparison, field: str = "density", upto: float = SMALLEST) -> float:
-    """The largest |T - 1| among the bins with k <= upto (h/Mpc)."""
-    spectrum = comparison.fields[field]
-    inside = (spectrum.k > 0) & (spectrum.k <= upto)
+def largest_error(comparison: Comparison) -> float:
+    """The largest |T - 1| of the density among the bins with k <= 1 h/Mpc."""
+    spectrum = comparison.fields["density"]
+    inside = (spectrum.k > 0) & (spectrum.k <= SMALLEST)
     return float(np.nanmax(np.abs(spectrum.transfer[inside] - 1)))
 
 

@@ -17,7 +17,7 @@ from zeldo.errors import InputError
 from zeldo.mesh.checks import check_mesh
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
-from zeldo.statistics.matter import lattice_of
+from zeldo.statistics.matter import lattice_of, matter_of
 from zeldo.statistics.on_disk import OnDisk, check_comparable
 from zeldo.statistics.spectra import (
     as_tensor,
@@ -219,7 +219,7 @@ class Reference:
     __repr__ = brief
 
     def __post_init__(self) -> None:
-        lattice_of(self.snapshot, "compare_snapshots")
+        _checked(self.snapshot)
         mesh = check_mesh(2 * self.snapshot.n if self.mesh is None else self.mesh)
         object.__setattr__(self, "mesh", mesh)
         kept = () if isinstance(self.snapshot, StoredSnapshot) else _fields(self.snapshot)
@@ -254,7 +254,7 @@ class Reference:
         InputError
             For another lattice, box or redshift.
         """
-        ours, prediction = self.snapshot, lattice_of(prediction, "compare_snapshots")
+        ours, prediction = self.snapshot, _checked(prediction)
         for what, given, wanted, agree in (
             ("n", prediction.n, ours.n, prediction.n == ours.n),
             ("box", prediction.box, ours.box, same_parameter(prediction.box, ours.box)),
@@ -326,6 +326,15 @@ class Reference:
             transfer = np.sqrt(power / power_reference)
             one_minus_r2 = 1 - (np.sum(cross, axis=0) * box**3) ** 2 / (power * power_reference)
         return FieldComparison(k, power, power_reference, transfer, one_minus_r2)
+
+
+def _checked(snapshot: Snapshot) -> Snapshot:
+    """The snapshot; `InputError` for what is no lattice, and for values in memory that are not finite."""
+    lattice_of(snapshot, "compare_snapshots")
+    if not isinstance(snapshot, StoredSnapshot):
+        matter = matter_of(snapshot)
+        _ = matter.points, matter.velocities if matter.has_velocities else None  # which say it
+    return snapshot
 
 
 def _fields(snapshot: Snapshot) -> tuple[str, ...]:

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     import zarr
 
 LARGEST = np.iinfo(np.int16).max
+MOST_BYTES = 1 << 30  # of a chunk; Blosc takes less than 2 GiB
 
 
 def put(group: zarr.Group, name: str, field: np.ndarray, step: float) -> None:
-    """A field, rounded to steps where step is not 0; one chunk a component."""
+    """A field, rounded to steps where step is not 0; one chunk a component, or several planes of one where it is large."""
     from zarr.codecs import BloscCodec, Crc32cCodec
 
     largest = float(np.abs(field).max())
@@ -27,10 +28,12 @@ def put(group: zarr.Group, name: str, field: np.ndarray, step: float) -> None:
             "choose larger steps"
         )
     data = np.rint(field / np.float32(step)).astype(np.int16) if step else np.asarray(field, np.float32)
+    *component, side = data.shape[:-2]
+    planes = min(side, max(1, MOST_BYTES // (data.itemsize * side**2)))
     group.create_array(
         name,
         data=data,
-        chunks=(1, *data.shape[1:]) if data.ndim == 4 else data.shape,
+        chunks=(*(1 for _ in component), planes, side, side),
         # bytes of one significance together: 6 % smaller here than bits together, and fast enough
         compressors=[BloscCodec(cname="zstd", clevel=5, shuffle="shuffle"), Crc32cCodec()],
         attributes={"step": step},

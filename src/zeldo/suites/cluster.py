@@ -36,7 +36,7 @@ def connected(scheduler: str | Any) -> Iterator[Any]:
     try:
         from distributed import Client
     except ImportError:
-        raise InputError("dask.distributed is not installed: pip install -e '.[cluster]'") from None
+        raise InputError("dask.distributed is not installed: pip install 'zeldo[cluster]'") from None
     if isinstance(scheduler, Client):
         yield scheduler
         return

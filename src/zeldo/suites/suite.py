@@ -67,7 +67,7 @@ class Suite:
     path : Path
         The directory.
     arguments : mapping
-        What determines the universes, as `describe` gives it.
+        What determines the universes, as in `suite.json`.
     """
 
     path: Path

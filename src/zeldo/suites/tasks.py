@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import InputError, nearest
+from zeldo.cosmology.tables import from_row, read_rows
+from zeldo.errors import InputError
 from zeldo.initial.noise import check_seed
 from zeldo.initial.phases import SEED
 from zeldo.keywords import scalar
@@ -100,8 +97,8 @@ def read_cosmologies(
     Parameters
     ----------
     source : path or iterable, optional
-        A CSV file whose first line names parameters of `Cosmology`, and perhaps `seed`, or a file with a JSON object a line;
-        or cosmologies or mappings of parameters.
+        A file as in `read_rows`, with parameters of `Cosmology`, and perhaps `seed`; or cosmologies or mappings of
+        parameters.
     base : Cosmology
         It has the parameters that the table does not.
 
@@ -122,7 +119,7 @@ def read_cosmologies(
         raise InputError(f"cosmologies is a {type(source).__name__}: give a list of them, or a file")
     if not isinstance(source, str | os.PathLike | Iterable):
         raise InputError(f"cosmologies = {source!r} is not allowed: give a list of them, or a file")
-    rows = _read(Path(source)) if isinstance(source, str | os.PathLike) else list(source)
+    rows = read_rows(source) if isinstance(source, str | os.PathLike) else list(source)
     if not rows:
         raise InputError(f"{source} holds no cosmology: give one a line")
     made: list[Cosmology] = []
@@ -131,34 +128,19 @@ def read_cosmologies(
         if isinstance(row, Cosmology):
             made.append(row)
             continue
+        where = f"cosmology {number} of {source}"
         try:
             given = {name.strip(): value for name, value in row.items()}
         except AttributeError:
             raise InputError(
-                f"cosmology {number} of {source} is a {type(row).__name__}: give a `Cosmology`, or parameters by name"
+                f"{where} is a {type(row).__name__}: give a `Cosmology`, or parameters by name"
             ) from None
-        values = {
-            name: _number(name, value, f"cosmology {number} of {source}") for name, value in given.items()
-        }
-        if values.pop("seed", None) is not None:
-            seeds.append(_seed(given["seed"], f"cosmology {number} of {source}"))
-        for name in values:
-            if name not in Cosmology.names():
-                raise InputError(
-                    f"{source} has a column {name!r}: give any of {', '.join(Cosmology.names())}, seed"
-                    f"{nearest(name, Cosmology.names())}"
-                )
-        made.append(Cosmology(**{**base.to_dict(), **values}))
+        made.append(from_row(given, base, where, ["seed"]))
+        if given.get("seed") is not None:
+            seeds.append(_seed(given["seed"], where))
     if seeds and len(seeds) != len(made):
         raise InputError(f"{source} has seeds for {len(seeds)} of {len(made)} cosmologies: give all or none")
     return made, seeds or None
-
-
-def _number(name: object, value: Any, where: str) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{where} has {name} = {value!r}: give a number") from None
 
 
 def _seed(value: object, where: str) -> int:
@@ -168,34 +150,10 @@ def _seed(value: object, where: str) -> int:
         with suppress(ValueError):
             seed = int(seed)
     if not isinstance(seed, int):
-        seed = float(seed)
+        try:
+            seed = float(seed)
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f"{where} has seed = {value!r}: give a number") from None
         if not seed.is_integer():
             raise InputError(f"{where} has seed = {seed:g}: give a whole number")
     return check_seed(int(seed))
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets begin files with a mark
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cosmologies {path} cannot be read ({error}): give a CSV or JSON lines file"
-        ) from None
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if lines and lines[0].lstrip().startswith("{"):
-        try:
-            return [json.loads(line) for line in lines]
-        except ValueError as error:
-            raise InputError(f"cosmologies {path} are not JSON lines: {error}") from None
-    table = csv.DictReader(lines)
-    names = [name.strip() for name in table.fieldnames or ()]
-    if "" in names:
-        raise InputError(f"cosmologies {path} have a column without a name: give one, or remove it")
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise InputError(f"cosmologies {path} have {names.count(twice[0])} columns {twice[0]!r}: keep one")
-    rows = list(table)
-    for number, row in enumerate(rows, 1):
-        if None in row:
-            raise InputError(f"cosmology {number} of {path} has more cells than the first line has names")
-    return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -11,6 +11,10 @@ from zeldo.errors import DamagedFileError, InputError
 from zeldo.files.atomic import writing
 from zeldo.particles.provenance import minor_version
 from zeldo.version import __version__
+
+if TYPE_CHECKING:
+    from zeldo.networks.tasks.base import Task
+    from zeldo.training.config import TrainConfig
 
 FORMAT = "zeldo training 2"
 
@@ -43,6 +47,38 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             "finish with that one, or remove it to start again"
         )
     return state
+
+
+def last_checkpoint(config: TrainConfig) -> Path:
+    """The file that a training of this configuration resumes from."""
+    return config.output / "last.pt"
+
+
+def conditions_of_resuming(config: TrainConfig, task: Task) -> dict[str, Any]:
+    """The settings that must not change when a training is resumed."""
+    return {
+        "task.name": task.name,
+        **{f"task.{key}": value for key, value in task.options().items() if key not in task.loss_options},
+        **{f"network.{name}": value for name, value in config.network.model_dump().items()},
+        "data.redshifts": config.data.redshifts,
+        "name": config.name,
+        "optimizer.name": config.optimizer.name,
+        "optimizer.ema": config.optimizer.ema,
+        "seed": config.seed,
+    }
+
+
+def load_fitting_checkpoint(config: TrainConfig, task: Task) -> dict[str, Any]:
+    """The state of the last checkpoint. `InputError` where it is of another network, or of data of another kind."""
+    path = last_checkpoint(config)
+    kept = load_checkpoint(path)
+    for name, value in conditions_of_resuming(config, task).items():
+        if kept["fixed"].get(name, value) != value:
+            raise InputError(
+                f"{path} was trained with {name} = {kept['fixed'][name]!r}, the configuration "
+                f"says {value!r}: set it back, or choose another output"
+            )
+    return kept
 
 
 def random_state() -> dict[str, Any]:

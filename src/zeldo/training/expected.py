@@ -12,6 +12,7 @@ import numpy as np
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError
 from zeldo.initial.lpt import linear_displacement
+from zeldo.networks.arrays import read_arrays
 from zeldo.networks.expected import FIGURES, ExpectedError, fit, in_bins, measures
 from zeldo.networks.tasks.correction import Correction
 from zeldo.networks.weights import load, save
@@ -106,8 +107,10 @@ def errors_of(compared: Comparison) -> dict[str, np.ndarray]:
 
 
 def write(weights: str | Path, expected: ExpectedError) -> None:
-    """Put the expected error on the card of a file of weights."""
+    """Put the expected error on the card of a file of weights, which keep their precision."""
     net = load(weights)
     assert net.card is not None
     accuracy = {**net.card.accuracy, "expected": expected.to_dict()}
-    save(net, weights, replace(net.card, accuracy=accuracy))
+    arrays, _ = read_arrays(Path(weights))
+    half = any(array.dtype == np.float16 for array in arrays.values())
+    save(net, weights, replace(net.card, accuracy=accuracy), half=half)

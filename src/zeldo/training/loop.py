@@ -118,7 +118,7 @@ def train(
 
     config = load(config, TrainConfig, override)
     task = config.task.make() if task is None else task
-    _check(config, task)
+    _check(config, task, resume)
     count, kind = _devices(config)
     if config.precision == "auto":
         precision = "bf16-mixed" if native_bfloat16(kind) else "32-true"
@@ -173,9 +173,10 @@ def _train_on_device(
     )
 
 
-def _check(config: TrainConfig, task: Task) -> None:
+def _check(config: TrainConfig, task: Task, resume: bool) -> None:
     """`InputError` for what cannot be trained, before any data are made for it."""
     from zeldo.training.beginning import begin_with
+    from zeldo.training.checkpoint import last_checkpoint, load_fitting_checkpoint
     from zeldo.training.players import make_network
     from zeldo.training.trainer import JUDGED
 
@@ -193,6 +194,8 @@ def _check(config: TrainConfig, task: Task) -> None:
             raise InputError(
                 f"data.crop = {config.data.crop} is not allowed: give {least} or a multiple of {stride} more"
             )
+    if resume and last_checkpoint(config).exists():
+        load_fitting_checkpoint(config, task)
 
 
 def _devices(config: TrainConfig) -> tuple[int, str]:

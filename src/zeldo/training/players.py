@@ -86,14 +86,24 @@ class Player:
             "model": self.net.module.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "plateaus": [plateau.state_dict() for plateau in self.plateaus],
+            "rate": self.option.rate,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave, with the settings of this configuration, which may be others."""
         self.net.module.load_state_dict(state["model"])
+        begun = state.get("rate", self.option.rate)  # earlier versions do not say it
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            settings = [{**group} for group in optimizer.param_groups]
             optimizer.load_state_dict(saved)
+            for group, own in zip(optimizer.param_groups, settings, strict=True):
+                rate = group["lr"]
+                group.update({name: value for name, value in own.items() if name != "params"})
+                # a plateau may have lowered it
+                group["lr"] = rate if begun == self.option.rate else self.option.rate * (rate / begun)
         for plateau, saved in zip(self.plateaus, state["plateaus"], strict=True):
             plateau.load_state_dict(saved)
+            plateau.factor, plateau.patience = self.option.factor, self.option.patience
 
 
 def make_optimizers(module: torch.nn.Module, option: OptimizerConfig) -> list[torch.optim.Optimizer]:

@@ -21,7 +21,14 @@ from zeldo.measuring.machine import device_name
 from zeldo.networks.tasks.base import Batch, Task
 from zeldo.training.batches import Batches
 from zeldo.training.beginning import begin_with
-from zeldo.training.checkpoint import load_checkpoint, random_state, restore_random_state, save_checkpoint
+from zeldo.training.checkpoint import (
+    conditions_of_resuming,
+    last_checkpoint,
+    load_fitting_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
 from zeldo.training.config import TrainConfig
 from zeldo.training.devices import memory_format
 from zeldo.training.export import export
@@ -66,7 +73,7 @@ class Trainer:
         self.nets = {name: player.net for name, player in self.players.items()}
         self.net = self.players[JUDGED]
         self.average = averaged(self.net.net.module, config.optimizer.ema) if config.optimizer.ema else None
-        self.last, self.best = config.output / "last.pt", config.output / "best.pt"
+        self.last, self.best = last_checkpoint(config), config.output / "best.pt"
         self.stopped = ""  # why, where it was
         self.meter: Meter | None = None
 
@@ -284,7 +291,7 @@ class Trainer:
                 "players": {name: player.state_dict() for name, player in self.players.items()},
                 "average": {} if self.average is None else self.average.state_dict(),
                 "random": random_state(),
-                "fixed": self._conditions_of_resuming(),
+                "fixed": conditions_of_resuming(self.config, self.task),
                 "data": self.samples.kinds(),
                 "loss": self.task.describe_loss(),
             }
@@ -296,13 +303,7 @@ class Trainer:
 
         The store may have moved or grown, but must have runs of all engines, boxes and lattices that it had.
         """
-        kept = load_checkpoint(self.last)
-        for name, value in self._conditions_of_resuming().items():
-            if kept["fixed"].get(name, value) != value:
-                raise InputError(
-                    f"{self.last} was trained with {name} = {kept['fixed'][name]!r}, the configuration "
-                    f"says {value!r}: set it back, or choose another output"
-                )
+        kept = load_fitting_checkpoint(self.config, self.task)
         kinds = self.samples.kinds()
         for name, had in kept.get("data", {}).items():  # those of earlier versions say nothing
             if not set(had) <= set(kinds.get(name, had)):
@@ -320,20 +321,6 @@ class Trainer:
             for player in self.players.values():
                 player.judge_anew()
         restore_random_state(kept["random"])
-
-    def _conditions_of_resuming(self) -> dict[str, Any]:
-        """The settings that must not change when a training is resumed."""
-        config, task = self.config, self.task
-        return {
-            "task.name": task.name,
-            **{f"task.{key}": value for key, value in task.options().items() if key not in task.loss_options},
-            **{f"network.{name}": value for name, value in config.network.model_dump().items()},
-            "data.redshifts": config.data.redshifts,
-            "name": config.name,
-            "optimizer.name": config.optimizer.name,
-            "optimizer.ema": config.optimizer.ema,
-            "seed": config.seed,
-        }
 
     def _count_energy(self) -> None:
         """Add the energy used since the last call to the state."""

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
 
 from zeldo.cosmology.power import LinearPower, linear_power
@@ -22,6 +21,11 @@ from zeldo.files.white_noise import find_phases
 from zeldo.initial.phases import Native
 from zeldo.universe import Universe
 from zeldo.volumes.noise import noise_planes
+
+try:
+    import dask.array as da
+except ImportError:
+    raise InputError("volumes in pieces need dask: pip install 'zeldo[cluster]'") from None
 
 DaskArray = Any  # dask has no types
 CHUNK = 64  # cells per side of a chunk on disk, at most

@@ -60,13 +60,13 @@ class CellList:
         self.order = np.empty(n**3, np.int32 if n < 1290 else np.int64)
         self.position = np.zeros((3, n**3 + 8), np.float32)
         self._key = np.empty(n**3, np.int32)
-        self._counts = np.empty((0, 0), np.int32)
+        self._counts = np.empty((0, 0), self.order.dtype)  # from counts to places in the order
 
     def sort(self, psi: np.ndarray) -> None:
         """List the particles displaced by psi, (3, n, n, n) float32, Mpc/h."""
         threads = get_num_threads()
         if len(self._counts) != threads:
-            self._counts = np.empty((threads, self.count**3), np.int32)
+            self._counts = np.empty((threads, self.count**3), self.order.dtype)
         _sort(psi.reshape(3, -1), self.n, self.n / self.box, self.count, self.side,
               self._counts, self._key, self.order, self.start, self.position)  # fmt: skip
 

@@ -31,7 +31,7 @@ class ForceSplit:
     radius : float
         R, where the pair force ends, Mpc/h.
     order : int
-        nu, 1 to 8.
+        nu, 1 to 4.
     softening : float
         Plummer-equivalent softening length, Mpc/h.
     """

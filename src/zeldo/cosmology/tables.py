@@ -1,0 +1,147 @@
+"""Tables of cosmologies in files: CSV, columns of text like those of Quijote's Latin hypercube, or JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import InputError, nearest
+
+# Columns of tables that do not name them: with a cosmological constant, or dark energy that varies
+UNNAMED = (Cosmology.required(), Cosmology.names())
+
+
+def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The rows of a table, by the names of its columns.
+
+    Parameters
+    ----------
+    path : str or path
+        Columns between commas or blanks, below a line of their names. This line may be a comment, as `numpy.savetxt` writes
+        it. Without names the columns are omega_m, omega_b, h, n_s, sigma_8, and perhaps w0 and wa. Otherwise JSON: a list
+        of objects, or one a line.
+
+    Returns
+    -------
+    list of dict
+        Of texts, or of what JSON holds. Names are in lower case, so that Quijote's Omega_m is omega_m. None of them is
+        checked.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read, and for rows that do not fit the columns.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")  # spreadsheets begin files with a mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cosmologies {path} cannot be read ({error}): give a CSV file, columns of text, or JSON"
+        ) from None
+    if text.lstrip().startswith(("[", "{")):
+        return _json(text, path)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    first = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    rows = _split([line for line in lines[first:] if not line.startswith("#")])
+    if not rows:
+        return []
+    if not _is_number(rows[0][0]):
+        names: Sequence[str] = rows.pop(0)
+    else:
+        above = _split([lines[first - 1].lstrip("# ")])[0] if first else []
+        names = _names(above, len(rows[0]), path)
+    names = [name.lower() for name in names]
+    if "" in names:
+        raise InputError(f"cosmologies {path} have a column without a name: give one, or remove it")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(f"cosmologies {path} have {names.count(twice[0])} columns {twice[0]!r}: keep one")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(names):
+            raise InputError(
+                f"cosmology {number} of {path} has {len(row)} cells, and the table has {len(names)} columns: "
+                "give one for each"
+            )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def from_row(row: Mapping[str, Any], base: Cosmology, where: str, others: Sequence[str] = ()) -> Cosmology:
+    """The cosmology of a row.
+
+    Parameters
+    ----------
+    row : mapping
+        Parameters by their names.
+    base : Cosmology
+        It has the parameters that the row does not.
+    where : str
+        What an error begins with.
+    others : sequence of str
+        Further columns, which are left to the caller.
+
+    Raises
+    ------
+    InputError
+        For an unknown parameter, and a value that is not allowed.
+    """
+    known = (*Cosmology.names(), *others)
+    values: dict[str, float] = {}
+    for name, value in row.items():
+        if name in others:
+            continue
+        if name not in known:
+            raise InputError(f"{where} has {name!r}: give any of {', '.join(known)}{nearest(name, known)}")
+        try:
+            values[name] = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise InputError(f"{where} has {name} = {value!r}: give a number") from None
+    return Cosmology(**{**base.to_dict(), **values})
+
+
+def _json(text: str, path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    try:
+        listed = text.lstrip().startswith("[")
+        rows = (
+            json.loads(text) if listed else [json.loads(line) for line in text.splitlines() if line.strip()]
+        )
+    except ValueError as error:
+        raise InputError(
+            f"cosmologies {path} are not JSON: {error}; give a list of objects, or one a line"
+        ) from None
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise InputError(f"cosmology {number} of {path} is {row!r}: give parameters by name")
+    return rows
+
+
+def _split(lines: Sequence[str]) -> list[list[str]]:
+    """The cells of lines, between commas where there are any, and otherwise between blanks."""
+    if any("," in line for line in lines):
+        return [[cell.strip() for cell in row] for row in csv.reader(lines)]
+    return [line.split() for line in lines]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _names(above: Sequence[str], columns: int, path: str | os.PathLike[str]) -> Sequence[str]:
+    """The names of columns in the comment above them, or else those of UNNAMED."""
+    if len(above) == columns and any(name.lower() in Cosmology.names() for name in above):
+        return above
+    for names in UNNAMED:
+        if len(names) == columns:
+            return names
+    raise InputError(
+        f"cosmologies {path} have {columns} columns without names: name them in the first line, or give "
+        f"{', '.join(UNNAMED[0])}, and perhaps w0, wa"
+    )
