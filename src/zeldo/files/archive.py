@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tokenize
@@ -18,6 +19,7 @@ from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.particles.particles import Header
 from zeldo.particles.snapshot import DRAWN, MADE, TOLD
 
+DIGEST = "sha256"  # the attribute with the checksum of the others
 WHOLE = "all_matter"  # False in a file of one species of several
 SIZES = 1e-30, 1e50  # of boxes and units, whose products have a cube that is a number
 
@@ -141,6 +143,12 @@ def cosmology_of(values: Mapping[str, Any], where: str | Path) -> Cosmology:
         return Cosmology(**parameters)
     except InputError as error:
         raise DamagedFileError(f"{where}: {error}") from error
+
+
+def attributes_digest(values: Mapping[str, Any]) -> str:
+    """The sha256 of a group's attributes but for DIGEST, under which it stands among them."""
+    text = json.dumps({name: value for name, value in values.items() if name != DIGEST}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def origin_attributes(header: Header) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.errors import AGAIN, DamagedFileError, InputError, ZeldoError
+from zeldo.files.archive import DIGEST, attributes_digest
 from zeldo.files.atomic import FULL, write_text
 from zeldo.particles.snapshot import TOLD, Snapshot
 from zeldo.particles.tiles import Tile, cover
@@ -75,8 +75,8 @@ class UniverseZarr:
             )
         attributes = _attributes(self.path)
         self.header: dict[str, Any] = attributes["header"]
-        if attributes.get("sha256", _digest(self.header)) != _digest(
-            self.header
+        if DIGEST in attributes and attributes[DIGEST] != attributes_digest(
+            attributes
         ):  # earlier versions have none
             raise DamagedFileError(f"{self.path}: its description is not the one that was written; {AGAIN}")
         self.n: int = self.header["n"]
@@ -87,7 +87,8 @@ class UniverseZarr:
         """An empty one. header: n, box, cosmology, redshifts and whatever else JSON can say."""
         path = Path(path)
         (path / STATE).mkdir(parents=True, exist_ok=True)
-        attributes = {"format": FORMAT, "header": dict(header), "sha256": _digest(header)}
+        attributes: dict[str, Any] = {"format": FORMAT, "header": dict(header)}
+        attributes[DIGEST] = attributes_digest(attributes)
         write_text(
             path / "zarr.json",
             json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}, indent=1),
@@ -334,10 +335,6 @@ def largest_divisor(n: int, most: int) -> int:
 def checksum(values: np.ndarray) -> int:
     """CRC-32 of the numbers of an array."""
     return zlib.crc32(np.ascontiguousarray(values, "<f4").data)
-
-
-def _digest(header: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(dict(header), sort_keys=True).encode()).hexdigest()
 
 
 def _attributes(path: Path) -> dict[str, Any]:

@@ -17,6 +17,8 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, ZeldoError
 from zeldo.files.archive import (
+    DIGEST,
+    attributes_digest,
     integer,
     known_cosmology,
     known_parameters,
@@ -37,7 +39,6 @@ from zeldo.particles.particles import FIELDS, KINDS, Header, Source
 CHUNK = 2**18  # rows
 OTHER_NAMES = {"pos": "positions", "vel": "velocities", "id": "ids", "mass": "masses"}
 UNITS = {"positions": "Mpc/h", "velocities": "km/s", "masses": "1e10 Msun/h"}
-DIGEST = "sha256"
 LARGEST_TEXT = 2**24  # bytes of zarr.json
 LIES = 1000  # no codec makes positions so many times smaller
 
@@ -203,14 +204,9 @@ def _arrays(path: Path) -> dict[str, Any]:
 def _attributes(path: Path) -> dict[str, Any]:
     """The attributes of the group. `DamagedFileError` where they are not those that their digest was taken of."""
     values = json.loads((path / "zarr.json").read_text())["attributes"]
-    if DIGEST in values and values[DIGEST] != _digest(values):
+    if DIGEST in values and values[DIGEST] != attributes_digest(values):
         raise DamagedFileError(f"{path}: the attributes do not agree with their checksum; {AGAIN}")
     return values
-
-
-def _digest(values: Mapping[str, Any]) -> str:
-    text = json.dumps({name: value for name, value in values.items() if name != DIGEST}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _file_digest(path: Path, field: str) -> str:
@@ -228,7 +224,7 @@ def _described(header: Header, arrays: Mapping[str, str]) -> dict[str, Any]:
     if header.offset is not None and any(header.offset):
         values["offset"] = list(header.offset)
     plain = json.loads(json.dumps(values))  # as they will be read
-    return plain | {DIGEST: _digest(plain)}
+    return plain | {DIGEST: attributes_digest(plain)}
 
 
 def _check_arrays(path: Path, arrays: Mapping[str, Any], values: Mapping[str, Any]) -> None:

@@ -87,13 +87,9 @@ def _chosen(length: int, logarithmic: bool) -> list[int]:
 
 def _console() -> Console:
     """Of the terminal's width; a file or a pipe has room for every column."""
-    from rich.console import Console
+    from zeldo.report.table import PipedConsole
 
-    class Piped(Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # the command line ends as with any output
-
-    return Piped() if sys.stdout.isatty() else Piped(width=200)
+    return PipedConsole() if sys.stdout.isatty() else PipedConsole(width=200)
 
 
 def _print(console: Console, title: str, headings: dict[str, str], rows: Sequence[Sequence[object]]) -> None:
