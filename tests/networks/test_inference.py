@@ -93,7 +93,7 @@ def test_tiles_carry_style_and_rate():
     net = inference.optimise(net, dtype=torch.float32)
 
     def call(net, x, periodic):
-        return displacement_and_rate(net, x, 0.2, 0.7, periodic=periodic)
+        return displacement_and_rate(net, x, torch.tensor([-0.5, -0.3]), periodic=periodic)
 
     field = box(8)
     whole = inference.apply(net, field, call=call, passes=2, tiles=1)
