@@ -357,7 +357,7 @@ def test_what_is_given_for_a_file_is_refused_with_a_snapshot(snapshot, tmp_path)
         lambda: zeldo.measure(snapshot, "power", cosmology="planck2018"),
         lambda: zeldo.show(snapshot, tmp_path / "s.png", cosmology="planck2018"),
     ):
-        assert "says all of itself: leave out cosmology" in refusal(call)
+        assert "already holds this: leave out cosmology" in refusal(call)
 
 
 def test_files_of_one_name_are_told_apart_by_their_paths(files, tmp_path):

@@ -146,8 +146,8 @@ def check_fits(
         other = engine.plan_streamed(n, redshifts) if may_stream and elsewhere else None
         streams = other is not None and _memory(other, n) < _memory(plan, n)
         raise InputError(
-            f"{engine.name} with n = {n} needs about {needed / GB:.3g} GB of memory, and {free / GB:.3g} GB may be "
-            f"taken: give a smaller n{' or mesh_factor' if getattr(engine, 'mesh_factor', 1) > 1 else ''}, "
+            f"{engine.name} with n = {n} needs about {needed / GB:.3g} GB of memory, but only {free / GB:.3g} GB is "
+            f"available: give a smaller n{' or mesh_factor' if getattr(engine, 'mesh_factor', 1) > 1 else ''}, "
             f"{'fewer redshifts, ' if len(redshifts) > 1 else ''}or more memory"
             + (", or an output NAME.zarr" if streams else "")
         )

@@ -81,7 +81,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(
             (
                 "lattice",
-                f"{lattice['n']}^3{begin}; rms displacement {lattice['rms_displacement']:.4g} Mpc/h an axis",
+                f"{lattice['n']}^3{begin}; rms displacement {lattice['rms_displacement']:.4g} Mpc/h per axis",
             )
         )
     else:

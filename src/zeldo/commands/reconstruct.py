@@ -69,7 +69,7 @@ def reconstruct(
     redshift_space:
         Line of sight of a density in redshift space. By default, the density is in real space.
     effort:
-        Factor on the usual numbers of iterations.
+        Multiplies the usual numbers of iterations.
     samples:
         Steps of the sampler. With 0, only the maximum of the posterior is found.
     seed:

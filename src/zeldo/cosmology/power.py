@@ -48,7 +48,7 @@ class LinearPower:
     def __call__(self, k: float | np.ndarray) -> np.ndarray:
         k = np.asarray(k, dtype=np.float64)
         if not (np.isfinite(k).all() and (k >= 0).all()):
-            raise InputError("P(k) was asked at a k that is negative or not finite: give k >= 0 in h/Mpc")
+            raise InputError("a k for P(k) is negative or not finite: give k >= 0 in h/Mpc")
         with np.errstate(divide="ignore"):
             x = np.log(k)
         inside = np.clip(x, self._lnk[0], self._lnk[-1])

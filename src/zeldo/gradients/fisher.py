@@ -226,8 +226,8 @@ def _check_definite(covariance: np.ndarray) -> None:
     possible = np.isfinite(covariance).all() and size.all()
     if not possible or np.linalg.eigvalsh(covariance / np.outer(size, size)).min() < SINGULAR:
         raise InputError(
-            "the covariance is not positive definite: give one that is, or a statistic none of whose values follows "
-            "from the others"
+            "the covariance is not positive definite: give one that is, or a statistic whose values are linearly "
+            "independent"
         )
 
 

@@ -127,9 +127,10 @@ class ModelCard:
             low, high = getattr(self, name)
             margin = 1e-6 * max(abs(low), abs(high), 1)
             if not low - margin <= value <= high + margin:
+                allowed = f"{low:g} to {high:g}" if low < high else f"{low:g} only"
                 raise InputError(
                     f"{name} = {value:g}{' Mpc/h' if name == 'spacing' else ''} is outside the range that the "
-                    f"network's card allows, {low:g} to {high:g}: {_REMEDY}"
+                    f"network's card allows, {allowed}: {_REMEDY}"
                 )
         for name, constant in DARK_ENERGY.items():
             value = getattr(cosmology, name)
