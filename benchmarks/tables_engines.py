@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import floor, log10
+
 from benchmarks.record import Rows
 from zeldo.statistics import K_SHOWN
 
@@ -15,13 +17,13 @@ PEERS = {"l-picola:mesh_factor=1": "L-PICOLA, mesh N", "l-picola:mesh_factor=2":
 
 def share(value: float) -> str:
     """1 - r^2 with at least two significant digits."""
-    return f"{value:.4f}" if value < 0.01 else f"{value:.3f}"
+    return f"{value:.{max(3, 1 - floor(log10(value)))}f}"
 
 
 def which_engine(rows: Rows) -> list[list[str]]:
     """A guide to the engines: text by hand, 1 - r^2 from the record."""
-    accuracy, vnet, emulator = (
-        rows.where(benchmark=benchmark, **FIDUCIAL) for benchmark in ("accuracy", "vnet", "emulator")
+    accuracy, vnet, emulator, p3m = (
+        rows.where(benchmark=benchmark, **FIDUCIAL) for benchmark in ("accuracy", "vnet", "emulator", "p3m")
     )
 
     def missed(source: Rows, engine: str) -> str:
@@ -39,7 +41,11 @@ def which_engine(rows: Rows) -> list[list[str]]:
         ["`emulator`", EMULATOR, f"{missed(emulator, 'emulator')} ([page](docs/emulator.md))"],
         ["`emulator:fast`", FAST, missed(emulator, "emulator:fast")],
         ["`vnet`", paper, f"{missed(vnet, 'vnet')} ([validation](docs/validation/networks.md))"],
-        ["`p3m`", "the truth at this resolution, in two minutes", "[validation](docs/validation/p3m.md)"],
+        [
+            "`p3m`",
+            "the truth at this resolution, in two minutes",
+            f"{missed(p3m, 'p3m')} ([validation](docs/validation/p3m.md))",
+        ],
         ["a file of weights", "networks of the field: `zeldo models import FILE`", "its model card"],
     ]
 
