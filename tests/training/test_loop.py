@@ -32,6 +32,7 @@ from zeldo.training.loop import train
 from zeldo.training.sample import collate
 from zeldo.training.samples import Samples
 from zeldo.training.state import State
+from zeldo.training.trainer import Trainer
 
 
 def weights(result):
@@ -395,6 +396,27 @@ def test_a_broken_checkpoint_is_named_and_runs_no_code(config):
     with pytest.raises(DamagedFileError, match=r"last\.pt is not a checkpoint"):
         train(config)
     assert train(config, resume=False, stop_after=1).steps == 1
+
+
+def test_a_restart_that_is_killed_before_its_first_checkpoint_leaves_no_older_one(config, monkeypatch):
+    train(config)
+
+    def killed(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Trainer, "_train_epoch", killed)
+        train(config, resume=False)
+    assert train(config, stop_after=1).steps == 1
+
+
+def test_the_rate_ends_where_it_should_after_batches_of_another_size(config):
+    config |= {"optimizer": {"rate": 1e-3, "schedule": "cosine"}, "epochs": 4}
+    train(config, stop_after=5)
+    larger = config | {"optimizer": config["optimizer"] | {"batch": 2}}
+    ended = train(larger).history[-1]["rate"]
+    whole = train(config | {"output": config["output"] / "whole"}).history[-1]["rate"]
+    assert ended == pytest.approx(whole, rel=0.3)
 
 
 def test_a_snapshot_of_flipped_phases_is_paired_with_its_own_linear_field(tmp_path):
