@@ -221,3 +221,10 @@ def test_a_network_whose_loss_has_terms_of_another_version_can_be_used():
     assert card.make_task().engine == "2lpt" and "weights" not in card.options
     with pytest.raises(InputError, match="density_of_yesterday"):
         make_task("correction", **options)
+
+
+def test_a_card_whose_network_has_other_channels_than_its_task_is_refused():
+    arguments = {"channels": 2, "levels": 2, "in_channels": 13, "out_channels": 6, "styles": 4}
+    options = {"engine": "cola", "inputs": ("psi", "vel", "linear", "density")}
+    with pytest.raises(InputError, match=r"in_channels = 13 cannot have the task 'correction' .* has 10"):
+        ModelCard("modulated vnet", arguments, "correction", options, (0, 3), (1, 4), (0.1, 0.5))

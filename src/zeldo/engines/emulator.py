@@ -16,8 +16,8 @@ from zeldo.engines.checks import check_choice, most_n
 from zeldo.engines.registry import engine as make_engine
 from zeldo.engines.registry import register
 from zeldo.engines.trained import Trained, card_of, run_dynamics, shipped_weights
-from zeldo.errors import InputError, ZeldoWarning
-from zeldo.initial.conditions import InitialConditions
+from zeldo.errors import InputError, ZeldoError, ZeldoWarning
+from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
@@ -82,13 +82,16 @@ class Emulator(Trained):
     @property
     def settings(self) -> Mapping[str, object]:
         """The options that affect the results, with the file by its name, without its directory."""
-        name, options = self._card().make_task().dynamics or ("none", {})
+        dynamics = self._dynamics(self._card())
+        name, options = self._card().make_task().dynamics  # type: ignore[misc] # or the line before refuses
         chosen = ",".join(f"{option}={value}" for option, value in options.items())
-        dynamics = {
+        return {
+            **asdict(self),
+            "preset": None if self.weights else self.preset,
+            "weights": self.path.name,
             "dynamics": f"{name}:{chosen}" if chosen else name,
-            "dynamics_revision": self._dynamics(self._card()).revision,
+            "dynamics_revision": dynamics.revision,
         }
-        return {"preset": self.preset, **asdict(self), "weights": self.path.name, **dynamics}
 
     @property
     def weights_hash(self) -> str:
@@ -146,8 +149,11 @@ class Emulator(Trained):
             )
             assert prediction.psi is not None and prediction.vel is not None and carried.vel is not None
             shares = _added(prediction.psi, carried.psi), _added(prediction.vel, carried.vel)
-            told = self.told(net.card, shares, measures(ics, fields.psi_lin, z), ics.spacing)
-            yield replace(self.snapshot(ics, prediction.psi, prediction.vel, z), weights=weights, **told)
+            told = self.told(net.card, shares, measures(ics, fields.psi_lin, z), ics.origin, z)
+            snapshot = replace(self.snapshot(ics, prediction.psi, prediction.vel, z), weights=weights, **told)
+            del carried, force, prediction  # the dynamics run again to the next redshift
+            yield snapshot
+            del snapshot
 
     def streamed(
         self,
@@ -175,7 +181,8 @@ class Emulator(Trained):
         card: ModelCard,
         shares: Sequence[tuple[float, float]],
         measured: tuple[float, float, float],
-        spacing: float,
+        origin: Origin,
+        redshift: float,
     ) -> dict[str, Any]:
         """What a snapshot says of the emulator's own work.
 
@@ -187,20 +194,31 @@ class Emulator(Trained):
             Of displacement and velocity, the mean square of what the network added, and that of the result, in any unit.
         measured : (float, float, float)
             As from `zeldo.networks.expected.measures`.
-        spacing : float
-            Of the lattice, Mpc/h.
+        origin : Origin
+            Of the universe.
+        redshift : float
 
         Returns
         -------
         dict
-            "correction", and "expected_error" where the card knows it and the emulator does not extrapolate.
+            "correction", and "expected_error" where the card knows it and the universe is in its ranges.
+
+        Raises
+        ------
+        ZeldoError
+            Where the network's output is not finite.
         """
         from zeldo.networks.expected import ExpectedError
 
+        if not np.isfinite(shares).all():
+            raise ZeldoError(
+                "the network's output is not finite: its weights, or the linear field, have absurd values"
+            )
+        spacing = origin.box / origin.n
         rms = [float(f"{(added / max(corrected, TINY)) ** 0.5:.3g}") for added, corrected in shares]
         told: dict[str, Any] = {"correction": dict(zip(("displacement", "velocity"), rms, strict=True))}
-        errors = None if self.extrapolate else card.accuracy.get("expected")
-        if errors is not None:
+        errors = card.accuracy.get("expected")
+        if errors is not None and card.covers(origin.cosmology, redshift=redshift, spacing=spacing):
             expected = ExpectedError.from_dict(errors).at(measured, np.pi / spacing)
             if expected is not None:
                 told["expected_error"] = expected
