@@ -1,5 +1,6 @@
 """The linear power spectrum: normalisation, agreement of its sources, gradients, bad tables."""
 
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ from zeldo.cosmology.camb_power import camb_table, with_tail
 from zeldo.cosmology.eisenstein_hu import eisenstein_hu_power, eisenstein_hu_transfer
 from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.cosmology.power import LinearPower, linear_power, sigma_r
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoWarning
 
 QUIJOTE = PRESETS["quijote"]
 REFERENCES = Path(__file__).parents[2].parent / "shared" / "reference"
@@ -257,3 +258,16 @@ def test_a_short_table_goes_on_beyond_its_ends(tmp_path):
     k = np.geomspace(0.01, 1, 20)
     power = linear_power(QUIJOTE, table(tmp_path, k, source(k)))
     np.testing.assert_allclose(power([1e-3, 3e-3, 5.0, 10.0]), source([1e-3, 3e-3, 5.0, 10.0]), rtol=0.07)
+
+
+def test_a_table_of_another_sigma_8_is_scaled_with_a_word(tmp_path):
+    k = np.geomspace(1e-4, 30, 400)
+    power = linear_power(QUIJOTE, "eisenstein-hu")
+    for factor in (1.0, 0.5):
+        np.savetxt(tmp_path / f"{factor}.txt", np.stack([k, factor * power(k)], axis=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        linear_power(QUIJOTE, tmp_path / "1.0.txt")
+    with pytest.warns(ZeldoWarning, match=r"0\.5\.txt has sigma_8 = 0\.5897, and is scaled"):
+        made = linear_power(QUIJOTE, tmp_path / "0.5.txt")
+    assert made(0.1) == pytest.approx(power(0.1), rel=1e-3)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import zeldo
+from zeldo.gradients import statistics
 from zeldo.gradients.fisher import STATISTICS, derivatives
 from zeldo.initial.phases import Native
 
@@ -108,3 +109,12 @@ def test_a_covariance_of_another_shape_is_refused_before_the_first_run(monkeypat
 def test_bad_input_is_refused_in_one_line(options, words):
     with pytest.raises(zeldo.InputError, match=words):
         zeldo.fisher(**{"box": BOX, "n": 8, "power": "eisenstein-hu", **options})
+
+
+def test_values_beyond_the_lattices_nyquist_wavenumber_are_left_out():
+    f = zeldo.differentiable("zeldovich", box=BOX, n=N, power="eisenstein-hu")
+    psi, _ = f(torch.from_numpy(Native(1).field(N)))
+    k, power = statistics.power_spectrum(psi, BOX)
+    assert k[-1] > 1.8 * np.pi * N / BOX
+    kept = STATISTICS["power"](psi, None, f, f.cosmology)
+    assert len(kept) == np.count_nonzero(k < np.pi * N / BOX) and torch.equal(kept, power[: len(kept)])

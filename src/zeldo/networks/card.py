@@ -49,10 +49,12 @@ class ModelCard:
         A note on data, seeds, steps, hours and device.
     accuracy : mapping
         Measured figures by name.
-    sigma_8, omega_b, h, n_s : (float, float), optional
-        The ranges of these parameters; None for any.
+    sigma_8 : (float, float), optional
+        The range of sigma_8; None for any.
     w0, wa : (float, float), optional
         The ranges of the equation of state of dark energy; None for a cosmological constant alone.
+    omega_b, h, n_s : (float, float), optional
+        The ranges of these parameters; None for any.
 
     Raises
     ------
