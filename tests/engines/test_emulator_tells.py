@@ -11,6 +11,7 @@ import torch
 import zeldo
 from zeldo.engines.emulator import Emulator
 from zeldo.engines.parsing import parse_engine
+from zeldo.engines.pm import ParticleMesh
 from zeldo.engines.streamed_emulator import StreamedEmulator, _Crops
 from zeldo.errors import InputError
 from zeldo.files import universe_zarr
@@ -49,6 +50,15 @@ def test_cosmologies_unlike_those_of_its_training_are_refused(parameter, value):
         InputError, match=f"{parameter} = {value} is outside the range that the network's card"
     ):
         zeldo.run(n=16, box=32, **{parameter: value})
+
+
+def test_dynamics_that_have_changed_since_the_training_are_refused(ics, monkeypatch):
+    monkeypatch.setattr(ParticleMesh, "revision", 2)
+    with pytest.raises(
+        InputError, match="learned to correct revision 1 of pm, which has revision 2 now: train it"
+    ):
+        list(Emulator().run(ics, [0.0]))
+    assert list(Emulator(extrapolate=True).run(ics, [0.0]))
 
 
 def test_nothing_of_a_redshift_is_kept_while_the_dynamics_run_to_the_next(ics, monkeypatch):

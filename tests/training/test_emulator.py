@@ -107,6 +107,7 @@ def test_the_card_chooses_the_engine_and_its_dynamics(trained):
     chosen = parse_engine(result.weights)
     assert isinstance(chosen, Emulator) and chosen.start_redshift == 9.0 and chosen.least_n == 8
     card = load(result.weights).card
+    assert card.dynamics_revision == 1
     assert (card.task, card.redshift, card.spacing) == ("correction", (0.0, 1.0), (31.25 / 16, 31.25 / 16))
     assert (card.options["engine"], card.options["engine_options"]) == ("cola", {"steps": 3})
     assert card.quantity == "displacement and velocity"

@@ -22,6 +22,7 @@ from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from zeldo.cosmology.parameters import Cosmology
     from zeldo.engines.blocks import StreamedOutput
     from zeldo.networks.card import ModelCard
 
@@ -97,6 +98,16 @@ class Emulator(Trained):
     def weights_hash(self) -> str:
         """sha256 of the network's weights."""
         return weights_hash(self.path)
+
+    def check_universe(self, cosmology: Cosmology, spacing: float, redshifts: Sequence[float]) -> None:
+        super().check_universe(cosmology, spacing, redshifts)
+        (card,) = self._cards
+        dynamics = self._dynamics(card)
+        if card.dynamics_revision not in (None, dynamics.revision) and not self.extrapolate:
+            raise InputError(
+                f"{self.path} learned to correct revision {card.dynamics_revision} of {dynamics.name}, which has revision "
+                f"{dynamics.revision} now: train it again, or set extrapolate=True (--extrapolate)"
+            )
 
     def check_lattice(self, n: int) -> None:
         self._dynamics(self._card()).check_lattice(n)

@@ -55,6 +55,8 @@ class ModelCard:
         The ranges of the equation of state of dark energy; None for a cosmological constant alone.
     omega_b, h, n_s : (float, float), optional
         The ranges of these parameters; None for any.
+    dynamics_revision : int, optional
+        The revision of the engine that the network learned to correct; None for any, and for none.
 
     Raises
     ------
@@ -77,6 +79,7 @@ class ModelCard:
     omega_b: tuple[float, float] | None = None
     h: tuple[float, float] | None = None
     n_s: tuple[float, float] | None = None
+    dynamics_revision: int | None = None
 
     def __post_init__(self) -> None:
         architecture(self.architecture)
@@ -98,6 +101,10 @@ class ModelCard:
             raise InputError(
                 f"a {self.architecture} of {styles} styles cannot have the task {self.task!r}, which tells it "
                 f"{task.styles}: change one of them"
+            )
+        if self.dynamics_revision is not None and type(self.dynamics_revision) is not int:
+            raise InputError(
+                f"dynamics_revision = {self.dynamics_revision!r} is not allowed: give a whole number"
             )
         for end, theirs in {"in": task.in_channels, "out": task.out_channels}.items():
             ours = self.arguments.get(f"{end}_channels", theirs)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from zeldo.engines.registry import engine
 from zeldo.files.atomic import writing
 from zeldo.networks.card import DARK_ENERGY, OPTIONAL, ModelCard
 from zeldo.networks.tasks.base import Task
@@ -62,6 +63,9 @@ def model_card(config: TrainConfig, task: Task, facts: dict[str, Any]) -> ModelC
         training=_note(config, facts),
         accuracy=facts.get("validation") or {},
         **_optional_ranges(config, data["cosmology"]),
+        dynamics_revision=None
+        if task.dynamics is None
+        else engine(task.dynamics[0], **task.dynamics[1]).revision,
     )
 
 
