@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import zeldo
+from zeldo.cosmology.parameters import PRESETS
 from zeldo.engines.emulator import Emulator
 from zeldo.engines.parsing import parse_engine
 from zeldo.engines.pm import ParticleMesh
@@ -212,3 +213,14 @@ def test_a_universe_without_structure_is_no_reason_to_warn(recwarn):
     ics = zeldo.initial_conditions(box=32, n=16, power="eisenstein-hu")
     (snapshot,) = zeldo.run(ics=replace(ics, delta_lin=0 * ics.delta_lin), engine="emulator")
     assert snapshot.expected_error is None and not recwarn.list
+
+
+def test_every_redshift_must_be_in_the_range_of_the_card():
+    engine = zeldo.engine("emulator")
+    (card,) = engine._cards
+    vars(engine)["_cards"] = [replace(card, redshift=(1.0, 3.0))]
+    spacing = sum(card.spacing) / 2
+    engine.check_universe(PRESETS["quijote"], spacing, [3.0, 1.0])
+    for redshifts in ([3.5, 2.0], [2.0, 0.5]):
+        with pytest.raises(InputError, match="redshift"):
+            engine.check_universe(PRESETS["quijote"], spacing, redshifts)

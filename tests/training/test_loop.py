@@ -493,3 +493,26 @@ def test_a_checkpoint_of_another_version_is_refused(config):
     torch.save(state | {"version": "0.1.0"}, result.checkpoint)
     with pytest.raises(InputError, match=r"was written by zeldo 0\.1\.0"):
         train(config)
+
+
+def test_the_average_of_the_weights_is_what_is_written(config):
+    config["optimizer"] = {"rate": 1e-2, "ema": 0.9}
+    result = train(config | {"epochs": 1})
+    kept, written = load_checkpoint(result.checkpoint), load_network(result.weights).state_dict()
+    last = kept["players"]["net"]["model"]
+    for name, value in written.items():
+        torch.testing.assert_close(value, kept["average"][f"module.{name}"], rtol=1e-3, atol=1e-6)
+    assert any(
+        (value - last[name]).abs().max() > 1e-3
+        for name, value in written.items()
+        if value.is_floating_point()
+    )
+
+
+def test_a_training_that_accumulates_goes_on_with_the_batches_it_has_not_seen(config, tmp_path):
+    config["optimizer"] = {"rate": 1e-3, "accumulate": 2}
+    whole = train(config | {"output": tmp_path / "whole"})
+    train(config, stop_after=1)
+    rest = train(config)
+    assert rest.steps == whole.steps == 4
+    assert same(weights(rest), weights(whole))

@@ -86,9 +86,11 @@ class Emulator(Trained):
         dynamics = self._dynamics(self._card())
         name, options = self._card().make_task().dynamics  # type: ignore[misc] # or the line before refuses
         chosen = ",".join(f"{option}={value}" for option, value in options.items())
+        own = asdict(self)
+        del own["preset"]
         return {
-            **asdict(self),
-            "preset": None if self.weights else self.preset,
+            "preset": None if self.weights else self.preset,  # first, as labels name it
+            **own,
             "weights": self.path.name,
             "dynamics": f"{name}:{chosen}" if chosen else name,
             "dynamics_revision": dynamics.revision,

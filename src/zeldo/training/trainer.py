@@ -168,7 +168,7 @@ class Trainer:
                 hold = nullcontext() if i == count else self.fabric.no_backward_sync(player.net)
                 with hold:
                     loss = self.task.objective(turn, self.nets, batch)
-                    self.fabric.backward(loss.total)
+                    self.fabric.backward(loss.total / count)
                 prefix = "" if turn == JUDGED else f"{turn} "
                 for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
                     parts[prefix + name] = parts.get(prefix + name, 0.0) + float(value) / count
