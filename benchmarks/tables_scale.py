@@ -5,8 +5,8 @@ from __future__ import annotations
 from benchmarks.record import Rows
 
 STAGES = {
-    "fields": "displacements, divided anew on the disk",
-    "fields in memory": "displacements, divided anew from worker to worker",
+    "fields": "displacements, transposed through the disk",
+    "fields in memory": "displacements, transposed between workers",
     "pieces": "pieces and their buffer",
 }
 RUNS = (("cola", 512, "8GB"), ("cola", 512, "3GB"), ("emulator", 512, "8GB"), ("cola", 1024, "20GB"))

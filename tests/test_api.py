@@ -229,6 +229,7 @@ def test_a_field_that_no_universe_has_is_refused_before_an_engine_sees_it():
     ("call", "line"),
     [
         (lambda: zeldo.run(boxx=3), "run has no argument 'boxx'; did you mean 'box'?"),
+        (lambda: zeldo.run(0.5), "run takes all arguments by name: give them as in engine=..."),
         (lambda: zeldo.run(redshifts=1), "run has no argument 'redshifts'; did you mean 'redshift'?"),
         (lambda: zeldo.compare(enginee="cola"), "compare has no argument 'enginee'; did you mean 'engine'?"),
         (lambda: zeldo.compare(engine="cola", sed=3), "compare has no argument 'sed'; did you mean 'seed'?"),

@@ -21,7 +21,9 @@ from zeldo.particles.lattice import header_of
 from zeldo.report.density_picture import density_map, slab_of
 from zeldo.sources import names_of
 from zeldo.statistics import overdensity
+from zeldo.statistics.halos import friends_of_friends, mass_function
 from zeldo.statistics.measurement import COLUMNS, measurement
+from zeldo.statistics.on_disk import OnDisk
 from zeldo.statistics.spectra import density_modes
 
 
@@ -357,7 +359,7 @@ def test_what_is_given_for_a_file_is_refused_with_a_snapshot(snapshot, tmp_path)
         lambda: zeldo.measure(snapshot, "power", cosmology="planck2018"),
         lambda: zeldo.show(snapshot, tmp_path / "s.png", cosmology="planck2018"),
     ):
-        assert "says all of itself: leave out cosmology" in refusal(call)
+        assert "already holds this: leave out cosmology" in refusal(call)
 
 
 def test_files_of_one_name_are_told_apart_by_their_paths(files, tmp_path):
@@ -387,3 +389,38 @@ def test_numbers_in_any_byte_order_have_a_power_spectrum():
     expected = density_modes(field, 16, 50.0)
     for dtype in (">f8", np.longdouble):
         assert torch.equal(density_modes(field.astype(dtype), 16, 50.0), expected)
+
+
+def test_snapshots_side_by_side_show_one_slab(tmp_path):
+    """That with most mass in the first of them, of which the others have another."""
+    universe = {"engine": "zeldovich", "n": 16, "box": 60.0, "power": "eisenstein-hu", "redshift": 0}
+    both = [zeldo.run(seed=seed, **universe)[0] for seed in (1, 3)]
+    alone = [zeldo.show(one, tmp_path / "one.png", pixels=16, dpi=20).slabs[0] for one in both]
+    assert alone[0] != alone[1]
+    assert zeldo.show(both, tmp_path / "both.png", pixels=16, dpi=20).slabs == 2 * alone[:1]
+
+
+FOUND = {"linking_length": 0.35, "minimum": 6}
+
+
+@pytest.fixture(scope="module")
+def universe(tmp_path_factory):
+    path = tmp_path_factory.mktemp("u") / "u.zarr"
+    zeldo.run(engine="zeldovich", n=16, box=16.0, power="eisenstein-hu", output=path)
+    return path
+
+
+def test_halos_are_found_as_asked_in_memory_and_on_disk(universe, monkeypatch):
+    expected = friends_of_friends(zeldo.read(universe), **FOUND)
+    usual = friends_of_friends(zeldo.read(universe))
+    assert len(expected.count) != len(usual.count)
+    whole = zeldo.halos(universe, **FOUND)
+    monkeypatch.setattr("zeldo.measures.on_disk", lambda source, redshift: OnDisk.open(source, redshift))
+    for found in (whole, zeldo.halos(universe, **FOUND)):
+        np.testing.assert_array_equal(found.friends.count, expected.count)
+
+
+def test_mass_functions_from_disk_are_of_the_halos_asked_for(universe):
+    expected = mass_function(friends_of_friends(zeldo.read(universe), **FOUND))
+    made = measurement(OnDisk.open(universe), ["mass-function"], **FOUND).tables["mass_function"]
+    np.testing.assert_array_equal(made["count"], expected.count)

@@ -8,9 +8,11 @@ import pytest
 
 import zeldo
 from refusals import refusal
+from zeldo import planning
 from zeldo.commands import main
 from zeldo.engines.parsing import parse_engine
 from zeldo.engines.trained import shipped_weights
+from zeldo.errors import InputError
 from zeldo.files.registry import suffixes
 from zeldo.measuring.memory import VERSION_1, VERSION_2, _control_group, budget, limited, resident
 
@@ -160,3 +162,14 @@ def test_a_lattice_whose_mesh_is_too_large_is_refused_before_any_work(name, most
         zeldo.InputError, match=rf"n = {most + 4} is too large for engine .*: give up to {most}"
     ):
         zeldo.plan(engine=name, n=most + 4, box=2.0 * most)
+
+
+def test_a_disk_without_room_is_said_before_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "free_space", lambda folder: 1e6)
+    engine = zeldo.engine("cola")
+    for suffix in (".hdf5", ".npz", ".gadget"):
+        with pytest.raises(
+            InputError, match=r"needs about .* GB of disk at .*, and 0\.001 GB are free: write elsewhere$"
+        ):
+            planning.check_fits(engine, 64, [0.0], tmp_path / f"out{suffix}")
+    assert not planning.check_fits(engine, 16, [0.0], tmp_path / "out.npz")

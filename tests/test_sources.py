@@ -40,7 +40,7 @@ def test_too_little_memory_is_refused_and_what_it_names_works(places, tmp_path, 
     arguments = [command, str(places[kind]), *(["-o", str(tmp_path / "d.png")] if command == "show" else [])]
     assert main([*arguments, "--memory", "1KB"]) == 2
     line = capsys.readouterr().err
-    assert line.count("\n") == 1 and str(places[kind]) in line and "1KB may be taken" in line
+    assert line.count("\n") == 1 and str(places[kind]) in line and "1KB is available" in line
     assert not list(tmp_path.iterdir())
     enough = re.search(r"give (\w[\w.]*) or more", line)[1]
     assert main([*arguments, "--memory", enough]) == 0
@@ -88,7 +88,7 @@ def test_a_fine_mesh_and_many_pixels_count(places, tmp_path):
     words = refusal(lambda: zeldo.measure(places["file"], "power", mesh=512, memory="3GB"))
     assert "4096 particles and a mesh need" in words and "or a smaller mesh" in words
     words = refusal(lambda: zeldo.show(places["file"], tmp_path / "a.png", pixels=8192, memory="3GB"))
-    assert "and 3GB may be taken" in words and not (tmp_path / "a.png").exists()
+    assert "but only 3GB is available" in words and not (tmp_path / "a.png").exists()
     assert "4096 particles and the pixels need" in words and words.endswith("or more, or fewer pixels")
 
 
@@ -103,7 +103,7 @@ def test_a_mesh_that_fits_nowhere_is_refused_without_a_limit(places, capsys, mes
 def test_a_mesh_is_held_against_the_memory_for_particles_in_memory_too(places):
     given = zeldo.read(places["file"])
     line = refusal(lambda: zeldo.measure(given, "power", mesh=512, memory="3GB"))
-    assert "a mesh of 512 points a side needs" in line and "3GB may be taken" in line
+    assert "a mesh of 512 points a side needs" in line and "3GB is available" in line
     assert zeldo.measure(given, "mass-function", mesh=512, memory="1GB")
 
 

@@ -6,6 +6,8 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
+OTHERS = {"sigma_8": "σ_8", "omega_b": "Ω_b", "h": "h", "n_s": "n_s", "w0": "w0", "wa": "wa"}
+
 
 def span(limits: tuple[float, float] | None) -> str:
     if limits is None:
@@ -39,7 +41,7 @@ def model_cards() -> str:
             "redshift": span(card.redshift),
             "lattice spacing, Mpc/h": span(card.spacing),
             "Ω_m": span(card.omega_m),
-            "σ_8": span(card.sigma_8),
+            **{label: span(getattr(card, name)) for name, label in OTHERS.items() if getattr(card, name)},
             "training": card.training,
         }
         lines = [f"| {name} | {value} |" for name, value in rows.items() if value]

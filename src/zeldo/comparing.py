@@ -178,8 +178,8 @@ def _folder(
         return None
     if output is None:
         raise InputError(
-            f"the snapshots and their comparison need about {needed / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB may "
-            "be taken: give an output, a directory where they can be on disk, or a smaller n or mesh, or more memory"
+            f"the snapshots and their comparison need about {needed / 1e9:.3g} GB of memory, but only {free / 1e9:.3g} GB "
+            "is available: give an output, a directory where they can be on disk, or a smaller n or mesh, or more memory"
         )
     check_comparable(n, mesh)
     for engine in engines:

@@ -112,7 +112,8 @@ def checked_keywords(*more: Callable[..., Any]) -> Callable[[Callable[P, T]], Ca
     Raises
     ------
     InputError
-        Where the decorated function is called with an unknown argument, or without a required one.
+        Where the decorated function is called with an unknown argument, without a required one, or with one by position
+        that goes by name.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
@@ -127,9 +128,15 @@ def checked_keywords(*more: Callable[..., Any]) -> Callable[[Callable[P, T]], Ca
         needed = [name for name, parameter in allowed.items() if parameter.default is parameter.empty]
         any_name = not more and any(parameter.kind is parameter.VAR_KEYWORD for parameter in named)
         call = function.__name__
+        own = inspect.signature(function).parameters.values()
+        by_position = sum(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in own)
+        example = next(iter(needed or allowed), "name")
 
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            if len(args) > by_position:
+                but = " but the first" if by_position == 1 else f" but {by_position}" if by_position else ""
+                raise InputError(f"{call} takes all arguments{but} by name: give them as in {example}=...")
             for name in kwargs:
                 if name not in allowed and not any_name:
                     hint = nearest(name, allowed) or f": choose among {', '.join(allowed)}"

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from zeldo.cosmology.parameters import Cosmology, same_parameter
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoWarning
 from zeldo.files import read
 from zeldo.files.linear_density import read_linear_density
 from zeldo.files.reference import read_initial_conditions
 from zeldo.files.registry import locate
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.recovery import recover_linear_field, shifted
+from zeldo.particles.linear_theory import expected_contrast
 from zeldo.particles.snapshot import DRAWN, Snapshot
 
 LINEAR = "reference"  # the format of files that hold a linear field with its cosmology
 MODES = "linear-density"  # and of those without
+WITHOUT_BOX = ("npy",)  # and of arrays alone
+UNLIKELY = 1.3  # rms of a field over the expected one: more than chance and the error of the power make
 DIFFERENCES = "FastPM"  # the code that displaces particles by finite differences
 
 
@@ -72,12 +78,17 @@ def initial_conditions_of(
         given = cosmology.to_dict() if isinstance(cosmology, Cosmology) else cosmology
         conditions = read_initial_conditions(source, given)
         _check_given(source, conditions.cosmology, given or {})
-        return conditions
+        return _compared(conditions, source)
     if kind.name == MODES:
         if not cosmology:
             raise InputError(f"{source} does not say its cosmology: pass that of the run")
         whole = cosmology if isinstance(cosmology, Cosmology) else Cosmology.from_mapping(cosmology)
-        return read_linear_density(place, whole)
+        return _compared(read_linear_density(place, whole), source)
+    if kind.name in WITHOUT_BOX:
+        raise InputError(
+            f"{source} has no box and no redshift: convert it first, as in zeldo convert {source} ics.npz --box 200 "
+            "--redshift 49, and give ics.npz"
+        )
     particles = read(source, cosmology)
     if not isinstance(particles, Snapshot):
         raise InputError(
@@ -86,9 +97,23 @@ def initial_conditions_of(
         )
     _check_given(source, particles.cosmology, cosmology or {})
     try:
-        return _behind(particles, order)
+        return _compared(_behind(particles, order), source)
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def _compared(ics: InitialConditions, source: object) -> InitialConditions:
+    """The same, with a warning where its amplitude is far from that of its cosmology."""
+    expected = expected_contrast(ics.cosmology, ics.box, ics.n)
+    ratio = float(np.std(ics.delta_lin, dtype=np.float64)) / expected
+    if not 1 / UNLIKELY < ratio < UNLIKELY:
+        warnings.warn(
+            f"{source}: the linear field's rms is {ratio:.2g} times what sigma_8 = {ics.cosmology.sigma_8:g} has on this "
+            "lattice: check that the field is for z = 0, and the cosmology",
+            ZeldoWarning,
+            stacklevel=3,
+        )
+    return ics
 
 
 def _check_given(source: Any, own: Cosmology, given: Cosmology | Mapping[str, float]) -> None:

@@ -93,8 +93,6 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
     """
     own, _ = chosen_plan(engine, n, redshifts, output)
     files = 0 if output is None else len(redshifts)
-    size = BYTES.get(output.suffix.lower(), GADGET_BYTES) if output is not None else 0
-    size += VELOCITY_BYTES * (own.vectors > 1)
     seconds = None
     if own.seconds is not None:
         # a network's rate was measured here; the others' costs are scaled to this machine
@@ -103,7 +101,7 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
         seconds += 0 if own.tiles is None else LIBRARIES
     return RunPlan(
         memory_gb=_memory(own, n),
-        disk_gb=files * size * n**3 / GB,
+        disk_gb=0.0 if output is None else _disk(own, n, files, output),
         seconds=seconds,
         available_gb=budget() / GB,
         forces=own.forces,
@@ -146,21 +144,30 @@ def check_fits(
         other = engine.plan_streamed(n, redshifts) if may_stream and elsewhere else None
         streams = other is not None and _memory(other, n) < _memory(plan, n)
         raise InputError(
-            f"{engine.name} with n = {n} needs about {needed / GB:.3g} GB of memory, and {free / GB:.3g} GB may be "
-            f"taken: give a smaller n{' or mesh_factor' if getattr(engine, 'mesh_factor', 1) > 1 else ''}, "
+            f"{engine.name} with n = {n} needs about {needed / GB:.3g} GB of memory, but only {free / GB:.3g} GB is "
+            f"available: give a smaller n{' or mesh_factor' if getattr(engine, 'mesh_factor', 1) > 1 else ''}, "
             f"{'fewer redshifts, ' if len(redshifts) > 1 else ''}or more memory"
             + (", or an output NAME.zarr" if streams else "")
         )
-    if streamed and output is not None and not output.exists():
-        # all outputs but the last, and the first block of that one
-        size = (len(redshifts) - 1 + min(1.0, tile_of(n) / n)) * 2 * VELOCITY_BYTES * n**3 / GB + plan.scratch
+    if output is not None and not output.exists():
+        if streamed:  # all outputs but the last, and the first block of that one
+            written = len(redshifts) - 1 + min(1.0, tile_of(n) / n)
+            size = written * 2 * VELOCITY_BYTES * n**3 / GB + plan.scratch
+        else:
+            size = _disk(plan, n, len(redshifts), output)
         space = free_space(output.resolve().parent) / GB
         if size > space:
             raise InputError(
                 f"{engine.name} with n = {n} needs about {size:.3g} GB of disk at {output.resolve().parent}, and "
-                f"{space:.3g} GB are free: write elsewhere, or give more memory"
+                f"{space:.3g} GB are free: write elsewhere{', or give more memory' if streamed else ''}"
             )
     return streamed
+
+
+def _disk(plan: Plan, n: int, files: int, output: Path) -> float:
+    """The size of a run's files, GB."""
+    size = BYTES.get(output.suffix.lower(), GADGET_BYTES) + VELOCITY_BYTES * (plan.vectors > 1)
+    return files * size * n**3 / GB
 
 
 def _memory(plan: Plan, n: int) -> float:

@@ -133,7 +133,7 @@ def load(
         ]
         if given:
             raise InputError(
-                f"a {type(source).__name__} says all of itself: leave out {', '.join(given)}, which are for files"
+                f"a {type(source).__name__} already holds this: leave out {', '.join(given)}, which are for files"
             )
         return source
     try:

@@ -1,5 +1,6 @@
 """The linear power spectrum: normalisation, agreement of its sources, gradients, bad tables."""
 
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ from zeldo.cosmology.camb_power import camb_table, with_tail
 from zeldo.cosmology.eisenstein_hu import eisenstein_hu_power, eisenstein_hu_transfer
 from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.cosmology.power import LinearPower, linear_power, sigma_r
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoWarning
 
 QUIJOTE = PRESETS["quijote"]
 REFERENCES = Path(__file__).parents[2].parent / "shared" / "reference"
@@ -257,3 +258,53 @@ def test_a_short_table_goes_on_beyond_its_ends(tmp_path):
     k = np.geomspace(0.01, 1, 20)
     power = linear_power(QUIJOTE, table(tmp_path, k, source(k)))
     np.testing.assert_allclose(power([1e-3, 3e-3, 5.0, 10.0]), source([1e-3, 3e-3, 5.0, 10.0]), rtol=0.07)
+
+
+def test_a_table_of_another_sigma_8_is_scaled_with_a_word(tmp_path):
+    k = np.geomspace(1e-4, 30, 400)
+    power = linear_power(QUIJOTE, "eisenstein-hu")
+    for factor in (1.0, 0.5):
+        np.savetxt(tmp_path / f"{factor}.txt", np.stack([k, factor * power(k)], axis=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        linear_power(QUIJOTE, tmp_path / "1.0.txt")
+    with pytest.warns(ZeldoWarning, match=r"0\.5\.txt has sigma_8 = 0\.5897, and is scaled"):
+        made = linear_power(QUIJOTE, tmp_path / "0.5.txt")
+    assert made(0.1) == pytest.approx(power(0.1), rel=1e-3)
+
+
+def test_a_table_of_another_shape_goes_on_from_the_height_of_its_own_ends(tmp_path):
+    """Neutrinos of half an eV take 25 % off small scales: what continues the table must not jump back."""
+    source = linear_power(QUIJOTE, "eisenstein-hu")
+    k = np.geomspace(0.005, 3, 200)
+    path = tmp_path / "massive.txt"
+    np.savetxt(path, np.column_stack([k, source(k) * (1 - 0.25 * (k / 0.1) ** 2 / (1 + (k / 0.1) ** 2))]))
+    power = linear_power(QUIJOTE, path)
+    for end in (k[0], k[-1]):
+        here, beyond = power(np.array([end * x for x in (0.9, 1.1)])) / source(
+            np.array([end * x for x in (0.9, 1.1)])
+        )
+        assert here == pytest.approx(beyond, rel=0.03)
+
+
+def test_dark_energy_that_changes_suppresses_the_largest_scales_as_camb_has_it():
+    """w(a) differs from a constant w0 in how dark energy clusters and in when it sets in, which the shape of P tells."""
+    import camb
+
+    varied = replace(QUIJOTE, w0=-0.9, wa=0.6)
+    pars = camb.set_params(
+        H0=100 * varied.h,
+        ombh2=varied.omega_b * varied.h**2,
+        omch2=(varied.omega_m - varied.omega_b) * varied.h**2,
+        mnu=0.0,
+        ns=varied.n_s,
+        w=varied.w0,
+        wa=varied.wa,
+        dark_energy_model="ppf",
+        WantCls=False,
+    )
+    pars.set_matter_power(redshifts=[0.0], kmax=2.0)
+    k = np.array([1e-3, 1e-2, 0.1])
+    theirs = camb.get_results(pars).get_matter_power_interpolator(nonlinear=False).P(0, k)
+    ours = linear_power(varied)(k)
+    np.testing.assert_allclose(ours / ours[-1], theirs / theirs[-1], rtol=2e-3)

@@ -16,6 +16,7 @@ from zeldo.commands import main
 from zeldo.datasets.dataset import check_dataset, make_dataset
 from zeldo.files.reference import read_initial_conditions, write_initial_conditions
 from zeldo.files.registry import formats
+from zeldo.initial.lpt import lpt_state
 from zeldo.store.runs import RunStore
 
 CODES = {"gadget-4": "gadget-hdf5", "mp-gadget": "bigfile", "swift": "swift"}
@@ -270,3 +271,12 @@ def test_the_command_says_what_to_do_next(tmp_path, capsys):
     assert record["run"].endswith("gadget4.param") and "ics.hdf5" in record["files"]
     assert main(["export-ics", str(tmp_path / "run"), *universe]) == 2
     assert "new directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_particles_are_displaced_to_the_order_that_was_asked_for(order, tmp_path):
+    ics = zeldo.initial_conditions(n=16, box=40, seed=5, power="eisenstein-hu")
+    done = zeldo.export_initial_conditions(ics, tmp_path / "run", "gadget-4", order=order)
+    found = zeldo.read(done.path / done.files[0], ics.cosmology)
+    for field, wanted in zip((found.psi, found.vel), lpt_state(ics, 1 / 50, order), strict=True):
+        assert (field - wanted).std() < 1e-4 * wanted.std()

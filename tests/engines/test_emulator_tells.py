@@ -1,20 +1,24 @@
 """What an emulator says of its own work: the errors to expect, and the share of the network."""
 
 import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import zeldo
+from zeldo.cosmology.parameters import PRESETS
 from zeldo.engines.emulator import Emulator
 from zeldo.engines.parsing import parse_engine
+from zeldo.engines.pm import ParticleMesh
 from zeldo.engines.streamed_emulator import StreamedEmulator, _Crops
 from zeldo.errors import InputError
 from zeldo.files import universe_zarr
 from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.mesh.numba_gravity import NumbaGravity
-from zeldo.networks.weights import load
+from zeldo.networks.weights import load, save
 from zeldo.store.universe import run_into
 
 
@@ -37,8 +41,61 @@ def test_the_shipped_presets_say_what_errors_to_expect(ics, preset):
 
 
 def test_beyond_its_ranges_it_does_not_say(ics):
-    (snapshot,) = Emulator(extrapolate=True).run(ics, [4.0])
-    assert snapshot.expected_error is None
+    outside, inside = Emulator(extrapolate=True).run(ics, [4.0, 3.0])
+    assert outside.expected_error is None and inside.expected_error is not None
+
+
+@pytest.mark.parametrize(("parameter", "value"), [("n_s", 0.6), ("h", 0.4), ("omega_b", 0.1)])
+def test_cosmologies_unlike_those_of_its_training_are_refused(parameter, value):
+    with pytest.raises(
+        InputError, match=f"{parameter} = {value} is outside the range that the network's card"
+    ):
+        zeldo.run(n=16, box=32, **{parameter: value})
+
+
+def test_dynamics_that_have_changed_since_the_training_are_refused(ics, monkeypatch):
+    monkeypatch.setattr(ParticleMesh, "revision", 2)
+    with pytest.raises(
+        InputError, match="learned to correct revision 1 of pm, which has revision 2 now: train it"
+    ):
+        list(Emulator().run(ics, [0.0]))
+    assert list(Emulator(extrapolate=True).run(ics, [0.0]))
+
+
+def test_nothing_of_a_redshift_is_kept_while_the_dynamics_run_to_the_next(ics, monkeypatch):
+    from zeldo.engines import emulator
+    from zeldo.networks import field
+
+    alive, kept = [], []
+
+    def run_dynamics(*arguments):
+        gc.collect()
+        kept.extend(array() is not None for array in alive)
+        run = carried(*arguments)
+        alive.extend(weakref.ref(array) for array in (run.snapshot.psi, run.snapshot.vel, run.force))
+        return run
+
+    def predict(*arguments, **options):
+        made = predicted(*arguments, **options)
+        alive.extend(weakref.ref(array) for array in (made.psi, made.vel))
+        return made
+
+    carried, predicted = emulator.run_dynamics, field.predict
+    monkeypatch.setattr(emulator, "run_dynamics", run_dynamics)
+    monkeypatch.setattr(field, "predict", predict)
+    for snapshot in Emulator().run(ics, [1.0, 0.0]):
+        del snapshot
+    assert kept == 5 * [False]
+
+
+def test_a_network_whose_output_is_not_finite_leaves_no_file(ics, tmp_path):
+    net = load(Emulator().path)
+    with torch.no_grad():
+        net.last_convolutions()[0].bias[:] = 3e38
+    save(net, tmp_path / "net.safetensors", net.card)
+    with pytest.raises(zeldo.ZeldoError, match="output is not finite"):
+        zeldo.run(engine=tmp_path / "net.safetensors", ics=ics, output=tmp_path / "out.npz")
+    assert not (tmp_path / "out.npz").exists()
 
 
 def test_the_share_of_the_network_is_that_of_what_it_added(ics):
@@ -156,3 +213,14 @@ def test_a_universe_without_structure_is_no_reason_to_warn(recwarn):
     ics = zeldo.initial_conditions(box=32, n=16, power="eisenstein-hu")
     (snapshot,) = zeldo.run(ics=replace(ics, delta_lin=0 * ics.delta_lin), engine="emulator")
     assert snapshot.expected_error is None and not recwarn.list
+
+
+def test_every_redshift_must_be_in_the_range_of_the_card():
+    engine = zeldo.engine("emulator")
+    (card,) = engine._cards
+    vars(engine)["_cards"] = [replace(card, redshift=(1.0, 3.0))]
+    spacing = sum(card.spacing) / 2
+    engine.check_universe(PRESETS["quijote"], spacing, [3.0, 1.0])
+    for redshifts in ([3.5, 2.0], [2.0, 0.5]):
+        with pytest.raises(InputError, match="redshift"):
+            engine.check_universe(PRESETS["quijote"], spacing, redshifts)

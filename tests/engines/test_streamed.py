@@ -241,3 +241,15 @@ def test_a_run_goes_on_as_it_began_or_says_why_not(tmp_path):
     assert not memory.streams(usually=False, observed=True)
     assert "disk.zarr was begun" in refusal(lambda: disk.streams(usually=False, observed=True))
     assert "give more memory" in refusal(lambda: memory.streams(usually=True, observed=False))
+
+
+@pytest.mark.parametrize(("name", "mesh_factor"), [("cola", 1), ("pm", 2)])
+def test_forces_of_particles_on_disk_are_as_sharp_as_in_memory(name, mesh_factor, tmp_path):
+    ics = zeldo.initial_conditions(n=16, box=40, power="eisenstein-hu")
+    engine = zeldo.engine(name, steps=3, mesh_factor=mesh_factor, sharpening=1.5)
+    run_into(tmp_path / "u.zarr", engine, ics, [0.0], streamed=True)
+    (snapshot,) = engine.run(ics, [0.0])
+    for field in ("psi", "vel"):
+        whole = getattr(snapshot, field)
+        difference = UniverseZarr(tmp_path / "u.zarr").whole(0.0, field) - whole
+        assert difference.std() < 3e-6 * whole.std()

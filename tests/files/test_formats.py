@@ -257,7 +257,7 @@ def test_what_a_code_of_initial_conditions_says_may_be_replaced(crowd, tmp_path)
 def test_options_for_files_of_others_are_not_left_unused(crowd, tmp_path, suffix, option):
     path = write(crowd, tmp_path / f"out{suffix}")
     message = refusal(lambda: read(path, **option))
-    assert message.endswith(f"says all of itself: leave out {next(iter(option))}")
+    assert message.endswith(f"already records this: leave out {next(iter(option))}")
 
 
 def test_a_redshift_that_swifts_file_contradicts_is_refused(crowd, tmp_path):

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
+
+import zeldo
 
 SHIM = r"""
 #include <errno.h>
@@ -47,3 +51,10 @@ def test_nothing_needs_locks(tmp_path, error):
         check=False,
     )
     assert done.stdout.strip() == "done", done.stderr
+
+
+def test_a_file_that_this_process_has_open_is_read(tmp_path):
+    """HDF5 refuses a second handle with other locks, whoever opened the first one."""
+    (snapshot,) = zeldo.run(n=8, box=32, seed=1, engine="zeldovich", output=tmp_path / "out.hdf5")
+    with h5py.File(tmp_path / "out.hdf5"):
+        assert np.array_equal(zeldo.read(tmp_path / "out.hdf5").psi, snapshot.psi)

@@ -8,7 +8,7 @@ import pytest
 
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.cosmology.power import linear_power
-from zeldo.errors import DamagedFileError, InputError
+from zeldo.errors import DamagedFileError, InputError, ZeldoWarning
 from zeldo.files import read
 from zeldo.files.reference import (
     is_reference,
@@ -192,3 +192,14 @@ def test_a_field_with_a_cosmology_keeps_it(ics, tmp_path):
     assert initial_conditions_of(path, ics.cosmology).cosmology == ics.cosmology
     with pytest.raises(InputError, match=r"has omega_m = .*, and 0.25 is given: leave it out"):
         initial_conditions_of(path, {"omega_m": 0.25})
+
+
+def test_a_linear_field_of_another_redshift_or_amplitude_is_noticed(ics, tmp_path):
+    path = tmp_path / "field.npz"
+    parameters = ics.cosmology.to_dict()
+    np.savez(path, delta_lin=ics.delta_lin / 39, box=ics.box, redshift=49.0, **parameters)
+    with pytest.raises(InputError, match="holds a linear field at z = 49: divide it by D1"):
+        initial_conditions_of(path)
+    np.savez(path, delta_lin=ics.delta_lin / 39, box=ics.box, **parameters)
+    with pytest.warns(ZeldoWarning, match=r"rms is 0\.\d+ times what sigma_8 = "):
+        initial_conditions_of(path)

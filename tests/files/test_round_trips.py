@@ -273,3 +273,16 @@ def test_bigfiles_sums_are_those_of_all_bytes(crowd, tmp_path):
             content = np.fromfile(path / "1" / block / name, np.uint8)
             assert int(total) == int(content.sum(dtype=np.uint64)) % 2**32
         assert len(lines) == 3
+
+
+@pytest.mark.parametrize("suffix", [".hdf5", ".npz", ".zarr", ".bigfile"])
+def test_what_an_emulator_says_of_itself_may_be_numbers_of_numpy(tmp_path, suffix):
+    snapshot = zeldo.run(n=8, box=32, seed=1, engine="zeldovich")[0]
+    told = replace(
+        snapshot,
+        expected_error={"k": np.arange(3.0)},
+        correction={"displacement": np.float32(0.5), "velocity": 0.25},
+    )
+    back = read(write(told, tmp_path / f"told{suffix}"))
+    assert back.expected_error == {"k": [0.0, 1.0, 2.0]}
+    assert back.correction == {"displacement": 0.5, "velocity": 0.25}

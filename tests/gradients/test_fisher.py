@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import zeldo
+from zeldo.gradients import statistics
 from zeldo.gradients.fisher import STATISTICS, derivatives
 from zeldo.initial.phases import Native
 
@@ -108,3 +109,25 @@ def test_a_covariance_of_another_shape_is_refused_before_the_first_run(monkeypat
 def test_bad_input_is_refused_in_one_line(options, words):
     with pytest.raises(zeldo.InputError, match=words):
         zeldo.fisher(**{"box": BOX, "n": 8, "power": "eisenstein-hu", **options})
+
+
+def test_values_beyond_the_lattices_nyquist_wavenumber_are_left_out():
+    f = zeldo.differentiable("zeldovich", box=BOX, n=N, power="eisenstein-hu")
+    psi, _ = f(torch.from_numpy(Native(1).field(N)))
+    k, power = statistics.power_spectrum(psi, BOX)
+    assert k[-1] > 1.8 * np.pi * N / BOX
+    kept = STATISTICS["power"](psi, None, f, f.cosmology)
+    assert len(kept) == np.count_nonzero(k < np.pi * N / BOX) and torch.equal(kept, power[: len(kept)])
+
+
+def test_the_inverse_of_an_estimated_covariance_is_unbiased():
+    """Hartlap et al. 2007: (R - p - 2) / (R - 1) for p values of R realisations."""
+
+    def spread(psi, vel, function, cosmology):
+        return psi.square().mean((1, 2, 3))
+
+    found = zeldo.fisher(
+        "zeldovich", spread, parameters="sigma_8", box=60.0, n=8, realisations=8, power="eisenstein-hu"
+    )
+    plain = found.derivatives @ np.linalg.solve(found.covariance, found.derivatives.T)
+    np.testing.assert_allclose(found.matrix, (8 - 3 - 2) / (8 - 1) * plain, rtol=1e-6)

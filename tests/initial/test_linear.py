@@ -1,5 +1,7 @@
 """The linear field: its power, sigma_8, modes shared between lattices, bad input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from zeldo.cosmology.top_hat import top_hat
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
+from zeldo.initial.quijote import simulation
 
 QUIJOTE = PRESETS["quijote"]
 BOX = 200.0
@@ -173,3 +176,13 @@ def test_fields_from_outside_are_taken_as_they_are():
     np.testing.assert_array_equal(ics.delta_lin, field.astype(np.float32))
     np.testing.assert_array_equal(field, before)
     assert ics.seed is None
+
+
+@pytest.mark.parametrize("phases", ["quijote:fiducial/17", simulation("fiducial/17")])
+@pytest.mark.parametrize(
+    ("cosmology", "box", "message"),
+    [(QUIJOTE, 250.0, "bring box = 1000"), (replace(QUIJOTE, omega_m=0.3), 1000.0, "another cosmology")],
+)
+def test_phases_of_a_simulation_take_no_other_box_or_cosmology(phases, cosmology, box, message):
+    with pytest.raises(InputError, match=message):
+        initial_conditions(cosmology, box, 8, power="eisenstein-hu", phases=phases)

@@ -19,6 +19,7 @@ from zeldo.networks.card import ModelCard
 from zeldo.networks.field import Prediction
 from zeldo.networks.losses import paper_loss
 from zeldo.networks.modulated import ModulatedVNet
+from zeldo.networks.scales import number_by_scale
 from zeldo.networks.tasks import make_task
 from zeldo.networks.tasks.base import Batch, Fields, Setting
 from zeldo.networks.weights import save
@@ -221,3 +222,30 @@ def test_a_network_whose_loss_has_terms_of_another_version_can_be_used():
     assert card.make_task().engine == "2lpt" and "weights" not in card.options
     with pytest.raises(InputError, match="density_of_yesterday"):
         make_task("correction", **options)
+
+
+def test_a_card_whose_network_has_other_channels_than_its_task_is_refused():
+    arguments = {"channels": 2, "levels": 2, "in_channels": 13, "out_channels": 6, "styles": 4}
+    options = {"engine": "cola", "inputs": ("psi", "vel", "linear", "density")}
+    with pytest.raises(InputError, match=r"in_channels = 13 cannot have the task 'correction' .* has 10"):
+        ModelCard("modulated vnet", arguments, "correction", options, (0, 3), (1, 4), (0.1, 0.5))
+
+
+QUIJOTE = PRESETS["quijote"]
+
+
+def test_redshift_space_of_the_loss_is_that_of_the_growth_rate():
+    """Velocities are in units of a H f times a spacing: a linear one shifts its particle by f times the displacement."""
+    n, generator = 8, torch.Generator().manual_seed(1)
+    truth, output = (torch.randn(1, 6, n, n, n, generator=generator) * 0.3 for _ in range(2))
+    task = make_task(
+        "correction",
+        weights={"displacement": 0, "density": 0, "velocity": 0, "redshift_space_decorrelation": 1},
+    )
+    setting = Setting(QUIJOTE, 0.0, 2.0)
+    psi, vel = task.decode(truth, (setting,))
+    batch = Batch(output, torch.zeros(1, 4), (setting,), True, psi, vel)
+    f = float(growth(QUIJOTE).f1(1.0))
+    moved = [torch.cat([x[0, :2], x[0, 2:3] + f * x[0, 5:]]) for x in (output, truth)]
+    expected = number_by_scale(*moved, wedges=2).decorrelation
+    torch.testing.assert_close(task.loss(output, batch).total, expected, rtol=1e-4, atol=1e-5)

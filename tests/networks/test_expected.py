@@ -9,6 +9,7 @@ import zeldo
 from zeldo.cosmology.background import growth
 from zeldo.errors import InputError
 from zeldo.initial.lpt import linear_displacement
+from zeldo.networks.card import ModelCard
 from zeldo.networks.expected import FIGURES, NODES, ExpectedError, fit, in_bins, measures
 
 NAMES = [f"density {figure}" for figure in FIGURES]
@@ -47,6 +48,40 @@ def test_fewer_snapshots_than_coefficients_are_refused(fitted):
     gap[:57, 2] = np.nan  # boxes too small for such long waves
     with pytest.raises(InputError, match=r"3 snapshots have a density at 0\.15"):
         fit(fitted[0], {NAMES[1]: gap}, "small boxes")
+
+
+def test_snapshots_that_are_too_alike_are_refused(fitted):
+    """One universe at two redshifts: s and the growth rate say the same."""
+    late = np.arange(60) % 2
+    measured = fitted[0] * [1e-3, 1e-3, 0] + np.stack([late, 0 * late, -0.5 * late], axis=1)
+    with pytest.raises(InputError, match="too alike"):
+        fit(measured, {NAMES[1]: np.ones((60, len(NODES)))}, "one universe")
+
+
+def damaged(change):
+    content = {"coefficients": {name: [[0.0] * 5] * len(NODES) for name in NAMES}, "ranges": [[0, 1]] * 3}
+    return {**content, "runs": "", **change}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "abc",
+        [1],
+        {},
+        damaged({"coefficients": {NAMES[0]: [[0.0] * 5] * len(NODES)}}),
+        damaged({"coefficients": {name: [[0.0] * 5] * 3 for name in NAMES}}),
+        damaged({"coefficients": {name: [[np.nan] * 5] * len(NODES) for name in NAMES}}),
+        damaged({"ranges": [[0, 1]] * 2}),
+        damaged({"ranges": [[1, 0]] * 3}),
+    ],
+)
+def test_a_damaged_one_is_refused_with_its_card(content):
+    card = {"architecture": "vnet", "arguments": {"channels": 4}, "task": "deoliveira2020", "options": {}}
+    ranges = {"redshift": (0, 0), "spacing": (1, 2), "omega_m": (0.1, 0.5)}
+    assert ModelCard(**card, **ranges, accuracy={"expected": damaged({})})
+    with pytest.raises(InputError, match="expected error on the model card is damaged"):
+        ModelCard(**card, **ranges, accuracy={"expected": content})
 
 
 def test_just_outside_what_was_measured_it_is_the_error_of_the_end(fitted):

@@ -93,7 +93,7 @@ def test_tiles_carry_style_and_rate():
     net = inference.optimise(net, dtype=torch.float32)
 
     def call(net, x, periodic):
-        return displacement_and_rate(net, x, 0.2, 0.7, periodic=periodic)
+        return displacement_and_rate(net, x, torch.tensor([-0.5, -0.3]), periodic=periodic)
 
     field = box(8)
     whole = inference.apply(net, field, call=call, passes=2, tiles=1)
@@ -125,17 +125,17 @@ def test_too_little_memory_is_refused_with_what_is_needed_and_the_remedy(monkeyp
         line = refusal(lambda: inference.choose_tiles(layout, 128, 0.0, share=0.5))
     words = size_in_words(2 * needed + 4e8)
     assert f"smallest tile of this network needs about {words} of memory with Python" in line
-    assert "and 1KB may be taken: raise --memory (memory= in Python)" in line
+    assert "but only 1KB is available: raise --memory (memory= in Python)" in line
     assert inference.choose_tiles(layout, 128, 2 * needed, share=0.5) == 128 // layout.stride
     line = refusal(lambda: inference.choose_tiles(layout, 128, 1e6, device="cuda"))
-    assert f"about {size_in_words(needed)} of memory, and 1MB may be taken: free some on cuda" in line
+    assert f"about {size_in_words(needed)} of memory, but only 1MB is available: free some on cuda" in line
 
 
 def test_a_run_of_too_little_memory_names_the_limit_that_was_given(tmp_path, capsys):
     arguments = ["run", "-n", "16", "--box", "32", "--power", "eisenstein-hu", "-o", str(tmp_path / "a.npz")]
     assert main([*arguments, "--memory", "1kB"]) == 2
     line = capsys.readouterr().err
-    assert line.count("\n") == 1 and "1KB may be taken" in line and "raise --memory" in line
+    assert line.count("\n") == 1 and "1KB is available" in line and "raise --memory" in line
 
 
 def test_a_block_of_a_small_box_takes_the_memory_of_a_crop_with_its_margin():

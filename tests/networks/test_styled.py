@@ -77,10 +77,12 @@ def test_the_rate_is_the_derivative_of_the_displacement():
     x = torch.randn(1, 3, 8, 8, 8, dtype=torch.float64)
 
     def displacement(d):
-        style = torch.tensor([5 * (omega_m - 0.3), d - 1], dtype=torch.float64)
-        return net(x * d, style, periodic=True).detach()
+        return net(x * d, style(d), periodic=True).detach()
 
-    value, rate = displacement_and_rate(net, x, omega_m, d, periodic=True)
+    def style(d):
+        return torch.tensor([5 * (omega_m - 0.3), d - 1], dtype=torch.float64)
+
+    value, rate = displacement_and_rate(net, x, style(d), periodic=True)
     expected = (displacement(d + h) - displacement(d - h)) / (2 * h)
     assert (value - displacement(d)).abs().max() < 1e-6
     assert (rate - expected).abs().max() < 1e-5 * expected.abs().max()
@@ -95,7 +97,8 @@ def test_forward_and_reverse_mode_agree_on_the_derivative_of_the_rate(periodic):
     weights = torch.randn(1, 3, *3 * [side - (0 if periodic else 2 * net.halo)], dtype=torch.float64)
 
     def rate(d):
-        return (weights * displacement_and_rate(net, x, 0.25, d, periodic=periodic)[1]).sum()
+        style = torch.stack([torch.full_like(d, -0.25), d - 1])
+        return (weights * displacement_and_rate(net, x, style, periodic=periodic)[1]).sum()
 
     d = torch.tensor(0.6, dtype=torch.float64)
     forward = torch.func.jvp(rate, (d,), (torch.ones_like(d),))[1]
@@ -107,4 +110,4 @@ def test_a_style_of_another_size_is_refused():
     with pytest.raises(InputError, match=r"style has shape \(2,\): give 1"):
         net(torch.zeros(1, 3, 8, 8, 8), torch.zeros(2), periodic=True)
     with pytest.raises(InputError, match="knows no redshift"):
-        displacement_and_rate(net, torch.zeros(1, 3, 8, 8, 8), 0.3, 1.0, periodic=True)
+        displacement_and_rate(net, torch.zeros(1, 3, 8, 8, 8), torch.zeros(2), periodic=True)

@@ -187,6 +187,10 @@ def test_numpy_arrays_of_any_pickle_protocol_are_read_or_refused(tmp_path, proto
             lambda s: s.update({"up_r1.convs.0.bias": torch.full((2,), np.nan)}),
             r"up_r1\.convs\.0\.bias .*not finite",
         ),
+        (
+            lambda s: s.update({"up_r1.convs.0.bias": torch.full((2,), 1e300, dtype=torch.float64)}),
+            r"up_r1\.convs\.0\.bias .*not finite numbers in single precision",
+        ),
     ],
 )
 def test_a_state_that_does_not_fit_is_named(tmp_path, change, said):

@@ -71,6 +71,8 @@ ORDERS = {
     "k-major": lambda i, j, k: (k * N + j) * N + i,
     "jik": lambda i, j, k: (j * N + i) * N + k,
     "ikj": lambda i, j, k: (i * N + k) * N + j,
+    "jki": lambda i, j, k: (j * N + k) * N + i,
+    "kij": lambda i, j, k: (k * N + i) * N + j,
     "tiles:3": lambda i, j, k: tiled(3, i, j, k),
     "tiles:6": lambda i, j, k: tiled(6, i, j, k),
 }

@@ -1,6 +1,10 @@
 import numpy as np
+import pytest
 
-from zeldo.report.density_picture import Slab, density_figure
+import zeldo
+from zeldo.cosmology.parameters import PRESETS
+from zeldo.particles.particles import Header
+from zeldo.report.density_picture import Slab, density_figure, density_map, slab_of
 
 
 def test_long_names_of_files_are_wrapped_and_redshift_is_not_the_axis():
@@ -10,3 +14,16 @@ def test_long_names_of_files_are_wrapped_and_redshift_is_not_the_axis():
     first, second = (ax.get_title().splitlines() for ax in figure.axes[:2])
     assert max(map(len, first)) < 50 and "".join(first[:-1]).replace(" ", "") == name.replace(" ", "")
     assert second == ["b, z = 0", "60 to 75 Mpc/h along z"]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_slab_of_bare_particles_holds_those_inside_it(axis):
+    """Three quarters stand in a sheet at 72 Mpc/h, the others at 12 Mpc/h."""
+    x = np.random.default_rng(1).uniform(0, 100, (4000, 3))
+    x[:, axis] = np.where(np.arange(4000) < 3000, 72.0, 12.0)
+    header = Header(count=4000, box=100.0, redshift=0.0, cosmology=PRESETS["quijote"])
+    particles = zeldo.Particles(header, x)
+    assert slab_of(particles, axis, None, 10.0) == Slab(axis, 70.0, 10.0)
+    for start, share in ((70.0, 0.75), (10.0, 0.25), (40.0, 0.0)):
+        seen = density_map(particles, Slab(axis, start, 10.0), 32)
+        assert seen.mean() == pytest.approx(share * 10, abs=1e-6)

@@ -107,5 +107,7 @@ def test_shells_that_hold_nothing_are_refused():
             equilateral_bispectrum(snapshot, **options)
     with pytest.raises(InputError, match="shell"):
         squeezed_bispectrum(snapshot, long=(3.0, 2.0), width=0.1)
+    with pytest.raises(InputError, match="give two numbers, from and to"):
+        squeezed_bispectrum(snapshot, long=7)
     with pytest.raises(InputError, match="shell"):
         bispectrum_of_shells(field_modes(np.zeros((8, 8, 8))), BOX, [3 * ((3.0, 5.0),)])

@@ -140,10 +140,11 @@ def test_mass_function_counts_each_halo_once_with_poisson_errors():
 
 def test_absurd_options_are_refused():
     snapshot = snapshot_of(np.zeros((64, 3)))
-    for options in ({"linking_length": 0.0}, {"linking_length": 2.0}, {"minimum": 0}, {"backend": "magic"}):
+    absurd = {"linking_length": [0.0, 2.0], "minimum": [0, np.inf], "backend": ["magic"]}
+    for options in ({name: value} for name, values in absurd.items() for value in values):
         with pytest.raises(InputError):
             friends_of_friends(snapshot, **options)
-    for edges in (0, [2.0, 1.0], [-1.0, 1.0], [1.0]):
+    for edges in (0, [2.0, 1.0], [-1.0, 1.0], [1.0], "abc"):
         with pytest.raises(InputError):
             mass_function(halos_of([20]), edges)
 

@@ -7,7 +7,11 @@ import pytest
 
 import zeldo
 from refusals import refusal
-from zeldo.particles.lattice import find
+from zeldo.cosmology.background import expansion
+from zeldo.cosmology.parameters import PRESETS
+from zeldo.particles.lattice import find, particles_of
+from zeldo.statistics.matter import matter_of
+from zeldo.statistics.redshift_space import redshift_space_points
 
 STATISTICS = (
     zeldo.power_spectrum,
@@ -64,3 +68,18 @@ def test_masses_that_differ_are_refused_however_small_they_are(tmp_path):
     points = np.stack(np.meshgrid(*3 * [np.arange(8) * 2.5], indexing="ij"), -1).reshape(-1, 3)
     particles = zeldo.Particles(header, points, None, np.arange(8**3), masses)
     assert "different masses" in refusal(lambda: find(particles, "i-major"))
+
+
+def test_parameters_that_a_file_gives_are_those_of_its_matter():
+    """Density and expansion hold true where a header gives no whole cosmology."""
+    truth = replace(PRESETS["quijote"], omega_m=0.2, omega_b=0.03, h=0.8)
+    (snapshot,) = zeldo.run(
+        engine="zeldovich", n=8, box=16.0, cosmology=truth, power="eisenstein-hu", redshift=1
+    )
+    lattice = particles_of(snapshot)
+    header = replace(lattice.header, cosmology=None, parameters={"omega_m": 0.2}, particle_mass=None)
+    bare = zeldo.Particles(header, lattice.positions, lattice.velocities)
+    assert matter_of(bare).particle_mass == pytest.approx(snapshot.particle_mass)
+    shift = redshift_space_points(bare, "z")[:, 2] - lattice.positions[:, 2]
+    rate = 100 * float(expansion(truth, 0.5))
+    np.testing.assert_allclose(shift, 2 * lattice.velocities[:, 2] / rate, rtol=1e-3, atol=1e-5)

@@ -151,3 +151,14 @@ def test_halos_of_another_snapshot_are_refused():
     friends = friends_of_friends(snapshot_of(rng.uniform(0, BOX, (64, 3))), minimum=1)
     with pytest.raises(InputError, match="these halos are of 64 particles"):
         spherical_overdensity(snapshot_of(rng.uniform(0, BOX, (216, 3))), friends)
+
+
+def test_members_at_one_place_are_the_centre_of_their_halo():
+    """As satellites that a mock puts where the central galaxy is: spheres of any size around them hold them all."""
+    rng = np.random.default_rng(2)
+    where = np.array([60.0, 30.0, 99.9])
+    halo = where + 0.5 * rng.random((88, 1)) * directions(rng, 88)
+    positions = np.concatenate([np.tile(where, (12, 1)), halo, rng.uniform(0, BOX, (900, 3))]) % BOX
+    found = halos(snapshot_of(positions))
+    assert found.friends.count[0] >= 100
+    np.testing.assert_allclose(found.spherical.centre[0], where, atol=1e-3)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+import zeldo
 from zeldo.cosmology.background import expansion
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
+from zeldo.particles.lattice import particles_of
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.redshift_space import redshift_space_multipoles, redshift_space_points
 from zeldo.statistics.spectra import power_spectrum
@@ -101,3 +103,13 @@ def test_a_wrong_axis_or_no_velocities_are_refused():
     still = Snapshot(snapshot.psi, None, BOX, COSMOLOGY, 0.0, "positions only")
     with pytest.raises(InputError, match="no velocities"):
         redshift_space_multipoles(still)
+
+
+@pytest.mark.parametrize("axis", "xyz")
+def test_bare_particles_have_the_multipoles_of_their_lattice(axis):
+    (snapshot,) = zeldo.run(engine="zeldovich", n=16, box=16.0, power="eisenstein-hu", redshift=0)
+    bare, lattice = (redshift_space_multipoles(x, axis) for x in (particles_of(snapshot), snapshot))
+    for name in ("monopole", "quadrupole", "hexadecapole"):
+        np.testing.assert_allclose(
+            getattr(bare, name), getattr(lattice, name), rtol=1e-3, atol=1e-3 * lattice.monopole.max()
+        )

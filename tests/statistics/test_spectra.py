@@ -175,6 +175,11 @@ def test_an_odd_or_absurd_mesh_is_refused(mesh):
         power_spectrum(snapshot(np.zeros((3, 4, 4, 4))), mesh=mesh)
 
 
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="device 'tpu9' cannot be used"):
+        power_spectrum(snapshot(np.zeros((3, 4, 4, 4))), device="tpu9")
+
+
 def test_statistics_load_torch_only_when_used():
     code = (
         "import sys, zeldo.statistics as s; assert 'torch' not in sys.modules; "

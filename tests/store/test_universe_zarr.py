@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from refusals import refusal
 from zeldo.commands import main
 from zeldo.errors import DamagedFileError
 from zeldo.files.universe_zarr import UniverseZarr, tile_of
+from zeldo.store.universe import run_into
 
 SMALL = {"n": 32, "box": 64, "power": "eisenstein-hu"}
 COMMAND = ["run", "-n", "32", "--box", "64", "--power", "eisenstein-hu"]
@@ -338,3 +340,14 @@ def test_a_changed_description_is_seen(tmp_path):
         assert "description is not the one that was written" in refusal(lambda: zeldo.read(path))
     file.write_text(whole)
     assert zeldo.read(path).box == 20
+
+
+def test_a_universe_of_another_linear_field_is_not_gone_on_with(tmp_path):
+    """Of initial conditions that somebody gave, no seed tells one field from another."""
+    ics = replace(zeldo.initial_conditions(n=8, box=20, power="eisenstein-hu"), seed=None)
+    engine, path = zeldo.engine("zeldovich"), tmp_path / "u.zarr"
+    run_into(path, engine, ics, [0.0])
+    run_into(path, engine, ics, [0.0])
+    assert "linear field" in refusal(
+        lambda: run_into(path, engine, replace(ics, delta_lin=-ics.delta_lin), [0.0])
+    )

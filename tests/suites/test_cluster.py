@@ -82,5 +82,5 @@ def test_a_task_that_kills_its_workers_ends_with_a_line(monkeypatch):
             raise KilledWorker("task", None, 4)
 
     monkeypatch.setattr(distributed, "as_completed", Completed)
-    with pytest.raises(ZeldoError, match="too little memory"):
+    with pytest.raises(ZeldoError, match="lack of memory"):
         list(by_workers([1], lambda task: (task, "made"), Client()))

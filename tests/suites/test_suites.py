@@ -354,6 +354,11 @@ def test_files_that_are_gone_are_told(tmp_path):
     ("given", "words"),
     [
         ({"cosmologies": 5}, "cosmologies = 5 is not allowed"),
+        (
+            {"cosmologies": [{"omega_m": 0.3}, {}, {"omega_m": 0.3}]},
+            "cosmologies 1 and 3 of the list are the same",
+        ),
+        ({"cosmologies": np.full((2, 5), 0.3)}, "^cosmology 1 of the list is a ndarray: give a `Cosmology`"),
         ({"cosmologies": "omega_m\n0.3,0.4"}, "cosmology 1 of .* has 2 cells, and the table has 1 columns"),
         ({"cosmologies": "omega_m,\n0.3,"}, "a column without a name"),
         ({"power": "abc def"}, "power|table|numbers"),

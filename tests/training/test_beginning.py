@@ -7,7 +7,7 @@ import torch
 
 from zeldo.errors import InputError
 from zeldo.networks.modulated import ModulatedNet, ModulatedVNet
-from zeldo.networks.vnet import vnet_layout
+from zeldo.networks.vnet import VNet, vnet_layout
 from zeldo.networks.weights import load
 from zeldo.particles.provenance import weights_hash
 from zeldo.training.beginning import begin_with
@@ -49,6 +49,16 @@ def test_layers_that_are_missing_or_of_another_size_begin_anew(tmp_path):
     begin_with(net, path)
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
     assert "conv_l0.first.weight" not in changed and "conv_r0.second.weight" in changed
+
+
+def test_the_statistics_of_batch_normalisation_come_along(tmp_path):
+    path, net = tmp_path / "net.pt", VNet(CHANNELS, 2)
+    begun = VNet(CHANNELS, 2)
+    with torch.no_grad():
+        net.conv_c.convs[1].running_var.fill_(7.0)
+    torch.save(net.state_dict(), path)
+    begin_with(begun, path)
+    assert (begun.conv_c.convs[1].running_var == 7).all()
 
 
 def test_a_file_without_any_such_layer_is_refused(tmp_path):

@@ -25,6 +25,7 @@ from zeldo.networks.arrays import read_arrays
 from zeldo.networks.expected import ExpectedError, measures
 from zeldo.networks.tasks import make_task
 from zeldo.networks.weights import load, save
+from zeldo.report.citations import cite
 from zeldo.store.runs import RunStore
 from zeldo.training.config import DataConfig, TrainConfig
 from zeldo.training.dynamics import Dynamics
@@ -106,6 +107,7 @@ def test_the_card_chooses_the_engine_and_its_dynamics(trained):
     chosen = parse_engine(result.weights)
     assert isinstance(chosen, Emulator) and chosen.start_redshift == 9.0 and chosen.least_n == 8
     card = load(result.weights).card
+    assert card.dynamics_revision == 1
     assert (card.task, card.redshift, card.spacing) == ("correction", (0.0, 1.0), (31.25 / 16, 31.25 / 16))
     assert (card.options["engine"], card.options["engine_options"]) == ("cola", {"steps": 3})
     assert card.quantity == "displacement and velocity"
@@ -128,7 +130,9 @@ def test_the_engine_gives_what_validation_saw(trained):
         for got, wanted in ((snapshot.psi, psi[0].numpy()), (snapshot.vel, vel[0].numpy())):
             assert np.abs(got - wanted).max() < 0.02 * np.abs(wanted).max()  # layers may be in bfloat16
     assert both[0].engine == "emulator"
-    assert both[0].settings["dynamics"] == "cola:steps=3"
+    assert both[0].settings["dynamics"] == "cola:steps=3" and both[0].settings["preset"] is None
+    works = {citation.key for citation in cite(both[0])}
+    assert "tassev2013" in works and "feng2016" not in works
     done = [one for one, _, _ in told]
     assert done == sorted(done) and told[-1][0] == told[-1][1] == 2
     (alone,) = run(engine=result.weights, ics=ics, redshift=1)

@@ -32,6 +32,7 @@ from zeldo.training.loop import train
 from zeldo.training.sample import collate
 from zeldo.training.samples import Samples
 from zeldo.training.state import State
+from zeldo.training.trainer import Trainer
 
 
 def weights(result):
@@ -397,6 +398,27 @@ def test_a_broken_checkpoint_is_named_and_runs_no_code(config):
     assert train(config, resume=False, stop_after=1).steps == 1
 
 
+def test_a_restart_that_is_killed_before_its_first_checkpoint_leaves_no_older_one(config, monkeypatch):
+    train(config)
+
+    def killed(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Trainer, "_train_epoch", killed)
+        train(config, resume=False)
+    assert train(config, stop_after=1).steps == 1
+
+
+def test_the_rate_ends_where_it_should_after_batches_of_another_size(config):
+    config |= {"optimizer": {"rate": 1e-3, "schedule": "cosine"}, "epochs": 4}
+    train(config, stop_after=5)
+    larger = config | {"optimizer": config["optimizer"] | {"batch": 2}}
+    ended = train(larger).history[-1]["rate"]
+    whole = train(config | {"output": config["output"] / "whole"}).history[-1]["rate"]
+    assert ended == pytest.approx(whole, rel=0.3)
+
+
 def test_a_snapshot_of_flipped_phases_is_paired_with_its_own_linear_field(tmp_path):
     drawn = {"fixed": True, "flip": True, "power": "eisenstein-hu", "phases": "ngenic"}
     ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, **drawn)
@@ -471,3 +493,26 @@ def test_a_checkpoint_of_another_version_is_refused(config):
     torch.save(state | {"version": "0.1.0"}, result.checkpoint)
     with pytest.raises(InputError, match=r"was written by zeldo 0\.1\.0"):
         train(config)
+
+
+def test_the_average_of_the_weights_is_what_is_written(config):
+    config["optimizer"] = {"rate": 1e-2, "ema": 0.9}
+    result = train(config | {"epochs": 1})
+    kept, written = load_checkpoint(result.checkpoint), load_network(result.weights).state_dict()
+    last = kept["players"]["net"]["model"]
+    for name, value in written.items():
+        torch.testing.assert_close(value, kept["average"][f"module.{name}"], rtol=1e-3, atol=1e-6)
+    assert any(
+        (value - last[name]).abs().max() > 1e-3
+        for name, value in written.items()
+        if value.is_floating_point()
+    )
+
+
+def test_a_training_that_accumulates_goes_on_with_the_batches_it_has_not_seen(config, tmp_path):
+    config["optimizer"] = {"rate": 1e-3, "accumulate": 2}
+    whole = train(config | {"output": tmp_path / "whole"})
+    train(config, stop_after=1)
+    rest = train(config)
+    assert rest.steps == whole.steps == 4
+    assert same(weights(rest), weights(whole))

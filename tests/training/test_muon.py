@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from zeldo.networks.vnet import VNet
 from zeldo.training.config import OptimizerConfig
-from zeldo.training.muon import RMS, Muon, orthogonalised, split
+from zeldo.training.muon import MOMENTUM, RMS, Muon, orthogonalised, split
 from zeldo.training.players import make_optimizers
 
 
@@ -77,3 +77,18 @@ def test_weight_decay_is_apart_from_the_gradient(name):
     for optimizer in make_optimizers(net, OptimizerConfig(name=name, rate=0.1, weight_decay=0.01)):
         optimizer.step()
     torch.testing.assert_close(net.weight, torch.full((3, 3), 1 - 0.1 * 0.01))
+
+
+def test_later_steps_of_a_kernel_look_ahead_along_the_momentum():
+    """Nesterov: the gradient once more, on top of its average."""
+    torch.manual_seed(0)
+    kernel = torch.nn.Parameter(torch.zeros(6, 8, 3, 3, 3))
+    optimizer, average, rate = Muon([kernel], 0.1), torch.zeros(6, 216), 0.1
+    for _ in range(3):
+        kernel.grad = torch.randn_like(kernel)
+        gradient, before = kernel.grad.reshape(6, -1), kernel.detach().clone()
+        optimizer.step()
+        average = MOMENTUM * average + (1 - MOMENTUM) * gradient
+        ahead = (1 - MOMENTUM) * gradient + MOMENTUM * average
+        expected = rate * RMS * 216**0.5 * orthogonalised(ahead)
+        torch.testing.assert_close((before - kernel.detach()).reshape(6, -1), expected, rtol=1e-3, atol=1e-5)

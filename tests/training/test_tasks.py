@@ -128,6 +128,13 @@ def test_two_processes_are_one_with_twice_the_batch(config, tmp_path):
         assert b["validation"]["loss"] == pytest.approx(a["validation"]["loss"], rel=1e-4)
 
 
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two processor cores")
+def test_a_task_with_options_trains_on_two_devices(config):
+    options = {"rate": 1e-3, "batch": 1}
+    result = train(config | {"devices": 2, "epochs": 1, "optimizer": options, "task": {"loss_weight": 2.0}})
+    assert result.status == "finished" and result.weights.exists()
+
+
 def test_boxes_of_two_sizes_are_no_batch(store):
     sample = Samples(DataConfig(store=store.path), Squares()).get(("s100", 0.0))
     half = Sample(sample.inputs[:, :8, :8, :8], (), sample.psi[:, :8, :8, :8], None, sample.setting)

@@ -19,7 +19,11 @@ import zeldo
 from refusals import refusal
 
 pytest.importorskip("dask.array")
+from pathlib import Path
+
+from zeldo.engines.cola import Cola
 from zeldo.files.universe_zarr import STATE, UniverseZarr
+from zeldo.universe import Universe
 from zeldo.volumes.run import Volume, read_window, run_in_pieces
 
 SMALL = {"n": 32, "box": 64.0, "seed": 4, "power": "eisenstein-hu"}
@@ -216,3 +220,10 @@ def test_what_is_no_piece_is_refused_by_its_name(tmp_path, bad):
     given = {"output": tmp_path / "u.zarr", **SMALL, **PIECES, **bad}
     assert f"{next(iter(bad))} = " in refusal(lambda: run_in_pieces(**given))
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("drawn", [{"fixed": True}, {"flip": True}])
+def test_snapshots_of_pieces_record_what_whole_ones_do(drawn):
+    universe = Universe(box=16.0, n=8, seed=3, power="eisenstein-hu", **drawn)
+    volume = Volume(Path("u.zarr"), Cola(), universe, 0.0, 4, 2, 4, 60.0)
+    assert volume.origin == universe.initial_conditions().origin

@@ -140,7 +140,12 @@ def _failed(error: Exception) -> int:
         numbers = all(token.lstrip("-").replace(".", "", 1).isdigit() for token in unused)
         if error.command_chain and unused and numbers:
             advice = ", and give an option again for each of its values, as in -z 1 -z 0"
-        return _say(f"{text if text.endswith('...') else text.rstrip('.')}; see {command} --help{advice}", 2)
+        begin = (
+            f"{text} See"
+            if text.endswith("?")
+            else f"{text if text.endswith('...') else text.rstrip('.')}; see"
+        )
+        return _say(f"{begin} {command} --help{advice}", 2)
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return _say(f"{error.filename} cannot be used as a path ({error.strerror}): give another name", 2)
     if isinstance(error, ZeldoError | OSError):

@@ -81,7 +81,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(
             (
                 "lattice",
-                f"{lattice['n']}^3{begin}; rms displacement {lattice['rms_displacement']:.4g} Mpc/h an axis",
+                f"{lattice['n']}^3{begin}; rms displacement {lattice['rms_displacement']:.4g} Mpc/h per axis",
             )
         )
     else:
@@ -92,17 +92,19 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _told(answer: dict[str, Any]) -> list[tuple[str, str]]:
     """What an emulator said of its own work: the share of its network, and errors at three wavenumbers."""
+    from zeldo.networks.expected import DENSITY
+
     lines = []
     if "correction" in answer:
         shares = " and ".join(
             f"{share:.2%} of the {name}".replace("%", " %") for name, share in answer["correction"].items()
         )
         lines.append(("network", f"added {shares}, by their rms"))
-    if "expected_error" in answer:
-        expected = answer["expected_error"]
+    expected = answer.get("expected_error", {})
+    if expected.keys() >= {"k", *DENSITY}:
         count = len(expected["k"])
         for i in (count // 12, count // 2, count - 1):
-            power, lost = (expected[f"density {figure}"][i] for figure in ("power", "one_minus_r2"))
+            power, lost = (expected[name][i] for name in DENSITY)
             at = (
                 f"density at k = {expected['k'][i]:.2g} h/Mpc: P(k) within {power:.2%}, 1 - r^2 of {lost:.2g}"
             )

@@ -8,7 +8,10 @@ from cyclopts import App, Parameter
 
 from zeldo.commands.universe import Named
 
-models = App(name="models", help="Weights of networks.")
+models = App(
+    name="models",
+    help="Import weights of networks, show their model cards, or measure their expected errors.",
+)
 
 
 @models.command(name="import")

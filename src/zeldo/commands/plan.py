@@ -33,9 +33,16 @@ def plan(
         print(json.dumps({**asdict(expected), "fits": expected.fits}))
         return
     fits = "" if expected.fits else ": it does not fit"
-    print(f"memory  {expected.memory_gb:.2f} GB of {expected.available_gb:.2f} GB{fits}")
+    print(f"memory  {expected.memory_gb:.2f} GB; {expected.available_gb:.2f} GB available{fits}")
     beside = f", and {expected.scratch_gb:.2f} GB for particles during the run" if expected.scratch_gb else ""
     print(f"disk    {expected.disk_gb:.2f} GB{beside}")
-    print("time    " + ("not known" if expected.seconds is None else f"{expected.seconds:.1f} s"))
+    print("time    " + ("not known" if expected.seconds is None else _in_words(expected.seconds)))
     if expected.tiles is not None:
         print(f"tiles   {expected.tiles} per side")
+
+
+def _in_words(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

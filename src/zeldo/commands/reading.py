@@ -17,7 +17,7 @@ class Reading(Known):
 
     ids: str | None = None
     """Order of the ids on the lattice: i-major, k-major, ikj, tiles:8 and so on, or none for particles without a
-    lattice. By default, the order for which the displacements are those of a universe."""
+    lattice. By default, the order that gives plausible displacements."""
     length: str | None = None
     """Unit of lengths, in place of the file's own: Mpc/h, kpc/h, Mpc or kpc."""
     velocities: str | None = None

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Axis, Named, Whole, some
+from zeldo.commands.universe import Axis, Named, Observed, Whole, some
 
 
 def reconstruct(
@@ -18,7 +18,7 @@ def reconstruct(
     *,
     output: Annotated[Named, Parameter(name=["--output", "-o"])] = Path("ics.npz"),
     engine: str = "cola",
-    cosmology: str | None = None,
+    cosmology: Observed | None = None,
     power: str | None = None,
     box: float | None = None,
     n: Annotated[Whole | None, Parameter(name=["--n", "-n"])] = None,
@@ -48,8 +48,6 @@ def reconstruct(
         The file of initial conditions to write (.npz). Other commands take it as --ics.
     engine:
         zeldovich, 2lpt, cola, pm, vnet or emulator. Further options follow a colon, as in pm:steps=5.
-    cosmology:
-        A preset. By default, the snapshot's own cosmology; for a density, quijote.
     power:
         Linear power spectrum: camb (default), eisenstein-hu, or a file with columns k and P.
     box:
@@ -69,7 +67,7 @@ def reconstruct(
     redshift_space:
         Line of sight of a density in redshift space. By default, the density is in real space.
     effort:
-        Factor on the usual numbers of iterations.
+        Multiplies the usual numbers of iterations.
     samples:
         Steps of the sampler. With 0, only the maximum of the posterior is found.
     seed:
@@ -100,7 +98,7 @@ def reconstruct(
         result = search(
             source,
             engine=engine,
-            cosmology=cosmology,
+            cosmology=None if cosmology is None else cosmology.whole(),
             power=power,
             box=box,
             n=n,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology, check_cosmology
 from zeldo.cosmology.top_hat import top_hat
-from zeldo.errors import InputError, nearest
+from zeldo.errors import InputError, ZeldoWarning, nearest
 
 MODELS = ("camb", "eisenstein-hu")
+SCALED = 0.01  # by what share the sigma_8 of a table may differ from that of the cosmology without a word
 
 
 class LinearPower:
@@ -48,7 +50,7 @@ class LinearPower:
     def __call__(self, k: float | np.ndarray) -> np.ndarray:
         k = np.asarray(k, dtype=np.float64)
         if not (np.isfinite(k).all() and (k >= 0).all()):
-            raise InputError("P(k) was asked at a k that is negative or not finite: give k >= 0 in h/Mpc")
+            raise InputError("a k for P(k) is negative or not finite: give k >= 0 in h/Mpc")
         with np.errstate(divide="ignore"):
             x = np.log(k)
         inside = np.clip(x, self._lnk[0], self._lnk[-1])
@@ -152,6 +154,14 @@ def _tabulated(cosmology: Cosmology, path: str, modified: int, size: int) -> Lin
     k, p = read_table(path)
     expected = LinearPower(*eisenstein_hu_table(cosmology), "eisenstein-hu")
     check_shape(k, p, expected, cosmology.h, path)
+    own = sigma_r(LinearPower(k, p, path), 8.0)
+    if abs(own / cosmology.sigma_8 - 1) > SCALED:
+        warnings.warn(
+            f"{path} has sigma_8 = {own:.4g}, and is scaled to that of the cosmology: give sigma_8 = {own:.4g} "
+            "(--sigma-8) to keep its amplitude",
+            ZeldoWarning,
+            stacklevel=2,
+        )
     return normalised(*continued(k, p, expected), cosmology.sigma_8, path)
 
 

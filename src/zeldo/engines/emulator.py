@@ -16,12 +16,13 @@ from zeldo.engines.checks import check_choice, most_n
 from zeldo.engines.registry import engine as make_engine
 from zeldo.engines.registry import register
 from zeldo.engines.trained import Trained, card_of, run_dynamics, shipped_weights
-from zeldo.errors import InputError, ZeldoWarning
-from zeldo.initial.conditions import InitialConditions
+from zeldo.errors import InputError, ZeldoError, ZeldoWarning
+from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from zeldo.cosmology.parameters import Cosmology
     from zeldo.engines.blocks import StreamedOutput
     from zeldo.networks.card import ModelCard
 
@@ -82,18 +83,33 @@ class Emulator(Trained):
     @property
     def settings(self) -> Mapping[str, object]:
         """The options that affect the results, with the file by its name, without its directory."""
-        name, options = self._card().make_task().dynamics or ("none", {})
+        dynamics = self._dynamics(self._card())
+        name, options = self._card().make_task().dynamics  # type: ignore[misc] # or the line before refuses
         chosen = ",".join(f"{option}={value}" for option, value in options.items())
-        dynamics = {
+        own = asdict(self)
+        del own["preset"]
+        return {
+            "preset": None if self.weights else self.preset,  # first, as labels name it
+            **own,
+            "weights": self.path.name,
             "dynamics": f"{name}:{chosen}" if chosen else name,
-            "dynamics_revision": self._dynamics(self._card()).revision,
+            "dynamics_revision": dynamics.revision,
         }
-        return {"preset": self.preset, **asdict(self), "weights": self.path.name, **dynamics}
 
     @property
     def weights_hash(self) -> str:
         """sha256 of the network's weights."""
         return weights_hash(self.path)
+
+    def check_universe(self, cosmology: Cosmology, spacing: float, redshifts: Sequence[float]) -> None:
+        super().check_universe(cosmology, spacing, redshifts)
+        (card,) = self._cards
+        dynamics = self._dynamics(card)
+        if card.dynamics_revision not in (None, dynamics.revision) and not self.extrapolate:
+            raise InputError(
+                f"{self.path} learned to correct revision {card.dynamics_revision} of {dynamics.name}, which has revision "
+                f"{dynamics.revision} now: train it again, or set extrapolate=True (--extrapolate)"
+            )
 
     def check_lattice(self, n: int) -> None:
         self._dynamics(self._card()).check_lattice(n)
@@ -146,8 +162,11 @@ class Emulator(Trained):
             )
             assert prediction.psi is not None and prediction.vel is not None and carried.vel is not None
             shares = _added(prediction.psi, carried.psi), _added(prediction.vel, carried.vel)
-            told = self.told(net.card, shares, measures(ics, fields.psi_lin, z), ics.spacing)
-            yield replace(self.snapshot(ics, prediction.psi, prediction.vel, z), weights=weights, **told)
+            told = self.told(net.card, shares, measures(ics, fields.psi_lin, z), ics.origin, z)
+            snapshot = replace(self.snapshot(ics, prediction.psi, prediction.vel, z), weights=weights, **told)
+            del carried, force, prediction  # the dynamics run again to the next redshift
+            yield snapshot
+            del snapshot
 
     def streamed(
         self,
@@ -175,7 +194,8 @@ class Emulator(Trained):
         card: ModelCard,
         shares: Sequence[tuple[float, float]],
         measured: tuple[float, float, float],
-        spacing: float,
+        origin: Origin,
+        redshift: float,
     ) -> dict[str, Any]:
         """What a snapshot says of the emulator's own work.
 
@@ -187,20 +207,31 @@ class Emulator(Trained):
             Of displacement and velocity, the mean square of what the network added, and that of the result, in any unit.
         measured : (float, float, float)
             As from `zeldo.networks.expected.measures`.
-        spacing : float
-            Of the lattice, Mpc/h.
+        origin : Origin
+            Of the universe.
+        redshift : float
 
         Returns
         -------
         dict
-            "correction", and "expected_error" where the card knows it and the emulator does not extrapolate.
+            "correction", and "expected_error" where the card knows it and the universe is in its ranges.
+
+        Raises
+        ------
+        ZeldoError
+            Where the network's output is not finite.
         """
         from zeldo.networks.expected import ExpectedError
 
+        if not np.isfinite(shares).all():
+            raise ZeldoError(
+                "the network's output is not finite: its weights, or the linear field, have absurd values"
+            )
+        spacing = origin.box / origin.n
         rms = [float(f"{(added / max(corrected, TINY)) ** 0.5:.3g}") for added, corrected in shares]
         told: dict[str, Any] = {"correction": dict(zip(("displacement", "velocity"), rms, strict=True))}
-        errors = None if self.extrapolate else card.accuracy.get("expected")
-        if errors is not None:
+        errors = card.accuracy.get("expected")
+        if errors is not None and card.covers(origin.cosmology, redshift=redshift, spacing=spacing):
             expected = ExpectedError.from_dict(errors).at(measured, np.pi / spacing)
             if expected is not None:
                 told["expected_error"] = expected

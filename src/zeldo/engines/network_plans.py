@@ -52,7 +52,8 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
         import torch
 
         dtype = torch.bfloat16 if inference.native_bfloat16(engine.device) else torch.float32
-    free = available() if engine.device == "cpu" else inference.free_memory(engine.device)
+    cpu = engine.device.partition(":")[0] == "cpu"
+    free = available() if cpu else inference.free_memory(engine.device)
     tiles = engine.tiles or inference.choose_tiles(
         layout,
         n,
@@ -70,9 +71,9 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     # linear displacement, the dynamics' fields, the input, the output
     channels = 3 + task.in_channels + task.out_channels + (WITH_DYNAMICS if task.dynamics else 0)
     fields = 4 * channels * n**3
-    memory = (fields + forward * (engine.device == "cpu")) / GB + LIBRARIES
+    memory = (fields + forward * cpu) / GB + LIBRARIES
     seconds = None
-    if engine.device == "cpu":
+    if cpu:
         seconds = len(redshifts) * flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns)
     plan = Plan(memory, seconds, tiles=tiles, vectors=len(task.predicts), network=seconds or 0.0)
     if task.dynamics is None:

@@ -48,7 +48,7 @@ class StreamedEmulator:
         Planes that outputs come in.
     progress : callable
     told : callable
-        told(shares, measures, spacing), as of `Emulator.told`.
+        told(shares, measures, origin, redshift), as of `Emulator.told`.
     tiles : int, optional
         As of `Emulator`.
     """
@@ -216,7 +216,7 @@ class StreamedEmulator:
         squares = np.sum([state[f"share{block}"] for block in range(n // self.block)], axis=0) / (3 * n**3)
         linear = sum(state[f"linear{slab}"] for slab in range(inputs.slabs("linear"))) / (3 * n**3)
         measured = measures_of(origin, contrast, max(linear**0.5, np.finfo(np.float32).tiny), z)
-        return self.told(squares.tolist(), measured, origin.box / n)
+        return self.told(squares.tolist(), measured, origin, z)
 
     def _side(self, net: Any, task: Any, n: int) -> int:
         """The side of the tiles asked for, or of the largest ones that fit into memory and into a block."""

@@ -115,7 +115,7 @@ def card_of(path: Path) -> ModelCard:
 
 def check_weights(name: str, value: object) -> None:
     """Raise `InputError` unless the value is a path or None."""
-    if value is not None and not isinstance(value, str | PathLike):
+    if value is not None and (not isinstance(value, str | PathLike) or not str(value)):
         raise InputError(f"{name} = {value!r} is not allowed: give a file of weights")
 
 

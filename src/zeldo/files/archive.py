@@ -9,6 +9,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,9 @@ def origin_attributes(header: Header) -> dict[str, Any]:
     attributes["settings"] = json.dumps(dict(header.settings), default=str)
     known = {name: getattr(header, name) for name in ("seed", *DRAWN, *MADE)}
     told = {
-        name: json.dumps(dict(getattr(header, name))) for name in TOLD if getattr(header, name) is not None
+        name: json.dumps(dict(getattr(header, name)), default=methodcaller("tolist"))
+        for name in TOLD
+        if getattr(header, name) is not None
     }
     part = {} if header.whole else {WHOLE: False}
     return attributes | {name: value for name, value in known.items() if value is not None} | told | part

@@ -220,7 +220,7 @@ def _not_writable(path: Path, error: OSError) -> ZeldoError:
     if error.errno in FULL:
         return _disk_full_error(path, 0, error)
     return InputError(
-        f"directory {path.parent} is not writable ({error.strerror}): mend that or write elsewhere"
+        f"directory {path.parent} is not writable ({error.strerror}): change its permissions, or write elsewhere"
     )
 
 

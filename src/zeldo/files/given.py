@@ -107,10 +107,12 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_not_given(path: Path, **options: object) -> None:
-    """`InputError` for options that say something of a file of zeldo's, which says all of itself."""
+    """`InputError` for options that say something of a file of zeldo's, which records them already."""
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise InputError(f"{path} was written by zeldo and says all of itself: leave out {', '.join(given)}")
+        raise InputError(
+            f"{path} was written by zeldo and already records this: leave out {', '.join(given)}"
+        )
 
 
 class Rescaled(Source):

@@ -59,7 +59,14 @@ def opened(path: Path) -> h5py.File:
     import h5py
 
     with readable(path):
-        return h5py.File(path, "r", locking=False)
+        try:
+            return h5py.File(path, "r", locking=False)
+        except OSError as error:
+            if "locking flag" not in str(error):
+                raise
+            return h5py.File(
+                path, "r"
+            )  # this process has it open by h5py, whose choice of locks counts for all
 
 
 def plain(value: Any) -> Any:

@@ -171,6 +171,10 @@ def read_initial_conditions(
     present = names_in(path)
     added = {name: np.asarray(value) for name, value in (given or {}).items() if name not in present}
     unknown = [name for name in COSMOLOGY if name not in present and name not in added]
+    if "redshift" in present and (redshift := number(read_arrays(path, ["redshift"]), "redshift", path)):
+        raise InputError(
+            f"{path} holds a linear field at z = {redshift:g}: divide it by D1 of that redshift, and leave redshift out"
+        )
     field = next((name for name in ("delta_lin", MODES) if name in present), "delta_lin")
     if unknown and field in present:
         raise InputError(f"{path} does not say {', '.join(unknown)}: give the cosmology of the run")

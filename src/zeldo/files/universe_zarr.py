@@ -246,7 +246,7 @@ class UniverseZarr:
         fields = self.complete().get(f"{z:g}")
         if fields is None:
             raise InputError(
-                f"{self.path} is not finished at z = {z:g}: run the command that began it again, and it goes on"
+                f"{self.path} is not finished at z = {z:g}: run the command that began it again, and it continues"
             )
         for field in fields:
             if not self.has(z, field):

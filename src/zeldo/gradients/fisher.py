@@ -25,7 +25,7 @@ Statistic = Callable[[Tensor, Tensor | None, Differentiable, VariedCosmology], T
 
 
 def _power(psi: Tensor, vel: Tensor | None, function: Differentiable, cosmology: VariedCosmology) -> Tensor:
-    return statistics.power_spectrum(psi, function.box)[1]
+    return _of_lattice(*statistics.power_spectrum(psi, function.box), function)
 
 
 def _multipoles(
@@ -34,7 +34,12 @@ def _multipoles(
     if vel is None:
         raise InputError(f"engine {function.engine.name} predicts no velocities, which multipoles need")
     seen = statistics.redshift_space(psi, vel, function.redshift, cosmology)
-    return statistics.multipoles(seen, function.box)[1]
+    return _of_lattice(*statistics.multipoles(seen, function.box), function)
+
+
+def _of_lattice(k: np.ndarray, values: Tensor, function: Differentiable) -> Tensor:
+    """The values (.., bins) below the Nyquist wavenumber of the lattice, beyond which P(k) is mostly that of the lattice."""
+    return values[..., : np.count_nonzero(k < np.pi * function.n / function.box)]
 
 
 def _bispectrum(
@@ -120,8 +125,9 @@ def fisher(
     engine : str, path or Engine
         As of `zeldo.differentiable`.
     statistic : str or callable
-        "power" (real space), "multipoles" (redshift space), "bispectrum" (equilateral), or a function of psi,
-        velocity, the differentiable universe and its cosmology of tensors, that returns a tensor.
+        "power" (real space), "multipoles" (redshift space) or "bispectrum" (equilateral), all below the Nyquist wavenumber
+        of the lattice. Or a function of psi, velocity, the differentiable universe and its cosmology of tensors, that
+        returns a tensor.
     parameters : sequence of str
         By the names of `Cosmology`.
     box, n, redshift, cosmology
@@ -226,8 +232,8 @@ def _check_definite(covariance: np.ndarray) -> None:
     possible = np.isfinite(covariance).all() and size.all()
     if not possible or np.linalg.eigvalsh(covariance / np.outer(size, size)).min() < SINGULAR:
         raise InputError(
-            "the covariance is not positive definite: give one that is, or a statistic none of whose values follows "
-            "from the others"
+            "the covariance is not positive definite: give one that is, or a statistic whose values are linearly "
+            "independent"
         )
 
 

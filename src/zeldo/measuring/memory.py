@@ -72,8 +72,8 @@ def check_room(what: str, needed: float, advice: str) -> None:
     """
     if needed > available():
         raise InputError(
-            f"{what} about {size_in_words(needed + resident())} of memory with Python and its libraries, and "
-            f"{size_in_words(budget())} may be taken: {advice}"
+            f"{what} about {size_in_words(needed + resident())} of memory with Python and its libraries, "
+            f"but only {size_in_words(budget())} is available: {advice}"
         )
 
 

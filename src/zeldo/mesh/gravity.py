@@ -140,7 +140,7 @@ def check_device(device: str) -> str:
 def _usable() -> str:
     import torch
 
-    return "cpu, torch, or a device such as cuda" if torch.cuda.is_available() else "cpu or torch"
+    return "cpu or a device such as cuda" if torch.cuda.is_available() else "cpu"
 
 
 class TorchArithmetic:

@@ -83,8 +83,8 @@ def _to_numpy(value: Any, path: Path, name: str) -> np.ndarray:
         raise DamagedFileError(
             f"{path}: {name} is sparse, quantised or without data: give plain tensors of floats"
         )
-    if value.dtype == torch.bfloat16:
-        value = value.float()
+    if value.is_floating_point() and value.dtype not in (torch.float16, torch.float32, torch.float64):
+        value = value.float()  # NumPy has neither bfloat16 nor float8
     return value.detach().cpu().numpy()
 
 

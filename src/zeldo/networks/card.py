@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.networks.architectures import architecture
+from zeldo.networks.expected import ExpectedError
 from zeldo.networks.tasks import make_task, task_class
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ PUBLIC_TASKS = ("deoliveira2020", "jamieson2022", "jamieson2024")
 # their names in cards of format 1
 NORMALISATIONS = dict(zip(("growth", "style", "style and growth"), PUBLIC_TASKS, strict=True))
 DARK_ENERGY = {"w0": -1.0, "wa": 0.0}  # a cosmological constant
+OPTIONAL = ("sigma_8", "omega_b", "h", "n_s", *DARK_ENERGY)  # ranges that a card need not have
 _REMEDY = "choose a value inside, an engine without a network such as cola or pm, or extrapolate=True (--extrapolate)"
 
 
@@ -51,6 +53,10 @@ class ModelCard:
         The range of sigma_8; None for any.
     w0, wa : (float, float), optional
         The ranges of the equation of state of dark energy; None for a cosmological constant alone.
+    omega_b, h, n_s : (float, float), optional
+        The ranges of these parameters; None for any.
+    dynamics_revision : int, optional
+        The revision of the engine that the network learned to correct; None for any, and for none.
 
     Raises
     ------
@@ -70,10 +76,14 @@ class ModelCard:
     sigma_8: tuple[float, float] | None = None
     w0: tuple[float, float] | None = None
     wa: tuple[float, float] | None = None
+    omega_b: tuple[float, float] | None = None
+    h: tuple[float, float] | None = None
+    n_s: tuple[float, float] | None = None
+    dynamics_revision: int | None = None
 
     def __post_init__(self) -> None:
         architecture(self.architecture)
-        optional = [name for name in ("sigma_8", *DARK_ENERGY) if getattr(self, name) is not None]
+        optional = [name for name in OPTIONAL if getattr(self, name) is not None]
         for name in ("redshift", "spacing", "omega_m", *optional):
             try:
                 low, high = (float(value) for value in getattr(self, name))
@@ -92,7 +102,20 @@ class ModelCard:
                 f"a {self.architecture} of {styles} styles cannot have the task {self.task!r}, which tells it "
                 f"{task.styles}: change one of them"
             )
+        if self.dynamics_revision is not None and type(self.dynamics_revision) is not int:
+            raise InputError(
+                f"dynamics_revision = {self.dynamics_revision!r} is not allowed: give a whole number"
+            )
+        for end, theirs in {"in": task.in_channels, "out": task.out_channels}.items():
+            ours = self.arguments.get(f"{end}_channels", theirs)
+            if ours != theirs:
+                raise InputError(
+                    f"a network with {end}_channels = {ours} cannot have the task {self.task!r} with these options, "
+                    f"which has {theirs}: change one of them"
+                )
         object.__setattr__(self, "accuracy", dict(self.accuracy))
+        if "expected" in self.accuracy:
+            ExpectedError.from_dict(self.accuracy["expected"])
 
     def make_task(self) -> Task:
         """The task of the network, with the loss of a new one: terms of losses change their names, networks stay."""
@@ -120,16 +143,17 @@ class ModelCard:
             Outside the ranges.
         """
         values = {"redshift": redshift, "spacing": spacing, "omega_m": cosmology.omega_m}
-        for name in ("sigma_8", *DARK_ENERGY):
+        for name in OPTIONAL:
             if getattr(self, name) is not None:
                 values[name] = getattr(cosmology, name)
         for name, value in values.items():
             low, high = getattr(self, name)
             margin = 1e-6 * max(abs(low), abs(high), 1)
             if not low - margin <= value <= high + margin:
+                allowed = f"{low:g} to {high:g}" if low < high else f"{low:g} only"
                 raise InputError(
                     f"{name} = {value:g}{' Mpc/h' if name == 'spacing' else ''} is outside the range that the "
-                    f"network's card allows, {low:g} to {high:g}: {_REMEDY}"
+                    f"network's card allows, {allowed}: {_REMEDY}"
                 )
         for name, constant in DARK_ENERGY.items():
             value = getattr(cosmology, name)
@@ -138,6 +162,14 @@ class ModelCard:
                     f"{name} = {value:g} is outside what the network's card allows, a cosmological constant, "
                     f"{name} = {constant:g}: {_REMEDY}"
                 )
+
+    def covers(self, cosmology: Cosmology, *, redshift: float, spacing: float) -> bool:
+        """Whether a setting is inside the ranges: see `check_range`."""
+        try:
+            self.check_range(cosmology, redshift=redshift, spacing=spacing)
+        except InputError:
+            return False
+        return True
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

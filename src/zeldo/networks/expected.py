@@ -25,6 +25,9 @@ from zeldo.initial.conditions import InitialConditions, Origin
 # k over the Nyquist wavenumber of the lattice: the middles of the bins in which errors are measured, the last their end
 NODES = (0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 FIGURES = ("power", "one_minus_r2")
+DENSITY = tuple(f"density {figure}" for figure in FIGURES)  # which every expected error has
+TERMS = 5  # of the basis
+ALIKE = 100.0  # condition number of the basis; that of 16 cosmologies at five redshifts is 5
 BEYOND = 0.5  # how far a measure, a logarithm, may lie beyond the measured range
 TINY = 1e-30  # of a universe without structure
 
@@ -118,8 +121,23 @@ class ExpectedError:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> ExpectedError:
-        """The inverse of `to_dict`."""
-        return cls(dict(content["coefficients"]), list(content["ranges"]), str(content["runs"]))
+        """The inverse of `to_dict`. `InputError` for anything else."""
+        try:
+            coefficients = {
+                str(name): np.array(rows, float) for name, rows in content["coefficients"].items()
+            }
+            ranges = np.array(content["ranges"], float)
+            runs = str(content["runs"])
+        except (TypeError, ValueError, KeyError, AttributeError):
+            coefficients, ranges, runs = {}, np.empty(0), ""
+        shapes = {rows.shape for rows in coefficients.values()}
+        finite = all(np.isfinite(values).all() for values in (ranges, *coefficients.values()))
+        ordered = ranges.shape == (3, 2) and bool((ranges[:, 0] <= ranges[:, 1]).all())
+        if shapes != {(len(NODES), TERMS)} or not {*DENSITY} <= {*coefficients} or not finite or not ordered:
+            raise InputError(
+                "the expected error on the model card is damaged: measure it by `zeldo models expect`"
+            )
+        return cls({name: rows.tolist() for name, rows in coefficients.items()}, ranges.tolist(), runs)
 
 
 def in_bins(k: np.ndarray, values: np.ndarray, nyquist: float, figure: str) -> np.ndarray:
@@ -171,7 +189,7 @@ def fit(measured: np.ndarray, errors: Mapping[str, np.ndarray], runs: str) -> Ex
     Raises
     ------
     InputError
-        For fewer cases than two for each coefficient, at any of the nodes.
+        For fewer cases than two for each coefficient, at any of the nodes, and for cases that are too alike.
     """
     basis = _basis(*measured.T)
     least = 2 * basis.shape[1]
@@ -182,6 +200,11 @@ def fit(measured: np.ndarray, errors: Mapping[str, np.ndarray], runs: str) -> Ex
                     f"{cases} snapshots have a {name.split()[0]} at {node:g} of the Nyquist wavenumber: the expected error "
                     f"needs {least} or more, so give stores with more runs, redshifts or particles a side"
                 )
+    if np.linalg.cond(basis / np.linalg.norm(basis, axis=0)) > ALIKE:
+        raise InputError(
+            "the snapshots are too alike to tell how the error depends on the universe: give stores with more cosmologies, "
+            "lattice spacings or redshifts"
+        )
     coefficients = {}
     for name, values in errors.items():
         rows = []

@@ -173,8 +173,8 @@ def choose_tiles(
         whole, most = whole + resident(), min(free + resident(), budget())
         python, remedy = " with Python and its libraries", "raise --memory (memory= in Python) or free some"
     raise InputError(
-        f"the smallest tile of this network needs about {size_in_words(whole)} of memory{python}, and "
-        f"{size_in_words(most)} may be taken: {remedy}, or use a narrower network"
+        f"the smallest tile of this network needs about {size_in_words(whole)} of memory{python}, but only "
+        f"{size_in_words(most)} is available: {remedy}, or use a narrower network"
     )
 
 

@@ -174,12 +174,7 @@ class StyledVNet(LayeredNet):
 
 
 def displacement_and_rate(
-    net: StyledVNet,
-    psi: Tensor,
-    omega_m: float | Tensor,
-    growth: float | Tensor,
-    *,
-    periodic: bool = False,
+    net: StyledVNet, psi: Tensor, style: Tensor, *, periodic: bool = False
 ) -> tuple[Tensor, Tensor]:
     """The displacement by a network with two styles, and its derivative with respect to the growth factor D.
 
@@ -190,9 +185,8 @@ def displacement_and_rate(
     net : StyledVNet
     psi : Tensor, (batch, 3, x, y, z)
         Linear displacement today in units of 6 Mpc/h.
-    omega_m : float or Tensor
-    growth : float or Tensor
-        D.
+    style : Tensor, (2,)
+        5 (omega_m - 0.3) and D - 1.
     periodic : bool
         Whether psi is a whole periodic box, or else a crop.
 
@@ -211,12 +205,12 @@ def displacement_and_rate(
             f"a network with {net.styles} style(s) knows no redshift: load one with two for velocities"
         )
 
-    def displacement(d: Tensor) -> Tensor:
-        first = torch.as_tensor(5 * (omega_m - 0.3), dtype=d.dtype, device=d.device)
-        return net(psi * d, torch.stack([first, d - 1]), periodic)
+    omega_m, growth = style.to(psi)
 
-    d = torch.as_tensor(growth, dtype=psi.dtype, device=psi.device)
-    carried = any(isinstance(x, Tensor) and x.requires_grad for x in (psi, omega_m, growth))
+    def displacement(grown: Tensor) -> Tensor:  # D - 1
+        return net(psi * (grown + 1), torch.stack([omega_m, grown]), periodic)
+
+    carried = psi.requires_grad or style.requires_grad
     with torch.set_grad_enabled(carried and torch.is_grad_enabled()):  # forward mode needs no graph
-        value, rate = torch.func.jvp(displacement, (d,), (torch.ones_like(d),))[:2]
+        value, rate = torch.func.jvp(displacement, (growth,), (torch.ones_like(growth),))[:2]
     return value, rate

@@ -315,10 +315,15 @@ def _match(
             raise InputError(
                 f"{path}: {original} has shape {value.shape}, {type(net).__name__} has {tuple(like.shape)}"
             )
-        if value.dtype.kind not in "fiu" or (like.is_floating_point() and not np.isfinite(value).all()):
-            raise DamagedFileError(f"{path}: {original} holds values that are not finite numbers")
         kind = np.float32 if like.is_floating_point() else np.int64
-        state[name] = torch.from_numpy(np.array(value, dtype=kind, order="C"))
+        if value.dtype.kind in "fiu":
+            with np.errstate(over="ignore"):
+                value = np.array(value, dtype=kind, order="C")
+        if value.dtype != kind or not np.isfinite(value).all():
+            raise DamagedFileError(
+                f"{path}: {original} holds values that are not finite numbers in single precision"
+            )
+        state[name] = torch.from_numpy(value)
     return state
 
 

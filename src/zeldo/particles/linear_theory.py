@@ -50,3 +50,16 @@ def expected_displacement(
     variance = float(np.trapezoid(weight, k)) / (6 * np.pi**2)
     correlation = float(np.trapezoid(weight * np.sinc(k * spacing / np.pi), k)) / (6 * np.pi**2)
     return amplitude * variance**0.5, 1 - correlation / variance
+
+
+def expected_contrast(cosmology: Cosmology, box: float, n: int) -> float:
+    """The rms linear density contrast today on a lattice, by the same power: its modes lie in a cube of wavenumbers."""
+    c, fundamental = cosmology, 2 * np.pi / box
+    modes = np.arange(-(n // 2) + 1, n // 2) * fundamental
+    table = np.geomspace(0.999 * fundamental, np.sqrt(3) * fundamental * n / 2, 1000)
+    power = eisenstein_hu_power(table, c.omega_m, c.omega_b, c.h, c.n_s, c.sigma_8)
+    total, plane = 0.0, modes[:, None] ** 2 + modes**2
+    for kx in modes[modes >= 0]:
+        values = np.interp(np.sqrt(kx**2 + plane), table, power, left=0.0)  # 0 for the mean
+        total += (2.0 if kx else 1.0) * float(values.sum())
+    return (total / box**3) ** 0.5

@@ -33,16 +33,7 @@ ENGINES: dict[str, tuple[tuple[str, str], ...]] = {
         ("bouchet1995", "the start by 2LPT"),
     ),
     "vnet": (("zeldovich1970", "the network's input"),),
-    "emulator": (
-        ("deoliveira2020", "networks for displacements"),
-        ("feng2016", "the dynamics below the network"),
-        ("bouchet1995", "the start by 2LPT"),
-    ),
-    "emulator:fast": (
-        ("deoliveira2020", "networks for displacements"),
-        ("tassev2013", "the dynamics below the network"),
-        ("bouchet1995", "second-order Lagrangian perturbation theory"),
-    ),
+    "emulator": (("deoliveira2020", "networks for displacements"),),  # and the engine below the network
 }
 # what came up with the network of a task that `vnet` runs; the V-Net itself where a file says no task
 NETWORKS = {
@@ -162,12 +153,15 @@ def _is_run(source: str | os.PathLike[str]) -> bool:
 def _of_engine(engine: str, made: object) -> Iterator[tuple[str, str]]:
     if engine in ENGINES:
         settings = getattr(made, "settings", {})
-        named = f"{engine}:{settings.get('preset')}"
-        engine = named if named in ENGINES else engine
         if engine == "vnet":
             yield NETWORKS.get(str(settings.get("task")), NETWORKS["deoliveira2020"])
         yield from ENGINES[engine]
-        if engine in ("pm", "emulator") and settings.get("stepper", "bullfrog") == "bullfrog":
+        stepper = settings.get("stepper", "bullfrog")
+        if engine == "emulator":
+            engine, _, options = str(settings.get("dynamics", "pm")).partition(":")
+            stepper = "fastpm" if "stepper=fastpm" in options.split(",") else "bullfrog"
+            yield from ENGINES.get(engine, ())
+        if engine == "pm" and stepper == "bullfrog":
             yield "rampf2025", "the time steps"
         return
     if engine in FORMATS:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 LATTICE = ("power", "multipoles")  # whose wavenumbers go beyond those of the lattice
 BEYOND = (
-    "The Nyquist wavenumber of a lattice of as many points is {:.4g} h/Mpc: beyond it, particles that began on one "
-    "show it at early times.\n"
+    "The Nyquist wavenumber of a lattice of as many points is {:.4g} h/Mpc. Beyond it, P(k) at early times is mostly "
+    "that of the lattice.\n"
 )
 WIDE = 1000  # characters, more than any table has
 ROWS = 12  # of a table on the terminal; files have all

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 4.6, 3.7  # inches of one picture without its legend; a third of a page
-BAND = 1.5  # the factor within which expected errors are right
+BAND = 1.5  # the factor within which most expected errors are right
 QUANTITIES = ("power", "transfer", "one_minus_r2")
 # Okabe & Ito (2008), told apart with any colour vision; dashes and markers for prints without colour
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -15,7 +15,7 @@ import torch
 
 from zeldo.brief import brief
 from zeldo.errors import InputError
-from zeldo.keywords import number
+from zeldo.keywords import number, real_array
 from zeldo.mesh.checks import check_mesh
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
@@ -126,7 +126,11 @@ def squeezed_bispectrum(
         For a `k_max` or `width` that leaves no shell.
     """
     modes, top = _density(snapshot, mesh, k_max, device)
-    return bispectrum_of_shells(modes, matter_of(snapshot).box, squeezed(top, width, long))
+    ends = real_array(long, "long")
+    if ends.shape != (2,):
+        raise InputError(f"long = {long!r} is not allowed: give two numbers, from and to, in fundamentals")
+    low, high = ends.tolist()
+    return bispectrum_of_shells(modes, matter_of(snapshot).box, squeezed(top, width, (low, high)))
 
 
 def equilateral(top: float, width: float = 3.0) -> list[Triangle]:

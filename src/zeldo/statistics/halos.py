@@ -12,7 +12,7 @@ import numpy as np
 
 from zeldo.brief import brief
 from zeldo.errors import InputError
-from zeldo.keywords import number
+from zeldo.keywords import number, real_array
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
@@ -159,7 +159,7 @@ def check_linking(linking_length: float, minimum: int) -> tuple[float, int]:
         raise InputError(
             f"linking_length = {linking_length!r} is not allowed: give a number between 0 and 1, in spacings"
         )
-    if not least >= 1 or least != int(least):
+    if not 1 <= least < np.inf or least != int(least):
         raise InputError(f"minimum = {minimum!r} is not allowed: give a whole number of particles, 1 or more")
     return link, int(least)
 
@@ -247,7 +247,7 @@ def mass_function(halos: Halos, bins: int | np.ndarray = 10) -> MassFunction:
         high = max(float(halos.count.max(initial=0)), 2 * low) + 0.5
         edges = np.geomspace(low, high, int(bins) + 1) * halos.particle_mass
     else:
-        edges = np.asarray(bins, dtype=float)
+        edges = real_array(bins, "bins").astype(float)
         if edges.ndim != 1 or edges.size < 2 or not (edges[0] > 0 and (np.diff(edges) > 0).all()):
             raise InputError("the edges of mass bins must be positive and rise: give masses in 10^10 Msun/h")
     count = np.histogram(halos.mass, edges)[0]

@@ -23,6 +23,7 @@ from zeldo.statistics.matter import matter_of
 
 CORE = 10  # particles: the last sphere of a centre, and where the search for a halo's edge begins
 _SHRINK = 0.9  # radius of a sphere over that of the one before
+_SMALLEST = 1e-8  # radius of a sphere over the box: of the order of rounding
 _CORE_SHARE = 0.01  # of a halo's members, where that is more than CORE
 _PAIRS_AT_ONCE = 4_000_000  # some 200 MB in SciPy's lists
 
@@ -168,9 +169,12 @@ def centres(positions: np.ndarray, friends: Halos) -> np.ndarray:
         radius *= _SHRINK
         inside = ((away - centre[halo]) ** 2).sum(1) <= radius[halo] ** 2
         count = np.bincount(halo[inside], minlength=number)
-        inside &= (count >= fewest)[halo]
+        shrinks = (count >= fewest) & (
+            radius > _SMALLEST * box
+        )  # particles at one place stay in every sphere
+        inside &= shrinks[halo]
         halo, away = halo[inside], away[inside]
-        left = np.flatnonzero(count >= fewest)
+        left = np.flatnonzero(shrinks)
         for axis in range(3):
             total = np.bincount(halo, weights=away[:, axis], minlength=number)
             centre[left, axis] = total[left] / count[left]

@@ -21,6 +21,7 @@ from zeldo.brief import brief
 from zeldo.errors import InputError
 from zeldo.mesh import torch_splines
 from zeldo.mesh.checks import check_mesh
+from zeldo.mesh.gravity import check_device
 from zeldo.mesh.torch_kernels import paint
 from zeldo.particles.particles import Particles
 from zeldo.particles.passes import plain
@@ -119,7 +120,9 @@ def mode_numbers(m: int, device: str | torch.device = "cpu") -> tuple[torch.Tens
 
 
 def as_tensor(array: torch.Tensor | np.ndarray, device: str | torch.device | None = None) -> torch.Tensor:
-    """The array as a tensor on a device, not copied where it need not be."""
+    """The array as a tensor on a device, not copied where it need not be. `InputError` for a device that cannot be used."""
+    if device is not None and device != "cpu":
+        device = check_device(str(device))
     if isinstance(array, np.ndarray) and (not array.dtype.isnative or array.dtype.itemsize > 8):
         array = plain(array)
     if isinstance(array, np.ndarray) and not array.flags.writeable:  # torch would warn of it

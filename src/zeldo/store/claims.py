@@ -107,10 +107,10 @@ class Claims:
                 generation += 1
                 continue
             except OSError as error:
-                remedy = "free some space" if error.errno in FULL else "mend that"
+                remedy = "free some space" if error.errno in FULL else "make it writable"
                 raise ZeldoError(
                     f"no task can be claimed in {self.folder} ({error.strerror}): "
-                    f"{remedy}, then the same command goes on"
+                    f"{remedy}, then run the same command again"
                 ) from error
             with suppress(OSError):  # without it the claim is as good, but outlives its process by a lease
                 (path / OWNER).write_text(json.dumps(identity()))

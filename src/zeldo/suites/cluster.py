@@ -87,8 +87,8 @@ def by_workers(
             task, outcome = next(running).result()
         except KilledWorker as error:
             raise ZeldoError(
-                "workers of the cluster died, each over the same task, which is often too little memory: give them "
-                "more, then the same command goes on"
+                "workers of the cluster died one after another on the same task, often from lack of memory: give them "
+                "more, then run the same command again"
             ) from error
         if outcome == LEFT:  # of a plain process, or of a worker that is lost and whose lease has not ended
             waiting.append(task)

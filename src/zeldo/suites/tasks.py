@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.tables import from_row, read_rows
@@ -119,16 +120,18 @@ def read_cosmologies(
         raise InputError(f"cosmologies is a {type(source).__name__}: give a list of them, or a file")
     if not isinstance(source, str | os.PathLike | Iterable):
         raise InputError(f"cosmologies = {source!r} is not allowed: give a list of them, or a file")
-    rows = read_rows(source) if isinstance(source, str | os.PathLike) else list(source)
+    from_file = isinstance(source, str | os.PathLike)
+    name = source if from_file else "the list"
+    rows: list[Any] = read_rows(source) if from_file else list(source)  # type: ignore[arg-type]
     if not rows:
-        raise InputError(f"{source} holds no cosmology: give one a line")
+        raise InputError(f"{name} holds no cosmology: give one a line")
     made: list[Cosmology] = []
     seeds: list[int] = []
     for number, row in enumerate(rows, 1):
         if isinstance(row, Cosmology):
             made.append(row)
             continue
-        where = f"cosmology {number} of {source}"
+        where = f"cosmology {number} of {name}"
         try:
             given = {name.strip(): value for name, value in row.items()}
         except AttributeError:
@@ -139,7 +142,14 @@ def read_cosmologies(
         if given.get("seed") is not None:
             seeds.append(_seed(given["seed"], where))
     if seeds and len(seeds) != len(made):
-        raise InputError(f"{source} has seeds for {len(seeds)} of {len(made)} cosmologies: give all or none")
+        raise InputError(f"{name} has seeds for {len(seeds)} of {len(made)} cosmologies: give all or none")
+    if seeds == [] and len(set(made)) < len(made):
+        twice = next(cosmology for number, cosmology in enumerate(made) if cosmology in made[:number])
+        first, second = [number for number, cosmology in enumerate(made, 1) if cosmology == twice][:2]
+        raise InputError(
+            f"cosmologies {first} and {second} of {name} are the same, and so would be their universes: give each once, "
+            "with several seeds"
+        )
     return made, seeds or None
 
 

@@ -36,9 +36,9 @@ def begin_with(net: LayeredNet, path: Path) -> None:
             arrays = arrays | _narrowed(arrays, name, block.first.out_channels)
     taken = 0
     with torch.no_grad():
-        for name, parameter in net.named_parameters():
-            if name in arrays and arrays[name].shape == tuple(parameter.shape):
-                parameter.copy_(torch.as_tensor(arrays[name]))
+        for name, values in net.state_dict().items():  # with the statistics of batch normalisation
+            if name in arrays and arrays[name].shape == tuple(values.shape):
+                values.copy_(torch.as_tensor(arrays[name]))
                 taken += 1
     if not taken:
         raise InputError(

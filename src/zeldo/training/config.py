@@ -211,6 +211,12 @@ class TrainConfig(Section):
     """Range of Ω_m on the card; by default that of the training runs."""
     range_sigma_8: tuple[float, float] | None = None
     """Range of σ_8 on the card; by default that of the training runs."""
+    range_omega_b: tuple[float, float] | None = None
+    """Range of Ω_b on the card; by default that of the training runs if they vary it, or else any."""
+    range_h: tuple[float, float] | None = None
+    """Range of h on the card; by default that of the training runs if they vary it, or else any."""
+    range_n_s: tuple[float, float] | None = None
+    """Range of n_s on the card; by default that of the training runs if they vary it, or else any."""
     range_w0: tuple[float, float] | None = None
     """Range of w0 on the card; by default that of the training runs."""
     range_wa: tuple[float, float] | None = None
@@ -239,7 +245,7 @@ class TrainConfig(Section):
             raise ValueError(f"give a name without a directory and without {SUFFIX}, such as vnet")
         return name
 
-    @field_validator("range_omega_m", "range_sigma_8", "range_w0", "range_wa")
+    @field_validator(*(f"range_{name}" for name in RANGES))
     @classmethod
     def _lowest_first(
         cls, limits: tuple[float, float] | None, info: ValidationInfo

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from zeldo.engines.registry import engine
 from zeldo.files.atomic import writing
-from zeldo.networks.card import DARK_ENERGY, ModelCard
+from zeldo.networks.card import DARK_ENERGY, OPTIONAL, ModelCard
 from zeldo.networks.tasks.base import Task
 from zeldo.networks.vnet import LayeredNet
 from zeldo.networks.weights import save
@@ -51,11 +52,6 @@ def export(net: LayeredNet, config: TrainConfig, task: Task, facts_of_run: dict[
 def model_card(config: TrainConfig, task: Task, facts: dict[str, Any]) -> ModelCard:
     """What the network is, and where it may be used: by default in the ranges of its training."""
     data = facts["data"]
-    dark_energy = {
-        name: getattr(config, f"range_{name}") or tuple(data["cosmology"][name])
-        for name, constant in DARK_ENERGY.items()
-        if data["cosmology"].get(name, [constant] * 2) != [constant] * 2
-    }
     return ModelCard(
         architecture=config.network.name,
         arguments=network_arguments(config.network, task),
@@ -66,9 +62,24 @@ def model_card(config: TrainConfig, task: Task, facts: dict[str, Any]) -> ModelC
         omega_m=config.range_omega_m or tuple(data["cosmology"]["omega_m"]),
         training=_note(config, facts),
         accuracy=facts.get("validation") or {},
-        sigma_8=config.range_sigma_8 or tuple(data["cosmology"]["sigma_8"]),
-        **dark_energy,
+        **_optional_ranges(config, data["cosmology"]),
+        dynamics_revision=None
+        if task.dynamics is None
+        else engine(task.dynamics[0], **task.dynamics[1]).revision,
     )
+
+
+def _optional_ranges(config: TrainConfig, cosmology: dict[str, Any]) -> dict[str, Any]:
+    """The ranges that were chosen, or else those of the training runs. A parameter that the runs do not vary may have any
+    value, but for sigma_8 and dark energy."""
+    ranges = {}
+    for name in OPTIONAL:
+        chosen = getattr(config, f"range_{name}")
+        low, high = cosmology.get(name) or 2 * [DARK_ENERGY[name]]
+        varied = name == "sigma_8" or low < high or low != DARK_ENERGY.get(name, low)
+        if chosen or varied:
+            ranges[name] = chosen or (low, high)
+    return ranges
 
 
 def _note(config: TrainConfig, facts: dict[str, Any]) -> str:

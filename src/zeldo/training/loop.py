@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,7 @@ def train(
     except ImportError:
         raise InputError("training needs lightning-fabric: pip install 'zeldo[train]'") from None
     from zeldo.networks.inference import native_bfloat16
+    from zeldo.training.checkpoint import last_checkpoint
 
     config = load(config, TrainConfig, override)
     task = config.task.make() if task is None else task
@@ -124,6 +126,8 @@ def train(
         precision = "bf16-mixed" if native_bfloat16(kind) else "32-true"
         config = config.model_copy(update={"precision": precision})
     with directory(config.output), _with_data(config, progress) as config:
+        if not resume:  # or a restart that is killed before its first checkpoint would leave the old training to be resumed
+            last_checkpoint(config).unlink(missing_ok=True)
         fabric = Fabric(
             accelerator=config.accelerator,
             devices=count,
@@ -131,7 +135,9 @@ def train(
             strategy="ddp_spawn" if count > 1 else "auto",
         )
         if count > 1:
-            return fabric.launch(_train_on_device, config, task, resume, stop_after, None)  # type: ignore[arg-type]
+            # in a partial: Lightning looks into the arguments of `launch`, and refuses tasks, which are frozen dataclasses
+            run = partial(_train_on_device, config=config, task=task, resume=resume, stop_after=stop_after)
+            return fabric.launch(run)  # type: ignore[arg-type]
         return _train_on_device(fabric, config, task, resume, stop_after, progress)
 
 
@@ -141,7 +147,7 @@ def _train_on_device(
     task: Task,
     resume: bool,
     stop_after: int | None,
-    progress: Progress | None,
+    progress: Progress | None = None,
 ) -> TrainResult:
     """The training on one device."""
     import torch

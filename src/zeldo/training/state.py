@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -14,7 +15,6 @@ class State:
     epoch: int = 0  # from 0; epochs that are done
     step: int = 0  # optimizer steps done in this epoch
     steps: int = 0  # optimizer steps done in all
-    per_epoch: int = 0  # steps of an epoch, fixed when training starts
     samples: int = 0
     seconds: float = 0.0
     best: float = math.inf
@@ -25,6 +25,12 @@ class State:
     energy_kwh: float | None = None  # None: not measured
     metered: float = 0.0  # seconds during which energy was measured
     metered_from: float = 0.0
+
+    @classmethod
+    def restored(cls, kept: Mapping[str, Any]) -> State:
+        """That of a checkpoint, whose further entries are of an earlier version."""
+        names = {entry.name for entry in fields(cls)}
+        return cls(**{name: value for name, value in kept.items() if name in names})
 
     def add_energy(self, watt_hours: float | None) -> None:
         """Add the energy used since the last call, or since the meter was started."""

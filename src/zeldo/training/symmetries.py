@@ -2,8 +2,7 @@
 
 An element acts on positions and on vector components alike: (g psi)(q) = R psi(R^-1 q), with R a signed
 permutation of the axes. Lattice points are q = (i, j, k) box / n. In a periodic box, a reflection takes
-index i to (-i) mod n, so that lattice points go to lattice points and the corner q = 0 stays. In a crop, which has no
-corner of its own, it takes i to side - 1 - i.
+index i to (-i) mod n, so that lattice points go to lattice points and the corner q = 0 stays.
 """
 
 from __future__ import annotations
@@ -33,71 +32,9 @@ class Element:
     axis: tuple[int, int, int]
     sign: tuple[int, int, int]
 
-    def matrix(self) -> np.ndarray:
-        """R, (3, 3) int."""
-        r = np.zeros((3, 3), dtype=int)
-        for a in range(3):
-            r[a, self.axis[a]] = self.sign[a]
-        return r
-
-    def __matmul__(self, other: Element) -> Element:
-        """The element that acts as `other` first, then as `self`."""
-        axis = tuple(other.axis[self.axis[a]] for a in range(3))
-        sign = tuple(self.sign[a] * other.sign[self.axis[a]] for a in range(3))
-        return Element(axis, sign)  # type: ignore[arg-type]
-
-    def inverse(self) -> Element:
-        axis, sign = [0, 0, 0], [0, 0, 0]
-        for a in range(3):
-            axis[self.axis[a]], sign[self.axis[a]] = a, self.sign[a]
-        return Element(tuple(axis), tuple(sign))  # type: ignore[arg-type]
-
 
 ELEMENTS = tuple(Element(a, s) for a in permutations(range(3)) for s in product((1, -1), repeat=3))  # type: ignore[arg-type]
 IDENTITY = ELEMENTS[0]
-
-
-def transform(field: Field, element: Element, *, periodic: bool = True, vector: bool = True) -> Field:
-    """Apply an element to a field.
-
-    Parameters
-    ----------
-    field : ndarray or Tensor, (..., 3, n, n, n), or (..., n, n, n) for scalars
-    element : Element
-    periodic : bool
-        Whether the field is a whole periodic box (index i is reflected to (-i) mod n), or else a crop (i to n - 1 - i).
-    vector : bool
-        Whether the field is a vector.
-
-    Returns
-    -------
-    ndarray or Tensor
-        Of the shape of the field.
-
-    Raises
-    ------
-    InputError
-        For other shapes.
-    """
-    _check(field, vector)
-    out = _transpose(field, element)
-    flipped = [a - 3 for a in range(3) if element.sign[a] < 0]
-    if flipped:
-        out = _flip(out, flipped)
-        if periodic:
-            out = _roll(out, [1] * len(flipped), flipped)
-    if not vector:
-        return out
-    picked = out[..., list(element.axis), :, :, :]  # type: ignore[index]
-    for a in range(3):
-        if element.sign[a] < 0:
-            picked[..., a, :, :, :] *= -1
-    return picked
-
-
-def shift(field: Field, cells: tuple[int, int, int]) -> Field:
-    """A whole periodic box (..., n, n, n) moved by `cells` lattice cells along its last three axes."""
-    return _roll(field, list(cells), [-3, -2, -1])
 
 
 def crop(
@@ -128,7 +65,7 @@ def crop(
     Returns
     -------
     ndarray or Tensor, (3, side + 2 halo, ...), or without the 3 for scalars
-        The cells origin - halo to origin + side + halo of `transform(field, element)`.
+        The cells origin - halo to origin + side + halo of the transformed field.
     """
     _check(field, vector)
     n = field.shape[-1]  # type: ignore[attr-defined]
@@ -164,13 +101,3 @@ def _transpose(field, element: Element):
     lead = len(field.shape) - 3
     order = [*range(lead), *(lead + a for a in element.axis)]
     return field.transpose(order) if isinstance(field, np.ndarray) else field.permute(order)
-
-
-def _flip(field, axes: list[int]):
-    return np.flip(field, tuple(axes)) if isinstance(field, np.ndarray) else field.flip(axes)
-
-
-def _roll(field, cells: list[int], axes: list[int]):
-    if isinstance(field, np.ndarray):
-        return np.roll(field, cells, axes)
-    return field.roll(cells, axes)

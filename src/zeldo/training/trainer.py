@@ -111,16 +111,19 @@ class Trainer:
     def _begin_epoch(self) -> None:
         state, config = self.state, self.config
         if not state.keys:
-            state.keys = self.samples.keys("train")
+            # of one process, as the store may grow meanwhile
+            state.keys = self.fabric.broadcast(self.samples.keys("train"))
             if not state.keys:
                 raise InputError("there are no runs to train on: make them by `zeldo dataset`")
         self.batches = Batches(
             config, self.fabric, self.samples, state.keys, state.epoch, self.format, self.halo
         )
-        state.per_epoch = state.per_epoch or self.batches.steps
         if state.steps == self.first_step:
+            # a resumed training may have batches of another size
+            left = (config.epochs - state.epoch) * self.batches.steps - state.step
+            self.total = state.steps + left
             for player in self.players.values():
-                player.schedule(state.steps, config.epochs * state.per_epoch)
+                player.schedule(state.steps, self.total)
 
     def _train_epoch(self) -> bool:
         """Train to the end of the epoch; False where it was stopped before."""
@@ -165,7 +168,7 @@ class Trainer:
                 hold = nullcontext() if i == count else self.fabric.no_backward_sync(player.net)
                 with hold:
                     loss = self.task.objective(turn, self.nets, batch)
-                    self.fabric.backward(loss.total)
+                    self.fabric.backward(loss.total / count)
                 prefix = "" if turn == JUDGED else f"{turn} "
                 for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
                     parts[prefix + name] = parts.get(prefix + name, 0.0) + float(value) / count
@@ -266,7 +269,7 @@ class Trainer:
             last = state.history[-1].get("validation")
             text += f", validation {last['loss']:.3f}" if last else ""
         text += f", rate {rate:.2g}, {speed:.3g} boxes/s"
-        self.progress(state.steps, self.config.epochs * state.per_epoch, text)
+        self.progress(state.steps, self.total, text)
 
     def _should_stop(self) -> bool:
         hours = (time.monotonic() - self.started) / 3600
@@ -311,7 +314,7 @@ class Trainer:
                     f"{self.last} was trained on runs with {name} = {_listed(had)}, the data have "
                     f"{_listed(kinds[name])}: give the data it began with, or choose another output"
                 )
-        self.state = State(**kept["state"])
+        self.state = State.restored(kept["state"])
         for name, player in self.players.items():
             player.load_state_dict(kept["players"][name])
         if self.average is not None:

@@ -102,7 +102,7 @@ def run_in_pieces(
     cola, redshifts = parse_engine(engine), redshift_list(redshift)
     if not isinstance(cola, Cola) or len(redshifts) > 1 or cola.checkpoint is not None or cola.nbody_start:
         raise InputError(
-            "pieces are made by cola at one redshift, without a checkpoint or nbody_start: give these"
+            'run_in_pieces works only with cola and one redshift: give engine="cola" without checkpoint or nbody_start'
         )
     cola.check(redshifts)
     if universe.get("ics") is not None:

@@ -18,7 +18,7 @@ from zeldo.networks.losses import Loss, gradient_error, logarithm, momentum_erro
 from zeldo.networks.scales import DENSITY_MESH, Scales, by_density, by_scale, number_by_scale
 from zeldo.networks.tasks import register
 from zeldo.networks.tasks.base import Batch, Evolved, Fields, Setting, Task, check_weight, scaled
-from zeldo.networks.tasks.units import growth_factor, hubble_flow
+from zeldo.networks.tasks.units import growth_factor, hubble_flow, omega_style
 
 WEIGHTS = {
     "displacement": 1.0,
@@ -238,7 +238,7 @@ class Correction(Task):
         cosmology, grown = setting.cosmology, growth(setting.cosmology)
         a = setting.scale_factor
         spacing = float(np.log(setting.spacing / TYPICAL_SPACING))
-        return 5 * (cosmology.omega_m - 0.3), scalar(grown.d1(a)) - 1, scalar(grown.f1(a)) - 1, spacing
+        return omega_style(cosmology.omega_m), scalar(grown.d1(a)) - 1, scalar(grown.f1(a)) - 1, spacing
 
     def decode(self, output: Tensor, settings: Sequence[Setting]) -> Evolved:
         psi = scaled(output[:, :3], [setting.spacing for setting in settings])

@@ -17,12 +17,15 @@ from zeldo.networks.losses import Loss, log_square_error, paper_loss
 from zeldo.networks.styled import StyledVNet, displacement_and_rate
 from zeldo.networks.tasks import register
 from zeldo.networks.tasks.base import Batch, Evolved, Fields, Setting, Task, check_quantity, scaled
-from zeldo.networks.tasks.units import REFERENCE, UNIT, growth_factor, hubble_flow, lcdm, velocity_factor
-
-
-def omega_style(omega_m: float) -> float:
-    """The number that stands for omega_m in the style."""
-    return 5 * (omega_m - 0.3)
+from zeldo.networks.tasks.units import (
+    REFERENCE,
+    UNIT,
+    growth_factor,
+    hubble_flow,
+    lcdm,
+    omega_style,
+    velocity_factor,
+)
 
 
 @register
@@ -143,10 +146,7 @@ class Jamieson2024(Task):
         outputs, network = [], cast(StyledVNet, net)
         for x, style in zip(batch.inputs.split(1), batch.style, strict=True):
             # the style carries the gradient, and may be of another cosmology than the setting
-            omega_m, d = style[0] / 5 + 0.3, style[1] + 1
-            outputs.append(
-                torch.cat(displacement_and_rate(network, x, omega_m, d, periodic=batch.periodic), 1)
-            )
+            outputs.append(torch.cat(displacement_and_rate(network, x, style, periodic=batch.periodic), 1))
         return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
 
     def decode(self, output: Tensor, settings: Sequence[Setting]) -> Evolved:

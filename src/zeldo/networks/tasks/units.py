@@ -26,6 +26,11 @@ def lcdm(omega_m: Any) -> Any:
 REFERENCE = lcdm(REFERENCE_OMEGA_M)
 
 
+def omega_style(omega_m: float) -> float:
+    """The number that stands for omega_m in the style."""
+    return 5 * (omega_m - 0.3)
+
+
 def growth_factor(cosmology: Cosmology, redshift: float) -> float:
     """D1, normalised to 1 today."""
     return scalar(growth(cosmology).d1(1 / (1 + redshift)))

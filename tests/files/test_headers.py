@@ -1,0 +1,115 @@
+"""What headers and attributes say in numbers, for the readers of other codes."""
+
+import struct
+
+import h5py
+import numpy as np
+import pytest
+
+import zeldo
+from zeldo.cosmology.background import expansion, growth, omega_m_at
+from zeldo.cosmology.parameters import PRESETS, Cosmology
+from zeldo.files.bigfile import attributes
+from zeldo.files.gadget_header import gadget2_dtype
+from zeldo.files.hdf5_writing import age
+from zeldo.particles.lattice import particles_of
+
+QUIJOTE = PRESETS["quijote"]
+
+
+def test_masses_and_densities_of_swift_are_those_of_the_universe_at_its_time(tmp_path):
+    """All that has units of length and mass is without h; the critical density is that of the snapshot."""
+    (snapshot,) = zeldo.run(engine="zeldovich", n=8, box=20.0, power="eisenstein-hu", redshift=1)
+    path = zeldo.write(snapshot, tmp_path / "swift.hdf5", "swift")
+    with h5py.File(path) as file:
+        header, cosmology = file["Header"].attrs, file["Cosmology"].attrs
+        group = next(file[name] for name in ("PartType1",))
+        mass = float(group["Masses"][0])
+        assert header["InitialMassTable"][1] == pytest.approx(mass)
+        volume = header["BoxSize"][0] ** 3 * 0.5**3
+        for name, place in (
+            ("Critical density [internal units]", 0.5),
+            ("Critical density at redshift zero [internal units]", 1.0),
+        ):
+            matter = 512 * mass / (volume * (place / 0.5) ** 3)
+            assert matter / cosmology[name][0] == pytest.approx(float(omega_m_at(QUIJOTE, place)), rel=1e-5)
+        physical, comoving = (
+            group["Coordinates"].attrs[f"Conversion factor to {kind}"][0]
+            for kind in (
+                "physical CGS (including cosmological corrections)",
+                "CGS (not including cosmological corrections)",
+            )
+        )
+        assert physical / comoving == pytest.approx(0.5)
+        np.testing.assert_allclose(group["Coordinates"][:] * QUIJOTE.h, snapshot.positions(), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def snapshot():
+    (made,) = zeldo.run(engine="zeldovich", n=8, box=20.0, power="eisenstein-hu", redshift=1)
+    return made
+
+
+def test_the_age_of_an_empty_and_of_a_full_universe():
+    """Einstein-de Sitter: t = 2/3 a^1.5 / H0, with 1 / H0 = 9.778 / h billion years."""
+    for h in (0.5, 0.8):
+        full = Cosmology(1.0, 0.05, h, 0.96, 0.8)
+        for a in (0.25, 1.0):
+            assert age(full, a) == pytest.approx(2 / 3 * a**1.5 * 9.7779 / h, rel=1e-3)
+
+
+def test_redshift_space_of_bigfiles_is_a_factor_of_velocities(snapshot, tmp_path):
+    path = zeldo.write(snapshot, tmp_path / "z1.bigfile")
+    factor = float(np.ravel(attributes(path / "Header")["RSDFactor"])[0])
+    assert factor * 100 * float(expansion(QUIJOTE, 0.5)) == pytest.approx(
+        2.0
+    )  # Mpc/h per km/s times H, in units of 1 + z
+
+
+def test_the_high_words_of_small_counts_are_zero(snapshot, tmp_path):
+    path = zeldo.write(snapshot, tmp_path / "z1.gadget")
+    head = np.frombuffer(path.read_bytes()[4:260], gadget2_dtype("<"))[0]
+    assert head["nall"].tolist() == [0, 512, 0, 0, 0, 0] and not head["nall_high"].any()
+
+
+def test_no_position_is_rounded_to_the_end_of_the_box(snapshot, tmp_path):
+    lattice = particles_of(snapshot)
+    x = lattice.positions.copy()
+    x[:3] = snapshot.box - 1e-9
+    particles = zeldo.Particles(lattice.header, x, lattice.velocities, lattice.ids)
+    path = tmp_path / "edge.gadget"
+    zeldo.write(particles, path)
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    stored = data[268 : 268 + 512 * 12].view("<f4").reshape(-1, 3)
+    assert stored.max() < np.float32(snapshot.box) and not stored[:3].any()
+
+
+def test_lengths_that_are_physical_in_a_file_become_comoving(snapshot, tmp_path):
+    path = zeldo.write(snapshot, tmp_path / "z1.hdf5")
+    with h5py.File(path, "r+") as file:
+        data = file["PartType1/Coordinates"]
+        data[:] = 0.5 * data[:]
+        for name in ("a_scaling", "aexp-scale-exponent"):
+            data.attrs[name] = 0.0
+        for group in ("Header", "Parameters"):
+            file[group].attrs["BoxSize"] = 0.5 * snapshot.box
+    found = zeldo.read(path)
+    assert found.box == pytest.approx(snapshot.box)
+    np.testing.assert_allclose(found.psi, snapshot.psi, atol=1e-5)
+
+
+def test_velocities_alone_are_displacements_of_zeldovich(snapshot, tmp_path):
+    """GRAFIC's header has cells in Mpc and H0, its velocities are peculiar: psi in Mpc/h is v / (100 a E f)."""
+    h, a = QUIJOTE.h, 0.5
+    head = struct.pack(
+        "<3i8f", 8, 8, 8, 20 / 8 / h, 0, 0, 0, a, QUIJOTE.omega_m, 1 - QUIJOTE.omega_m, 100 * h
+    )
+    for axis, field in zip("xyz", snapshot.vel, strict=True):
+        records = [head, *(np.ascontiguousarray(plane).astype("<f4").tobytes() for plane in field.T)]
+        with open(tmp_path / f"ic_velc{axis}", "wb") as file:
+            for record in records:
+                file.write(struct.pack("<i", len(record)) + record + struct.pack("<i", len(record)))
+    found = zeldo.read(tmp_path, QUIJOTE)
+    wanted = snapshot.vel / (100 * a * float(expansion(QUIJOTE, a)) * float(growth(QUIJOTE).f1(a)))
+    np.testing.assert_allclose(found.psi, wanted, atol=1e-3 * wanted.std())
+    np.testing.assert_allclose(found.psi, snapshot.psi, atol=1e-3 * wanted.std())

@@ -1,0 +1,18 @@
+"""Tiles that are kept for a resumed run."""
+
+import numpy as np
+
+from zeldo.store.resume import KeptTiles
+
+
+def test_a_kept_tile_that_is_damaged_is_made_again(tmp_path):
+    kept, values = KeptTiles(tmp_path / "network1"), np.arange(24, dtype=np.float32).reshape(3, 2, 2, 2)
+    kept.count(2)
+    kept.save((0, 0, 4), [values])
+    (found,) = kept.load((0, 0, 4))
+    assert np.array_equal(found, values)
+    (path,) = (tmp_path / "network1").glob("*.tile")
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    assert kept.load((0, 0, 4)) is None and kept.load((0, 0, 0)) is None
