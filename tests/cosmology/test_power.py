@@ -260,6 +260,13 @@ def test_a_short_table_goes_on_beyond_its_ends(tmp_path):
     np.testing.assert_allclose(power([1e-3, 3e-3, 5.0, 10.0]), source([1e-3, 3e-3, 5.0, 10.0]), rtol=0.07)
 
 
+def test_a_table_may_have_commas(tmp_path):
+    k = np.geomspace(1e-4, 30, 400)
+    power = linear_power(QUIJOTE, "eisenstein-hu")
+    np.savetxt(tmp_path / "p.csv", np.stack([k, power(k)], axis=1), delimiter=",", header="k, P")
+    assert linear_power(QUIJOTE, tmp_path / "p.csv")(0.1) == pytest.approx(power(0.1), rel=1e-3)
+
+
 def test_a_table_of_another_sigma_8_is_scaled_with_a_word(tmp_path):
     k = np.geomspace(1e-4, 30, 400)
     power = linear_power(QUIJOTE, "eisenstein-hu")
