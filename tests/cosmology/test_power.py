@@ -264,7 +264,9 @@ def test_a_table_may_have_commas(tmp_path):
     k = np.geomspace(1e-4, 30, 400)
     power = linear_power(QUIJOTE, "eisenstein-hu")
     np.savetxt(tmp_path / "p.csv", np.stack([k, power(k)], axis=1), delimiter=",", header="k, P")
-    assert linear_power(QUIJOTE, tmp_path / "p.csv")(0.1) == pytest.approx(power(0.1), rel=1e-3)
+    np.savetxt(tmp_path / "p.txt.gz", np.stack([k, power(k)], axis=1))
+    for name in ("p.csv", "p.txt.gz"):
+        assert linear_power(QUIJOTE, tmp_path / name)(0.1) == pytest.approx(power(0.1), rel=1e-3)
 
 
 def test_a_table_of_another_sigma_8_is_scaled_with_a_word(tmp_path):
@@ -277,6 +279,9 @@ def test_a_table_of_another_sigma_8_is_scaled_with_a_word(tmp_path):
         linear_power(QUIJOTE, tmp_path / "1.0.txt")
     with pytest.warns(ZeldoWarning, match=r"0\.5\.txt has sigma_8 = 0\.5897, and is scaled"):
         made = linear_power(QUIJOTE, tmp_path / "0.5.txt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # said once for a table, whatever it is scaled to
+        linear_power(replace(QUIJOTE, sigma_8=0.7), tmp_path / "0.5.txt")
     assert made(0.1) == pytest.approx(power(0.1), rel=1e-3)
 
 

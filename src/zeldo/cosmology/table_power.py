@@ -42,8 +42,10 @@ def read_table(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # an empty file: said below
-            with open(path, encoding="utf-8") as lines:
-                table = np.loadtxt((line.replace(",", " ") for line in lines), dtype=np.float64, ndmin=2)
+            try:
+                table = np.loadtxt(path, dtype=np.float64, ndmin=2)
+            except ValueError:
+                table = np.loadtxt(path, dtype=np.float64, ndmin=2, delimiter=",")
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
