@@ -173,3 +173,5 @@ def test_a_disk_without_room_is_said_before_the_run(tmp_path, monkeypatch):
         ):
             planning.check_fits(engine, 64, [0.0], tmp_path / f"out{suffix}")
     assert not planning.check_fits(engine, 16, [0.0], tmp_path / "out.npz")
+    (tmp_path / "two_z1.npz").touch()  # of the same run, which replaces it
+    assert not planning.check_fits(engine, 64, [1.0, 0.0], tmp_path / "two.npz")

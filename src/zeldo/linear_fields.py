@@ -22,6 +22,7 @@ from zeldo.particles.snapshot import DRAWN, Snapshot
 
 LINEAR = "reference"  # the format of files that hold a linear field with its cosmology
 MODES = "linear-density"  # and of those without
+FEW = 8  # points per side, below which chance alone may do so
 WITHOUT_BOX = ("npy",)  # and of arrays alone
 UNLIKELY = 1.3  # rms of a field over the expected one: more than chance and the error of the power make
 DIFFERENCES = "FastPM"  # the code that displaces particles by finite differences
@@ -104,9 +105,11 @@ def initial_conditions_of(
 
 def _compared(ics: InitialConditions, source: object) -> InitialConditions:
     """The same, with a warning where its amplitude is far from that of its cosmology."""
-    expected = expected_contrast(ics.cosmology, ics.box, ics.n)
-    ratio = float(np.std(ics.delta_lin, dtype=np.float64)) / expected
-    if not 1 / UNLIKELY < ratio < UNLIKELY:
+    field = ics.delta_lin
+    ratio = float(np.vdot(field, field) / field.size) ** 0.5 / expected_contrast(
+        ics.cosmology, ics.box, ics.n
+    )
+    if ics.n >= FEW and not 1 / UNLIKELY < ratio < UNLIKELY:
         warnings.warn(
             f"{source}: the linear field's rms is {ratio:.2g} times what sigma_8 = {ics.cosmology.sigma_8:g} has on this "
             "lattice: check that the field is for z = 0, and the cosmology",

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from glob import escape
 from pathlib import Path
 from statistics import median
 
@@ -149,7 +150,7 @@ def check_fits(
             f"{'fewer redshifts, ' if len(redshifts) > 1 else ''}or more memory"
             + (", or an output NAME.zarr" if streams else "")
         )
-    if output is not None and not output.exists():
+    if output is not None and not _exists(output):
         if streamed:  # all outputs but the last, and the first block of that one
             written = len(redshifts) - 1 + min(1.0, tile_of(n) / n)
             size = written * 2 * VELOCITY_BYTES * n**3 / GB + plan.scratch
@@ -162,6 +163,12 @@ def check_fits(
                 f"{space:.3g} GB are free: write elsewhere{', or give more memory' if streamed else ''}"
             )
     return streamed
+
+
+def _exists(output: Path) -> bool:
+    """Whether a file of the run is there already, whose place a new one takes."""
+    others = f"{escape(output.stem)}_z*{escape(output.suffix)}"  # of several redshifts
+    return output.exists() or any(output.parent.glob(others))
 
 
 def _disk(plan: Plan, n: int, files: int, output: Path) -> float:

@@ -260,6 +260,15 @@ def test_a_short_table_goes_on_beyond_its_ends(tmp_path):
     np.testing.assert_allclose(power([1e-3, 3e-3, 5.0, 10.0]), source([1e-3, 3e-3, 5.0, 10.0]), rtol=0.07)
 
 
+def test_a_table_may_have_commas(tmp_path):
+    k = np.geomspace(1e-4, 30, 400)
+    power = linear_power(QUIJOTE, "eisenstein-hu")
+    np.savetxt(tmp_path / "p.csv", np.stack([k, power(k)], axis=1), delimiter=",", header="k, P")
+    np.savetxt(tmp_path / "p.txt.gz", np.stack([k, power(k)], axis=1))
+    for name in ("p.csv", "p.txt.gz"):
+        assert linear_power(QUIJOTE, tmp_path / name)(0.1) == pytest.approx(power(0.1), rel=1e-3)
+
+
 def test_a_table_of_another_sigma_8_is_scaled_with_a_word(tmp_path):
     k = np.geomspace(1e-4, 30, 400)
     power = linear_power(QUIJOTE, "eisenstein-hu")
@@ -270,6 +279,9 @@ def test_a_table_of_another_sigma_8_is_scaled_with_a_word(tmp_path):
         linear_power(QUIJOTE, tmp_path / "1.0.txt")
     with pytest.warns(ZeldoWarning, match=r"0\.5\.txt has sigma_8 = 0\.5897, and is scaled"):
         made = linear_power(QUIJOTE, tmp_path / "0.5.txt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # said once for a table, whatever it is scaled to
+        linear_power(replace(QUIJOTE, sigma_8=0.7), tmp_path / "0.5.txt")
     assert made(0.1) == pytest.approx(power(0.1), rel=1e-3)
 
 

@@ -1,6 +1,7 @@
 """What headers and attributes say in numbers, for the readers of other codes."""
 
 import struct
+import warnings
 
 import h5py
 import numpy as np
@@ -113,3 +114,12 @@ def test_velocities_alone_are_displacements_of_zeldovich(snapshot, tmp_path):
     wanted = snapshot.vel / (100 * a * float(expansion(QUIJOTE, a)) * float(growth(QUIJOTE).f1(a)))
     np.testing.assert_allclose(found.psi, wanted, atol=1e-3 * wanted.std())
     np.testing.assert_allclose(found.psi, snapshot.psi, atol=1e-3 * wanted.std())
+
+
+def test_dark_energy_that_a_format_has_no_room_for_is_told(tmp_path):
+    universe = {"engine": "zeldovich", "n": 8, "box": 20.0, "power": "eisenstein-hu"}
+    with pytest.warns(zeldo.errors.ZeldoWarning, match="have no room for w0 and wa"):
+        zeldo.run(output=tmp_path / "dark.gadget", w0=-0.9, **universe)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        zeldo.run(output=tmp_path / "constant.gadget", **universe)

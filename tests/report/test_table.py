@@ -9,6 +9,7 @@ from rich.console import Console
 from zeldo.engines import registry
 from zeldo.engines.lpt import SecondOrder
 from zeldo.engines.parsing import parse_engine
+from zeldo.engines.trained import shipped_weights
 from zeldo.report.labels import K_SHOWN, at_k, best, decorrelation_text, labels, seconds_text, wrapped
 from zeldo.report.table import columns_that_fit, print_table
 
@@ -157,6 +158,9 @@ def test_an_engine_alone_is_named_with_the_options_that_were_given(comparisons):
     assert named("pm:steps=3") == ["pm (steps 3)"]
     assert named("emulator") == ["emulator"]
     assert named("emulator:fast") == ["emulator (preset fast)"]
+    own = parse_engine(str(shipped_weights("emulator_fast")))
+    assert [*own.settings][:2] == ["weights", "preset"] and own.settings["preset"] is None
+    assert named(str(own.path)) == ["emulator (weights emulator_fast.safetensors)"]
 
 
 def test_settings_that_are_no_options_name_no_engine_alone(comparisons, monkeypatch):

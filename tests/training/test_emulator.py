@@ -76,6 +76,17 @@ def test_it_is_better_than_its_dynamics_at_every_redshift(trained):
         assert {"density transfer", "displacement one_minus_r2", "velocity transfer"} <= found.keys()
 
 
+def test_a_damaged_result_of_the_dynamics_is_made_again(trained, tmp_path):
+    config, _ = trained
+    samples = Samples(config.data, config.task.make(), tmp_path)
+    key = samples.keys("validation")[0]
+    whole = samples.get(key).inputs
+    (kept,) = tmp_path.glob("*.npy")
+    kept.write_bytes(kept.read_bytes()[:1000])
+    again = Samples(config.data, config.task.make(), tmp_path).get(key)
+    np.testing.assert_array_equal(again.inputs, whole)
+
+
 def test_dynamics_run_once_for_each_run_and_redshift(trained, monkeypatch):
     config, _ = trained
     assert len(list((config.output / "dynamics").glob("*.npy"))) == 2 * (4 + 1)

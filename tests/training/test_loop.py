@@ -419,6 +419,26 @@ def test_the_rate_ends_where_it_should_after_batches_of_another_size(config):
     assert ended == pytest.approx(whole, rel=0.3)
 
 
+def test_the_rate_of_a_growing_store_is_the_same_after_an_interruption(config, monkeypatch):
+    config |= {"optimizer": {"rate": 1e-3, "schedule": "cosine"}, "epochs": 4}
+    keys, end = Samples.keys, Trainer._end_epoch
+    grown = []
+
+    def end_epoch(self):
+        end(self)
+        grown.append(True)
+
+    monkeypatch.setattr(Samples, "keys", lambda self, part: keys(self, part)[: None if grown else 1])
+    monkeypatch.setattr(Trainer, "_end_epoch", end_epoch)
+    whole = train(config | {"output": config["output"] / "whole"}).history
+    assert [entry["samples"] for entry in whole] == [1, 4, 4, 4]
+    assert whole[1]["rate"] > 2 * whole[2]["rate"] > 4 * whole[3]["rate"]  # it ends with the last step
+    grown.clear()
+    train(config, stop_after=3)
+    rest = train(config).history
+    assert [entry["rate"] for entry in rest] == [entry["rate"] for entry in whole]
+
+
 def test_a_snapshot_of_flipped_phases_is_paired_with_its_own_linear_field(tmp_path):
     drawn = {"fixed": True, "flip": True, "power": "eisenstein-hu", "phases": "ngenic"}
     ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, **drawn)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Axis, Named, Observed, Whole, some
+from zeldo.commands.universe import Axis, Known, Named, Whole, some
 
 
 def reconstruct(
@@ -18,7 +18,7 @@ def reconstruct(
     *,
     output: Annotated[Named, Parameter(name=["--output", "-o"])] = Path("ics.npz"),
     engine: str = "cola",
-    cosmology: Observed | None = None,
+    cosmology: Known | None = None,
     power: str | None = None,
     box: float | None = None,
     n: Annotated[Whole | None, Parameter(name=["--n", "-n"])] = None,
@@ -43,7 +43,7 @@ def reconstruct(
     ----------
     source:
         A snapshot, or a density by cloud-in-cell as .npy. The density may be in units of its mean, or a density
-        contrast.
+        contrast. Its cosmology is quijote unless options say another.
     output:
         The file of initial conditions to write (.npz). Other commands take it as --ics.
     engine:
@@ -98,7 +98,7 @@ def reconstruct(
         result = search(
             source,
             engine=engine,
-            cosmology=None if cosmology is None else cosmology.whole(),
+            cosmology=None if cosmology is None else cosmology.parameters(),
             power=power,
             box=box,
             n=n,

@@ -64,29 +64,6 @@ class CosmologyOptions:
     wa: float | None = None
     """Change of the equation of state: w = w0 + wa (1 - a)."""
 
-    def given(self) -> dict[str, float]:
-        """The parameters that were given."""
-        from zeldo.cosmology.parameters import Cosmology
-
-        values = {name: getattr(self, name) for name in Cosmology.names()}
-        return {name: value for name, value in values.items() if value is not None}
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Observed(CosmologyOptions):
-    """The cosmology of an observation."""
-
-    cosmology: str | None = None
-    """A preset. By default, the snapshot's own cosmology; for a density, quijote. The parameters below replace its own."""
-
-    def whole(self) -> Cosmology | None:
-        """None where nothing was given."""
-        from zeldo.universe import Universe
-
-        given = self.given()
-        return Universe.of(self.cosmology, **given).cosmology if self.cosmology or given else None
-
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +75,11 @@ class Known(CosmologyOptions):
 
     def parameters(self) -> Cosmology | dict[str, float] | None:
         """The preset with the parameters that replace its own. Without a preset, the parameters that were given, if any."""
+        from zeldo.cosmology.parameters import Cosmology
         from zeldo.universe import Universe
 
-        given = self.given()
+        values = {name: getattr(self, name) for name in Cosmology.names()}
+        given = {name: value for name, value in values.items() if value is not None}
         return Universe.of(self.cosmology, **given).cosmology if self.cosmology else given or None
 
 

@@ -21,7 +21,7 @@ NEEDED = (0.01, 1.0)  # h/Mpc: sigma_8 comes from here; the rest may be continue
 
 
 def read_table(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Wavenumbers and power of a text file; `#` starts a comment.
+    """Wavenumbers and power of a text file, with blanks or commas between; `#` starts a comment.
 
     Parameters
     ----------
@@ -42,7 +42,10 @@ def read_table(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # an empty file: said below
-            table = np.loadtxt(path, dtype=np.float64, ndmin=2)
+            try:
+                table = np.loadtxt(path, dtype=np.float64, ndmin=2)
+            except ValueError:
+                table = np.loadtxt(path, dtype=np.float64, ndmin=2, delimiter=",")
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(

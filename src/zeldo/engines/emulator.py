@@ -89,7 +89,8 @@ class Emulator(Trained):
         own = asdict(self)
         del own["preset"]
         return {
-            "preset": None if self.weights else self.preset,  # first, as labels name it
+            # labels name the first of these that differs
+            **({"weights": self.path.name, "preset": None} if self.weights else {"preset": self.preset}),
             **own,
             "weights": self.path.name,
             "dynamics": f"{name}:{chosen}" if chosen else name,
@@ -231,7 +232,12 @@ class Emulator(Trained):
         rms = [float(f"{(added / max(corrected, TINY)) ** 0.5:.3g}") for added, corrected in shares]
         told: dict[str, Any] = {"correction": dict(zip(("displacement", "velocity"), rms, strict=True))}
         errors = card.accuracy.get("expected")
-        if errors is not None and card.covers(origin.cosmology, redshift=redshift, spacing=spacing):
+        learned = card.dynamics_revision in (None, self._dynamics(card).revision)
+        if (
+            errors is not None
+            and learned
+            and card.covers(origin.cosmology, redshift=redshift, spacing=spacing)
+        ):
             expected = ExpectedError.from_dict(errors).at(measured, np.pi / spacing)
             if expected is not None:
                 told["expected_error"] = expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import IO
 
 import numpy as np
 
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoWarning
 from zeldo.files.archive import known_parameters
 from zeldo.files.formats import Sink
 from zeldo.files.gadget_blocks import layout
@@ -49,6 +50,13 @@ def writing_binary(
         raise InputError(f"unit = {unit!r} is not allowed: give one of {', '.join(UNITS)}")
     if precision not in PRECISIONS:
         raise InputError(f"precision = {precision!r} is not allowed: give one of {', '.join(PRECISIONS)}")
+    known = known_parameters(header)
+    if (known.get("w0", -1.0), known.get("wa", 0.0)) != (-1.0, 0.0):
+        warnings.warn(
+            f"{path}: Gadget's binary formats have no room for w0 and wa, so they have to be given where it is read",
+            ZeldoWarning,
+            stacklevel=3,
+        )
     real = np.dtype(PRECISIONS[precision])
     types = {"positions": real, "velocities": real, "ids": _ids(fields["ids"])}
     if "masses" in fields:

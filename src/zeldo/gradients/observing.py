@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,12 @@ def observed(
             f"half the points of a density on a mesh of {m}^3 are no lattice, which has an even number per side: give n, "
             f"such as {m // 4 * 2}"
         )
-    universe = Universe.of(cosmology, box=box, n=m // 2 if n is None else n)
+    size = {"box": box, "n": m // 2 if n is None else n}
+    universe = (
+        Universe.of(None, **cosmology, **size)
+        if isinstance(cosmology, Mapping)
+        else Universe.of(cosmology, **size)
+    )
     return Observed(
         delta, universe.box, universe.n, 0.0 if redshift is None else redshift, universe.cosmology
     )
@@ -86,7 +92,10 @@ def _of_snapshot(
 ) -> Observed:
     m = check_mesh(2 * snapshot.n if mesh is None else mesh, MAX_MESH)
     psi = matter_of(snapshot).points if axis is None else redshift_space_points(snapshot, axis)
-    base = snapshot.cosmology if cosmology is None else Universe.of(cosmology).cosmology
+    if cosmology is None or isinstance(cosmology, Mapping):
+        base = Cosmology.from_mapping({**snapshot.cosmology.to_dict(), **(cosmology or {})})
+    else:
+        base = Universe.of(cosmology).cosmology
     n = snapshot.n if n is None else n
     universe = Universe(cosmology=base, box=snapshot.box, n=n)
     if any(snapshot.offset):  # what is recovered begins at the corner
@@ -97,7 +106,10 @@ def _of_snapshot(
 
 
 def _snapshot_file(path: str | os.PathLike[str], cosmology: Any) -> Snapshot:
-    particles = read(path, None if cosmology is None else Universe.of(cosmology).cosmology)
+    given = (
+        cosmology if cosmology is None or isinstance(cosmology, Mapping) else Universe.of(cosmology).cosmology
+    )
+    particles = read(path, given)
     if isinstance(particles, Snapshot):
         return particles
     raise InputError(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 K_SHOWN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)  # h/Mpc
 
+CONVERGED = 1.2  # largest chi^2 for each cell of a search that has come to its end
+
 
 def summary(result: Reconstruction, truth: InitialConditions | None = None) -> list[str]:
     """The judgement in a few lines of text."""
@@ -30,7 +32,9 @@ def summary(result: Reconstruction, truth: InitialConditions | None = None) -> l
         f"white noise, {name}: variance {variance} (1 of white noise), skewness {skewness} sigma, kurtosis {kurtosis} sigma"
         for name, variance, skewness, kurtosis in _whiteness(found, result.samples is not None)
     ]
-    lines.append(f"chi^2 for each cell: {np.mean(found.chi2):.3g}")
+    chi2 = float(np.mean(found.chi2))
+    advice = " (the search has not converged: raise effort)" if chi2 > CONVERGED else ""
+    lines.append(f"chi^2 for each cell: {chi2:.3g}{advice}")
     if found.effective is not None and found.effective_large is not None:
         lines.append(
             f"independent samples: {found.effective_large:.1f} on large scales, {found.effective:.1f} at lattice points"

@@ -60,7 +60,7 @@ def reconstruct(
         a .npy file.
     engine : str, path or Engine
         What evolves initial conditions, with options as in "pm:steps=5"; see `zeldo.differentiable`.
-    cosmology : str, Cosmology or astropy.cosmology.FLRW, optional
+    cosmology : str, Cosmology, mapping of str to float or astropy.cosmology.FLRW, optional
         The snapshot's own, or "quijote" where absent.
     box : float, optional
         Side of the box of a density, Mpc/h.

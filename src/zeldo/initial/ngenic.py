@@ -164,8 +164,6 @@ def fold(modes: np.ndarray, n: int) -> np.ndarray:
     """
     m = modes.shape[0]
     fine = [k.astype(np.float32) for k in fft.wavenumbers(m)]
-    for k in fine:
-        k[k == -(m // 2)] = m // 2  # the sign that MP-GenIC gives its Nyquist planes
     coarse = [k.astype(np.float32) for k in fft.wavenumbers(n)]
     square = fine[0] ** 2 + fine[1] ** 2 + fine[2] ** 2
     square[0, 0, 0] = 1

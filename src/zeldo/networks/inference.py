@@ -190,7 +190,6 @@ def apply(
     call: Call = plain,
     passes: int = 1,
     tiles: int | None = None,
-    device: torch.device | str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[np.ndarray, ...]:
     """Apply a network to a whole periodic box.
@@ -201,7 +200,7 @@ def apply(
     Parameters
     ----------
     net : LayeredNet
-        As `optimise` makes it.
+        As `optimise` makes it, on the device where it is.
     field : ndarray, (channels, n, n, n)
         In the network's units; n is a multiple of the stride.
     call : callable
@@ -210,8 +209,6 @@ def apply(
         Fields that pass through the network together: 2 with a forward derivative.
     tiles : int, optional
         Pieces per side; 1 for the whole box at once; by default as few as fit in memory.
-    device : torch.device or str, optional
-        Where to run; by default where the network is.
     progress : callable, optional
         Called with the number of tiles done and of all tiles.
 
@@ -231,9 +228,6 @@ def apply(
         raise InputError(f"the field has shape {field.shape}: give ({net.in_channels}, n, n, n)")
     layout.check((1, *field.shape), net.in_channels, periodic=True)
     parameter = next(net.parameters())
-    if device is not None and torch.device(device) != parameter.device:
-        net = optimise(net, device)
-        parameter = next(net.parameters())
     item_bytes = (net.compute_dtype or parameter.dtype).itemsize
     free = free_memory(parameter.device)
     if tiles is None:

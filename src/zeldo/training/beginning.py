@@ -39,7 +39,7 @@ def begin_with(net: LayeredNet, path: Path) -> None:
         for name, values in net.state_dict().items():  # with the statistics of batch normalisation
             if name in arrays and arrays[name].shape == tuple(values.shape):
                 values.copy_(torch.as_tensor(arrays[name]))
-                taken += 1
+                taken += values.is_floating_point()  # no counter of batches
     if not taken:
         raise InputError(
             f"no layer of {path} has the name and size of a layer of this network: leave start_from out, or set network "

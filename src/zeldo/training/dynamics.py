@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,9 @@ class Dynamics:
         path = self._path(ics, redshift)
         with self._lock:
             if path is not None and path.exists():
-                psi, vel, *force = np.load(path)
-                return self.engine.snapshot(ics, psi, vel, redshift), force[0] if force else None
+                with suppress(ValueError, EOFError, OSError):  # one that is damaged is made again
+                    psi, vel, *force = np.load(path)
+                    return self.engine.snapshot(ics, psi, vel, redshift), force[0] if force else None
             carried = run_dynamics(self.engine, ics, redshift)
             snapshot, force_at_end = carried.snapshot, carried.force
             del carried

@@ -118,12 +118,13 @@ class Trainer:
         self.batches = Batches(
             config, self.fabric, self.samples, state.keys, state.epoch, self.format, self.halo
         )
-        if state.steps == self.first_step:
-            # a resumed training may have batches of another size
-            left = (config.epochs - state.epoch) * self.batches.steps - state.step
-            self.total = state.steps + left
-            for player in self.players.values():
-                player.schedule(state.steps, self.total)
+        # anew in each epoch: the store may have grown, and a resumed training may have batches of another size
+        left = (
+            max(0, self.batches.steps - state.step) + (config.epochs - state.epoch - 1) * self.batches.steps
+        )
+        self.total = state.steps + left
+        for player in self.players.values():
+            player.schedule(state.steps, self.total)
 
     def _train_epoch(self) -> bool:
         """Train to the end of the epoch; False where it was stopped before."""
