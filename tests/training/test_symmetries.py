@@ -110,7 +110,8 @@ def test_torch_and_numpy_agree_and_leave_the_input_alone(psi, rng):
 
 
 def test_what_is_not_a_cube_of_vectors_is_refused():
-    with pytest.raises(InputError, match=r"\(\.\.\., 3, n, n, n\)"):
-        crop(np.zeros((2, 4, 4, 4)))
+    for shape in ((2, 4, 4, 4), (2, 3, 4, 4, 4), (3, 4, 4, 2)):
+        with pytest.raises(InputError, match=r"must be \(3, n, n, n\)"):
+            crop(np.zeros(shape))
     with pytest.raises(InputError, match="does not fit"):
         crop(np.zeros((3, 4, 4, 4)), side=5)

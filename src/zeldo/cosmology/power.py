@@ -154,17 +154,15 @@ def _tabulated(cosmology: Cosmology, path: str, modified: int, size: int) -> Lin
     k, p = read_table(path)
     expected = LinearPower(*eisenstein_hu_table(cosmology), "eisenstein-hu")
     check_shape(k, p, expected, cosmology.h, path)
-    if abs(sigma_r(LinearPower(k, p, path), 8.0) / cosmology.sigma_8 - 1) > SCALED:
-        _say_that_it_is_scaled(path, modified, size)
+    own = sigma_r(LinearPower(k, p, path), 8.0)
+    if abs(own / cosmology.sigma_8 - 1) > SCALED:
+        _say_that_it_is_scaled(path, own)
     return normalised(*continued(k, p, expected), cosmology.sigma_8, path)
 
 
 @lru_cache(maxsize=64)
-def _say_that_it_is_scaled(path: str, modified: int, size: int) -> None:
+def _say_that_it_is_scaled(path: str, own: float) -> None:
     """Warn, once for each table: a suite may scale it to many values."""
-    from zeldo.cosmology.table_power import read_table
-
-    own = sigma_r(LinearPower(*read_table(path), path), 8.0)
     warnings.warn(
         f"{path} has sigma_8 = {own:.4g}, and is scaled to that of the cosmology: give sigma_8 = {own:.4g} (--sigma-8) to "
         "keep its amplitude",

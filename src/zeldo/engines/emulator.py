@@ -86,13 +86,10 @@ class Emulator(Trained):
         dynamics = self._dynamics(self._card())
         name, options = self._card().make_task().dynamics  # type: ignore[misc] # or the line before refuses
         chosen = ",".join(f"{option}={value}" for option, value in options.items())
-        own = asdict(self)
-        del own["preset"]
+        own = asdict(self) | {"weights": self.path.name, "preset": None if self.weights else self.preset}
+        first = "weights" if self.weights else "preset"  # labels name the first one that differs
         return {
-            # labels name the first of these that differs
-            **({"weights": self.path.name, "preset": None} if self.weights else {"preset": self.preset}),
-            **own,
-            "weights": self.path.name,
+            **{first: own[first], **own},
             "dynamics": f"{name}:{chosen}" if chosen else name,
             "dynamics_revision": dynamics.revision,
         }

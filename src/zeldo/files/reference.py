@@ -33,6 +33,7 @@ from zeldo.files.formats import Format
 from zeldo.files.registry import register_format
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.initial.linear import field_of_modes
+from zeldo.particles.linear_theory import variance_on_lattice
 from zeldo.particles.particles import Source
 from zeldo.particles.snapshot import DRAWN, Snapshot
 from zeldo.version import __version__
@@ -297,15 +298,8 @@ def _check_power(ics: InitialConditions, k: np.ndarray, power: np.ndarray, path:
         or not (np.isfinite(power).all() and (np.diff(k) > 0).all())
     ):
         raise DamagedFileError(f"{path}: k and p_lin are not a table of linear power; {AGAIN}")
-    axis = np.arange(ics.n // 2) * (2 * np.pi / ics.box)  # all signs of a component are one but of zero
-    times = np.where(axis > 0, 2.0, 1.0)
-    total = 0.0
-    for kx, count in zip(axis, times, strict=True):
-        power_on_plane = np.interp(np.sqrt(kx**2 + axis[:, None] ** 2 + axis**2), k, power, left=0.0)
-        if kx == 0:
-            power_on_plane[0, 0] = 0.0
-        total += count * float(times @ power_on_plane @ times)
-    ratio = float(np.var(ics.delta_lin, dtype=np.float64)) / (total / ics.box**3)
+    variance = float(np.var(ics.delta_lin, dtype=np.float64))
+    ratio = variance / variance_on_lattice(k, power, ics.box, ics.n)
     if not 1 / VARIANCE < ratio < VARIANCE:
         raise DamagedFileError(
             f"{path}: the variance of delta_lin is {ratio:.2g} times that of the file's p_lin in a box of {ics.box:g} "

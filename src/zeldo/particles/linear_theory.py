@@ -53,13 +53,31 @@ def expected_displacement(
 
 
 def expected_contrast(cosmology: Cosmology, box: float, n: int) -> float:
-    """The rms linear density contrast today on a lattice, by the same power: its modes lie in a cube of wavenumbers."""
+    """The rms linear density contrast today on a lattice, by the same power."""
     c, fundamental = cosmology, 2 * np.pi / box
-    modes = np.arange(-(n // 2) + 1, n // 2) * fundamental
-    table = np.geomspace(0.999 * fundamental, np.sqrt(3) * fundamental * n / 2, 1000)
-    power = eisenstein_hu_power(table, c.omega_m, c.omega_b, c.h, c.n_s, c.sigma_8)
-    total, plane = 0.0, modes[:, None] ** 2 + modes**2
-    for kx in modes[modes >= 0]:
-        values = np.interp(np.sqrt(kx**2 + plane), table, power, left=0.0)  # 0 for the mean
-        total += (2.0 if kx else 1.0) * float(values.sum())
-    return (total / box**3) ** 0.5
+    k = np.geomspace(0.999 * fundamental, np.sqrt(3) * fundamental * n / 2, 1000)
+    power = eisenstein_hu_power(k, c.omega_m, c.omega_b, c.h, c.n_s, c.sigma_8)
+    return variance_on_lattice(k, power, box, n) ** 0.5
+
+
+def variance_on_lattice(k: np.ndarray, power: np.ndarray, box: float, n: int) -> float:
+    """The variance of a field with this power on a lattice, whose modes below Nyquist lie in a cube of wavenumbers.
+
+    Parameters
+    ----------
+    k, power : ndarray
+        A table, h/Mpc and (Mpc/h)^3; below its first row there is no power.
+    box : float
+        Mpc/h.
+    n : int
+        Points per side.
+    """
+    axis = np.arange(n // 2) * (2 * np.pi / box)  # all signs of a component are one but of zero
+    times = np.where(axis > 0, 2.0, 1.0)
+    total = 0.0
+    for kx, count in zip(axis, times, strict=True):
+        on_plane = np.interp(np.sqrt(kx**2 + axis[:, None] ** 2 + axis**2), k, power, left=0.0)
+        if kx == 0:
+            on_plane[0, 0] = 0.0
+        total += count * float(times @ on_plane @ times)
+    return total / box**3

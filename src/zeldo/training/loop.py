@@ -116,6 +116,7 @@ def train(
     except ImportError:
         raise InputError("training needs lightning-fabric: pip install 'zeldo[train]'") from None
     from zeldo.networks.inference import native_bfloat16
+    from zeldo.training.checkpoint import last_checkpoint
 
     config = load(config, TrainConfig, override)
     task = config.task.make() if task is None else task
@@ -124,28 +125,23 @@ def train(
     if config.precision == "auto":
         precision = "bf16-mixed" if native_bfloat16(kind) else "32-true"
         config = config.model_copy(update={"precision": precision})
-    with directory(config.output), _without_older(config, resume), _with_data(config, progress) as config:
-        fabric = Fabric(
-            accelerator=config.accelerator,
-            devices=count,
-            precision=config.precision,  # type: ignore[arg-type]
-            strategy="ddp_spawn" if count > 1 else "auto",
-        )
-        if count > 1:
-            # in a partial: Lightning looks into the arguments of `launch`, and refuses tasks, which are frozen dataclasses
-            run = partial(_train_on_device, config=config, task=task, resume=resume, stop_after=stop_after)
-            return fabric.launch(run)  # type: ignore[arg-type]
-        return _train_on_device(fabric, config, task, resume, stop_after, progress)
-
-
-@contextmanager
-def _without_older(config: TrainConfig, resume: bool) -> Iterator[None]:
-    """In a restart, no checkpoint: where it is killed before its first one, the older would be resumed."""
-    from zeldo.training.checkpoint import last_checkpoint
-
-    if not resume:
-        last_checkpoint(config).unlink(missing_ok=True)
-    yield
+    with directory(config.output):
+        if not resume:  # or a restart that is killed before its first checkpoint would leave the older one
+            last_checkpoint(config).unlink(missing_ok=True)
+        with _with_data(config, progress) as config:
+            fabric = Fabric(
+                accelerator=config.accelerator,
+                devices=count,
+                precision=config.precision,  # type: ignore[arg-type]
+                strategy="ddp_spawn" if count > 1 else "auto",
+            )
+            if count > 1:
+                # in a partial: Lightning looks into the arguments of `launch`, and refuses tasks, as frozen dataclasses
+                run = partial(
+                    _train_on_device, config=config, task=task, resume=resume, stop_after=stop_after
+                )
+                return fabric.launch(run)  # type: ignore[arg-type]
+            return _train_on_device(fabric, config, task, resume, stop_after, progress)
 
 
 def _train_on_device(

@@ -92,8 +92,8 @@ def random_element(rng: np.random.Generator) -> Element:
 
 def _check(field, vector: bool) -> None:
     shape = tuple(field.shape)
-    if len(shape) < 3 + vector or len(set(shape[-3:])) != 1 or (vector and shape[-4] != 3):
-        wanted = "(..., 3, n, n, n)" if vector else "(..., n, n, n)"
+    if len(shape) != 3 + vector or len(set(shape[-3:])) != 1 or (vector and shape[0] != 3):
+        wanted = "(3, n, n, n)" if vector else "(n, n, n)"
         raise InputError(f"a field of shape {shape} cannot be rotated: it must be {wanted}")
 
 
