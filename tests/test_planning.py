@@ -153,7 +153,13 @@ def test_options_that_no_run_could_have_are_refused_before_all_work(engine, said
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("pm", 644), ("pm:mesh_factor=3", 428), ("cola", 1288), ("emulator", 644), ("emulator:fast", 644)],
+    [
+        ("pm", 2048),
+        ("pm:mesh_factor=3", 1364),
+        ("cola:mesh_factor=2", 2048),
+        ("emulator", 2048),
+        ("emulator:fast", 2048),
+    ],
 )
 def test_a_lattice_whose_mesh_is_too_large_is_refused_before_any_work(name, most):
     engine = parse_engine(name)
