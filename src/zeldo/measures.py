@@ -70,7 +70,7 @@ def measure(
     minimum : int
         Fewest particles of a halo.
     cosmology : Cosmology or mapping of str to float, optional
-        Of the run, or those of its parameters that the file does not give.
+        The cosmology of the run, or those of its parameters that the file does not give.
     output : path or sequence of path
         Files to write: .csv, .json, .hdf5, or .html for a page with plots of all snapshots over each other.
     command : str
@@ -160,9 +160,9 @@ def halos(
     minimum : int
         Fewest particles of a halo.
     backend : str, optional
-        As of `friends_of_friends`. A universe that does not fit in memory has none.
+        As of `friends_of_friends`.
     cosmology : Cosmology or mapping of str to float, optional
-        Of the run, or those of its parameters that the file does not give.
+        The cosmology of the run, or those of its parameters that the file does not give.
     output : path, optional
         An HDF5 file to write; see `zeldo.write_halos`.
     memory : str or float, optional
@@ -192,14 +192,10 @@ def halos(
         if there is None:
             particles = load(source, cosmology, **reading)
             catalogue = halos_in_memory(particles, linking_length, minimum, backend)
-        elif backend is not None:
-            raise InputError(
-                f"backend = {backend!r} is for what fits in memory: leave it out, or give more memory"
-            )
         else:
             particles = there.matter.source
             catalogue = stream_halo_catalogue(
-                there.path, there.redshift, linking_length=linking_length, minimum=minimum
+                there.path, there.redshift, linking_length=linking_length, minimum=minimum, backend=backend
             )
     if output is not None:
         settings = {"LinkingLength": number(linking_length, "linking_length")}
@@ -263,7 +259,7 @@ def show(
     dpi : int
         Dots per inch of the picture.
     cosmology : Cosmology or mapping of str to float, optional
-        Of the run, or those of its parameters that the file does not give.
+        The cosmology of the run, or those of its parameters that the file does not give.
     memory : str or float, optional
         As of `measure`.
     **reading

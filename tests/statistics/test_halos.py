@@ -10,6 +10,7 @@ from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics import halos as module
 from zeldo.statistics.halos import Halos, friends_of_friends, groups, mass_function
+from zeldo.statistics.overdensity import halos as spherical_halos
 
 BOX = 100.0
 BACKENDS = [
@@ -149,7 +150,15 @@ def test_absurd_options_are_refused():
             mass_function(halos_of([20]), edges)
 
 
+def test_a_catalogue_has_the_mass_function_of_its_groups():
+    clumps = np.repeat(np.random.default_rng(3).uniform(0, BOX, (4, 3)), [30, 25, 40, 33], axis=0)
+    snapshot = snapshot_of(np.concatenate([clumps, np.random.default_rng(4).uniform(0, BOX, (88, 3))]))
+    catalogue = spherical_halos(snapshot)
+    assert len(catalogue.friends.count) >= 4
+    np.testing.assert_array_equal(mass_function(catalogue).count, mass_function(catalogue.friends).count)
+
+
 def test_a_mass_function_of_particles_says_what_it_wants():
     snapshot = snapshot_of(np.random.default_rng(0).uniform(0, BOX, (64, 3)))
-    with pytest.raises(InputError, match=r"given a Snapshot: give the halos that friends_of_friends"):
+    with pytest.raises(InputError, match="given a Snapshot: give what halos or friends_of_friends finds"):
         mass_function(snapshot)
