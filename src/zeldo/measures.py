@@ -66,7 +66,7 @@ def measure(
     axis : {"x", "y", "z", 0, 1, 2}
         Line of sight of redshift space.
     linking_length : float
-        Of friends-of-friends, in mean particle spacings.
+        Linking length of friends-of-friends, in mean particle spacings.
     minimum : int
         Fewest particles of a halo.
     cosmology : Cosmology or mapping of str to float, optional
@@ -156,19 +156,19 @@ def halos(
     source : path, Snapshot or Particles
         Where to look for halos.
     linking_length : float
-        Of friends-of-friends, in mean particle spacings.
+        Linking length of friends-of-friends, in mean particle spacings.
     minimum : int
         Fewest particles of a halo.
     backend : str, optional
-        As of `friends_of_friends`.
+        As in `friends_of_friends`.
     cosmology : Cosmology or mapping of str to float, optional
         The cosmology of the run, or those of its parameters that the file does not give.
     output : path, optional
         An HDF5 file to write; see `zeldo.write_halos`.
     memory : str or float, optional
-        As of `measure`. The groups of a universe that does not fit come without `group`.
+        As in `measure`. The groups of a universe that does not fit come without `group`.
     **reading
-        As of `measure`.
+        As in `measure`.
 
     Returns
     -------
@@ -249,7 +249,7 @@ def show(
     projection : bool
         Show the whole box instead of a slice.
     thickness : float, optional
-        Of the slice, Mpc/h; 15 by default.
+        Depth of the slice, Mpc/h; 15 by default.
     start : float, optional
         Where the slice begins along the line of sight, Mpc/h; by default that of the slice with most mass.
     axis : {"x", "y", "z", 0, 1, 2}
@@ -261,9 +261,9 @@ def show(
     cosmology : Cosmology or mapping of str to float, optional
         The cosmology of the run, or those of its parameters that the file does not give.
     memory : str or float, optional
-        As of `measure`.
+        As in `measure`.
     **reading
-        As of `measure`.
+        As in `measure`.
 
     Returns
     -------

@@ -84,7 +84,7 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
     n : int
         Particles per side.
     redshifts : sequence of float
-        Of the snapshots.
+        Redshifts of the snapshots.
     output : Path or None
         The file that is written, or one of them.
 

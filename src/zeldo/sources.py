@@ -55,7 +55,7 @@ def check_memory(
     beside : float
         Bytes of the pixels that are drawn.
     cosmology, ids, **options
-        As of `load`.
+        As in `load`.
     """
     if memory is None:
         return
@@ -118,7 +118,7 @@ def load(
     cosmology : Cosmology or mapping of str to float, optional
         Of the run, or those of its parameters that the file does not give.
     ids, **options
-        As of `zeldo.read`.
+        As in `zeldo.read`.
 
     Raises
     ------

@@ -78,9 +78,9 @@ def test_two_clumps_are_two_halos_with_their_mass_centre_and_velocity(backend):
     found = friends_of_friends(snapshot, backend=backend)
     assert found.count.tolist() == [40, 25]
     assert np.allclose(found.mass, [40 * snapshot.particle_mass, 25 * snapshot.particle_mass])
-    away = found.centre - [[0.1, 99.9, 0.0], [25.0, 62.0, 62.0]]
+    away = found.centre_of_mass - [[0.1, 99.9, 0.0], [25.0, 62.0, 62.0]]
     assert np.abs(away - BOX * np.round(away / BOX)).max() < 0.3
-    assert (found.centre >= 0).all() and (found.centre < BOX).all()
+    assert (found.centre_of_mass >= 0).all() and (found.centre_of_mass < BOX).all()
     assert np.allclose(found.velocity, [[300.0, 0.0, -20.0], [0.0, 50.0, 0.0]], atol=1e-3)
     assert set(np.flatnonzero(found.group == 0)) == set(large)
     assert np.count_nonzero(found.group == -1) == n**3 - 65
@@ -113,7 +113,7 @@ def test_both_backends_give_the_same_halos():
     snapshot = snapshot_of(clumps(np.random.default_rng(3), 27, 64, 2.0))
     a, b = (friends_of_friends(snapshot, minimum=5, backend=name) for name in ("kdcount", "scipy"))
     assert a.count.size > 10
-    for name in ("count", "mass", "centre", "group"):
+    for name in ("count", "mass", "centre_of_mass", "group"):
         assert np.array_equal(getattr(a, name), getattr(b, name))
 
 

@@ -34,8 +34,8 @@ class Halos:
         (H,) particles.
     mass : ndarray
         (H,) 10^10 Msun/h.
-    centre : ndarray
-        (H, 3) centre of mass, Mpc/h in [0, box).
+    centre_of_mass : ndarray
+        (H, 3) Mpc/h in [0, box).
     velocity : ndarray or None
         (H, 3) mean peculiar velocity, km/s; None without velocities.
     group : ndarray
@@ -43,7 +43,7 @@ class Halos:
     box : float
         Side of the box, Mpc/h.
     redshift : float
-        Of the snapshot.
+        Redshift of the snapshot.
     particle_mass : float
         10^10 Msun/h.
     minimum : int
@@ -52,7 +52,7 @@ class Halos:
 
     count: np.ndarray
     mass: np.ndarray
-    centre: np.ndarray
+    centre_of_mass: np.ndarray
     velocity: np.ndarray | None
     group: np.ndarray
     box: float
@@ -146,7 +146,7 @@ def friends_of_friends(
     return Halos(
         count=count,
         mass=count * matter.particle_mass,
-        centre=centre,
+        centre_of_mass=centre,
         velocity=velocity,
         group=group,
         box=matter.box,
