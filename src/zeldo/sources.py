@@ -26,7 +26,7 @@ Source = PathLike | Snapshot | Particles
 Given = Cosmology | Mapping[str, float] | None
 BYTES = 400  # per particle that is measured in memory: its fields, positions, trees and meshes
 POINT_BYTES = 40  # of a mesh, while the modes of redshift space are made
-LIBRARIES = 0.5e9  # bytes of Python, torch, Numba with its kernels, and matplotlib
+LIBRARY_BYTES = 0.5e9  # bytes of Python, torch, Numba with its kernels, and matplotlib
 
 
 def check_memory(
@@ -75,7 +75,7 @@ def check_memory(
             if beside:
                 what, instead = f"{what} and the pixels", f"{instead}, or fewer pixels"
             # libraries that are not there yet come while it works
-            whole = max(resident(), LIBRARIES) + needed + beside
+            whole = max(resident(), LIBRARY_BYTES) + needed + beside
             check_room(
                 f"{source}: {what} need", whole - resident(), f"give {_enough(whole)} or more{instead}"
             )

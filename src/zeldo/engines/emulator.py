@@ -87,9 +87,7 @@ class Emulator(Trained):
         name, options = self._card().make_task().dynamics  # type: ignore[misc] # or the line before refuses
         chosen = ",".join(f"{option}={value}" for option, value in options.items())
         own = asdict(self) | {"weights": self.path.name, "preset": None if self.weights else self.preset}
-        first = (
-            ("weights", "preset") if self.weights else ("preset",)
-        )  # labels name the first one that differs
+        first = ("weights", "preset") if self.weights else ("preset",)  # labels name the first that differs
         return {
             **{name: own[name] for name in first},
             **own,
