@@ -155,3 +155,21 @@ def test_a_slow_owner_does_not_free_the_claim_of_a_third_process(tmp_path):
         assert not fourth
     third.__exit__(None, None, None)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_slow_owner_does_not_free_a_claim_that_has_no_owner_yet(tmp_path):
+    """The process that made it has not come to write its name."""
+    with Claims(tmp_path).claim("a"):
+        shutil.rmtree(tmp_path / "a.0")
+        (tmp_path / "a.0").mkdir()
+    assert (tmp_path / "a.0").exists()
+
+
+def test_a_claim_whose_owner_could_not_be_written_down_is_freed(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError("no space")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with Claims(tmp_path).claim("a") as ours:
+        assert ours and (tmp_path / "a.0").exists()
+    assert not (tmp_path / "a.0").exists()

@@ -72,7 +72,7 @@ class Claims:
         """
         token = uuid4().hex
         with held():  # a claim that does not name its owner is nobody's to free
-            path = self._take(name, token)
+            path, named = self._take(name, token)
         if path is None:
             yield False
             return
@@ -85,7 +85,7 @@ class Claims:
             over.set()
             beat.join()
             with held():
-                if self._is_still_ours(name, path, token):
+                if self._is_still_ours(name, path, token if named else None):
                     self._remove(name, path)
 
     def free(self, pids: Collection[int]) -> None:
@@ -98,7 +98,8 @@ class Claims:
                 if owner["pid"] in pids and has_ended(owner) and not taken:
                     self._remove(name, path)
 
-    def _take(self, name: str, token: str) -> Path | None:
+    def _take(self, name: str, token: str) -> tuple[Path | None, bool]:
+        """The claim, None where another process has it, and whether it names its owner."""
         generation = vanished = 0
         while True:
             path = self.folder / f"{name}.{generation}"
@@ -106,7 +107,7 @@ class Claims:
                 path.mkdir(parents=True)
             except FileExistsError:
                 if not self._lost(path):
-                    return None
+                    return None, False
                 generation += 1
                 continue
             except OSError as error:
@@ -120,18 +121,23 @@ class Claims:
                     f"no task can be claimed in {self.folder} ({error.strerror}): "
                     f"{remedy}, then run the same command again"
                 ) from error
-            with suppress(OSError):  # without it the claim is as good, but outlives its process by a lease
+            try:
                 (path / OWNER).write_text(json.dumps({**identity(), "token": token}))
-            return path
+            except OSError:  # the claim is as good, but outlives its process by a lease
+                return path, False
+            return path, True
 
-    def _is_still_ours(self, name: str, path: Path, token: str) -> bool:
-        """Whether nobody took a claim over, where its owner was only slow: it may be that of a third process by now."""
+    def _is_still_ours(self, name: str, path: Path, token: str | None) -> bool:
+        """Whether nobody took a claim over, where its owner was only slow: it may be that of a third process by now.
+
+        token: None where the claim names no owner.
+        """
         if (self.folder / f"{name}.{int(path.suffix[1:]) + 1}").exists():
             return False
         try:
             return json.loads((path / OWNER).read_text()).get("token") == token
-        except (OSError, ValueError):  # its owner could not be written down
-            return path.exists()
+        except (OSError, ValueError):  # that of a third process may have no owner yet
+            return token is None and path.exists()
 
     def _remove(self, name: str, last: Path) -> None:
         """Remove a claim and those before it, the last one first, so that no lost one is left without its successor."""
