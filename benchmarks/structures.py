@@ -79,7 +79,7 @@ def pairwise_dispersion(found: Halos, low: float, high: float) -> float:
     """The standard deviation of relative velocities along the line between halos so far apart, km/s."""
     assert found.velocity is not None
     large = found.count >= PARTICLES
-    centre, velocity = found.centre[large], found.velocity[large]
+    centre, velocity = found.centre_of_mass[large], found.velocity[large]
     tree = cKDTree(np.mod(centre, found.box) % found.box, boxsize=found.box)
     first, second = tree.query_pairs(high, output_type="ndarray").T
     apart = centre[first] - centre[second]

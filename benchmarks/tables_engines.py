@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from math import floor, log10
 
+from benchmarks.bench_emulator import DYNAMICS
 from benchmarks.record import Rows
 from zeldo.statistics import K_SHOWN
 
 FIDUCIAL = {"ics": "fiducial.npz", "n": 128, "z": 0}
-EMULATOR = (
-    "the default: `pm` corrected by a small network, nearest to N-body after `p3m` except in halo masses"
-)
+EMULATOR = "the default: thirteen steps of `pm` and a small network, nearest to N-body after `p3m` except in halo masses"
 FAST = "thousands of mocks: `cola` corrected by a small network"
 PEERS = {"l-picola:mesh_factor=1": "L-PICOLA, mesh N", "l-picola:mesh_factor=2": "L-PICOLA, mesh 2N"}
 
@@ -39,6 +38,11 @@ def which_engine(rows: Rows) -> list[list[str]]:
         ["`cola:mesh_factor=2`", "halos and velocities of mocks", missed(accuracy, "cola:mesh_factor=2")],
         ["`pm`", "accuracy that improves with the number of steps", missed(accuracy, "pm")],
         ["`emulator`", EMULATOR, f"{missed(emulator, 'emulator')} ([page](docs/emulator.md))"],
+        [
+            "its steps of `pm` alone",
+            "seeing what the network adds: mostly velocities",
+            missed(emulator, DYNAMICS["emulator"]),
+        ],
         ["`emulator:fast`", FAST, missed(emulator, "emulator:fast")],
         ["`vnet`", paper, f"{missed(vnet, 'vnet')} ([validation](docs/validation/networks.md))"],
         [

@@ -23,14 +23,19 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
-@pytest.mark.parametrize("engine", ["cola", "2lpt"])
-def test_memory_and_disk_are_those_of_a_run(engine, tmp_path):
+@pytest.mark.parametrize(
+    ("engine", "redshifts"),
+    [("cola", [0.0]), ("2lpt", [0.0]), ("emulator", [0.0]), ("emulator:fast", [1.0, 0.0])],
+)
+def test_memory_and_disk_are_those_of_a_run(engine, redshifts, tmp_path):
     run = ["--engine", engine, "-n", "128", "--box", "250", "-o", str(tmp_path / "out.hdf5")]
-    plan = zeldo.plan(engine=engine, n=128, box=250, output=tmp_path / "out.hdf5")
+    run += [f"-z={z}" for z in redshifts]
+    plan = zeldo.plan(engine=engine, n=128, box=250, redshift=redshifts, output=tmp_path / "out.hdf5")
     command = [sys.executable, "-c", MEASURE, sys.executable, "-m", "zeldo", "run", *run]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert plan.memory_gb == pytest.approx(1024e-9 * int(done.stdout), rel=0.3)
-    assert plan.disk_gb == pytest.approx(1e-9 * (tmp_path / "out.hdf5").stat().st_size, rel=0.01)
+    written = sum(file.stat().st_size for file in tmp_path.glob("*.hdf5"))
+    assert plan.disk_gb == pytest.approx(1e-9 * written, rel=0.01)
 
 
 def test_the_size_of_every_format_is_planned(tmp_path):
@@ -153,7 +158,13 @@ def test_options_that_no_run_could_have_are_refused_before_all_work(engine, said
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("pm", 644), ("pm:mesh_factor=3", 428), ("cola", 1288), ("emulator", 644), ("emulator:fast", 644)],
+    [
+        ("pm", 2048),
+        ("pm:mesh_factor=3", 1364),
+        ("cola:mesh_factor=2", 2048),
+        ("emulator", 2048),
+        ("emulator:fast", 2048),
+    ],
 )
 def test_a_lattice_whose_mesh_is_too_large_is_refused_before_any_work(name, most):
     engine = parse_engine(name)

@@ -60,7 +60,7 @@ def test_a_universe_that_stays_on_disk_needs_memory_for_its_mesh(places):
 def test_the_particles_that_the_header_counts_are_held_against_the_memory(places, kind, monkeypatch):
     """Before any of them is read. The millionth part of a limit decides."""
     monkeypatch.setattr(zeldo.Particles, "read", lambda *rows: pytest.fail("particles were read"))
-    whole = sources.LIBRARIES + 400 * 16**3
+    whole = sources.LIBRARY_BYTES + 400 * 16**3
     with pytest.raises(pytest.fail.Exception, match="particles were read"):
         zeldo.measure(places[kind], memory=whole / 1e9)
     line = refusal(lambda: zeldo.measure(places[kind], memory=whole * (1 - 1e-6) / 1e9))

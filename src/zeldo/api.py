@@ -168,22 +168,15 @@ def run(
     ZeldoError
         Where a file cannot be written, such as on a full disk.
     """
-    parsed_engine = parse_engine(
-        engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
-    )
-    redshifts = redshift_list(redshift)
-    check_output(output)
     if progress is not None and not callable(progress):
         raise InputError(
             f"progress = {progress!r} is not allowed: give a function of work done, total work and a text"
         )
-    streamed = output is not None and Path(output).suffix.lower() == ".zarr"
-    paths = output_paths(output, redshifts) if output is not None and not streamed else {}
-    if streamed and output is not None:
-        check_place(Path(output))
-    for path in paths.values():
-        check_writable(path)
-    parsed_engine.check(redshifts, observers)
+    parsed_engine = parse_engine(
+        engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
+    )
+    redshifts = parsed_engine.check(redshift_list(redshift), observers)
+    store, paths = _places(output, redshifts)
     inputs = {name: universe.get(name) for name in ("ics", "power", "phases")}
     check_no_input(paths.values(), inputs | vars(parsed_engine))
     with limited(memory):
@@ -199,9 +192,9 @@ def run(
             last = chosen.pop()
             return last.initial_conditions() if isinstance(last, Universe) else last
 
-        if streamed and output is not None:
+        if store is not None:
             return run_into(
-                output,
+                store,
                 parsed_engine,
                 make(),
                 redshifts,
@@ -247,12 +240,7 @@ def plan(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )
     redshifts = parsed_engine.check(redshift_list(redshift))
-    check_output(output)
-    streamed = output is not None and Path(output).suffix.lower() == ".zarr"
-    if streamed and output is not None:
-        check_place(Path(output))
-    for path in output_paths(output, redshifts).values() if output is not None and not streamed else ():
-        check_writable(path)
+    _places(output, redshifts)
     with limited(memory):
         chosen = initial_conditions(**universe) if universe.get("ics") is not None else universe_of(universe)
         parsed_engine.check_universe(chosen.cosmology, chosen.spacing, redshifts)
@@ -291,6 +279,20 @@ def check_output(
     """`InputError` for what names no file; for None too, unless it is `optional`."""
     if not isinstance(output, str | os.PathLike | None) or (output is None and not optional):
         raise InputError(f"output = {output!r} is not allowed: give the name of a {what}")
+
+
+def _places(output: PathLike | None, redshifts: Sequence[float]) -> tuple[Path | None, dict[float, Path]]:
+    """Where snapshots go, checked: the directory of all of them, or else a file for each redshift."""
+    check_output(output)
+    if output is None:
+        return None, {}
+    if Path(output).suffix.lower() == ".zarr":
+        check_place(Path(output))
+        return Path(output), {}
+    paths = output_paths(output, redshifts)
+    for path in paths.values():
+        check_writable(path)
+    return None, paths
 
 
 def _write_and_release(paths: Mapping[float, Path], snapshot: Snapshot) -> Snapshot:

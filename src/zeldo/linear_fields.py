@@ -41,9 +41,9 @@ def initial_conditions_of(
         A reference run, a file of `delta_lin`, or particles displaced by first or second order Lagrangian perturbation
         theory, in any format that zeldo reads.
     cosmology : Cosmology, str or mapping of str to float, optional
-        Of the run, or the name of a preset, or those of its parameters that the file does not give.
+        The cosmology of the run, the name of a preset, or those of its parameters that the file does not give.
     order : {1, 2}, optional
-        Of the perturbation theory; by default what the velocities say, or 2 without them.
+        Order of the perturbation theory; by default what the velocities say, or 2 without them.
 
     Returns
     -------

@@ -66,11 +66,11 @@ def measure(
     axis : {"x", "y", "z", 0, 1, 2}
         Line of sight of redshift space.
     linking_length : float
-        Of friends-of-friends, in mean particle spacings.
+        Linking length of friends-of-friends, in mean particle spacings.
     minimum : int
         Fewest particles of a halo.
     cosmology : Cosmology or mapping of str to float, optional
-        Of the run, or those of its parameters that the file does not give.
+        The cosmology of the run, or those of its parameters that the file does not give.
     output : path or sequence of path
         Files to write: .csv, .json, .hdf5, or .html for a page with plots of all snapshots over each other.
     command : str
@@ -156,19 +156,19 @@ def halos(
     source : path, Snapshot or Particles
         Where to look for halos.
     linking_length : float
-        Of friends-of-friends, in mean particle spacings.
+        Linking length of friends-of-friends, in mean particle spacings.
     minimum : int
         Fewest particles of a halo.
     backend : str, optional
-        As of `friends_of_friends`. A universe that does not fit in memory has none.
+        As in `friends_of_friends`.
     cosmology : Cosmology or mapping of str to float, optional
-        Of the run, or those of its parameters that the file does not give.
+        The cosmology of the run, or those of its parameters that the file does not give.
     output : path, optional
         An HDF5 file to write; see `zeldo.write_halos`.
     memory : str or float, optional
-        As of `measure`. The groups of a universe that does not fit come without `group`.
+        As in `measure`. The groups of a universe that does not fit come without `group`.
     **reading
-        As of `measure`.
+        As in `measure`.
 
     Returns
     -------
@@ -192,14 +192,10 @@ def halos(
         if there is None:
             particles = load(source, cosmology, **reading)
             catalogue = halos_in_memory(particles, linking_length, minimum, backend)
-        elif backend is not None:
-            raise InputError(
-                f"backend = {backend!r} is for what fits in memory: leave it out, or give more memory"
-            )
         else:
             particles = there.matter.source
             catalogue = stream_halo_catalogue(
-                there.path, there.redshift, linking_length=linking_length, minimum=minimum
+                there.path, there.redshift, linking_length=linking_length, minimum=minimum, backend=backend
             )
     if output is not None:
         settings = {"LinkingLength": number(linking_length, "linking_length")}
@@ -253,7 +249,7 @@ def show(
     projection : bool
         Show the whole box instead of a slice.
     thickness : float, optional
-        Of the slice, Mpc/h; 15 by default.
+        Depth of the slice, Mpc/h; 15 by default.
     start : float, optional
         Where the slice begins along the line of sight, Mpc/h; by default that of the slice with most mass.
     axis : {"x", "y", "z", 0, 1, 2}
@@ -263,11 +259,11 @@ def show(
     dpi : int
         Dots per inch of the picture.
     cosmology : Cosmology or mapping of str to float, optional
-        Of the run, or those of its parameters that the file does not give.
+        The cosmology of the run, or those of its parameters that the file does not give.
     memory : str or float, optional
-        As of `measure`.
+        As in `measure`.
     **reading
-        As of `measure`.
+        As in `measure`.
 
     Returns
     -------

@@ -28,7 +28,7 @@ PYTHON = 0.25  # GB of Python, NumPy, Numba and CAMB
 FIELD_STAGE = 9.5  # bytes per particle while the linear field is made
 START, POWER = 1.2, 1.3  # seconds: imports and compiled kernels, and CAMB
 FIELD, WRITE = 40.0, 55.0  # ns per particle: the linear field, and one file
-LIBRARIES = 2.5  # seconds to load torch and a network
+LIBRARY_SECONDS = 2.5  # seconds to load torch and a network
 # per particle: positions or displacements, and ids where the format has them; velocities take 12 more
 BYTES = {".npz": 24, ".zarr": 12, ".gadget": 16, ".gadget2": 16, ".bigfile": 32}
 STREAMED = ".zarr"  # outputs that particles can be written to a tile at a time
@@ -84,7 +84,7 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
     n : int
         Particles per side.
     redshifts : sequence of float
-        Of the snapshots.
+        Redshifts of the snapshots.
     output : Path or None
         The file that is written, or one of them.
 
@@ -99,7 +99,7 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
         # a network's rate was measured here; the others' costs are scaled to this machine
         around = 1e-9 * n**3 * growth_of_costs(n) * (FIELD + WRITE * files)
         seconds = START + POWER + slowness() * (own.seconds - own.network + around) + own.network
-        seconds += 0 if own.tiles is None else LIBRARIES
+        seconds += 0 if own.tiles is None else LIBRARY_SECONDS
     return RunPlan(
         memory_gb=_memory(own, n),
         disk_gb=0.0 if output is None else _disk(own, n, files, output),

@@ -26,7 +26,7 @@ Source = PathLike | Snapshot | Particles
 Given = Cosmology | Mapping[str, float] | None
 BYTES = 400  # per particle that is measured in memory: its fields, positions, trees and meshes
 POINT_BYTES = 40  # of a mesh, while the modes of redshift space are made
-LIBRARIES = 0.5e9  # bytes of Python, torch, Numba with its kernels, and matplotlib
+LIBRARY_BYTES = 0.5e9  # bytes of Python, torch, Numba with its kernels, and matplotlib
 
 
 def check_memory(
@@ -55,7 +55,7 @@ def check_memory(
     beside : float
         Bytes of the pixels that are drawn.
     cosmology, ids, **options
-        As of `load`.
+        As in `load`.
     """
     if memory is None:
         return
@@ -75,7 +75,7 @@ def check_memory(
             if beside:
                 what, instead = f"{what} and the pixels", f"{instead}, or fewer pixels"
             # libraries that are not there yet come while it works
-            whole = max(resident(), LIBRARIES) + needed + beside
+            whole = max(resident(), LIBRARY_BYTES) + needed + beside
             check_room(
                 f"{source}: {what} need", whole - resident(), f"give {_enough(whole)} or more{instead}"
             )
@@ -118,7 +118,7 @@ def load(
     cosmology : Cosmology or mapping of str to float, optional
         Of the run, or those of its parameters that the file does not give.
     ids, **options
-        As of `zeldo.read`.
+        As in `zeldo.read`.
 
     Raises
     ------

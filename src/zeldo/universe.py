@@ -16,8 +16,6 @@ from zeldo.initial.conditions import InitialConditions, check_grid
 from zeldo.initial.phases import Phases, check_given
 from zeldo.keywords import scalar
 
-DRAWN = ("seed", "fixed", "flip")  # with the phases
-
 
 @dataclass(frozen=True, kw_only=True)
 class Universe:
@@ -113,7 +111,10 @@ class Universe:
                     f"a universe has no {name!r}{nearest(name, allowed)}: give any of {', '.join(allowed)}"
                 )
         if "phases" in values:
-            drawn = find_phases(values["phases"], **{name: values[name] for name in DRAWN if name in values})
+            drawn = find_phases(
+                values["phases"],
+                **{name: values[name] for name in ("seed", "fixed", "flip") if name in values},
+            )
             if drawn.cosmology is not None:
                 check_given(drawn, {"box": values.get("box"), **parameters})
                 values["box"] = drawn.box

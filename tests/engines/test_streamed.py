@@ -253,3 +253,53 @@ def test_forces_of_particles_on_disk_are_as_sharp_as_in_memory(name, mesh_factor
         whole = getattr(snapshot, field)
         difference = UniverseZarr(tmp_path / "u.zarr").whole(0.0, field) - whole
         assert difference.std() < 3e-6 * whole.std()
+
+
+def test_a_run_that_goes_on_leaves_the_last_note_of_the_one_before(tmp_path):
+    """It may be killed while it writes its own."""
+    store = SlabStore(tmp_path, "key")
+    for row in range(3):
+        store.put({"psi": np.full(4, row, np.float32)}, 0, row=row)
+    whole = {path: path.read_bytes() for path in tmp_path.glob("journal.*")}
+    SlabStore(tmp_path, "key").put({}, 0, row=3)
+    (written,) = (path for path, content in whole.items() if path.read_bytes() != content)
+    written.write_bytes(b"torn")
+    assert SlabStore(tmp_path, "key").state == {"row": 2}
+
+
+def test_a_damaged_output_of_a_run_that_moved_on_is_made_again(ics, tmp_path, monkeypatch):
+    engine, note = engine_of("cola"), SlabStore._note
+    whole = streamed(tmp_path / "whole.zarr", engine, ics, [1.0, 0.0])
+
+    def killed(self, state):
+        note(self, state)
+        if state.get("outputs") == 1:
+            raise KilledError
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(SlabStore, "_note", killed)
+        streamed(tmp_path / "u.zarr", engine, ics, [1.0, 0.0])
+    shard = next(path for path in (tmp_path / "u.zarr" / "z1" / "psi" / "c").rglob("*") if path.is_file())
+    shard.write_bytes(shard.read_bytes()[:-9])
+    made = streamed(tmp_path / "u.zarr", engine, ics, [1.0, 0.0])
+    assert all(np.array_equal(made[key], whole[key]) for key in whole)
+
+
+def test_a_damaged_block_whose_slabs_are_gone_begins_the_run_afresh(ics, tmp_path, monkeypatch):
+    engine, write, written = engine_of("cola"), UniverseZarr.write_tile, []
+    whole = streamed(tmp_path / "whole.zarr", engine, ics, [0.0])
+
+    def killed(self, *values):
+        if len(written) == 8:  # the tiles of both fields in the first of two blocks
+            raise KilledError
+        written.append(write(self, *values))
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(UniverseZarr, "write_tile", killed)
+        streamed(tmp_path / "u.zarr", engine, ics, [0.0])
+    shard = next(path for path in (tmp_path / "u.zarr" / "z0" / "psi" / "c" / "0" / "0").rglob("*/0"))
+    shard.write_bytes(shard.read_bytes()[:-9])
+    with pytest.raises(ZeldoError, match="damaged: the same command makes it again"):
+        streamed(tmp_path / "u.zarr", engine, ics, [0.0])
+    made = streamed(tmp_path / "u.zarr", engine, ics, [0.0])
+    assert all(np.array_equal(made[key], whole[key]) for key in whole)

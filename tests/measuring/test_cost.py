@@ -1,6 +1,10 @@
-import numpy as np
+import mmap
+import time
 
-from zeldo.measuring.cost import measured
+import numpy as np
+import pytest
+
+from zeldo.measuring.cost import _resident, measured
 
 
 def test_memory_is_measured_at_any_length():
@@ -10,3 +14,19 @@ def test_memory_is_measured_at_any_length():
         held = np.ones(4_000_000)
     assert nothing.peak_memory is None or nothing.peak_memory > 0
     assert block.peak_memory is None or block.peak_memory > held.nbytes / 1e9
+
+
+@pytest.mark.skipif(_resident() is None, reason="the system does not tell")
+def test_a_peak_is_of_memory_in_use_and_is_not_forgotten():
+    try:
+        addresses = mmap.mmap(-1, 1 << 33)  # which no page of memory is behind
+    except OSError:
+        pytest.skip("no room for 8 GB of address space")
+    before = _resident()
+    with addresses, measured() as block:
+        held = np.ones(25_000_000)
+        deadline = time.monotonic() + 20
+        while (block.peak_memory or 0) < before + 0.15 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        del held
+    assert before + 0.15 < block.peak_memory < before + 1

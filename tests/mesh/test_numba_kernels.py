@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeldo.errors import InputError
+from zeldo.mesh import numba_gravity, painting, transposes
 from zeldo.mesh import numba_kernels as kernels
-from zeldo.mesh import painting
+from zeldo.mesh.gravity import gravity
 from zeldo.mesh.numba_kernels import combine, paint, read, read_gradient
 
 BOX = 50.0
@@ -287,20 +288,44 @@ def test_combine_is_the_weighted_sum_also_in_place(terms):
     np.testing.assert_array_equal(fields[-1], out)
 
 
-@pytest.mark.parametrize("m", [0, 2, 5, 1290])
+@pytest.mark.parametrize("m", [0, 2, 5, 4098])
 def test_meshes_that_are_not_possible_are_refused(m):
-    with pytest.raises(InputError, match=f"a mesh of {m} points .* even number from 4 to 1288") as caught:
+    with pytest.raises(InputError, match=f"a mesh of {m} points .* even number from 4 to 4096") as caught:
         paint(displacement(4), m, BOX)
     assert "\n" not in str(caught.value)
 
 
-def test_planes_are_painted_where_they_belong_on_a_mesh_of_more_than_2_32_points():
+def test_a_mesh_of_more_than_2_32_points_is_painted_and_read_where_particles_are():
     n, cells = 20, 83
     m = n * cells
     try:
         out = np.zeros((m, m, m + 2), np.float32)  # of which only the pages around particles are touched
     except MemoryError:
         pytest.skip("no room for 18 GB of address space")
-    painting.add_planes(out, np.zeros((3, 1, n, n), np.float32), n - 1, float(m), 0.0)
+    still = np.zeros((3, 1, n, n), np.float32)
+    painting.add_planes(out, still, n - 1, float(m), 0.0)
     points = cells * np.arange(n)
     np.testing.assert_array_equal(out[(n - 1) * cells][np.ix_(points, points)], np.float32(cells**3))
+    values = np.random.default_rng(2).normal(size=(n, n)).astype(np.float32)
+    out[np.ix_([(n - 1) * cells], points, points)] = values
+    np.testing.assert_array_equal(kernels.read(out, still, float(m), first=n - 1)[0], values)
+
+
+def test_indices_of_64_bits_give_the_same_bits(monkeypatch):
+    """Kernels of small meshes count in 32 bits. Here they count as those of the largest meshes do."""
+    psi, weights, field = displacement(8), displacement(8, 3), mesh_field(12)
+
+    def computed():
+        force = gravity(BOX, 12)
+        return (
+            paint(psi, 12, BOX, offset=0.3),
+            kernels.read(field, psi, BOX),
+            force(psi),
+            *force.pull_back(psi, 0.0, weights),
+        )
+
+    short = computed()
+    for module in (painting, kernels, transposes, numba_gravity):
+        monkeypatch.setattr(module, "index_like", lambda points: np.empty(0, np.int64))
+    for one, other in zip(short, computed(), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from zeldo.commands import main
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.reproduce import deoliveira2020 as paper
-from zeldo.reproduce.tables import largest_error, share_better
+from zeldo.reproduce.tables import findings, largest_error, share_better
 from zeldo.statistics.comparison import Comparison, FieldComparison
 
 CHEAP = ["--power", "eisenstein-hu", "--n", "16", "--nbody", "2lpt"]
@@ -234,3 +236,26 @@ def test_errors_are_counted_to_k_of_1_and_no_further():
 def test_the_fiducial_universe_is_quijotes_at_the_papers_spacing():
     assert Cosmology(0.3175, 0.049, 0.6711, 0.9624, 0.834) == paper.FIDUCIAL
     assert paper.SPACING == 1000 / 512
+
+
+def test_figure_2_is_of_the_first_seed(tmp_path, unpainted):
+    arguments = [*COMMAND, "--engine", "zeldovich", "--no-table", "--seeds", "5", "6"]
+    assert main([*arguments, "-o", str(tmp_path / "out")]) == 0
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert [panel["seeds"] for panel in content["panels"]] == [[5, 6], [5], [5], [5]]
+
+
+def test_of_several_runs_the_largest_memory_counts():
+    runs = [replace(compared([1, 1, 1], [0, 0, 0]), peak_memory=peak) for peak in (0.5, None, 0.7, 0.6)]
+    assert paper.averaged(runs).peak_memory == 0.7
+
+
+def test_the_papers_claims_are_held_against_the_network_and_not_cola():
+    network = replace(compared([1.01, 0.98, 0.3], [0.3, 0.4, 0.1]), engine="vnet")
+    cola = replace(compared([1.02, 0.99, 0.9], [0.1, 0.2, 0.1]), engine="cola")
+    panel = SimpleNamespace(comparisons=[network, cola])
+    claims = dict(findings(SimpleNamespace(figure1=panel, figure2=[panel], table1=None)))
+    accurate, better, elsewhere = claims.values()
+    assert "within 2 % for k <= 1" in accurate
+    assert "in 1 of 2 bins of T and in 0 of 2 of 1 - r^2" in better
+    assert "within 2 % (" in elsewhere and ": 2 %)" in elsewhere

@@ -12,8 +12,10 @@ import pytest
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.measuring import energy
+from zeldo.measuring.cost import Cost
 from zeldo.measuring.energy import Meter, Used
 from zeldo.reproduce import timing
+from zeldo.reproduce.tables import timing_rows
 from zeldo.reproduce.timing import Entry, TimingTable, paired_run, table_key
 
 
@@ -151,3 +153,31 @@ def test_an_unknown_country_is_refused():
     pytest.importorskip("codecarbon")
     with pytest.raises(InputError, match=r"'fra'.*did you mean 'FRA'"):
         Meter("fra")
+
+
+def test_peak_memory_is_the_largest_of_the_runs(entries, ics, watch, monkeypatch):
+    peaks = iter([1.0, 2.0, 3.0, 5.0, 4.0, 0.5, None])
+
+    @contextmanager
+    def known() -> Iterator[Cost]:
+        yield Cost(1.0, next(peaks))
+
+    monkeypatch.setattr(timing, "measured", known)
+    table, _ = paired_run(entries, ics, KnownMeter(), "key", watch)
+    # N-body was 1st; COLA 2nd, 4th, 6th; the network 3rd, 5th, 7th
+    assert [one.peak_memory for one in table.timings] == [1.0, 5.0, 4.0]
+
+
+def test_times_are_in_units_of_the_networks(table):
+    """Whatever follows it."""
+    slow, cola, fast = table.timings
+    runs = [(slow, 12.0), (cola, 4.0), (fast, 2.0), (replace(fast, what="emulator"), 1.0)]
+    table = replace(table, timings=[replace(one, runs=[seconds]) for one, seconds in runs])
+    assert [texts[1] for _, texts in timing_rows(table)] == ["6", "2", "1", "0.5"]
+
+
+def test_energy_is_that_of_a_run_in_the_middle():
+    entry = Entry(
+        "COLA", parse_engine("cola"), runs=[1.0, 2.0, 9.0], energy=[3.0, 1.0, 8.0], co2=[9.0, 70.0, 6.0]
+    )
+    assert (entry.timing().seconds, entry.timing().energy, entry.timing().co2) == (2.0, 3.0, 9.0)

@@ -10,6 +10,7 @@ from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics import halos as module
 from zeldo.statistics.halos import Halos, friends_of_friends, groups, mass_function
+from zeldo.statistics.overdensity import halos as spherical_halos
 
 BOX = 100.0
 BACKENDS = [
@@ -77,9 +78,9 @@ def test_two_clumps_are_two_halos_with_their_mass_centre_and_velocity(backend):
     found = friends_of_friends(snapshot, backend=backend)
     assert found.count.tolist() == [40, 25]
     assert np.allclose(found.mass, [40 * snapshot.particle_mass, 25 * snapshot.particle_mass])
-    away = found.centre - [[0.1, 99.9, 0.0], [25.0, 62.0, 62.0]]
+    away = found.centre_of_mass - [[0.1, 99.9, 0.0], [25.0, 62.0, 62.0]]
     assert np.abs(away - BOX * np.round(away / BOX)).max() < 0.3
-    assert (found.centre >= 0).all() and (found.centre < BOX).all()
+    assert (found.centre_of_mass >= 0).all() and (found.centre_of_mass < BOX).all()
     assert np.allclose(found.velocity, [[300.0, 0.0, -20.0], [0.0, 50.0, 0.0]], atol=1e-3)
     assert set(np.flatnonzero(found.group == 0)) == set(large)
     assert np.count_nonzero(found.group == -1) == n**3 - 65
@@ -112,7 +113,7 @@ def test_both_backends_give_the_same_halos():
     snapshot = snapshot_of(clumps(np.random.default_rng(3), 27, 64, 2.0))
     a, b = (friends_of_friends(snapshot, minimum=5, backend=name) for name in ("kdcount", "scipy"))
     assert a.count.size > 10
-    for name in ("count", "mass", "centre", "group"):
+    for name in ("count", "mass", "centre_of_mass", "group"):
         assert np.array_equal(getattr(a, name), getattr(b, name))
 
 
@@ -149,7 +150,15 @@ def test_absurd_options_are_refused():
             mass_function(halos_of([20]), edges)
 
 
+def test_a_catalogue_has_the_mass_function_of_its_groups():
+    clumps = np.repeat(np.random.default_rng(3).uniform(0, BOX, (4, 3)), [30, 25, 40, 33], axis=0)
+    snapshot = snapshot_of(np.concatenate([clumps, np.random.default_rng(4).uniform(0, BOX, (88, 3))]))
+    catalogue = spherical_halos(snapshot)
+    assert len(catalogue.friends.count) >= 4
+    np.testing.assert_array_equal(mass_function(catalogue).count, mass_function(catalogue.friends).count)
+
+
 def test_a_mass_function_of_particles_says_what_it_wants():
     snapshot = snapshot_of(np.random.default_rng(0).uniform(0, BOX, (64, 3)))
-    with pytest.raises(InputError, match=r"given a Snapshot: give the halos that friends_of_friends"):
+    with pytest.raises(InputError, match="given a Snapshot: give what halos or friends_of_friends finds"):
         mass_function(snapshot)

@@ -13,7 +13,7 @@ from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.measuring import memory
 from zeldo.report.density_picture import density_map, slab_of
 from zeldo.statistics.comparison import compare_snapshots
-from zeldo.statistics.streaming import stream_cross, stream_power_spectrum, stream_slice
+from zeldo.statistics.streaming import stream_cross, stream_power_spectrum
 
 SMALL = {"n": 32, "box": 64, "power": "eisenstein-hu"}
 
@@ -46,24 +46,11 @@ def test_a_universe_is_all_of_itself_and_little_of_linear_theory(universes):
     assert transfer[-1] > 1.2
 
 
-@pytest.mark.parametrize(("axis", "name"), [(0, "x"), (1, 1), (2, "2")])
-def test_a_slice_has_the_particles_of_a_histogram(universes, axis, name):
-    path, snapshots = universes["cola"]
-    x = snapshots[-1].positions()
-    picture = stream_slice(path, axis=name, low=10, high=20, pixels=16)
-    a, b = (other for other in range(3) if other != axis)
-    inside = x[(x[:, axis] >= 10) & (x[:, axis] < 20)]
-    expected, *_ = np.histogram2d(inside[:, a], inside[:, b], 16, [[0, 64], [0, 64]])
-    np.testing.assert_allclose(picture.sum(), len(inside) / (32**3 * 10 / 64 / 256))
-    assert np.abs(picture - expected / (32**3 * 10 / 64 / 256)).mean() < 1e-3
-
-
 def test_what_is_no_universe_is_refused(universes, tmp_path):
     assert "not a universe" in refusal(lambda: stream_power_spectrum(tmp_path))
     path = universes["cola"][0]
     assert "redshift 3" in refusal(lambda: stream_power_spectrum(path, 3))
     assert "mesh" in refusal(lambda: stream_power_spectrum(path, mesh=5))
-    assert "axis" in refusal(lambda: stream_slice(path, axis=3))
 
 
 def test_a_measurement_from_disk_is_that_in_memory(universes, tmp_path, monkeypatch):

@@ -27,7 +27,7 @@ def test_the_catalogue_is_that_of_memory_to_the_last_bit(universe, slabs, linkin
     expected = friends_of_friends(whole, linking_length=linking_length, minimum=8)
     made = stream_halos(universe, linking_length=linking_length, minimum=8, slabs=slabs)
     assert len(expected.count) > 3
-    for name in ("count", "mass", "centre", "velocity"):
+    for name in ("count", "mass", "centre_of_mass", "velocity"):
         np.testing.assert_array_equal(getattr(made, name), getattr(expected, name))
     assert [path.name for path in universe.parent.iterdir()] == ["u.zarr"]
 

@@ -16,3 +16,8 @@ def test_a_kept_tile_that_is_damaged_is_made_again(tmp_path):
     content[-2] ^= 1
     path.write_bytes(content)
     assert kept.load((0, 0, 4)) is None and kept.load((0, 0, 0)) is None
+
+
+def test_a_resumed_run_has_the_tiles_that_it_had(tmp_path):
+    assert KeptTiles(tmp_path / "network1").count(2) == 2
+    assert KeptTiles(tmp_path / "network1").count(3) == 2  # as where there is less memory now

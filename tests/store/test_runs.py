@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from zeldo.cosmology.parameters import PRESETS
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
+from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
+from zeldo.store.claims import OWNER, identity
 from zeldo.store.runs import PSI_STEP, VEL_STEP, RunStore
+from zeldo.version import __version__
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "reference" / "small.npz"
 QUIJOTE = PRESETS["quijote"]
@@ -271,3 +275,31 @@ def test_a_component_beyond_the_largest_chunk_is_divided(tmp_path, ics, monkeypa
     monkeypatch.undo()
     whole.add("one", ics, [snapshot()])
     np.testing.assert_array_equal(store.snapshot("one").psi, whole.snapshot("one").psi)
+
+
+def test_a_run_says_what_made_it(tmp_path, ics):
+    store = RunStore(tmp_path / "s.zarr")
+    given = replace(snapshot(), revision=3, weights="abc", version=__version__)
+    row = store.add("a", ics, [given], regenerate=EH, teacher="dynamics")
+    assert (row["revision"], row["weights"]) == (3, "abc")
+    back = store.snapshot("a")
+    assert (back.revision, back.weights, back.version) == (3, "abc", __version__)
+    for engine in ("stand-in", "dynamics"):
+        store.check_provenance(engine, Provenance(__version__, 3, "abc"))
+        for other in (Provenance(__version__, 4, "abc"), Provenance(__version__, 3, "abd")):
+            with pytest.raises(InputError, match=f"holds runs of {engine} that others may not join"):
+                store.check_provenance(engine, other)
+    store.check_provenance("another", Provenance(__version__, 4, "abd"))
+
+
+def test_what_ended_processes_left_is_removed_and_no_more(tmp_path):
+    store = RunStore(tmp_path / "s.zarr")
+    if identity()["machine"] is None:
+        pytest.skip("the system does not tell processes apart")
+    ours, theirs = (store.path / f".partial-{run}-{os.getpid() + i}-1" for i, run in enumerate("ab"))
+    claim = store.path / ".claims" / "a.0"
+    for folder in (ours, theirs, claim):
+        folder.mkdir(parents=True)
+    (claim / OWNER).write_text(json.dumps({**identity(), "started": "0"}))
+    store.tidy([os.getpid()])
+    assert (ours.exists(), theirs.exists(), claim.exists()) == (False, True, False)

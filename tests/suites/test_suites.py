@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ from zeldo.commands import main
 from zeldo.engines.parsing import parse_engine
 from zeldo.engines.trained import shipped_weights
 from zeldo.errors import ZeldoError, ZeldoWarning
+from zeldo.interrupts import interruptible
+from zeldo.measuring.energy import Used
+from zeldo.particles.provenance import file_hash
 from zeldo.store.claims import Claims, check_lease, identity, publish
 from zeldo.store.queue import FAILED, LEFT, MADE, in_turn
 from zeldo.suites.suite import Suite, read_manifest
@@ -393,7 +397,7 @@ def test_a_universe_without_its_files_is_not_done(tmp_path, monkeypatch):
     suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY)
     assert "not empty" in suite.failed()["s1"]
     monkeypatch.undo()
-    (row,) = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY).rows()
+    (row,) = zeldo.run_suite(output=tmp_path / "s", seeds=[1], lease=0.5, **TINY).rows()
     assert (suite.path / row["where"]).exists()
 
 
@@ -592,3 +596,90 @@ def test_a_value_that_a_table_lacks_is_named(tmp_path):
     table.write_text("omega_m, sigma_8\n0.3,0.8\n0.25,\n")
     line = refusal(lambda: zeldo.run_suite(**TINY, output=tmp_path / "s", cosmologies=table))
     assert line == f"cosmology 2 of {table} has sigma_8 = '': give a number"
+
+
+def test_files_of_a_universe_that_is_done_stay_as_its_row_says(tmp_path):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY)
+    (row,) = suite.rows()
+    path = suite.path / row["where"]
+    assert row["sha256"] == file_hash(path)
+    with suite.outputs("s1") as folder:  # of a process that stood still for a lease
+        (folder / path.name).write_text("later")
+    assert row["sha256"] == file_hash(path)
+
+
+def test_a_row_has_the_energy_of_its_universe(tmp_path, monkeypatch):
+    class Known:
+        @contextmanager
+        def measured(self):
+            used = Used()
+            yield used
+            used.energy, used.co2 = 2.5, 7.0
+
+    monkeypatch.setattr(suite_worker, "Meter", Known)
+    (row,) = zeldo.run_suite(output=tmp_path / "s", seeds=[1], keep="measure", **TINY).rows()
+    assert row["energy_wh"] == 2.5
+
+
+def test_a_list_of_cosmologies_has_seeds_for_all_or_for_none():
+    given = [{"omega_m": 0.3, "seed": 1}, {"omega_m": 0.31}]
+    assert "seeds for 1 of 2" in refusal(lambda: read_cosmologies(given, zeldo.Universe.cosmology))
+
+
+def test_a_universe_that_is_made_while_its_claim_is_taken_is_not_made_again(tmp_path, monkeypatch):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], keep="measure", **TINY)
+    row, claim = suite.path / "rows" / "s1.json", Claims.claim
+    text = row.read_text()
+    row.unlink()
+
+    @contextmanager
+    def late(claims, name):
+        row.write_text(text)
+        with claim(claims, name) as ours:
+            yield ours
+
+    monkeypatch.setattr(Claims, "claim", late)
+    monkeypatch.setattr(Worker, "_make", lambda *given: pytest.fail("made again"))
+    worker = Worker(suite, zeldo.engine("2lpt"), zeldo.Universe.of(n=16, box=40.0, power="eisenstein-hu"))
+    assert worker.attempt(suite.tasks[0]) == MADE
+
+
+def test_progress_counts_what_failed(tmp_path, monkeypatch):
+    make, told = Worker._make, []
+    monkeypatch.setattr(Worker, "_make", lambda worker, task: make(worker, task) if task.seed else 1 / 0)
+    given = {**TINY, "output": tmp_path / "s", "seeds": "0:3", "keep": "measure"}
+    zeldo.run_suite(progress=lambda *said: told.append(said), **given)
+    assert told[-1] == (3, 3, "3 of 3 universes, 1 failed")
+
+
+def test_the_largest_seed_is_looked_at_too(tmp_path):
+    given = {"n": 16, "power": "eisenstein-hu", "engine": "2lpt", "phases": "ngenic"}
+    assert "seed = " in refusal(lambda: zeldo.run_suite(output=tmp_path / "s", seeds=[1, 2**31], **given))
+    assert not (tmp_path / "s").exists()
+
+
+def test_what_is_swept_is_of_one_universe_alone(tmp_path):
+    """The names of some begin as that of another does."""
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1, 10], keep="measure", **TINY)
+    for name in ("s1", "s10"):
+        (suite.path / "universes" / f".{name}.abc").mkdir()
+        for file in (f"{name}.npz", f"{name}.output0.npz", f".{name}.npz.abc.part"):
+            (suite.path / "claims" / file).touch()
+    suite.sweep("s1")
+    assert suite.remove_checkpoint("s1") and not suite.remove_checkpoint("s1")
+    assert {path.name for path in (suite.path / "universes").glob(".*")} == {".s10.abc"}
+    left = {"s10.npz", "s10.output0.npz", ".s10.npz.abc.part"}
+    assert {path.name for path in (suite.path / "claims").iterdir()} == left
+
+
+def test_an_interrupt_that_a_library_turned_into_an_error_is_no_failure(tmp_path, monkeypatch):
+    def turned(worker, task):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt as error:
+            raise RuntimeError("of a library") from error
+
+    monkeypatch.setattr(Worker, "_make", turned)
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY)
+    assert not Suite.open(tmp_path / "s").failed()

@@ -134,7 +134,7 @@ def continued(
     k, p : ndarray
         The table, k in h/Mpc.
     expected : callable
-        As of `check_shape`.
+        As in `check_shape`.
 
     Returns
     -------

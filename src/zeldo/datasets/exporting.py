@@ -67,11 +67,11 @@ def export_initial_conditions(
     code : {"gadget-4", "mp-gadget", "swift"}
         Who reads them.
     start_redshift : float
-        Of the particles.
+        Redshift of the particles.
     order : {1, 2}
-        Of Lagrangian perturbation theory: Zel'dovich, or second order too.
+        Order of Lagrangian perturbation theory: Zel'dovich, or second order too.
     redshift : float or sequence of float
-        Of the snapshots that the code writes.
+        Redshifts of the snapshots that the code writes.
     mesh_factor : float
         Mesh points of its long-range force per particle and dimension.
     softening : float

@@ -70,7 +70,7 @@ class Emulator(Trained):
     @property
     def start_redshift(self) -> float | None:
         """Where the dynamics start; None where they have no start."""
-        return self._dynamics(self._card()).start_redshift
+        return self._dynamics.start_redshift
 
     @property
     def most_n(self) -> int:
@@ -83,13 +83,11 @@ class Emulator(Trained):
     @property
     def settings(self) -> Mapping[str, object]:
         """The options that affect the results, with the file by its name, without its directory."""
-        dynamics = self._dynamics(self._card())
+        dynamics = self._dynamics
         name, options = self._card().make_task().dynamics  # type: ignore[misc] # or the line before refuses
         chosen = ",".join(f"{option}={value}" for option, value in options.items())
         own = asdict(self) | {"weights": self.path.name, "preset": None if self.weights else self.preset}
-        first = (
-            ("weights", "preset") if self.weights else ("preset",)
-        )  # labels name the first one that differs
+        first = ("weights", "preset") if self.weights else ("preset",)  # labels name the first that differs
         return {
             **{name: own[name] for name in first},
             **own,
@@ -105,7 +103,7 @@ class Emulator(Trained):
     def check_universe(self, cosmology: Cosmology, spacing: float, redshifts: Sequence[float]) -> None:
         super().check_universe(cosmology, spacing, redshifts)
         (card,) = self._cards
-        dynamics = self._dynamics(card)
+        dynamics = self._dynamics
         if card.dynamics_revision not in (None, dynamics.revision) and not self.extrapolate:
             raise InputError(
                 f"{self.path} learned to correct revision {card.dynamics_revision} of {dynamics.name}, which has revision "
@@ -113,13 +111,16 @@ class Emulator(Trained):
             )
 
     def check_lattice(self, n: int) -> None:
-        self._dynamics(self._card()).check_lattice(n)
+        self._dynamics.check_lattice(n)
         super().check_lattice(n)
 
     def _card(self) -> ModelCard:
         return card_of(self.path)
 
-    def _dynamics(self, card: ModelCard) -> Engine:
+    @property
+    def _dynamics(self) -> Engine:
+        """The engine that the network corrects."""
+        card = self._card()
         chosen = card.make_task().dynamics
         if chosen is None:
             raise InputError(
@@ -136,7 +137,7 @@ class Emulator(Trained):
 
         (net,) = self._nets()
         assert net.card is not None  # every loaded network has one
-        dynamics = self._dynamics(net.card)
+        dynamics = self._dynamics
         self.check_universe(ics.cosmology, ics.spacing, redshifts)
         weights = self.weights_hash
         task, fields = net.card.make_task(), None
@@ -184,7 +185,7 @@ class Emulator(Trained):
         (net,) = self._nets()
         assert net.card is not None  # every loaded network has one
         self.check_universe(ics[0].cosmology, ics[0].spacing, redshifts)
-        dynamics: Any = self._dynamics(net.card)
+        dynamics: Any = self._dynamics
         key = self.key(ics[0], redshifts)
         told = partial(self.told, net.card)
         run = StreamedEmulator(net, dynamics, folder, key, block, progress or silent, told, self.tiles)
@@ -232,7 +233,7 @@ class Emulator(Trained):
         rms = [float(f"{(added / max(corrected, TINY)) ** 0.5:.3g}") for added, corrected in shares]
         told: dict[str, Any] = {"correction": dict(zip(("displacement", "velocity"), rms, strict=True))}
         errors = card.accuracy.get("expected")
-        learned = card.dynamics_revision in (None, self._dynamics(card).revision)
+        learned = card.dynamics_revision in (None, self._dynamics.revision)
         if (
             errors is not None
             and learned
@@ -252,14 +253,14 @@ class Emulator(Trained):
         return told
 
     def amplitudes(self, spacing: float) -> np.ndarray | None:
-        return self._dynamics(self._card()).amplitudes(spacing)
+        return self._dynamics.amplitudes(spacing)
 
     def plan_streamed(
         self, n: int, redshifts: Sequence[float] = (0.0,), block: int = BLOCK, fields: int = 2
     ) -> Plan | None:
         from zeldo.engines.network_plans import streamed
 
-        return streamed(self, self._dynamics(self._card()), n, redshifts)
+        return streamed(self, self._dynamics, n, redshifts)
 
 
 def _added(corrected: np.ndarray, carried: np.ndarray) -> tuple[float, float]:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from zeldo.engines.trained import Trained
 
 GB = 1e9
-LIBRARIES = 0.3  # GB of torch and its libraries, beside Python
+LIBRARY_GB = 0.3  # GB of torch and its libraries, beside Python
 WITH_DYNAMICS = 8  # channels more in memory, measured: fields of the dynamics and copies of the output
+KEPT = 1.7  # how much more a forward pass takes where what it frees stays with the process, in odd sizes: measured
+KEPT_BETWEEN = 1.15  # how much more a run to several redshifts takes there, for the same reason: measured
 INPUTS = 60.0  # ns per particle: inputs to and from the disk, and the density
 PROBE = 48  # cells per side of the output of the crop that is timed
 
@@ -67,11 +69,13 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     forward = task.passes * inference.memory_estimate(
         layout, side, periodic=tiles == 1, item_bytes=dtype.itemsize
     )
+    kept = cpu and forward < inference.SMALL * free
+    forward *= KEPT if kept else 1
     flops = tiles**3 * task.passes * layout.flops(side, periodic=tiles == 1)
     # linear displacement, the dynamics' fields, the input, the output
     channels = 3 + task.in_channels + task.out_channels + (WITH_DYNAMICS if task.dynamics else 0)
     fields = 4 * channels * n**3
-    memory = (fields + forward * cpu) / GB + LIBRARIES
+    memory = (fields + forward * cpu) / GB + LIBRARY_GB
     seconds = None
     if cpu:
         seconds = len(redshifts) * flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns)
@@ -83,7 +87,8 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     if seconds is not None and all(p.seconds is not None for p in plans):
         total = seconds + sum(p.seconds or 0.0 for p in plans)
     # the linear displacement, while the dynamics run to a further redshift
-    held = (len(redshifts) > 1) * 3 * 4 * n**3 / GB + LIBRARIES
+    held = (len(redshifts) > 1) * 3 * 4 * n**3 / GB + LIBRARY_GB
+    memory *= KEPT_BETWEEN if kept and len(redshifts) > 1 else 1
     return replace(
         plan,
         memory=max(memory, held + max(p.memory for p in plans)),
@@ -139,7 +144,7 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     meshed = meshes * 4 * (DENSITY_MESH * n) ** 3 + 2 * FIELD * n**3 / INPUT_SLABS
     inside = max(tiles, meshed) / GB
     return Plan(
-        LIBRARIES + max(inside, *(plan.memory for plan in planned)),
+        LIBRARY_GB + max(inside, *(plan.memory for plan in planned)),
         sum(network + disk + plan.seconds for plan in planned),
         sum(plan.forces for plan in planned),
         tiles=n // side,

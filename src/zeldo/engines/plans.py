@@ -34,7 +34,7 @@ USUAL = Cosmology.preset("quijote")
 USUAL_SPACING = 2.0  # Mpc/h
 USUAL_RMS = 10.0  # Mpc/h: how far the rms particle has moved today, in linear theory
 FARTHEST = 4.5  # sigma along one axis, of the particles of a plane
-SLABS = 32  # of particles on disk
+SLABS = 32  # of particles on disk at least, so that a few of them are small beside the mesh
 STREAMED, STREAMED_MOVING = 20.0, 6.0  # ns per particle and force: the disk, and 2LPT from there
 PLANES = 32  # of the lattice at least, whose forces are read together
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from zeldo.engines.base import Progress
 from zeldo.engines.blocks import Block, StreamedOutput
+from zeldo.engines.plans import SLABS
 from zeldo.engines.streamed_force import ASIDE, ForceOnDisk
 from zeldo.engines.table import Output, Row, Timetable
 from zeldo.errors import ZeldoError
@@ -29,7 +30,6 @@ from zeldo.mesh.numba_gravity import NumbaGravity
 from zeldo.particles.tiles import slabs
 from zeldo.store.slabs import SlabStore
 
-SLABS = 32  # at least, so that a few of them are small beside the mesh
 LPT_WORK = 2.0  # of a step
 
 

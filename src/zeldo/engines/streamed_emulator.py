@@ -50,7 +50,7 @@ class StreamedEmulator:
     told : callable
         told(shares, measures, origin, redshift), as of `Emulator.told`.
     tiles : int, optional
-        As of `Emulator`.
+        As in `Emulator`.
     """
 
     net: Any

@@ -66,7 +66,7 @@ class Fisher:
         By the names of `Cosmology`.
     matrix : ndarray, (parameters, parameters)
     derivatives : ndarray, (parameters, values)
-        Of the mean of the statistic.
+        Derivatives of the mean of the statistic.
     mean : ndarray, (values,)
     covariance : ndarray, (values, values)
     """
@@ -123,7 +123,7 @@ def fisher(
     Parameters
     ----------
     engine : str, path or Engine
-        As of `zeldo.differentiable`.
+        As in `zeldo.differentiable`.
     statistic : str or callable
         "power" (real space), "multipoles" (redshift space) or "bispectrum" (equilateral), all below the Nyquist wavenumber
         of the lattice. Or a function of psi, velocity, the differentiable universe and its cosmology of tensors, that
@@ -131,15 +131,16 @@ def fisher(
     parameters : sequence of str
         By the names of `Cosmology`.
     box, n, redshift, cosmology
-        As of `zeldo.differentiable`.
+        As in `zeldo.differentiable`.
     covariance : ndarray, optional
-        Of the statistic; estimated from the realisations where absent, which must then be more than its values by three.
+        Covariance of the statistic. Where absent, it is estimated from the realisations, which must then be more than its
+        values by three.
     realisations : int
         Universes whose derivatives are averaged.
     seed : int
-        Of the first of them; the others follow.
+        Seed of the first realisation; the others follow.
     gradient, dtype
-        As of `zeldo.differentiable`.
+        As in `zeldo.differentiable`.
     progress : callable, optional
         Called with the work done, the total work, and a short text.
     **options

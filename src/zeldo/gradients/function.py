@@ -53,7 +53,7 @@ class Differentiable:
     field : LinearField
         The linear density as a function of white noise.
     redshift : float
-        Of the evolved universe.
+        Redshift of the evolved universe.
     physics : callable
         From the linear density to displacement and velocity.
     """
@@ -200,11 +200,11 @@ def differentiable(
     n : int
         Particles per side, even.
     redshift : float
-        Of the evolved universe.
+        Redshift of the evolved universe.
     cosmology : str, Cosmology or astropy.cosmology.FLRW, optional
-        Of all parameters that a call does not give; "quijote" where absent. The linear power is exact there.
+        Values of all parameters that a call does not give; "quijote" where absent. The linear power is exact there.
     power : str or path, optional
-        As of `zeldo.linear_power`. In other cosmologies it changes as that of Eisenstein & Hu 1998 does.
+        As in `zeldo.linear_power`. In other cosmologies it changes as that of Eisenstein & Hu 1998 does.
     gradient : {"adjoint", "autograd"}
         How the steps of cola and pm are differentiated. The reverse-time adjoint (Li et al. 2022, arXiv:2211.09815) needs
         memory for one step, torch's own for all of them.

@@ -35,7 +35,7 @@ class LinearField:
     cosmology : Cosmology
         Where the power spectrum is that of `power`. Elsewhere it changes like that of Eisenstein & Hu 1998.
     power : str or path
-        As of `zeldo.linear_power`.
+        As in `zeldo.linear_power`.
     dtype : torch.dtype
         Of all fields.
     device : str

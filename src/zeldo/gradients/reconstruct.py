@@ -67,9 +67,9 @@ def reconstruct(
     n : int, optional
         Particles per side: those of the snapshot, or half of a density's mesh, where absent.
     redshift : float, optional
-        Of a density; 0 where absent.
+        Redshift of a density; 0 where absent.
     power : str or path, optional
-        As of `zeldo.linear_power`; "camb" where absent.
+        As in `zeldo.linear_power`; "camb" where absent.
     mesh : int, optional
         Mesh points per side that a snapshot's density is taken on; twice its lattice where absent.
     noise : float, optional
@@ -86,7 +86,7 @@ def reconstruct(
     samples : int
         Steps of the sampler that are kept, after half as many that are left aside; 0 for the maximum alone.
     seed : int
-        Of the sampler.
+        Seed of the sampler.
     device : str, optional
         A torch device; by default where the engine's own options say.
     truth : InitialConditions, optional

@@ -31,7 +31,7 @@ class Whitened:
     curvature : Tensor, (n, n, n // 2 + 1)
         H of each mode.
     scale, noise
-        As of `Posterior.energy`.
+        As in `Posterior.energy`.
     """
 
     posterior: Posterior
@@ -79,7 +79,7 @@ def measured_curvature(
     generator : torch.Generator
         Of the directions.
     scale, noise
-        As of `Posterior.energy`.
+        As in `Posterior.energy`.
     """
 
     def gradient(white_noise: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ class InitialConditions:
     delta_lin : ndarray
         (n, n, n) float32, linear density contrast at a = 1 (D1 = 1), zero mean, nothing on Nyquist planes.
     seed : int, optional
-        Of the white noise.
+        Seed of the white noise.
     fixed, flip : bool, optional
         How the field was drawn with it.
     power : str, optional

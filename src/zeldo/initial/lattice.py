@@ -111,7 +111,7 @@ def mesh_response(factor: float, gradient: str, deconvolution: float) -> np.ndar
     factor : float
         Mesh points per particle and dimension.
     gradient, deconvolution
-        As of `zeldo.mesh.gravity.gravity`.
+        As in `zeldo.mesh.gravity.gravity`.
     """
     k, along, total = _octant()
 

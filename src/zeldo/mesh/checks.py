@@ -8,7 +8,7 @@ from zeldo.errors import InputError
 from zeldo.keywords import scalar
 
 MAX_MESH = (
-    1288  # points per side for Numba's kernels, whose flat indices have 32 bits, those of padded columns too
+    4096  # points per side for Numba's kernels, where float32 still places particles to 1 / 4096 of a cell
 )
 
 

@@ -15,6 +15,7 @@ from zeldo.mesh.checks import MAX_MESH, check_mesh
 from zeldo.mesh.held_force import HeldForce
 from zeldo.mesh.modes import mode_factors, spectral_gradient, window_factors
 from zeldo.mesh.painting import add_planes, clear
+from zeldo.mesh.rows import index_like
 
 
 class NumbaGravity:
@@ -128,7 +129,8 @@ class NumbaGravity:
                 vector[:, :, :m, axis] = field
             vector[:, :, m] = vector[:, :, 0]
         force, back = np.empty_like(psi), np.empty_like(psi)
-        transposes.read_vector_slopes(vector, cotangent, psi, scale, shift, force, back)
+        index = index_like(vector[..., 0].size)
+        transposes.read_vector_slopes(vector, cotangent, psi, scale, shift, index, force, back)
         transposes.spread_into(vector, cotangent, psi, self.box, offset)
         if work is None:
             transposes.gradient_transposed(vector, norm, plain)
@@ -143,7 +145,7 @@ class NumbaGravity:
             self.modes[:] = total
         kernels.apply_green(self.modes, self.k, self._window(sharpening))
         fft.inverse(self.modes, m, plain, scratch=True)
-        transposes.read_slopes(plain, psi, scale, shift, np.float32((m / psi.shape[1]) ** 3), back)
+        transposes.read_slopes(plain, psi, scale, shift, np.float32((m / psi.shape[1]) ** 3), index, back)
         return force, back
 
     def ring(self, slots: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from zeldo.mesh.checks import MAX_MESH, check_mesh
 from zeldo.mesh.compile import kernel
 from zeldo.mesh.painting import paint_into
 from zeldo.mesh.reading import minus_gradient, read_scalar, read_vector
+from zeldo.mesh.rows import index_like
 
 
 def paint(
@@ -38,9 +39,8 @@ def read(
 ) -> np.ndarray:
     """The field (m, m, m) at the particles, (n, n, n) float32; psi may be some planes of the lattice from `first` on."""
     out = np.empty(psi.shape[1:], np.float32) if out is None else out
-    read_scalar(
-        field, psi, first, np.float32(check_mesh(field.shape[0], MAX_MESH) / box), np.float32(offset), out
-    )
+    scale = np.float32(check_mesh(field.shape[0], MAX_MESH) / box)
+    read_scalar(field, psi, first, scale, np.float32(offset), index_like(field.size), out)
     return out
 
 
@@ -86,7 +86,8 @@ def read_planes(
     origin: the first plane of the mesh that is there, in [0, m), and its slot. held: the first lattice plane in psi.
     """
     scale = np.float32(gradient.shape[1] / box)
-    read_vector(gradient, psi, held, scale, np.float32(offset), planes, origin, out)
+    index = index_like(gradient[..., 0].size)
+    read_vector(gradient, psi, held, scale, np.float32(offset), planes, origin, index, out)
     return out
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 
 from zeldo.mesh.compile import inlined, kernel
-from zeldo.mesh.rows import AHEAD, locate_kept, prefetch, u64, wrapped
+from zeldo.mesh.rows import AHEAD, index_like, locate_kept, prefetch, u64, wrapped
 
 PENCILS = (
     8,
@@ -52,8 +52,10 @@ def _add_particles(
 ) -> None:
     n, m = psi.shape[2], out.shape[0]
     scale, weight = np.float32(m / box), np.float32((m / n) ** 3)
-    index = np.int32 if out.size < 2**31 else np.int64  # the kernels compute places on the mesh in this type
-    left, count = np.empty(psi[0].size, index), np.zeros(pencils, np.int64)
+    left, count = (
+        np.empty(psi[0].size, index_like(max(out.size, psi[0].size)).dtype),
+        np.zeros(pencils, np.int64),
+    )
     _paint_pencils(psi, first, scale, np.float32(offset), weight, left, count, out)
     if count.any():
         _paint_left(psi, first, scale, np.float32(offset), weight, left, count, min(SLABS, m), out)

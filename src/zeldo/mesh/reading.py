@@ -12,10 +12,10 @@ from zeldo.mesh.rows import AHEAD, locate_kept, prefetch, u64
 
 
 @kernel(parallel=True)
-def read_scalar(field, psi, first, scale, offset, out):  # type: ignore[no-untyped-def]
+def read_scalar(field, psi, first, scale, offset, index, out):  # type: ignore[no-untyped-def]
     """out (planes, n, n) becomes the field (m, m, m) at the particles of the lattice's planes from `first` on.
 
-    Columns of the field may be longer than m.
+    Columns of the field may be longer than m. index: `rows.index_like` the field.
     """
     planes, n, m = out.shape[0], out.shape[1], np.int32(field.shape[0])
     one, whole = np.float32(1), (np.int32(0), m, np.int32(0), m)
@@ -23,7 +23,7 @@ def read_scalar(field, psi, first, scale, offset, out):  # type: ignore[no-untyp
     kept = (np.int32(0), m)
     for plane in prange(planes):
         i = np.int64(plane)  # prange counts in unsigned integers
-        part, at = np.empty((3, n), np.float32), np.empty((4, n), np.int32)
+        part, at = np.empty((3, n), np.float32), np.empty((4, n), index.dtype)
         for j in range(n):
             locate_kept(psi, i, first + i, j, scale, offset, m, length, whole, kept, part, at)
             for k in range(n):
@@ -78,12 +78,12 @@ def _corners(_, field, starts, weights, low, high):  # type: ignore[no-untyped-d
 
 
 @kernel(parallel=True)
-def read_vector(field, psi, held, scale, offset, planes, origin, out):  # type: ignore[no-untyped-def]
+def read_vector(field, psi, held, scale, offset, planes, origin, index, out):  # type: ignore[no-untyped-def]
     """out (3, planes, n, n) becomes three of the field's four components at the particles of some lattice planes.
 
     field: (slots, m, m + 1, 4), the last of each column the first again; plane p of the mesh is in slot p mod slots.
     psi: (3, planes held, n, n), from lattice plane `held` on. planes: (first, end) of the lattice.
-    origin: the first plane of the mesh that is there, and its slot.
+    origin: the first plane of the mesh that is there, and its slot. index: `rows.index_like` the places of the field.
     """
     n, m, slots = psi.shape[2], np.int32(field.shape[1]), np.int32(field.shape[0])
     one, four = np.float32(1), np.int64(4)
@@ -92,7 +92,7 @@ def read_vector(field, psi, held, scale, offset, planes, origin, out):  # type: 
     first = planes[0]
     for plane in prange(planes[1] - first):
         i = first + np.int64(plane)  # prange counts in unsigned integers
-        part, at = np.empty((3, n), np.float32), np.empty((4, n), np.int32)
+        part, at = np.empty((3, n), np.float32), np.empty((4, n), index.dtype)
         for j in range(n):
             locate_kept(psi, i - held, i, j, scale, offset, m, m + np.int32(1), region, kept, part, at)
             for k in range(n):

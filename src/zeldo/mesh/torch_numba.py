@@ -185,8 +185,9 @@ class _Read:
 
 
 def _slopes(field: np.ndarray, psi: np.ndarray, box: float, factor: float) -> np.ndarray:
+    from zeldo.mesh.rows import index_like
     from zeldo.mesh.transposes import read_slopes
 
-    out = np.zeros_like(psi)
-    read_slopes(field, psi, np.float32(field.shape[0] / box), np.float32(0), np.float32(factor), out)
+    out, scale = np.zeros_like(psi), np.float32(field.shape[0] / box)
+    read_slopes(field, psi, scale, np.float32(0), np.float32(factor), index_like(field.size), out)
     return out

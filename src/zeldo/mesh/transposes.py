@@ -12,14 +12,17 @@ from numba import prange
 
 from zeldo.mesh.compile import inlined, kernel
 from zeldo.mesh.painting import SLABS, _start, pencils_for
-from zeldo.mesh.rows import AHEAD, locate, prefetch, u64, wrapped
+from zeldo.mesh.rows import AHEAD, index_like, locate, prefetch, u64, wrapped
 
 
 def spread_into(out: np.ndarray, weights: np.ndarray, psi: np.ndarray, box: float, offset: float) -> None:
     """The transpose of `read_vector`: out (m, m, m + 1, 4) becomes the sums of weights (3, n, n, n) times clouds."""
     n, m = psi.shape[1], out.shape[0]
     pencils = pencils_for(psi, box)
-    left, count = np.empty(n**3, np.int32), np.zeros((pencils, pencils), np.int64)
+    left, count = (
+        np.empty(n**3, index_like(max(out[..., 0].size, n**3)).dtype),
+        np.zeros((pencils, pencils), np.int64),
+    )
     scale = np.float32(m / box)
     _spread_pencils(psi, weights, scale, np.float32(offset), left, count, out)
     if count.any():
@@ -55,7 +58,7 @@ def _spread_pencils(psi, weights, scale, offset, left, count, out):  # type: ign
         for pair in prange(half * half):
             a = 2 * (np.int64(pair) // half) + colour // 2  # prange counts in unsigned integers
             b = 2 * (np.int64(pair) % half) + colour % 2
-            part, at = np.empty((3, n), np.float32), np.empty((4, n), np.int32)
+            part, at = np.empty((3, n), np.float32), np.empty((4, n), left.dtype)
             region = (
                 np.int32(a * m // pencils - halo),
                 np.int32((a + 1) * m // pencils - a * m // pencils + 2 * halo - 1),
@@ -144,13 +147,13 @@ def _slopes(c, fx, fy, fz, scale):  # type: ignore[no-untyped-def]
 
 
 @kernel(parallel=True)
-def read_slopes(field, psi, scale, offset, factor, out):  # type: ignore[no-untyped-def]
+def read_slopes(field, psi, scale, offset, factor, index, out):  # type: ignore[no-untyped-def]
     """out (3, n, n, n) += factor times the change of the field (m, m, m) at the particles with each coordinate."""
     n, m = psi.shape[1], np.int32(field.shape[0])
     whole = (np.int32(0), m, np.int32(0), m)
     f, weight = field.reshape(-1), scale * factor
     for i in prange(n):
-        part, at = np.empty((3, n), np.float32), np.empty((4, n), np.int32)
+        part, at = np.empty((3, n), np.float32), np.empty((4, n), index.dtype)
         for j in range(n):
             locate(psi, i, j, scale, offset, m, m, whole, part, at)
             for k in range(n):
@@ -175,13 +178,13 @@ def read_slopes(field, psi, scale, offset, factor, out):  # type: ignore[no-unty
 
 
 @kernel(parallel=True)
-def read_vector_slopes(field, weights, psi, scale, offset, value, out):  # type: ignore[no-untyped-def]
+def read_vector_slopes(field, weights, psi, scale, offset, index, value, out):  # type: ignore[no-untyped-def]
     """value becomes the field at the particles, out the change of weights . value with each coordinate; (3, n, n, n)."""
     n, m = psi.shape[1], np.int32(field.shape[0])
     one, four, whole = np.float32(1), np.int64(4), (np.int32(0), m, np.int32(0), m)
     g = field.reshape(-1)
     for i in prange(n):
-        part, at = np.empty((3, n), np.float32), np.empty((4, n), np.int32)
+        part, at = np.empty((3, n), np.float32), np.empty((4, n), index.dtype)
         for j in range(n):
             locate(psi, i, j, scale, offset, m, m + np.int32(1), whole, part, at)
             for k in range(n):

@@ -134,7 +134,6 @@ def momentum_error(
     spacing: float,
     *,
     periodic: bool = True,
-    margin: int = MARGIN,
 ) -> Tensor:
     """The error of the momentum per lattice cell: each particle is painted with its velocity.
 
@@ -146,15 +145,13 @@ def momentum_error(
         Lattice spacing, Mpc/h.
     periodic : bool
         Whether the fields are a whole periodic box, or else a crop.
-    margin : int
-        Cells added to the mesh on each side of a crop.
 
     Returns
     -------
     Tensor, (3, m, m, m)
         Predicted minus true, in the unit of the velocity, on the mesh of `number_error`.
     """
-    margin = 0 if periodic else margin
+    margin = 0 if periodic else MARGIN
     components = []
     for v, w in zip(vel, target_vel, strict=True):
         with torch.no_grad():

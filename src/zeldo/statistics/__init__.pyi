@@ -26,6 +26,5 @@ from .spectra import field_modes as field_modes
 from .spectra import power_spectrum as power_spectrum
 from .streaming import stream_cross as stream_cross
 from .streaming import stream_power_spectrum as stream_power_spectrum
-from .streaming import stream_slice as stream_slice
 from .streaming_halos import stream_halos as stream_halos
 from .streaming_overdensity import stream_halo_catalogue as stream_halo_catalogue

@@ -38,7 +38,7 @@ class Bispectrum:
     reduced : ndarray
         Q = B / (P1 P2 + P2 P3 + P3 P1).
     error : ndarray
-        Of a Gaussian field of the same power, (Mpc/h)^6.
+        Standard deviation of a Gaussian field of the same power, (Mpc/h)^6.
     triangles : ndarray
         Closed triplets of modes, each order counted.
     """
@@ -59,10 +59,10 @@ LONG = (1.0, 3.0)  # the shell of the long waves
 
 def equilateral_bispectrum(
     snapshot: Snapshot | Particles,
+    *,
     mesh: int | None = None,
     width: float = 3.0,
     k_max: float | None = None,
-    *,
     device: str | torch.device = "cpu",
 ) -> Bispectrum:
     """Triangles of three equal sides, in adjacent shells from the fundamental mode to `k_max`.
@@ -74,7 +74,7 @@ def equilateral_bispectrum(
     mesh : int, optional
         Points per side of the density, by default twice the lattice.
     width : float
-        Of the shells, in fundamentals.
+        Width of the shells, in fundamentals.
     k_max : float, optional
         h/Mpc; by default the Nyquist wavenumber of the lattice, or of the mesh if that is lower.
     device : str or torch.device
@@ -95,11 +95,11 @@ def equilateral_bispectrum(
 
 def squeezed_bispectrum(
     snapshot: Snapshot | Particles,
+    *,
     mesh: int | None = None,
     width: float = 3.0,
     k_max: float | None = None,
     long: Shell = LONG,
-    *,
     device: str | torch.device = "cpu",
 ) -> Bispectrum:
     """Triangles of one long wave and two short ones of equal length.

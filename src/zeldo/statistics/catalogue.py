@@ -53,7 +53,7 @@ def columns_of(catalogue: HaloCatalogue) -> dict[str, np.ndarray]:
     table: dict[str, Any] = {
         "count": friends.count,
         "mass": friends.mass,
-        "centre_of_mass": friends.centre,
+        "centre_of_mass": friends.centre_of_mass,
         "velocity": friends.velocity,
     }
     table |= {name: getattr(spherical, name) for name in COLUMNS if name not in table}

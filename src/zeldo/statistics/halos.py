@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from zeldo.keywords import number, real_array
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
+
+if TYPE_CHECKING:
+    from zeldo.statistics.overdensity import HaloCatalogue
 
 _PAIRS_AT_ONCE = 4_000_000  # some 100 MB in SciPy's list of pairs
 
@@ -30,8 +34,8 @@ class Halos:
         (H,) particles.
     mass : ndarray
         (H,) 10^10 Msun/h.
-    centre : ndarray
-        (H, 3) centre of mass, Mpc/h in [0, box).
+    centre_of_mass : ndarray
+        (H, 3) Mpc/h in [0, box).
     velocity : ndarray or None
         (H, 3) mean peculiar velocity, km/s; None without velocities.
     group : ndarray
@@ -39,7 +43,7 @@ class Halos:
     box : float
         Side of the box, Mpc/h.
     redshift : float
-        Of the snapshot.
+        Redshift of the snapshot.
     particle_mass : float
         10^10 Msun/h.
     minimum : int
@@ -48,7 +52,7 @@ class Halos:
 
     count: np.ndarray
     mass: np.ndarray
-    centre: np.ndarray
+    centre_of_mass: np.ndarray
     velocity: np.ndarray | None
     group: np.ndarray
     box: float
@@ -142,7 +146,7 @@ def friends_of_friends(
     return Halos(
         count=count,
         mass=count * matter.particle_mass,
-        centre=centre,
+        centre_of_mass=centre,
         velocity=velocity,
         group=group,
         box=matter.box,
@@ -217,13 +221,13 @@ def _scipy(positions: np.ndarray, box: float, link: float) -> np.ndarray:
     return labels
 
 
-def mass_function(halos: Halos, bins: int | np.ndarray = 10) -> MassFunction:
+def mass_function(halos: Halos | HaloCatalogue, bins: int | np.ndarray = 10) -> MassFunction:
     """dn/dlnM of halos with Poisson errors.
 
     Parameters
     ----------
-    halos : Halos
-        What `friends_of_friends` finds.
+    halos : Halos or HaloCatalogue
+        What `friends_of_friends` or `zeldo.halos` finds. The masses are those of friends-of-friends groups.
     bins : int or array_like
         The number of logarithmic bins from the smallest allowed halo to past the largest, or their edges in 10^10 Msun/h.
 
@@ -236,9 +240,10 @@ def mass_function(halos: Halos, bins: int | np.ndarray = 10) -> MassFunction:
     InputError
         For edges that do not rise or are not positive.
     """
+    halos = getattr(halos, "friends", halos)
     if not isinstance(halos, Halos):
         raise InputError(
-            f"mass_function was given a {type(halos).__name__}: give the halos that friends_of_friends(snapshot) finds"
+            f"mass_function was given a {type(halos).__name__}: give what halos or friends_of_friends finds"
         )
     if isinstance(bins, int | np.integer):
         if bins < 1:

@@ -143,7 +143,7 @@ def measurement(
     axis : {"x", "y", "z", 0, 1, 2}
         Line of sight of redshift space.
     linking_length, minimum
-        As of `friends_of_friends`.
+        As in `friends_of_friends`.
     device : str or torch.device
         Where spectra are computed.
 

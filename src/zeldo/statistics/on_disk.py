@@ -134,7 +134,7 @@ class OnDisk:
         mesh : int
             Points per side, even.
         axis : {0, 1, 2}, optional
-            As of `displaced`.
+            As in `displaced`.
 
         Raises
         ------

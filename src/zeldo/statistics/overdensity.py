@@ -160,7 +160,7 @@ def centres(positions: np.ndarray, friends: Halos) -> np.ndarray:
     box, number = friends.box, friends.count.size
     member = np.flatnonzero(friends.group >= 0)
     halo = friends.group[member]
-    away = positions[member] - friends.centre[halo]
+    away = positions[member] - friends.centre_of_mass[halo]
     away -= box * np.round(away / box)
     fewest = np.maximum(CORE, _CORE_SHARE * friends.count)
     centre, radius = np.zeros((number, 3)), np.zeros(number)
@@ -178,7 +178,7 @@ def centres(positions: np.ndarray, friends: Halos) -> np.ndarray:
         for axis in range(3):
             total = np.bincount(halo, weights=away[:, axis], minlength=number)
             centre[left, axis] = total[left] / count[left]
-    centre = np.mod(friends.centre + centre, box)
+    centre = np.mod(friends.centre_of_mass + centre, box)
     centre[centre >= box] = 0.0
     return centre
 

@@ -83,9 +83,9 @@ def redshift_space_points(snapshot: Snapshot | Particles, axis: int | str = "z")
 def redshift_space_multipoles(
     snapshot: Snapshot | Particles,
     axis: int | str = "z",
+    *,
     mesh: int | None = None,
     subtract_shot_noise: bool = False,
-    *,
     device: str | torch.device = "cpu",
 ) -> Multipoles:
     """Monopole, quadrupole and hexadecapole of the matter in redshift space.

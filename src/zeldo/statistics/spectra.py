@@ -298,9 +298,9 @@ def mean_product(a: torch.Tensor, b: torch.Tensor) -> np.ndarray:
 
 def power_spectrum(
     snapshot: Snapshot | Particles,
+    *,
     mesh: int | None = None,
     subtract_shot_noise: bool = False,
-    *,
     device: str | torch.device = "cpu",
 ) -> Spectrum:
     """P(k) of the matter density of a snapshot, by `density_modes`.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from zeldo.errors import InputError
-from zeldo.keywords import axis_index
 from zeldo.mesh.checks import check_mesh
 from zeldo.statistics.on_disk import OnDisk, PathLike
 from zeldo.statistics.spectra import Spectrum, cross_power, spectrum
@@ -64,50 +63,3 @@ def stream_cross(
     power, reference, cross = cross_power(a, a, box), cross_power(b, b, box), cross_power(a, b, box)
     k = spectrum(a, box).k
     return k, np.sqrt(power / reference), 1 - cross**2 / (power * reference)
-
-
-def stream_slice(
-    path: PathLike,
-    redshift: float | None = None,
-    *,
-    axis: int | str = "z",
-    low: float = 0.0,
-    high: float | None = None,
-    pixels: int = 512,
-) -> np.ndarray:
-    """Surface density of a slice through a universe on disk.
-
-    Parameters
-    ----------
-    path, redshift
-        As in `stream_power_spectrum`.
-    axis : {"x", "y", "z", 0, 1, 2}
-        Along which the slice is thin.
-    low, high : float
-        Its limits, Mpc/h; a tenth of the box from 0 on by default.
-    pixels : int
-        Per side.
-
-    Returns
-    -------
-    ndarray, (pixels, pixels)
-        In units of the mean; the first index is along the lower of the two other axes.
-    """
-    here = OnDisk.open(path, redshift)
-    box = here.box
-    high = low + box / 10 if high is None else high
-    along = axis_index(axis)
-    if not 0 <= low < high <= box:
-        raise InputError(
-            f"a slice from {low:g} to {high:g} Mpc/h is not possible: give limits in [0, {box:g}]"
-        )
-    if pixels < 1:
-        raise InputError(f"pixels = {pixels!r} is not allowed: give a whole number, 1 or more")
-    a, b = (other for other in range(3) if other != along)
-    counts = np.zeros(pixels * pixels)
-    for _, x in here.positions():
-        inside = x[(x[:, along] >= low) & (x[:, along] < high)]
-        cells = np.minimum((inside[:, [a, b]] * (pixels / box)).astype(np.int64), pixels - 1)
-        counts += np.bincount(cells[:, 0] * pixels + cells[:, 1], minlength=pixels**2)
-    mean = here.n**3 * (high - low) / box / pixels**2
-    return (counts / mean).reshape(pixels, pixels)

@@ -197,7 +197,7 @@ def _catalogue(here: OnDisk, labels: np.ndarray, size: np.ndarray, first: np.nda
     return Halos(
         count=count,
         mass=count * here.matter.particle_mass,
-        centre=centre,
+        centre_of_mass=centre,
         velocity=motion / count[:, None] if moving else None,
         group=np.empty(0, np.int64),
         box=box,

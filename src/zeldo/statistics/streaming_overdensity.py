@@ -116,7 +116,7 @@ def _centres(here: OnDisk, made: SortedHalos) -> np.ndarray:
             some = replace(
                 friends,
                 count=friends.count[own],
-                centre=friends.centre[own],
+                centre_of_mass=friends.centre_of_mass[own],
                 group=members["halo"] - first,
             )
             out[own] = centres(members["x"], some)

@@ -32,6 +32,7 @@ from zeldo.keywords import number
 LEASE = 60.0  # seconds
 BEATS = 6  # per lease
 OWNER = "owner.json"
+TRIES = 100  # where the folder of claims vanishes again and again
 
 
 @dataclass
@@ -69,8 +70,9 @@ class Claims:
         ZeldoError
             Where the disk is full, or the directory cannot be written to.
         """
+        token = uuid4().hex
         with held():  # a claim that does not name its owner is nobody's to free
-            path = self._take(name)
+            path, named = self._take(name, token)
         if path is None:
             yield False
             return
@@ -83,38 +85,59 @@ class Claims:
             over.set()
             beat.join()
             with held():
-                self._remove(name, path)
+                if self._is_still_ours(name, path, token if named else None):
+                    self._remove(name, path)
 
     def free(self, pids: Collection[int]) -> None:
         """Free what processes of this machine that have ended did not free themselves, where nobody took it over."""
         for path in self.folder.glob("*.*") if self.folder.is_dir() else ():
-            name, generation = path.stem, int(path.suffix[1:])
             with suppress(OSError, ValueError):
+                name, generation = path.stem, int(path.suffix[1:])
                 owner = json.loads((path / OWNER).read_text())
                 taken = (self.folder / f"{name}.{generation + 1}").exists()
                 if owner["pid"] in pids and has_ended(owner) and not taken:
                     self._remove(name, path)
 
-    def _take(self, name: str) -> Path | None:
-        generation = 0
+    def _take(self, name: str, token: str) -> tuple[Path | None, bool]:
+        """The claim, None where another process has it, and whether it names its owner."""
+        generation = vanished = 0
         while True:
             path = self.folder / f"{name}.{generation}"
             try:
                 path.mkdir(parents=True)
             except FileExistsError:
                 if not self._lost(path):
-                    return None
+                    return None, False
                 generation += 1
                 continue
             except OSError as error:
+                if (
+                    isinstance(error, FileNotFoundError) and vanished < TRIES
+                ):  # whoever was done removed the folder
+                    vanished += 1
+                    continue
                 remedy = "free some space" if error.errno in FULL else "make it writable"
                 raise ZeldoError(
                     f"no task can be claimed in {self.folder} ({error.strerror}): "
                     f"{remedy}, then run the same command again"
                 ) from error
-            with suppress(OSError):  # without it the claim is as good, but outlives its process by a lease
-                (path / OWNER).write_text(json.dumps(identity()))
-            return path
+            try:
+                (path / OWNER).write_text(json.dumps({**identity(), "token": token}))
+            except OSError:  # the claim is as good, but outlives its process by a lease
+                return path, False
+            return path, True
+
+    def _is_still_ours(self, name: str, path: Path, token: str | None) -> bool:
+        """Whether nobody took a claim over, where its owner was only slow: it may be that of a third process by now.
+
+        token: None where the claim names no owner.
+        """
+        if (self.folder / f"{name}.{int(path.suffix[1:]) + 1}").exists():
+            return False
+        try:
+            return json.loads((path / OWNER).read_text()).get("token") == token
+        except (OSError, ValueError):  # that of a third process may have no owner yet
+            return token is None and path.exists()
 
     def _remove(self, name: str, last: Path) -> None:
         """Remove a claim and those before it, the last one first, so that no lost one is left without its successor."""

@@ -125,7 +125,7 @@ def check_piece(n: int, side: int, buffer: int) -> None:
     if side + 2 * buffer > n:
         raise InputError(
             f"a tile of {side} cells with a buffer of {buffer} is larger than the volume of {n}: "
-            "give a smaller buffer, or evolve it whole"
+            "give a smaller side or buffer, or evolve it whole"
         )
 
 

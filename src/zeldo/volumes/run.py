@@ -70,7 +70,7 @@ def run_in_pieces(
     engine : str or Cola
         `cola`, perhaps with options.
     redshift : float, optional
-        Of the snapshot; 0 by default.
+        Redshift of the snapshot; 0 by default.
     side : int, optional
         Cells per side of a piece, which divides n; by default at most 128.
     buffer : int

@@ -310,3 +310,41 @@ def test_checkpoint_name_is_checked(tmp_path: Path) -> None:
     for path in (tmp_path / "state.txt", tmp_path / "nowhere" / "state.npz"):
         with pytest.raises(InputError):
             next(replace(QUICK, checkpoint=path).run(start(), [0.0]))
+
+
+def test_a_step_kicks_by_each_force_with_its_own_weight() -> None:
+    """Forces that do not depend on the place: what a step adds to momentum and displacement is known."""
+    ics = start()
+    dynamics = PairDynamics(P3M(mesh_step=0.5, crossing=100.0), ics)
+    begin, row, *_ = dynamics.engine.timetable(ics, [0.0]).rows
+    state, w = dynamics.start(begin), dynamics.weights
+    times = row.times(dynamics.engine.mesh_step / 2)
+    assert len(times) > 2
+    dynamics.pair_length = lambda state: dynamics.engine.mesh_step / 2
+    for near, before, after in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)):
+        state.force.near[:], state.force.far[:] = near, before
+        dynamics.pairs = lambda out, near=near: out.fill(near)
+        dynamics.mesh = lambda out, after=after: out.fill(after)
+        p, psi = state.v + before * row.far[0], state.psi.astype(float)
+        for a, b in pairwise(times):
+            middle = (a * b) ** 0.5
+            p = p + near * w.kick(a, middle)
+            psi += w.drift(a, b) * p
+            p = p + near * w.kick(middle, b)
+        made = dynamics.step(state, row)
+        np.testing.assert_allclose(made.v, p + after * row.far[1], atol=1e-5)
+        np.testing.assert_allclose(made.psi, psi, atol=1e-5 * np.abs(psi).max())
+
+
+def test_what_observers_are_given_stays() -> None:
+    ics = start()
+    dynamics = PairDynamics(QUICK, ics)
+    begin, row, *_ = QUICK.timetable(ics, [0.0]).rows
+    state = dynamics.start(begin)
+    given = dynamics.density(state), dynamics.potential(state)
+    kept = [field.copy() for field in given]
+    later = dynamics.step(state, row, donate=False)
+    assert all(np.array_equal(field, was) for field, was in zip(given, kept, strict=True))
+    # and is that of the state that was asked about, whatever the mesh did last
+    assert np.array_equal(dynamics.potential(state), kept[1])
+    assert np.array_equal(dynamics.force(later), later.force.near + later.force.far)

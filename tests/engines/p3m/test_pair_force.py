@@ -17,7 +17,7 @@ from zeldo.engines.p3m.cells import CellList
 from zeldo.engines.p3m.force_split import ForceSplit
 from zeldo.engines.p3m.mesh_force import MeshForce
 from zeldo.engines.p3m.mesh_kernels import deal, paint_cells, read_cells
-from zeldo.engines.p3m.pair_force import SHARE, SMALL, PairForce, pieces, share
+from zeldo.engines.p3m.pair_force import CROWD, SHARE, SMALL, PairForce, pieces, share
 from zeldo.errors import InputError
 
 N, BOX = 8, 100.0
@@ -319,3 +319,20 @@ def test_too_small_a_box_is_refused_in_one_line() -> None:
     with pytest.raises(InputError, match="more than a third of the box") as error:
         CellList(4, 10.0, 4.0)
     assert "\n" not in str(error.value)
+
+
+def test_a_cell_of_more_than_a_thousand_particles_is_divided_as_finely_as_any() -> None:
+    n, rng = 12, np.random.default_rng(3)
+    x = rng.uniform(27, 48, (3, n**3))  # of a cell from 25 to 50
+    q = np.indices((n, n, n)).reshape(3, -1) * BOX / n
+    psi = (x - q).reshape(3, n, n, n).astype(np.float32)
+    split = ForceSplit(BOX / 4, 3, SOFTENING)
+    cells = CellList(n, BOX, split.radius)
+    cells.sort(psi)
+    assert np.diff(cells.start).max() == n**3 > 64 * CROWD
+    force = PairForce(split, cells)(np.empty_like(psi)).reshape(3, -1)
+    d = x[:, None, :] - x[:, :, None]
+    r = np.sqrt((d**2).sum(0))
+    np.fill_diagonal(r, 1e9)
+    truth = (d * split.pair_factor(r)).sum(2) * (BOX / n) ** 3 / (4 * np.pi)
+    assert rms(force - truth) / rms(truth) < 1e-4
