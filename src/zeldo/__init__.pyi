@@ -1,5 +1,6 @@
 from . import cosmology as cosmology
 from . import datasets as datasets
+from . import doctor as doctor
 from . import engines as engines
 from . import files as files
 from . import gradients as gradients
