@@ -107,16 +107,23 @@ def test_a_process_of_which_only_the_exit_status_is_left_has_ended():
     child.wait()
 
 
-def test_a_claim_that_is_freed_while_it_is_looked_at_is_not_taken_over(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "claimed"),
+    [
+        (FileExistsError, False),  # another process freed its claim just now, which had its task done
+        (FileNotFoundError, True),  # another process was done, and removed the empty folder
+    ],
+)
+def test_other_processes_may_end_while_a_claim_is_made(tmp_path, monkeypatch, error, claimed):
     mkdir = Path.mkdir
 
-    def there(path, **options):
+    def fails_once(path, **options):
         monkeypatch.setattr(Path, "mkdir", mkdir)
-        raise FileExistsError
+        raise error
 
-    monkeypatch.setattr(Path, "mkdir", there)
-    with Claims(tmp_path).claim("a") as ours:
-        assert not ours
+    monkeypatch.setattr(Path, "mkdir", fails_once)
+    with Claims(tmp_path / "claims").claim("a") as ours:
+        assert ours is claimed
 
 
 def test_a_slow_owner_does_not_free_the_claim_of_its_successor(tmp_path):
@@ -124,19 +131,6 @@ def test_a_slow_owner_does_not_free_the_claim_of_its_successor(tmp_path):
     with Claims(tmp_path).claim("a") as slow:
         (tmp_path / "a.1").mkdir()  # of another process, when the lease of this one had ended
     assert slow and {path.name for path in tmp_path.iterdir()} == {"a.0", "a.1"}
-
-
-def test_the_folder_of_claims_may_vanish_while_one_is_made(tmp_path, monkeypatch):
-    """A process that is done removes it where it is empty."""
-    mkdir = Path.mkdir
-
-    def gone(path, **options):
-        monkeypatch.setattr(Path, "mkdir", mkdir)
-        raise FileNotFoundError
-
-    monkeypatch.setattr(Path, "mkdir", gone)
-    with Claims(tmp_path / "claims").claim("a") as ours:
-        assert ours
 
 
 def test_what_is_no_claim_is_no_obstacle(tmp_path):

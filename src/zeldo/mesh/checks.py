@@ -7,9 +7,8 @@ from typing import Any
 from zeldo.errors import InputError
 from zeldo.keywords import scalar
 
-MAX_MESH = (
-    4096  # points per side for Numba's kernels, where float32 still places particles to 1 / 4096 of a cell
-)
+# points a side for Numba's kernels, where float32 still places particles to 1 / 4096 of a cell
+MAX_MESH = 4096
 
 
 def check_mesh(mesh: Any, most: int | None = None, *, least: int = 4, even: bool = True) -> int:

@@ -52,10 +52,8 @@ def _add_particles(
 ) -> None:
     n, m = psi.shape[2], out.shape[0]
     scale, weight = np.float32(m / box), np.float32((m / n) ** 3)
-    left, count = (
-        np.empty(psi[0].size, index_like(max(out.size, psi[0].size)).dtype),
-        np.zeros(pencils, np.int64),
-    )
+    index = index_like(max(out.size, psi[0].size))  # of mesh points, and of particles
+    left, count = np.empty(psi[0].size, index.dtype), np.zeros(pencils, np.int64)
     _paint_pencils(psi, first, scale, np.float32(offset), weight, left, count, out)
     if count.any():
         _paint_left(psi, first, scale, np.float32(offset), weight, left, count, min(SLABS, m), out)

@@ -19,10 +19,8 @@ def spread_into(out: np.ndarray, weights: np.ndarray, psi: np.ndarray, box: floa
     """The transpose of `read_vector`: out (m, m, m + 1, 4) becomes the sums of weights (3, n, n, n) times clouds."""
     n, m = psi.shape[1], out.shape[0]
     pencils = pencils_for(psi, box)
-    left, count = (
-        np.empty(n**3, index_like(max(out[..., 0].size, n**3)).dtype),
-        np.zeros((pencils, pencils), np.int64),
-    )
+    index = index_like(max(out[..., 0].size, n**3))  # of mesh points, and of particles
+    left, count = np.empty(n**3, index.dtype), np.zeros((pencils, pencils), np.int64)
     scale = np.float32(m / box)
     _spread_pencils(psi, weights, scale, np.float32(offset), left, count, out)
     if count.any():

@@ -94,8 +94,7 @@ class Claims:
             with suppress(OSError, ValueError):
                 name, generation = path.stem, int(path.suffix[1:])
                 owner = json.loads((path / OWNER).read_text())
-                taken = (self.folder / f"{name}.{generation + 1}").exists()
-                if owner["pid"] in pids and has_ended(owner) and not taken:
+                if owner["pid"] in pids and has_ended(owner) and not self._is_taken_over(name, generation):
                     self._remove(name, path)
 
     def _take(self, name: str, token: str) -> tuple[Path | None, bool]:
@@ -111,9 +110,8 @@ class Claims:
                 generation += 1
                 continue
             except OSError as error:
-                if (
-                    isinstance(error, FileNotFoundError) and vanished < TRIES
-                ):  # whoever was done removed the folder
+                # whoever was done removed the folder
+                if isinstance(error, FileNotFoundError) and vanished < TRIES:
                     vanished += 1
                     continue
                 remedy = "free some space" if error.errno in FULL else "make it writable"
@@ -132,12 +130,15 @@ class Claims:
 
         token: None where the claim names no owner.
         """
-        if (self.folder / f"{name}.{int(path.suffix[1:]) + 1}").exists():
+        if self._is_taken_over(name, int(path.suffix[1:])):
             return False
         try:
             return json.loads((path / OWNER).read_text()).get("token") == token
         except (OSError, ValueError):  # that of a third process may have no owner yet
             return token is None and path.exists()
+
+    def _is_taken_over(self, name: str, generation: int) -> bool:
+        return (self.folder / f"{name}.{generation + 1}").exists()
 
     def _remove(self, name: str, last: Path) -> None:
         """Remove a claim and those before it, the last one first, so that no lost one is left without its successor."""
