@@ -86,8 +86,7 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     total = None
     if seconds is not None and all(p.seconds is not None for p in plans):
         total = seconds + sum(p.seconds or 0.0 for p in plans)
-    # the linear displacement, while the dynamics run to a further redshift
-    held = (len(redshifts) > 1) * 3 * 4 * n**3 / GB + LIBRARY_GB
+    held = 3 * 4 * n**3 / GB + LIBRARY_GB  # the linear displacement, while the dynamics run
     memory *= KEPT_BETWEEN if kept and len(redshifts) > 1 else 1
     return replace(
         plan,

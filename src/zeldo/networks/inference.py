@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from zeldo.errors import InputError
 from zeldo.measuring.heap import freed_memory_kept
 from zeldo.measuring.memory import available, budget, resident, size_in_words
+from zeldo.networks.convolution import Paired
 from zeldo.networks.layout import MARGIN, Layout
 from zeldo.networks.vnet import LayeredNet
 from zeldo.particles import tiles as geometry
@@ -68,6 +69,10 @@ def optimise(
     for layer in folded.modules():  # styled kernels are made in float32 and rounded when used
         if isinstance(layer, nn.Conv3d | nn.ConvTranspose3d):
             layer.to(dtype)
+    if dtype is torch.bfloat16 and native_bfloat16("cpu") and torch.device(device).type == "cpu":
+        for stage in [*folded.modules()]:
+            for name, layer in stage.named_children():
+                setattr(stage, name, Paired.faster(layer))
     folded.compute_dtype = dtype
     folded = folded.requires_grad_(False).to(device)
     return folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
