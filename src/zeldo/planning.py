@@ -107,7 +107,7 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
         available_gb=budget() / GB,
         forces=own.forces,
         tiles=own.tiles,
-        scratch_gb=own.scratch,
+        scratch_gb=own.scratch_gb,
     )
 
 
@@ -153,7 +153,7 @@ def check_fits(
     if output is not None and not _exists(output):
         if streamed:  # all outputs but the last, and the first block of that one
             written = len(redshifts) - 1 + min(1.0, tile_of(n) / n)
-            size = written * 2 * VELOCITY_BYTES * n**3 / GB + plan.scratch
+            size = written * 2 * VELOCITY_BYTES * n**3 / GB + plan.scratch_gb
         else:
             size = _disk(plan, n, len(redshifts), output)
         space = free_space(output.resolve().parent) / GB
@@ -178,7 +178,7 @@ def _disk(plan: Plan, n: int, files: int, output: Path) -> float:
 
 
 def _memory(plan: Plan, n: int) -> float:
-    return PYTHON + STORE * (plan.scratch > 0) + max(plan.memory, FIELD_STAGE * n**3 / GB)
+    return PYTHON + STORE * (plan.scratch_gb > 0) + max(plan.memory_gb, FIELD_STAGE * n**3 / GB)
 
 
 @cache

@@ -62,7 +62,7 @@ def lattice(n: int, orders: int, outputs: int) -> Plan:
     """
     cost = (FIRST_ORDER, SECOND_ORDER)[orders - 1]
     return Plan(
-        memory=(orders + 2 + (orders > 1)) * FIELD * n**3 / GB,
+        memory_gb=(orders + 2 + (orders > 1)) * FIELD * n**3 / GB,
         seconds=1e-9 * cost * growth_of_costs(n) * n**3 * (1 + 0.3 * (outputs - 1)),
     )
 
@@ -139,7 +139,7 @@ def streamed(
         max(step, lpt) * n**3 / GB,
         1e-9 * n**3 * seconds,
         forces,
-        scratch=(kept * FIELD + MESH * (not beside)) * n**3 / GB,
+        scratch_gb=(kept * FIELD + MESH * (not beside)) * n**3 / GB,
     )
 
 
