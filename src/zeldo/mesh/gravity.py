@@ -219,7 +219,9 @@ class TorchGravity(TorchArithmetic):
             for axis in np.ix_(window, window, window[: self.m // 2 + 1]):
                 modes = modes * self.torch.from_numpy(axis).to(self.green)
         if not self.spectral:
-            return self.kernels.read_gradient(self.torch.fft.irfftn(modes, s=shape), psi, self.box)
+            phi = self.torch.fft.irfftn(modes, s=shape)
+            del modes
+            return self.kernels.read_gradient(phi, psi, self.box)
         components = (self.torch.fft.irfftn(-1j * k * modes, s=shape) for k in self.k)
         return self.torch.stack([self.kernels.read(component, psi, self.box) for component in components])
 
@@ -246,4 +248,4 @@ class TorchGravity(TorchArithmetic):
         return self.torch.as_tensor(field, dtype=self.dtype, device=self.device)
 
     def numpy(self, field: Array) -> np.ndarray:
-        return field.detach().cpu().numpy()
+        return field if isinstance(field, np.ndarray) else field.detach().cpu().numpy()

@@ -25,6 +25,7 @@ from zeldo.store.resume import active
 Call = Callable[[LayeredNet, Tensor, bool], "Tensor | tuple[Tensor, ...]"]
 
 SHARE = 0.7  # of the free memory that a forward pass may take
+COUNTED = 2**31  # numbers of a field on a GPU: not all versions of cuDNN have indices of 64 bits
 SMALL = 0.1  # of the free memory: a pass that takes less may keep what it frees
 
 
@@ -113,11 +114,24 @@ def memory_estimate(layout: Layout, side: int, *, periodic: bool, item_bytes: in
     return peak * item_bytes
 
 
+def largest_field(layout: Layout, side: int, *, periodic: bool) -> int:
+    """The numbers of the largest field that a convolution is given or makes; arguments as of `memory_estimate`."""
+    most, before = 0, side
+    for layer, after in zip(layout.layers, layout.sides(side, periodic=periodic), strict=True):
+        given = after + 2 * MARGIN if layer.kind == "block" else before
+        most = max(most, layer.inputs * given**3, layer.outputs * after**3)
+        if layer.kind == "block":
+            most = max(most, layer.middle * (after + MARGIN) ** 3)
+        before = after
+    return most
+
+
 def free_memory(device: torch.device | str) -> float:
     """Bytes free on the device."""
     device = torch.device(device)
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept  # torch keeps what tensors free, for the next ones
     return available()
 
 
@@ -164,13 +178,24 @@ def choose_tiles(
     InputError
         Where not even the smallest tile fits.
     """
-    smallest = passes * memory_estimate(layout, n, periodic=True, item_bytes=item_bytes)
-    if smallest <= share * free:
+    elsewhere = torch.device(device).type != "cpu"
+
+    def bytes_of(side: int, periodic: bool) -> float:
+        needed = memory_estimate(layout, side, periodic=periodic, item_bytes=item_bytes)
+        if elsewhere:  # the input and the output are there in float32 too
+            needed += 4 * (layout.layers[0].inputs + 2 * layout.layers[-1].outputs) * side**3
+        return passes * needed
+
+    def counted(side: int, periodic: bool) -> bool:
+        return not elsewhere or largest_field(layout, side, periodic=periodic) < COUNTED
+
+    smallest = bytes_of(n, True)
+    if smallest <= share * free and counted(n, True):
         return 1
     for tiles in range(2, n // layout.stride + 1):
         side = crop_side(layout, geometry.tile_side(n, tiles, layout.stride))
-        needed = passes * memory_estimate(layout, side, periodic=False, item_bytes=item_bytes)
-        if needed <= share * free:
+        needed = bytes_of(side, False)
+        if needed <= share * free and counted(side, False):
             return tiles
         smallest = min(smallest, needed)
     whole, most, python, remedy = smallest / share, free, "", f"free some on {device}"
