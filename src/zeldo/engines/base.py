@@ -48,6 +48,8 @@ class Plan:
         Vector fields of a snapshot: displacement and velocity, or one of them.
     scratch_gb : float
         Size of the files that hold the particles of a run, GB; 0 where they are in memory.
+    device_gb : float
+        The same as `memory_gb` on a GPU; 0 for a run on the CPU.
     network : float
         Of the seconds, those of a network, whose rate was measured on this machine as it is now.
     """
@@ -58,6 +60,7 @@ class Plan:
     tiles: int | None = None
     vectors: int = 2
     scratch_gb: float = 0.0
+    device_gb: float = 0.0
     network: float = 0.0
 
 
