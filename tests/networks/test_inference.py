@@ -129,6 +129,19 @@ def test_on_a_gpu_the_input_and_the_output_count_and_no_field_has_too_many_numbe
     assert inference.choose_tiles(layout, 512, 1e12, device="cuda") == 2
 
 
+def test_float32_keeps_all_its_digits_on_a_gpu():
+    seen = []
+
+    def call(net, x, periodic):
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return net(x, periodic=periodic)
+
+    before = torch.backends.cudnn.allow_tf32
+    net = inference.optimise(VNet(2, 2), dtype=torch.float32)
+    inference.apply(net, np.zeros((3, 8, 8, 8), np.float32), call=call, tiles=1)
+    assert seen == [False] and torch.backends.cudnn.allow_tf32 == before
+
+
 def test_memory_that_torch_keeps_on_a_gpu_is_free(monkeypatch):
     for name, value in (("mem_get_info", (10.0, 80.0)), ("memory_reserved", 60.0), ("memory_allocated", 1.0)):
         monkeypatch.setattr(torch.cuda, name, lambda device=None, value=value: value)

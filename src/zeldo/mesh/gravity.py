@@ -126,15 +126,16 @@ def torch_device(device: str) -> str:
 
 
 def check_device(device: str) -> str:
-    """The device where torch can use it, else `InputError`."""
+    """The device, with its number where it has one, where torch can use it; else `InputError`."""
     import torch
 
     try:
-        torch.zeros(1, device=device).cpu()  # torch's "meta" takes fields and gives none back
+        made = torch.zeros(1, device=device)
+        made.cpu()  # torch's "meta" takes fields and gives none back
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"device {device!r} cannot be used ({reason}): give {_usable()}") from None
-    return device
+    return str(made.device)  # which GPU "cuda" is depends on the thread
 
 
 def _usable() -> str:

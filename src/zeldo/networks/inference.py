@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,17 @@ def optimise(
     folded.compute_dtype = dtype
     folded = folded.requires_grad_(False).to(device)
     return folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """Inside, cuDNN's convolutions of float32 keep all its digits; by default GPUs round their inputs to ten bits (TF32)."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def memory_estimate(layout: Layout, side: int, *, periodic: bool, item_bytes: int = 4) -> float:
@@ -275,7 +286,7 @@ def apply(
         x = torch.from_numpy(piece)[None].to(parameter.device)
         needed = passes * memory_estimate(layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes)
         small = parameter.device.type == "cpu" and needed < SMALL * free
-        with torch.no_grad(), freed_memory_kept() if small else nullcontext():
+        with torch.no_grad(), whole_float32(), freed_memory_kept() if small else nullcontext():
             outputs = call(net, x, periodic)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [output[0].float().contiguous().cpu().numpy() for output in outputs]
