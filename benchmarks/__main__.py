@@ -24,6 +24,7 @@ ORDER = (
     "vnet",
     "emulator",
     "choice",
+    "resolution",
     "p3m",
 )
 

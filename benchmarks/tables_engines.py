@@ -39,7 +39,7 @@ def which_engine(rows: Rows) -> list[list[str]]:
         ["`pm`", "accuracy that improves with the number of steps", missed(accuracy, "pm")],
         ["`emulator`", EMULATOR, f"{missed(emulator, 'emulator')} ([page](docs/emulator.md))"],
         [
-            "its steps of `pm` alone",
+            "`emulator` without its network",
             "seeing what the network adds: mostly velocities",
             missed(emulator, DYNAMICS["emulator"]),
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import pi
 
+from benchmarks.bench_resolution import BOX, REDSHIFTS, SHARES, STARTS, N
 from benchmarks.record import Rows
 from zeldo.statistics import K_SHOWN
 
@@ -202,6 +203,27 @@ def by_gadget_steps(rows: Rows) -> Table:
     return table
 
 
+def resolution(rows: Rows) -> Table:
+    """P(k) over that of a lattice twice as fine, by redshift and share of the Nyquist wavenumber."""
+    return _ratios(rows, {"p3m": ""}, "a lattice twice as fine")
+
+
+def starts(rows: Rows) -> Table:
+    """P(k) from other start redshifts over that from the default."""
+    names = {f"p3m:start_redshift={z}": f"start at z = {z}, " for z in STARTS}
+    return _ratios(rows, names, "p3m")
+
+
+def _ratios(rows: Rows, names: dict[str, str], reference: str) -> Table:
+    table = [["", *[f"k = {share:g} k_Ny" if i == 0 else f"{share:g}" for i, share in enumerate(SHARES)]]]
+    for engine, name in names.items():
+        for z in REDSHIFTS:
+            selected = rows.where(benchmark="resolution", engine=engine, reference=reference, z=z, n=N)
+            ratios = [selected.value("P_ratio", k=float(f"{share * pi * N / BOX:.6g}")) for share in SHARES]
+            table.append([f"{name}z = {z:g}", *[f"{x:.3f}" for x in ratios]])
+    return table
+
+
 TABLES = {
     "p3m-splits": splits,
     "p3m-steps": steps,
@@ -211,4 +233,6 @@ TABLES = {
     "p3m-mp-gadget": against_gadget,
     "p3m-small-boxes": small_boxes,
     "p3m-gadget-steps": by_gadget_steps,
+    "p3m-resolution": resolution,
+    "p3m-starts": starts,
 }

@@ -186,3 +186,20 @@ def test_a_disk_without_room_is_said_before_the_run(tmp_path, monkeypatch):
     assert not planning.check_fits(engine, 16, [0.0], tmp_path / "out.npz")
     (tmp_path / "two_z1.npz").touch()  # of the same run, which replaces it
     assert not planning.check_fits(engine, 64, [1.0, 0.0], tmp_path / "two.npz")
+
+
+def test_a_run_on_a_gpu_is_planned_there(monkeypatch):
+    """Its fields are on the device, and what the host holds is less."""
+    monkeypatch.setattr("zeldo.networks.inference.free_memory", lambda device: 20e9)
+    monkeypatch.setattr("zeldo.mesh.gravity.check_device", lambda device: device)
+    engine = zeldo.engine("pm", device="cuda")
+    there, here = engine.plan(256), zeldo.engine("pm").plan(256)
+    assert there.device_gb > there.memory_gb and there.seconds is None and here.device_gb == 0
+    expected = planning.plan_run(engine, 256, [0.0], None)
+    assert expected.device_gb == there.device_gb and expected.device_available_gb == 20.0
+    assert not planning.check_fits(engine, 256, [0.0])
+    line = refusal(lambda: planning.check_fits(engine, 512, [0.0]))
+    assert (
+        "pm with n = 512 needs about" in line and "GB on cuda, but 20 GB are free: give a smaller n" in line
+    )
+    assert zeldo.engine("pm", device="torch").plan(256).memory_gb == there.device_gb

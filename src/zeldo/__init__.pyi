@@ -63,6 +63,7 @@ from .particles.snapshot import Snapshot as Snapshot
 from .planning import RunPlan as RunPlan
 from .report.citations import cite as cite
 from .statistics import compare_snapshots as compare_snapshots
+from .statistics import cross_power_spectrum as cross_power_spectrum
 from .statistics import equilateral_bispectrum as equilateral_bispectrum
 from .statistics import friends_of_friends as friends_of_friends
 from .statistics import mass_function as mass_function

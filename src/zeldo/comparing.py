@@ -171,7 +171,7 @@ def _folder(
     from zeldo.statistics.on_disk import check_comparable
 
     mesh = check_mesh(2 * n if mesh is None else mesh)
-    run = max((chosen_plan(engine, n, redshifts, None)[0].memory for engine in engines), default=0.0)
+    run = max((chosen_plan(engine, n, redshifts, None)[0].memory_gb for engine in engines), default=0.0)
     held = SNAPSHOT_BYTES * len(engines) * len(redshifts) * n**3
     needed, free = held + max(1e9 * run, PARTICLE_BYTES * n**3 + POINT_BYTES * mesh**3), available()
     if needed <= free:

@@ -28,9 +28,34 @@ class ZeldoWarning(UserWarning):
     """What a user should know although the work goes on."""
 
 
+# names of other codes, without case and underscores: ours, and what to say of it
+ELSEWHERE = {
+    **dict.fromkeys(("om", "om0", "omegam0", "omegamatter"), ("omega_m", "")),
+    **dict.fromkeys(("ob", "ob0", "omegab0", "omegabaryon"), ("omega_b", "")),
+    **dict.fromkeys(("h0", "hubble", "hubbleparam"), ("h", "H0 / 100")),
+    **dict.fromkeys(("as", "logas", "amplitude"), ("sigma_8", "in place of A_s")),
+    **dict.fromkeys(("w", "wde"), ("w0", "")),
+    **dict.fromkeys(("z", "redshifts"), ("redshift", "")),
+    **dict.fromkeys(("boxsize", "lbox"), ("box", "Mpc/h")),
+}
+NOTHING = {
+    **dict.fromkeys(
+        ("omegalambda", "omegal", "omegade", "ode0", "ol0"), "the universe is flat: leave it out"
+    ),
+    **dict.fromkeys(("omegak", "ok0"), "the universe is flat: leave it out"),
+    **dict.fromkeys(("mnu", "mnue", "sumnu"), "neutrinos are massless: leave it out"),
+}
+
+
 def nearest(name: object, allowed: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` where one of `allowed` is close to `name`, else an empty string."""
+    """`"; did you mean 'x'?"` where `name` is close to one of `allowed`, or what other codes call it; else nothing."""
     import difflib
 
-    close = difflib.get_close_matches(str(name), list(allowed), n=1)
+    names, bare = list(allowed), str(name).lower().replace("_", "")
+    ours, words = ELSEWHERE.get(bare, ("", ""))
+    if ours in names:
+        return f"; did you mean {ours!r}{f' ({words})' if words else ''}?"
+    if bare in NOTHING and "omega_m" in names:
+        return f"; {NOTHING[bare]}"
+    close = difflib.get_close_matches(str(name), names, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

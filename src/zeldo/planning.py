@@ -59,6 +59,10 @@ class RunPlan:
         Pieces per side that a network divides the box into; None without a network.
     scratch_gb : float
         Size of the files beside the output that hold the particles during the run, GB; 0 where they are in memory.
+    device_gb : float
+        The most that the run holds on a GPU, GB; 0 for a run on the CPU.
+    device_available_gb : float
+        What the GPU has free, GB.
     """
 
     memory_gb: float
@@ -68,11 +72,13 @@ class RunPlan:
     forces: int = 0
     tiles: int | None = None
     scratch_gb: float = 0.0
+    device_gb: float = 0.0
+    device_available_gb: float = 0.0
 
     @property
     def fits(self) -> bool:
         """Whether there is memory enough."""
-        return self.memory_gb <= self.available_gb
+        return self.memory_gb <= self.available_gb and self.device_gb <= self.device_available_gb
 
 
 def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | None) -> RunPlan:
@@ -107,7 +113,9 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
         available_gb=budget() / GB,
         forces=own.forces,
         tiles=own.tiles,
-        scratch_gb=own.scratch,
+        scratch_gb=own.scratch_gb,
+        device_gb=own.device_gb,
+        device_available_gb=_device_free(engine, own),
     )
 
 
@@ -139,6 +147,12 @@ def check_fits(
         Whether another output could be one that particles are written to a tile at a time; in a suite none is.
     """
     plan, streamed = chosen_plan(engine, n, redshifts, output)
+    there = _device_free(engine, plan)
+    if plan.device_gb > there:
+        raise InputError(
+            f"{engine.name} with n = {n} needs about {plan.device_gb:.3g} GB on {getattr(engine, 'device', 'the GPU')}, but "
+            f"{there:.3g} GB are free: give a smaller n or mesh_factor, or leave out device to run on the CPU"
+        )
     needed, free = GB * _memory(plan, n), budget()
     if needed > free:
         elsewhere = output is None or output.suffix.lower() != STREAMED
@@ -153,7 +167,7 @@ def check_fits(
     if output is not None and not _exists(output):
         if streamed:  # all outputs but the last, and the first block of that one
             written = len(redshifts) - 1 + min(1.0, tile_of(n) / n)
-            size = written * 2 * VELOCITY_BYTES * n**3 / GB + plan.scratch
+            size = written * 2 * VELOCITY_BYTES * n**3 / GB + plan.scratch_gb
         else:
             size = _disk(plan, n, len(redshifts), output)
         space = free_space(output.resolve().parent) / GB
@@ -163,6 +177,15 @@ def check_fits(
                 f"{space:.3g} GB are free: write elsewhere{', or give more memory' if streamed else ''}"
             )
     return streamed
+
+
+def _device_free(engine: Engine, plan: Plan) -> float:
+    """GB free on the engine's GPU, where its plan takes any."""
+    if not plan.device_gb:
+        return 0.0
+    from zeldo.networks.inference import free_memory
+
+    return free_memory(engine.device) / GB  # type: ignore[attr-defined] # only engines with one plan for it
 
 
 def _exists(output: Path) -> bool:
@@ -178,7 +201,7 @@ def _disk(plan: Plan, n: int, files: int, output: Path) -> float:
 
 
 def _memory(plan: Plan, n: int) -> float:
-    return PYTHON + STORE * (plan.scratch > 0) + max(plan.memory, FIELD_STAGE * n**3 / GB)
+    return PYTHON + STORE * (plan.scratch_gb > 0) + max(plan.memory_gb, FIELD_STAGE * n**3 / GB)
 
 
 @cache

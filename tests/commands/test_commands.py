@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from zeldo import read, read_reference, reference_path
 from zeldo.commands import main
@@ -372,6 +373,17 @@ def test_an_error_that_nobody_foresaw_is_one_line_with_the_way_to_more(capsys, m
     assert last.startswith("zeldo: internal error: AttributeError: no such thing; please report")
     assert "ZELDO_TRACEBACK=1" in last
     assert ("Traceback" in err) == asked and (err.count("\n") == 1) == (not asked)
+
+
+def test_a_gpu_without_memory_is_said_like_a_machine_without(capsys, monkeypatch):
+    def full(**options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("zeldo.api.run", full)
+    assert main(["run"]) == 1
+    assert capsys.readouterr().err.startswith(
+        "zeldo: not enough memory (CUDA out of memory): take fewer particles"
+    )
 
 
 def test_what_reads_the_output_may_stop_at_any_line(tmp_path):

@@ -69,10 +69,10 @@ def test_nothing_of_a_redshift_is_kept_while_the_dynamics_run_to_the_next(ics, m
 
     alive, kept = [], []
 
-    def run_dynamics(*arguments):
+    def run_dynamics(*arguments, **options):
         gc.collect()
         kept.extend(array() is not None for array in alive)
-        run = carried(*arguments)
+        run = carried(*arguments, **options)
         alive.extend(weakref.ref(array) for array in (run.snapshot.psi, run.snapshot.vel, run.force))
         return run
 

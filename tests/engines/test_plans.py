@@ -40,7 +40,7 @@ def peak(chosen, redshifts):
 )
 def test_memory_is_what_a_run_takes(name, options, redshifts):
     chosen = engine(name, **options)
-    assert chosen.plan(N, redshifts).memory == pytest.approx(peak(chosen, redshifts), rel=0.3)
+    assert chosen.plan(N, redshifts).memory_gb == pytest.approx(peak(chosen, redshifts), rel=0.3)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_pair_steps_of_a_usual_universe_are_about_those_expected(monkeypatch):
 
 def test_a_plan_grows_with_the_work():
     few, many = engine("pm", steps=5).plan(32), engine("pm", steps=50).plan(32)
-    assert many.seconds > 5 * few.seconds and many.memory == few.memory
+    assert many.seconds > 5 * few.seconds and many.memory_gb == few.memory_gb
     assert engine("p3m").plan(64).seconds > 10 * engine("cola").plan(64).seconds
     assert engine("p3m", pair_accuracy=0.0025).plan(64).forces > 1.5 * engine("p3m").plan(64).forces
     assert engine("pm", device="torch").plan(32).seconds is None

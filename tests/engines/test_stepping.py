@@ -94,3 +94,19 @@ def test_a_checkpoint_that_cannot_be_is_refused_before_work(tmp_path, name):
     assert "checkpoint_minutes = -1 is not allowed" in refusal(lambda: engine(name, checkpoint_minutes=-1))
     chosen = checkpointed(name, tmp_path, checkpoint=tmp_path / "state.txt")
     assert "give a name that ends in .npz" in refusal(lambda: chosen.run(universe(), [0.0]))
+
+
+@pytest.mark.parametrize("name", ["pm", "cola"])
+def test_observers_and_checkpoints_on_a_device_of_torch_change_nothing(name, tmp_path):
+    ics = universe(16, 50.0)
+    seen = []
+    options = {"steps": 2, "device": "torch"}
+    (alone,) = engine(name, **options).run(ics, [0.0])
+    (watched,) = engine(name, **options).run(
+        ics, [0.0], observers=[lambda view: seen.append((view.psi, view.velocity))]
+    )
+    kept = engine(name, **options, checkpoint=tmp_path / "a.npz", checkpoint_minutes=0.0)
+    (resumable,) = kept.run(ics, [0.0])
+    for made in (watched, resumable):
+        assert np.array_equal(made.psi, alone.psi) and np.array_equal(made.vel, alone.vel)
+    assert np.array_equal(seen[-1][0], alone.psi) and np.array_equal(seen[-1][1], alone.vel)

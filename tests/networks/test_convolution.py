@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from zeldo.networks import convolution
@@ -56,3 +57,32 @@ def test_the_layer_is_what_the_library_says_in_float32(side, dtype):
         out = layer.to(dtype)(x.to(dtype))
     assert out.dtype == dtype
     assert (out.float() - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+@pytest.mark.parametrize("side", [3, 4, 9, 12])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_cells_in_pairs_are_those_of_the_convolution(side, dtype):
+    torch.manual_seed(0)
+    layer = nn.Conv3d(16, 6, 3).to(dtype)
+    x = torch.randn(2, 16, 5, 4, side).to(dtype)
+    with torch.no_grad():
+        for field in (x, x.contiguous(memory_format=torch.channels_last_3d)):
+            made, wanted = convolution.Paired(layer)(field), layer(field)
+            assert made.shape == wanted.shape
+            torch.testing.assert_close(
+                made, wanted, atol=1e-2 if dtype is torch.bfloat16 else 1e-5, rtol=1e-2
+            )
+
+
+def test_only_a_convolution_to_few_channels_goes_in_pairs_and_only_where_registers_are_wide(monkeypatch):
+    net = ModulatedVNet(16, 2, 13, 6)
+
+    def paired(**options):
+        made = optimise(net, **options)
+        return [name for name, layer in made.named_modules() if isinstance(layer, convolution.Paired)]
+
+    monkeypatch.setattr("zeldo.networks.inference.native_bfloat16", lambda device="cpu": True)
+    assert paired(dtype=torch.bfloat16) == ["conv_r0.second"]
+    assert paired(dtype=torch.float32) == []
+    monkeypatch.setattr("zeldo.networks.inference.native_bfloat16", lambda device="cpu": False)
+    assert paired(dtype=torch.bfloat16) == []

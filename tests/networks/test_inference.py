@@ -11,6 +11,7 @@ from zeldo.errors import InputError
 from zeldo.measuring.memory import limited, size_in_words
 from zeldo.networks import inference
 from zeldo.networks.layout import Layer, Layout
+from zeldo.networks.modulated import ModulatedVNet
 from zeldo.networks.styled import StyledVNet, displacement_and_rate
 from zeldo.networks.vnet import VNet
 
@@ -116,6 +117,37 @@ def test_the_number_of_tiles_follows_from_memory():
     assert inference.choose_tiles(layout, 128, 1.9 * whole, share=0.5) > 1
 
 
+def test_on_a_gpu_the_input_and_the_output_count_and_no_field_has_too_many_numbers():
+    layout = ModulatedVNet(16, 2, 13, 6).layout
+    fields = inference.memory_estimate(layout, 128, periodic=True, item_bytes=2)
+    beside = 4 * (13 + 2 * 6) * 128**3
+    assert inference.choose_tiles(layout, 128, fields, item_bytes=2) == 1
+    assert inference.choose_tiles(layout, 128, fields + 0.99 * beside, item_bytes=2, device="cuda") > 1
+    assert inference.choose_tiles(layout, 128, fields + beside, item_bytes=2, device="cuda") == 1
+    assert inference.largest_field(layout, 128, periodic=True) == 32 * 132**3  # what the last block joins
+    assert inference.choose_tiles(layout, 512, 1e12) == 1
+    assert inference.choose_tiles(layout, 512, 1e12, device="cuda") == 2
+
+
+def test_float32_keeps_all_its_digits_on_a_gpu():
+    seen = []
+
+    def call(net, x, periodic):
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return net(x, periodic=periodic)
+
+    before = torch.backends.cudnn.allow_tf32
+    net = inference.optimise(VNet(2, 2), dtype=torch.float32)
+    inference.apply(net, np.zeros((3, 8, 8, 8), np.float32), call=call, tiles=1)
+    assert seen == [False] and torch.backends.cudnn.allow_tf32 == before
+
+
+def test_memory_that_torch_keeps_on_a_gpu_is_free(monkeypatch):
+    for name, value in (("mem_get_info", (10.0, 80.0)), ("memory_reserved", 60.0), ("memory_allocated", 1.0)):
+        monkeypatch.setattr(torch.cuda, name, lambda device=None, value=value: value)
+    assert inference.free_memory("cuda") == 69.0
+
+
 def test_too_little_memory_is_refused_with_what_is_needed_and_the_remedy(monkeypatch):
     monkeypatch.setattr(inference, "resident", lambda: 4e8)
     layout = VNet(64).layout
@@ -128,6 +160,7 @@ def test_too_little_memory_is_refused_with_what_is_needed_and_the_remedy(monkeyp
     assert "but only 1KB is available: raise --memory (memory= in Python)" in line
     assert inference.choose_tiles(layout, 128, 2 * needed, share=0.5) == 128 // layout.stride
     line = refusal(lambda: inference.choose_tiles(layout, 128, 1e6, device="cuda"))
+    needed += 4 * (3 + 2 * 3) * side**3
     assert f"about {size_in_words(needed)} of memory, but only 1MB is available: free some on cuda" in line
 
 

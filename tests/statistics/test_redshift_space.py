@@ -1,5 +1,7 @@
 """Claims about redshift space."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.particles.lattice import particles_of
 from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics import spectra
 from zeldo.statistics.redshift_space import redshift_space_multipoles, redshift_space_points
 from zeldo.statistics.spectra import power_spectrum
 
@@ -113,3 +116,16 @@ def test_bare_particles_have_the_multipoles_of_their_lattice(axis):
         np.testing.assert_allclose(
             getattr(bare, name), getattr(lattice, name), rtol=1e-3, atol=1e-3 * lattice.monopole.max()
         )
+
+
+def test_modes_in_redshift_space_are_made_on_the_device(monkeypatch):
+    (snapshot,) = zeldo.run(box=32, n=8, engine="2lpt", power="eisenstein-hu")
+    monkeypatch.setattr(spectra, "check_device", lambda device: device)
+    places = []
+    module = import_module("zeldo.statistics.redshift_space")  # a function hides it
+    monkeypatch.setattr(module, "multipoles", lambda modes, *_: places.append(modes.device.type))
+    module.redshift_space_multipoles(snapshot, device="meta")
+    places.append(
+        import_module("zeldo.statistics.measurement")._InMemory(snapshot, "meta").modes(16, 2).device.type
+    )
+    assert places == ["meta", "meta"]

@@ -150,7 +150,7 @@ def _failed(error: Exception) -> int:
         return _say(f"{error.filename} cannot be used as a path ({error.strerror}): give another name", 2)
     if isinstance(error, ZeldoError | OSError):
         return _say(error, 1)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
         return _say(
             f"not enough memory ({error}): take fewer particles, a coarser mesh or a machine with more memory",
             1,

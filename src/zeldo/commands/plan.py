@@ -34,6 +34,8 @@ def plan(
         return
     fits = "" if expected.fits else ": it does not fit"
     print(f"memory  {expected.memory_gb:.2f} GB; {expected.available_gb:.2f} GB available{fits}")
+    if expected.device_gb:
+        print(f"GPU     {expected.device_gb:.2f} GB; {expected.device_available_gb:.2f} GB available")
     beside = f", and {expected.scratch_gb:.2f} GB for particles during the run" if expected.scratch_gb else ""
     print(f"disk    {expected.disk_gb:.2f} GB{beside}")
     print("time    " + ("not known" if expected.seconds is None else _in_words(expected.seconds)))

@@ -36,7 +36,7 @@ class Plan:
 
     Parameters
     ----------
-    memory : float
+    memory_gb : float
         Size of all arrays of the run at its peak, GB (10^9 bytes), without Python and its libraries.
     seconds : float, optional
         Wall time on two cores, from measured costs of one particle and step; None where no cost was measured.
@@ -46,18 +46,21 @@ class Plan:
         Pieces per side that a network divides the box into; None for an engine without a network.
     vectors : int
         Vector fields of a snapshot: displacement and velocity, or one of them.
-    scratch : float
+    scratch_gb : float
         Size of the files that hold the particles of a run, GB; 0 where they are in memory.
+    device_gb : float
+        The same as `memory_gb` on a GPU; 0 for a run on the CPU.
     network : float
         Of the seconds, those of a network, whose rate was measured on this machine as it is now.
     """
 
-    memory: float
+    memory_gb: float
     seconds: float | None = None
     forces: int = 0
     tiles: int | None = None
     vectors: int = 2
-    scratch: float = 0.0
+    scratch_gb: float = 0.0
+    device_gb: float = 0.0
     network: float = 0.0
 
 
@@ -272,7 +275,7 @@ class Engine(ABC):
         -------
         Plan
         """
-        return Plan(memory=(1 + 2 * 6) * 4 * n**3 / 1e9)
+        return Plan(memory_gb=(1 + 2 * 6) * 4 * n**3 / 1e9)
 
     def plan_streamed(
         self, n: int, redshifts: Sequence[float] = (0.0,), block: int = BLOCK, fields: int = 2

@@ -142,7 +142,8 @@ class Emulator(Trained):
         weights = self.weights_hash
         task, fields = net.card.make_task(), None
         for count, z in enumerate(redshifts):
-            run = run_dynamics(dynamics, ics, z, _dynamics_progress(progress, count, len(redshifts)))
+            report = _dynamics_progress(progress, count, len(redshifts))
+            run = run_dynamics(dynamics, ics, z, report, linear=fields is None)
             carried, force = run.snapshot, run.force
             if fields is None:
                 fields = (

@@ -7,7 +7,7 @@ kick is still missing in a state between two steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -61,12 +61,18 @@ class Leapfrog(Dynamics[Row]):
         Whether v is relative to 2LPT (COLA).
     amplitudes : ndarray, optional
         A table from `zeldo.initial.lattice.amplitudes` that multiplies the linear field.
+
+    Attributes
+    ----------
+    linear : array, (3, n, n, n), or None
+        The linear displacement today, Mpc/h, from the start until the first step.
     """
 
     ics: InitialConditions | None
     gravity: Gravity
     moving: bool = False
     amplitudes: np.ndarray | None = None
+    linear: Array | None = field(default=None, init=False)
 
     @property
     def frame(self) -> Frame:
@@ -83,13 +89,15 @@ class Leapfrog(Dynamics[Row]):
         return tuple(self.gravity.array(field) for field in displacements(self.ics, self.amplitudes))
 
     def start(self, row: Row) -> State:
-        return start(row, self.gravity, *(self.frame or self._lpt()))
+        self.linear, second = self.frame or self._lpt()
+        return start(row, self.gravity, self.linear, second)
 
     def arrive(self, row: Row, psi: np.ndarray, v: np.ndarray) -> State:
         field = self.gravity.array(psi)
         return State(row.a1, field, self.gravity.array(v), take(self.gravity, field, row))
 
     def step(self, state: State, row: Row, *, donate: bool = False, report: Report | None = None) -> State:
+        self.linear = None
         return step(state, row, self.gravity, self.frame, donate=donate)
 
     def velocity(self, state: State, row: Row, *, donate: bool = False) -> Array:

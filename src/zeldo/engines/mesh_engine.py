@@ -93,7 +93,7 @@ class MeshEngine(Stepping):
             steps,
             moving=self.moving,
             spectral=self.spectral,
-            cpu=self.device == "cpu",
+            device=self.device,
         )
 
     def plan_streamed(

@@ -86,12 +86,11 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     total = None
     if seconds is not None and all(p.seconds is not None for p in plans):
         total = seconds + sum(p.seconds or 0.0 for p in plans)
-    # the linear displacement, while the dynamics run to a further redshift
-    held = (len(redshifts) > 1) * 3 * 4 * n**3 / GB + LIBRARY_GB
+    held = 3 * 4 * n**3 / GB + LIBRARY_GB  # the linear displacement, while the dynamics run
     memory *= KEPT_BETWEEN if kept and len(redshifts) > 1 else 1
     return replace(
         plan,
-        memory=max(memory, held + max(p.memory for p in plans)),
+        memory_gb=max(memory, held + max(p.memory_gb for p in plans)),
         seconds=total,
         forces=sum(p.forces for p in plans),
     )
@@ -144,11 +143,11 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     meshed = meshes * 4 * (DENSITY_MESH * n) ** 3 + 2 * FIELD * n**3 / INPUT_SLABS
     inside = max(tiles, meshed) / GB
     return Plan(
-        LIBRARY_GB + max(inside, *(plan.memory for plan in planned)),
+        LIBRARY_GB + max(inside, *(plan.memory_gb for plan in planned)),
         sum(network + disk + plan.seconds for plan in planned),
         sum(plan.forces for plan in planned),
         tiles=n // side,
-        scratch=max(plan.scratch for plan in planned) + 4 * task.in_channels * n**3 / GB,
+        scratch_gb=max(plan.scratch_gb for plan in planned) + 4 * task.in_channels * n**3 / GB,
         network=network * len(redshifts),
     )
 

@@ -22,6 +22,8 @@ SPECTRAL = (31.0, 9.5)
 MESH = 4  # bytes per mesh point: density, modes and potential in turn
 LPT = 50.0  # ns per particle, with the first access to memory
 FIRST_ORDER, SECOND_ORDER = 14.0, 41.0
+# bytes per particle and per mesh point on a device of torch, within a factor of 1.6 of what runs and traces of it took
+TORCH_FIELDS, TORCH_MESH = 180.0, 20.0
 LARGE, CACHED = (
     0.5,
     128,
@@ -62,12 +64,14 @@ def lattice(n: int, orders: int, outputs: int) -> Plan:
     """
     cost = (FIRST_ORDER, SECOND_ORDER)[orders - 1]
     return Plan(
-        memory=(orders + 2 + (orders > 1)) * FIELD * n**3 / GB,
+        memory_gb=(orders + 2 + (orders > 1)) * FIELD * n**3 / GB,
         seconds=1e-9 * cost * growth_of_costs(n) * n**3 * (1 + 0.3 * (outputs - 1)),
     )
 
 
-def mesh(n: int, factor: int, timetable: Timetable[Row], *, moving: bool, spectral: bool, cpu: bool) -> Plan:
+def mesh(
+    n: int, factor: int, timetable: Timetable[Row], *, moving: bool, spectral: bool, device: str = "cpu"
+) -> Plan:
     """The cost of leapfrog steps on a mesh.
 
     Parameters
@@ -82,8 +86,8 @@ def mesh(n: int, factor: int, timetable: Timetable[Row], *, moving: bool, spectr
         Whether velocities are relative to 2LPT (COLA).
     spectral : bool
         Whether the gradient is the exact one, in Fourier space.
-    cpu : bool
-        Whether the run is on the CPU; elsewhere no time was measured.
+    device : str
+        As in `zeldo.mesh.gravity.gravity`; but for "cpu" no time was measured.
 
     Returns
     -------
@@ -92,6 +96,11 @@ def mesh(n: int, factor: int, timetable: Timetable[Row], *, moving: bool, spectr
     particle, point = SPECTRAL if spectral else DIFFERENCE
     asides = sum(output.aside is not None for output in timetable.outputs)
     forces = len(timetable.rows) + asides - moving  # COLA takes none at its start
+    if device != "cpu":
+        arrays = (TORCH_FIELDS + TORCH_MESH * factor**3) * n**3 / GB
+        if device.partition(":")[0] in ("torch", "cpu"):
+            return Plan(arrays, None, forces)
+        return Plan(lattice(n, 2, len(timetable.outputs)).memory_gb, None, forces, device_gb=arrays)
     # psi and v, 2LPT's orders, at first or always; a copy of psi and v for an output before the last, or aside
     fields = 4 + 2 * (len(timetable.outputs) > 1 and moving) + spectral
     # the linear field, which COLA lets go, and the potential that is kept while a state aside is made
@@ -99,7 +108,7 @@ def mesh(n: int, factor: int, timetable: Timetable[Row], *, moving: bool, spectr
     room = MESH * factor**3 if spectral else _ring(n, factor)
     memory = (fields * FIELD + extra + MESH * factor**3 + room) * n**3 / GB
     seconds = 1e-9 * n**3 * growth_of_costs(n) * (LPT + forces * (particle + point * factor**3))
-    return Plan(memory, seconds if cpu else None, forces)
+    return Plan(memory, seconds, forces)
 
 
 def streamed(
@@ -139,7 +148,7 @@ def streamed(
         max(step, lpt) * n**3 / GB,
         1e-9 * n**3 * seconds,
         forces,
-        scratch=(kept * FIELD + MESH * (not beside)) * n**3 / GB,
+        scratch_gb=(kept * FIELD + MESH * (not beside)) * n**3 / GB,
     )
 
 

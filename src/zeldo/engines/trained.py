@@ -129,7 +129,7 @@ class Carried:
     force : ndarray, (3, n, n, n), or None
         At the particles, Mpc/h; None for engines that compute no such force.
     psi_lin : ndarray, (3, n, n, n), or None
-        The linear displacement today that the run began with, Mpc/h, where the engine keeps it.
+        The linear displacement today that the run began with, Mpc/h, where it was asked for and the engine has it.
     """
 
     snapshot: Snapshot
@@ -138,7 +138,12 @@ class Carried:
 
 
 def run_dynamics(
-    dynamics: Engine, ics: InitialConditions, redshift: float, progress: Progress | None = None
+    dynamics: Engine,
+    ics: InitialConditions,
+    redshift: float,
+    progress: Progress | None = None,
+    *,
+    linear: bool = False,
 ) -> Carried:
     """Run the engine that a network corrects.
 
@@ -150,6 +155,8 @@ def run_dynamics(
         Where the run ends.
     progress : callable, optional
         As in `Engine.run`.
+    linear : bool
+        Whether to keep the linear displacement too.
 
     Returns
     -------
@@ -158,15 +165,17 @@ def run_dynamics(
     if not dynamics.observable:
         (snapshot,) = dynamics.run(ics, [redshift], progress)
         return Carried(snapshot)
-    seen: list[tuple[Any, ...]] = []
+    seen: dict[str, Any] = {}
 
     def keep(view: Any) -> None:
+        first = getattr(view.dynamics, "linear", None)
+        if linear and first is not None:
+            seen["psi_lin"] = view.dynamics.host(first)
         if view.redshift is not None:
-            frame = view.dynamics.frame
-            seen.append((view.force, view.dynamics.host(frame[0]) if frame else None))
+            seen["force"] = view.force
 
     (snapshot,) = dynamics.run(ics, [redshift], progress, [keep])
-    return Carried(snapshot, *seen[0])
+    return Carried(snapshot, **seen)
 
 
 def shipped_weights(name: str = "vnet") -> Path:

@@ -103,7 +103,7 @@ class _Pieces:
 
     def value(self, x: Tensor, style: Tensor) -> Tensor:
         out: Any = None
-        with torch.no_grad():
+        with torch.no_grad(), inference.whole_float32():
             for piece, window in self._pieces(x):
                 if window is None:
                     return self._run(x, style, True)
@@ -119,7 +119,7 @@ class _Pieces:
         for piece, window in self._pieces(x):
             periodic = window is None
             part = x if window is None else geometry.take(x, window)
-            with torch.enable_grad():
+            with torch.enable_grad(), inference.whole_float32():
                 part, look = part.detach().requires_grad_(), style.detach().requires_grad_()
                 result = self._run(part, look, periodic)
                 weight = cotangent

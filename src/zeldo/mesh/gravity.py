@@ -126,15 +126,16 @@ def torch_device(device: str) -> str:
 
 
 def check_device(device: str) -> str:
-    """The device where torch can use it, else `InputError`."""
+    """The device, with its number where it has one, where torch can use it; else `InputError`."""
     import torch
 
     try:
-        torch.zeros(1, device=device).cpu()  # torch's "meta" takes fields and gives none back
+        made = torch.zeros(1, device=device)
+        made.cpu()  # torch's "meta" takes fields and gives none back
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"device {device!r} cannot be used ({reason}): give {_usable()}") from None
-    return device
+    return str(made.device)  # which GPU "cuda" is depends on the thread
 
 
 def _usable() -> str:
@@ -219,7 +220,9 @@ class TorchGravity(TorchArithmetic):
             for axis in np.ix_(window, window, window[: self.m // 2 + 1]):
                 modes = modes * self.torch.from_numpy(axis).to(self.green)
         if not self.spectral:
-            return self.kernels.read_gradient(self.torch.fft.irfftn(modes, s=shape), psi, self.box)
+            phi = self.torch.fft.irfftn(modes, s=shape)
+            del modes
+            return self.kernels.read_gradient(phi, psi, self.box)
         components = (self.torch.fft.irfftn(-1j * k * modes, s=shape) for k in self.k)
         return self.torch.stack([self.kernels.read(component, psi, self.box) for component in components])
 
@@ -246,4 +249,4 @@ class TorchGravity(TorchArithmetic):
         return self.torch.as_tensor(field, dtype=self.dtype, device=self.device)
 
     def numpy(self, field: Array) -> np.ndarray:
-        return field.detach().cpu().numpy()
+        return field if isinstance(field, np.ndarray) else field.detach().cpu().numpy()

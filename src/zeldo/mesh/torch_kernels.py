@@ -69,9 +69,9 @@ def read_gradient(phi: torch.Tensor, psi: torch.Tensor, box: float) -> torch.Ten
     cells, fractions = lattice_cells(psi, m, box)
     components = []
     for axis in range(3):  # one axis after the other: one mesh of differences at a time
-        difference = 8.0 * (torch.roll(phi, 1, axis) - torch.roll(phi, -1, axis))
-        difference = difference - (torch.roll(phi, 2, axis) - torch.roll(phi, -2, axis))
-        components.append(gather(difference * (m / (12.0 * box)), fractions, cells))
+        difference = torch.roll(phi, 1, axis).sub_(torch.roll(phi, -1, axis)).mul_(8.0)
+        difference.sub_(torch.roll(phi, 2, axis).sub_(torch.roll(phi, -2, axis)))
+        components.append(gather(difference.mul_(m / (12.0 * box)), fractions, cells))
     return torch.cat(components).reshape(psi.shape)
 
 

@@ -1,4 +1,4 @@
-"""Strided convolutions, with a workaround for a library that computes some of them wrongly.
+"""Convolutions for inference: strided ones, which a library computes wrongly in places, and ones to few channels.
 
 On processors with AMX, oneDNN's strided bfloat16 convolution gives wrong numbers where the output is one cell wide along
 its last axis (pytorch issue 169688). Such layers, the smallest there are, are computed in float32.
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from zeldo.networks.layout import Layer
+
+FEW = 8  # channels, of which two fill the register
 
 
 def narrow(x: Tensor) -> bool:
@@ -35,6 +37,44 @@ class Halving(nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:
         return halved(input, self.weight, self.bias)
+
+
+class Paired(nn.Module):
+    """A 3^3 convolution to few channels, which makes two neighbouring cells at once.
+
+    Processors with wide registers take as long for 16 channels of output as for a few.
+
+    Parameters
+    ----------
+    layer : Conv3d
+        The convolution, whose numbers are copied.
+    """
+
+    def __init__(self, layer: nn.Conv3d) -> None:
+        super().__init__()
+        self.outputs, inputs = layer.weight.shape[:2]
+        weight = layer.weight.new_zeros(2 * self.outputs, inputs, 3, 3, 4)
+        weight[: self.outputs, ..., :3] = weight[self.outputs :, ..., 1:] = layer.weight
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        assert layer.bias is not None
+        self.bias = nn.Parameter(layer.bias.repeat(2), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] % 2 or x.shape[-1] < 6:  # cells that make no pairs, or a pair alone (see above)
+            single = slice(self.outputs)
+            return functional.conv3d(x, self.weight[single, ..., :3], self.bias[single])
+        pairs = functional.conv3d(x, self.weight, self.bias, stride=(1, 1, 2)).permute(0, 2, 3, 4, 1)
+        cells = pairs.reshape(
+            *pairs.shape[:3], 2 * pairs.shape[3], self.outputs
+        )  # no copy where channels are last
+        return cells.permute(0, 4, 1, 2, 3)
+
+    @classmethod
+    def faster(cls, layer: nn.Module) -> nn.Module:
+        """The layer, or this in its place where it is a convolution that gains by it."""
+        if type(layer) is nn.Conv3d and layer.kernel_size == (3, 3, 3) and layer.out_channels <= FEW:
+            return cls(layer)
+        return layer
 
 
 def convolution(layer: Layer) -> nn.Conv3d | nn.ConvTranspose3d:

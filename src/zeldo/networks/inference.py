@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from zeldo.errors import InputError
 from zeldo.measuring.heap import freed_memory_kept
 from zeldo.measuring.memory import available, budget, resident, size_in_words
+from zeldo.networks.convolution import Paired
 from zeldo.networks.layout import MARGIN, Layout
 from zeldo.networks.vnet import LayeredNet
 from zeldo.particles import tiles as geometry
@@ -24,6 +25,7 @@ from zeldo.store.resume import active
 Call = Callable[[LayeredNet, Tensor, bool], "Tensor | tuple[Tensor, ...]"]
 
 SHARE = 0.7  # of the free memory that a forward pass may take
+COUNTED = 2**31  # numbers of a field on a GPU: not all versions of cuDNN have indices of 64 bits
 SMALL = 0.1  # of the free memory: a pass that takes less may keep what it frees
 
 
@@ -68,9 +70,24 @@ def optimise(
     for layer in folded.modules():  # styled kernels are made in float32 and rounded when used
         if isinstance(layer, nn.Conv3d | nn.ConvTranspose3d):
             layer.to(dtype)
+    if dtype is torch.bfloat16 and native_bfloat16("cpu") and torch.device(device).type == "cpu":
+        for stage in [*folded.modules()]:
+            for name, layer in stage.named_children():
+                setattr(stage, name, Paired.faster(layer))
     folded.compute_dtype = dtype
     folded = folded.requires_grad_(False).to(device)
     return folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """Inside, cuDNN's convolutions of float32 keep all its digits; by default GPUs round their inputs to ten bits (TF32)."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def memory_estimate(layout: Layout, side: int, *, periodic: bool, item_bytes: int = 4) -> float:
@@ -108,11 +125,24 @@ def memory_estimate(layout: Layout, side: int, *, periodic: bool, item_bytes: in
     return peak * item_bytes
 
 
+def largest_field(layout: Layout, side: int, *, periodic: bool) -> int:
+    """The numbers of the largest field that a convolution is given or makes; arguments as of `memory_estimate`."""
+    most, before = 0, side
+    for layer, after in zip(layout.layers, layout.sides(side, periodic=periodic), strict=True):
+        given = after + 2 * MARGIN if layer.kind == "block" else before
+        most = max(most, layer.inputs * given**3, layer.outputs * after**3)
+        if layer.kind == "block":
+            most = max(most, layer.middle * (after + MARGIN) ** 3)
+        before = after
+    return most
+
+
 def free_memory(device: torch.device | str) -> float:
     """Bytes free on the device."""
     device = torch.device(device)
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept  # torch keeps what tensors free, for the next ones
     return available()
 
 
@@ -159,13 +189,24 @@ def choose_tiles(
     InputError
         Where not even the smallest tile fits.
     """
-    smallest = passes * memory_estimate(layout, n, periodic=True, item_bytes=item_bytes)
-    if smallest <= share * free:
+    elsewhere = torch.device(device).type != "cpu"
+
+    def bytes_of(side: int, periodic: bool) -> float:
+        needed = memory_estimate(layout, side, periodic=periodic, item_bytes=item_bytes)
+        if elsewhere:  # the input and the output are there in float32 too
+            needed += 4 * (layout.layers[0].inputs + 2 * layout.layers[-1].outputs) * side**3
+        return passes * needed
+
+    def counted(side: int, periodic: bool) -> bool:
+        return not elsewhere or largest_field(layout, side, periodic=periodic) < COUNTED
+
+    smallest = bytes_of(n, True)
+    if smallest <= share * free and counted(n, True):
         return 1
     for tiles in range(2, n // layout.stride + 1):
         side = crop_side(layout, geometry.tile_side(n, tiles, layout.stride))
-        needed = passes * memory_estimate(layout, side, periodic=False, item_bytes=item_bytes)
-        if needed <= share * free:
+        needed = bytes_of(side, False)
+        if needed <= share * free and counted(side, False):
             return tiles
         smallest = min(smallest, needed)
     whole, most, python, remedy = smallest / share, free, "", f"free some on {device}"
@@ -245,7 +286,7 @@ def apply(
         x = torch.from_numpy(piece)[None].to(parameter.device)
         needed = passes * memory_estimate(layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes)
         small = parameter.device.type == "cpu" and needed < SMALL * free
-        with torch.no_grad(), freed_memory_kept() if small else nullcontext():
+        with torch.no_grad(), whole_float32(), freed_memory_kept() if small else nullcontext():
             outputs = call(net, x, periodic)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [output[0].float().contiguous().cpu().numpy() for output in outputs]

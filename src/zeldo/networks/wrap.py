@@ -8,8 +8,9 @@ from torch import Tensor
 
 def channels_last(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """A copy with channels last in memory. `torch.func.vmap` refuses to make one by `memory_format`."""
-    last = x.permute(0, 2, 3, 4, 1)
-    copy = last.to(dtype or x.dtype, copy=True, memory_format=torch.contiguous_format)  # in one pass
+    # first the type: numbers of half the size are put in another order in less than half the time
+    last = (x if dtype is None else x.to(dtype)).permute(0, 2, 3, 4, 1)
+    copy = last.to(last.dtype, copy=True, memory_format=torch.contiguous_format)
     return copy.permute(0, 4, 1, 2, 3)
 
 

@@ -21,6 +21,7 @@ from .redshift_space import redshift_space_multipoles as redshift_space_multipol
 from .spectra import Spectrum as Spectrum
 from .spectra import cloud_in_cell_modes as cloud_in_cell_modes
 from .spectra import cross_power as cross_power
+from .spectra import cross_power_spectrum as cross_power_spectrum
 from .spectra import density_modes as density_modes
 from .spectra import field_modes as field_modes
 from .spectra import power_spectrum as power_spectrum

@@ -15,6 +15,7 @@ from zeldo.particles.particles import Header, Particles, warn_of_species
 from zeldo.particles.passes import plain
 from zeldo.particles.snapshot import Snapshot
 
+TRACED = 64  # particles a side whose mesh a sparse species is measured on
 EQUAL = 1e-5  # relative spread of masses that are rounded copies of one
 
 
@@ -62,10 +63,13 @@ class Matter:
 
     @property
     def n(self) -> int:
-        """Particles per side of the lattice, or of one with about as many; even."""
+        """Particles per side of the lattice, or of one with about as many; even. Of tracers, `TRACED` at least."""
         if isinstance(self.source, Snapshot):
             return self.source.n
-        return max(2, 2 * round(np.cbrt(self.count) / 2))
+        least = (
+            2 if self.source.header.whole else TRACED
+        )  # few tracers have power on scales far below their distances
+        return max(least, 2 * round(np.cbrt(self.count) / 2))
 
     @property
     def spacing(self) -> float:

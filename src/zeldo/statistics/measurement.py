@@ -220,7 +220,7 @@ class _InMemory:
         if axis is None:
             return density_modes(self.particles, mesh, device=self.device)
         points = as_tensor(redshift_space_points(self.particles, axis), self.device)
-        return density_modes(points, mesh, self.matter.box)
+        return density_modes(points, mesh, self.matter.box, device=self.device)
 
 
 def check_statistics(statistics: Sequence[str]) -> tuple[str, ...]:

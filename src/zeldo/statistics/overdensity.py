@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from zeldo.brief import brief
 from zeldo.cosmology.background import omega_m_at
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.particles.particles import Particles
+from zeldo.particles.particles import Header, Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.halos import Halos, friends_of_friends
 from zeldo.statistics.matter import matter_of
@@ -64,12 +65,56 @@ class HaloCatalogue:
         Groups by friends-of-friends.
     spherical : SphericalOverdensity
         The spheres around their centres.
+    cosmology : Cosmology, optional
+        Of the snapshot; None where it does not say it.
     """
 
     friends: Halos
     spherical: SphericalOverdensity
+    cosmology: Cosmology | None = None
 
     __repr__ = brief
+
+    def tracers(self, chosen: Any = slice(None)) -> Particles:
+        """Halos as particles at their centres, for spectra, multipoles and bispectra of the halos themselves.
+
+        Parameters
+        ----------
+        chosen : ndarray or slice
+            Which halos: a condition on each, such as `found.spherical.m200m > 1000`, or indices; by default all.
+
+        Returns
+        -------
+        Particles
+            With the velocities of the halos, and without masses: each halo counts once.
+
+        Raises
+        ------
+        InputError
+            Where the choice is not one of these halos, or of none.
+        """
+        friends = self.friends
+        try:
+            centre = self.spherical.centre[chosen]
+            velocity = None if friends.velocity is None else friends.velocity[chosen]
+        except (IndexError, TypeError):
+            raise InputError(
+                f"the halos to choose are not of this catalogue: give a condition on each of its {friends.count.size} "
+                "halos, or indices"
+            ) from None
+        if centre.ndim != 2 or not len(centre):
+            raise InputError(
+                f"none of the {friends.count.size} halos is chosen: give a condition that some meet"
+            )
+        header = Header(
+            count=len(centre),
+            box=friends.box,
+            redshift=friends.redshift,
+            cosmology=self.cosmology,
+            engine="halos",
+            whole=False,
+        )
+        return Particles(header, centre, velocity)
 
 
 def halos(
@@ -96,7 +141,8 @@ def halos(
         For values out of range.
     """
     friends = friends_of_friends(snapshot, linking_length, minimum, backend)
-    return HaloCatalogue(friends, spherical_overdensity(snapshot, friends))
+    cosmology = matter_of(snapshot, "halos").header.cosmology
+    return HaloCatalogue(friends, spherical_overdensity(snapshot, friends), cosmology)
 
 
 def spherical_overdensity(snapshot: Snapshot | Particles, friends: Halos) -> SphericalOverdensity:

@@ -116,7 +116,7 @@ def redshift_space_multipoles(
     matter = matter_of(snapshot, "redshift_space_multipoles")
     mesh = check_mesh(2 * matter.n if mesh is None else mesh)
     points = as_tensor(redshift_space_points(snapshot, index), device)
-    spectrum = multipoles(density_modes(points, mesh, matter.box), matter.box, index)
+    spectrum = multipoles(density_modes(points, mesh, matter.box, device=device), matter.box, index)
     if subtract_shot_noise:
         noise = matter.spacing**3
         spectrum = Multipoles(

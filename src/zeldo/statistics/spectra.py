@@ -310,10 +310,11 @@ def power_spectrum(
     snapshot : Snapshot or Particles
         The particles, of equal mass.
     mesh : int, optional
-        Points per side, by default twice the lattice, or twice N^(1/3) for bare particles.
+        Points per side, by default twice the lattice, or twice N^(1/3) for bare particles. For tracers such as halos
+        it is 128 at least.
     subtract_shot_noise : bool
         Subtract V/N, which is exact to 0.02 %. Particles that start from a lattice have no shot noise until orbits
-        cross, so for the matter of a simulation leave it out.
+        cross, so for the matter of a simulation leave it out. Halos have some.
     device : str or torch.device
         Where to compute.
 
@@ -331,6 +332,45 @@ def power_spectrum(
     mesh = check_mesh(2 * matter.n if mesh is None else mesh)
     modes = density_modes(snapshot, mesh, device=device)
     return spectrum(modes, matter.box, shot_noise=matter.count if subtract_shot_noise else None)
+
+
+def cross_power_spectrum(
+    first: Snapshot | Particles,
+    second: Snapshot | Particles,
+    *,
+    mesh: int | None = None,
+    device: str | torch.device = "cpu",
+) -> Spectrum:
+    """Cross power of the densities of two sets of particles in one box, by `density_modes`.
+
+    Parameters
+    ----------
+    first, second : Snapshot or Particles
+        Such as halos (`HaloCatalogue.tracers`) and the matter that they are in. They share no shot noise.
+    mesh : int, optional
+        Points per side, by default the larger of those of `power_spectrum`.
+    device : str or torch.device
+        Where to compute.
+
+    Returns
+    -------
+    Spectrum
+        From the fundamental mode to the mesh's Nyquist wavenumber.
+
+    Raises
+    ------
+    InputError
+        For boxes that differ, a mesh that is odd or too small, and for anything but one snapshot each.
+    """
+    a, b = (matter_of(each, "cross_power_spectrum") for each in (first, second))
+    if not np.isclose(a.box, b.box, rtol=1e-5, atol=0):
+        raise InputError(
+            f"boxes of {a.box:g} and {b.box:g} Mpc/h have no waves in common: give particles of one box"
+        )
+    mesh = check_mesh(2 * max(a.n, b.n) if mesh is None else mesh)
+    modes, others = (density_modes(each, mesh, device=device) for each in (first, second))
+    group = bins(mesh, str(modes.device))
+    return Spectrum(group.k * (2 * np.pi / a.box), cross_power(modes, others, a.box), group.modes.copy())
 
 
 def spectrum(modes: torch.Tensor, box: float, *, shot_noise: int | None = None) -> Spectrum:

@@ -52,7 +52,7 @@ def stream_halo_catalogue(
     """
     here = OnDisk.open(path, redshift)
     with sorted_halos(here, linking_length, minimum, backend, slabs) as made:
-        return HaloCatalogue(made.friends, _spheres(here, made))
+        return HaloCatalogue(made.friends, _spheres(here, made), here.matter.header.cosmology)
 
 
 def _spheres(here: OnDisk, made: SortedHalos) -> SphericalOverdensity:
