@@ -33,7 +33,7 @@ ELSEWHERE = {
     **dict.fromkeys(("om", "om0", "omegam0", "omegamatter"), ("omega_m", "")),
     **dict.fromkeys(("ob", "ob0", "omegab0", "omegabaryon"), ("omega_b", "")),
     **dict.fromkeys(("h0", "hubble", "hubbleparam"), ("h", "H0 / 100")),
-    **dict.fromkeys(("as", "logas", "amplitude"), ("sigma_8", "in place of A_s")),
+    **dict.fromkeys(("as", "logas"), ("sigma_8", "in place of A_s")),
     **dict.fromkeys(("w", "wde"), ("w0", "")),
     **dict.fromkeys(("z", "redshifts"), ("redshift", "")),
     **dict.fromkeys(("boxsize", "lbox"), ("box", "Mpc/h")),

@@ -369,14 +369,19 @@ def cross_power_spectrum(
         )
     mesh = check_mesh(2 * max(a.n, b.n) if mesh is None else mesh)
     modes, others = (density_modes(each, mesh, device=device) for each in (first, second))
-    group = bins(mesh, str(modes.device))
-    return Spectrum(group.k * (2 * np.pi / a.box), cross_power(modes, others, a.box), group.modes.copy())
+    return spectrum(modes, a.box, others=others)
 
 
-def spectrum(modes: torch.Tensor, box: float, *, shot_noise: int | None = None) -> Spectrum:
-    """`Spectrum` of modes of one field; shot_noise: the number of particles whose noise is taken off."""
+def spectrum(
+    modes: torch.Tensor,
+    box: float,
+    *,
+    others: torch.Tensor | None = None,
+    shot_noise: int | None = None,
+) -> Spectrum:
+    """`Spectrum` of modes, or of them and others; shot_noise: the number of particles whose noise is taken off."""
     group = bins(modes.shape[-3], str(modes.device))
-    power = cross_power(modes, modes, box)
+    power = cross_power(modes, modes if others is None else others, box)
     if shot_noise:
         power = power - box**3 / shot_noise
     return Spectrum(group.k * (2 * np.pi / box), power, group.modes.copy())
