@@ -598,6 +598,17 @@ def test_a_value_that_a_table_lacks_is_named(tmp_path):
     assert line == f"cosmology 2 of {table} has sigma_8 = '': give a number"
 
 
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [("0.3,9,1", "sigma_8 = 9.0 is not allowed"), ("0.3,0.8,-1", "seed = -1 is not allowed")],
+)
+def test_a_value_of_a_table_that_is_not_allowed_is_named_with_its_row(tmp_path, row, words):
+    table = tmp_path / "c.csv"
+    table.write_text(f"omega_m,sigma_8,seed\n0.3,0.8,1\n{row}\n")
+    line = refusal(lambda: zeldo.run_suite(**TINY, output=tmp_path / "s", cosmologies=table))
+    assert line.startswith(f"cosmology 2 of {table}: {words}")
+
+
 def test_files_of_a_universe_that_is_done_stay_as_its_row_says(tmp_path):
     suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY)
     (row,) = suite.rows()

@@ -17,7 +17,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError, ZeldoWarning, nearest
 from zeldo.keywords import axis_index
 from zeldo.mesh.checks import check_mesh
-from zeldo.particles.particles import Particles
+from zeldo.particles.particles import Particles, check_box, warn_of_box
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.bispectrum import Bispectrum, bispectrum_of_shells, equilateral, squeezed
 from zeldo.statistics.halos import friends_of_friends, mass_function
@@ -160,6 +160,9 @@ def measurement(
     statistics = check_statistics(statistics)
     source = snapshot if isinstance(snapshot, OnDisk) else _InMemory(snapshot, device)
     matter = source.matter
+    if isinstance(matter.source, Particles):
+        check_box(matter.source.positions, matter.box, matter.name)
+        warn_of_box(matter.source)
     along = axis_index(axis)
     mesh = check_mesh(2 * matter.n if mesh is None else mesh)
     tables: dict[str, Table] = {}
