@@ -70,7 +70,8 @@ def run_suite(
         A CSV file with a column for each parameter that varies, or `Cosmology` objects. A column `seed` gives each
         cosmology a seed of its own.
     keep : {"particles", "measure"}
-        What is kept of each universe: its particles, or the power spectrum alone, up to the lattice's Nyquist wavenumber.
+        What is kept of each universe: its particles, or measurements alone. These are P(k) and, of engines that make
+        velocities, the multipoles in redshift space along z, up to the lattice's Nyquist wavenumber.
     engine, redshift, steps, mesh_factor, extrapolate, memory
         As in `run`.
     scheduler : str or distributed.Client, optional

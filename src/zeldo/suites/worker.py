@@ -155,12 +155,13 @@ class Worker:
 
 
 def _measured(snapshot: Snapshot) -> dict[str, np.ndarray]:
-    """The power spectrum on a mesh as fine as the lattice, by the redshift."""
-    from zeldo.statistics.spectra import power_spectrum
+    """P(k) and, where there are velocities, the multipoles about z, on a mesh as fine as the lattice, by the redshift."""
+    from zeldo.statistics.measurement import measurement
 
-    spectrum = power_spectrum(snapshot, mesh=snapshot.n)
-    values = {"k": spectrum.k, "power": spectrum.power, "modes": spectrum.modes}
-    return {f"z{snapshot.redshift:g}_{name}": array for name, array in values.items()}
+    statistics = ("power", "multipoles") if snapshot.has_velocities else ("power",)
+    tables = measurement(snapshot, statistics, mesh=snapshot.n).tables
+    columns = tables["power"] | tables.get("multipoles", {})  # whose k and modes are the same
+    return {f"z{snapshot.redshift:g}_{name}": values for name, values in columns.items()}
 
 
 def described(universe: Universe) -> dict[str, Any]:
