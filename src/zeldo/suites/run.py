@@ -71,7 +71,7 @@ def run_suite(
         cosmology a seed of its own.
     keep : {"particles", "measure"}
         What is kept of each universe: its particles, or measurements alone. These are P(k) and, of engines that make
-        velocities, the multipoles in redshift space along z, up to the lattice's Nyquist wavenumber.
+        velocities, the multipoles in redshift space along z, up to the lattice's Nyquist wavenumber; see `Suite.arrays`.
     engine, redshift, steps, mesh_factor, extrapolate, memory
         As in `run`.
     scheduler : str or distributed.Client, optional
