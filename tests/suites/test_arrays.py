@@ -1,7 +1,5 @@
 """The measurements of a suite as arrays."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ import torch
 import zeldo
 from refusals import refusal
 
-TINY = {"n": 16, "box": 40, "power": "eisenstein-hu", "engine": "2lpt", "keep": "measure"}
+TINY = {"n": 16, "box": 40, "power": "eisenstein-hu", "engine": "2lpt", "keep": "multipoles"}
 TABLE = [{"omega_m": 0.3, "sigma_8": 0.8}, {"omega_m": 0.25, "sigma_8": 0.9}]
 MULTIPOLES = ("monopole", "quadrupole", "hexadecapole")
 
@@ -26,11 +24,6 @@ def rewrite(suite, name, change):
     with np.load(path) as values:
         arrays = dict(values)
     np.savez(path, **change(arrays))
-
-
-def without_multipoles(arrays):
-    """What suites kept before."""
-    return {name: values for name, values in arrays.items() if not name.endswith(MULTIPOLES)}
 
 
 def test_arrays_are_those_of_the_files_in_the_order_of_the_table(suite):
@@ -74,20 +67,9 @@ def test_universes_that_are_not_finished_are_left_out(suite):
     assert line == f"{suite.path}: none of its 4 universes is finished: give the command of the suite again"
 
 
-def test_a_suite_of_an_earlier_version_is_read_and_goes_on(suite):
-    given = {**TINY, "output": suite.path, "cosmologies": TABLE, "seeds": "3:5", "redshift": [1, 0]}
-    for name in suite.done():
-        rewrite(suite, name, without_multipoles)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        arrays = zeldo.run_suite(**given).arrays()
-    assert arrays.power.shape == (4, 2, 7) and arrays.monopole is None
-    (suite.path / "rows" / "c00000-s4.json").unlink()  # one more is made now
-    with pytest.warns(zeldo.errors.ZeldoWarning, match="3 of 4 universes have no multipoles, c00000-s3 is"):
-        assert zeldo.run_suite(**given).arrays().quadrupole is None
-    for name in suite.done() - {"c00000-s4"}:
-        (suite.path / "rows" / f"{name}.json").unlink()  # as the warning says
-    assert zeldo.run_suite(**given).arrays().quadrupole.shape == (4, 2, 7)
+def test_a_suite_of_power_spectra_has_no_multipoles(tmp_path):
+    arrays = zeldo.run_suite(output=tmp_path / "s", seeds=[1, 2], **TINY | {"keep": "measure"}).arrays()
+    assert arrays.power.shape == (2, 1, 7) and arrays.monopole is None
 
 
 def test_a_suite_of_particles_has_no_arrays(tmp_path):
@@ -99,7 +81,7 @@ def test_files_that_do_not_fit_together_are_refused(suite):
     rewrite(suite, "c00001-s3", lambda arrays: arrays | {"z0_k": 2 * arrays["z0_k"]})
     assert "k of c00001-s3 is not that of c00000-s3: remove " in refusal(suite.arrays)
     rewrite(suite, "c00001-s3", lambda arrays: {"z0_k": arrays["z0_k"]})
-    assert "measures.npz lacks z1_k, z1_power, z1_modes, z0_power, z0_modes" in refusal(suite.arrays)
+    assert "measures.npz lacks z1_k, z1_power, z1_monopole" in refusal(suite.arrays)
     (suite.path / "universes" / "c00001-s3" / "measures.npz").unlink()
     line = refusal(suite.arrays)
     assert "measures.npz is gone: remove " in line and "c00001-s3.json, and run the suite again" in line

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,7 +74,7 @@ def test_measures_take_the_place_of_particles(tmp_path):
 
 def test_multipoles_are_kept_as_they_are_measured(tmp_path):
     given = TINY | {"redshift": [1, 0]}
-    (row,) = zeldo.run_suite(output=tmp_path / "s", seeds=[5], keep="measure", **given).rows()
+    (row,) = zeldo.run_suite(output=tmp_path / "s", seeds=[5], keep="multipoles", **given).rows()
     measured = zeldo.measure(zeldo.run(seed=5, **given), mesh=16)
     with np.load(tmp_path / "s" / row["where"]) as values:
         for each in measured:
@@ -83,12 +82,6 @@ def test_multipoles_are_kept_as_they_are_measured(tmp_path):
             kept = {name: values[f"z{each.redshift:g}_{name}"] for name in table}
             np.testing.assert_equal(kept, table)
         assert len(values.files) == 12 and abs(values["z0_quadrupole"][0]) > 1
-
-
-def test_an_engine_without_velocities_has_no_multipoles(tmp_path):
-    (snapshot,) = zeldo.run(seed=5, **TINY)
-    kept = suite_worker._measured(replace(snapshot, vel=None))
-    assert list(kept) == ["z0_k", "z0_power", "z0_modes"]
 
 
 def test_cosmologies_come_from_a_table_with_every_seed_or_their_own(tmp_path):

@@ -32,7 +32,8 @@ def run(
         A file of cosmologies for a suite, CSV or columns of text: one in each line, with a column for each parameter that
         varies.
     keep:
-        What a suite keeps of each universe: particles, or measure for its power spectrum and multipoles only.
+        What a suite keeps of each universe: particles; measure, for P(k) only; or multipoles, for P(k) and the multipoles in
+        redshift space.
     scheduler:
         Address of a dask.distributed scheduler, whose workers make the suite.
     """

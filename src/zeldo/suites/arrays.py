@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,15 @@ import numpy as np
 
 from zeldo.brief import brief
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import InputError, ZeldoWarning, nearest
-from zeldo.files.archive import names_in, read_arrays
+from zeldo.errors import InputError, nearest
+from zeldo.files.archive import read_arrays
 
 if TYPE_CHECKING:
     from zeldo.suites.suite import Suite
 
-COLUMNS = ("k", "power", "modes")
+# what is measured of each universe, by what a suite keeps; particles are not measured
+STATISTICS = {"measure": ("power",), "multipoles": ("power", "multipoles")}
+KEEP = ("particles", *STATISTICS)
 MULTIPOLES = ("monopole", "quadrupole", "hexadecapole")
 
 
@@ -45,7 +46,7 @@ class SuiteArrays:
     power : ndarray
         (U, Z, K) P(k), (Mpc/h)^3.
     monopole, quadrupole, hexadecapole : ndarray or None
-        (U, Z, K) in redshift space along z, (Mpc/h)^3; None where universes have none.
+        (U, Z, K) in redshift space along z, (Mpc/h)^3; None where the suite keeps none.
     """
 
     names: list[str]
@@ -67,7 +68,7 @@ def arrays_of(suite: Suite, parameters: Sequence[str] | None = None) -> SuiteArr
     """What `Suite.arrays` returns."""
     rows = suite.rows()
     chosen = _varied(rows) if parameters is None else _checked(parameters)
-    if suite.arguments["keep"] != "measure":
+    if suite.arguments["keep"] not in STATISTICS:
         raise InputError(
             f"{suite.path} keeps particles and has no spectra: make a suite with --keep measure, or give its files to "
             "zeldo.measure"
@@ -78,14 +79,14 @@ def arrays_of(suite: Suite, parameters: Sequence[str] | None = None) -> SuiteArr
             f"{suite.path}: none of its {len(rows)} universes is finished: give the command of the suite again"
         )
     redshifts = suite.arguments["redshifts"]
-    tables = [_tables(suite.path, row, redshifts) for row in done]
+    columns = ("power", *(MULTIPOLES if "multipoles" in STATISTICS[suite.arguments["keep"]] else ()))
+    tables = [_tables(suite.path, row, redshifts, columns) for row in done]
     k = tables[0][0]["k"]
     for row, table in zip(done, tables, strict=True):
         if any(not np.array_equal(each["k"], k) for each in table):
             raise InputError(
                 f"{suite.path}: k of {row['name']} is not that of {done[0]['name']}: {_again(suite.path, row)}"
             )
-    columns = ("power", *(MULTIPOLES if _have_multipoles(suite.path, done, tables) else ()))
     return SuiteArrays(
         names=[row["name"] for row in done],
         seeds=np.array([row["seed"] for row in done], np.int64),
@@ -115,36 +116,16 @@ def _checked(parameters: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _tables(folder: Path, row: Mapping[str, Any], redshifts: Sequence[float]) -> list[dict[str, np.ndarray]]:
+def _tables(
+    folder: Path, row: Mapping[str, Any], redshifts: Sequence[float], columns: Sequence[str]
+) -> list[dict[str, np.ndarray]]:
     """The columns of a universe's file at each redshift."""
     path = folder / row["where"]
     if not path.exists():
         raise InputError(f"{path} is gone: {_again(folder, row)}")
-    needed = [f"z{z:g}_{column}" for z in redshifts for column in COLUMNS]
-    arrays = read_arrays(path, dict.fromkeys([*needed, *names_in(path)]))
-    columns = COLUMNS + MULTIPOLES
-    return [
-        {name: arrays[f"z{z:g}_{name}"] for name in columns if f"z{z:g}_{name}" in arrays} for z in redshifts
-    ]
-
-
-def _have_multipoles(
-    folder: Path, done: Sequence[Mapping[str, Any]], tables: Sequence[Sequence[Mapping[str, np.ndarray]]]
-) -> bool:
-    """Whether all universes have multipoles. A warning where some have: their suite was begun by an earlier version."""
-    without = [
-        row
-        for row, table in zip(done, tables, strict=True)
-        if any(MULTIPOLES[0] not in each for each in table)
-    ]
-    if without and len(without) < len(done):
-        warnings.warn(
-            f"{folder}: {len(without)} of {len(done)} universes have no multipoles, {without[0]['name']} is the first, so "
-            f"they are left out: {_again(folder, without[0])}",
-            ZeldoWarning,
-            stacklevel=4,
-        )
-    return not without
+    names = ("k", *columns, "modes")
+    arrays = read_arrays(path, [f"z{z:g}_{name}" for z in redshifts for name in names])
+    return [{name: arrays[f"z{z:g}_{name}"] for name in names} for z in redshifts]
 
 
 def _again(folder: Path, row: Mapping[str, Any]) -> str:
