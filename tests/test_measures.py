@@ -456,3 +456,27 @@ def test_mass_functions_from_disk_are_of_the_halos_asked_for(universe):
     expected = mass_function(friends_of_friends(zeldo.read(universe), **FOUND))
     made = measurement(OnDisk.open(universe), ["mass-function"], **FOUND).tables["mass_function"]
     np.testing.assert_array_equal(made["count"], expected.count)
+
+
+def test_shot_noise_is_subtracted_as_by_the_functions(universe, tmp_path, capsys):
+    path = zeldo.write(zeldo.read(universe), tmp_path / "s.hdf5")
+    assert main(["measure", str(path), "--subtract-shot-noise", "--json"]) == 0
+    (said,) = json.loads(capsys.readouterr().out)["measurements"]
+    snapshot = zeldo.read(path)
+    power = zeldo.power_spectrum(snapshot, subtract_shot_noise=True)
+    poles = zeldo.redshift_space_multipoles(snapshot, subtract_shot_noise=True)
+    np.testing.assert_allclose(said["power"]["power"], power.power)
+    np.testing.assert_allclose(said["multipoles"]["monopole"], poles.monopole)
+    np.testing.assert_allclose(said["multipoles"]["quadrupole"], poles.quadrupole)
+    noisy = zeldo.measure(snapshot)[0]
+    np.testing.assert_allclose(noisy.tables["power"]["power"] - power.power, 1.0)  # (16 Mpc/h)^3 / 16^3
+    np.testing.assert_allclose(noisy.tables["multipoles"]["monopole"] - poles.monopole, 1.0)
+    assert said["settings"]["subtract_shot_noise"] is True and "subtract_shot_noise" not in noisy.settings
+    from_disk = measurement(OnDisk.open(universe), subtract_shot_noise=True).tables
+    np.testing.assert_allclose(from_disk["power"]["power"], power.power, rtol=1e-4, atol=1e-4)
+
+
+def test_shot_noise_of_nothing_that_has_any_is_refused(universe, capsys):
+    assert main(["measure", str(universe), "-s", "mass-function", "--subtract-shot-noise"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "mass-function with subtract_shot_noise is not allowed" in err

@@ -59,7 +59,9 @@ class Header:
     offset : tuple of float, optional
         Where the lattice begins, in cells: q = ((i, j, k) + offset) box / n; None where it is unknown.
     whole : bool
-        Whether the particles are all the matter of the box. False where a file has other species too.
+        Whether the particles are all the matter of the box. False where a file has other species too, and for tracers:
+        halos, or galaxies of your own. Few tracers have power far below their mean distance, so spectra of them take a
+        mesh of 128 points a side at least. Where masses are asked for, they stand for all the matter of the box.
     stored : mapping of str to str
         How the file stores what it holds: "lengths", "velocities", "format" and so on, in words.
     notes : tuple of str
@@ -142,7 +144,7 @@ class Particles:
     Parameters
     ----------
     header : Header
-        What they are.
+        What they are. Tracers, such as a catalogue of galaxies, are `Header(..., whole=False)`.
     positions : ndarray, (N, 3)
         float32 or float64, comoving Mpc/h.
     velocities : ndarray, (N, 3), optional

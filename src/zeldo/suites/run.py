@@ -27,13 +27,13 @@ from zeldo.planning import check_fits
 from zeldo.store.claims import LEASE, check_lease
 from zeldo.store.identity import PROVENANCE, power_identity
 from zeldo.store.queue import FAILED, in_turn
+from zeldo.suites.arrays import KEEP
 from zeldo.suites.cluster import attempt, by_workers, connected
 from zeldo.suites.suite import FORMAT, Suite
 from zeldo.suites.tasks import PathLike, Task, make_tasks, parse_seeds, read_cosmologies
 from zeldo.suites.worker import Worker, described
 from zeldo.universe import Universe
 
-KEEP = ("particles", "measure")
 MANIFEST_EVERY = 30.0  # seconds
 
 
@@ -69,8 +69,9 @@ def run_suite(
     cosmologies : path or iterable, optional
         A CSV file with a column for each parameter that varies, or `Cosmology` objects. A column `seed` gives each
         cosmology a seed of its own.
-    keep : {"particles", "measure"}
-        What is kept of each universe: its particles, or the power spectrum alone, up to the lattice's Nyquist wavenumber.
+    keep : {"particles", "measure", "multipoles"}
+        What is kept of each universe: its particles, P(k) alone, or P(k) and the multipoles in redshift space along z. Both
+        are measured up to the lattice's Nyquist wavenumber; see `Suite.arrays`.
     engine, redshift, steps, mesh_factor, extrapolate, memory
         As in `run`.
     scheduler : str or distributed.Client, optional
