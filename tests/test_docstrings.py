@@ -74,6 +74,7 @@ PUBLIC = {
         "field_modes",
     ],
     "zeldo.store.runs": ["RunStore"],
+    "zeldo.suites.arrays": ["SuiteArrays"],
     "zeldo.training.loop": ["TrainResult", "train"],
     "zeldo.volumes.fields": ["VolumeFields"],
 }

@@ -3,6 +3,7 @@
 import pytest
 
 import zeldo
+from zeldo.commands import main
 from zeldo.errors import nearest
 
 
@@ -16,6 +17,8 @@ from zeldo.errors import nearest
         ("z", "did you mean 'redshift'"),
         ("BoxSize", "did you mean 'box' (Mpc/h)"),
         ("omega_lambda", "the universe is flat: leave it out"),
+        ("ombh2", "did you mean 'omega_b' (divided by h^2)"),
+        ("omega_cdm", "did you mean 'omega_m' (all matter, and divided by h^2)"),
         ("Mnu", "neutrinos are massless: leave it out"),
         ("sigma8", "did you mean 'sigma_8'"),
     ],
@@ -24,6 +27,21 @@ def test_names_of_other_codes_are_known(name, words):
     with pytest.raises(zeldo.InputError) as caught:
         zeldo.run(n=8, **{name: 0.3})
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["run", "--As", "2e-9"], "Did you mean --sigma-8 (in place of A_s)? See zeldo run --help"),
+        (["measure", "x.hdf5", "--H0=70"], "Did you mean --h (H0 / 100)? See zeldo measure --help"),
+        (["run", "--mnu", "0.1"], "--mnu: neutrinos are massless: leave it out; see zeldo run --help"),
+        (["run", "--hbox", "3"], "Did you mean --box? See zeldo run --help"),
+        (["cite", "--As", "1"], "Unknown option: --As. Did you mean --json? See zeldo cite --help"),
+    ],
+)
+def test_options_of_other_codes_are_known(capsys, given, words):
+    assert main(given) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_only_names_that_are_allowed_are_offered():

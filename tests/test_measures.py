@@ -18,6 +18,7 @@ from zeldo import Particles, measures
 from zeldo.commands import main
 from zeldo.errors import ZeldoWarning
 from zeldo.particles.lattice import header_of
+from zeldo.particles.particles import Header
 from zeldo.report.density_picture import density_map, slab_of
 from zeldo.sources import names_of
 from zeldo.statistics import overdensity
@@ -413,6 +414,37 @@ def test_a_statistic_may_be_called_as_its_table(snapshot):
     assert list(result.tables) == ["mass_function"]
 
 
+@pytest.mark.parametrize("count", [4999, 8**3])  # bare particles, and as many as a lattice has
+def test_a_box_in_another_unit_is_refused(tmp_path, count, capsys):
+    x = 125 * np.random.default_rng(3).random((count, 3))
+    np.save(tmp_path / "pos.npy", x)
+    options = ["measure", str(tmp_path / "pos.npy"), "--redshift", "0", "--box"]
+    assert main([*options, "0.125"]) == 2
+    line = capsys.readouterr().err
+    assert "of the box" in line or "outside the box of 0.125 Mpc/h" in line
+    assert "--box, --length" in line and line.count("\n") == 1
+    header = Header(count=count, box=0.125, redshift=0.0)
+    assert "100 % of the coordinates" in refusal(lambda: zeldo.measure(Particles(header, x), "power"))
+    x[: count // 10] += 300  # some that left the box and were never wrapped
+    np.save(tmp_path / "pos.npy", x)
+    assert main([*options, "125", "--mesh", "16"]) == 0
+    assert "are wrapped" in capsys.readouterr().err
+
+
+def test_a_box_far_larger_than_its_particles_gets_a_warning(recwarn):
+    x = np.random.default_rng(3).random((5000, 3))
+    header = Header(count=5000, box=125.0, redshift=0.0)
+    with pytest.warns(ZeldoWarning, match=r"1 Mpc/h across, in a box of 125 Mpc/h: check the box .*--length"):
+        zeldo.measure(Particles(header, x), "power", mesh=16)
+    recwarn.clear()
+    few = Particles(replace(header, count=500), x[:500])
+    tracers = Particles(replace(header, whole=False), x)
+    across = Particles(header, np.mod(x - 0.5, 125.0))  # a halo on the edge of the box
+    for particles in (few, tracers, across, Particles(replace(header, box=1.5), x)):
+        zeldo.measure(particles, "power", mesh=16)
+    assert not [told for told in recwarn if "across" in str(told.message)]
+
+
 def test_numbers_in_any_byte_order_have_a_power_spectrum():
     field = np.random.default_rng(0).standard_normal((3, 8, 8, 8))
     expected = density_modes(field, 16, 50.0)
@@ -453,3 +485,27 @@ def test_mass_functions_from_disk_are_of_the_halos_asked_for(universe):
     expected = mass_function(friends_of_friends(zeldo.read(universe), **FOUND))
     made = measurement(OnDisk.open(universe), ["mass-function"], **FOUND).tables["mass_function"]
     np.testing.assert_array_equal(made["count"], expected.count)
+
+
+def test_shot_noise_is_subtracted_as_by_the_functions(universe, tmp_path, capsys):
+    path = zeldo.write(zeldo.read(universe), tmp_path / "s.hdf5")
+    assert main(["measure", str(path), "--subtract-shot-noise", "--json"]) == 0
+    (said,) = json.loads(capsys.readouterr().out)["measurements"]
+    snapshot = zeldo.read(path)
+    power = zeldo.power_spectrum(snapshot, subtract_shot_noise=True)
+    poles = zeldo.redshift_space_multipoles(snapshot, subtract_shot_noise=True)
+    np.testing.assert_allclose(said["power"]["power"], power.power)
+    np.testing.assert_allclose(said["multipoles"]["monopole"], poles.monopole)
+    np.testing.assert_allclose(said["multipoles"]["quadrupole"], poles.quadrupole)
+    noisy = zeldo.measure(snapshot)[0]
+    np.testing.assert_allclose(noisy.tables["power"]["power"] - power.power, 1.0)  # (16 Mpc/h)^3 / 16^3
+    np.testing.assert_allclose(noisy.tables["multipoles"]["monopole"] - poles.monopole, 1.0)
+    assert said["settings"]["subtract_shot_noise"] is True and "subtract_shot_noise" not in noisy.settings
+    from_disk = measurement(OnDisk.open(universe), subtract_shot_noise=True).tables
+    np.testing.assert_allclose(from_disk["power"]["power"], power.power, rtol=1e-4, atol=1e-4)
+
+
+def test_shot_noise_of_nothing_that_has_any_is_refused(universe, capsys):
+    assert main(["measure", str(universe), "-s", "mass-function", "--subtract-shot-noise"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "mass-function with subtract_shot_noise is not allowed" in err

@@ -1,5 +1,6 @@
 """A Universe decides the initial conditions, from Python, commands and data sets alike."""
 
+import re
 from dataclasses import FrozenInstanceError, fields
 from inspect import signature
 
@@ -11,6 +12,7 @@ import zeldo
 from refusals import refusal
 from zeldo.commands.universe import Universe as Options
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.errors import ZeldoWarning
 from zeldo.particles.snapshot import DRAWN
 from zeldo.universe import Universe
 
@@ -89,3 +91,23 @@ def test_commands_and_python_offer_what_a_universe_has():
     assert offered == {*Cosmology.names(), *(field.name for field in fields(Universe)), "ics"}
     assert offered | {"universe"} == set(signature(zeldo.initial_conditions).parameters)
     assert Universe() == Universe.of()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"box": 1.0}, "box = 1 is small for a universe: give Mpc/h, not Gpc/h"),
+        ({"omega_b": 0.0224}, "usual for omega_b h^2: if that is meant, give omega_b = 0.04974"),
+    ],
+)
+def test_values_that_are_usual_in_other_units_are_doubted(given, words):
+    with pytest.warns(ZeldoWarning, match=re.escape(words)):
+        Universe.of("quijote", **given)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "given", [{"box": 25.0}, {"omega_b": 0.03}, {"omega_b": 0.0224, "h": 1.0}, {"omega_b": 0.001}]
+)
+def test_unusual_values_are_taken_as_they_are(given):
+    Universe.of("quijote", **given)

@@ -34,6 +34,10 @@ ELSEWHERE = {
     **dict.fromkeys(("ob", "ob0", "omegab0", "omegabaryon"), ("omega_b", "")),
     **dict.fromkeys(("h0", "hubble", "hubbleparam"), ("h", "H0 / 100")),
     **dict.fromkeys(("as", "logas"), ("sigma_8", "in place of A_s")),
+    **dict.fromkeys(("ombh2", "obh2", "omegabh2"), ("omega_b", "divided by h^2")),
+    **dict.fromkeys(
+        ("omch2", "omegach2", "omegacdm", "ommh2", "omegamh2"), ("omega_m", "all matter, and divided by h^2")
+    ),
     **dict.fromkeys(("w", "wde"), ("w0", "")),
     **dict.fromkeys(("z", "redshifts"), ("redshift", "")),
     **dict.fromkeys(("boxsize", "lbox"), ("box", "Mpc/h")),
@@ -47,15 +51,24 @@ NOTHING = {
 }
 
 
+def elsewhere(name: object, allowed: Iterable[str]) -> tuple[str, str]:
+    """What of `allowed` other codes call `name`, and what to say of it; an empty name where there is no such thing here."""
+    names, bare = list(allowed), str(name).lower().replace("_", "")
+    ours, words = ELSEWHERE.get(bare, ("", ""))
+    if ours in names:
+        return ours, words
+    return "", NOTHING.get(bare, "") if "omega_m" in names else ""
+
+
 def nearest(name: object, allowed: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` where `name` is close to one of `allowed`, or what other codes call it; else nothing."""
     import difflib
 
-    names, bare = list(allowed), str(name).lower().replace("_", "")
-    ours, words = ELSEWHERE.get(bare, ("", ""))
-    if ours in names:
+    names = list(allowed)
+    ours, words = elsewhere(name, names)
+    if ours:
         return f"; did you mean {ours!r}{f' ({words})' if words else ''}?"
-    if bare in NOTHING and "omega_m" in names:
-        return f"; {NOTHING[bare]}"
+    if words:
+        return f"; {words}"
     close = difflib.get_close_matches(str(name), names, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

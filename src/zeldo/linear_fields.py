@@ -15,6 +15,7 @@ from zeldo.files import read
 from zeldo.files.linear_density import read_linear_density
 from zeldo.files.reference import read_initial_conditions
 from zeldo.files.registry import locate
+from zeldo.files.white_noise import bare_field
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.recovery import recover_linear_field, shifted
 from zeldo.particles.linear_theory import expected_contrast
@@ -73,6 +74,11 @@ def initial_conditions_of(
         raise InputError(
             f"ics is a {type(source).__name__}: give `InitialConditions`, a snapshot of initial conditions, or the path "
             "of a file of either"
+        )
+    if bare_field(source):
+        raise InputError(
+            f"{source} holds a field and no particles: give white noise as --phases, and a linear density in an .npz file "
+            "with delta_lin and box"
         )
     kind, place = locate(source)
     if kind.name == LINEAR:

@@ -46,6 +46,7 @@ def measure(
     axis: int | str = "z",
     linking_length: float = 0.2,
     minimum: int = 20,
+    subtract_shot_noise: bool = False,
     cosmology: Given = None,
     output: PathLike | Sequence[PathLike] = (),
     command: str = "",
@@ -69,6 +70,8 @@ def measure(
         Linking length of friends-of-friends, in mean particle spacings.
     minimum : int
         Fewest particles of a halo.
+    subtract_shot_noise : bool
+        Subtract V/N from P(k) and from the monopole, as in `power_spectrum`; not from bispectra.
     cosmology : Cosmology or mapping of str to float, optional
         The cosmology of the run, or those of its parameters that the file does not give.
     output : path or sequence of path
@@ -101,6 +104,11 @@ def measure(
     from zeldo.statistics.measurement import check_statistics, measurement
 
     chosen = check_statistics(statistics)
+    if subtract_shot_noise and not {"power", "multipoles"} & set(chosen):
+        raise InputError(
+            f"{' and '.join(chosen)} with subtract_shot_noise is not allowed: it is subtracted from power and multipoles, "
+            "so ask for one of them, or leave it out"
+        )
     device = torch_device(device)
     outputs = [output] if isinstance(output, str | os.PathLike) else list(output or ())
     for path in outputs:
@@ -131,6 +139,7 @@ def measure(
                     axis=axis,
                     linking_length=number(linking_length, "linking_length"),
                     minimum=minimum,
+                    subtract_shot_noise=subtract_shot_noise,
                     device=device,
                 )
             )

@@ -29,11 +29,8 @@ GB = 1e9
 PYTHON = 0.25  # GB of Python, NumPy, Numba and CAMB
 FIELD_STAGE = 9.5  # bytes per particle while the linear field is made
 START, POWER = 1.2, 1.3  # seconds: imports and compiled kernels, and CAMB
-FIELD, WRITE, MEASURE = (
-    40.0,
-    55.0,
-    500.0,
-)  # ns per particle: the linear field, one file, and what a suite measures
+FIELD, WRITE = 40.0, 55.0  # ns per particle: the linear field, and one file
+MEASURE = 300.0  # ns per particle: a statistic of a suite
 LIBRARY_SECONDS = 2.5  # seconds to load torch and a network
 # per particle: positions or displacements, and ids where the format has them; velocities take 12 more
 BYTES = {".npz": 24, ".zarr": 12, ".gadget": 16, ".gadget2": 16, ".bigfile": 32}
@@ -43,10 +40,8 @@ STORE = 0.15  # GB: zarr, and the shard that is written
 GADGET_BYTES = 28  # of HDF5, with ids
 VELOCITY_BYTES = 12
 ROW_BYTES = 1000  # of a universe of a suite: its row, and its line of the manifest
-COLUMNS, COLUMN_BYTES = (
-    6,
-    270,
-)  # of what a suite measures at a redshift, and what an array of a file takes beside its numbers
+COLUMNS = 3  # arrays that a statistic of a suite adds
+COLUMN_BYTES = 270  # of an array in a file, beside its numbers
 TRIAL, TRIALS = 96, 9  # particles per side, and how often
 TRIAL_COST = 18.0  # ns per particle of the trial, where the engines' costs were measured
 
@@ -125,7 +120,7 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
 
 
 def plan_universes(
-    engine: Engine, n: int, redshifts: Sequence[float], tasks: Sequence[Cosmology], *, measured: bool
+    engine: Engine, n: int, redshifts: Sequence[float], tasks: Sequence[Cosmology], *, statistics: int = 0
 ) -> RunPlan:
     """The cost of a suite, whose universes one process makes one after the other.
 
@@ -135,16 +130,16 @@ def plan_universes(
         As in `plan_run`.
     tasks : sequence of Cosmology
         That of each universe.
-    measured : bool
-        Whether measurements are kept in place of particles.
+    statistics : int
+        How many are measured and kept in place of particles, which 0 keeps.
 
     Returns
     -------
     RunPlan
     """
     own, times, count = engine.plan(n, redshifts), len(redshifts), len(tasks)
-    if measured:
-        kept = times * COLUMNS * (COLUMN_BYTES + 8 * n / 2) / GB
+    if statistics:
+        kept = times * statistics * COLUMNS * (COLUMN_BYTES + 8 * n / 2) / GB
     else:
         kept = _disk(own, n, times, PARTICLES)
     return _whole(
@@ -152,7 +147,7 @@ def plan_universes(
         own,
         n,
         disk_gb=count * (kept + ROW_BYTES / GB),
-        seconds=_seconds(own, n, times * (MEASURE if measured else WRITE), count, len(set(tasks))),
+        seconds=_seconds(own, n, times * (statistics * MEASURE or WRITE), count, len(set(tasks))),
         universes=count,
     )
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from zeldo.cosmology.parameters import PRESETS, Cosmology, with_parameters
 from zeldo.cosmology.power import MODELS, check_model
-from zeldo.errors import InputError, nearest
+from zeldo.errors import InputError, ZeldoWarning, nearest
 from zeldo.files.white_noise import find_phases
 from zeldo.initial.conditions import InitialConditions, check_grid
 from zeldo.initial.phases import Phases, check_given
 from zeldo.keywords import scalar
+
+SMALL_BOX = 5.0  # Mpc/h
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +81,18 @@ class Universe:
         )
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+        self._doubt()
+
+    def _doubt(self) -> None:
+        """Warn of values that are allowed, and that people give in other units."""
+        c = self.cosmology
+        if self.box < SMALL_BOX:
+            _warn(f"box = {self.box:g} is small for a universe: give Mpc/h, not Gpc/h")
+        usual, physical = PRESETS["quijote"].omega_b, c.omega_b / c.h**2
+        if c.omega_b < 0.6 * usual < physical < 1.4 * usual:
+            _warn(
+                f"omega_b = {c.omega_b:g} is low, but usual for omega_b h^2: if that is meant, give omega_b = {physical:.4g}"
+            )
 
     @classmethod
     def of(cls, cosmology: Any = None, **options: Any) -> Universe:
@@ -152,3 +167,7 @@ class Universe:
             power=self.power,
             phases=self.phases,
         )
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, ZeldoWarning, stacklevel=2)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy.integrate import quad
 
+from refusals import refusal
 from zeldo.cosmology.camb_power import camb_table, with_tail
 from zeldo.cosmology.eisenstein_hu import eisenstein_hu_power, eisenstein_hu_transfer
 from zeldo.cosmology.parameters import PRESETS, Cosmology
@@ -180,6 +181,25 @@ def test_a_table_gives_its_own_shape_back_in_any_unit(tmp_path):
     assert independent_sigma(power, 8.0) == pytest.approx(QUIJOTE.sigma_8, rel=1e-4)
 
 
+@pytest.mark.parametrize("between", [" ", ","])
+@pytest.mark.parametrize("above", ["k P", "# of CAMB\n\nk [h/Mpc] P(k)"])
+def test_one_line_of_words_above_a_table_is_left_out(tmp_path, above, between):
+    source = linear_power(QUIJOTE, "eisenstein-hu")
+    k = np.geomspace(1e-4, 50, 100)
+    path, header = tmp_path / "table.txt", above.replace(" P", f"{between}P")
+    np.savetxt(path, np.column_stack([k, source(k)]), header=header, comments="", delimiter=between)
+    made = linear_power(QUIJOTE, path)
+    assert k[0] in made.k  # no row is taken for words
+    assert made(0.1) == pytest.approx(source(0.1), rel=1e-3)
+
+
+@pytest.mark.parametrize("first", ["0.0O1 5.0", "k P\nh/Mpc -", "1e-4 P"])
+def test_a_row_that_is_misspelt_is_no_line_of_words(tmp_path, first):
+    k = np.geomspace(1e-3, 50, 100)
+    np.savetxt(tmp_path / "table.txt", np.column_stack([k, k]), header=first, comments="")
+    assert "not a table of numbers" in refusal(lambda: linear_power(QUIJOTE, tmp_path / "table.txt"))
+
+
 def test_a_table_that_changed_is_read_again(tmp_path):
     k = np.geomspace(1e-4, 50, 100)
     p = linear_power(QUIJOTE, "eisenstein-hu")(k)
@@ -277,7 +297,9 @@ def test_a_table_of_another_sigma_8_is_scaled_with_a_word(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         linear_power(QUIJOTE, tmp_path / "1.0.txt")
-    with pytest.warns(ZeldoWarning, match=r"0\.5\.txt has sigma_8 = 0\.5897, and is scaled"):
+    with pytest.warns(
+        ZeldoWarning, match=r"has sigma_8 = 0\.5897, and is scaled.* if its P is that of z = 0"
+    ):
         made = linear_power(QUIJOTE, tmp_path / "0.5.txt")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # said once for a table, whatever it is scaled to

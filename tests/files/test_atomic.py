@@ -50,7 +50,7 @@ def test_nothing_stands_there_after_a_failure(tmp_path, error):
 
 
 def test_a_full_disk_is_one_line_and_no_bad_input(tmp_path):
-    full = pytest.raises(ZeldoError, match=r"no space left in .* for out\.npz: 75 MB needed")
+    full = pytest.raises(ZeldoError, match=r"no space left in .* for out\.npz: 75MB needed")
     with full as caught, writing(tmp_path / "out.npz", 75_000_000) as temporary:
         temporary.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -59,11 +59,19 @@ def test_a_full_disk_is_one_line_and_no_bad_input(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_too_little_space_is_found_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(atomic, "free_space", lambda directory: 10_000_000)
+@pytest.mark.parametrize(
+    ("size", "free", "words"),
+    [
+        (75_000_000, 10_000_000, "75MB needed, 10MB free"),
+        (1_050_000, 1_020_000, "1.05MB needed, 1.02MB free"),
+        (300_000, 0, "300KB needed, 0B free"),
+    ],
+)
+def test_too_little_space_is_found_before_the_work(tmp_path, monkeypatch, size, free, words):
+    monkeypatch.setattr(atomic, "free_space", lambda directory: free)
     with (
-        pytest.raises(ZeldoError, match="75 MB needed, 10 MB free"),
-        writing(tmp_path / "out.npz", 75_000_000),
+        pytest.raises(ZeldoError, match=words),
+        writing(tmp_path / "out.npz", size),
     ):
         pytest.fail("the work was begun")
     assert list(tmp_path.iterdir()) == []

@@ -1,14 +1,16 @@
 """White noise from and to files."""
 
+import h5py
 import numpy as np
 import pytest
 
 import zeldo
 from refusals import refusal
 from zeldo.errors import DamagedFileError
-from zeldo.files.white_noise import read_white_noise, write_white_noise
+from zeldo.files.white_noise import find_phases, read_white_noise, write_white_noise
 from zeldo.initial.ngenic import NGenIC
 from zeldo.initial.phases import Native
+from zeldo.initial.white_noise import WhiteNoise
 
 PHASES = NGenIC(3)
 
@@ -64,6 +66,42 @@ def test_a_file_of_noise_makes_a_universe(tmp_path):
         lambda: zeldo.initial_conditions(phases=path, seed=3, **tiny)
     )
     assert "too few for n = 128" in refusal(lambda: zeldo.initial_conditions(phases=path, **tiny))
+
+
+@pytest.mark.parametrize("name", ["noise", "level_004/noise"])
+def test_hdf5_with_one_cube_is_read(tmp_path, name):
+    with h5py.File(tmp_path / "n.h5", "w") as file:
+        file[name] = PHASES.field(8)
+        file["k"] = np.arange(8.0)
+    made = zeldo.initial_conditions(phases=tmp_path / "n.h5", box=20, n=8, power="eisenstein-hu")
+    wanted = zeldo.initial_conditions(phases=WhiteNoise(PHASES.field(8)), box=20, n=8, power="eisenstein-hu")
+    np.testing.assert_array_equal(made.delta_lin, wanted.delta_lin)
+    with h5py.File(tmp_path / "n.h5", "a") as file:
+        file["density"] = 50 * PHASES.field(8)
+    assert "has 2 cubic data sets: density" in refusal(lambda: read_white_noise(tmp_path / "n.h5"))
+    with h5py.File(tmp_path / "n.h5", "a") as file:
+        file["white_noise"] = PHASES.field(8)
+    np.testing.assert_array_equal(read_white_noise(tmp_path / "n.h5").values, PHASES.field(8))
+
+
+def test_a_file_of_another_kind_is_not_called_an_unknown_name(tmp_path, monkeypatch):
+    (tmp_path / "n.fits").write_bytes(b"SIMPLE")
+    assert "white noise is read from .npy" in refusal(lambda: find_phases(tmp_path / "n.fits"))
+    (tmp_path / "n.h5").write_bytes(b"no HDF5")
+    assert "is not a readable HDF5" in refusal(lambda: find_phases(tmp_path / "n.h5"))
+    assert "are not known: give native" in refusal(lambda: find_phases("x" * 300))
+    (tmp_path / "native").write_text("a file of this name hides no generator")
+    monkeypatch.chdir(tmp_path)
+    assert find_phases("native") == Native()
+
+
+def test_white_noise_given_as_initial_conditions_is_sent_to_phases(tmp_path):
+    np.savez(tmp_path / "a.npz", noise=PHASES.field(8))
+    np.savez(tmp_path / "b.npz", white_noise=PHASES.field(8), phases=np.array("ngenic"))
+    np.save(tmp_path / "c.npy", PHASES.field(8))
+    for path in tmp_path.iterdir():
+        line = refusal(lambda path=path: zeldo.run(ics=path, engine="zeldovich"))
+        assert "give white noise as --phases" in line
 
 
 def test_an_npz_of_several_arrays_needs_the_name(tmp_path):

@@ -123,7 +123,7 @@ def test_modes_in_redshift_space_are_made_on_the_device(monkeypatch):
     monkeypatch.setattr(spectra, "check_device", lambda device: device)
     places = []
     module = import_module("zeldo.statistics.redshift_space")  # a function hides it
-    monkeypatch.setattr(module, "multipoles", lambda modes, *_: places.append(modes.device.type))
+    monkeypatch.setattr(module, "multipoles", lambda modes, *_, **__: places.append(modes.device.type))
     module.redshift_space_multipoles(snapshot, device="meta")
     places.append(
         import_module("zeldo.statistics.measurement")._InMemory(snapshot, "meta").modes(16, 2).device.type

@@ -111,3 +111,12 @@ def test_boxes_that_differ_have_no_cross_power(snapshot, found):
     (other,) = zeldo.run(engine="2lpt", box=32.0, n=16, power="eisenstein-hu")
     with pytest.raises(zeldo.InputError, match="boxes of 64 and 32 Mpc/h have no waves in common"):
         zeldo.cross_power_spectrum(snapshot, other)
+
+
+def test_galaxies_of_a_user_have_the_mesh_of_tracers():
+    positions = np.random.default_rng(1).uniform(0, 250, (2000, 3))
+    lengths = {}
+    for whole in (True, False):
+        header = zeldo.Header(count=2000, box=250.0, redshift=0.5, whole=whole)
+        lengths[whole] = len(zeldo.power_spectrum(zeldo.Particles(header, positions)).k)
+    assert lengths == {True: 11, False: 63}

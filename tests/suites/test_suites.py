@@ -72,6 +72,18 @@ def test_measures_take_the_place_of_particles(tmp_path):
     assert not list(suite.path.rglob("*.hdf5"))
 
 
+def test_multipoles_are_kept_as_they_are_measured(tmp_path):
+    given = TINY | {"redshift": [1, 0]}
+    (row,) = zeldo.run_suite(output=tmp_path / "s", seeds=[5], keep="multipoles", **given).rows()
+    measured = zeldo.measure(zeldo.run(seed=5, **given), mesh=16)
+    with np.load(tmp_path / "s" / row["where"]) as values:
+        for each in measured:
+            table = {**each.tables["power"], **each.tables["multipoles"]}
+            kept = {name: values[f"z{each.redshift:g}_{name}"] for name in table}
+            np.testing.assert_equal(kept, table)
+        assert len(values.files) == 12 and abs(values["z0_quadrupole"][0]) > 1
+
+
 def test_cosmologies_come_from_a_table_with_every_seed_or_their_own(tmp_path):
     table = tmp_path / "c.csv"
     table.write_text("omega_m,sigma_8\n0.3,0.8\n0.25,0.9\n")
@@ -596,6 +608,17 @@ def test_a_value_that_a_table_lacks_is_named(tmp_path):
     table.write_text("omega_m, sigma_8\n0.3,0.8\n0.25,\n")
     line = refusal(lambda: zeldo.run_suite(**TINY, output=tmp_path / "s", cosmologies=table))
     assert line == f"cosmology 2 of {table} has sigma_8 = '': give a number"
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [("0.3,9,1", "sigma_8 = 9.0 is not allowed"), ("0.3,0.8,-1", "seed = -1 is not allowed")],
+)
+def test_a_value_of_a_table_that_is_not_allowed_is_named_with_its_row(tmp_path, row, words):
+    table = tmp_path / "c.csv"
+    table.write_text(f"omega_m,sigma_8,seed\n0.3,0.8,1\n{row}\n")
+    line = refusal(lambda: zeldo.run_suite(**TINY, output=tmp_path / "s", cosmologies=table))
+    assert line.startswith(f"cosmology 2 of {table}: {words}")
 
 
 def test_files_of_a_universe_that_is_done_stay_as_its_row_says(tmp_path):

@@ -140,6 +140,7 @@ def _failed(error: Exception) -> int:
         numbers = all(token.lstrip("-").replace(".", "", 1).isdigit() for token in unused)
         if error.command_chain and unused and numbers:
             advice = ", and give an option again for each of its values, as in -z 1 -z 0"
+        text = _named_elsewhere(error) or text
         begin = (
             f"{text} See"
             if text.endswith("?")
@@ -159,6 +160,24 @@ def _failed(error: Exception) -> int:
         traceback.print_exception(error)
     description = f"{type(error).__name__}: {error}"
     return _say(f"internal error: {description}; please report it; ZELDO_TRACEBACK=1 shows where", 1)
+
+
+def _named_elsewhere(error: Any) -> str:
+    """The error for an option that other codes have by this name; nothing for others."""
+    from zeldo.errors import elsewhere
+
+    if type(error).__name__ != "UnknownOptionError":
+        return ""
+    given = (error.token.keyword or error.token.value).split("=")[0]
+    options = {
+        name.removeprefix("--").replace("-", "_"): name
+        for argument in error.argument_collection
+        for name in argument.names
+    }
+    ours, words = elsewhere(given.lstrip("-").replace("-", "_"), options)
+    if ours:
+        return f"Unknown option: {given}. Did you mean {options[ours]}{f' ({words})' if words else ''}?"
+    return f"Unknown option: {given}: {words}" if words else ""
 
 
 def _say(message: object, status: int) -> int:

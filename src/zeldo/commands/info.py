@@ -13,7 +13,7 @@ from zeldo.commands.universe import Named
 def info(
     file: Named, *, reading: Reading | None = None, json: Annotated[bool, Parameter(negative="")] = False
 ) -> None:
-    """Describe a file of particles.
+    """Describe a file of particles, or a halo catalogue of zeldo's.
 
     The answer lists the code that made it, units, ids, lattice and cosmology, and what is missing or was assumed.
 
@@ -36,12 +36,29 @@ def info(
 
         print(encoder.dumps(answer, indent=1))
         return
-    for name, text in _lines(answer):
+    for name, text in _halos(answer) if "columns" in answer else _lines(answer):
         print(f"{name:12} {text}")
 
 
+def _halos(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("file", answer["path"]),
+        ("format", answer["format"]),
+        ("made by", answer["made_by"]),
+        ("halos", f"{answer['count']} of {answer['minimum']} particles or more"),
+        ("box", f"{answer['box']:.10g} Mpc/h"),
+        ("redshift", f"{answer['redshift']:.10g}"),
+        ("cosmology", _cosmology(answer)),
+        ("columns", ", ".join(answer["columns"])),
+        ("to read it", "zeldo.read_halos, whose tracers() are particles to measure"),
+    ]
+
+
+def _cosmology(answer: dict[str, Any]) -> str:
+    return ", ".join(f"{name} = {value:g}" for name, value in answer["cosmology"].items()) or "unknown"
+
+
 def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
-    cosmology = ", ".join(f"{name} = {value:g}" for name, value in answer["cosmology"].items())
     lines = [
         ("file", answer["path"]),
         ("format", answer["format"]),
@@ -52,7 +69,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("box", f"{answer['box']:.10g} Mpc/h"),
         ("redshift", f"{answer['redshift']:.10g}"),
-        ("cosmology", cosmology or "unknown"),
+        ("cosmology", _cosmology(answer)),
         *((name, text) for name, text in answer["units"].items()),
     ]
     if answer["particle_mass"]:

@@ -22,6 +22,7 @@ def measure(
     axis: Axis = "z",
     linking_length: float = 0.2,
     minimum: Whole = 20,
+    subtract_shot_noise: Annotated[bool, Parameter(negative="")] = False,
     output: Annotated[list[Named] | None, Parameter(name=["--output", "-o"], negative="")] = None,
     memory: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -43,6 +44,9 @@ def measure(
         Linking length of friends-of-friends, in mean particle spacings.
     minimum:
         Least number of particles in a halo.
+    subtract_shot_noise:
+        Subtract the box's volume over the number of particles from P(k) and from the monopole. It is for halos, galaxies
+        and other tracers: particles that start from a lattice have no shot noise at first.
     output:
         A file to write: .csv, .json, .hdf5, or .html for a page with plots. May be given several times.
     memory:
@@ -62,6 +66,7 @@ def measure(
         axis=axis,
         linking_length=linking_length,
         minimum=minimum,
+        subtract_shot_noise=subtract_shot_noise,
         output=output or (),
         command=shlex.join(["zeldo", *sys.argv[1:]]),
         memory=memory,

@@ -30,7 +30,7 @@ def plan(
     cosmologies:
         A file of cosmologies for a suite, as of zeldo run.
     keep:
-        What a suite keeps of each universe, particles or measure.
+        What a suite keeps of each universe: particles, measure or multipoles.
     as_json:
         Print one line of JSON with memory_gb, disk_gb and seconds.
     """

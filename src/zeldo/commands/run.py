@@ -30,9 +30,11 @@ def run(
         the same command divide the work, and after a kill the same command continues.
     cosmologies:
         A file of cosmologies for a suite, CSV or columns of text: one in each line, with a column for each parameter that
-        varies.
+        varies. The first line names the columns. Without names they are omega_m, omega_b, h, n_s, sigma_8, and perhaps w0
+        and wa, with a warning.
     keep:
-        What a suite keeps of each universe: particles, or measure for its power spectrum only.
+        What a suite keeps of each universe: particles; measure, for P(k) only; or multipoles, for P(k) and the multipoles in
+        redshift space.
     scheduler:
         Address of a dask.distributed scheduler, whose workers make the suite.
     """

@@ -165,7 +165,7 @@ def _say_that_it_is_scaled(path: str, own: float) -> None:
     """Warn, once for each table: a suite may scale it to many values."""
     warnings.warn(
         f"{path} has sigma_8 = {own:.4g}, and is scaled to that of the cosmology: give sigma_8 = {own:.4g} (--sigma-8) to "
-        "keep its amplitude",
+        "keep its amplitude, if its P is that of z = 0",
         ZeldoWarning,
         stacklevel=2,
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from zeldo.cosmology.tables import is_number
 from zeldo.errors import InputError
 
 ROWS = 20
@@ -26,7 +27,7 @@ def read_table(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     path : str or path
-        With the columns k (h/Mpc, increasing) and P (any unit, positive).
+        With the columns k (h/Mpc, increasing) and P (any unit, positive). One line of words above them is left out.
 
     Returns
     -------
@@ -43,9 +44,12 @@ def read_table(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # an empty file: said below
             try:
-                table = np.loadtxt(path, dtype=np.float64, ndmin=2)
+                table = _numbers(path)
             except ValueError:
-                table = np.loadtxt(path, dtype=np.float64, ndmin=2, delimiter=",")
+                above = _lines_above(path)
+                table = _numbers(path, above) if above else np.empty((0, 2))
+                if not len(table):  # words alone
+                    raise
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
@@ -74,6 +78,24 @@ def read_table(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
             f"it must cover {NEEDED[0]:g} to {NEEDED[1]:g} at least"
         )
     return k, p
+
+
+def _numbers(path: str | os.PathLike[str], above: int = 0) -> np.ndarray:
+    """The numbers of a text file, (rows, columns), without so many lines above. `ValueError` for anything else in it."""
+    try:
+        return np.loadtxt(path, dtype=np.float64, ndmin=2, skiprows=above)
+    except ValueError:
+        return np.loadtxt(path, dtype=np.float64, ndmin=2, skiprows=above, delimiter=",")
+
+
+def _lines_above(path: str | os.PathLike[str]) -> int:
+    """How many lines a table begins below: those down to a line of words that is no comment; 0 without one."""
+    with open(path, encoding="utf-8-sig") as stream:
+        for number, line in enumerate(stream, 1):
+            cells = line.partition("#")[0].replace(",", " ").split()
+            if cells:  # a line with a number may be a row that is misspelt
+                return 0 if any(map(is_number, cells)) else number
+    return 0
 
 
 def check_shape(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import InputError, nearest
+from zeldo.errors import ELSEWHERE, InputError, ZeldoWarning, nearest
 
 # Columns of tables that do not name them: with a cosmological constant, or dark energy that varies
 UNNAMED = (Cosmology.required(), Cosmology.names())
+BARE = {name.replace("_", "") for name in Cosmology.names()}
 
 
 def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -23,8 +26,8 @@ def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     ----------
     path : str or path
         Columns between commas or blanks, below a line of their names. This line may be a comment, as `numpy.savetxt` writes
-        it. Without names the columns are omega_m, omega_b, h, n_s, sigma_8, and perhaps w0 and wa. Otherwise JSON: a list
-        of objects, or one a line.
+        it, and begin as "columns:". Without names the columns are taken as omega_m, omega_b, h, n_s, sigma_8, and perhaps
+        w0 and wa, with a warning. Otherwise JSON: a list of objects, or one a line.
 
     Returns
     -------
@@ -35,14 +38,9 @@ def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Raises
     ------
     InputError
-        For a file that cannot be read, and for rows that do not fit the columns.
+        For a file that cannot be read, for rows that do not fit the columns, and for a comment that names other columns.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")  # spreadsheets begin files with a mark
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cosmologies {path} cannot be read ({error}): give a CSV file, columns of text, or JSON"
-        ) from None
+    text = _text(path)
     if text.lstrip().startswith(("[", "{")):
         return _json(text, path)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -50,11 +48,10 @@ def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     rows = _split([line for line in lines[first:] if not line.startswith("#")])
     if not rows:
         return []
-    if not _is_number(rows[0][0]):
+    if not is_number(rows[0][0]):
         names: Sequence[str] = rows.pop(0)
     else:
-        above = _split([lines[first - 1].lstrip("# ")])[0] if first else []
-        names = _names(above, len(rows[0]), path)
+        names = _names_above(lines[:first], len(rows[0]), path) or _unnamed(len(rows[0]), path)
     names = [name.lower() for name in names]
     if "" in names:
         raise InputError(f"cosmologies {path} have a column without a name: give one, or remove it")
@@ -100,7 +97,33 @@ def from_row(row: Mapping[str, Any], base: Cosmology, where: str, others: Sequen
             values[name] = float(value)
         except (TypeError, ValueError, OverflowError):
             raise InputError(f"{where} has {name} = {value!r}: give a number") from None
-    return Cosmology(**{**base.to_dict(), **values})
+    try:
+        return Cosmology(**{**base.to_dict(), **values})
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def is_number(cell: str) -> bool:
+    """Whether the text of a cell is a number."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _text(path: str | os.PathLike[str]) -> str:
+    """What a file of text says."""
+    kinds = "give a CSV file, columns of text as numpy.savetxt writes them, or JSON"
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")  # spreadsheets begin files with a mark
+    except OSError as error:
+        raise InputError(f"cosmologies {path} cannot be read ({error}): {kinds}") from None
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise InputError(f"cosmologies {path} are binary, or no text in UTF-8: {kinds}")
+    return text
 
 
 def _json(text: str, path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -126,20 +149,50 @@ def _split(lines: Sequence[str]) -> list[list[str]]:
     return [line.split() for line in lines]
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def _names_above(comments: Sequence[str], columns: int, path: str | os.PathLike[str]) -> Sequence[str] | None:
+    """The names of columns in the comments above them; None where these name no parameter.
+
+    Raises
+    ------
+    InputError
+        Where a comment names parameters, and none has a name for each column: their order would be a guess.
+    """
+    lines = [line.lstrip("# ") for line in comments]
+    fitting = [
+        cells
+        for line in lines
+        for text in (line, line.partition(":")[2])
+        if len(cells := _split([text])[0] if text.strip() else []) == columns and any(map(_is_name, cells))
+    ]
+    if fitting:  # what is nearer to the rows comes first where two have as many names
+        return max(reversed(fitting), key=lambda cells: sum(map(_is_name, cells)))
+    for line in lines:
+        named = [word for word in re.split(r"[\s,;:|=()\[\]{}]+", line) if _is_name(word)]
+        if named:
+            raise InputError(
+                f"cosmologies {path} have {columns} columns, and a comment that names {', '.join(named)} without a name for "
+                "each: give the names, and no other words, in the first line"
+            )
+    return None
 
 
-def _names(above: Sequence[str], columns: int, path: str | os.PathLike[str]) -> Sequence[str]:
-    """The names of columns in the comment above them, or else those of UNNAMED."""
-    if len(above) == columns and any(name.lower() in Cosmology.names() for name in above):
-        return above
+def _is_name(word: str) -> bool:
+    """Whether a word names a parameter, in zeldo's spelling or in those of other codes."""
+    bare = word.lower().replace("_", "")
+    # A_s without its underscore is a word of English
+    return bare in BARE or (bare != "as" and ELSEWHERE.get(bare, ("",))[0] in Cosmology.names())
+
+
+def _unnamed(columns: int, path: str | os.PathLike[str]) -> Sequence[str]:
+    """The names of so many columns where the file has none: those of UNNAMED."""
     for names in UNNAMED:
         if len(names) == columns:
+            warnings.warn(
+                f"cosmologies {path} do not name their columns, which are taken as {', '.join(names)}: name them in the "
+                "first line",
+                ZeldoWarning,
+                stacklevel=2,
+            )
             return names
     raise InputError(
         f"cosmologies {path} have {columns} columns without names: name them in the first line, or give "

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +23,10 @@ STEPS = 512  # between A_EARLY and today: growth is within 5e-8 of `Growth`
 
 @dataclass(frozen=True, eq=False)
 class VariedCosmology:
-    """The parameters of `Cosmology`, each a float64 tensor without dimensions."""
+    """The parameters of `Cosmology`, each a float64 tensor without dimensions.
+
+    `given` names those that were changed; the others are those of a base.
+    """
 
     omega_m: Tensor
     omega_b: Tensor
@@ -32,6 +35,7 @@ class VariedCosmology:
     sigma_8: Tensor
     w0: Tensor
     wa: Tensor
+    given: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, base: Cosmology, changes: Mapping[str, Any], device: str | torch.device) -> VariedCosmology:
@@ -43,12 +47,13 @@ class VariedCosmology:
                 if isinstance(x, Tensor)
                 else torch.tensor(float(x), dtype=torch.float64, device=device)
                 for name, x in values.items()
-            }
+            },
+            given=tuple(changes),
         )
 
     def to_dict(self) -> dict[str, Tensor]:
         """The parameters by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in Cosmology.names()}
 
     @property
     def omega_de(self) -> Tensor:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from zeldo.errors import InputError, ZeldoError
+from zeldo.measuring.memory import size_in_words
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -225,8 +226,8 @@ def _not_writable(path: Path, error: OSError) -> ZeldoError:
 
 
 def _disk_full_error(path: Path, size: int, error: OSError | None, free: int | None = None) -> ZeldoError:
-    needed = f": {max(1, round(size / 1e6))} MB needed" if size else ""
-    left = f", {free / 1e6:.0f} MB free" if free is not None else ""
+    needed = f": {size_in_words(size)} needed" if size else ""
+    left = f", {size_in_words(free)} free" if free is not None else ""
     reason = f" ({error.strerror})" if error is not None and error.errno == errno.EDQUOT else ""
     return ZeldoError(
         f"no space left in {path.parent} for {path.name}{reason}{needed}{left}; free space or write elsewhere"

@@ -10,6 +10,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.files import open_particles
+from zeldo.files.halo_catalogue import describe_catalogue, is_halo_catalogue
 from zeldo.keywords import scalar
 from zeldo.particles.lattice import NoLatticeError, check_finite, displacement, find
 from zeldo.particles.particles import Header, Particles
@@ -35,13 +36,16 @@ def describe(
     dict
         Of texts, numbers, lists and dicts, as JSON takes them: format, made_by, count, box, redshift, cosmology, missing,
         units, fields, ids, lattice, outside, notes. Where the file says them, also seed, fixed, flip, phases, power, the
-        engine's settings and the hash of its weights, and an emulator's correction and expected_error.
+        engine's settings and the hash of its weights, and an emulator's correction and expected_error. Of a halo catalogue
+        of zeldo's: format, made_by, count, minimum, box, redshift, cosmology, particle_mass, and the units of its columns.
 
     Raises
     ------
     InputError
         As `zeldo.read` does.
     """
+    if cosmology is None and ids is None and not options and is_halo_catalogue(path):
+        return describe_catalogue(path)
     with open_particles(path, cosmology, **options) as particles:
         header = particles.header
         known = header.cosmology.to_dict() if header.cosmology is not None else dict(header.parameters)

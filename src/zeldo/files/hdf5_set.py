@@ -27,6 +27,7 @@ EXPONENTS = {
     "h": ("h_scaling", "h-scale-exponent", "h-scale exponent"),
 }
 SQUEEZED = 1000  # no filter makes positions or velocities so many times smaller: a larger count is a lie
+HALOS = "Halos"  # the group of a halo catalogue, which has no particles
 COUNTS = ("NumPart_ThisFile", "NumPart_Total")
 COMMON = ("BoxSize", "Redshift", "Time", "Scale-factor")  # to the parts of a set
 
@@ -50,7 +51,7 @@ def readable(path: Path) -> Iterator[None]:
     except (*DAMAGED, MemoryError) as error:
         reason = " ".join(str(error).split()).strip("'\"")
         raise DamagedFileError(
-            f"{path} is not a readable HDF5 snapshot ({reason}): it is damaged or incomplete, {AGAIN}"
+            f"{path} is not a readable HDF5 file ({reason}): it is damaged or incomplete, {AGAIN}"
         ) from error
 
 
@@ -99,11 +100,16 @@ def counts_of(header: Mapping[str, Any], name: str, path: Path) -> list[int]:
 
 
 def header_of(file: h5py.File, path: Path, needed: Sequence[str]) -> dict[str, Any]:
-    """The entries of /Header. `DamagedFileError` where it is absent, or one of those needed."""
+    """The entries of /Header. `DamagedFileError` where it is absent, or one of those needed; `InputError` for halos."""
     if "Header" not in file:
         raise DamagedFileError(f"{path} lacks /Header: zeldo reads Gadget's and SWIFT's layouts; {AGAIN}")
     header = attributes(file, "Header")
     for name in needed:
+        if name not in header and HALOS in file:
+            raise InputError(
+                f"{path} is a halo catalogue and holds no particles: read it by zeldo.read_halos, whose tracers() are "
+                "particles to measure"
+            )
         if name not in header:
             raise DamagedFileError(f"{path} lacks {name} in /Header, which a snapshot needs; {AGAIN}")
     return header

@@ -1,4 +1,4 @@
-"""Files of white noise: .npy, .npz, and the format of GRAFIC (Bertschinger 2001), which MUSIC reads and writes too.
+"""Files of white noise: .npy, .npz, HDF5, and the format of GRAFIC (Bertschinger 2001), which MUSIC reads and writes too.
 
 GRAFIC's files are Fortran records: n1, n2, n3 and a seed as 4-byte integers, then for each plane along z a record of
 n1 n2 numbers, with x varying fastest.
@@ -16,12 +16,14 @@ from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import existing_file, names_in, read_arrays
 from zeldo.files.atomic import writing
 from zeldo.files.formats import DAMAGED
+from zeldo.files.hdf5_set import opened, readable
 from zeldo.initial.ngenic import check_sign
 from zeldo.initial.phase_names import NAMES, named, options_of
 from zeldo.initial.phases import Phases, check_given
 from zeldo.initial.white_noise import WhiteNoise
 
 SUFFIXES = (".npy", ".npz", ".grafic", ".bin")
+HDF5 = (".hdf5", ".h5")  # read and not written
 KEY = "white_noise"  # of the array in an npz
 HEADER = 16  # bytes of GRAFIC's first record
 
@@ -57,7 +59,8 @@ def find_phases(
         )
     name = "native" if source is None else os.fspath(source)
     path, _, rest = name.partition(":sign=")
-    if Path(path).suffix not in SUFFIXES:
+    # the name of a generator comes before a file that is called like it
+    if Path(path).suffix not in (*SUFFIXES, *HDF5) and (_generator(path) or not os.path.exists(path)):
         return named(name, seed=seed, fixed=fixed, flip=flip)
     options = options_of(f"sign={rest}", ["sign"], name) if rest else {}
     noise = read_white_noise(path, fixed=fixed, flip=flip, **options)
@@ -74,7 +77,8 @@ def read_white_noise(
     ----------
     path : str or path
         .npy with an array (m, m, m); .npz with one, or with several of which one is `white_noise`; .grafic or .bin of
-        GRAFIC or MUSIC.
+        GRAFIC or MUSIC; .hdf5 or .h5 with one cubic data set of real numbers, or with several of which one is
+        `white_noise`, along x, y and z as in the others.
     sign : {1, -1}
         -1 for files of the other convention, such as BORG's.
     fixed, flip : bool
@@ -92,16 +96,38 @@ def read_white_noise(
         names = names_in(path)
         key = names[0] if len(names) == 1 else KEY
         values = read_arrays(path, [key])[key]
+    elif path.suffix in HDF5:
+        values = _read_hdf5(path)
     elif path.suffix in SUFFIXES:
         values = _read_grafic(path)
     else:
-        raise InputError(f"{path}: white noise is read from {', '.join(SUFFIXES)}; give a name that ends so")
+        known = ", ".join((*SUFFIXES, *HDF5))
+        raise InputError(f"{path}: white noise is read from {known}; give a name that ends so")
     if values.dtype.kind != "f":
         raise InputError(f"{path} holds {values.dtype}: give white noise as real numbers on a lattice")
     try:
         return WhiteNoise(values, check_sign(sign), fixed, flip, name=path.name)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def bare_field(path: str | os.PathLike[str]) -> bool:
+    """Whether a .npy or .npz file holds a field as white noise is stored, and no particles or linear density."""
+    path = Path(path)
+    if path.suffix not in (".npy", ".npz") or not path.is_file():
+        return False
+    try:
+        if path.suffix == ".npy":
+            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+        else:
+            names = names_in(path)
+            key = names[0] if len(names) == 1 else KEY
+            if key not in names or key in ("pos", "positions", "delta_lin"):
+                return False
+            shape = read_arrays(path, [key])[key].shape
+    except (InputError, *DAMAGED, SyntaxError, tokenize.TokenError):
+        return False  # whoever reads it says why
+    return len(shape) == 3 and len(set(shape)) == 1
 
 
 def write_white_noise(phases: Phases, path: str | os.PathLike[str], n: int, sign: int = 1) -> Path:
@@ -148,6 +174,31 @@ def _read_npy(path: Path) -> np.ndarray:
     except (*DAMAGED, SyntaxError, tokenize.TokenError, MemoryError) as error:
         reason = " ".join(str(error).split())
         raise DamagedFileError(f"{path} is not a readable npy file ({reason}); {AGAIN}") from error
+
+
+def _generator(name: str) -> bool:
+    return name.partition(":")[0] in [known.partition(":")[0] for known in NAMES]
+
+
+def _read_hdf5(path: Path) -> np.ndarray:
+    """The one cubic data set of a file, or that named as in an npz."""
+    import h5py
+
+    with opened(path) as file, readable(path):
+        cubes: dict[str, h5py.Dataset] = {}
+
+        def collect(name: str, item: object) -> None:
+            if isinstance(item, h5py.Dataset) and len(item.shape or ()) == 3 and len(set(item.shape)) == 1:
+                cubes[name] = item
+
+        file.visititems(collect)
+        chosen = list(cubes) if len(cubes) == 1 else [name for name in cubes if name == KEY]
+        if not chosen:
+            raise InputError(
+                f"{path} has {len(cubes)} cubic data sets{': ' if cubes else ''}{', '.join(list(cubes)[:10])}; give a file "
+                f"with one, the white noise, or call it {KEY}"
+            )
+        return cubes[chosen[0]][()]
 
 
 def _read_grafic(path: Path) -> np.ndarray:

@@ -204,7 +204,8 @@ def differentiable(
     cosmology : str, Cosmology or astropy.cosmology.FLRW, optional
         Values of all parameters that a call does not give; "quijote" where absent. The linear power is exact there.
     power : str or path, optional
-        As in `zeldo.linear_power`. In other cosmologies it changes as that of Eisenstein & Hu 1998 does.
+        As in `zeldo.linear_power`. CAMB's has its own first derivatives there. A table changes as the power
+        of Eisenstein & Hu 1998 does.
     gradient : {"adjoint", "autograd"}
         How the steps of cola and pm are differentiated. The reverse-time adjoint (Li et al. 2022, arXiv:2211.09815) needs
         memory for one step, torch's own for all of them.

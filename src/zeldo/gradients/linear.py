@@ -14,6 +14,7 @@ from zeldo.cosmology.eisenstein_hu import eisenstein_hu_power, sigma_grid
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.power import LinearPower, linear_power
 from zeldo.cosmology.varied import VariedCosmology
+from zeldo.gradients.shape import Ratio
 from zeldo.initial.lpt import DIAGONAL, MIXED
 from zeldo.mesh import fft
 from zeldo.mesh.gravity import mode_factors
@@ -33,7 +34,7 @@ class LinearField:
     n : int
         Lattice points per side.
     cosmology : Cosmology
-        Where the power spectrum is that of `power`. Elsewhere it changes like that of Eisenstein & Hu 1998.
+        Where the power spectrum is that of `power`. Elsewhere it changes as `zeldo.gradients.shape` says.
     power : str or path
         As in `zeldo.linear_power`.
     dtype : torch.dtype
@@ -61,15 +62,14 @@ class LinearField:
     def amplitude(self, cosmology: VariedCosmology) -> Tensor:
         """sqrt(P n^3 / V) of each mode, (n, n, n // 2 + 1): of delta over white noise. Zero where the field has no modes."""
         constants = self._constants
-        power = _spectrum(cosmology, constants.k, constants.ratio)
+        power = _spectrum(cosmology, constants.k, constants.ratios)
         table = torch.sqrt(power * (self.n**3 / self.box**3)).to(self.dtype)
         flat = torch.cat([table.new_zeros(1), table]).index_select(0, constants.place)
         return flat.reshape(self.n, self.n, self.n // 2 + 1)
 
     def spectrum(self, cosmology: VariedCosmology, k: np.ndarray) -> Tensor:
         """Linear P(k) today, (Mpc/h)^3 float64, of k in h/Mpc."""
-        device = self.device
-        return _spectrum(cosmology, torch.as_tensor(k, device=device), _ratios(self, k))
+        return _spectrum(cosmology, torch.as_tensor(k, device=self.device), _ratios(self, k))
 
     def displacements(self, delta_lin: Tensor) -> tuple[Tensor, Tensor]:
         """psi_lin and grad phi2 today, (3, n, n, n) Mpc/h each: see `zeldo.initial.lpt`."""
@@ -110,20 +110,20 @@ class LinearField:
         return kept(lambda: self.amplitude(VariedCosmology.of(self.cosmology, {}, self.device)))
 
 
-Ratios = tuple[Tensor, Tensor]
+Ratios = tuple[Ratio, Ratio]
 
 
 @dataclass(frozen=True, eq=False)
 class _Constants:
     """What does not depend on the field.
 
-    place: of each mode in a table of P by |k|^2 in units of the fundamental, 0 for no power. k: of that table. ratio: of
-    the model's power to that of Eisenstein & Hu. axes: k along each. green: of the inverse Laplacian.
+    place: of each mode in a table of P by |k|^2 in units of the fundamental, 0 for no power. k: of that table. ratios:
+    of the model's power to that of Eisenstein & Hu. axes: k along each. green: of the inverse Laplacian.
     """
 
     place: Tensor
     k: Tensor
-    ratio: Ratios
+    ratios: Ratios
     axes: list[Tensor]
     green: Tensor
 
@@ -153,15 +153,10 @@ class _Constants:
 
 def _ratios(field: LinearField, k: np.ndarray) -> Ratios:
     """The model's power over that of Eisenstein & Hu, at k and in the integral for sigma_8."""
-    c = field.cosmology
-
-    def ratio(k: np.ndarray) -> Tensor:
-        shape = eisenstein_hu_power(torch.from_numpy(k), c.omega_m, c.omega_b, c.h, c.n_s, c.sigma_8)
-        return (torch.from_numpy(field.model(k)) / shape).to(field.device)
-
-    return ratio(k), ratio(sigma_grid())
+    at, whole = (Ratio(field.model, field.cosmology, x, field.device) for x in (k, sigma_grid()))
+    return at, whole
 
 
-def _spectrum(cosmology: VariedCosmology, k: Tensor, ratio: Ratios) -> Tensor:
-    c = cosmology
-    return eisenstein_hu_power(k, c.omega_m, c.omega_b, c.h, c.n_s, c.sigma_8, ratio)
+def _spectrum(c: VariedCosmology, k: Tensor, ratios: Ratios) -> Tensor:
+    at, whole = ratios
+    return eisenstein_hu_power(k, c.omega_m, c.omega_b, c.h, c.n_s, c.sigma_8, (at(c), whole(c)))

@@ -73,13 +73,13 @@ def check_range(particles: Particles, low: np.ndarray, high: np.ndarray, n: int,
     if low.min() < -box or high.max() > 2 * box or (lost and outside):
         raise DamagedFileError(
             f"{where}: positions from {low.min():g} to {high.max():g} Mpc/h leave the box of "
-            f"{box:g} Mpc/h that the header gives; {AGAIN}, or correct its box"
+            f"{box:g} Mpc/h that the header gives; {AGAIN}, or correct its box (--box, --length)"
         )
     # no universe leaves a slab of 5 % of the box empty, nor one of three lattice planes
     if (high - low).min() < box * (1 - max(0.05, 3 / n)):
         raise DamagedFileError(
             f"{where}: positions reach {(high - low).min():g} Mpc/h across only, yet the header gives "
-            f"a box of {box:g} Mpc/h; {AGAIN}, or correct its box"
+            f"a box of {box:g} Mpc/h; {AGAIN}, or correct its box (--box, --length)"
         )
     if outside:
         warnings.warn(

@@ -18,6 +18,8 @@ from zeldo.particles.tiles import slabs
 FIELDS: dict[str, tuple[int, ...]] = {"positions": (3,), "velocities": (3,), "ids": (), "masses": ()}
 KINDS = {"positions": "f", "velocities": "f", "ids": "iu", "masses": "f"}  # of their numbers
 SMALLEST_SLICE = 1024  # rows
+STRAY = 0.1  # share of coordinates that unwrapped particles do not have more than a box length outside
+MANY = 1000  # particles, too many to be on one side of their box by chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,9 @@ class Header:
     offset : tuple of float, optional
         Where the lattice begins, in cells: q = ((i, j, k) + offset) box / n; None where it is unknown.
     whole : bool
-        Whether the particles are all the matter of the box. False where a file has other species too.
+        Whether the particles are all the matter of the box. False where a file has other species too, and for tracers:
+        halos, or galaxies of your own. Few tracers have power far below their mean distance, so spectra of them take a
+        mesh of 128 points a side at least. Where masses are asked for, they stand for all the matter of the box.
     stored : mapping of str to str
         How the file stores what it holds: "lengths", "velocities", "format" and so on, in words.
     notes : tuple of str
@@ -140,7 +144,7 @@ class Particles:
     Parameters
     ----------
     header : Header
-        What they are.
+        What they are. Tracers, such as a catalogue of galaxies, are `Header(..., whole=False)`.
     positions : ndarray, (N, 3)
         float32 or float64, comoving Mpc/h.
     velocities : ndarray, (N, 3), optional
@@ -242,8 +246,14 @@ class Particles:
         """The same particles with all fields in memory, which need no file any more, and positions inside the box.
 
         A warning says how many coordinates were outside.
+
+        Raises
+        ------
+        InputError
+            Where they are far outside, as in another unit of length.
         """
         fields = {name: self.read(name) for name in self.fields}
+        check_box(fields["positions"], self.header.box, self.name)
         fields["positions"], outside = wrapped(fields["positions"], self.header.box)
         if outside:
             warnings.warn(
@@ -288,6 +298,36 @@ def wrapped(x: np.ndarray, box: float) -> tuple[np.ndarray, int]:
         x[outside] = np.mod(x[outside].astype(np.float64), box)
         x[x >= box] = 0.0  # where rounding reached it
     return x, int(np.count_nonzero(outside))
+
+
+def check_box(x: np.ndarray, box: float, name: str) -> None:
+    """`InputError` where more than `STRAY` of the coordinates are further outside the box than one length of it."""
+    if not x.size or (x.min() >= -box and x.max() <= 2 * box):
+        return
+    far = np.count_nonzero((x < -box) | (x > 2 * box)) / x.size
+    if far > STRAY:
+        raise InputError(
+            f"{name}: {100 * far:.0f} % of the coordinates, from {x.min():g} to {x.max():g} Mpc/h, are further outside the "
+            f"box of {box:g} Mpc/h than its length: give the box in the unit of the positions (--box, --length)"
+        )
+
+
+def warn_of_box(particles: Particles) -> None:
+    """Warn of a box that is far larger than its particles, as one in another unit of length is.
+
+    Parts of the matter, such as halos or the fine particles of a zoom, may be anywhere.
+    """
+    if not particles.header.whole or len(particles) < MANY:
+        return
+    x, box = particles.positions, particles.header.box
+    size = float((x.max(axis=0) - x.min(axis=0)).max())
+    if size < box / 2:
+        warnings.warn(
+            f"{particles.name}: the particles are {size:.3g} Mpc/h across, in a box of {box:g} Mpc/h: check the box and the "
+            "unit of lengths (--box, --length)",
+            ZeldoWarning,
+            stacklevel=3,
+        )
 
 
 def warn_of_species(particles: Particles) -> None:

@@ -1,6 +1,7 @@
 from .bispectrum import Bispectrum as Bispectrum
 from .bispectrum import equilateral_bispectrum as equilateral_bispectrum
 from .bispectrum import squeezed_bispectrum as squeezed_bispectrum
+from .catalogue import read_halos as read_halos
 from .catalogue import write_halos as write_halos
 from .comparison import K_SHOWN as K_SHOWN
 from .comparison import Comparison as Comparison

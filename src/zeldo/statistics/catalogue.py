@@ -1,4 +1,4 @@
-"""Halo catalogues as files: HDF5 with the unit and meaning of every column."""
+"""Halo catalogues to and from files: HDF5 with the unit and meaning of every column."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from zeldo.errors import InputError
-from zeldo.files.archive import known_parameters
+from zeldo.errors import AGAIN, DamagedFileError, InputError
+from zeldo.files.archive import integer, known_cosmology, known_parameters, number, redshift_of
 from zeldo.files.atomic import check_writable, writing
+from zeldo.files.halo_catalogue import read_catalogue
 from zeldo.files.units import KM, MPC
 from zeldo.files.units import MASS as MASS_CGS
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics.halos import Halos
 from zeldo.statistics.matter import matter_of
-from zeldo.statistics.overdensity import HaloCatalogue
+from zeldo.statistics.overdensity import HaloCatalogue, SphericalOverdensity
 from zeldo.version import __version__
 
 SUFFIXES = (".hdf5", ".h5")
@@ -45,6 +47,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "r200m": (LENGTH, "comoving radius of m200m"),
     "rvir": (LENGTH, "comoving radius of mvir"),
 }
+VECTORS = ("centre_of_mass", "velocity", "centre")  # of three components
+OPTIONAL = ("velocity",)  # halos of particles without velocities have none
 
 
 def columns_of(catalogue: HaloCatalogue) -> dict[str, np.ndarray]:
@@ -76,7 +80,7 @@ def write_halos(
     path : path
         Ends in .hdf5 or .h5.
     snapshot : Snapshot or Particles, optional
-        Where the halos are from. Its cosmology and origin are written too.
+        Where the halos are from. Its origin is written too, and what is known of its cosmology.
     settings : mapping, optional
         How they were found, such as the linking length.
 
@@ -117,6 +121,8 @@ def write_halos(
                 **(settings or {}),
             }
         )
+        if catalogue.cosmology is not None:
+            header.update(catalogue.cosmology.to_dict())
         if snapshot is not None:
             origin = matter_of(snapshot).header
             header.update({"engine": origin.engine, "version": origin.version})
@@ -130,6 +136,45 @@ def write_halos(
             data = group.create_dataset(name, data=values, fletcher32=values.size > 0)
             data.attrs.update({"units": unit, "description": meaning, "to_cgs": factor, "h_scaling": h_power})
     return path
+
+
+def read_halos(path: str | os.PathLike[str]) -> HaloCatalogue:
+    """Read a halo catalogue that `write_halos` or `zeldo halos` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The HDF5 file.
+
+    Returns
+    -------
+    HaloCatalogue
+        As `halos` returns it. `friends.group` is empty, since the file does not hold the particles.
+
+    Raises
+    ------
+    InputError
+        For a missing file, and for one that is no halo catalogue.
+    DamagedFileError
+        For a file that is truncated or contradicts itself.
+    """
+    path = Path(path)
+    header, table = read_catalogue(path, {name: (3,) if name in VECTORS else () for name in COLUMNS})
+    missing = [name for name in COLUMNS if name not in table and name not in OPTIONAL]
+    if missing:
+        raise DamagedFileError(f"{path} lacks {', '.join(missing)} in /Halos; {AGAIN}")
+    friends = Halos(
+        count=table.pop("count"),
+        mass=table.pop("mass"),
+        centre_of_mass=table.pop("centre_of_mass"),
+        velocity=table.pop("velocity", None),
+        group=np.empty(0, np.int64),
+        box=number(header, "BoxSize", path),
+        redshift=redshift_of(header, "Redshift", path),
+        particle_mass=number(header, "ParticleMass", path),
+        minimum=integer(header, "MinimumMembers", path),
+    )
+    return HaloCatalogue(friends, SphericalOverdensity(**table), known_cosmology(header, path)[0])
 
 
 def check_catalogue_path(path: str | os.PathLike[str]) -> Path:

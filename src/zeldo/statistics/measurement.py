@@ -17,7 +17,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError, ZeldoWarning, nearest
 from zeldo.keywords import axis_index
 from zeldo.mesh.checks import check_mesh
-from zeldo.particles.particles import Particles
+from zeldo.particles.particles import Particles, check_box, warn_of_box
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.bispectrum import Bispectrum, bispectrum_of_shells, equilateral, squeezed
 from zeldo.statistics.halos import friends_of_friends, mass_function
@@ -35,7 +35,10 @@ FEWEST = 18  # particles per side that leave a shell for the squeezed bispectrum
 COLUMNS: dict[str, tuple[str, str]] = {
     "k": ("h/Mpc", "mean wavenumber of the bin; of the squeezed bispectrum, of the two short waves"),
     "k_long": ("h/Mpc", "mean wavenumber of the long waves"),
-    "power": ("(Mpc/h)^3", "P(k) of the matter, shot noise not subtracted"),
+    "power": (
+        "(Mpc/h)^3",
+        "P(k) of the matter; without shot noise where the setting subtract_shot_noise says so",
+    ),
     "modes": ("1", "number of modes that the bin averages"),
     "monopole": ("(Mpc/h)^3", "P_0(k) in redshift space"),
     "quadrupole": ("(Mpc/h)^3", "P_2(k) in redshift space"),
@@ -126,6 +129,7 @@ def measurement(
     axis: int | str = "z",
     linking_length: float = 0.2,
     minimum: int = 20,
+    subtract_shot_noise: bool = False,
     device: str | torch.device = "cpu",
 ) -> Measurement:
     """Measure one snapshot.
@@ -144,6 +148,8 @@ def measurement(
         Line of sight of redshift space.
     linking_length, minimum
         As in `friends_of_friends`.
+    subtract_shot_noise : bool
+        Subtract V/N from P(k) and from the monopole, as in `power_spectrum`; not from bispectra.
     device : str or torch.device
         Where spectra are computed.
 
@@ -160,14 +166,18 @@ def measurement(
     statistics = check_statistics(statistics)
     source = snapshot if isinstance(snapshot, OnDisk) else _InMemory(snapshot, device)
     matter = source.matter
+    if isinstance(matter.source, Particles):
+        check_box(matter.source.positions, matter.box, matter.name)
+        warn_of_box(matter.source)
     along = axis_index(axis)
     mesh = check_mesh(2 * matter.n if mesh is None else mesh)
+    noise = matter.count if subtract_shot_noise else None
     tables: dict[str, Table] = {}
     modes = None
     if "power" in statistics or "bispectrum" in statistics:
         modes = source.modes(mesh)
     if "power" in statistics and modes is not None:
-        power = spectrum(modes, matter.box)
+        power = spectrum(modes, matter.box, shot_noise=noise)
         tables["power"] = {"k": power.k, "power": power.power, "modes": power.modes}
     if tuple(statistics) == DEFAULT and not source.has_velocities:
         warnings.warn(
@@ -176,7 +186,7 @@ def measurement(
             stacklevel=2,
         )
     elif "multipoles" in statistics:
-        poles = multipoles(source.modes(mesh, along), matter.box, along)
+        poles = multipoles(source.modes(mesh, along), matter.box, along, shot_noise=noise)
         names = ("k", "monopole", "quadrupole", "hexadecapole", "modes")
         tables["multipoles"] = {column: getattr(poles, column) for column in names}
     if "bispectrum" in statistics and modes is not None:
@@ -186,6 +196,8 @@ def measurement(
     settings: dict[str, object] = {"mesh": mesh}
     if "multipoles" in tables:
         settings["axis"] = along
+    if subtract_shot_noise:
+        settings["subtract_shot_noise"] = True
     if "mass_function" in tables:
         settings |= {"linking_length": float(linking_length), "minimum": int(minimum)}
     return Measurement(

@@ -116,17 +116,17 @@ def redshift_space_multipoles(
     matter = matter_of(snapshot, "redshift_space_multipoles")
     mesh = check_mesh(2 * matter.n if mesh is None else mesh)
     points = as_tensor(redshift_space_points(snapshot, index), device)
-    spectrum = multipoles(density_modes(points, mesh, matter.box, device=device), matter.box, index)
-    if subtract_shot_noise:
-        noise = matter.spacing**3
-        spectrum = Multipoles(
-            spectrum.k, spectrum.monopole - noise, spectrum.quadrupole, spectrum.hexadecapole, spectrum.modes
-        )
-    return spectrum
+    modes = density_modes(points, mesh, matter.box, device=device)
+    return multipoles(modes, matter.box, index, shot_noise=matter.count if subtract_shot_noise else None)
 
 
-def multipoles(modes: torch.Tensor, box: float, axis: int = 2) -> Multipoles:
-    """`Multipoles` of the modes (m, m, m//2 + 1) of one field about an axis; box in Mpc/h."""
+def multipoles(
+    modes: torch.Tensor, box: float, axis: int = 2, *, shot_noise: int | None = None
+) -> Multipoles:
+    """`Multipoles` of the modes (m, m, m//2 + 1) of one field about an axis; box in Mpc/h.
+
+    shot_noise: the number of particles whose noise is taken off the monopole.
+    """
     m = modes.shape[0]
     group = bins(m, str(modes.device))
     full, last = mode_numbers(m, modes.device)
@@ -137,5 +137,8 @@ def multipoles(modes: torch.Tensor, box: float, axis: int = 2) -> Multipoles:
     power = (modes.real**2 + modes.imag**2) * box**3
     second = group.means(power * (1.5 * mu2 - 0.5))
     fourth = group.means(power * ((35 * mu2 - 30) * mu2 + 3) / 8)
+    monopole = group.means(power)
+    if shot_noise:
+        monopole = monopole - box**3 / shot_noise
     k = group.k * (2 * np.pi / box)
-    return Multipoles(k, group.means(power), 5 * second, 9 * fourth, group.modes.copy())
+    return Multipoles(k, monopole, 5 * second, 9 * fourth, group.modes.copy())

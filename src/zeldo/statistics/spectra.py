@@ -310,8 +310,8 @@ def power_spectrum(
     snapshot : Snapshot or Particles
         The particles, of equal mass.
     mesh : int, optional
-        Points per side, by default twice the lattice, or twice N^(1/3) for bare particles. For tracers such as halos
-        it is 128 at least.
+        Points per side, by default twice the lattice, or twice N^(1/3) for bare particles. For tracers, whose header
+        says `whole=False` as that of `HaloCatalogue.tracers` does, it is 128 at least.
     subtract_shot_noise : bool
         Subtract V/N, which is exact to 0.02 %. Particles that start from a lattice have no shot noise until orbits
         cross, so for the matter of a simulation leave it out. Halos have some.

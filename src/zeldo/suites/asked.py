@@ -17,12 +17,11 @@ from zeldo.errors import InputError
 from zeldo.files.registry import suffixes
 from zeldo.particles.provenance import Provenance
 from zeldo.store.identity import PROVENANCE, power_identity
+from zeldo.suites.arrays import KEEP
 from zeldo.suites.suite import FORMAT
 from zeldo.suites.tasks import PathLike, Task, make_tasks, parse_seeds, read_cosmologies
 from zeldo.suites.worker import described
 from zeldo.universe import Universe
-
-KEEP = ("particles", "measure")
 
 
 @dataclass(frozen=True)

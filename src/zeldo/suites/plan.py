@@ -11,6 +11,7 @@ from zeldo.engines.base import Engine
 from zeldo.keywords import checked_keywords
 from zeldo.measuring.memory import limited
 from zeldo.planning import RunPlan, plan_universes
+from zeldo.suites.arrays import STATISTICS
 from zeldo.suites.asked import Asked
 from zeldo.suites.tasks import PathLike
 
@@ -66,5 +67,5 @@ def plan_suite(
             asked.base.n,
             asked.redshifts,
             [asked.cosmology(task) for task in asked.tasks],
-            measured=keep == "measure",
+            statistics=len(STATISTICS.get(keep, ())),
         )

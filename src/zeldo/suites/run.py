@@ -60,8 +60,9 @@ def run_suite(
     cosmologies : path or iterable, optional
         A CSV file with a column for each parameter that varies, or `Cosmology` objects. A column `seed` gives each
         cosmology a seed of its own.
-    keep : {"particles", "measure"}
-        What is kept of each universe: its particles, or the power spectrum alone, up to the lattice's Nyquist wavenumber.
+    keep : {"particles", "measure", "multipoles"}
+        What is kept of each universe: its particles, P(k) alone, or P(k) and the multipoles in redshift space along z. Both
+        are measured up to the lattice's Nyquist wavenumber; see `Suite.arrays`.
     engine, redshift, steps, mesh_factor, extrapolate, memory
         As in `run`.
     scheduler : str or distributed.Client, optional

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from zeldo.cosmology.parameters import Cosmology
@@ -30,6 +30,9 @@ from zeldo.files.atomic import FULL, write_text
 from zeldo.store.claims import publish
 from zeldo.store.identity import check_same
 from zeldo.suites.tasks import Task, make_tasks
+
+if TYPE_CHECKING:
+    from zeldo.suites.arrays import SuiteArrays
 
 FORMAT = "zeldo suite 1"
 COLUMNS = (
@@ -145,6 +148,31 @@ class Suite:
     def failed(self) -> dict[str, str]:
         """What went wrong, by the names of the universes that failed and are not made yet."""
         return {row["name"]: row["error"] for row in self.rows() if row["status"] == "failed"}
+
+    def arrays(self, parameters: Sequence[str] | None = None) -> SuiteArrays:
+        """What the finished universes measured, as arrays for inference.
+
+        Parameters
+        ----------
+        parameters : sequence of str, optional
+            Parameters of `Cosmology`; by default those that differ between universes of the suite.
+
+        Returns
+        -------
+        SuiteArrays
+            Of U universes in the order of `rows`: `parameters` (U, P), `k` (K,) in h/Mpc, `power` and the multipoles
+            (U, Z, K) in (Mpc/h)^3, float64.
+
+        Raises
+        ------
+        InputError
+            For a suite that keeps particles, where no universe is finished, where k differ, and for an unknown parameter.
+        DamagedFileError
+            For a file that is damaged.
+        """
+        from zeldo.suites.arrays import arrays_of
+
+        return arrays_of(self, parameters)
 
     def _row(self, name: str) -> dict[str, Any]:
         if name not in self._rows:

@@ -166,4 +166,7 @@ def _seed(value: object, where: str) -> int:
             raise InputError(f"{where} has seed = {value!r}: give a number") from None
         if not seed.is_integer():
             raise InputError(f"{where} has seed = {seed:g}: give a whole number")
-    return check_seed(int(seed))
+    try:
+        return check_seed(int(seed))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None

@@ -21,6 +21,7 @@ from zeldo.particles.snapshot import Snapshot
 from zeldo.store.claims import LEASE, Claims
 from zeldo.store.identity import PROVENANCE
 from zeldo.store.queue import FAILED, LEFT, MADE
+from zeldo.suites.arrays import STATISTICS
 from zeldo.suites.suite import Suite
 from zeldo.suites.tasks import Task
 from zeldo.universe import Universe
@@ -122,8 +123,8 @@ class Worker:
             seconds = 0.0
             for snapshot in engine.run(universe.initial_conditions(), redshifts):
                 seconds += time.perf_counter() - start
-                if suite.arguments["keep"] == "measure":
-                    measures |= _measured(snapshot)
+                if suite.arguments["keep"] in STATISTICS:
+                    measures |= _measured(snapshot, STATISTICS[suite.arguments["keep"]])
                 else:
                     paths = output_paths(folder / "particles.hdf5", redshifts)
                     path = write(snapshot, paths[snapshot.redshift])
@@ -154,13 +155,13 @@ class Worker:
         }
 
 
-def _measured(snapshot: Snapshot) -> dict[str, np.ndarray]:
-    """The power spectrum on a mesh as fine as the lattice, by the redshift."""
-    from zeldo.statistics.spectra import power_spectrum
+def _measured(snapshot: Snapshot, statistics: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The statistics on a mesh as fine as the lattice, multipoles about z, by the redshift."""
+    from zeldo.statistics.measurement import measurement
 
-    spectrum = power_spectrum(snapshot, mesh=snapshot.n)
-    values = {"k": spectrum.k, "power": spectrum.power, "modes": spectrum.modes}
-    return {f"z{snapshot.redshift:g}_{name}": array for name, array in values.items()}
+    tables = measurement(snapshot, statistics, mesh=snapshot.n).tables
+    columns = tables["power"] | tables.get("multipoles", {})  # whose k and modes are the same
+    return {f"z{snapshot.redshift:g}_{name}": values for name, values in columns.items()}
 
 
 def described(universe: Universe) -> dict[str, Any]:
