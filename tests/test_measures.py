@@ -327,6 +327,35 @@ def test_a_file_that_lacks_some_of_its_cosmology_is_measured(files, tmp_path, ca
     assert np.abs(np.array(quadrupole) - expected).max() < 1e-2 * np.abs(expected).max()
 
 
+def test_functions_that_read_files_take_parameters_of_the_cosmology_by_name(snapshot, tmp_path):
+    """As zeldo.run does: they replace those of the cosmology that is given too."""
+    np.savez(tmp_path / "arrays.npz", pos=snapshot.positions(), vel=snapshot.velocities())
+    place = {"box": snapshot.box, "redshift": 0}
+    quijote, path = zeldo.Cosmology.preset("quijote"), tmp_path / "arrays.npz"
+    known = zeldo.read(path, **place, **quijote.to_dict())
+    assert known.cosmology == quijote
+    assert zeldo.read(path, "quijote", n_s=0.9, **place).cosmology == replace(quijote, n_s=0.9)
+    assert zeldo.read(path, quijote, n_s="0.9", **place).cosmology.n_s == 0.9
+    mixed = zeldo.read(path, {"omega_m": 0.3, "h": 0.7}, omega_m=0.31, ids="none", **place)
+    assert mixed.header.parameters == {"omega_m": 0.31, "h": 0.7}
+    assert zeldo.describe(path, omega_m=0.3, **place)["cosmology"] == {"omega_m": 0.3}
+    zeldo.convert(path, tmp_path / "out.npz", omega_m=0.3, **place)
+    with zeldo.open_particles(tmp_path / "out.npz") as particles:
+        assert particles.header.parameters["omega_m"] == 0.3
+    mass = zeldo.halos(path, omega_m=0.3, memory="9GB", **place).friends.particle_mass
+    assert mass == pytest.approx(0.3 / 0.3175 * zeldo.halos(snapshot).friends.particle_mass)
+    (one,) = zeldo.measure(path, ["multipoles"], omega_m=0.3175, memory="9GB", **place)
+    assert one.tables["multipoles"].keys() == zeldo.measure(snapshot)[0].tables["multipoles"].keys()
+    assert zeldo.show(path, tmp_path / "s.png", omega_m=0.3, pixels=16, **place).path.exists()
+
+
+def test_a_parameter_by_name_is_held_to_the_file_as_others_are(files, snapshot):
+    assert "omega_m = 0.3" in refusal(lambda: zeldo.measure(files[0], omega_m=0.3))
+    assert "omega_m = 'much' is not allowed" in refusal(lambda: zeldo.measure(files[0], omega_m="much"))
+    assert "did you mean 'omega_m'" in refusal(lambda: zeldo.measure(files[0], Om0=0.3))
+    assert "already holds this: leave out omega_m" in refusal(lambda: zeldo.measure(snapshot, omega_m=0.3))
+
+
 def test_a_list_cannot_be_written(snapshot, tmp_path):
     assert "snapshots[0]" in refusal(lambda: zeldo.write([snapshot], tmp_path / "out.hdf5"))
     assert not list(tmp_path.iterdir())

@@ -72,6 +72,7 @@ from .statistics import redshift_space_multipoles as redshift_space_multipoles
 from .statistics import squeezed_bispectrum as squeezed_bispectrum
 from .statistics.catalogue import read_halos as read_halos
 from .statistics.catalogue import write_halos as write_halos
+from .suites.plan import plan_suite as plan_suite
 from .suites.run import run_suite as run_suite
 from .suites.suite import Suite as Suite
 from .universe import Universe as Universe

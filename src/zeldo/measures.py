@@ -85,7 +85,8 @@ def measure(
         does not fit is read some planes at a time. Of other files, what does not fit into the memory given is refused,
         and so is a mesh that is given and does not fit.
     **reading
-        What files do not say, as of `zeldo.read`: `ids`, `length`, `velocities`, `particle_type`, `box`, `redshift`.
+        What files do not say, as of `zeldo.read`: `ids`, `length`, `velocities`, `particle_type`, `box`, `redshift`, and
+        parameters of the cosmology, such as `omega_m`.
 
     Returns
     -------

@@ -13,9 +13,11 @@ from functools import cache
 from glob import escape
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
+from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine, Plan
 from zeldo.engines.plans import growth_of_costs
 from zeldo.errors import InputError
@@ -28,29 +30,34 @@ PYTHON = 0.25  # GB of Python, NumPy, Numba and CAMB
 FIELD_STAGE = 9.5  # bytes per particle while the linear field is made
 START, POWER = 1.2, 1.3  # seconds: imports and compiled kernels, and CAMB
 FIELD, WRITE = 40.0, 55.0  # ns per particle: the linear field, and one file
+MEASURE = 300.0  # ns per particle: a statistic of a suite
 LIBRARY_SECONDS = 2.5  # seconds to load torch and a network
 # per particle: positions or displacements, and ids where the format has them; velocities take 12 more
 BYTES = {".npz": 24, ".zarr": 12, ".gadget": 16, ".gadget2": 16, ".bigfile": 32}
+PARTICLES = Path("particles.hdf5")  # of a universe of a suite
 STREAMED = ".zarr"  # outputs that particles can be written to a tile at a time
 STORE = 0.15  # GB: zarr, and the shard that is written
 GADGET_BYTES = 28  # of HDF5, with ids
 VELOCITY_BYTES = 12
+ROW_BYTES = 1000  # of a universe of a suite: its row, and its line of the manifest
+COLUMNS = 3  # arrays that a statistic of a suite adds
+COLUMN_BYTES = 270  # of an array in a file, beside its numbers
 TRIAL, TRIALS = 96, 9  # particles per side, and how often
 TRIAL_COST = 18.0  # ns per particle of the trial, where the engines' costs were measured
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The expected cost of a whole run, such as a command.
+    """The expected cost of a whole run, such as a command; of a suite, by one process.
 
     Parameters
     ----------
     memory_gb : float
         The most that the process holds, GB (10^9 bytes), with Python and its libraries.
     disk_gb : float
-        Size of the outputs, GB; 0 where none is written.
+        Size of the outputs of all universes, GB; 0 where none is written.
     seconds : float or None
-        Wall time on this machine under its present load; None where no cost is known.
+        Wall time of all universes on this machine under its present load; None where no cost is known.
     available_gb : float
         The most that the process may hold: a limit that was set, or what the machine has free.
     forces : int
@@ -63,6 +70,8 @@ class RunPlan:
         The most that the run holds on a GPU, GB; 0 for a run on the CPU.
     device_available_gb : float
         What the GPU has free, GB.
+    universes : int
+        How many are made, one after the other.
     """
 
     memory_gb: float
@@ -74,6 +83,7 @@ class RunPlan:
     scratch_gb: float = 0.0
     device_gb: float = 0.0
     device_available_gb: float = 0.0
+    universes: int = 1
 
     @property
     def fits(self) -> bool:
@@ -100,23 +110,70 @@ def plan_run(engine: Engine, n: int, redshifts: Sequence[float], output: Path | 
     """
     own, _ = chosen_plan(engine, n, redshifts, output)
     files = 0 if output is None else len(redshifts)
-    seconds = None
-    if own.seconds is not None:
-        # a network's rate was measured here; the others' costs are scaled to this machine
-        around = 1e-9 * n**3 * growth_of_costs(n) * (FIELD + WRITE * files)
-        seconds = START + POWER + slowness() * (own.seconds - own.network + around) + own.network
-        seconds += 0 if own.tiles is None else LIBRARY_SECONDS
+    return _whole(
+        engine,
+        own,
+        n,
+        disk_gb=0.0 if output is None else _disk(own, n, files, output),
+        seconds=_seconds(own, n, WRITE * files),
+    )
+
+
+def plan_universes(
+    engine: Engine, n: int, redshifts: Sequence[float], tasks: Sequence[Cosmology], *, statistics: int = 0
+) -> RunPlan:
+    """The cost of a suite, whose universes one process makes one after the other.
+
+    Parameters
+    ----------
+    engine, n, redshifts
+        As in `plan_run`.
+    tasks : sequence of Cosmology
+        That of each universe.
+    statistics : int
+        How many are measured and kept in place of particles, which 0 keeps.
+
+    Returns
+    -------
+    RunPlan
+    """
+    own, times, count = engine.plan(n, redshifts), len(redshifts), len(tasks)
+    if statistics:
+        kept = times * statistics * COLUMNS * (COLUMN_BYTES + 8 * n / 2) / GB
+    else:
+        kept = _disk(own, n, times, PARTICLES)
+    return _whole(
+        engine,
+        own,
+        n,
+        disk_gb=count * (kept + ROW_BYTES / GB),
+        seconds=_seconds(own, n, times * (statistics * MEASURE or WRITE), count, len(set(tasks))),
+        universes=count,
+    )
+
+
+def _whole(engine: Engine, own: Plan, n: int, **costs: Any) -> RunPlan:
+    """A plan of the engine with what surrounds it."""
     return RunPlan(
         memory_gb=_memory(own, n),
-        disk_gb=0.0 if output is None else _disk(own, n, files, output),
-        seconds=seconds,
         available_gb=budget() / GB,
         forces=own.forces,
         tiles=own.tiles,
         scratch_gb=own.scratch_gb,
         device_gb=own.device_gb,
         device_available_gb=_device_free(engine, own),
+        **costs,
     )
+
+
+def _seconds(own: Plan, n: int, kept: float, universes: int = 1, cosmologies: int = 1) -> float | None:
+    """Wall time of a process; what is kept of a universe takes `kept` ns per particle."""
+    if own.seconds is None:
+        return None
+    # a network's rate was measured here; the others' costs are scaled to this machine
+    around = 1e-9 * n**3 * growth_of_costs(n) * (FIELD + kept)
+    once = START + POWER * cosmologies + (0 if own.tiles is None else LIBRARY_SECONDS)
+    return once + universes * (slowness() * (own.seconds - own.network + around) + own.network)
 
 
 def chosen_plan(engine: Engine, n: int, redshifts: Sequence[float], output: Path | None) -> tuple[Plan, bool]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zeldo.cosmology.parameters import PRESETS, Cosmology
+from zeldo.cosmology.parameters import PRESETS, Cosmology, with_parameters
 from zeldo.cosmology.power import MODELS, check_model
 from zeldo.errors import InputError, ZeldoWarning, nearest
 from zeldo.files.white_noise import find_phases
@@ -136,8 +135,8 @@ class Universe:
                 cosmology = drawn.cosmology if cosmology is None else cosmology
             if drawn.seed is None:  # a file, which need not be read again
                 values["phases"] = drawn
-        base = _cosmology(cosmology, parameters)
-        return cls(cosmology=replace(base, **parameters) if parameters else base, **values)
+        base = with_parameters(cls.cosmology if cosmology is None else cosmology, **parameters)
+        return cls(cosmology=base if isinstance(base, Cosmology) else Cosmology.from_mapping(base), **values)
 
     @property
     def spacing(self) -> float:
@@ -172,17 +171,3 @@ class Universe:
 
 def _warn(text: str) -> None:
     warnings.warn(text, ZeldoWarning, stacklevel=2)
-
-
-def _cosmology(cosmology: Any, parameters: dict[str, Any]) -> Cosmology:
-    if cosmology is None:
-        return Universe.cosmology
-    if isinstance(cosmology, Cosmology):
-        return cosmology
-    if isinstance(cosmology, str):
-        return Cosmology.preset(cosmology)
-    if isinstance(cosmology, Mapping):
-        return Cosmology.from_mapping({**cosmology, **parameters})
-    # astropy's objects need not have these
-    lacking = {name: parameters[name] for name in ("omega_b", "sigma_8", "n_s") if name in parameters}
-    return Cosmology.from_astropy(cosmology, **lacking)

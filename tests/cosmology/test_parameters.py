@@ -6,7 +6,7 @@ from astropy import cosmology as astropy_cosmology
 from astropy import units
 
 from refusals import refusal
-from zeldo.cosmology.parameters import RANGES, Cosmology
+from zeldo.cosmology.parameters import RANGES, Cosmology, with_parameters
 from zeldo.errors import ZeldoWarning
 
 FIDUCIAL = {"omega_m": 0.3175, "omega_b": 0.049, "h": 0.6711, "n_s": 0.9624, "sigma_8": 0.834}
@@ -53,6 +53,16 @@ def test_what_contradicts_itself_is_refused(change, words):
 def test_dark_energy_on_the_limit_is_allowed_whatever_its_rounding(w0):
     wa = round(-0.1 - w0, 1)
     assert Cosmology(**FIDUCIAL, w0=w0, wa=wa).wa == wa
+
+
+def test_parameters_by_name_replace_those_of_what_is_given():
+    fiducial, changed = Cosmology(**FIDUCIAL), Cosmology(**FIDUCIAL | {"n_s": 0.9})
+    model = astropy_cosmology.FlatLambdaCDM(H0=67.11, Om0=0.3175, Ob0=0.049)
+    for given in ("quijote", fiducial):
+        assert with_parameters(given, n_s=0.9) == changed and with_parameters(given, n_s=None) == fiducial
+    assert with_parameters(model, n_s=0.9, sigma_8=0.834) == changed
+    assert with_parameters({"h": 0.7, "n_s": 1}, n_s=0.9) == {"h": 0.7, "n_s": 0.9}
+    assert with_parameters(None, n_s=0.9) == {"n_s": 0.9} and with_parameters(None) == {}
 
 
 def test_numbers_of_any_kind_become_floats():

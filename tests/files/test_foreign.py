@@ -10,6 +10,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files import open_particles, read
 from zeldo.files.linear_density import read_linear_density
+from zeldo.particles.lattice import NEEDED
 from zeldo.particles.snapshot import Snapshot
 
 FOREIGN = Path(__file__).parents[2].parent / "shared" / "foreign"
@@ -70,6 +71,23 @@ def test_the_lattice_is_the_truths(truth):
     np.testing.assert_allclose(
         snapshot.velocities()[points], rows["velocity_peculiar_km_s"], rtol=1e-6, atol=1e-5
     )
+
+
+def test_each_way_out_of_an_unknown_cosmology_reads_the_file(truth):
+    """The message names them; files of other codes rarely say n_s."""
+    with open_particles(truth["place"]) as particles:
+        missing = [name for name in NEEDED if name not in particles.header.parameters]
+    with pytest.raises(InputError) as caught:
+        read(truth["place"])
+    line = str(caught.value)
+    assert f"does not say {', '.join(missing)}: pass the cosmology of the run" in line
+    assert "cosmology='quijote' (--cosmology quijote)" in line and "ids='none'" in line
+    assert f"or only {', '.join(f'{name}=...' for name in missing)}" in line
+    assert all(f"--{name.replace('_', '-')}" in line for name in missing)
+    single = {name: getattr(COSMOLOGY, name) for name in missing}
+    for given in ({"cosmology": "quijote"}, {"cosmology": single}, single):
+        assert isinstance(read(truth["place"], **given), Snapshot)
+    assert len(read(truth["place"], ids="none")) == truth["particles"]
 
 
 @pytest.mark.skipif(not (FOREIGN / "fastpm").is_dir(), reason="../shared/foreign is not there")

@@ -1,5 +1,6 @@
 """Reconstruction: a Gaussian problem with a known posterior, initial conditions recovered, files and resuming."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -307,6 +308,22 @@ def test_a_truth_of_another_lattice_is_refused_before_the_search(tmp_path, snaps
     told = capsys.readouterr().err
     assert f"the truth has {N // 2}^3 points" in told and "give the truth of the same lattice" in told
     assert not (tmp_path / "ics.npz").exists()
+
+
+def test_parameters_of_the_cosmology_go_by_name(snapshot, tmp_path):
+    path = zeldo.write(snapshot, tmp_path / "u.npz")
+    short = {"samples": 0, "effort": 0.01, **OPTIONS}
+    found = zeldo.reconstruct(snapshot, omega_m=0.3, **short)
+    assert found.initial_conditions().cosmology == zeldo.Universe.of(omega_m=0.3).cosmology
+    density = np.random.default_rng(1).uniform(0.5, 1.5, (16, 16, 16))
+    found = zeldo.reconstruct(density, box=30, cosmology="planck2018", n_s=0.9, **short)
+    assert found.initial_conditions().cosmology == zeldo.Universe.of("planck2018", n_s=0.9).cosmology
+    for call, words in (
+        (lambda: zeldo.reconstruct(path, omega_m=0.3, **short), "omega_m"),
+        (lambda: zeldo.reconstruct(snapshot, omegam=0.3, **short), "did you mean 'omega_m'?"),
+    ):
+        with pytest.raises(zeldo.InputError, match=re.escape(words)):
+            call()
 
 
 def test_redshift_space_takes_networks_that_predict_velocities(tmp_path, snapshot):

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from zeldo.commands.universe import Named, Whole
+from zeldo.errors import InputError
 
 FILE = Path("zeldo.hdf5")  # where a universe is written by default
 
@@ -36,3 +37,15 @@ class Evolution:
     command continues there."""
     memory: str | None = None
     """The most memory that the run may take, such as 8GB. By default, what the machine has free."""
+
+
+def is_suite(
+    seeds: str | None, cosmologies: Path | None, keep: str = "particles", scheduler: str | None = None
+) -> bool:
+    """Whether many universes are asked for. `InputError` for options that they alone have, where they are not."""
+    if seeds is not None or cosmologies is not None:
+        return True
+    for name, value, usual in (("keep", keep, "particles"), ("scheduler", scheduler, None)):
+        if value != usual:
+            raise InputError(f"--{name} is for many universes: give --seeds or --cosmologies too")
+    return False

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from zeldo.commands.evolution import FILE, Evolution
+from zeldo.commands.evolution import FILE, Evolution, is_suite
 from zeldo.commands.universe import Named, Universe
-from zeldo.errors import InputError, ZeldoError
+from zeldo.errors import ZeldoError
 
 
 def run(
@@ -44,13 +44,10 @@ def run(
     start = time.perf_counter()
     evolution = evolution or Evolution()
     arguments = asdict(evolution) | asdict(universe or Universe())
-    if seeds is not None or cosmologies is not None:
+    if is_suite(seeds, cosmologies, keep, scheduler):
         _suite(seeds=seeds, cosmologies=cosmologies, keep=keep, scheduler=scheduler, **arguments)
         print(f"{time.perf_counter() - start:.1f} s")
         return
-    for name, value, usual in (("keep", keep, "particles"), ("scheduler", scheduler, None)):
-        if value != usual:
-            raise InputError(f"--{name} is for many universes: give --seeds or --cosmologies too")
     output = arguments["output"] = evolution.output or FILE
     with Progress(evolution.engine) as progress:
         snapshots = api.run(progress=progress, **arguments)

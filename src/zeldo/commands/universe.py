@@ -75,12 +75,10 @@ class Known(CosmologyOptions):
 
     def parameters(self) -> Cosmology | dict[str, float] | None:
         """The preset with the parameters that replace its own. Without a preset, the parameters that were given, if any."""
-        from zeldo.cosmology.parameters import Cosmology
-        from zeldo.universe import Universe
+        from zeldo.cosmology.parameters import Cosmology, with_parameters
 
         values = {name: getattr(self, name) for name in Cosmology.names()}
-        given = {name: value for name, value in values.items() if value is not None}
-        return Universe.of(self.cosmology, **given).cosmology if self.cosmology else given or None
+        return with_parameters(self.cosmology, **values) or None
 
 
 @Parameter(name="*")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from numbers import Real
 from typing import Any
 
@@ -199,6 +199,49 @@ class Cosmology:
             w0=float(getattr(cosmology, "w0", -1.0)),
             wa=float(getattr(cosmology, "wa", 0.0)),
         )
+
+
+def with_parameters(
+    given: Cosmology | Mapping[str, float] | str | Any | None,
+    *,
+    omega_m: float | None = None,
+    omega_b: float | None = None,
+    h: float | None = None,
+    n_s: float | None = None,
+    sigma_8: float | None = None,
+    w0: float | None = None,
+    wa: float | None = None,
+) -> Cosmology | dict[str, float]:
+    """What is given as a cosmology, with parameters that replace its own.
+
+    Parameters
+    ----------
+    given : Cosmology, mapping of str to float, str or astropy.cosmology.FLRW, optional
+        A mapping may have some of the parameters alone; a text is the name of a preset.
+    omega_m, omega_b, h, n_s, sigma_8, w0, wa : float, optional
+        As of `Cosmology`; None replaces nothing.
+
+    Returns
+    -------
+    Cosmology or dict of str to float
+        The parameters by name where none or a mapping is given, else a whole cosmology.
+
+    Raises
+    ------
+    InputError
+        For an unknown preset, a value that is not allowed, and an object of astropy's that is not supported.
+    """
+    values = zip(Cosmology.names(), (omega_m, omega_b, h, n_s, sigma_8, w0, wa), strict=True)
+    parameters = {name: value for name, value in values if value is not None}
+    if given is None or isinstance(given, Mapping):
+        return {**(given or {}), **parameters}
+    if isinstance(given, str):
+        given = Cosmology.preset(given)
+    elif not isinstance(given, Cosmology):
+        # astropy's objects need not have these
+        lacking = {name: parameters[name] for name in ("omega_b", "sigma_8", "n_s") if name in parameters}
+        given = Cosmology.from_astropy(given, **lacking)
+    return replace(given, **parameters) if parameters else given
 
 
 def same_parameter(first: float, other: float) -> bool:

@@ -54,6 +54,7 @@ def read(
     **options
         What the file does not say, or what to take in place of what it says: `length` (Mpc/h, kpc/h, Mpc, kpc),
         `velocities` (peculiar, gadget, momentum, comoving), `particle_type`, `box` and `redshift`, as the format allows.
+        Parameters of the cosmology by name, such as `n_s=0.96`, which replace those of `cosmology`.
 
     Returns
     -------
@@ -113,6 +114,7 @@ def open_particles(
     >>> with zeldo.open_particles("halo.hdf5") as particles:  # doctest: +SKIP
     ...     first = particles.read("positions", 0, 1000)
     """
+    from zeldo.cosmology.parameters import Cosmology
     from zeldo.files.formats import check_options
     from zeldo.files.given import checked
     from zeldo.files.registry import locate
@@ -120,8 +122,9 @@ def open_particles(
 
     kind, place = locate(path)
     options = checked(options)
+    single = {name: options.pop(name) for name in Cosmology.names() if name in options}
     check_options(kind, options, reading=True)
-    whole, parameters = _cosmology(cosmology)
+    whole, parameters = _cosmology(cosmology, single)
     with kind.open(place, whole, **options) as source:
         _check_given(source.header, parameters if whole is None else whole.to_dict(), place)
         if parameters:
@@ -130,22 +133,21 @@ def open_particles(
 
 
 def _cosmology(
-    given: Cosmology | Mapping[str, float] | str | None,
+    given: Cosmology | Mapping[str, float] | str | None, single: Mapping[str, Any]
 ) -> tuple[Cosmology | None, dict[str, float]]:
-    """A whole cosmology, or else the parameters that are given."""
-    from zeldo.cosmology.parameters import Cosmology
+    """A whole cosmology, or else the parameters that are given; those by `single` names replace the others."""
+    from zeldo.cosmology.parameters import Cosmology, with_parameters
     from zeldo.keywords import number
 
-    if given is None or isinstance(given, Cosmology):
-        return given, {}
-    if isinstance(given, str):
-        return Cosmology.preset(given), {}
-    if not isinstance(given, Mapping):
+    if not isinstance(given, Cosmology | Mapping | str | None):
         raise InputError(
             f"cosmology = {given!r} is not allowed: give a `Cosmology`, the name of a preset, parameters by "
             "name, or `Cosmology.from_astropy` of astropy's objects"
         )
-    parameters = {name: number(value, name) for name, value in given.items() if value is not None}
+    known = with_parameters(given, **{name: number(value, name) for name, value in single.items()})
+    if isinstance(known, Cosmology):
+        return known, {}
+    parameters = {name: number(value, name) for name, value in known.items() if value is not None}
     if set(Cosmology.required()) <= set(parameters):
         return Cosmology.from_mapping(parameters), {}
     for name in parameters:

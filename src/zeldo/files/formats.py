@@ -237,8 +237,12 @@ def check_options(kind: Format, options: Iterable[str], reading: bool = False) -
     known = options_of(kind, reading)
     for option in options:
         if option not in known:
-            advice = f"give one of {', '.join(known)}" if known else "it has none"
-            raise InputError(f"format {kind.name} has no option {option!r}: {advice}{nearest(option, known)}")
+            # `open_particles` takes the parameters of the cosmology for every format
+            allowed = [*known, *Cosmology.names()] if reading else known
+            advice = f"give one of {', '.join(allowed)}" if allowed else "it has none"
+            raise InputError(
+                f"format {kind.name} has no option {option!r}: {advice}{nearest(option, allowed)}"
+            )
 
 
 def options_of(kind: Format, reading: bool = False) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zeldo.cosmology.parameters import with_parameters
 from zeldo.engines.base import Engine, Progress, silent
 from zeldo.engines.checks import check_number, check_whole
 from zeldo.errors import InputError
@@ -27,7 +28,7 @@ from zeldo.particles.snapshot import Snapshot
 TOLERANCE = 0.2  # of a lattice cell, on average: the error of a density that is called noiseless
 
 
-@checked_keywords()
+@checked_keywords(with_parameters)
 def reconstruct(
     source: str | os.PathLike[str] | np.ndarray | Snapshot,
     *,
@@ -50,6 +51,7 @@ def reconstruct(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_minutes: float = 2.0,
     progress: Progress | None = None,
+    **parameters: float | None,
 ) -> Reconstruction:
     """Find the initial conditions of an observed density, or of a snapshot.
 
@@ -98,6 +100,8 @@ def reconstruct(
         The interval at which it is written.
     progress : callable, optional
         Called with the work done, the total work, and a short text.
+    **parameters
+        Parameters of `Cosmology`, such as `omega_m=0.3`, which replace those of the cosmology.
 
     Returns
     -------
@@ -123,7 +127,7 @@ def reconstruct(
         box=box,
         n=n,
         redshift=redshift,
-        cosmology=cosmology,
+        cosmology=with_parameters(cosmology, **parameters) or None,
         mesh=mesh,
         smoothing=smoothing,
         bias=bias,

@@ -111,4 +111,12 @@ def check_cosmology(particles: Particles) -> None:
     header = particles.header
     if header.cosmology is None:
         missing = [name for name in NEEDED if name not in header.parameters]
-        raise InputError(f"{particles.name} does not say {', '.join(missing)}: pass the cosmology of the run")
+        single, options = (
+            (f"{name}=..." for name in missing),
+            (f"--{name.replace('_', '-')}" for name in missing),
+        )
+        raise InputError(
+            f"{particles.name} does not say {', '.join(missing)}: pass the cosmology of the run, as in "
+            f"cosmology='quijote' (--cosmology quijote), or only {', '.join(single)} ({', '.join(options)}); "
+            "zeldo.read(..., ids='none') reads bare particles"
+        )

@@ -7,32 +7,23 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from zeldo.api import check_output, initial_conditions, universe_of
+from zeldo.api import check_output, initial_conditions
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.cosmology.power import MODELS, linear_power
 from zeldo.engines.base import Engine, Progress
-from zeldo.engines.checks import redshift_list
-from zeldo.engines.parsing import parse_engine
-from zeldo.errors import InputError, ZeldoWarning
-from zeldo.files.registry import suffixes
+from zeldo.errors import ZeldoWarning
 from zeldo.keywords import checked_keywords
 from zeldo.measuring.memory import limited
-from zeldo.particles.provenance import Provenance
 from zeldo.planning import check_fits
 from zeldo.store.claims import LEASE, check_lease
-from zeldo.store.identity import PROVENANCE, power_identity
 from zeldo.store.queue import FAILED, in_turn
-from zeldo.suites.arrays import KEEP
+from zeldo.suites.asked import Asked
 from zeldo.suites.cluster import attempt, by_workers, connected
-from zeldo.suites.suite import FORMAT, Suite
-from zeldo.suites.tasks import PathLike, Task, make_tasks, parse_seeds, read_cosmologies
-from zeldo.suites.worker import Worker, described
-from zeldo.universe import Universe
+from zeldo.suites.suite import Suite
+from zeldo.suites.tasks import PathLike, Task
+from zeldo.suites.worker import Worker
 
 MANIFEST_EVERY = 30.0  # seconds
 
@@ -95,57 +86,27 @@ def run_suite(
     ZeldoError
         For a full disk. The same call goes on afterwards.
     """
-    for name in ("seed", "ics"):
-        if universe.get(name) is not None:
-            raise InputError(f"a suite takes no {name}: give seeds, such as 0:10")
-    check_output(output, "directory, such as suite", optional=False)
-    if Path(output).suffix.lower() in suffixes():
-        raise InputError(
-            f"output {output} has the name of a file: a suite is a directory, give a name such as suite"
-        )
-    if keep not in KEEP:
-        raise InputError(f"keep = {keep!r} is not allowed: choose {' or '.join(KEEP)}")
     lease = check_lease(lease)
-    parsed_engine = parse_engine(
-        engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
+    check_output(output, "directory, such as suite", optional=False)
+    asked = Asked.of(
+        universe,
+        output=output,
+        seeds=seeds,
+        cosmologies=cosmologies,
+        keep=keep,
+        engine=engine,
+        redshift=redshift,
+        steps=steps,
+        mesh_factor=mesh_factor,
+        extrapolate=extrapolate,
     )
-    redshifts = parsed_engine.check(redshift_list(redshift))
-    if getattr(parsed_engine, "checkpoint", None) is not None:
-        raise InputError("the option checkpoint is chosen for each universe: leave it out")
-    base = universe_of(universe).with_absolute_power()
-    if not isinstance(base.phases, str):
-        raise InputError("a suite draws its phases from seeds: give the name of a generator, such as native")
-    chosen, pairs = read_cosmologies(cosmologies, base.cosmology)
-    _check_shared(universe, base, chosen)
-    if pairs is not None and seeds is not None:
-        raise InputError("the table of cosmologies has seeds, so seeds cannot be given too")
-    drawn = pairs or parse_seeds([base.seed] if seeds is None and base.seed is not None else seeds)
-    for seed in (min(drawn), max(drawn)):  # what its phases cannot have is refused here, not by each universe
-        replace(base, seed=seed, cosmology=chosen[0] if chosen else base.cosmology)
-    arguments = {
-        "format": FORMAT,
-        **described(base),
-        "power": power_identity(base.power),
-        "seeds": [] if pairs else drawn,
-        "cosmologies": [cosmology.to_dict() for cosmology in chosen],
-        "seed_of_cosmology": pairs,
-        "engine": parsed_engine.name,  # however it is spelled; its settings say the rest
-        "settings": {name: _text(value) for name, value in parsed_engine.settings.items()},
-        "redshifts": redshifts,
-        "keep": keep,
-        **{name: getattr(Provenance.of(parsed_engine), name) for name in PROVENANCE},
-    }
-    parsed_engine.check_lattice(base.n)
-    if base.power not in MODELS:
-        linear_power(chosen[0] if chosen else base.cosmology, base.power)  # a table that will not do
-    _check_universes(parsed_engine, base, make_tasks(drawn, chosen, pairs), redshifts)
     with limited(memory):
-        check_fits(parsed_engine, base.n, redshifts, may_stream=False)
+        check_fits(asked.engine, asked.base.n, asked.redshifts, may_stream=False)
         # where no scheduler answers, no directory is begun
         with nullcontext() if scheduler is None else connected(scheduler) as client:
-            suite = Suite.join(output, arguments)
+            suite = Suite.join(output, asked.arguments())
             _warn_of_missing(suite)
-            worker = Worker(suite, parsed_engine, base, lease, memory)
+            worker = Worker(suite, asked.engine, asked.base, lease, memory)
             try:
                 _follow(suite, _outcomes(worker, client), progress)
             finally:
@@ -164,41 +125,6 @@ def _warn_of_missing(suite: Suite) -> None:
             ZeldoWarning,
             stacklevel=3,
         )
-
-
-def _check_shared(universe: Mapping[str, Any], base: Universe, chosen: Sequence[Cosmology]) -> None:
-    """`InputError` for a parameter that is given for all universes and that the table of cosmologies replaces."""
-    for name in Cosmology.names():
-        if universe.get(name) is not None and any(
-            getattr(cosmology, name) != getattr(base.cosmology, name) for cosmology in chosen
-        ):
-            raise InputError(
-                f"the cosmologies have {name} too: leave out the {name} = {universe[name]} for all of them"
-            )
-
-
-def _check_universes(
-    engine: Engine, base: Universe, tasks: Sequence[Task], redshifts: Sequence[float]
-) -> None:
-    """`InputError` where the engine may not be used for some of the universes."""
-    problems: dict[Cosmology, str | None] = {}
-    for cosmology in {task.cosmology or base.cosmology: None for task in tasks}:
-        try:
-            engine.check_universe(cosmology, base.box / base.n, redshifts)
-            problems[cosmology] = None
-        except InputError as error:
-            problems[cosmology] = str(error)
-    outside = [task for task in tasks if problems[task.cosmology or base.cosmology] is not None]
-    if outside:
-        raise InputError(
-            f"{len(outside)} of {len(tasks)} universes cannot be made, the first is {outside[0].name}: "
-            f"{problems[outside[0].cosmology or base.cosmology]}"
-        )
-
-
-def _text(value: object) -> str:
-    """An option's value as text, the same for 2 and 2.0."""
-    return f"{value:.17g}" if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _outcomes(worker: Worker, client: Any | None) -> Iterator[tuple[Task, str]]:
