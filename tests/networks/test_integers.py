@@ -89,11 +89,14 @@ def test_a_channel_without_signal_in_the_samples_still_has_a_range():
             ModulatedVNet(9, 2, 13, 6),
             ["conv_l0.second", "conv_c.first", "conv_c.second", "conv_r0.first"],
         ),
-        (ModulatedResNet(9, 2, 13, 6), ["block_0.first", "block_0.second", "block_1.first"]),
+        (
+            ModulatedResNet(9, 2, 13, 6),
+            ["block_0.first", "block_0.second", "block_1.first", "block_1.second"],
+        ),
     ],
 )
 @needs_vnni
-def test_the_first_and_the_last_convolution_keep_their_floats(net, replaced):
+def test_the_first_and_the_last_layer_keep_their_floats(net, replaced):
     optimised = inference.optimise(net, dtype=torch.float32)
     x = np.random.default_rng(0).normal(size=(13, 24, 24, 24)).astype(np.float32)
     crop = lambda origin, side: np.resize(x, (13, side, side, side))  # noqa: E731

@@ -149,8 +149,9 @@ def _inner(net: LayeredNet) -> Iterator[tuple[str, nn.Conv3d]]:
         for name, layer in net.named_modules()
         if isinstance(layer, Paired) or (type(layer) is nn.Conv3d and layer.kernel_size == (3, 3, 3))
     ]
-    first = 1 if net.layout.layers[0].kind == "block" else 0  # or the first layer is none of these
-    for name, layer in found[first:-1]:
+    layers = net.layout.layers  # where those at the ends change the resolution, they are none of these
+    first, last = (int(layers[end].kind == "block") for end in (0, -1))
+    for name, layer in found[first : len(found) - last]:
         if isinstance(layer, nn.Conv3d):
             yield name, layer
 
