@@ -487,6 +487,60 @@ def test_mass_functions_from_disk_are_of_the_halos_asked_for(universe):
     np.testing.assert_array_equal(made["count"], expected.count)
 
 
+class Told(list):
+    """A progress callback that keeps what it was told: numbers that never fall, up to their total."""
+
+    def __call__(self, done, total, text):
+        assert 0 <= done <= total and (not self or done >= self[-1][0])
+        self.append((done, total, text))
+
+    @property
+    def texts(self):
+        return [text for *_, text in self]
+
+
+def test_measure_tells_each_statistic_of_each_file(files):
+    told = Told()
+    zeldo.measure(files, ["power", "mass-function"], mesh=16, progress=told)
+    parts = ["reading", "power", "mass-function"]
+    assert told.texts == [f"{name}.hdf5: {part}" for name in ("whole", "part") for part in parts]
+    assert [done for done, *_ in told] == [0, 0, 0.5, 1, 1, 1.5] and {total for _, total, _ in told} == {2}
+
+
+def test_show_tells_the_planes_that_it_draws(files, tmp_path):
+    told = Told()
+    zeldo.show(files, tmp_path / "out.png", pixels=16, dpi=10, progress=told)
+    assert told.texts[:2] == ["whole.hdf5: reading", "whole.hdf5: plane 1 of 64"] and len(told) > 4
+    assert told[-1] == (1, 2, "part.hdf5: reading")
+
+
+def test_halos_on_disk_tell_the_slabs(universe, monkeypatch):
+    told = Told()
+    zeldo.halos(universe, **FOUND, progress=told)
+    assert not told  # one piece of work
+    monkeypatch.setattr("zeldo.measures.on_disk", lambda source, redshift: OnDisk.open(source, redshift))
+    monkeypatch.setattr("zeldo.statistics.streaming_halos.available", lambda: 400 * 16**3 / 2)
+    zeldo.halos(universe, **FOUND, progress=told)
+    assert told.texts == [
+        "sorting particles",
+        "groups in slab 1 of 2",
+        "groups in slab 2 of 2",
+        "spheres in slab 1 of 2",
+        "spheres in slab 2 of 2",
+    ]
+    assert [done for done, *_ in told] == [0, 0, 1, 2, 3] and {total for _, total, _ in told} == {4}
+
+
+@pytest.mark.parametrize("command", ["measure", "halos", "show"])
+def test_commands_hand_their_progress_to_the_work(command, monkeypatch, tmp_path):
+    def work(*args, progress, **kwargs):
+        assert progress.title == command
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measures, command, work)
+    assert main([command, str(tmp_path / "absent")]) == 130
+
+
 def test_shot_noise_is_subtracted_as_by_the_functions(universe, tmp_path, capsys):
     path = zeldo.write(zeldo.read(universe), tmp_path / "s.hdf5")
     assert main(["measure", str(path), "--subtract-shot-noise", "--json"]) == 0

@@ -29,6 +29,7 @@ from zeldo.sources import (
 if TYPE_CHECKING:
     import numpy as np
 
+    from zeldo.engines.base import Progress
     from zeldo.report.density_picture import Slab
     from zeldo.statistics.measurement import Measurement
     from zeldo.statistics.overdensity import HaloCatalogue
@@ -52,6 +53,7 @@ def measure(
     command: str = "",
     device: str = "cpu",
     memory: str | float | None = None,
+    progress: Progress | None = None,
     **reading: Any,
 ) -> list[Measurement]:
     """Power spectra, multipoles, bispectra and halo mass functions of files, snapshots or particles.
@@ -84,6 +86,8 @@ def measure(
         The most memory that may be taken, such as "8GB"; by default what the machine has free. A universe in .zarr that
         does not fit is read some planes at a time. Of other files, what does not fit into the memory given is refused,
         and so is a mesh that is given and does not fit.
+    progress : callable, optional
+        `progress(done, total, text)` before each statistic of a source, where work is counted in sources.
     **reading
         What files do not say, as of `zeldo.read`: `ids`, `length`, `velocities`, `particle_type`, `box`, `redshift`, and
         parameters of the cosmology, such as `omega_m`.
@@ -129,7 +133,9 @@ def measure(
         ):
             needed = POINT_BYTES * points**3
             check_room(f"a mesh of {mesh} points a side needs", needed, "give a smaller mesh, or more memory")
-        for each, name in zip(sources, names_of(sources), strict=True):
+        for i, (each, name) in enumerate(zip(sources, names_of(sources), strict=True)):
+            tell = _of_all(progress, name, i, len(sources))
+            tell(0, 1, "reading")
             results.append(
                 measurement(
                     on_disk(each, reading.get("redshift")) or load(each, cosmology, **reading),
@@ -141,6 +147,7 @@ def measure(
                     minimum=minimum,
                     subtract_shot_noise=subtract_shot_noise,
                     device=device,
+                    progress=tell,
                 )
             )
     for path in outputs:
@@ -157,6 +164,7 @@ def halos(
     cosmology: Given = None,
     output: PathLike | None = None,
     memory: str | float | None = None,
+    progress: Progress | None = None,
     **reading: Any,
 ) -> HaloCatalogue:
     """Halos of a file, a snapshot or particles, with spherical-overdensity masses, and their catalogue as a file.
@@ -177,6 +185,8 @@ def halos(
         An HDF5 file to write; see `zeldo.write_halos`.
     memory : str or float, optional
         As in `measure`. The groups of a universe that does not fit come without `group`.
+    progress : callable, optional
+        `progress(done, total, text)` before each slab of a universe that does not fit. Other sources are one piece.
     **reading
         As in `measure`.
 
@@ -205,7 +215,12 @@ def halos(
         else:
             particles = there.matter.source
             catalogue = stream_halo_catalogue(
-                there.path, there.redshift, linking_length=linking_length, minimum=minimum, backend=backend
+                there.path,
+                there.redshift,
+                linking_length=linking_length,
+                minimum=minimum,
+                backend=backend,
+                progress=progress,
             )
     if output is not None:
         settings = {"LinkingLength": number(linking_length, "linking_length")}
@@ -246,6 +261,7 @@ def show(
     dpi: int = 160,
     cosmology: Given = None,
     memory: str | float | None = None,
+    progress: Progress | None = None,
     **reading: Any,
 ) -> Shown:
     """Draw the density of files, snapshots or particles: a slice, or the projection of the whole box.
@@ -272,6 +288,8 @@ def show(
         The cosmology of the run, or those of its parameters that the file does not give.
     memory : str or float, optional
         As in `measure`.
+    progress : callable, optional
+        `progress(done, total, text)` before planes are drawn, where work is counted in sources.
     **reading
         As in `measure`.
 
@@ -308,14 +326,17 @@ def show(
     with limited(memory):
         if drawn:
             check_room(f"{pixels} pixels a side need", drawn, "give fewer pixels, or more memory")
-        for each, name in zip(sources, names_of(sources), strict=True):
+        for i, (each, name) in enumerate(zip(sources, names_of(sources), strict=True)):
+            tell = _of_all(progress, name, i, len(sources))
+            tell(0, 1, "reading")
             there = on_disk(each, reading.get("redshift"))
             particles = load(each, cosmology, **reading) if there is None else there.matter.source
             matter = matter_of(particles, "show")
             depth = None if projection else min(SLICE, matter.box) if thickness is None else thickness
             slab = slab_of(particles, axis, 0.0 if projection else start, depth)
             start = slab.start if len(sources) > 1 and not projection else start  # the same slab of all
-            maps.append(density_map(particles, slab, pixels or min(max(4 * matter.n, 256), 1024)))
+            fine = pixels or min(max(4 * matter.n, 256), 1024)
+            maps.append(density_map(particles, slab, fine, tell))
             slabs.append(slab)
             boxes.append(matter.box)
             titles.append(f"{name}, z = {matter.redshift:.3g}")
@@ -323,3 +344,13 @@ def show(
     with writing(path) as temporary, style():
         figure.savefig(temporary, format="png", dpi=dpi)
     return Shown(path, slabs, maps)
+
+
+def _of_all(progress: Progress | None, name: str, number: int, count: int) -> Progress:
+    """What tells the progress of one source as that of all."""
+
+    def tell(done: float, total: float, text: str) -> None:
+        if progress is not None:
+            progress(number + done / total, count, f"{name}: {text}")
+
+    return tell

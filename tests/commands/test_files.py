@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import zeldo
-from zeldo.commands import main
+from zeldo.commands import app, main
 from zeldo.files import write
 from zeldo.particles.lattice import particles_of
 from zeldo.particles.particles import Particles
@@ -119,6 +119,24 @@ def test_convert_writes_lagrangian_order(snapshot, binary, tmp_path, capsys):
     assert "Lagrangian" in capsys.readouterr().out
     again = zeldo.read(tmp_path / "out.0.hdf5", {"sigma_8": 0.834, "n_s": 0.9624})
     np.testing.assert_allclose(again.psi, snapshot.psi, rtol=0, atol=3e-6)
+
+
+def test_convert_tells_the_rows_that_are_written(binary, tmp_path, monkeypatch):
+    told = []
+    zeldo.convert(binary, tmp_path / "out.npz", progress=lambda *what: told.append(what))
+    assert told[0] == (0, 1, "looking for a lattice")
+    rows, total = [done for done, *_ in told[1:]], 3 * N**3
+    assert rows == sorted(set(rows)) and rows[-1] == total == told[-1][1]
+    texts = {text for *_, text in told[1:]}
+    assert texts == {"writing positions", "writing velocities", "writing ids"}
+
+    def work(*args, progress, **kwargs):
+        progress(3, 4, "writing ids")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zeldo.files.converting.convert", work)
+    with pytest.raises(KeyboardInterrupt, match="in convert at writing ids"):
+        app()(["convert", str(binary), str(tmp_path / "out.npz")])
 
 
 def test_ids_may_be_given_or_ignored(binary, tmp_path, capsys):

@@ -99,6 +99,9 @@ def test_white_noise_given_as_initial_conditions_is_sent_to_phases(tmp_path):
     np.savez(tmp_path / "a.npz", noise=PHASES.field(8))
     np.savez(tmp_path / "b.npz", white_noise=PHASES.field(8), phases=np.array("ngenic"))
     np.save(tmp_path / "c.npy", PHASES.field(8))
+    write_white_noise(PHASES, tmp_path / "d.bin", 8)
+    with h5py.File(tmp_path / "e.hdf5", "w") as file:
+        file["noise"] = PHASES.field(8)
     for path in tmp_path.iterdir():
         line = refusal(lambda path=path: zeldo.run(ics=path, engine="zeldovich"))
         assert "give white noise as --phases" in line

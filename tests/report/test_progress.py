@@ -1,9 +1,10 @@
 import io
+import sys
 import time
 
 import pytest
 
-from zeldo.report.progress import LOG_EVERY, PATIENCE, Progress, duration
+from zeldo.report.progress import LOG_EVERY, PATIENCE, Progress, duration, on_terminal
 
 
 class Terminal(io.StringIO):
@@ -52,6 +53,23 @@ def test_a_log_gets_plain_lines_now_and_then():
         progress(1, 4, "step 1 of 4")
     assert stream.getvalue().startswith("pm: 25 %, step 1 of 4, 0 s, ")
     assert "\x1b" not in stream.getvalue()
+
+
+def test_commands_that_print_what_they_found_write_no_lines_to_a_log(capsys):
+    for make, silent in ((on_terminal, True), (Progress, False)):
+        with make("measure") as progress:
+            progress._logged -= 10 * LOG_EVERY
+            progress(1, 4, "power")
+        assert (capsys.readouterr().err == "") == silent
+
+
+def test_commands_that_print_what_they_found_show_a_bar_on_a_terminal(monkeypatch):
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with on_terminal("measure") as progress:
+        progress(1, 4, "power")
+        progress._timer.function()  # when patience ends
+        wait_for(stream, "power")
 
 
 def test_the_line_extrapolates_the_time_left():

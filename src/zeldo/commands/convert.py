@@ -44,11 +44,15 @@ def convert(
         Print the answer as JSON.
     """
     from zeldo.files.converting import convert as write_converted
+    from zeldo.report.progress import on_terminal
 
     arguments = (reading or Reading()).arguments()
     given = {"files": files, "precision": precision, "unit": unit}
     options = {name: value for name, value in given.items() if value is not None}
-    result = write_converted(file, output, format=format, write_options=options, **arguments)
+    with on_terminal("convert") as progress:
+        result = write_converted(
+            file, output, format=format, write_options=options, progress=progress, **arguments
+        )
     if json:
         import json as encoder
         from dataclasses import asdict

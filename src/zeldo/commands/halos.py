@@ -41,15 +41,18 @@ def halos(
     """
     from zeldo.measures import halos as find
     from zeldo.report.measured_table import halos_json, print_halos
+    from zeldo.report.progress import on_terminal
 
-    catalogue = find(
-        file,
-        linking_length,
-        minimum,
-        output=output,
-        memory=memory,
-        **(reading or Reading()).arguments(),
-    )
+    with on_terminal("halos") as progress:
+        catalogue = find(
+            file,
+            linking_length,
+            minimum,
+            output=output,
+            memory=memory,
+            progress=progress,
+            **(reading or Reading()).arguments(),
+        )
     if json:
         print(halos_json(catalogue), end="")
         return

@@ -9,11 +9,17 @@ from cyclopts import Parameter
 from zeldo.commands.reading import Reading
 from zeldo.commands.universe import Named
 
+USES = {
+    "reference run": "--reference of zeldo compare, or --ics for its linear density",
+    "linear density": "--ics of zeldo run",
+    "white noise": "--phases of zeldo run",
+}
+
 
 def info(
     file: Named, *, reading: Reading | None = None, json: Annotated[bool, Parameter(negative="")] = False
 ) -> None:
-    """Describe a file of particles, or a halo catalogue of zeldo's.
+    """Describe a file of particles, a reference run, a linear density, white noise, or a halo catalogue of zeldo's.
 
     The answer lists the code that made it, units, ids, lattice and cosmology, and what is missing or was assumed.
 
@@ -36,7 +42,8 @@ def info(
 
         print(encoder.dumps(answer, indent=1))
         return
-    for name, text in _halos(answer) if "columns" in answer else _lines(answer):
+    lines = _halos if "columns" in answer else _fields if "kind" in answer else _lines
+    for name, text in lines(answer):
         print(f"{name:12} {text}")
 
 
@@ -52,6 +59,25 @@ def _halos(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("columns", ", ".join(answer["columns"])),
         ("to read it", "zeldo.read_halos, whose tracers() are particles to measure"),
     ]
+
+
+def _fields(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [
+        ("file", answer["path"]),
+        ("format", answer["format"]),
+        ("made by", answer["made_by"]),
+        ("holds", f"{answer['kind']} on {answer['n']}^3 points"),
+    ]
+    if "box" in answer:
+        lines += [("box", f"{answer['box']:.10g} Mpc/h"), ("cosmology", _cosmology(answer))]
+    if "redshifts" in answer:
+        lines.append(("redshifts", ", ".join(f"{redshift:.10g}" for redshift in answer["redshifts"])))
+    lines += _drawn(answer)
+    if "missing" in answer:
+        lines.append(("missing", ", ".join(answer["missing"]) or "nothing"))
+    if answer["kind"] in USES:
+        lines.append(("to use it", USES[answer["kind"]]))
+    return lines + [("note", note) for note in answer["notes"]]
 
 
 def _cosmology(answer: dict[str, Any]) -> str:
@@ -74,14 +100,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if answer["particle_mass"]:
         lines.append(("mass", f"{answer['particle_mass']:.7g} x 10^10 Msun/h each"))
-    if "settings" in answer:
-        from zeldo.report.labels import settings_text
-
-        lines.append(("settings", settings_text(answer["settings"])))
-    for name in ("weights", "seed", "fixed", "flip", "phases", "power"):
-        if name in answer:
-            lines.append((name, str(answer[name])))
-    lines += _told(answer)
+    lines += _drawn(answer) + _told(answer)
     if answer["ids"]:
         ids = answer["ids"]
         order = f", {ids['order']}" if "order" in ids else ""
@@ -105,6 +124,15 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("lattice", f"none: {lattice['why']}"))
     lines.append(("missing", ", ".join(answer["missing"]) or "nothing"))
     return lines + [("assumed", note) for note in answer["notes"]]
+
+
+def _drawn(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    """How the run was made, as far as it is known."""
+    from zeldo.report.labels import settings_text
+
+    settings = [("settings", settings_text(answer["settings"]))] if answer.get("settings") else []
+    names = ("weights", "seed", "fixed", "flip", "phases", "power")
+    return settings + [(name, str(answer[name])) for name in names if name in answer]
 
 
 def _told(answer: dict[str, Any]) -> list[tuple[str, str]]:

@@ -58,20 +58,23 @@ def measure(
     from zeldo.measures import measure as run
     from zeldo.report.measured import to_json
     from zeldo.report.measured_table import print_measurements
+    from zeldo.report.progress import on_terminal
 
-    results = run(
-        files,
-        statistic or ("power", "multipoles"),
-        mesh=mesh,
-        axis=axis,
-        linking_length=linking_length,
-        minimum=minimum,
-        subtract_shot_noise=subtract_shot_noise,
-        output=output or (),
-        command=shlex.join(["zeldo", *sys.argv[1:]]),
-        memory=memory,
-        **(reading or Reading()).arguments(),
-    )
+    with on_terminal("measure") as progress:
+        results = run(
+            files,
+            statistic or ("power", "multipoles"),
+            mesh=mesh,
+            axis=axis,
+            linking_length=linking_length,
+            minimum=minimum,
+            subtract_shot_noise=subtract_shot_noise,
+            output=output or (),
+            command=shlex.join(["zeldo", *sys.argv[1:]]),
+            memory=memory,
+            progress=progress,
+            **(reading or Reading()).arguments(),
+        )
     if json:
         print(to_json(results), end="")
         return

@@ -55,19 +55,22 @@ def show(
     import json as text
 
     from zeldo.measures import show as draw
+    from zeldo.report.progress import on_terminal
 
-    shown = draw(
-        files,
-        output,
-        projection=projection,
-        thickness=thickness,
-        start=start,
-        axis=axis,
-        pixels=pixels,
-        dpi=dpi,
-        memory=memory,
-        **(reading or Reading()).arguments(),
-    )
+    with on_terminal("show") as progress:
+        shown = draw(
+            files,
+            output,
+            projection=projection,
+            thickness=thickness,
+            start=start,
+            axis=axis,
+            pixels=pixels,
+            dpi=dpi,
+            memory=memory,
+            progress=progress,
+            **(reading or Reading()).arguments(),
+        )
     if json:
         slabs = [{"file": str(file), **vars(slab)} for file, slab in zip(files, shown.slabs, strict=True)]
         print(text.dumps({"picture": str(shown.path), "slabs": slabs}, indent=1))

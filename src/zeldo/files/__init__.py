@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from zeldo.cosmology.parameters import Cosmology
+    from zeldo.engines.base import Progress
     from zeldo.files.formats import Sink
     from zeldo.particles.particles import Header, Particles
 
@@ -187,7 +188,12 @@ def _completed(header: Header, parameters: dict[str, float]) -> Header:
 
 
 def write(
-    snapshot: Snapshot | Particles, path: str | os.PathLike, format: str | None = None, **options: Any
+    snapshot: Snapshot | Particles,
+    path: str | os.PathLike,
+    format: str | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
 ) -> Path:
     """Write a snapshot or particles. A file of the same name is replaced.
 
@@ -202,6 +208,8 @@ def write(
         The file's name. Its suffix chooses the format.
     format : str, optional
         The name of a format, whatever the suffix is.
+    progress : callable, optional
+        `progress(done, total, text)` after each slice, where work is counted in rows of fields.
     **options
         Options of the format.
 
@@ -234,9 +242,12 @@ def write(
         if not format_to_write(path, format).snapshot_ids:
             del fields["ids"]
     with create_particles(path, particles.header, fields, format, **options) as sink:
-        for field in sink.fields:
+        count = len(particles)
+        for done, field in enumerate(sink.fields):
             for start, stop in particles.slices(WRITTEN):
                 sink.write(field, start, particles.read(field, start, stop))
+                if progress is not None:
+                    progress(done * count + stop, len(sink.fields) * count, f"writing {field}")
     return Path(path)
 
 

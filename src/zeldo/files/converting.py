@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from zeldo.files.registry import format_to_write
 from zeldo.files.sets import check_other_set
 from zeldo.particles.lattice import Lattice, NoLatticeError, displacement, find
 from zeldo.particles.particles import Header, Particles, Source, wrapped
+
+if TYPE_CHECKING:
+    from zeldo.engines.base import Progress
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def convert(
     ids: str | None = None,
     format: str | None = None,
     write_options: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Converted:
     """Write the particles of a file in another format.
@@ -73,6 +77,8 @@ def convert(
         The name of a format, whatever the suffix is.
     write_options : mapping, optional
         Options of the format that is written, such as `files`.
+    progress : callable, optional
+        As in `zeldo.write`.
     **options
         As in `zeldo.read`.
 
@@ -93,6 +99,8 @@ def convert(
         if not len(particles):
             raise InputError(f"{source} has no particles: give a file that has some")
         lattice: Lattice | None = None
+        if progress is not None:
+            progress(0, 1, "looking for a lattice")
         try:
             lattice = find(particles, ids)
             with warnings.catch_warnings():
@@ -101,7 +109,7 @@ def convert(
         except NoLatticeError:
             pass
         ordered = _Ordered(particles, lattice, kind.snapshot_ids)
-        path = write(Particles.backed(ordered), output, format, **further)
+        path = write(Particles.backed(ordered), output, format, progress=progress, **further)
         return Converted(path, len(particles), ordered.order, ordered.wrapped, ordered.header.notes)
 
 

@@ -1,4 +1,4 @@
-"""What a file of particles says of itself, and what zeldo makes of it."""
+"""What a file says of itself, and what zeldo makes of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.files import open_particles
+from zeldo.files.field_describing import describe_field
 from zeldo.files.halo_catalogue import describe_catalogue, is_halo_catalogue
 from zeldo.keywords import scalar
 from zeldo.particles.lattice import NoLatticeError, check_finite, displacement, find
@@ -38,14 +39,20 @@ def describe(
         units, fields, ids, lattice, outside, notes. Where the file says them, also seed, fixed, flip, phases, power, the
         engine's settings and the hash of its weights, and an emulator's correction and expected_error. Of a halo catalogue
         of zeldo's: format, made_by, count, minimum, box, redshift, cosmology, particle_mass, and the units of its columns.
+        Of a reference run, a linear density or white noise: format, kind, made_by, n, notes, and as far as the file says
+        them box, cosmology, missing, redshifts, settings, and how the field was drawn.
 
     Raises
     ------
     InputError
         As `zeldo.read` does.
     """
-    if cosmology is None and ids is None and not options and is_halo_catalogue(path):
-        return describe_catalogue(path)
+    if cosmology is None and ids is None and not options:  # which are for particles
+        if is_halo_catalogue(path):
+            return describe_catalogue(path)
+        field = describe_field(path)
+        if field is not None:
+            return field
     with open_particles(path, cosmology, **options) as particles:
         header = particles.header
         known = header.cosmology.to_dict() if header.cosmology is not None else dict(header.parameters)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tokenize
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,8 @@ from zeldo.initial.phase_names import NAMES, named, options_of
 from zeldo.initial.phases import Phases, check_given
 from zeldo.initial.white_noise import WhiteNoise
 
-SUFFIXES = (".npy", ".npz", ".grafic", ".bin")
+GRAFIC = (".grafic", ".bin")
+SUFFIXES = (".npy", ".npz", *GRAFIC)
 HDF5 = (".hdf5", ".h5")  # read and not written
 KEY = "white_noise"  # of the array in an npz
 HEADER = 16  # bytes of GRAFIC's first record
@@ -111,23 +113,44 @@ def read_white_noise(
         raise InputError(f"{path}: {error}") from None
 
 
-def bare_field(path: str | os.PathLike[str]) -> bool:
-    """Whether a .npy or .npz file holds a field as white noise is stored, and no particles or linear density."""
+def bare_field(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a file says of a field that it holds as white noise is stored; empty for particles, linear density and all else.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    dict
+        n, points per side; seed of a GRAFIC file and phases of an npz where they are there.
+    """
     path = Path(path)
-    if path.suffix not in (".npy", ".npz") or not path.is_file():
-        return False
+    if path.suffix not in (*SUFFIXES, *HDF5) or not path.is_file():
+        return {}
+    said: dict[str, Any] = {}
     try:
         if path.suffix == ".npy":
             shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
-        else:
+        elif path.suffix == ".npz":
             names = names_in(path)
             key = names[0] if len(names) == 1 else KEY
             if key not in names or key in ("pos", "positions", "delta_lin"):
-                return False
+                return {}
             shape = read_arrays(path, [key])[key].shape
+            if "phases" in names:
+                said["phases"] = str(read_arrays(path, ["phases"])["phases"])
+        elif path.suffix in HDF5:
+            with opened(path) as file, readable(path):
+                cubes = {} if "Header" in file else _cubes(file)  # particles have a header
+                shape = cubes[_chosen(cubes)[0]].shape
+        else:
+            *shape, seed = _grafic_numbers(np.fromfile(path, np.uint8, HEADER + 8), path)[1:]
+            if seed > 0:
+                said["seed"] = seed
     except (InputError, *DAMAGED, SyntaxError, tokenize.TokenError):
-        return False  # whoever reads it says why
-    return len(shape) == 3 and len(set(shape)) == 1
+        return {}  # whoever reads it says why
+    return {"n": shape[0], **said} if len(shape) == 3 and len(set(shape)) == 1 else {}
 
 
 def write_white_noise(phases: Phases, path: str | os.PathLike[str], n: int, sign: int = 1) -> Path:
@@ -182,17 +205,9 @@ def _generator(name: str) -> bool:
 
 def _read_hdf5(path: Path) -> np.ndarray:
     """The one cubic data set of a file, or that named as in an npz."""
-    import h5py
-
     with opened(path) as file, readable(path):
-        cubes: dict[str, h5py.Dataset] = {}
-
-        def collect(name: str, item: object) -> None:
-            if isinstance(item, h5py.Dataset) and len(item.shape or ()) == 3 and len(set(item.shape)) == 1:
-                cubes[name] = item
-
-        file.visititems(collect)
-        chosen = list(cubes) if len(cubes) == 1 else [name for name in cubes if name == KEY]
+        cubes = _cubes(file)
+        chosen = _chosen(cubes)
         if not chosen:
             raise InputError(
                 f"{path} has {len(cubes)} cubic data sets{': ' if cubes else ''}{', '.join(list(cubes)[:10])}; give a file "
@@ -201,9 +216,26 @@ def _read_hdf5(path: Path) -> np.ndarray:
         return cubes[chosen[0]][()]
 
 
-def _read_grafic(path: Path) -> np.ndarray:
-    """[x, y, z], float32 or float64, of either byte order."""
-    data = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)
+def _cubes(file: Any) -> dict[str, Any]:
+    """The cubic data sets of an HDF5 file."""
+    import h5py
+
+    cubes: dict[str, h5py.Dataset] = {}
+
+    def collect(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset) and len(item.shape or ()) == 3 and len(set(item.shape)) == 1:
+            cubes[name] = item
+
+    file.visititems(collect)
+    return cubes
+
+
+def _chosen(cubes: dict[str, Any]) -> list[str]:
+    return list(cubes) if len(cubes) == 1 else [name for name in cubes if name == KEY]
+
+
+def _grafic_numbers(data: np.ndarray, path: Path) -> tuple[str, int, int, int, int]:
+    """The byte order, n1, n2, n3 and the seed."""
     if len(data) < HEADER + 8:
         raise DamagedFileError(f"{path} is truncated: {len(data)} bytes hold no white noise; {AGAIN}")
     order = next((sign for sign in "<>" if data[:4].view(f"{sign}u4")[0] == HEADER), None)
@@ -211,10 +243,16 @@ def _read_grafic(path: Path) -> np.ndarray:
         raise InputError(
             f"{path} is not white noise of GRAFIC: its first record must be n1, n2, n3 and a seed; give another file"
         )
-    shape = [int(count) for count in data[4:16].view(f"{order}i4")]
-    if min(shape) < 1:
-        raise DamagedFileError(f"{path}: a lattice of {shape} is not possible; {AGAIN}")
-    nx, ny, nz = shape
+    nx, ny, nz, seed = (int(number) for number in data[4:20].view(f"{order}i4"))
+    return order, nx, ny, nz, seed
+
+
+def _read_grafic(path: Path) -> np.ndarray:
+    """[x, y, z], float32 or float64, of either byte order."""
+    data = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)
+    order, nx, ny, nz, _ = _grafic_numbers(data, path)
+    if min(nx, ny, nz) < 1:
+        raise DamagedFileError(f"{path}: a lattice of {[nx, ny, nz]} is not possible; {AGAIN}")
     body = data[HEADER + 8 :]
     for size in (4, 8):
         plane = nx * ny * size

@@ -20,6 +20,8 @@ from zeldo.statistics.matter import Matter, matter_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from zeldo.engines.base import Progress
+
 AXES = "xyz"
 FEWEST = 12.0  # particles that a smoothed pixel averages over
 FEWEST_OF_SHEET = 100.0  # the same of points of a sheet: in voids they stand in rows
@@ -79,7 +81,12 @@ def slab_of(
     return Slab(along, float(start), float(thickness))
 
 
-def density_map(snapshot: Snapshot | Particles, slab: Slab, pixels: int) -> np.ndarray:
+def density_map(
+    snapshot: Snapshot | Particles,
+    slab: Slab,
+    pixels: int,
+    progress: Progress | None = None,
+) -> np.ndarray:
     """1 + delta averaged along the line of sight through a slab.
 
     A lattice is filled as a continuous sheet (Abel, Hahn & Kaehler 2012, arXiv:1111.3944). Bare particles are smoothed
@@ -93,6 +100,8 @@ def density_map(snapshot: Snapshot | Particles, slab: Slab, pixels: int) -> np.n
         What to show.
     pixels : int
         Per side.
+    progress : callable, optional
+        `progress(done, total, text)` before planes of a lattice are drawn, where work is counted in planes.
 
     Returns
     -------
@@ -100,7 +109,7 @@ def density_map(snapshot: Snapshot | Particles, slab: Slab, pixels: int) -> np.n
         (pixels, pixels), the axes after the line of sight in cyclic order.
     """
     if isinstance(snapshot, Snapshot):
-        density = projected_density(snapshot, pixels, slab.start, slab.thickness, slab.axis)
+        density = projected_density(snapshot, pixels, slab.start, slab.thickness, slab.axis, progress)
         points = (finer(snapshot.n) * snapshot.n) ** 3 * slab.thickness / snapshot.box / pixels**2
         return _smoothed(density * points, FEWEST_OF_SHEET) / points
     matter = matter_of(snapshot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -122,6 +123,11 @@ class Progress:
             except LiveError:  # somebody else draws on this terminal
                 return
             self._bar = bar
+
+
+def on_terminal(title: str) -> Progress:
+    """Progress that a terminal shows, and a log does not: for commands whose output is what they found."""
+    return Progress(title, log_every=math.inf)
 
 
 def duration(seconds: float) -> str:

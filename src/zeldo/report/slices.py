@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
+    from zeldo.engines.base import Progress
+
 SLAB = 15.0  # Mpc/h: thin enough to see filaments, thick enough to see where they join
 EMPTIEST = 0.1  # the lower end of the colours, 1 + delta
 
@@ -118,14 +120,19 @@ def draw_slice(ax: Axes, density: np.ndarray, box: float, norm: Normalize) -> Ax
 
 
 def projected_density(
-    snapshot: Snapshot, mesh: int, start: float, thickness: float, axis: int = 2
+    snapshot: Snapshot,
+    mesh: int,
+    start: float,
+    thickness: float,
+    axis: int = 2,
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """1 + delta averaged along an axis over [start, start + thickness), (mesh, mesh), cloud-in-cell.
 
     The axes of the result are the two after it in cyclic order. Cell (i, j) is centred on (i + 1/2, j + 1/2) box / mesh;
     the mean over all slabs of the box is 1. Every lattice cell is filled with 2 to 4 particles per side, interpolated
     between its corners, so that voids do not show the lattice. This is the dark matter sheet of Abel, Hahn & Kaehler 2012
-    (arXiv:1111.3944). The lattice is read some planes at a time.
+    (arXiv:1111.3944). The lattice is read some planes at a time, and `progress` is told how many are done.
     """
     n, box = snapshot.n, snapshot.box
     near, step, per_side = np.float32(box), np.float32(box / n), finer(n)
@@ -133,6 +140,8 @@ def projected_density(
     right, up, ahead = cyclic(axis)
     density = np.zeros(mesh * mesh)
     for first, psi in _sheet(snapshot):
+        if progress is not None:
+            progress(first, n, f"plane {first + 1} of {n}")
         lattice = _lattice(snapshot, first, psi.shape[1] - 1)
         for place in product(parts, repeat=3):
             a, b, c = place

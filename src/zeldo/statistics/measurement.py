@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from zeldo.statistics.on_disk import OnDisk
 from zeldo.statistics.redshift_space import multipoles, redshift_space_points
 from zeldo.statistics.spectra import as_tensor, density_modes, spectrum
 from zeldo.statistics.streaming_halos import stream_halos
+
+if TYPE_CHECKING:
+    from zeldo.engines.base import Progress
 
 STATISTICS = ("power", "multipoles", "bispectrum", "mass-function")
 DEFAULT = ("power", "multipoles")  # the quick ones
@@ -131,6 +134,7 @@ def measurement(
     minimum: int = 20,
     subtract_shot_noise: bool = False,
     device: str | torch.device = "cpu",
+    progress: Progress | None = None,
 ) -> Measurement:
     """Measure one snapshot.
 
@@ -152,6 +156,8 @@ def measurement(
         Subtract V/N from P(k) and from the monopole, as in `power_spectrum`; not from bispectra.
     device : str or torch.device
         Where spectra are computed.
+    progress : callable, optional
+        `progress(done, total, text)` before each statistic, where work is counted in statistics.
 
     Returns
     -------
@@ -174,6 +180,13 @@ def measurement(
     noise = matter.count if subtract_shot_noise else None
     tables: dict[str, Table] = {}
     modes = None
+    in_turn = [statistic for statistic in STATISTICS if statistic in statistics]
+
+    def begin(statistic: str) -> None:
+        if progress is not None:
+            progress(in_turn.index(statistic), len(in_turn), statistic)
+
+    begin(in_turn[0])
     if "power" in statistics or "bispectrum" in statistics:
         modes = source.modes(mesh)
     if "power" in statistics and modes is not None:
@@ -186,12 +199,15 @@ def measurement(
             stacklevel=2,
         )
     elif "multipoles" in statistics:
+        begin("multipoles")
         poles = multipoles(source.modes(mesh, along), matter.box, along, shot_noise=noise)
         names = ("k", "monopole", "quadrupole", "hexadecapole", "modes")
         tables["multipoles"] = {column: getattr(poles, column) for column in names}
     if "bispectrum" in statistics and modes is not None:
+        begin("bispectrum")
         tables |= _bispectra(modes, matter, mesh)
     if "mass-function" in statistics:
+        begin("mass-function")
         tables["mass_function"] = _mass_function(source, linking_length, minimum)
     settings: dict[str, object] = {"mesh": mesh}
     if "multipoles" in tables:

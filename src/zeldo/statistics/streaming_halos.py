@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -22,7 +23,11 @@ from zeldo.measuring.memory import available, check_room
 from zeldo.statistics.halos import Halos, check_linking, groups
 from zeldo.statistics.on_disk import OnDisk, PathLike
 
+if TYPE_CHECKING:
+    from zeldo.engines.base import Progress
+
 BYTES = 400  # per particle of a slab: positions, trees, pairs and labels
+PASSES = 2  # over the slabs: for groups, and for spheres
 NOBODY = -1
 RECORD = np.dtype([("id", "<i8"), ("x", "<f8", 3)])
 
@@ -85,9 +90,14 @@ class SortedHalos:
 
 @contextmanager
 def sorted_halos(
-    here: OnDisk, linking_length: float, minimum: int, backend: str | None, slabs: int | None
+    here: OnDisk,
+    linking_length: float,
+    minimum: int,
+    backend: str | None,
+    slabs: int | None,
+    progress: Progress | None = None,
 ) -> Iterator[SortedHalos]:
-    """Halos of a snapshot on disk, whose files are there inside; see `stream_halos`."""
+    """Halos of a snapshot on disk, whose files are there inside; see `stream_halo_catalogue`."""
     link, least = check_linking(linking_length, minimum)
     box, n, path = here.box, here.n, here.path
     most = int(n / (2 * link))  # each as wide as two links
@@ -98,9 +108,11 @@ def sorted_halos(
         raise InputError(f"slabs = {slabs} is not allowed: give 1 to {most}")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         files = [Path(folder) / f"{slab}" for slab in range(slabs)]
+        if progress is not None:
+            progress(0, PASSES * slabs, "sorting particles")
         _sort(here, files, link * box / n)
         labels = np.memmap(Path(folder) / "labels", np.int32, "w+", shape=(n**3,))
-        size, first = _label(files, box, link * box / n, least, labels, backend)
+        size, first = _label(files, box, link * box / n, least, labels, backend, progress)
         yield SortedHalos(_catalogue(here, labels, size, first, least), labels, files)
 
 
@@ -123,7 +135,13 @@ def _sort(here: OnDisk, files: list[Path], link: float) -> None:
 
 
 def _label(
-    files: list[Path], box: float, link: float, least: int, labels: np.ndarray, backend: str | None
+    files: list[Path],
+    box: float,
+    link: float,
+    least: int,
+    labels: np.ndarray,
+    backend: str | None,
+    progress: Progress | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Number the groups that may be halos in `labels`; their sizes and first particles.
 
@@ -132,7 +150,9 @@ def _label(
     """
     sizes, firsts, seen, count = [], [], [], 0
     labels[:] = NOBODY
-    for file in files:
+    for done, file in enumerate(files):
+        if progress is not None:
+            progress(done, PASSES * len(files), f"groups in slab {done + 1} of {len(files)}")
         own, over = np.fromfile(file, RECORD), np.fromfile(file.with_suffix(".over"), RECORD)
         ids = np.concatenate([own["id"], over["id"]])
         if not len(ids):
@@ -141,7 +161,7 @@ def _label(
         size = np.bincount(group[: len(own)], minlength=int(group.max()) + 1)
         kept = size >= least
         kept[group[len(own) :]] = True
-        before = np.fromfile(files[files.index(file) - 1].with_suffix(".over"), RECORD)["id"]
+        before = np.fromfile(files[done - 1].with_suffix(".over"), RECORD)["id"]
         kept[group[: len(own)][np.isin(own["id"], before)]] = True
         number = np.full(len(size), NOBODY)
         number[kept] = count + np.arange(np.count_nonzero(kept))

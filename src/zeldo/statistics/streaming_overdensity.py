@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +24,10 @@ from zeldo.statistics.overdensity import (
     first_radius,
     overdensities,
 )
-from zeldo.statistics.streaming_halos import RECORD, SortedHalos, sorted_halos
+from zeldo.statistics.streaming_halos import PASSES, RECORD, SortedHalos, sorted_halos
+
+if TYPE_CHECKING:
+    from zeldo.engines.base import Progress
 
 MEMBER = np.dtype([("halo", "<i8"), ("x", "<f8", 3)])
 MEMBER_BYTES = 200  # of a member, while centres are looked for
@@ -38,6 +42,7 @@ def stream_halo_catalogue(
     minimum: int = 20,
     backend: str | None = None,
     slabs: int | None = None,
+    progress: Progress | None = None,
 ) -> HaloCatalogue:
     """Halos of a universe on disk with M200c, M200m and Mvir: what `halos` finds in its snapshot.
 
@@ -45,17 +50,19 @@ def stream_halo_catalogue(
     ----------
     path, redshift, linking_length, minimum, backend, slabs
         As in `stream_halos`.
+    progress : callable, optional
+        `progress(done, total, text)` before each slab, where work is counted in slabs, each for groups and for spheres.
 
     Returns
     -------
     HaloCatalogue
     """
     here = OnDisk.open(path, redshift)
-    with sorted_halos(here, linking_length, minimum, backend, slabs) as made:
-        return HaloCatalogue(made.friends, _spheres(here, made), here.matter.header.cosmology)
+    with sorted_halos(here, linking_length, minimum, backend, slabs, progress) as made:
+        return HaloCatalogue(made.friends, _spheres(here, made, progress), here.matter.header.cosmology)
 
 
-def _spheres(here: OnDisk, made: SortedHalos) -> SphericalOverdensity:
+def _spheres(here: OnDisk, made: SortedHalos, progress: Progress | None) -> SphericalOverdensity:
     from scipy.spatial import cKDTree
 
     matter, friends = here.matter, made.friends
@@ -65,7 +72,10 @@ def _spheres(here: OnDisk, made: SortedHalos) -> SphericalOverdensity:
     )
     count, radius = np.zeros((inside.size, len(centre))), first_radius(friends.count, inside)
     slab = np.minimum((centre[:, 0] * (len(made.slabs) / here.box)).astype(np.int64), len(made.slabs) - 1)
-    for number in range(len(made.slabs)):
+    slabs = len(made.slabs)
+    for number in range(slabs):
+        if progress is not None:
+            progress(slabs + number, PASSES * slabs, f"spheres in slab {number + 1} of {slabs}")
         waiting = np.flatnonzero(slab == number)
         while waiting.size:
             margin = float(radius[waiting].max())
