@@ -73,6 +73,21 @@ def test_bfloat16_is_read_as_the_numbers_it_stands_for():
 
 
 @needs_vnni
+def test_dither_keeps_what_small_numbers_have_in_common():
+    """Numbers below half a step all become zero without it."""
+    layer = convolution(8, 4)
+    x = samples(8, 4, -0.01)
+    low, high = ends(x)
+    near, dithered = (integers.IntegerConv(layer, low, high, dither=dither) for dither in (False, True))
+    step = torch.from_numpy(1 / near.per_step).view(-1, 1, 1, 1)
+    small = 0.3 * step * torch.rand(1, 8, 12, 12, 12, generator=torch.Generator().manual_seed(5))
+    wanted, flat = layer(small).mean((0, 2, 3, 4)), layer(torch.zeros_like(small)).mean((0, 2, 3, 4))
+    torch.testing.assert_close(near(small).mean((0, 2, 3, 4)), flat)
+    errors = [(made(small).mean((0, 2, 3, 4)) - wanted).abs().max() for made in (near, dithered)]
+    assert errors[1] < 0.3 * errors[0]
+
+
+@needs_vnni
 def test_a_channel_without_signal_in_the_samples_still_has_a_range():
     layer, x = convolution(4, 3), samples(4, 3, -1.0)
     x[:, 1] = 0
@@ -174,6 +189,14 @@ def test_processors_without_vnni_and_those_with_amx_keep_floats(monkeypatch, ask
     assert not described(monkeypatch)
     assert not described(monkeypatch, avx512_vnni=False)
     assert not described(monkeypatch, avx512_vnni=True, amx_tile=True)
+
+
+@needs_vnni
+def test_to_ask_draws_no_random_numbers(asked_again):
+    integers.supported.cache_clear()
+    before = torch.get_rng_state()
+    assert integers.supported()
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_torch_without_the_operator_keeps_floats(monkeypatch, asked_again):

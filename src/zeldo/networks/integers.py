@@ -1,9 +1,11 @@
 """Convolutions of eight-bit integers, which processors with VNNI multiply several times as fast as floats.
 
 Each channel that such a convolution is given is rounded to 256 values between the ends of its range, and each kernel to
-127 on either side of zero. Sums are exact. The ranges are found before a network is applied to a box, on crops around the
-densest particles: so they are the same for the whole box and for tiles, and depend on nothing but the box. What lies
-outside takes the value of the nearer end.
+127 on either side of zero. Sums are exact. Most of a channel's numbers are a few steps from zero. To the nearest integer
+they would lose what they have in common, so on the lattice itself neighbouring cells are rounded at different places.
+
+The ranges are found before a network is applied to a box, on crops around the densest particles: so they are the same for
+the whole box and for tiles, and depend on nothing but the box. What lies outside takes the value of the nearer end.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from torch import Tensor, nn
 
 from zeldo.networks.convolution import Paired
 from zeldo.networks.layout import Layout
-from zeldo.networks.rounding import LEVELS, round_to_integers
+from zeldo.networks.rounding import DITHER, LEVELS, NEAREST, round_to_integers
 from zeldo.networks.vnet import LayeredNet
 from zeldo.particles import tiles as geometry
 
@@ -62,14 +64,16 @@ def supported() -> bool:
     described: Any = getattr(torch.cpu, "get_capabilities", dict)()
     if not described.get("avx512_vnni") or described.get("amx_tile"):
         return False
-    layer = nn.Conv3d(2, 3, 3, dtype=torch.float32)
+    layer = nn.utils.skip_init(nn.Conv3d, 2, 3, 3, dtype=torch.float32)  # drawn numbers would change a user's
+    for parameter in layer.parameters():
+        nn.init.constant_(parameter, 0.01)
     x = torch.linspace(-1, 1, 2 * 4**3).view(1, 2, 4, 4, 4)
     try:  # the operator is torch's own, for its compiled networks, and other versions may lack it
         with torch.no_grad():
             error = IntegerConv(layer, torch.full((2,), -1.0), torch.ones(2))(x) - layer(x)
     except (AttributeError, RuntimeError, TypeError):
         return False
-    return bool(error.abs().max() < 0.1)
+    return bool(error.abs().max() < 0.01)
 
 
 def peaks(density: np.ndarray, first: int = 0) -> Iterator[Peak]:
@@ -138,7 +142,8 @@ def rounded(net: LayeredNet, peaks: Iterable[Peak], n: int, crop: Crop, run: Run
     made = copy.deepcopy(net)
     for name, layer in inner:
         parent, _, child = name.rpartition(".")
-        setattr(made.get_submodule(parent), child, IntegerConv(layer, *ranges[name]))
+        finest = layout.on_the_lattice(name.partition(".")[0])
+        setattr(made.get_submodule(parent), child, IntegerConv(layer, *ranges[name], dither=finest))
     return made
 
 
@@ -182,15 +187,19 @@ class IntegerConv(nn.Module):
         The convolution of floats; the output has its type.
     low, high : Tensor, (channels,)
         The ends of each channel's range in samples of what it is given.
+    dither : bool
+        Whether neighbouring cells are rounded at different places. It is for fields on the lattice itself, where all tiles
+        begin with the same parities.
     """
 
-    def __init__(self, layer: nn.Conv3d, low: Tensor, high: Tensor) -> None:
+    def __init__(self, layer: nn.Conv3d, low: Tensor, high: Tensor, *, dither: bool = False) -> None:
         super().__init__()
         assert layer.bias is not None
         weight = layer.weight.detach().float()
         self.dtype = layer.weight.dtype
         self.zero, step = _steps(low, high, weight)
         self.per_step = (1 / step).numpy()
+        self.shifts = (self.zero + (DITHER if dither else NEAREST)).astype(np.float32)
         weight = weight * step.view(-1, 1, 1, 1)
         self.scale = (weight.abs().amax((1, 2, 3, 4)) / HALF).clamp(min=torch.finfo(torch.float32).tiny)
         kernels = (weight / self.scale.view(-1, 1, 1, 1, 1)).round().to(torch.int8)
@@ -203,7 +212,7 @@ class IntegerConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last_3d)
         whole = torch.empty_like(x, dtype=torch.uint8)
-        round_to_integers(_cells(x), self.per_step, np.float32(self.zero), _cells(whole))
+        round_to_integers(_cells(x), self.per_step, self.shifts, _cells(whole))
         return torch.ops.onednn.qconv_pointwise(
             whole, 1.0, self.zero, self.packed, self.scale, self.zeros, self.bias,
             [1] * 3, [0] * 3, [1] * 3, 1, 1.0, 0, self.dtype, "none", [], "",
@@ -216,8 +225,7 @@ def _steps(low: Tensor, high: Tensor, weight: Tensor) -> tuple[int, Tensor]:
     Of the integers that are allowed, the one that adds the least noise to the output.
     """
     low, high = (BEYOND * end.abs() for end in (low.clamp(max=0), high.clamp(min=0)))
-    tiny = torch.finfo(torch.float32).tiny
-    least = SILENT * torch.maximum(low, high).max().clamp(min=tiny) / LEVELS
+    least = SILENT * torch.maximum(low, high).max().clamp(min=1e-30) / LEVELS
     power = weight.square().sum((0, 2, 3, 4))
     best: tuple[float, int, Tensor] | None = None
     for zero in ZEROS:
@@ -231,6 +239,6 @@ def _steps(low: Tensor, high: Tensor, weight: Tensor) -> tuple[int, Tensor]:
 
 
 def _cells(x: Tensor) -> np.ndarray:
-    """A field with channels last as (cells, channels); bfloat16 as its bits."""
-    cells = x.permute(0, 2, 3, 4, 1).reshape(-1, x.shape[1])
+    """A field with channels last as (batch, x, y, z, channels); bfloat16 as its bits."""
+    cells = x.permute(0, 2, 3, 4, 1)
     return cells.view(torch.int16).numpy().view(np.uint16) if x.dtype == torch.bfloat16 else cells.numpy()
