@@ -23,6 +23,7 @@ ORDER = (
     "gradients",
     "vnet",
     "emulator",
+    "precision",
     "choice",
     "resolution",
     "p3m",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from benchmarks.bench_emulator import DYNAMICS, LOOKED_AT, TEACHER
+from benchmarks.bench_precision import FILE, WAVENUMBERS
 from benchmarks.record import Row, Rows, label
 from benchmarks.tables_engines import FIDUCIAL, PEERS
 from zeldo.statistics import K_SHOWN
@@ -128,6 +129,23 @@ def _waves(ks: tuple[float, ...] | list[float]) -> list[str]:
     return [f"k = {k:g}" if i == 0 else f"{k:g}" for i, k in enumerate(ks)]
 
 
+def precision(rows: Rows) -> Table:
+    """What the fastest layers cost in accuracy and save in time, over float32."""
+    selected = {p: rows.where(benchmark="precision", ics=FILE, engine=p) for p in PRESETS}
+    table = [["", *[f"`{preset}`" for preset in PRESETS]]]
+    table.append(["time", *[f"{r.value('wall_over_float32_median'):.2f}" for r in selected.values()]])
+    for z in (0, 1):
+        for field in ("density", "velocity"):
+            cells = []
+            for r in selected.values():
+                ratios = [
+                    r.value("one_minus_r2_over_float32", field=field, k=k, z=z) for k in WAVENUMBERS[1:]
+                ]
+                cells.append(f"{min(ratios):.3f} to {max(ratios):.3f}")
+            table.append([f"z = {z}, {field}, 1 − r²", *cells])
+    return table
+
+
 TABLES: dict[str, Callable[[Rows], Table]] = {
     "emulator z = 0": partial(against_gadget, z=0),
     "emulator z = 1": partial(against_gadget, z=1),
@@ -139,4 +157,5 @@ TABLES: dict[str, Callable[[Rows], Table]] = {
     "steps of cola": partial(steps, dynamics="cola:sharpening=1.5"),
     "amplitudes of pm": partial(steps, dynamics="pm:sharpening=2", quantity="T_mean"),
     "amplitudes of cola": partial(steps, dynamics="cola:sharpening=1.5", quantity="T_mean"),
+    "precision": precision,
 }

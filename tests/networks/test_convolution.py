@@ -81,8 +81,8 @@ def test_only_a_convolution_to_few_channels_goes_in_pairs_and_only_where_registe
         made = optimise(net, **options)
         return [name for name, layer in made.named_modules() if isinstance(layer, convolution.Paired)]
 
-    monkeypatch.setattr("zeldo.networks.inference.native_bfloat16", lambda device="cpu": True)
-    assert paired(dtype=torch.bfloat16) == ["conv_r0.second"]
-    assert paired(dtype=torch.float32) == []
-    monkeypatch.setattr("zeldo.networks.inference.native_bfloat16", lambda device="cpu": False)
-    assert paired(dtype=torch.bfloat16) == []
+    for dtype in (torch.bfloat16, torch.float32):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: True)
+        assert paired(dtype=dtype) == ["conv_r0.second"]
+        monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: False)
+        assert paired(dtype=dtype) == []

@@ -52,6 +52,9 @@ class Emulator(Trained):
         fill the tiles of the universe there, of at most 128 cells a side, and numbers that do not allow it are refused.
     device : str
         A torch device for the network. The dynamics run where their own options say.
+    precision : str
+        "auto" for layers of the type that is fastest on the device, or "float32" for the same numbers on any processor, to
+        rounding.
     """
 
     name: ClassVar[str] = "emulator"
@@ -161,6 +164,7 @@ class Emulator(Trained):
                 extrapolate=self.extrapolate,
                 tiles=self.tiles,
                 device=self.device,
+                precision=self.precision,
                 progress=_network_progress(progress, count, len(redshifts), z),
             )
             assert prediction.psi is not None and prediction.vel is not None and carried.vel is not None
@@ -189,7 +193,9 @@ class Emulator(Trained):
         dynamics: Any = self._dynamics
         key = self.key(ics[0], redshifts)
         told = partial(self.told, net.card)
-        run = StreamedEmulator(net, dynamics, folder, key, block, progress or silent, told, self.tiles)
+        run = StreamedEmulator(
+            net, dynamics, folder, key, block, progress or silent, told, self.tiles, self.precision
+        )
         return run.run(ics, redshifts, written)
 
     def told(

@@ -37,6 +37,9 @@ class Network(Trained):
         Pieces per side that the box is divided into; by default as few as fit in memory.
     device : str
         A torch device, such as "cpu" or "cuda".
+    precision : str
+        "auto" for layers of the type that is fastest on the device, or "float32" for the same numbers on any processor, to
+        rounding.
     """
 
     name: ClassVar[str] = "vnet"
@@ -83,6 +86,7 @@ class Network(Trained):
                     extrapolate=self.extrapolate,
                     tiles=self.tiles,
                     device=self.device,
+                    precision=self.precision,
                     progress=_network_progress(progress, len(nets) * count + number, total, z),
                 )
                 for number, net in enumerate(nets)

@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from zeldo.engines.base import Plan
 from zeldo.measuring.memory import available
 
@@ -49,11 +51,7 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     net = load(engine.path)
     assert net.card is not None  # every loaded network has one
     task = net.card.make_task()
-    layout, dtype = net.layout, task.dtype
-    if dtype is None:
-        import torch
-
-        dtype = torch.bfloat16 if inference.native_bfloat16(engine.device) else torch.float32
+    layout, dtype = net.layout, inference.layer_type(task.dtype, engine.device, engine.precision)
     cpu = engine.device.partition(":")[0] == "cpu"
     free = available() if cpu else inference.free_memory(engine.device)
     tiles = engine.tiles or inference.choose_tiles(
@@ -78,7 +76,11 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     memory = (fields + forward * cpu) / GB + LIBRARY_GB
     seconds = None
     if cpu:
-        seconds = len(redshifts) * flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns)
+        seconds = (
+            len(redshifts)
+            * flops
+            / _rate(Path(engine.path), engine.path.stat().st_mtime_ns, engine.precision)
+        )
     plan = Plan(memory, seconds, tiles=tiles, vectors=len(task.predicts), network=seconds or 0.0)
     if task.dynamics is None:
         return plan
@@ -131,10 +133,11 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     if block % layout.stride:
         return None
     outputs = 2 * FIELD * block * n**2
-    side = tile_side(layout, task, n, block, inference.SHARE * (available() - outputs), engine.tiles)
-    item_bytes = 2 if inference.native_bfloat16("cpu") else 4
+    free = inference.SHARE * (available() - outputs)
+    side = tile_side(layout, task, n, block, free, engine.tiles, engine.precision)
+    item_bytes = inference.layer_type(task.dtype, "cpu", engine.precision).itemsize
     flops = (n / side) ** 3 * layout.flops(inference.crop_side(layout, side))
-    network = flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns)
+    network = flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns, engine.precision)
     disk = 1e-9 * INPUTS * n**3
     tiles = outputs + crop_memory(layout, task, side, item_bytes)
     # the force, where the dynamics took none, is read off planes of a gradient that may be as large as the mesh
@@ -153,12 +156,13 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
 
 
 @lru_cache(maxsize=4)
-def _rate(path: Path, modified: int) -> float:
+def _rate(path: Path, modified: int, precision: str) -> float:
     """Floating point operations per second of a network on the CPU, from a crop."""
     import torch
 
     from zeldo.cosmology.parameters import Cosmology
     from zeldo.networks import inference
+    from zeldo.networks.field import optimise
     from zeldo.networks.tasks.base import Batch, Setting
     from zeldo.networks.weights import load
 
@@ -166,10 +170,11 @@ def _rate(path: Path, modified: int) -> float:
     assert net.card is not None
     task = net.card.make_task()
     side = inference.crop_side(net.layout, PROBE)
-    optimised: Any = inference.optimise(net, "cpu", dtype=task.dtype)
     setting = Setting(Cosmology.preset("quijote"), 0.0, 2.0)
+    inputs = np.random.default_rng(0).standard_normal((task.in_channels, side, side, side), np.float32)
+    optimised: Any = optimise(net, task, setting, inputs, precision=precision)
     style = torch.tensor([task.style(setting)], dtype=torch.float32)
-    x = torch.zeros(1, task.in_channels, side, side, side).to(memory_format=torch.channels_last_3d)
+    x = torch.from_numpy(inputs)[None]
     batch = Batch(x, style, (setting,), periodic=False)
     with torch.no_grad():
         task.run(optimised, batch)  # the first one prepares kernels

@@ -49,7 +49,7 @@ class StreamedEmulator:
     progress : callable
     told : callable
         told(shares, measures, origin, redshift), as of `Emulator.told`.
-    tiles : int, optional
+    tiles, precision
         As in `Emulator`.
     """
 
@@ -61,6 +61,7 @@ class StreamedEmulator:
     progress: Progress
     told: Callable[..., dict[str, Any]]
     tiles: int | None = None
+    precision: str = "auto"
 
     def run(
         self, ics: list[InitialConditions], redshifts: Sequence[float], written: Sequence[bool]
@@ -147,9 +148,10 @@ class StreamedEmulator:
             inputs.put({"force": ring.force(here, piece, np.empty_like(here), held=piece[0])}, slab)
 
     def _density(self, inputs: SlabStore, n: int, box: float, pieces: Sequence[tuple[int, int]]) -> None:
-        """ln of the density at the particles."""
+        """ln of the density at the particles, and its peaks."""
         from zeldo.mesh import numba_kernels as kernels
         from zeldo.mesh.painting import add_planes, clear
+        from zeldo.networks import integers
         from zeldo.networks.scales import DENSITY_MESH
 
         mesh = np.empty(3 * (DENSITY_MESH * n,), np.float32)
@@ -158,7 +160,9 @@ class StreamedEmulator:
             add_planes(mesh, inputs.get("psi", slab), first, box, 0.0)
         for slab, (first, _) in enumerate(pieces):
             density = kernels.read(mesh, inputs.get("psi", slab), box, first=first)
-            inputs.put({"density": np.log(density, out=density)[None]}, slab)
+            logarithm = np.log(density, out=density)
+            highest = {f"peaks{slab}": [tuple(peak) for peak in integers.peaks(logarithm, first)]}
+            inputs.put({"density": logarithm[None]}, slab, **highest)
 
     def _blocks(
         self, inputs: SlabStore, origin: Origin, z: float, number: int, total: int, first: int
@@ -167,32 +171,46 @@ class StreamedEmulator:
         import torch
 
         from zeldo.networks import inference
+        from zeldo.networks.field import optimise_by_crops
+        from zeldo.networks.integers import Peak
         from zeldo.networks.tasks.base import Batch, Setting
 
         n, task = origin.n, self.net.card.make_task()
         setting = Setting(origin.cosmology, z, origin.box / n)
-        settled = self.net.settled(torch.tensor(task.style(setting), dtype=torch.float32))
-        net = inference.optimise(settled, "cpu", dtype=task.dtype)
         style = torch.tensor([task.style(setting)], dtype=torch.float32)
-        side = inputs.state.get("side") or self._side(net, task, n)
+        side = inputs.state.get("side") or self._side(self.net, task, n)
         inputs.put({}, 0, side=side)
         made = [f"share{block}" in inputs.state for block in range(n // self.block)]
         begin = min(first, made.index(False) if not all(made) else len(made)) * self.block
         tiles = [tile for tile in geometry.cover(n, side) if tile.origin[0] >= begin]
         psi, vel = (np.empty((3, self.block, n, n), np.float32) for _ in range(2))
         squares = np.zeros((2, 2))
-        reader = _Crops(inputs, n, net.layout.halo, inference.crop_side(net.layout, side))
+        layout = self.net.layout
+        around = inference.crop_side(layout, side)
+        reader = _Crops(inputs, n)
+        peaks = [
+            Peak(density, tuple(at))
+            for slab in range(inputs.slabs("density"))
+            for density, at in inputs.state.get(f"peaks{slab}", ())
+        ]
+        crop = partial(reader.encoded, task, setting)
+        net = optimise_by_crops(self.net, task, setting, n, peaks, crop, precision=self.precision)
+
+        def read(tile: geometry.Tile) -> np.ndarray:
+            i, j, k = (a - layout.halo for a in tile.origin)
+            return reader.encoded(task, setting, (i, j, k), around)
+
         # the inputs of the next tile are read while the network works on this one
         with freed_memory_kept(returned=True), ThreadPoolExecutor(1) as disk:
-            following = [disk.submit(reader.encoded, task, setting, tile) for tile in tiles[:1]]
+            following = [disk.submit(read, tile) for tile in tiles[:1]]
             for place, tile in enumerate(tiles, 1):
                 x = torch.from_numpy(following.pop().result())[None]
                 if place < len(tiles):
-                    following.append(disk.submit(reader.encoded, task, setting, tiles[place]))
+                    following.append(disk.submit(read, tiles[place]))
                 with torch.no_grad():
                     output = task.run(net, Batch(x, style, (setting,), False)).float()
                     output = output[..., *tile.valid]
-                    squares += _squares(output, x, net.layout.halo)
+                    squares += _squares(output, x, layout.halo)
                     evolved = task.decode(output, (setting,))
                 at = tile.origin[0] // self.block * self.block
                 _, y, z_axis = tile.inside
@@ -224,20 +242,26 @@ class StreamedEmulator:
 
         blocks = 2 * 3 * 4 * self.block * n**2
         free = inference.SHARE * (available() - blocks)
-        return tile_side(net.layout, task, n, self.block, free, self.tiles)
+        return tile_side(net.layout, task, n, self.block, free, self.tiles, self.precision)
 
 
-def tile_side(layout: Any, task: Any, n: int, block: int, free: float, tiles: int | None = None) -> int:
+def tile_side(
+    layout: Any,
+    task: Any,
+    n: int,
+    block: int,
+    free: float,
+    tiles: int | None = None,
+    precision: str = "auto",
+) -> int:
     """The side of a network's tiles, a divisor of a block.
 
     So many per side as are asked for, or else the largest ones whose forward pass takes no more than is free.
     `InputError` where those asked for do not fill a block.
     """
-    import torch
-
     from zeldo.networks import inference
 
-    dtype = task.dtype or (torch.bfloat16 if inference.native_bfloat16("cpu") else torch.float32)
+    dtype = inference.layer_type(task.dtype, "cpu", precision)
     sides = [d for d in range(layout.stride, block + 1, layout.stride) if block % d == 0]
     if tiles is not None:
         by_number = {n // side: side for side in reversed(sides)}
@@ -261,17 +285,16 @@ def crop_memory(layout: Any, task: Any, side: int, item_bytes: int) -> float:
 
 
 class _Crops:
-    """Inputs of tiles with their halo, cut out of slabs of periodic fields on disk."""
+    """Inputs of cubes, cut out of slabs of periodic fields on disk."""
 
-    def __init__(self, store: SlabStore, n: int, halo: int, side: int) -> None:
-        self.store, self.n, self.halo, self.side = store, n, halo, side
+    def __init__(self, store: SlabStore, n: int) -> None:
+        self.store, self.n = store, n
 
-    def encoded(self, task: Any, setting: Any, tile: geometry.Tile) -> np.ndarray:
+    def encoded(self, task: Any, setting: Any, origin: tuple[int, int, int], side: int) -> np.ndarray:
         """(channels, side, side, side) float32, in the network's units."""
         from zeldo.networks.tasks.base import Fields
 
-        i, j, k = (a - self.halo for a in tile.origin)
-        window = geometry.window((i, j, k), self.side, self.n)
+        window = geometry.window(origin, side, self.n)
         names = [name for name in ("psi", "vel", "force", "density") if self.store.has(name, 0)]
         fields = {name: self._crop(name, window) for name in names}
         return task.encode(Fields(self._crop("linear", window), **fields), setting)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from zeldo.engines.base import Engine, Plan, Progress
-from zeldo.engines.checks import check_whole
+from zeldo.engines.checks import check_choice, check_whole
 from zeldo.errors import InputError
 from zeldo.initial.conditions import MAX_N, InitialConditions
 from zeldo.particles.snapshot import Snapshot
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from zeldo.cosmology.parameters import Cosmology
     from zeldo.networks.card import ModelCard
     from zeldo.networks.vnet import LayeredNet
+
+PRECISIONS = ("auto", "float32")
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,16 @@ class Trained(Engine):
         Pieces per side that the box is divided into; by default as few as fit in memory.
     device : str
         A torch device for the network, such as "cpu" or "cuda".
+    precision : str
+        "auto" for layers of the type that is fastest on the device, or "float32" for the same numbers on any processor, to
+        rounding.
     """
 
     weights: str | PathLike | None = None
     extrapolate: bool = False
     tiles: int | None = None
     device: str = "cpu"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         check_weights("weights", self.weights)
@@ -51,6 +57,7 @@ class Trained(Engine):
             raise InputError(f"extrapolate = {self.extrapolate!r} is not allowed: give true or false")
         if self.tiles is not None:
             check_whole("tiles", self.tiles, 1, MAX_N)
+        check_choice("precision", self.precision, PRECISIONS)
         if self.device != "cpu":
             from zeldo.mesh.gravity import check_device
 

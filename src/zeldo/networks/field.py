@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.networks import inference
+from zeldo.networks import inference, integers
 from zeldo.networks.tasks.base import Batch, Fields, Setting, Task
 from zeldo.networks.vnet import LayeredNet
+from zeldo.particles import tiles as geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,7 @@ def predict(
     extrapolate: bool = False,
     tiles: int | None = None,
     device: torch.device | str = "cpu",
+    precision: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Prediction:
     """Apply a network to a periodic box at one redshift.
@@ -62,6 +64,8 @@ def predict(
         Pieces per side that the box is divided into; by default as few as fit in memory.
     device : torch.device or str
         Where the network runs.
+    precision : {"auto", "float32"}
+        "float32" for layers in float32, whatever is faster on the device.
     progress : callable, optional
         Called with the number of tiles done and of all tiles.
 
@@ -84,15 +88,72 @@ def predict(
         fields = Fields(np.asarray(fields, dtype=np.float32))
     if not np.isfinite(fields.psi_lin).all():
         raise InputError("psi_lin holds values that are not finite: check the initial conditions")
+    inputs = task.encode(fields, setting)
+    optimised = optimise(net, task, setting, inputs, device, precision)
+    return evolve(optimised, task, inputs, setting, tiles=tiles, progress=progress)
+
+
+def optimise(
+    net: LayeredNet,
+    task: Task,
+    setting: Setting,
+    inputs: np.ndarray,
+    device: torch.device | str = "cpu",
+    precision: str = "auto",
+) -> LayeredNet:
+    """The fastest form of a network for one box on a device.
+
+    Parameters
+    ----------
+    net : LayeredNet
+        A network from `load`.
+    task : Task
+    setting : Setting
+    inputs : ndarray, (channels, n, n, n)
+        Of the whole box, in the network's units.
+    device : torch.device or str
+    precision : {"auto", "float32"}
+        As of `predict`.
+
+    Returns
+    -------
+    LayeredNet
+    """
+    n, channel = inputs.shape[-1], task.density_channel
+
+    def crop(origin: tuple[int, int, int], side: int) -> np.ndarray:
+        return geometry.take(inputs, geometry.window(origin, side, n))
+
+    peaks = () if channel is None else integers.peaks(inputs[channel])
+    return optimise_by_crops(net, task, setting, n, peaks, crop, device, precision)
+
+
+def optimise_by_crops(
+    net: LayeredNet,
+    task: Task,
+    setting: Setting,
+    n: int,
+    peaks: Iterable[integers.Peak],
+    crop: integers.Crop,
+    device: torch.device | str = "cpu",
+    precision: str = "auto",
+) -> LayeredNet:
+    """As `optimise`, of a box whose inputs are not in memory.
+
+    `peaks` and `crop` are those of `integers.rounded`. Without peaks all layers keep their floats.
+    """
     settled = net.settled(torch.tensor(task.style(setting), dtype=torch.float32))
-    return evolve(
-        inference.optimise(settled, device, dtype=task.dtype),
-        task,
-        task.encode(fields, setting),
-        setting,
-        tiles=tiles,
-        progress=progress,
-    )
+    optimised = inference.optimise(settled, device, dtype=inference.layer_type(task.dtype, device, precision))
+    peaks = list(peaks)
+    on_cpu = torch.device(device).type == "cpu"
+    if not peaks or not on_cpu or precision != "auto" or not integers.supported():
+        return optimised
+    style = torch.tensor([task.style(setting)], dtype=torch.float32)
+
+    def run(net: LayeredNet, x: Tensor) -> Tensor:
+        return task.run(net, Batch(x, style, (setting,) * len(x), periodic=False))
+
+    return integers.rounded(optimised, peaks, n, crop, run)
 
 
 def evolve(

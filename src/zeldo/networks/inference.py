@@ -30,12 +30,43 @@ SMALL = 0.1  # of the free memory: a pass that takes less may keep what it frees
 
 
 def native_bfloat16(device: torch.device | str = "cpu") -> bool:
-    """Whether the device multiplies bfloat16 in hardware; emulation is far slower than float32."""
+    """Whether the device multiplies bfloat16 faster than float32.
+
+    Emulation is far slower. Intel's processors without tile registers (AMX) multiply as many bfloat16 as float32 in a
+    cycle, and lose time by rounding.
+    """
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return device.type == "cpu" and any(getattr(torch.cpu, probe, bool)() for probe in probes)
+    if device.type != "cpu":
+        return False
+    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
+        return True
+    described: Any = getattr(torch.cpu, "get_capabilities", dict)()
+    intel = str(described.get("cpu_name", "")).startswith("Intel")
+    return getattr(torch.cpu, "_is_avx512_bf16_supported", bool)() and not intel
+
+
+def layer_type(
+    wanted: torch.dtype | None = None, device: torch.device | str = "cpu", precision: str = "auto"
+) -> torch.dtype:
+    """The type of the layers at inference.
+
+    Parameters
+    ----------
+    wanted : torch.dtype, optional
+        What the task asks for; None for the device's best.
+    device : torch.device or str
+    precision : {"auto", "float32"}
+        "float32" for that, whatever is faster.
+
+    Returns
+    -------
+    torch.dtype
+    """
+    if precision == "float32":
+        return torch.float32
+    return wanted or (torch.bfloat16 if native_bfloat16(device) else torch.float32)
 
 
 def optimise(
@@ -55,8 +86,7 @@ def optimise(
     -------
     LayeredNet
     """
-    if dtype is None:
-        dtype = torch.bfloat16 if native_bfloat16(device) else torch.float32
+    dtype = layer_type(dtype, device)
     folded = copy.deepcopy(net).eval().requires_grad_(False)
     for stage in folded.modules():
         if not isinstance(stage, nn.Sequential):
@@ -70,7 +100,7 @@ def optimise(
     for layer in folded.modules():  # styled kernels are made in float32 and rounded when used
         if isinstance(layer, nn.Conv3d | nn.ConvTranspose3d):
             layer.to(dtype)
-    if dtype is torch.bfloat16 and native_bfloat16("cpu") and torch.device(device).type == "cpu":
+    if torch.device(device).type == "cpu" and getattr(torch.cpu, "_is_avx512_supported", bool)():
         for stage in [*folded.modules()]:
             for name, layer in stage.named_children():
                 setattr(stage, name, Paired.faster(layer))

@@ -1,0 +1,58 @@
+"""The kernel that rounds the channels of a field to eight-bit integers, in one pass over its cells."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from zeldo.mesh.compile import kernel
+
+LEVELS = 255  # steps between the ends of a channel's range
+# Shifts before numbers are cut, by the parities of a cell: a convolution sums over all of them, so that small numbers are
+# not all lost.
+DITHER = ((np.array([0, 7, 6, 1, 5, 2, 3, 4]) + 0.5) / 8).reshape(2, 2, 2)
+NEAREST = np.full((2, 2, 2), 0.5)
+
+
+def round_to_integers(x: np.ndarray, per_step: np.ndarray, shifts: np.ndarray, out: np.ndarray) -> None:
+    """x in steps, plus a shift, cut to an integer. What is outside 0 to `LEVELS` takes the nearer end.
+
+    Parameters
+    ----------
+    x : ndarray, (batch, x, y, z, channels)
+        float32, or the bits of bfloat16 as uint16.
+    per_step : ndarray, (channels,) float32
+        One over the step of each channel.
+    shifts : ndarray, (2, 2, 2) float32
+        By the parities of a cell: the integer that stands for zero, and `NEAREST` or `DITHER`.
+    out : ndarray, (batch, x, y, z, channels) uint8
+        Where the result is put.
+    """
+    (_round_halves if x.dtype == np.uint16 else _round_floats)(x, per_step, shifts, out)
+
+
+@kernel(parallel=True)
+def _round_floats(x, per_step, shifts, out):  # type: ignore[no-untyped-def]
+    low, high = np.float32(0), np.float32(LEVELS + 0.5)
+    for plane in prange(x.shape[0] * x.shape[1]):
+        b, i = divmod(np.int64(plane), x.shape[1])
+        for j in range(x.shape[2]):
+            for k in range(x.shape[3]):
+                shift = shifts[i & 1, j & 1, k & 1]
+                for c in range(x.shape[4]):
+                    out[b, i, j, k, c] = np.uint8(min(max(x[b, i, j, k, c] * per_step[c] + shift, low), high))
+
+
+@kernel(parallel=True)
+def _round_halves(x, per_step, shifts, out):  # type: ignore[no-untyped-def]
+    low, high = np.float32(0), np.float32(LEVELS + 0.5)
+    for plane in prange(x.shape[0] * x.shape[1]):
+        b, i = divmod(np.int64(plane), x.shape[1])
+        for j in range(x.shape[2]):
+            for k in range(x.shape[3]):
+                shift = shifts[i & 1, j & 1, k & 1]
+                for c in range(x.shape[4]):
+                    # the bits of a bfloat16 are the upper ones of the float32
+                    bits = np.uint32(np.uint32(x[b, i, j, k, c]) << np.uint32(16))
+                    value = bits.view(np.float32) * per_step[c] + shift
+                    out[b, i, j, k, c] = np.uint8(min(max(value, low), high))

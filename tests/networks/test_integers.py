@@ -1,0 +1,220 @@
+"""Convolutions of integers: near those of floats, the same for tiles, and only where the processor gains by them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import zeldo
+from zeldo.engines.parsing import parse_engine
+from zeldo.networks import field, inference, integers
+from zeldo.networks.modulated import ModulatedResNet, ModulatedVNet
+from zeldo.store.universe import run_into
+
+needs_vnni = pytest.mark.skipif(
+    not integers.supported(), reason="needs a processor with AVX-512 VNNI, without AMX"
+)
+ENGINES = ("emulator", "emulator:fast")
+
+
+def convolution(channels, seed, dtype=torch.float32):
+    torch.manual_seed(seed)
+    return nn.Conv3d(channels, 5, 3).to(dtype).requires_grad_(False)
+
+
+def samples(channels, seed, lowest):
+    """Fields whose channels differ in size, and reach farther to one side than to the other."""
+    x = torch.rand(2, channels, 6, 5, 7, generator=torch.Generator().manual_seed(seed))
+    return (x * (1 - lowest) + lowest) * torch.logspace(-1, 1, channels).view(-1, 1, 1, 1)
+
+
+def ends(x):
+    return torch.aminmax(x.movedim(1, 0).flatten(1), dim=1)
+
+
+@needs_vnni
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 999), st.sampled_from([0.0, -0.01, -0.3, -1.0, -5.0]))
+def test_an_integer_convolution_is_that_of_floats_but_for_half_a_step(channels, seed, lowest):
+    layer, x = convolution(channels, seed), samples(channels, seed, lowest)
+    made = integers.IntegerConv(layer, *ends(x))
+    step = torch.from_numpy(1 / made.per_step)
+    spread = (layer.weight.abs().sum((2, 3, 4)) * step).sum(1) / 2
+    kernels = made.scale / 2 * 27 * (x.abs().amax((0, 2, 3, 4)) / step + 0.5).sum()
+    bound = 1.01 * (spread + kernels)
+    assert ((made(x) - layer(x)).abs().amax((0, 2, 3, 4)) <= bound).all()
+    # as noise these errors are far smaller than at worst
+    assert (made(x) - layer(x)).std() < 0.03 * layer(x).std()
+
+
+@needs_vnni
+def test_what_is_outside_the_range_takes_the_nearer_end():
+    layer = convolution(3, 1)
+    x = samples(3, 1, -1.0)
+    made = integers.IntegerConv(layer, *ends(x))
+    step = torch.from_numpy(1 / made.per_step).view(-1, 1, 1, 1)
+    low, high = -made.zero * step, (integers.LEVELS - made.zero) * step
+    far = 100 * x
+    torch.testing.assert_close(made(far), made(torch.minimum(torch.maximum(far, low), high)), rtol=0, atol=0)
+
+
+@needs_vnni
+def test_bfloat16_is_read_as_the_numbers_it_stands_for():
+    x = samples(16, 2, -0.5).bfloat16()
+    layer = convolution(16, 2, torch.bfloat16)
+    out = integers.IntegerConv(layer, *ends(x.float()))(x)
+    same = integers.IntegerConv(layer.float(), *ends(x.float()))(x.float())
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.float(), same, rtol=0.01, atol=0.01 * float(same.abs().max()))
+
+
+@needs_vnni
+def test_dither_keeps_what_small_numbers_have_in_common():
+    """Numbers below half a step all become zero without it."""
+    layer = convolution(8, 4)
+    x = samples(8, 4, -0.01)
+    low, high = ends(x)
+    near, dithered = (integers.IntegerConv(layer, low, high, dither=dither) for dither in (False, True))
+    step = torch.from_numpy(1 / near.per_step).view(-1, 1, 1, 1)
+    small = 0.3 * step * torch.rand(1, 8, 12, 12, 12, generator=torch.Generator().manual_seed(5))
+    wanted, flat = layer(small).mean((0, 2, 3, 4)), layer(torch.zeros_like(small)).mean((0, 2, 3, 4))
+    torch.testing.assert_close(near(small).mean((0, 2, 3, 4)), flat)
+    errors = [(made(small).mean((0, 2, 3, 4)) - wanted).abs().max() for made in (near, dithered)]
+    assert errors[1] < 0.3 * errors[0]
+
+
+@needs_vnni
+def test_a_channel_without_signal_in_the_samples_still_has_a_range():
+    layer, x = convolution(4, 3), samples(4, 3, -1.0)
+    x[:, 1] = 0
+    made = integers.IntegerConv(layer, *ends(x))
+    assert np.isfinite(made.per_step).all()
+    x[:, 1] = 0.01
+    assert (made(x) - layer(x)).std() < 0.03 * layer(x).std()
+
+
+@pytest.mark.parametrize(
+    ("net", "replaced"),
+    [
+        (
+            ModulatedVNet(9, 2, 13, 6),
+            ["conv_l0.second", "conv_c.first", "conv_c.second", "conv_r0.first"],
+        ),
+        (
+            ModulatedResNet(9, 2, 13, 6),
+            ["block_0.first", "block_0.second", "block_1.first", "block_1.second"],
+        ),
+    ],
+)
+@needs_vnni
+def test_the_first_and_the_last_layer_keep_their_floats(net, replaced):
+    optimised = inference.optimise(net, dtype=torch.float32)
+    x = np.random.default_rng(0).normal(size=(13, 24, 24, 24)).astype(np.float32)
+    crop = lambda origin, side: np.resize(x, (13, side, side, side))  # noqa: E731
+    made = integers.rounded(optimised, integers.peaks(x[9]), 24, crop, lambda net, x: net(x))
+    found = [name for name, layer in made.named_modules() if isinstance(layer, integers.IntegerConv)]
+    assert found == replaced
+    assert not any(isinstance(layer, integers.IntegerConv) for layer in optimised.modules())
+
+
+@given(st.integers(1, 4), st.integers(0, 999))
+def test_peaks_of_slabs_are_those_of_the_lattice(thickness, seed):
+    density = np.random.default_rng(seed).normal(size=(8, 5, 6))
+    whole = list(integers.peaks(density))
+    assert [float(density[peak.at]) for peak in whole] == [peak.density for peak in whole]
+    assert [peak.density for peak in whole] == density.max((1, 2)).tolist()
+    slabs = [
+        p
+        for first in range(0, 8, thickness)
+        for p in integers.peaks(density[first : first + thickness], first)
+    ]
+    assert slabs == whole
+
+
+@pytest.fixture(scope="module")
+def universe():
+    return zeldo.initial_conditions(n=32, box=64.0, seed=3, power="eisenstein-hu")
+
+
+def run(engine, universe):
+    (snapshot,) = engine.run(universe, [0.0])
+    return snapshot
+
+
+@needs_vnni
+@pytest.mark.parametrize("name", ENGINES)
+def test_integers_change_little_of_what_the_network_adds(name, universe, monkeypatch):
+    engine = parse_engine(name)
+    whole, dynamics = run(engine, universe), run(engine._dynamics, universe)
+    monkeypatch.setattr(integers, "supported", lambda: False)
+    floats = run(engine, universe)
+    for kind in ("psi", "vel"):
+        added = getattr(floats, kind) - getattr(dynamics, kind)
+        error = getattr(whole, kind) - getattr(floats, kind)
+        assert 0 < error.std() < 0.15 * added.std()
+
+
+@needs_vnni
+@pytest.mark.parametrize("name", ENGINES)
+def test_tiles_and_particles_on_disk_are_rounded_like_the_whole_box(name, universe, tmp_path, monkeypatch):
+    monkeypatch.setattr(inference, "native_bfloat16", lambda device="cpu": False)
+    monkeypatch.setattr("zeldo.files.universe_zarr.LARGEST_TILE", 16)
+    engine = parse_engine(name)
+    whole, tiled = run(engine, universe), run(replace(engine, tiles=2), universe)
+    (streamed,) = run_into(tmp_path / "u.zarr", engine, universe, [0.0], streamed=True)
+    for kind, on_disk in (("psi", 1e-3), ("vel", 5e-3)):
+        ours = getattr(whole, kind)
+        assert np.abs(getattr(tiled, kind) - ours).max() < 1e-5 * np.abs(ours).max()
+        # sums there are taken in another order, and a number between two integers may go to either
+        assert (np.asarray(getattr(streamed, kind)) - ours).std() < on_disk * ours.std()
+
+
+def described(monkeypatch, **capabilities):
+    integers.supported.cache_clear()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    return integers.supported()
+
+
+@pytest.fixture
+def asked_again():
+    yield
+    integers.supported.cache_clear()
+
+
+def test_processors_without_vnni_and_those_with_amx_keep_floats(monkeypatch, asked_again):
+    assert not described(monkeypatch)
+    assert not described(monkeypatch, avx512_vnni=False)
+    assert not described(monkeypatch, avx512_vnni=True, amx_tile=True)
+
+
+@needs_vnni
+def test_to_ask_draws_no_random_numbers(asked_again):
+    integers.supported.cache_clear()
+    before = torch.get_rng_state()
+    assert integers.supported()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_torch_without_the_operator_keeps_floats(monkeypatch, asked_again):
+    def missing(*_):
+        raise AttributeError("no such operator")
+
+    monkeypatch.setattr(integers, "IntegerConv", missing)
+    assert not described(monkeypatch, avx512_vnni=True)
+
+
+def test_a_task_without_a_density_keeps_floats(monkeypatch):
+    monkeypatch.setattr(integers, "supported", lambda: True)
+    monkeypatch.setattr(integers, "rounded", None)
+    from zeldo.networks.tasks import make_task
+
+    task = make_task("correction", engine="pm", inputs=("psi", "vel"))
+    setting = field.Setting(zeldo.Cosmology.preset("quijote"), 0.0, 2.0)
+    net = ModulatedVNet(2, 2, 6, 6, styles=4)
+    inputs = np.zeros((6, 8, 8, 8), np.float32)
+    assert task.density_channel is None
+    assert field.optimise(net, task, setting, inputs).compute_dtype is not None
