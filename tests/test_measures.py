@@ -356,6 +356,15 @@ def test_a_parameter_by_name_is_held_to_the_file_as_others_are(files, snapshot):
     assert "already holds this: leave out omega_m" in refusal(lambda: zeldo.measure(snapshot, omega_m=0.3))
 
 
+@pytest.mark.parametrize("call", [zeldo.measure, zeldo.halos, zeldo.show])
+def test_an_argument_that_does_not_exist_is_named_with_the_nearest_one(files, snapshot, call):
+    for source in (files[0], snapshot):
+        wrong = f"{call.__name__} has no argument 'memroy'; did you mean 'memory'"
+        assert wrong in refusal(lambda: call(source, memroy="8GB"))  # noqa: B023
+        unlike = f"has no argument 'xyzzy': help(zeldo.{call.__name__})"
+        assert unlike in refusal(lambda: call(source, xyzzy=1))  # noqa: B023
+
+
 def test_a_list_cannot_be_written(snapshot, tmp_path):
     assert "snapshots[0]" in refusal(lambda: zeldo.write([snapshot], tmp_path / "out.hdf5"))
     assert not list(tmp_path.iterdir())

@@ -20,6 +20,7 @@ from zeldo.sources import (
     PathLike,
     Source,
     check_memory,
+    check_reading,
     load,
     names_of,
     on_disk,
@@ -107,6 +108,7 @@ def measure(
     from zeldo.report.measured import check_output, write_measurements
     from zeldo.statistics.measurement import check_statistics, measurement
 
+    check_reading(measure, reading)
     chosen = check_statistics(statistics)
     if subtract_shot_noise and not {"power", "multipoles"} & set(chosen):
         raise InputError(
@@ -203,6 +205,7 @@ def halos(
     from zeldo.statistics.overdensity import halos as halos_in_memory
     from zeldo.statistics.streaming_overdensity import stream_halo_catalogue
 
+    check_reading(halos, reading)
     if output is not None:
         check_catalogue_path(output)
         check_no_input([output], {"source": source})
@@ -307,6 +310,7 @@ def show(
     from zeldo.report.pictures import style
     from zeldo.statistics.matter import matter_of
 
+    check_reading(show, reading)
     if not isinstance(output, str | os.PathLike):
         raise InputError(f"output = {output!r} is not allowed: give the name of a picture, such as slice.png")
     if Path(output).suffix.lower() != ".png":

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import DamagedFileError, InputError
+from zeldo.errors import DamagedFileError, InputError, nearest
 from zeldo.files import open_particles, read
+from zeldo.files.formats import options_of
+from zeldo.files.registry import formats
 from zeldo.measuring.memory import available, check_room, limited, resident, size_in_words
 from zeldo.particles.id_orders import NONE, order_named
 from zeldo.particles.lattice_points import lattice_side
@@ -104,6 +107,19 @@ def on_disk(source: Source, redshift: float | None = None) -> OnDisk | None:
         return None
     there = OnDisk.open(source, redshift)
     return there if BYTES * there.n**3 > available() else None
+
+
+def check_reading(call: Callable[..., Any], reading: Mapping[str, Any]) -> None:
+    """`InputError` for a name in `**reading` that is no argument of `call`, and that no file format takes."""
+    if not reading:
+        return
+    own = [name for name in inspect.signature(call).parameters if name != "reading"]
+    known = {"ids", *Cosmology.names()}
+    known.update(option for kind in formats().values() for option in options_of(kind, reading=True))
+    for name in reading:
+        if name not in known:
+            hint = nearest(name, [*own, *sorted(known)]) or f": help(zeldo.{call.__name__}) lists them"
+            raise InputError(f"{call.__name__} has no argument {name!r}{hint}")
 
 
 def load(
