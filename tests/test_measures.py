@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from dataclasses import replace
 
 import h5py
@@ -468,6 +469,33 @@ def test_snapshots_side_by_side_show_one_slab(tmp_path):
     alone = [zeldo.show(one, tmp_path / "one.png", pixels=16, dpi=20).slabs[0] for one in both]
     assert alone[0] != alone[1]
     assert zeldo.show(both, tmp_path / "both.png", pixels=16, dpi=20).slabs == 2 * alone[:1]
+
+
+def test_boxes_of_different_sizes_show_a_slab_each(tmp_path):
+    universe = {"engine": "zeldovich", "n": 16, "power": "eisenstein-hu", "redshift": 0}
+    both = [zeldo.run(box=box, **universe)[0] for box in (500.0, 20.0)]
+    alone = [zeldo.show(one, tmp_path / "one.png", pixels=16, dpi=20).slabs[0] for one in both]
+    assert zeldo.show(both, tmp_path / "both.png", pixels=16, dpi=20).slabs == alone
+    assert "start = 120" in refusal(lambda: zeldo.show(both, tmp_path / "p.png", start=120))
+
+
+def test_part_of_a_masked_array_is_no_set_of_particles(snapshot):
+    x = snapshot.positions()
+    header = Header(len(x), snapshot.box, 0.0, snapshot.cosmology)
+    masked = np.ma.masked_array(x, mask=x < 5)
+    assert "positions is a masked array" in refusal(lambda: Particles(header, masked))
+    psi = np.ma.masked_array(snapshot.psi, mask=snapshot.psi > 0)
+    assert "psi is a masked array" in refusal(lambda: replace(snapshot, psi=psi))
+    assert len(Particles(header, np.ma.masked_array(x))) == len(x)
+
+
+def test_names_that_are_no_utf8_are_drawn_and_listed(snapshot, tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.npz")
+    zeldo.write(snapshot, path)
+    zeldo.show(path, tmp_path / "p.png", pixels=16, dpi=20)
+    for suffix in (".csv", ".json", ".hdf5", ".html"):
+        zeldo.measure(path, "power", command=path, output=tmp_path / f"m{suffix}")
+    assert "caf\N{REPLACEMENT CHARACTER}" in (tmp_path / "m.csv").read_text(encoding="utf-8")
 
 
 FOUND = {"linking_length": 0.35, "minimum": 6}

@@ -324,6 +324,7 @@ def show(
     if not 10 <= number(dpi, "dpi") <= 2400:
         raise InputError(f"dpi = {dpi!r} is not allowed: give a number from 10 to 2400")
     maps, slabs, boxes, titles = [], [], [], []
+    begins: dict[float, float] = {}  # boxes of the same size show the same slab
     sources = several(source)
     drawn = PIXEL_BYTES * len(sources) * (pixels or 0) ** 2
     check_memory(memory, sources, PICTURE_BYTES, cosmology, beside=drawn, **reading)
@@ -337,8 +338,9 @@ def show(
             particles = load(each, cosmology, **reading) if there is None else there.matter.source
             matter = matter_of(particles, "show")
             depth = None if projection else min(SLICE, matter.box) if thickness is None else thickness
-            slab = slab_of(particles, axis, 0.0 if projection else start, depth)
-            start = slab.start if len(sources) > 1 and not projection else start  # the same slab of all
+            begin = begins.get(matter.box) if start is None else start
+            slab = slab_of(particles, axis, 0.0 if projection else begin, depth)
+            begins.setdefault(matter.box, slab.start)
             fine = pixels or min(max(4 * matter.n, 256), 1024)
             maps.append(density_map(particles, slab, fine, tell))
             slabs.append(slab)

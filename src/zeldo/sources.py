@@ -175,6 +175,11 @@ def several(source: Source | Sequence[Source]) -> list[Source]:
     return sources
 
 
+def printable(name: str) -> str:
+    """A file's name as text, in which bytes that are no UTF-8 have a mark in their place."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def names_of(sources: Sequence[Source]) -> list[str]:
     """A name each, all different: of files, the last parts of their paths."""
     names = []
@@ -190,6 +195,7 @@ def names_of(sources: Sequence[Source]) -> list[str]:
         source = sources[i]
         if times[name] > 1 and isinstance(source, str | os.PathLike):
             names[i] = str(source)
+    names = [printable(name) for name in names]
     return [
         name if names.count(name) == 1 else f"{name} #{names[: i + 1].count(name)}"
         for i, name in enumerate(names)

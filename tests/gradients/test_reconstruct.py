@@ -426,8 +426,10 @@ def test_noise_may_make_a_density_negative():
     [
         (np.ones((8, 8, 4)), "shape"),
         (np.full((8, 8, 8), 3.0), "mean of the density is 3"),
+        (np.ones((8, 8, 8)), "the density is the same everywhere"),
+        (np.zeros((8, 8, 8)), "the density is the same everywhere"),
         (np.full((8, 8, 8), np.nan), "not finite"),
-        (np.ones((18, 18, 18)), "mesh of 18.3 are no lattice, .* give n, such as 8"),
+        (np.ones((18, 18, 18)) + 1e-3 * np.eye(18), "mesh of 18.3 are no lattice, .* give n, such as 8"),
         ("nowhere.npy", "does not exist"),
     ],
 )

@@ -374,6 +374,10 @@ def test_files_that_are_gone_are_told(tmp_path):
             {"cosmologies": [{"omega_m": 0.3}, {}, {"omega_m": 0.3}]},
             "cosmologies 1 and 3 of the list are the same",
         ),
+        (
+            {"cosmologies": [{"omega_m": 0.3, "seed": 1}, {"omega_m": 0.3, "seed": 2}] * 2},
+            "cosmologies 1 and 3 of the list are the same, with the same seed",
+        ),
         ({"cosmologies": np.full((2, 5), 0.3)}, "^cosmology 1 of the list is a ndarray: give a `Cosmology`"),
         ({"cosmologies": "omega_m\n0.3,0.4"}, "cosmology 1 of .* has 2 cells, and the table has 1 columns"),
         ({"cosmologies": "omega_m,\n0.3,"}, "a column without a name"),
