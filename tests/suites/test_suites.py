@@ -56,6 +56,27 @@ def test_the_manifest_says_with_which_options_the_engine_ran(tmp_path):
     assert parse_engine(f"{line['engine']}:{options}") == parse_engine("cola:steps=3")
 
 
+def test_a_directory_with_folders_of_the_same_names_is_no_suite(tmp_path):
+    mine = tmp_path / "mine" / "universes" / "s0" / "a.txt"
+    mine.parent.mkdir(parents=True)
+    (tmp_path / "mine" / "rows").mkdir()
+    mine.write_text("years of work")
+    assert "is not a suite" in refusal(
+        lambda: zeldo.run_suite(output=tmp_path / "mine", seeds=[0], **TINY)
+    )
+    assert mine.exists()
+
+
+def test_a_universe_that_is_made_again_leaves_what_users_put_beside_it(tmp_path):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[0], **TINY)
+    mine = suite.path / "universes" / "s0" / "halos.txt"
+    mine.write_text("years of work")
+    (suite.path / "rows" / "s0.json").unlink()
+    (suite.path / "rows" / "notes.txt").write_text("no row")
+    again = zeldo.run_suite(output=tmp_path / "s", seeds=[0], **TINY)
+    assert again.done() == {"s0"} and mine.read_text() == "years of work"
+
+
 def test_a_suite_that_is_done_is_not_made_again(tmp_path, monkeypatch):
     zeldo.run_suite(output=tmp_path / "s", seeds="0:2", **TINY)
     monkeypatch.setattr("zeldo.suites.worker.Worker._make", lambda *given: pytest.fail("made again"))
