@@ -238,9 +238,9 @@ def _check_covariance(covariance: np.ndarray | None, realisations: int, size: in
 def _check_definite(covariance: np.ndarray) -> None:
     """`InputError` for a matrix that is no covariance of values none of which follows from the others."""
     size = np.sqrt(np.abs(np.diag(covariance)))
-    if not np.allclose(covariance, covariance.T, rtol=1e-8, atol=1e-12 * size.max() ** 2, equal_nan=True):
-        raise InputError("the covariance is not symmetric: give the whole matrix, not a triangle of it")
     possible = np.isfinite(covariance).all() and size.all()
+    if possible and not np.allclose(covariance, covariance.T, rtol=1e-8, atol=1e-12 * size.max() ** 2):
+        raise InputError("the covariance is not symmetric: give the whole matrix, not a triangle of it")
     if not possible or np.linalg.eigvalsh(covariance / np.outer(size, size)).min() < SINGULAR:
         raise InputError(
             "the covariance is not positive definite: give one that is, or a statistic whose values are linearly "
