@@ -6,6 +6,7 @@ import csv
 import json
 import os
 from dataclasses import replace
+from functools import partial
 
 import h5py
 import numpy as np
@@ -513,9 +514,32 @@ def test_halos_are_found_as_asked_in_memory_and_on_disk(universe, monkeypatch):
     usual = friends_of_friends(zeldo.read(universe))
     assert len(expected.count) != len(usual.count)
     whole = zeldo.halos(universe, **FOUND)
-    monkeypatch.setattr("zeldo.measures.on_disk", lambda source, redshift: OnDisk.open(source, redshift))
+    monkeypatch.setattr("zeldo.measures.on_disk", lambda source, *_, **__: OnDisk.open(source))
     for found in (whole, zeldo.halos(universe, **FOUND)):
         np.testing.assert_array_equal(found.friends.count, expected.count)
+
+
+def test_options_of_a_universe_on_disk_are_held_to_it(universe, monkeypatch, tmp_path):
+    monkeypatch.setattr("zeldo.sources.available", lambda: 400 * 16**3 / 2)
+    draw = partial(zeldo.show, output=tmp_path / "p.png")
+    for call in (zeldo.measure, zeldo.halos, draw):
+        assert "omega_m = 0.3175 in the file" in refusal(lambda: call(universe, omega_m=0.25))  # noqa: B023
+        assert "leave ids out" in refusal(lambda: call(universe, ids="none"))  # noqa: B023
+
+
+def test_a_mesh_that_is_too_coarse_for_bispectra_is_named(snapshot):
+    assert "a mesh of 16 points a side is too coarse" in refusal(
+        lambda: zeldo.measure(snapshot, ["bispectrum"], mesh=16)
+    )
+
+
+@pytest.mark.parametrize("subtracted", [True, False])
+def test_the_page_says_whether_shot_noise_is_subtracted(snapshot, tmp_path, subtracted):
+    page = tmp_path / "m.html"
+    zeldo.measure(snapshot, "power", mesh=64, subtract_shot_noise=subtracted, output=page)
+    text = page.read_text(encoding="utf-8")
+    assert ("Shot noise, V/N, is subtracted." in text) == subtracted
+    assert ("Shot noise is not subtracted." in text) != subtracted
 
 
 def test_mass_functions_from_disk_are_of_the_halos_asked_for(universe):
@@ -555,7 +579,7 @@ def test_halos_on_disk_tell_the_slabs(universe, monkeypatch):
     told = Told()
     zeldo.halos(universe, **FOUND, progress=told)
     assert not told  # one piece of work
-    monkeypatch.setattr("zeldo.measures.on_disk", lambda source, redshift: OnDisk.open(source, redshift))
+    monkeypatch.setattr("zeldo.measures.on_disk", lambda source, *_, **__: OnDisk.open(source))
     monkeypatch.setattr("zeldo.statistics.streaming_halos.available", lambda: 400 * 16**3 / 2)
     zeldo.halos(universe, **FOUND, progress=told)
     assert told.texts == [

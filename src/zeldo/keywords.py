@@ -102,7 +102,7 @@ def axis_index(value: Any, name: str = "axis") -> int:
     plain = scalar(value)
     if isinstance(plain, str) and plain in AXES:
         return AXES[plain]
-    if plain in (0, 1, 2) and not isinstance(plain, bool):
+    if isinstance(plain, int | float) and plain in (0, 1, 2) and not isinstance(plain, bool):
         return int(plain)
     raise InputError(f"{name} = {value!r} is not allowed: give x, y or z, or 0, 1 or 2")
 

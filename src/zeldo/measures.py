@@ -128,11 +128,7 @@ def measure(
     results = []
     with limited(memory):
         # what is on disk checks its own mesh, which takes less
-        if (
-            points
-            and device == "cpu"
-            and None in [on_disk(each, reading.get("redshift")) for each in sources]
-        ):
+        if points and device == "cpu" and None in [on_disk(each, cosmology, **reading) for each in sources]:
             needed = POINT_BYTES * points**3
             check_room(f"a mesh of {mesh} points a side needs", needed, "give a smaller mesh, or more memory")
         for i, (each, name) in enumerate(zip(sources, names_of(sources), strict=True)):
@@ -140,7 +136,7 @@ def measure(
             tell(0, 1, "reading")
             results.append(
                 measurement(
-                    on_disk(each, reading.get("redshift")) or load(each, cosmology, **reading),
+                    on_disk(each, cosmology, **reading) or load(each, cosmology, **reading),
                     chosen,
                     name=name,
                     mesh=mesh,
@@ -211,7 +207,7 @@ def halos(
         check_no_input([output], {"source": source})
     check_memory(memory, [source], BYTES, cosmology, **reading)
     with limited(memory):
-        there = on_disk(source, reading.get("redshift"))
+        there = on_disk(source, cosmology, **reading)
         if there is None:
             particles = load(source, cosmology, **reading)
             catalogue = halos_in_memory(particles, linking_length, minimum, backend)
@@ -334,7 +330,7 @@ def show(
         for i, (each, name) in enumerate(zip(sources, names_of(sources), strict=True)):
             tell = _of_all(progress, name, i, len(sources))
             tell(0, 1, "reading")
-            there = on_disk(each, reading.get("redshift"))
+            there = on_disk(each, cosmology, **reading)
             particles = load(each, cosmology, **reading) if there is None else there.matter.source
             matter = matter_of(particles, "show")
             depth = None if projection else min(SLICE, matter.box) if thickness is None else thickness

@@ -98,15 +98,30 @@ def _enough(size: float) -> str:
     return size_in_words(math.ceil(size / step) * step)
 
 
-def on_disk(source: Source, redshift: float | None = None) -> OnDisk | None:
-    """A snapshot of a universe in .zarr that does not fit into memory, by default the last; None for all else."""
+def on_disk(
+    source: Source,
+    cosmology: Given = None,
+    *,
+    redshift: float | None = None,
+    ids: str | None = None,
+    **options: Any,
+) -> OnDisk | None:
+    """A snapshot of a universe in .zarr that does not fit into memory, by default the last; None for all else.
+
+    The options are those of `load`, and are checked as there.
+    """
     from zeldo.files.universe_zarr import is_universe
     from zeldo.statistics.on_disk import OnDisk
 
     if not isinstance(source, str | os.PathLike) or not is_universe(Path(source)):
         return None
     there = OnDisk.open(source, redshift)
-    return there if BYTES * there.n**3 > available() else None
+    if BYTES * there.n**3 <= available():
+        return None
+    if ids is not None:
+        raise InputError(f"{source} is in lattice order: leave ids out")
+    with open_particles(source, cosmology, redshift=redshift, **options):
+        return there
 
 
 def check_reading(call: Callable[..., Any], reading: Mapping[str, Any]) -> None:

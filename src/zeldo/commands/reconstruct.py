@@ -84,15 +84,13 @@ def reconstruct(
         Minutes between two writes of the checkpoint.
     """
     from zeldo.files.atomic import directory
-    from zeldo.files.reference import check_initial_conditions_path, write_initial_conditions
     from zeldo.files.sets import check_no_input
     from zeldo.gradients import page
     from zeldo.gradients.reconstruct import reconstruct as search
     from zeldo.linear_fields import initial_conditions_of
     from zeldo.report.progress import Progress
 
-    check_initial_conditions_path(output)
-    check_no_input([output], {"source": source, "truth": truth, "checkpoint": checkpoint})
+    check_no_input([output], {"truth": truth})
     known = None if truth is None else initial_conditions_of(truth)
     with nullcontext() if report is None else directory(report), Progress("reconstruct") as progress:
         result = search(
@@ -115,9 +113,9 @@ def reconstruct(
             truth=known,
             checkpoint=checkpoint,
             checkpoint_minutes=checkpoint_minutes,
+            output=output,
             progress=progress,
         )
-    write_initial_conditions(result.initial_conditions(), output)
     for line in page.summary(result, known):
         print(line)
     print(f"initial conditions: {output}")
