@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError, nearest
-from zeldo.files import open_particles, read
+from zeldo.files import check_reading_options, open_particles, read
 from zeldo.files.formats import options_of
 from zeldo.files.registry import formats
 from zeldo.measuring.memory import available, check_room, limited, resident, size_in_words
 from zeldo.particles.id_orders import NONE, order_named
+from zeldo.particles.lattice import header_of
 from zeldo.particles.lattice_points import lattice_side
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
@@ -120,8 +121,10 @@ def on_disk(
         return None
     if ids is not None:
         raise InputError(f"{source} is in lattice order: leave ids out")
-    with open_particles(source, cosmology, redshift=redshift, **options):
-        return there
+    snapshot = there.matter.source
+    assert isinstance(snapshot, Snapshot)  # a lattice, whose fields stay on disk
+    check_reading_options(source, header_of(snapshot), cosmology, redshift=redshift, **options)
+    return there
 
 
 def check_reading(call: Callable[..., Any], reading: Mapping[str, Any]) -> None:
