@@ -84,13 +84,15 @@ def reconstruct(
         Minutes between two writes of the checkpoint.
     """
     from zeldo.files.atomic import directory
+    from zeldo.files.reference import check_initial_conditions_path
     from zeldo.files.sets import check_no_input
     from zeldo.gradients import page
     from zeldo.gradients.reconstruct import reconstruct as search
     from zeldo.linear_fields import initial_conditions_of
     from zeldo.report.progress import Progress
 
-    check_no_input([output], {"truth": truth})
+    check_initial_conditions_path(output)
+    check_no_input([output], {"source": source, "truth": truth, "checkpoint": checkpoint})
     known = None if truth is None else initial_conditions_of(truth)
     with nullcontext() if report is None else directory(report), Progress("reconstruct") as progress:
         result = search(
