@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from dataclasses import replace
+from functools import partial
 
 import h5py
 import numpy as np
@@ -356,6 +358,15 @@ def test_a_parameter_by_name_is_held_to_the_file_as_others_are(files, snapshot):
     assert "already holds this: leave out omega_m" in refusal(lambda: zeldo.measure(snapshot, omega_m=0.3))
 
 
+@pytest.mark.parametrize("call", [zeldo.measure, zeldo.halos, zeldo.show])
+def test_an_argument_that_does_not_exist_is_named_with_the_nearest_one(files, snapshot, call):
+    for source in (files[0], snapshot):
+        wrong = f"{call.__name__} has no argument 'memroy'; did you mean 'memory'"
+        assert wrong in refusal(lambda: call(source, memroy="8GB"))  # noqa: B023
+        unlike = f"has no argument 'xyzzy': help(zeldo.{call.__name__})"
+        assert unlike in refusal(lambda: call(source, xyzzy=1))  # noqa: B023
+
+
 def test_a_list_cannot_be_written(snapshot, tmp_path):
     assert "snapshots[0]" in refusal(lambda: zeldo.write([snapshot], tmp_path / "out.hdf5"))
     assert not list(tmp_path.iterdir())
@@ -461,6 +472,33 @@ def test_snapshots_side_by_side_show_one_slab(tmp_path):
     assert zeldo.show(both, tmp_path / "both.png", pixels=16, dpi=20).slabs == 2 * alone[:1]
 
 
+def test_boxes_of_different_sizes_show_a_slab_each(tmp_path):
+    universe = {"engine": "zeldovich", "n": 16, "power": "eisenstein-hu", "redshift": 0}
+    both = [zeldo.run(box=box, **universe)[0] for box in (500.0, 20.0)]
+    alone = [zeldo.show(one, tmp_path / "one.png", pixels=16, dpi=20).slabs[0] for one in both]
+    assert zeldo.show(both, tmp_path / "both.png", pixels=16, dpi=20).slabs == alone
+    assert "start = 120" in refusal(lambda: zeldo.show(both, tmp_path / "p.png", start=120))
+
+
+def test_part_of_a_masked_array_is_no_set_of_particles(snapshot):
+    x = snapshot.positions()
+    header = Header(len(x), snapshot.box, 0.0, snapshot.cosmology)
+    masked = np.ma.masked_array(x, mask=x < 5)
+    assert "positions is a masked array" in refusal(lambda: Particles(header, masked))
+    psi = np.ma.masked_array(snapshot.psi, mask=snapshot.psi > 0)
+    assert "psi is a masked array" in refusal(lambda: replace(snapshot, psi=psi))
+    assert len(Particles(header, np.ma.masked_array(x))) == len(x)
+
+
+def test_names_that_are_no_utf8_are_drawn_and_listed(snapshot, tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.npz")
+    zeldo.write(snapshot, path)
+    zeldo.show(path, tmp_path / "p.png", pixels=16, dpi=20)
+    for suffix in (".csv", ".json", ".hdf5", ".html"):
+        zeldo.measure(path, "power", command=path, output=tmp_path / f"m{suffix}")
+    assert "caf\N{REPLACEMENT CHARACTER}" in (tmp_path / "m.csv").read_text(encoding="utf-8")
+
+
 FOUND = {"linking_length": 0.35, "minimum": 6}
 
 
@@ -476,9 +514,32 @@ def test_halos_are_found_as_asked_in_memory_and_on_disk(universe, monkeypatch):
     usual = friends_of_friends(zeldo.read(universe))
     assert len(expected.count) != len(usual.count)
     whole = zeldo.halos(universe, **FOUND)
-    monkeypatch.setattr("zeldo.measures.on_disk", lambda source, redshift: OnDisk.open(source, redshift))
+    monkeypatch.setattr("zeldo.measures.on_disk", lambda source, *_, **__: OnDisk.open(source))
     for found in (whole, zeldo.halos(universe, **FOUND)):
         np.testing.assert_array_equal(found.friends.count, expected.count)
+
+
+def test_options_of_a_universe_on_disk_are_held_to_it(universe, monkeypatch, tmp_path):
+    monkeypatch.setattr("zeldo.sources.available", lambda: 400 * 16**3 / 2)
+    draw = partial(zeldo.show, output=tmp_path / "p.png")
+    for call in (zeldo.measure, zeldo.halos, draw):
+        assert "omega_m = 0.3175 in the file" in refusal(lambda: call(universe, omega_m=0.25))  # noqa: B023
+        assert "leave ids out" in refusal(lambda: call(universe, ids="none"))  # noqa: B023
+
+
+def test_a_mesh_that_is_too_coarse_for_bispectra_is_named(snapshot):
+    assert "a mesh of 16 points a side is too coarse" in refusal(
+        lambda: zeldo.measure(snapshot, ["bispectrum"], mesh=16)
+    )
+
+
+@pytest.mark.parametrize("subtracted", [True, False])
+def test_the_page_says_whether_shot_noise_is_subtracted(snapshot, tmp_path, subtracted):
+    page = tmp_path / "m.html"
+    zeldo.measure(snapshot, "power", mesh=64, subtract_shot_noise=subtracted, output=page)
+    text = page.read_text(encoding="utf-8")
+    assert ("Shot noise, V/N, is subtracted." in text) == subtracted
+    assert ("Shot noise is not subtracted." in text) != subtracted
 
 
 def test_mass_functions_from_disk_are_of_the_halos_asked_for(universe):
@@ -518,7 +579,7 @@ def test_halos_on_disk_tell_the_slabs(universe, monkeypatch):
     told = Told()
     zeldo.halos(universe, **FOUND, progress=told)
     assert not told  # one piece of work
-    monkeypatch.setattr("zeldo.measures.on_disk", lambda source, redshift: OnDisk.open(source, redshift))
+    monkeypatch.setattr("zeldo.measures.on_disk", lambda source, *_, **__: OnDisk.open(source))
     monkeypatch.setattr("zeldo.statistics.streaming_halos.available", lambda: 400 * 16**3 / 2)
     zeldo.halos(universe, **FOUND, progress=told)
     assert told.texts == [

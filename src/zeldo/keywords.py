@@ -52,6 +52,12 @@ def number(value: Any, name: str) -> float:
     raise InputError(f"{name} = {value!r} is not allowed: give a number")
 
 
+def check_unmasked(values: Any, name: str) -> None:
+    """`InputError` for an array of which a part is masked: no statistic would leave it out."""
+    if np.ma.is_masked(values):
+        raise InputError(f"{name} is a masked array: give those values alone that count, as a plain array")
+
+
 def real_array(values: Any, name: str) -> np.ndarray:
     """Real numbers as an array; of a tensor without its gradient.
 
@@ -65,8 +71,9 @@ def real_array(values: Any, name: str) -> np.ndarray:
     Raises
     ------
     InputError
-        For complex numbers, text and anything else.
+        For complex numbers, text and anything else, and for arrays of which a part is masked.
     """
+    check_unmasked(values, name)
     try:
         array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
     except (TypeError, ValueError, RuntimeError):
@@ -95,7 +102,7 @@ def axis_index(value: Any, name: str = "axis") -> int:
     plain = scalar(value)
     if isinstance(plain, str) and plain in AXES:
         return AXES[plain]
-    if plain in (0, 1, 2) and not isinstance(plain, bool):
+    if isinstance(plain, int | float) and plain in (0, 1, 2) and not isinstance(plain, bool):
         return int(plain)
     raise InputError(f"{name} = {value!r} is not allowed: give x, y or z, or 0, 1 or 2")
 

@@ -20,6 +20,7 @@ from zeldo.sources import (
     PathLike,
     Source,
     check_memory,
+    check_reading,
     load,
     names_of,
     on_disk,
@@ -107,6 +108,7 @@ def measure(
     from zeldo.report.measured import check_output, write_measurements
     from zeldo.statistics.measurement import check_statistics, measurement
 
+    check_reading(measure, reading)
     chosen = check_statistics(statistics)
     if subtract_shot_noise and not {"power", "multipoles"} & set(chosen):
         raise InputError(
@@ -126,11 +128,7 @@ def measure(
     results = []
     with limited(memory):
         # what is on disk checks its own mesh, which takes less
-        if (
-            points
-            and device == "cpu"
-            and None in [on_disk(each, reading.get("redshift")) for each in sources]
-        ):
+        if points and device == "cpu" and None in [on_disk(each, cosmology, **reading) for each in sources]:
             needed = POINT_BYTES * points**3
             check_room(f"a mesh of {mesh} points a side needs", needed, "give a smaller mesh, or more memory")
         for i, (each, name) in enumerate(zip(sources, names_of(sources), strict=True)):
@@ -138,7 +136,7 @@ def measure(
             tell(0, 1, "reading")
             results.append(
                 measurement(
-                    on_disk(each, reading.get("redshift")) or load(each, cosmology, **reading),
+                    on_disk(each, cosmology, **reading) or load(each, cosmology, **reading),
                     chosen,
                     name=name,
                     mesh=mesh,
@@ -203,12 +201,13 @@ def halos(
     from zeldo.statistics.overdensity import halos as halos_in_memory
     from zeldo.statistics.streaming_overdensity import stream_halo_catalogue
 
+    check_reading(halos, reading)
     if output is not None:
         check_catalogue_path(output)
         check_no_input([output], {"source": source})
     check_memory(memory, [source], BYTES, cosmology, **reading)
     with limited(memory):
-        there = on_disk(source, reading.get("redshift"))
+        there = on_disk(source, cosmology, **reading)
         if there is None:
             particles = load(source, cosmology, **reading)
             catalogue = halos_in_memory(particles, linking_length, minimum, backend)
@@ -307,6 +306,7 @@ def show(
     from zeldo.report.pictures import style
     from zeldo.statistics.matter import matter_of
 
+    check_reading(show, reading)
     if not isinstance(output, str | os.PathLike):
         raise InputError(f"output = {output!r} is not allowed: give the name of a picture, such as slice.png")
     if Path(output).suffix.lower() != ".png":
@@ -320,6 +320,7 @@ def show(
     if not 10 <= number(dpi, "dpi") <= 2400:
         raise InputError(f"dpi = {dpi!r} is not allowed: give a number from 10 to 2400")
     maps, slabs, boxes, titles = [], [], [], []
+    begins: dict[float, float] = {}  # boxes of the same size show the same slab
     sources = several(source)
     drawn = PIXEL_BYTES * len(sources) * (pixels or 0) ** 2
     check_memory(memory, sources, PICTURE_BYTES, cosmology, beside=drawn, **reading)
@@ -329,12 +330,13 @@ def show(
         for i, (each, name) in enumerate(zip(sources, names_of(sources), strict=True)):
             tell = _of_all(progress, name, i, len(sources))
             tell(0, 1, "reading")
-            there = on_disk(each, reading.get("redshift"))
+            there = on_disk(each, cosmology, **reading)
             particles = load(each, cosmology, **reading) if there is None else there.matter.source
             matter = matter_of(particles, "show")
             depth = None if projection else min(SLICE, matter.box) if thickness is None else thickness
-            slab = slab_of(particles, axis, 0.0 if projection else start, depth)
-            start = slab.start if len(sources) > 1 and not projection else start  # the same slab of all
+            begin = begins.get(matter.box) if start is None else start
+            slab = slab_of(particles, axis, 0.0 if projection else begin, depth)
+            begins.setdefault(matter.box, slab.start)
             fine = pixels or min(max(4 * matter.n, 256), 1024)
             maps.append(density_map(particles, slab, fine, tell))
             slabs.append(slab)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import DamagedFileError, InputError
-from zeldo.files import open_particles, read
+from zeldo.errors import DamagedFileError, InputError, nearest
+from zeldo.files import check_reading_options, open_particles, read
+from zeldo.files.formats import options_of
+from zeldo.files.registry import formats
 from zeldo.measuring.memory import available, check_room, limited, resident, size_in_words
 from zeldo.particles.id_orders import NONE, order_named
+from zeldo.particles.lattice import header_of
 from zeldo.particles.lattice_points import lattice_side
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
@@ -95,15 +99,45 @@ def _enough(size: float) -> str:
     return size_in_words(math.ceil(size / step) * step)
 
 
-def on_disk(source: Source, redshift: float | None = None) -> OnDisk | None:
-    """A snapshot of a universe in .zarr that does not fit into memory, by default the last; None for all else."""
+def on_disk(
+    source: Source,
+    cosmology: Given = None,
+    *,
+    redshift: float | None = None,
+    ids: str | None = None,
+    **options: Any,
+) -> OnDisk | None:
+    """A snapshot of a universe in .zarr that does not fit into memory, by default the last; None for all else.
+
+    The options are those of `load`, and are checked as there.
+    """
     from zeldo.files.universe_zarr import is_universe
     from zeldo.statistics.on_disk import OnDisk
 
     if not isinstance(source, str | os.PathLike) or not is_universe(Path(source)):
         return None
     there = OnDisk.open(source, redshift)
-    return there if BYTES * there.n**3 > available() else None
+    if BYTES * there.n**3 <= available():
+        return None
+    if ids is not None:
+        raise InputError(f"{source} is in lattice order: leave ids out")
+    snapshot = there.matter.source
+    assert isinstance(snapshot, Snapshot)  # a lattice, whose fields stay on disk
+    check_reading_options(source, header_of(snapshot), cosmology, redshift=redshift, **options)
+    return there
+
+
+def check_reading(call: Callable[..., Any], reading: Mapping[str, Any]) -> None:
+    """`InputError` for a name in `**reading` that is no argument of `call`, and that no file format takes."""
+    if not reading:
+        return
+    own = [name for name in inspect.signature(call).parameters if name != "reading"]
+    known = {"ids", *Cosmology.names()}
+    known.update(option for kind in formats().values() for option in options_of(kind, reading=True))
+    for name in reading:
+        if name not in known:
+            hint = nearest(name, [*own, *sorted(known)]) or f": help(zeldo.{call.__name__}) lists them"
+            raise InputError(f"{call.__name__} has no argument {name!r}{hint}")
 
 
 def load(
@@ -159,6 +193,11 @@ def several(source: Source | Sequence[Source]) -> list[Source]:
     return sources
 
 
+def printable(name: str) -> str:
+    """A file's name as text, in which bytes that are no UTF-8 have a mark in their place."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def names_of(sources: Sequence[Source]) -> list[str]:
     """A name each, all different: of files, the last parts of their paths."""
     names = []
@@ -174,6 +213,7 @@ def names_of(sources: Sequence[Source]) -> list[str]:
         source = sources[i]
         if times[name] > 1 and isinstance(source, str | os.PathLike):
             names[i] = str(source)
+    names = [printable(name) for name in names]
     return [
         name if names.count(name) == 1 else f"{name} #{names[: i + 1].count(name)}"
         for i, name in enumerate(names)

@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo.engines import registry
+from zeldo.engines.checks import one_for_each
 
 TINY = {"n": 8, "box": 20, "power": "eisenstein-hu"}
 DOCS = Path(__file__).parents[2] / "docs" / "tutorials" / "own-engine.md"
@@ -52,6 +54,14 @@ def package(tmp_path, monkeypatch, clean):
 
     yield install
     registry._installed.cache_clear()
+
+
+def test_a_redshift_off_by_rounding_is_the_one_that_was_asked_for():
+    """1 / a - 1, as engines may say it."""
+    (made,) = zeldo.run(engine="zeldovich", redshift=0.1, **TINY)
+    given = replace(made, redshift=0.10000000000000009)
+    (found,) = one_for_each("mine", [given], [0.1])
+    assert found.redshift == 0.1 and found.psi is made.psi
 
 
 def test_the_engine_of_the_documentation_runs_and_compares_by_name(package, tmp_path):

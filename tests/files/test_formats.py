@@ -326,5 +326,19 @@ def test_a_directory_of_something_else_is_not_replaced(tmp_path, suffix):
         with pytest.raises(InputError, match="directory of something else"):
             zeldo.write(zeldo.read(universe), place)
     assert (universe / "z1").is_dir() and (mine / "thesis.tex").exists()
+    new = tmp_path / f"new{suffix}"
     for _ in range(2):
-        zeldo.convert(universe, tmp_path / f"new{suffix}")
+        zeldo.convert(universe, new)
+    (new / "notes.txt").write_text("years of work")
+    with pytest.raises(InputError, match="directory of something else"):
+        zeldo.convert(universe, new)
+    assert (new / "notes.txt").exists()
+
+
+def test_permissions_that_forbid_to_read_are_said(tmp_path, monkeypatch):
+    (made,) = zeldo.run(n=8, box=25, power="eisenstein-hu", engine="2lpt", redshift=0)
+    for name in ("s.npz", "s.hdf5", "s.zarr"):
+        zeldo.write(made, tmp_path / name)
+        with monkeypatch.context() as patched:
+            patched.setattr("zeldo.files.archive.os.access", lambda path, mode: False)
+            assert f"{name} may not be read" in refusal(lambda: zeldo.read(tmp_path / name))  # noqa: B023

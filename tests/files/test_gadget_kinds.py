@@ -1,5 +1,7 @@
 """Gadget's binary files and HDF5 sets of every kind, made by hand as other codes make them."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -322,6 +324,26 @@ def test_the_exponent_in_the_file_counts(universe, tmp_path, name):
     np.testing.assert_allclose(read(half, QUIJOTE, velocities="peculiar").vel, universe.vel, rtol=1e-6)
 
 
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("mass", [MASS, 0.0])
+def test_powers_of_h_and_a_count_where_the_unit_is_beside_the_positions(universe, tmp_path, mass, apart):
+    """Lengths in physical Mpc, without h, in a file whose header has no unit."""
+    to_file = 1 / (QUIJOTE.h * (1 + Z))
+    table = np.array([0, mass, 0, 0, 0, 0])
+    path = gadget_hdf5(tmp_path / "s.hdf5", universe, MassTable=table, BoxSize=BOX * to_file)
+    with h5py.File(path, "r+") as file:
+        x = file["PartType1/Coordinates"]
+        x[...] = universe.positions() * to_file
+        x.attrs.update({"a_scaling": 0.0, "h_scaling": 0.0})
+        if apart:
+            x.attrs["to_cgs"] = 3.085678e24
+        elif not mass:
+            file.create_group("Units").attrs["UnitLength_in_cm"] = 3.085678e24
+    with open_particles(path, QUIJOTE) as particles:
+        assert particles.header.box == pytest.approx(BOX, rel=1e-6)
+        np.testing.assert_allclose(particles.in_memory().positions, universe.positions(), atol=1e-4)
+
+
 def test_a_box_may_be_given_along_each_axis(universe, tmp_path):
     check(universe, read(gadget_hdf5(tmp_path / "cube.hdf5", universe, BoxSize=[BOX * 1e3] * 3), QUIJOTE))
     brick = gadget_hdf5(tmp_path / "brick.hdf5", universe, BoxSize=[BOX * 1e3, BOX * 1e3, BOX * 2e3])
@@ -343,6 +365,15 @@ def test_what_the_header_lacks_may_stand_elsewhere(universe, tmp_path):
 def test_a_redshift_of_rounding_is_today(universe, tmp_path):
     path = gadget_hdf5(tmp_path / "s.hdf5", universe, Redshift=-2.2e-16, Time=1.0)
     with open_particles(path) as particles:
+        assert particles.header.redshift == 0.0
+
+
+@pytest.mark.parametrize("name", ["s.swift.hdf5", "s.bigfile"])
+def test_a_scale_factor_of_rounding_is_today(tmp_path, name):
+    """1 / a - 1 of these formats' scale factors."""
+    (made,) = zeldo.run(n=8, box=20.0, power="eisenstein-hu", engine="2lpt", redshift=0)
+    zeldo.write(replace(made, redshift=-2.2e-16), tmp_path / name)
+    with open_particles(tmp_path / name) as particles:
         assert particles.header.redshift == 0.0
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from zeldo.errors import DamagedFileError, InputError
-from zeldo.files import read, write
+from zeldo.files import open_particles, read, write
 
 
 @pytest.fixture
@@ -111,6 +111,14 @@ def test_values_that_are_not_finite_are_damage(snapshot, changed, name, value):
     data[5, 1] = value
     with pytest.raises(DamagedFileError, match="not finite, the first in row 5"):
         read(changed(**{name: data}))
+
+
+@pytest.mark.parametrize("name", ["n", "version", "particle_mass"])
+def test_a_users_own_arrays_may_have_names_of_ours(snapshot, tmp_path, name):
+    own = {"pos": snapshot.positions(), "box": snapshot.box, "redshift": snapshot.redshift, name: 8}
+    np.savez(tmp_path / "own.npz", **own)
+    with open_particles(tmp_path / "own.npz") as particles:
+        np.testing.assert_allclose(particles.read("positions"), snapshot.positions(), atol=1e-6)
 
 
 def test_pickled_objects_are_not_loaded(changed):

@@ -105,6 +105,12 @@ def test_steps_and_redshifts_of_a_reference_are_applied(ics, tmp_path):
     assert snapshots[0.0].settings == {"code": "some N-body"}
 
 
+@pytest.mark.parametrize("seed", [-5, 2.0**70])
+def test_a_seed_that_no_run_can_have_is_damage(ics, tmp_path, seed):
+    with pytest.raises(DamagedFileError, match=r"seed = .* is not allowed"):
+        read_reference(rounded(tmp_path / "ref.npz", ics, seed=seed))
+
+
 def test_initial_conditions_come_back_bit_by_bit(ics, tmp_path):
     again = read_initial_conditions(write_initial_conditions(ics, tmp_path / "ics.npz"))
     np.testing.assert_array_equal(again.delta_lin, ics.delta_lin)

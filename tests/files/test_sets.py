@@ -42,6 +42,19 @@ def test_a_file_beside_a_set_may_be_written(whole, tmp_path):
     check_no_input([tmp_path / "one.0.hdf5"], {"source": tmp_path / "one.hdf5"})
 
 
+@pytest.mark.parametrize(("name", "part"), [("s.bigfile", "1"), ("s.zarr", "positions")])
+def test_no_directory_that_holds_the_input_is_written_over(tmp_path, name, part):
+    place = tmp_path / name
+    (snapshot,) = zeldo.run(**TINY)
+    zeldo.write(snapshot, place)
+    inside = zeldo.write(snapshot, place / part / "s.hdf5")
+    assert "would take the place of files that are read" in refusal(lambda: convert(inside, place))
+    assert "is a directory that source, " in refusal(lambda: check_no_input([place], {"source": inside}))
+    with pytest.raises(InputError):
+        zeldo.run(ics=inside, engine="2lpt", redshift=0, output=place)
+    assert inside.exists()
+
+
 def test_an_input_that_leads_nowhere_is_no_output(tmp_path):
     (tmp_path / "loop.npz").symlink_to("loop.npz")
     inputs = {"phases": tmp_path / "loop.npz", "power": "p" * 300}

@@ -29,6 +29,10 @@ def test_derivatives_are_paired_differences(statistic):
         assert np.abs(slope - expected).max() < 1e-6 * np.abs(expected).max()
 
 
+def pair(psi, vel, function, cosmology):
+    return torch.stack([psi.square().mean(), psi.abs().mean()])
+
+
 def size(psi, vel, function, cosmology):
     return psi.square().mean().sqrt().reshape(1)
 
@@ -104,6 +108,12 @@ def test_a_covariance_of_another_shape_is_refused_before_the_first_run(monkeypat
         ({"seed": "a"}, "seed"),
         ({"statistic": size, "engine": "zeldovich", "covariance": [[0.0]]}, "not positive definite"),
         ({"statistic": size, "engine": "zeldovich", "covariance": [[np.nan]]}, "not positive definite"),
+        ({"statistic": pair, "engine": "zeldovich", "covariance": [[1.0, 0.5], [0, 1]]}, "not symmetric"),
+        ({"statistic": pair, "engine": "zeldovich", "covariance": 1j * np.eye(2)}, "covariance is a ndarray"),
+        ({"statistic": pair, "engine": "zeldovich", "covariance": [[1.0], [0, 1]]}, "covariance is a list"),
+        ({"statistic": lambda *given: pair(*given)[:0], "engine": "zeldovich"}, "0 values"),
+        ({"statistic": lambda *given: 1j * pair(*given), "engine": "zeldovich"}, "complex"),
+        ({"seed": 2**63 - 2}, "seed"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(options, words):

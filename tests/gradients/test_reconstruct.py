@@ -237,6 +237,22 @@ def test_a_killed_reconstruction_goes_on(tmp_path, snapshot, share):
         zeldo.reconstruct(snapshot, **{**options, "seed": 8})
 
 
+def test_a_checkpoint_stays_until_the_result_is_written(tmp_path, snapshot, monkeypatch):
+    def full(*_):
+        raise zeldo.ZeldoError("the disk is full")
+
+    path, output = tmp_path / "state.npz", tmp_path / "ics.npz"
+    options = {**OPTIONS, "samples": 0, "effort": 0.01, "checkpoint": path, "output": output}
+    with monkeypatch.context() as patched, pytest.raises(zeldo.ZeldoError, match="disk is full"):
+        patched.setattr("zeldo.gradients.reconstruct.write_initial_conditions", full)
+        zeldo.reconstruct(snapshot, **options)
+    assert path.exists()
+    result = zeldo.reconstruct(snapshot, **options)
+    assert not path.exists()
+    again = zeldo.files.reference.read_initial_conditions(output)
+    np.testing.assert_array_equal(again.delta_lin, result.initial_conditions().delta_lin)
+
+
 def test_a_checkpoint_belongs_to_one_power_and_one_error(tmp_path, snapshot):
     """The content of files counts, and a noise of the size that a noiseless density is taken to have is another error."""
     path, power = tmp_path / "state.npz", tmp_path / "power.txt"
@@ -426,8 +442,11 @@ def test_noise_may_make_a_density_negative():
     [
         (np.ones((8, 8, 4)), "shape"),
         (np.full((8, 8, 8), 3.0), "mean of the density is 3"),
+        (np.ones((8, 8, 8)), "the density is the same everywhere"),
+        (np.zeros((8, 8, 8)), "the density is the same everywhere"),
         (np.full((8, 8, 8), np.nan), "not finite"),
-        (np.ones((18, 18, 18)), "mesh of 18.3 are no lattice, .* give n, such as 8"),
+        (np.ma.masked_less(np.random.default_rng(2).uniform(0.5, 1.5, (8, 8, 8)), 1), "masked array"),
+        (np.ones((18, 18, 18)) + 1e-3 * np.eye(18), "mesh of 18.3 are no lattice, .* give n, such as 8"),
         ("nowhere.npy", "does not exist"),
     ],
 )

@@ -141,7 +141,7 @@ def test_mass_function_counts_each_halo_once_with_poisson_errors():
 
 def test_absurd_options_are_refused():
     snapshot = snapshot_of(np.zeros((64, 3)))
-    absurd = {"linking_length": [0.0, 2.0], "minimum": [0, np.inf], "backend": ["magic"]}
+    absurd = {"linking_length": [0.0, 2.0], "minimum": [0, np.inf, 1e23], "backend": ["magic"]}
     for options in ({name: value} for name, values in absurd.items() for value in values):
         with pytest.raises(InputError):
             friends_of_friends(snapshot, **options)

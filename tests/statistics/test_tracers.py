@@ -1,9 +1,13 @@
 """Halos as particles: their spectra, and their cross power with the matter they are in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import zeldo
+from zeldo.particles.lattice import header_of
+from zeldo.particles.particles import Particles
 from zeldo.statistics.spectra import density_modes
 
 
@@ -120,3 +124,12 @@ def test_galaxies_of_a_user_have_the_mesh_of_tracers():
         header = zeldo.Header(count=2000, box=250.0, redshift=0.5, whole=whole)
         lengths[whole] = len(zeldo.power_spectrum(zeldo.Particles(header, positions)).k)
     assert lengths == {True: 11, False: 63}
+
+
+def test_a_lattice_that_begins_between_points_lies_where_its_particles_do():
+    (made,) = zeldo.run(n=16, box=32.0, engine="2lpt", redshift=2.0, power="eisenstein-hu")
+    moved = replace(made, offset=(0.5, 0.25, 0.0))
+    header = replace(header_of(moved), n=None, offset=None)
+    bare = Particles(header, moved.positions())
+    cross = zeldo.cross_power_spectrum(moved, bare, mesh=32)
+    np.testing.assert_allclose(cross.power, zeldo.power_spectrum(moved, mesh=32).power, rtol=1e-4)

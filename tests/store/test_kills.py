@@ -21,11 +21,9 @@ ROOT = Path(__file__).parents[2]
         ("p3m:checkpoint_minutes=0,mesh_step=0.5", 8, "memory"),
         ("vnet:tiles=2", 32, "memory"),
         ("emulator:tiles=2", 32, "memory"),
-        ("emulator:fast,tiles=2", 32, "memory"),
         ("cola:steps=10", 32, "disk"),
         ("pm:steps=5,mesh_factor=1", 32, "disk"),
-        ("emulator", 32, "disk"),
-        ("emulator:fast", 32, "disk"),
+        ("emulator:fast", 16, "disk"),
     ],
 )
 def test_killed_at_random_it_ends_with_the_same_bits(engine, n, place):

@@ -217,7 +217,10 @@ def test_a_full_disk_ends_with_one_line_and_a_universe_that_goes_on(tmp_path, mo
     np.testing.assert_array_equal(UniverseZarr(out).whole(0, "vel"), plain.vel)
 
 
-@pytest.mark.parametrize(("n", "side"), [(8, 8), (128, 128), (256, 128), (250, 125), (1024, 128), (262, 2)])
+@pytest.mark.parametrize(
+    ("n", "side"),
+    [(8, 8), (128, 128), (256, 128), (250, 125), (1024, 128), (262, 131), (514, 257), (266, 38)],
+)
 def test_tiles_divide_the_lattice(n, side):
     assert tile_of(n) == side
 

@@ -56,6 +56,25 @@ def test_the_manifest_says_with_which_options_the_engine_ran(tmp_path):
     assert parse_engine(f"{line['engine']}:{options}") == parse_engine("cola:steps=3")
 
 
+def test_a_directory_with_folders_of_the_same_names_is_no_suite(tmp_path):
+    mine = tmp_path / "mine" / "universes" / "s0" / "a.txt"
+    mine.parent.mkdir(parents=True)
+    (tmp_path / "mine" / "rows").mkdir()
+    mine.write_text("years of work")
+    assert "is not a suite" in refusal(lambda: zeldo.run_suite(output=tmp_path / "mine", seeds=[0], **TINY))
+    assert mine.exists()
+
+
+def test_a_universe_that_is_made_again_leaves_what_users_put_beside_it(tmp_path):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[0], **TINY)
+    mine = suite.path / "universes" / "s0" / "halos.txt"
+    mine.write_text("years of work")
+    (suite.path / "rows" / "s0.json").unlink()
+    (suite.path / "rows" / "notes.txt").write_text("no row")
+    again = zeldo.run_suite(output=tmp_path / "s", seeds=[0], **TINY)
+    assert again.done() == {"s0"} and mine.read_text() == "years of work"
+
+
 def test_a_suite_that_is_done_is_not_made_again(tmp_path, monkeypatch):
     zeldo.run_suite(output=tmp_path / "s", seeds="0:2", **TINY)
     monkeypatch.setattr("zeldo.suites.worker.Worker._make", lambda *given: pytest.fail("made again"))
@@ -374,6 +393,10 @@ def test_files_that_are_gone_are_told(tmp_path):
             {"cosmologies": [{"omega_m": 0.3}, {}, {"omega_m": 0.3}]},
             "cosmologies 1 and 3 of the list are the same",
         ),
+        (
+            {"cosmologies": [{"omega_m": 0.3, "seed": 1}, {"omega_m": 0.3, "seed": 2}] * 2},
+            "cosmologies 1 and 3 of the list are the same, with the same seed",
+        ),
         ({"cosmologies": np.full((2, 5), 0.3)}, "^cosmology 1 of the list is a ndarray: give a `Cosmology`"),
         ({"cosmologies": "omega_m\n0.3,0.4"}, "cosmology 1 of .* has 2 cells, and the table has 1 columns"),
         ({"cosmologies": "omega_m,\n0.3,"}, "a column without a name"),
@@ -401,11 +424,12 @@ def test_long_lists_that_differ_are_told_apart(tmp_path):
 
 def test_a_universe_without_its_files_is_not_done(tmp_path, monkeypatch):
     """A network disk keeps a removed file under another name while somebody reads it, and with it the directory."""
-    left = tmp_path / "s" / "universes" / "s1" / ".nfs0001"
-    for folder in (tmp_path / "s" / "rows", left.parent):
-        folder.mkdir(parents=True)
-    left.touch()
+    begun = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY)
+    (begun.path / "rows" / "s1.json").unlink()
+    for file in (begun.path / "universes" / "s1").iterdir():
+        file.rename(file.with_name(".nfs0001"))
     monkeypatch.setattr("zeldo.suites.suite.shutil.rmtree", lambda *given, **options: None)
+    monkeypatch.setattr("zeldo.suites.suite._keep_others", lambda *given: None)
     suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY)
     assert "not empty" in suite.failed()["s1"]
     monkeypatch.undo()
@@ -458,12 +482,12 @@ def test_a_checkpoint_of_other_bits_is_done_without(tmp_path, monkeypatch):
     from zeldo.store.checkpoint import Checkpoint
 
     monkeypatch.setattr("zeldo.suites.worker.LONG", 0.0)
+    options = {**TINY, "engine": "cola:steps=2"}
+    (zeldo.run_suite(output=tmp_path / "s", seeds=[1], **options).path / "rows" / "s1.json").unlink()
     claims = tmp_path / "s" / "claims"
-    for folder in ("rows", "claims"):
-        (tmp_path / "s" / folder).mkdir(parents=True)
     field = np.zeros((3, 16, 16, 16), np.float32)
     Checkpoint(claims / "s1.npz", "another key", 0.0).save(2, field, field)
-    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **{**TINY, "engine": "cola:steps=2"})
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **options)
     assert not suite.failed() and not any(claims.iterdir())
 
 

@@ -78,3 +78,29 @@ def test_a_training_goes_on_from_another_and_its_card_says_so(config, tmp_path):
     assert told in load(further.weights).card.training
     assert json.loads(further.weights.with_suffix(".json").read_text())["start_from"] == told
     assert "began" not in load(anew.weights).card.training
+
+
+def test_where_a_training_began_is_kept_without_the_file(config, tmp_path):
+    first = train(config | {"epochs": 1})
+    begun = config | {"output": tmp_path / "further", "start_from": first.weights, "epochs": 1}
+    told = weights_hash(first.weights)
+    train(begun, stop_after=1)
+    first.weights.unlink()
+    further = train(begun)
+    assert json.loads(further.weights.with_suffix(".json").read_text())["start_from"] == told
+
+
+def test_a_training_that_did_not_begin_from_a_file_does_not_say_so(config, tmp_path):
+    first = train(config | {"epochs": 1})
+    anew = config | {"output": tmp_path / "anew", "epochs": 1}
+    train(anew, stop_after=1)
+    resumed = train(anew | {"start_from": first.weights})
+    assert "began" not in load(resumed.weights).card.training
+
+
+def test_no_training_writes_over_the_weights_it_begins_with(config):
+    first = train(config | {"epochs": 1})
+    before = first.weights.read_bytes()
+    with pytest.raises(InputError, match="is the file that this training writes"):
+        train(config | {"start_from": first.weights, "epochs": 2}, resume=False)
+    assert first.weights.read_bytes() == before

@@ -398,6 +398,14 @@ def test_a_broken_checkpoint_is_named_and_runs_no_code(config):
     assert train(config, resume=False, stop_after=1).steps == 1
 
 
+def test_a_restart_without_data_keeps_the_checkpoint(config, tmp_path):
+    checkpoint = train(config, stop_after=1).checkpoint
+    missing = config | {"data": config["data"] | {"store": tmp_path / "nosuch.zarr"}}
+    with pytest.raises(InputError, match="no store of runs"):
+        train(missing, resume=False)
+    assert checkpoint.exists()
+
+
 def test_a_restart_that_is_killed_before_its_first_checkpoint_leaves_no_older_one(config, monkeypatch):
     train(config)
 

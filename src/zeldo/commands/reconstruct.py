@@ -84,7 +84,7 @@ def reconstruct(
         Minutes between two writes of the checkpoint.
     """
     from zeldo.files.atomic import directory
-    from zeldo.files.reference import check_initial_conditions_path, write_initial_conditions
+    from zeldo.files.reference import check_initial_conditions_path
     from zeldo.files.sets import check_no_input
     from zeldo.gradients import page
     from zeldo.gradients.reconstruct import reconstruct as search
@@ -115,9 +115,9 @@ def reconstruct(
             truth=known,
             checkpoint=checkpoint,
             checkpoint_minutes=checkpoint_minutes,
+            output=output,
             progress=progress,
         )
-    write_initial_conditions(result.initial_conditions(), output)
     for line in page.summary(result, known):
         print(line)
     print(f"initial conditions: {output}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +174,9 @@ def one_for_each(
             raise InputError(
                 f"engine {name} gave {gave} {place}: its `evolve` must yield a snapshot for each redshift, from high to low"
             )
-        return snapshot
+        if snapshot is None or wanted is None or given == wanted:
+            return snapshot
+        return replace(snapshot, redshift=wanted)  # what is equal but for rounding is found by it
 
     for redshift in redshifts:
         # no name holds a snapshot while the engine makes the next one

@@ -170,9 +170,8 @@ class StreamedEmulator:
         """The output, from a block on, or from the first one whose share is not known."""
         import torch
 
-        from zeldo.networks import inference
+        from zeldo.networks import inference, integers
         from zeldo.networks.field import optimise_by_crops
-        from zeldo.networks.integers import Peak
         from zeldo.networks.tasks.base import Batch, Setting
 
         n, task = origin.n, self.net.card.make_task()
@@ -189,7 +188,7 @@ class StreamedEmulator:
         around = inference.crop_side(layout, side)
         reader = _Crops(inputs, n)
         peaks = [
-            Peak(density, tuple(at))
+            integers.Peak(density, tuple(at))
             for slab in range(inputs.slabs("density"))
             for density, at in inputs.state.get(f"peaks{slab}", ())
         ]
@@ -207,6 +206,7 @@ class StreamedEmulator:
                 x = torch.from_numpy(following.pop().result())[None]
                 if place < len(tiles):
                     following.append(disk.submit(read, tiles[place]))
+                integers.place(net, tile.origin)
                 with torch.no_grad():
                     output = task.run(net, Batch(x, style, (setting,), False)).float()
                     output = output[..., *tile.valid]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from zeldo.cosmology.parameters import Cosmology
     from zeldo.engines.base import Progress
-    from zeldo.files.formats import Sink
+    from zeldo.files.formats import Format, Sink
     from zeldo.particles.particles import Header, Particles
 
 __all__ = [
@@ -115,22 +115,44 @@ def open_particles(
     >>> with zeldo.open_particles("halo.hdf5") as particles:  # doctest: +SKIP
     ...     first = particles.read("positions", 0, 1000)
     """
-    from zeldo.cosmology.parameters import Cosmology
-    from zeldo.files.formats import check_options
-    from zeldo.files.given import checked
     from zeldo.files.registry import locate
     from zeldo.particles.particles import Particles
 
     kind, place = locate(path)
-    options = checked(options)
-    single = {name: options.pop(name) for name in Cosmology.names() if name in options}
-    check_options(kind, options, reading=True)
-    whole, parameters = _cosmology(cosmology, single)
+    options, whole, parameters = _asked(kind, cosmology, options)
     with kind.open(place, whole, **options) as source:
         _check_given(source.header, parameters if whole is None else whole.to_dict(), place)
         if parameters:
             source.header = _completed(source.header, parameters)
         yield Particles.backed(source)
+
+
+def check_reading_options(
+    path: str | os.PathLike,
+    header: Header,
+    cosmology: Cosmology | Mapping[str, float] | str | None = None,
+    **options: Any,
+) -> None:
+    """`InputError` for what `open_particles` would refuse, of a file whose header is known and which is not opened."""
+    from zeldo.files.registry import locate
+
+    kind, place = locate(path)
+    _, whole, parameters = _asked(kind, cosmology, options)
+    _check_given(header, parameters if whole is None else whole.to_dict(), place)
+
+
+def _asked(
+    kind: Format, cosmology: Cosmology | Mapping[str, float] | str | None, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], Cosmology | None, dict[str, float]]:
+    """The options of the format, and a whole cosmology or parameters; `InputError` for others."""
+    from zeldo.cosmology.parameters import Cosmology
+    from zeldo.files.formats import check_options
+    from zeldo.files.given import checked
+
+    options = checked(options)
+    single = {name: options.pop(name) for name in Cosmology.names() if name in options}
+    check_options(kind, options, reading=True)
+    return options, *_cosmology(cosmology, single)
 
 
 def _cosmology(

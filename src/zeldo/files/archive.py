@@ -32,6 +32,13 @@ def existing_file(path: str | os.PathLike) -> Path:
         raise InputError(f"{path} is a directory: give the path of a file")
     if not path.is_file():
         raise InputError(f"{path} does not exist: check the path")
+    return check_readable(path)
+
+
+def check_readable(path: Path) -> Path:
+    """The path, unless it exists and its permissions forbid to read it; otherwise `InputError`."""
+    if path.exists() and not os.access(path, os.R_OK):
+        raise InputError(f"{path} may not be read: give yourself permission, as by chmod u+r")
     return path
 
 

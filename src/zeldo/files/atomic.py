@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -124,7 +124,7 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
 
 def write_text(path: str | os.PathLike, text: str) -> Path:
     """Write `text` as UTF-8 to `path` and return the path. It raises the errors of `writing`."""
-    content = text.encode("utf-8")
+    content = text.encode("utf-8", "replace")  # names of files may have bytes that are no text
     with writing(path, len(content)) as temporary:
         temporary.write_bytes(content)
     return Path(path)
@@ -175,6 +175,11 @@ def check_directory_writable(
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file, not a directory: give another name")
     return path
+
+
+def holds_only(path: Path, names: Iterable[str]) -> bool:
+    """Whether nothing but these lies in a directory."""
+    return {item.name for item in path.iterdir()} <= set(names)
 
 
 def make_directory(path: str | os.PathLike) -> Path:

@@ -15,7 +15,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError
-from zeldo.files.archive import integer, number, own_offset, own_whole, positive, read_origin
+from zeldo.files.archive import integer, number, own_offset, own_whole, positive, read_origin, redshift_of
 from zeldo.files.asked import Asked, AskingFormat
 from zeldo.files.bigfile import Block, attributes, block, is_block
 from zeldo.files.bigfile_writing import BLOCKS, OWN, writing_bigfile
@@ -59,9 +59,12 @@ class BigFile(AskingFormat):
             yield sink
 
     def check_writable(self, path: Path) -> Path:
-        from zeldo.files.atomic import check_directory_writable
+        from zeldo.files.atomic import check_directory_writable, holds_only
 
-        return check_directory_writable(path, replaces=self.sniff)
+        # what MP-Gadget and users put beside the blocks that are written here would be lost
+        return check_directory_writable(
+            path, replaces=lambda place: self.sniff(place) and holds_only(place, ("Header", "1"))
+        )
 
 
 class _Source(Scaled):
@@ -119,7 +122,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
     header = Header(
         count=counts[kind],
         box=box * factor,
-        redshift=1 / a - 1,
+        redshift=redshift_of({"Time": 1 / a - 1}, "Time", path),
         cosmology=cosmology,
         parameters=parameters,
         particle_mass=None if "masses" in blocks or not mass else mass * in_mass,

@@ -247,6 +247,10 @@ class _Units:
         unit = self._unit("UnitLength_in_cm", MPC)
         if unit is None:
             return None
+        return self._scaled(unit)
+
+    def _scaled(self, unit: float) -> tuple[float, str]:
+        """The factor and the words of a unit in Mpc, with the powers of h and a beside the positions."""
         power, of_a = self._exponent("positions", "h", -1.0), self._exponent("positions", "a", 1.0)
         words = length_words(unit, power) + ("" if of_a == 1 else f" a^{of_a - 1:g}")
         return unit * self._power_of_h(power) * self._a ** (of_a - 1), words
@@ -258,11 +262,11 @@ class _Units:
         said = self._apart.get("UnitLength_in_cm", self._described.get("positions", {}).get("to_cgs", 0.0))
         said = float(np.asarray(said).reshape(-1)[0])
         if said and not mass:
-            unit = rounded(said / MPC)
-            return (unit, length_words(unit)), []
-        unit_name, note = length_from_mass(mass, count, box, self._path)
-        agreed = said and rounded(said / MPC) == LENGTHS[unit_name][0]
-        return (LENGTHS[unit_name][0], unit_name), [] if agreed else [note]
+            return self._scaled(rounded(said / MPC)), []
+        unit_name, note = length_from_mass(mass, count, box * self._scaled(1.0)[0], self._path)
+        unit = LENGTHS[unit_name][0]
+        agreed = said and rounded(said / MPC) == unit
+        return self._scaled(unit), [] if agreed else [note]
 
     def speed(self, given: str | None) -> tuple[float, str, list[str]]:
         """The factor of velocities, its words, and what was assumed."""

@@ -88,7 +88,7 @@ class Npz(Format):
             for field, name in names.items():
                 members[field] = stack.enter_context(_Member(path, name, field))
             count = members["positions"].shape[0] if members["positions"].shape else 0
-            if {"settings", "version", "n", "particle_mass"} & set(present):
+            if {"engine", "settings"} & set(present):
                 check_not_given(path, box=box, redshift=redshift, length=length, velocities=velocities)
                 header = _own_header(path, present)
                 yield _Source(path, header, members)

@@ -33,6 +33,7 @@ from zeldo.files.formats import Format
 from zeldo.files.registry import register_format
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.initial.linear import field_of_modes
+from zeldo.initial.noise import check_seed
 from zeldo.particles.linear_theory import variance_on_lattice
 from zeldo.particles.particles import Source
 from zeldo.particles.snapshot import DRAWN, Snapshot
@@ -264,7 +265,10 @@ def _redshifts(present: list[str], path: Path) -> dict[str, float]:
 
 def _origin(values: Mapping[str, np.ndarray], path: Path) -> Origin:
     n, box = integer(values, "n", path), number(values, "box", path)
-    seed = integer(values, "seed", path) if "seed" in values else None
+    try:
+        seed = check_seed(integer(values, "seed", path)) if "seed" in values else None
+    except InputError as error:
+        raise DamagedFileError(f"{path}: {error}") from error
     return Origin(box, n, cosmology_of(values, path), seed, **read_drawing(values, path))
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from zeldo.errors import InputError, nearest
+from zeldo.files.archive import check_readable
 from zeldo.files.formats import Format
 from zeldo.files.sets import set_name
 
@@ -119,7 +120,7 @@ def locate(path: str | os.PathLike) -> tuple[Format, Path]:
         raise InputError(
             f"{path} is a pipe or a device, no file: write what comes from it to a file and give that"
         )
-    kind = _sniffed(path)
+    kind = _sniffed(check_readable(path))
     if kind is not None:
         return kind, path
     if path.is_dir():

@@ -128,6 +128,11 @@ def check_no_input(outputs: Iterable[str | os.PathLike], inputs: Mapping[str, An
             continue
         if here in written:
             raise InputError(f"output and {name} are the same file, {value}: give the output another name")
+        for parent in here.parents:
+            if parent in written:
+                raise InputError(
+                    f"output {written[parent]} is a directory that {name}, {value}, lies in: give the output another name"
+                )
         for there, output in written.items():
             if NUMBERED.fullmatch(there.name) and there.is_file() and _beside(here, there):
                 raise InputError(
@@ -165,7 +170,7 @@ def check_other_set(source: Path, output: Path, files: int) -> None:
         # one file may stand beside the parts of a set of its name
         beside = files == 1 and there != here and NUMBERED.fullmatch(there.name) is None
         same = set_name(here) in names and not beside
-    if same:
+    if same or there in here.parents:
         raise InputError(
             f"{output} would take the place of files that are read: give the output another name"
         )

@@ -220,7 +220,7 @@ def _redshift(
                 )
             if given is not None and not same_redshift(1 / a - 1, given):
                 raise InputError(f"{path} has redshift {1 / a - 1:g}, and {given:g} is given: leave it out")
-            return 1 / a - 1, []
+            return redshift_of({"Scale-factor": 1 / a - 1}, "Scale-factor", path), []
     if given is None:
         raise InputError(f"{path} does not say its redshift: give --redshift")
     return float(given), [f"redshift = {given:g} by option"]

@@ -323,8 +323,14 @@ def is_universe(path: Path) -> bool:
 
 
 def tile_of(n: int) -> int:
-    """Cells per side of the tiles of an n^3 lattice: the largest divisor of n that is not above 128."""
-    return largest_divisor(n, LARGEST_TILE)
+    """Cells per side of the tiles of an n^3 lattice: the largest divisor of n that is not above 128.
+
+    Where that is so small that tiles would be counted in millions, the next divisor.
+    """
+    side = largest_divisor(n, LARGEST_TILE)
+    if n > LARGEST_TILE and side < LARGEST_TILE // 4:
+        return next(d for d in range(LARGEST_TILE + 1, n + 1) if n % d == 0)
+    return side
 
 
 def largest_divisor(n: int, most: int) -> int:

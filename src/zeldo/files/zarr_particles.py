@@ -30,7 +30,7 @@ from zeldo.files.archive import (
     read_origin,
     redshift_of,
 )
-from zeldo.files.atomic import check_directory_writable, writing_directory
+from zeldo.files.atomic import check_directory_writable, holds_only, writing_directory
 from zeldo.files.formats import Format, Sink
 from zeldo.files.given import Given, Rescaled, check_not_given
 from zeldo.files.registry import register_format
@@ -107,7 +107,10 @@ class Zarr(Format):
             sink.flush()
 
     def check_writable(self, path: Path) -> Path:
-        return check_directory_writable(path, replaces=self.sniff)
+        # a user's own arrays beside these would be lost
+        return check_directory_writable(
+            path, replaces=lambda place: self.sniff(place) and holds_only(place, ("zarr.json", *FIELDS))
+        )
 
 
 class _Sink(Sink):

@@ -107,6 +107,10 @@ class Assessment:
 
 def check_truth(truth: InitialConditions, n: int, box: float) -> None:
     """Raise `InputError` unless true initial conditions are on a lattice of n^3 points in a box of this side, Mpc/h."""
+    if not isinstance(truth, InitialConditions):
+        raise InputError(
+            f"truth is a {type(truth).__name__}: give initial conditions, as from zeldo.initial_conditions"
+        )
     if (truth.n, truth.box) != (n, box):
         raise InputError(
             f"the truth has {truth.n}^3 points in {truth.box:g} Mpc/h, the reconstruction {n}^3 in {box:g}: "

@@ -20,6 +20,7 @@ from zeldo.gradients import statistics
 from zeldo.gradients.function import Differentiable, check_parameters, differentiable
 from zeldo.initial.noise import check_seed
 from zeldo.initial.phases import SEED, Native
+from zeldo.keywords import real_array
 
 Statistic = Callable[[Tensor, Tensor | None, Differentiable, VariedCosmology], Tensor]
 
@@ -161,6 +162,9 @@ def fisher(
     check_parameters(parameters)
     check_seed(seed)
     check_whole("realisations", realisations, 1, 1_000_000)
+    check_seed(seed + realisations - 1)
+    if covariance is not None:
+        covariance = real_array(covariance, "covariance").astype(np.float64)
     if isinstance(statistic, str) and statistic not in STATISTICS:
         raise InputError(
             f"statistic {statistic!r} is not known: give {', '.join(STATISTICS)}, or a function"
@@ -195,7 +199,7 @@ def fisher(
         _check_definite(covariance)
         unbiased = (realisations - mean.size - 2) / (realisations - 1)  # Hartlap et al. 2007
     else:
-        covariance, unbiased = np.asarray(covariance, dtype=np.float64), 1.0
+        unbiased = 1.0
     matrix = unbiased * slope @ np.linalg.solve(covariance, slope.T)
     return Fisher(parameters, matrix, slope, mean, covariance)
 
@@ -210,6 +214,10 @@ def _size(statistic: Statistic, function: Differentiable) -> int:
         values = statistic(noise, noise, function, cosmology)
     if not isinstance(values, torch.Tensor):
         raise InputError(f"the statistic returned a {type(values).__name__}: return a tensor")
+    if values.is_complex() or not values.numel():
+        raise InputError(
+            f"the statistic returned {values.numel()} values of {values.dtype}: return one or more real numbers"
+        )
     return values.numel()
 
 
@@ -224,13 +232,15 @@ def _check_covariance(covariance: np.ndarray | None, realisations: int, size: in
         return
     if np.shape(covariance) != (size, size):
         raise InputError(f"the covariance has shape {np.shape(covariance)}: the statistic has {size} values")
-    _check_definite(np.asarray(covariance, dtype=np.float64))
+    _check_definite(covariance)
 
 
 def _check_definite(covariance: np.ndarray) -> None:
     """`InputError` for a matrix that is no covariance of values none of which follows from the others."""
     size = np.sqrt(np.abs(np.diag(covariance)))
     possible = np.isfinite(covariance).all() and size.all()
+    if possible and not np.allclose(covariance, covariance.T, rtol=1e-8, atol=1e-12 * size.max() ** 2):
+        raise InputError("the covariance is not symmetric: give the whole matrix, not a triangle of it")
     if not possible or np.linalg.eigvalsh(covariance / np.outer(size, size)).min() < SINGULAR:
         raise InputError(
             "the covariance is not positive definite: give one that is, or a statistic whose values are linearly "

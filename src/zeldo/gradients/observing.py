@@ -13,6 +13,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files import read
+from zeldo.keywords import check_unmasked
 from zeldo.mesh.checks import MAX_MESH, check_mesh
 from zeldo.mesh.numba_kernels import paint
 from zeldo.particles.snapshot import Snapshot
@@ -69,6 +70,7 @@ def observed(
         raise InputError("a density brings its own mesh: leave mesh out")
     if box is None:
         raise InputError("a density comes without a box: give box, its side in Mpc/h")
+    check_unmasked(source, "the density")
     delta = _contrast(np.asarray(source))
     m = len(delta)
     if n is None and m % 4:
@@ -137,10 +139,12 @@ def _contrast(values: np.ndarray) -> np.ndarray:
     if not np.isfinite(values).all():
         raise InputError("the density holds values that are not finite: check where it came from")
     mean = float(values.mean(dtype=np.float64))
+    if min(abs(mean), abs(mean - 1)) >= NEAR:
+        raise InputError(
+            f"the mean of the density is {mean:.3g}: give it in units of its mean, so that the mean is 1, or as a contrast"
+        )
+    if values.min() == values.max():
+        raise InputError("the density is the same everywhere: check where it came from")
     if abs(mean - 1) < NEAR:  # noise may have made some of it negative
         return (values / mean - 1).astype(np.float32)
-    if abs(mean) < NEAR:
-        return values.astype(np.float32)
-    raise InputError(
-        f"the mean of the density is {mean:.3g}: give it in units of its mean, so that the mean is 1, or as a contrast"
-    )
+    return values.astype(np.float32)

@@ -13,6 +13,8 @@ from zeldo.cosmology.parameters import with_parameters
 from zeldo.engines.base import Engine, Progress, silent
 from zeldo.engines.checks import check_number, check_whole
 from zeldo.errors import InputError
+from zeldo.files.reference import check_initial_conditions_path, write_initial_conditions
+from zeldo.files.sets import check_no_input
 from zeldo.gradients.assess import check_truth
 from zeldo.gradients.function import differentiable
 from zeldo.gradients.observing import observed
@@ -50,6 +52,7 @@ def reconstruct(
     truth: InitialConditions | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_minutes: float = 2.0,
+    output: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
     **parameters: float | None,
 ) -> Reconstruction:
@@ -95,9 +98,11 @@ def reconstruct(
         What the observed universe came from, where it is known and the result will be compared with it. The search makes no
         use of it, and begins only if box and lattice are the same.
     checkpoint : path, optional
-        A .npz file from which a killed run goes on. It is removed at the end.
+        A .npz file from which a killed run goes on. It is removed at the end, when the output is written.
     checkpoint_minutes : float
         The interval at which it is written.
+    output : path, optional
+        An .npz file to write, with the initial conditions of the maximum.
     progress : callable, optional
         Called with the work done, the total work, and a short text.
     **parameters
@@ -119,6 +124,9 @@ def reconstruct(
         ("checkpoint_minutes", checkpoint_minutes, 0, 1e6),
     ):
         check_number(name, value, low, high)
+    if output is not None:
+        check_initial_conditions_path(output)
+        check_no_input([output], {"source": source, "checkpoint": checkpoint})
     check_whole("samples", samples, 0, 1_000_000)
     check_seed(seed)
     axis = None if redshift_space is None else axis_index(redshift_space, "redshift_space")
@@ -173,9 +181,12 @@ def reconstruct(
     search = Search(posterior, noiseless, effort, samples, seed, memory, progress or silent)
     maximum = search.maximum()
     chain = search.chain(maximum) if samples else None
+    result = Reconstruction(posterior, maximum.cpu().numpy(), search.sampled, chain, options)
+    if output is not None:
+        write_initial_conditions(result.initial_conditions(), output)
     if memory is not None:
         memory.remove()
-    return Reconstruction(posterior, maximum.cpu().numpy(), search.sampled, chain, options)
+    return result
 
 
 def _tensor(values: np.ndarray, device: str) -> Tensor:

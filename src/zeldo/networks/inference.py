@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from zeldo.errors import InputError
 from zeldo.measuring.heap import freed_memory_kept
 from zeldo.measuring.memory import available, budget, resident, size_in_words
+from zeldo.networks import integers
 from zeldo.networks.convolution import Paired
 from zeldo.networks.layout import MARGIN, Layout
 from zeldo.networks.vnet import LayeredNet
@@ -312,7 +313,9 @@ def apply(
     layout.check_box(n, tiles)
     field = np.ascontiguousarray(field, dtype=np.float32)
 
-    def run(piece: np.ndarray, periodic: bool) -> list[np.ndarray]:
+    def run(piece: np.ndarray, origin: tuple[int, int, int] | None = None) -> list[np.ndarray]:
+        periodic = origin is None
+        integers.place(net, origin or (0, 0, 0))
         x = torch.from_numpy(piece)[None].to(parameter.device)
         needed = passes * memory_estimate(layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes)
         small = parameter.device.type == "cpu" and needed < SMALL * free
@@ -322,7 +325,7 @@ def apply(
         return [output[0].float().contiguous().cpu().numpy() for output in outputs]
 
     if tiles == 1:
-        whole = run(field, True)
+        whole = run(field)
         if progress is not None:
             progress(1, 1)
         return tuple(whole)
@@ -334,7 +337,7 @@ def apply(
         outputs = kept.load(tile.origin) if kept is not None else None
         if outputs is None:
             i, j, k = (first - layout.halo for first in tile.origin)
-            outputs = run(geometry.take(field, geometry.window((i, j, k), around, n)), False)
+            outputs = run(geometry.take(field, geometry.window((i, j, k), around, n)), tile.origin)
             outputs = [np.ascontiguousarray(output[:, *tile.valid]) for output in outputs]
             if kept is not None:
                 kept.save(tile.origin, outputs)

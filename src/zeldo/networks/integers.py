@@ -2,7 +2,7 @@
 
 Each channel that such a convolution is given is rounded to 256 values between the ends of its range, and each kernel to
 127 on either side of zero. Sums are exact. Most of a channel's numbers are a few steps from zero. To the nearest integer
-they would lose what they have in common, so on the lattice itself neighbouring cells are rounded at different places.
+they would lose what they have in common, so on a network's finest cells, neighbours are rounded at different places.
 
 The ranges are found before a network is applied to a box, on crops around the densest particles: so they are the same for
 the whole box and for tiles, and depend on nothing but the box. What lies outside takes the value of the nearer end.
@@ -140,11 +140,29 @@ def rounded(net: LayeredNet, peaks: Iterable[Peak], n: int, crop: Crop, run: Run
         for hook in hooks:
             hook.remove()
     made = copy.deepcopy(net)
+    finest = min(layout.widths.values())
+    alternate = n % (2 * finest) == 0  # cells of even and odd numbers, all around the box
     for name, layer in inner:
         parent, _, child = name.rpartition(".")
-        finest = layout.on_the_lattice(name.partition(".")[0])
-        setattr(made.get_submodule(parent), child, IntegerConv(layer, *ranges[name], dither=finest))
+        dithered = alternate and layout.widths[name.partition(".")[0]] == finest
+        integer = IntegerConv(layer, *ranges[name], dither=finest if dithered else None)
+        setattr(made.get_submodule(parent), child, integer)
     return made
+
+
+def place(net: nn.Module, origin: tuple[int, int, int]) -> None:
+    """Set where the next tile begins, so that its cells are rounded as they are in the whole box.
+
+    Parameters
+    ----------
+    net : Module
+        Any network; one without integers does not change.
+    origin : (int, int, int)
+        The tile's first cell on the lattice, halo not counted; (0, 0, 0) for the whole box.
+    """
+    for layer in net.modules():
+        if isinstance(layer, IntegerConv):
+            layer.place(origin)
 
 
 def _inner(net: LayeredNet) -> Iterator[tuple[str, nn.Conv3d]]:
@@ -187,19 +205,21 @@ class IntegerConv(nn.Module):
         The convolution of floats; the output has its type.
     low, high : Tensor, (channels,)
         The ends of each channel's range in samples of what it is given.
-    dither : bool
-        Whether neighbouring cells are rounded at different places. It is for fields on the lattice itself, where all tiles
-        begin with the same parities.
+    dither : int, optional
+        The width of the layer's cells on the lattice, for a layer whose neighbouring cells are rounded at different places.
+        By default all are rounded to the nearest integer.
     """
 
-    def __init__(self, layer: nn.Conv3d, low: Tensor, high: Tensor, *, dither: bool = False) -> None:
+    def __init__(self, layer: nn.Conv3d, low: Tensor, high: Tensor, *, dither: int | None = None) -> None:
         super().__init__()
         assert layer.bias is not None
         weight = layer.weight.detach().float()
         self.dtype = layer.weight.dtype
         self.zero, step = _steps(low, high, weight)
         self.per_step = (1 / step).numpy()
+        self.width = dither or 1
         self.shifts = (self.zero + (DITHER if dither else NEAREST)).astype(np.float32)
+        self.placed = self.shifts
         weight = weight * step.view(-1, 1, 1, 1)
         self.scale = (weight.abs().amax((1, 2, 3, 4)) / HALF).clamp(min=torch.finfo(torch.float32).tiny)
         kernels = (weight / self.scale.view(-1, 1, 1, 1, 1)).round().to(torch.int8)
@@ -209,10 +229,15 @@ class IntegerConv(nn.Module):
         self.bias = layer.bias.detach().float()
         self.zeros = torch.zeros(len(self.scale), dtype=torch.int32)
 
+    def place(self, origin: tuple[int, int, int]) -> None:
+        """As the function `place`, for this layer."""
+        odd = [first // self.width % 2 for first in origin]
+        self.placed = np.ascontiguousarray(np.roll(self.shifts, odd, axis=(0, 1, 2)))
+
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last_3d)
         whole = torch.empty_like(x, dtype=torch.uint8)
-        round_to_integers(_cells(x), self.per_step, self.shifts, _cells(whole))
+        round_to_integers(_cells(x), self.per_step, self.placed, _cells(whole))
         return torch.ops.onednn.qconv_pointwise(
             whole, 1.0, self.zero, self.packed, self.scale, self.zeros, self.bias,
             [1] * 3, [0] * 3, [1] * 3, 1, 1.0, 0, self.dtype, "none", [], "",

@@ -84,14 +84,15 @@ class Layout:
             stride = max(stride, spacing)
         return crops, offset, stride
 
-    def on_the_lattice(self, name: str) -> bool:
-        """Whether a block works on the cells of the input, or else on coarser ones."""
-        level = 0
+    @cached_property
+    def widths(self) -> dict[str, int]:
+        """For each block, the width of the cells it works on."""
+        widths, finer = {}, 0
         for layer in self.layers:
-            level += {"down": 1, "up": -1}.get(layer.kind, 0)
-            if layer.name == name:
-                return level == 0
-        raise KeyError(name)
+            finer += {"down": 1, "up": -1}.get(layer.kind, 0)
+            if layer.kind == "block":
+                widths[layer.name] = 2**finer
+        return widths
 
     @property
     def crops(self) -> dict[str, int]:

@@ -30,7 +30,7 @@ PLOTS: tuple[tuple[str, str, str, str, str, bool], ...] = (
     ("mass_function", "mass", "dn_dlnm", "halo mass function", r"$dn/d\ln M$ [$({\rm Mpc}/h)^{-3}$]", True),
 )
 MEANINGS = {
-    "power": "The matter power spectrum in real space, in bins of the fundamental mode. Shot noise is not subtracted. The "
+    "power": "The matter power spectrum in real space, in bins of the fundamental mode. The "
     "dotted line is the Nyquist wavenumber of the particles' lattice. Below it, errors from the window and from aliasing "
     "are under 0.1 %.",
     "multipoles": "Multipoles of the power in redshift space, with one axis of the box as the line of sight. The monopole "
@@ -41,6 +41,17 @@ MEANINGS = {
     "wavenumber k.",
     "mass_function": "Friends-of-friends halos per comoving volume and logarithm of mass, with Poisson errors.",
 }
+
+
+def _shot_noise(measurements: Sequence[Measurement]) -> str:
+    subtracted = [bool(m.settings.get("subtract_shot_noise")) for m in measurements]
+    if all(subtracted):
+        return "Shot noise, V/N, is subtracted."
+    return (
+        "Shot noise is subtracted where the settings say so."
+        if any(subtracted)
+        else "Shot noise is not subtracted."
+    )
 
 
 def page(measurements: Sequence[Measurement], command: str = "") -> str:
@@ -56,6 +67,8 @@ def page(measurements: Sequence[Measurement], command: str = "") -> str:
             for plot in plots
             if any(drawable(m, plot[0], plot[2], plot[5]) for m in shown)
         ]
+        if statistic == "power":
+            meaning = f"{meaning} {_shot_noise(shown)}"
         if not figures:
             meaning = f"Nothing is drawn: no value is above 0. {meaning}"
         title = {"power": "Power spectrum"}.get(statistic, statistic.replace("_", " ").capitalize())

@@ -163,7 +163,7 @@ def check_linking(linking_length: float, minimum: int) -> tuple[float, int]:
         raise InputError(
             f"linking_length = {linking_length!r} is not allowed: give a number between 0 and 1, in spacings"
         )
-    if not 1 <= least < np.inf or least != int(least):
+    if not 1 <= least < 2**63 or least != int(least):
         raise InputError(f"minimum = {minimum!r} is not allowed: give a whole number of particles, 1 or more")
     return link, int(least)
 

@@ -268,8 +268,10 @@ def check_statistics(statistics: Sequence[str]) -> tuple[str, ...]:
 
 def _bispectra(modes: torch.Tensor, matter: Matter, mesh: int) -> dict[str, Table]:
     top = min(matter.n, mesh) / 2
-    if 2 * top < FEWEST:
+    if matter.n < FEWEST:
         raise InputError(f"{matter.n} particles per side are too few for bispectra: they need {FEWEST}")
+    if mesh < FEWEST:
+        raise InputError(f"a mesh of {mesh} points a side is too coarse for bispectra: give {FEWEST} or more")
     sides = {
         "equilateral_bispectrum": (bispectrum_of_shells(modes, matter.box, equilateral(top)), ("k",)),
         "squeezed_bispectrum": (bispectrum_of_shells(modes, matter.box, squeezed(top)), ("k_long", "k")),

@@ -200,7 +200,8 @@ def density_modes(
         raise InputError("particles come without a box: give box, its side in Mpc/h")
     else:
         x = as_tensor(particles, device)
-    return interlaced(lambda offset: _paint(x, mesh, box, offset), mesh, CUBIC_SPLINE)
+    modes = interlaced(lambda offset: _paint(x, mesh, box, offset), mesh, CUBIC_SPLINE)
+    return placed(modes, particles) if isinstance(particles, Snapshot) else modes
 
 
 def interlaced(paint: Callable[[float], torch.Tensor], mesh: int, window: int) -> torch.Tensor:

@@ -100,7 +100,7 @@ class Suite:
         """
         path = Path(path)
         arguments = json.loads(json.dumps(arguments))
-        if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / "rows").is_dir())):
+        if path.exists() and not _may_be_suite(path):
             raise InputError(f"{path} is not a suite: give a new directory, or that of a suite")
         try:
             for name in FOLDERS:
@@ -121,7 +121,7 @@ class Suite:
 
     def done(self) -> set[str]:
         """Names of the universes that are made."""
-        return {name[: -len(".json")] for name in _files(self.path / "rows")}
+        return {name[: -len(".json")] for name in _files(self.path / "rows") if name.endswith(".json")}
 
     def is_done(self, name: str) -> bool:
         """Whether a universe is made."""
@@ -223,7 +223,8 @@ class Suite:
         try:
             yield partial
             if not self.is_done(name):
-                # of a process that was killed before it wrote its row
+                # of a process that was killed before it wrote its row, and perhaps of the user
+                _keep_others(final, partial)
                 shutil.rmtree(final, ignore_errors=True)
                 try:
                     partial.rename(final)
@@ -300,6 +301,24 @@ def _by_name(there: Mapping[str, Any], here: Mapping[str, Any]) -> Mapping[str, 
 def _options_text(settings: Mapping[str, str]) -> str:
     """The settings of an engine that are set, such as "steps=10 mesh_factor=1"."""
     return " ".join(f"{name}={value}" for name, value in settings.items() if value != "None")
+
+
+def _may_be_suite(path: Path) -> bool:
+    """Whether a directory is a suite, or empty, or one that another process is making."""
+    if not path.is_dir():
+        return False
+    if (path / "suite.json").exists():
+        return True
+    folders = [path / name for name in FOLDERS]
+    return all(item in folders and item.is_dir() and not any(item.iterdir()) for item in path.iterdir())
+
+
+def _keep_others(former: Path, new: Path) -> None:
+    """Move what a directory holds, and a new one does not, into the new one."""
+    with suppress(FileNotFoundError):
+        for item in former.iterdir():
+            if not (new / item.name).exists():
+                item.rename(new / item.name)
 
 
 def _files(folder: Path) -> Sequence[str]:

@@ -143,12 +143,13 @@ def read_cosmologies(
             seeds.append(_seed(given["seed"], where))
     if seeds and len(seeds) != len(made):
         raise InputError(f"{name} has seeds for {len(seeds)} of {len(made)} cosmologies: give all or none")
-    if seeds == [] and len(set(made)) < len(made):
-        twice = next(cosmology for number, cosmology in enumerate(made) if cosmology in made[:number])
-        first, second = [number for number, cosmology in enumerate(made, 1) if cosmology == twice][:2]
+    universes: list[Any] = list(zip(made, seeds, strict=True)) if seeds else made
+    if len(set(universes)) < len(universes):
+        twice = next(each for number, each in enumerate(universes) if each in universes[:number])
+        first, second = [number for number, each in enumerate(universes, 1) if each == twice][:2]
         raise InputError(
-            f"cosmologies {first} and {second} of {name} are the same, and so would be their universes: give each once, "
-            "with several seeds"
+            f"cosmologies {first} and {second} of {name} are the same{', with the same seed' if seeds else ''}, and so "
+            "would be their universes: give each once, with several seeds"
         )
     return made, seeds or None
 

@@ -14,7 +14,6 @@ from zeldo.networks.card import DARK_ENERGY, OPTIONAL, ModelCard
 from zeldo.networks.tasks.base import Task
 from zeldo.networks.vnet import LayeredNet
 from zeldo.networks.weights import save
-from zeldo.particles.provenance import weights_hash
 from zeldo.training.config import SUFFIX, TrainConfig
 from zeldo.training.players import network_arguments
 from zeldo.version import __version__
@@ -119,7 +118,6 @@ def _recipe(config: TrainConfig, task: Task) -> dict[str, Any]:
         "precision": config.precision,
         "seed": config.seed,
         "notes": config.notes,
-        "start_from": None if config.start_from is None else weights_hash(config.start_from),
     }
 
 

@@ -20,7 +20,7 @@ from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.dataset import check_dataset, make_dataset
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError, ZeldoError
-from zeldo.files.atomic import directory
+from zeldo.files.atomic import directory, resolved
 from zeldo.interrupts import interruptible, raise_if_asked
 from zeldo.particles.tiles import aligned_side
 from zeldo.store.runs import RunStore
@@ -116,7 +116,6 @@ def train(
     except ImportError:
         raise InputError("training needs lightning-fabric: pip install 'zeldo[train]'") from None
     from zeldo.networks.inference import native_bfloat16
-    from zeldo.training.checkpoint import last_checkpoint
 
     config = load(config, TrainConfig, override)
     task = config.task.make() if task is None else task
@@ -125,23 +124,18 @@ def train(
     if config.precision == "auto":
         precision = "bf16-mixed" if native_bfloat16(kind) else "32-true"
         config = config.model_copy(update={"precision": precision})
-    with directory(config.output):
-        if not resume:  # or a restart that is killed before its first checkpoint would leave the older one
-            last_checkpoint(config).unlink(missing_ok=True)
-        with _with_data(config, progress) as config:
-            fabric = Fabric(
-                accelerator=config.accelerator,
-                devices=count,
-                precision=config.precision,  # type: ignore[arg-type]
-                strategy="ddp_spawn" if count > 1 else "auto",
-            )
-            if count > 1:
-                # in a partial: Lightning looks into the arguments of `launch`, and refuses tasks, as frozen dataclasses
-                run = partial(
-                    _train_on_device, config=config, task=task, resume=resume, stop_after=stop_after
-                )
-                return fabric.launch(run)  # type: ignore[arg-type]
-            return _train_on_device(fabric, config, task, resume, stop_after, progress)
+    with directory(config.output), _with_data(config, progress) as config:
+        fabric = Fabric(
+            accelerator=config.accelerator,
+            devices=count,
+            precision=config.precision,  # type: ignore[arg-type]
+            strategy="ddp_spawn" if count > 1 else "auto",
+        )
+        if count > 1:
+            # in a partial: Lightning looks into the arguments of `launch`, and refuses tasks, as frozen dataclasses
+            run = partial(_train_on_device, config=config, task=task, resume=resume, stop_after=stop_after)
+            return fabric.launch(run)  # type: ignore[arg-type]
+        return _train_on_device(fabric, config, task, resume, stop_after, progress)
 
 
 def _train_on_device(
@@ -162,9 +156,13 @@ def _train_on_device(
     if config.threads:
         torch.set_num_threads(config.threads)
     torch.backends.cudnn.benchmark = True  # all boxes of a training have one shape
-    trainer = Trainer(fabric, config, task, progress)
-    if resume and trainer.last.exists():
+    trainer = Trainer(fabric, config, task, progress, resume=resume)
+    if trainer.resumed:
         trainer.restore()
+    elif (
+        fabric.is_global_zero
+    ):  # or a restart that is killed before its first checkpoint would leave the older one
+        trainer.last.unlink(missing_ok=True)
     done = trainer.run(stop_after)
     state = trainer.state
     where = f"epoch {state.epoch + 1} of {config.epochs}, step {state.step}"
@@ -194,7 +192,12 @@ def _check(config: TrainConfig, task: Task, resume: bool) -> None:
         name, options = task.dynamics
         engine(name, **options).check(config.data.redshifts)
     net = make_network(config.network, task)
-    if config.start_from is not None:
+    resumed = resume and last_checkpoint(config).exists()
+    if config.start_from is not None and not resumed:
+        if resolved(config.start_from) == resolved(weights_path(config)):
+            raise InputError(
+                f"start_from = {config.start_from} is the file that this training writes: give another output or name"
+            )
         begin_with(net, config.start_from)
     if config.data.crop:
         judged: Any = task.modules(net)[JUDGED]
@@ -203,7 +206,7 @@ def _check(config: TrainConfig, task: Task, resume: bool) -> None:
             raise InputError(
                 f"data.crop = {config.data.crop} is not allowed: give {least} or a multiple of {stride} more"
             )
-    if resume and last_checkpoint(config).exists():
+    if resumed:
         load_fitting_checkpoint(config, task)
 
 

@@ -25,6 +25,7 @@ class State:
     energy_kwh: float | None = None  # None: not measured
     metered: float = 0.0  # seconds during which energy was measured
     metered_from: float = 0.0
+    start_from: str | None = None  # sha256 of the weights that it began with
 
     @classmethod
     def restored(cls, kept: Mapping[str, Any]) -> State:

@@ -19,6 +19,7 @@ from zeldo.errors import ConvergenceError, InputError
 from zeldo.measuring.energy import Meter
 from zeldo.measuring.machine import device_name
 from zeldo.networks.tasks.base import Batch, Task
+from zeldo.particles.provenance import weights_hash
 from zeldo.training.batches import Batches
 from zeldo.training.beginning import begin_with
 from zeldo.training.checkpoint import (
@@ -50,17 +51,26 @@ class Trainer:
     """One training on this process's share of the devices."""
 
     def __init__(
-        self, fabric: Fabric, config: TrainConfig, task: Task, progress: Progress | None = None
+        self,
+        fabric: Fabric,
+        config: TrainConfig,
+        task: Task,
+        progress: Progress | None = None,
+        *,
+        resume: bool = False,
     ) -> None:
         self.fabric, self.config, self.task, self.progress = fabric, config, task, progress
+        self.last, self.best = last_checkpoint(config), config.output / "best.pt"
+        self.resumed = resume and self.last.exists()
         self.state = State()
         self.samples = Samples(config.data, task, config.output / "dynamics")
         self.validation_keys = self.samples.keys("validation")
         torch.manual_seed(config.seed)
         self.format = memory_format(config, fabric)
         net = make_network(config.network, task)
-        if config.start_from is not None:
+        if config.start_from is not None and not self.resumed:
             begin_with(net, config.start_from)
+            self.state.start_from = weights_hash(config.start_from)
         modules = {
             name: module.to(memory_format=self.format)  # type: ignore[call-overload]
             for name, module in task.modules(net).items()
@@ -73,7 +83,6 @@ class Trainer:
         self.nets = {name: player.net for name, player in self.players.items()}
         self.net = self.players[JUDGED]
         self.average = averaged(self.net.net.module, config.optimizer.ema) if config.optimizer.ema else None
-        self.last, self.best = last_checkpoint(config), config.output / "best.pt"
         self.stopped = ""  # why, where it was
         self.meter: Meter | None = None
 
@@ -256,6 +265,7 @@ class Trainer:
             "data": self.samples.described(keys),
             "validation_data": self.samples.described(self.validation_keys),
             "validation": validation,
+            "start_from": state.start_from,
         }
 
     def _report_progress(self, parts: dict[str, float]) -> None:
@@ -298,6 +308,7 @@ class Trainer:
                 "fixed": conditions_of_resuming(self.config, self.task),
                 "data": self.samples.kinds(),
                 "loss": self.task.describe_loss(),
+                "judged_on": self.validation_keys,
             }
             save_checkpoint(self.last, state)
         self.saved = time.monotonic()
@@ -320,7 +331,8 @@ class Trainer:
             player.load_state_dict(kept["players"][name])
         if self.average is not None:
             self.average.load_state_dict(kept["average"])
-        if kept["loss"] != self.task.describe_loss():
+        same_runs = kept.get("judged_on", self.validation_keys) == self.validation_keys
+        if kept["loss"] != self.task.describe_loss() or not same_runs:
             self.state.best = math.inf
             for player in self.players.values():
                 player.judge_anew()
