@@ -307,10 +307,11 @@ def _may_be_suite(path: Path) -> bool:
     """Whether a directory is a suite, or empty, or one that another process is making."""
     if not path.is_dir():
         return False
-    if (path / "suite.json").exists():
-        return True
-    folders = [path / name for name in FOLDERS]
-    return all(item in folders and item.is_dir() and not any(item.iterdir()) for item in path.iterdir())
+    begun = all(
+        item.name.startswith(".") or (item.name in FOLDERS and item.is_dir() and not any(item.iterdir()))
+        for item in path.iterdir()
+    )
+    return begun or (path / "suite.json").exists()  # asked last: another process may write it in this moment
 
 
 def _keep_others(former: Path, new: Path) -> None:
