@@ -29,6 +29,17 @@ def test_derivatives_are_paired_differences(statistic):
         assert np.abs(slope - expected).max() < 1e-6 * np.abs(expected).max()
 
 
+def growing():
+    """A statistic that has one value more whenever it is taken again."""
+    taken = []
+
+    def statistic(psi, vel, function, cosmology):
+        taken.append(1)
+        return psi.square().mean() * torch.arange(1.0, len(taken) + 2)
+
+    return statistic
+
+
 def pair(psi, vel, function, cosmology):
     return torch.stack([psi.square().mean(), psi.abs().mean()])
 
@@ -114,6 +125,11 @@ def test_a_covariance_of_another_shape_is_refused_before_the_first_run(monkeypat
         ({"statistic": lambda *given: pair(*given)[:0], "engine": "zeldovich"}, "0 values"),
         ({"statistic": lambda *given: 1j * pair(*given), "engine": "zeldovich"}, "complex"),
         ({"seed": 2**63 - 2}, "seed"),
+        ({"parameters": None}, "parameters = None is not allowed"),
+        (
+            {"statistic": growing(), "parameters": "h", "engine": "zeldovich", "covariance": np.eye(2)},
+            "3 values of universe 1",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_one_line(options, words):

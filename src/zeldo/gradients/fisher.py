@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +156,10 @@ def fisher(
     InputError
         For a value that is not allowed, and for too few realisations.
     """
+    if not isinstance(parameters, str | Iterable):
+        raise InputError(
+            f"parameters = {parameters!r} is not allowed: give names, such as ('omega_m', 'sigma_8')"
+        )
     parameters = (parameters,) if isinstance(parameters, str) else tuple(parameters)
     if not parameters or len(set(parameters)) < len(parameters):
         raise InputError(f"parameters = {parameters} are not allowed: give one or several, each once")
@@ -185,11 +189,17 @@ def fisher(
         dtype=dtype,
         **options,
     )
-    _check_covariance(covariance, realisations, _size(measure, f))
+    size = _size(measure, f)
+    _check_covariance(covariance, realisations, size)
     report, values, slopes = progress or silent, [], []
     for number in range(realisations):
         report(number, realisations, f"universe {number + 1} of {realisations}")
         value, slope = derivatives(f, measure, parameters, torch.from_numpy(Native(seed + number).field(f.n)))
+        if value.size != size:
+            raise InputError(
+                f"the statistic has {value.size} values of universe {number + 1}, and {size} of others: return as many "
+                "of each"
+            )
         values.append(value)
         slopes.append(slope)
     report(realisations, realisations, "done")
