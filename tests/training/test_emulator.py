@@ -22,7 +22,7 @@ from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import linear_displacement
 from zeldo.mesh.gravity import gravity
 from zeldo.networks.arrays import read_arrays
-from zeldo.networks.expected import ExpectedError, measures
+from zeldo.networks.expected import NODES, ExpectedError, measures
 from zeldo.networks.tasks import make_task
 from zeldo.networks.weights import load, save
 from zeldo.report.citations import cite
@@ -212,6 +212,18 @@ def test_the_card_is_fitted_to_the_linear_field_that_the_engine_measures(trained
     np.testing.assert_allclose(seen[::2], seen[1::2], rtol=1e-6)
     unfiltered = linear_displacement(RunStore(config.data.store).initial("s00000101"))
     assert abs(seen[0] / np.square(unfiltered).mean() ** 0.5 - 1) > 1e-3
+
+
+def test_runs_without_velocities_leave_their_error_unknown(trained, monkeypatch):
+    config, outcome = trained
+    made = iter([{"density power": np.ones(len(NODES)), "velocity power": np.ones(len(NODES))}])
+    monkeypatch.setattr(
+        "zeldo.training.expected.errors_of", lambda _: next(made, {"density power": np.zeros(len(NODES))})
+    )
+    monkeypatch.setattr("zeldo.training.expected.fit", lambda measured, errors, runs: errors)
+    errors = measure(outcome.weights, [config.data.store], part="validation")
+    assert np.isfinite(errors["density power"]).all() and errors["velocity power"].shape[0] > 1
+    np.testing.assert_array_equal(np.isfinite(errors["velocity power"][:, 0]).nonzero()[0], [0])
 
 
 def test_an_expected_error_changes_no_weight(trained, tmp_path):

@@ -13,7 +13,7 @@ from zeldo.engines.registry import engine
 from zeldo.errors import InputError
 from zeldo.initial.lpt import linear_displacement
 from zeldo.networks.arrays import read_arrays
-from zeldo.networks.expected import FIGURES, ExpectedError, fit, in_bins, measures
+from zeldo.networks.expected import FIGURES, NODES, ExpectedError, fit, in_bins, measures
 from zeldo.networks.tasks.correction import Correction
 from zeldo.networks.weights import load, save
 from zeldo.statistics.comparison import Comparison, compare_snapshots
@@ -55,17 +55,19 @@ def measure(
             f"{weights} corrects no engine: errors are expected of networks for the task {Correction.name} alone"
         )
     measured: list[tuple[float, float, float]] = []
-    errors: dict[str, list[np.ndarray]] = {}
+    errors: list[dict[str, np.ndarray]] = []
     names = []
     for ics, compared, name in comparisons(emulator, stores, part, progress):
         linear = linear_displacement(ics, emulator.amplitudes(ics.spacing))
         measured.append(measures(ics, linear, compared.redshift))
-        for label, values in errors_of(compared).items():
-            errors.setdefault(label, []).append(values)
+        errors.append(errors_of(compared))
         names.append(name)
     seeds = list(dict.fromkeys(names))
     runs = f"{len(seeds)} {part} runs, {seeds[0]} to {seeds[-1]}, {len(measured)} snapshots"
-    return fit(np.array(measured), {label: np.array(rows) for label, rows in errors.items()}, runs)
+    unknown = np.full(len(NODES), np.nan)  # of velocities, in runs without them
+    labels = dict.fromkeys(label for made in errors for label in made)
+    by_label = {label: np.array([made.get(label, unknown) for made in errors]) for label in labels}
+    return fit(np.array(measured), by_label, runs)
 
 
 def comparisons(
