@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
+from numba import prange, types
+from numba.extending import overload
 
 from zeldo.mesh.compile import kernel
 
@@ -28,11 +29,22 @@ def round_to_integers(x: np.ndarray, per_step: np.ndarray, shifts: np.ndarray, o
     out : ndarray, (batch, x, y, z, channels) uint8
         Where the result is put.
     """
-    (_round_halves if x.dtype == np.uint16 else _round_floats)(x, per_step, shifts, out)
+    _round(x, per_step, shifts, out)
+
+
+def _number(stored):  # type: ignore[no-untyped-def]
+    """float32 from what is stored: itself, or the bits of a bfloat16, which are the upper ones of a float32."""
+
+
+@overload(_number, inline="always")
+def _number_of(stored):  # type: ignore[no-untyped-def]
+    if isinstance(stored, types.Integer):
+        return lambda stored: np.uint32(np.uint32(stored) << np.uint32(16)).view(np.float32)
+    return lambda stored: stored
 
 
 @kernel(parallel=True)
-def _round_floats(x, per_step, shifts, out):  # type: ignore[no-untyped-def]
+def _round(x, per_step, shifts, out):  # type: ignore[no-untyped-def]
     low, high = np.float32(0), np.float32(LEVELS + 0.5)
     for plane in prange(x.shape[0] * x.shape[1]):
         b, i = divmod(np.int64(plane), x.shape[1])
@@ -40,19 +52,5 @@ def _round_floats(x, per_step, shifts, out):  # type: ignore[no-untyped-def]
             for k in range(x.shape[3]):
                 shift = shifts[i & 1, j & 1, k & 1]
                 for c in range(x.shape[4]):
-                    out[b, i, j, k, c] = np.uint8(min(max(x[b, i, j, k, c] * per_step[c] + shift, low), high))
-
-
-@kernel(parallel=True)
-def _round_halves(x, per_step, shifts, out):  # type: ignore[no-untyped-def]
-    low, high = np.float32(0), np.float32(LEVELS + 0.5)
-    for plane in prange(x.shape[0] * x.shape[1]):
-        b, i = divmod(np.int64(plane), x.shape[1])
-        for j in range(x.shape[2]):
-            for k in range(x.shape[3]):
-                shift = shifts[i & 1, j & 1, k & 1]
-                for c in range(x.shape[4]):
-                    # the bits of a bfloat16 are the upper ones of the float32
-                    bits = np.uint32(np.uint32(x[b, i, j, k, c]) << np.uint32(16))
-                    value = bits.view(np.float32) * per_step[c] + shift
+                    value = _number(x[b, i, j, k, c]) * per_step[c] + shift
                     out[b, i, j, k, c] = np.uint8(min(max(value, low), high))

@@ -159,9 +159,8 @@ def _train_on_device(
     trainer = Trainer(fabric, config, task, progress, resume=resume)
     if trainer.resumed:
         trainer.restore()
-    elif (
-        fabric.is_global_zero
-    ):  # or a restart that is killed before its first checkpoint would leave the older one
+    elif fabric.is_global_zero:
+        # or a restart that is killed before its first checkpoint would leave the older one
         trainer.last.unlink(missing_ok=True)
     done = trainer.run(stop_after)
     state = trainer.state
