@@ -28,6 +28,13 @@ def plain_scalars(record: Any, *names: str) -> None:
         object.__setattr__(record, name, scalar(getattr(record, name)))
 
 
+def check_flags(record: Any, *names: str) -> None:
+    """`InputError` unless these attributes are true or false."""
+    for name in names:
+        if not isinstance(getattr(record, name), bool):
+            raise InputError(f"{name} = {getattr(record, name)!r} is not allowed: give true or false")
+
+
 def number(value: Any, name: str) -> float:
     """A number, which may be written as text or as an array without dimensions.
 

@@ -160,7 +160,7 @@ def attributes_digest(values: Mapping[str, Any]) -> str:
 
 
 def origin_attributes(header: Header) -> dict[str, Any]:
-    """Where particles come from, for a file: engine, version, settings as JSON, and seed, revision and so on if known."""
+    """Where particles come from, for a file: engine, version, settings as JSON, and seed, offset and so on if known."""
     attributes: dict[str, Any] = {"engine": header.engine, "version": header.version}
     attributes["settings"] = json.dumps(dict(header.settings), default=str)
     known = {name: getattr(header, name) for name in ("seed", *DRAWN, *MADE)}
@@ -169,7 +169,9 @@ def origin_attributes(header: Header) -> dict[str, Any]:
         for name in TOLD
         if getattr(header, name) is not None
     }
-    part = {} if header.whole else {WHOLE: False}
+    part: dict[str, Any] = {} if header.whole else {WHOLE: False}
+    if header.offset is not None and any(header.offset):
+        part["offset"] = list(header.offset)
     return attributes | {name: value for name, value in known.items() if value is not None} | told | part
 
 

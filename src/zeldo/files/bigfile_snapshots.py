@@ -20,7 +20,13 @@ from zeldo.files.asked import Asked, AskingFormat
 from zeldo.files.bigfile import Block, attributes, block, is_block
 from zeldo.files.bigfile_writing import BLOCKS, OWN, writing_bigfile
 from zeldo.files.formats import Sink
-from zeldo.files.gadget import choose_type, gadget_cosmology, gadget_parameters, others_note
+from zeldo.files.gadget import (
+    choose_type,
+    gadget_cosmology,
+    gadget_parameters,
+    others_note,
+    table_mass,
+)
 from zeldo.files.hdf5_set import side_of
 from zeldo.files.registry import register_format
 from zeldo.files.sets import Scaled
@@ -31,6 +37,7 @@ from zeldo.files.units import (
     length_factor,
     length_from_mass,
     length_words,
+    mass_words,
     rounded,
     velocity_power,
     velocity_words,
@@ -97,8 +104,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
     parameters = _parameters(values, path)
     own = {name.removeprefix(OWN): value for name, value in values.items() if name.startswith(OWN)}
     cosmology = gadget_cosmology(own, parameters, values, fallback, path)
-    table = np.atleast_1d(values.get("MassTable", 0.0))
-    mass = float(table[kind]) if kind < len(table) else 0.0
+    mass = table_mass(values, kind)
     if mass:
         blocks.pop("masses", None)
     a = positive(values, "Time", path)
@@ -131,7 +137,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
             "format": "bigfile" + (f", {many} files a block" if many > 1 else ""),
             "lengths": words,
             "velocities": speed_words,
-            "masses": "10^10 Msun/h" if in_mass == 1 else f"{in_mass:g} x 10^10 Msun/h",
+            "masses": mass_words(in_mass),
         },
         notes=tuple(notes),
         offset=own_offset(own, path),

@@ -22,7 +22,7 @@ from zeldo.files.gadget import check_time, choose_type, gadget_cosmology, gadget
 from zeldo.files.gadget_blocks import Layout, byte_order, layout
 from zeldo.files.gadget_writing import writing_binary
 from zeldo.files.registry import register_format
-from zeldo.files.sets import Scaled, member, parts, set_name
+from zeldo.files.sets import Scaled, member, name_of, parts
 from zeldo.files.units import length_factor, length_from_mass, velocity_power, velocity_words
 from zeldo.particles.particles import FIELDS, Header
 
@@ -99,7 +99,7 @@ class _Source(Scaled):
         kind: int,
     ) -> None:
         counts = [part.header.npart[kind] for part in layouts]
-        super().__init__(header.stored["name"], header, fields, counts, factors)
+        super().__init__(str(name_of(files)), header, fields, counts, factors)
         self._files, self._layouts, self._type = files, layouts, kind
         self._open: tuple[int, IO[bytes]] | None = None
 
@@ -127,7 +127,7 @@ def _describe(
     files: list[Path], layouts: list[Layout], fallback: Cosmology | None, asked: Asked
 ) -> tuple[Header, dict[str, np.dtype], dict[str, float], int]:
     """The header of the set, the fields with their types and factors, and the type of particle."""
-    path = set_name(files[0]) if len(files) > 1 else files[0]
+    path = name_of(files)
     first = layouts[0].header
     for file, part in zip(files, layouts, strict=True):
         for quantity in ("nall", "mass", "time", "redshift", "box", "num_files", "parameters"):
@@ -179,7 +179,6 @@ def _describe(
         engine="gadget",
         whole=len([n for n in counts if n]) == 1,
         stored={
-            "name": str(path),
             "format": f"Gadget binary format {version}, {order}-endian{own}"
             + (", Gadget-4's own header" if first.gadget4 else ""),
             "lengths": length,

@@ -25,6 +25,7 @@ from zeldo.files.gadget import (
     gadget_cosmology,
     gadget_parameters,
     others_note,
+    table_mass,
 )
 from zeldo.files.hdf5_set import (
     EXPONENTS,
@@ -52,6 +53,8 @@ from zeldo.files.units import (
     length_factor,
     length_from_mass,
     length_words,
+    mass_words,
+    power_of_h,
     rounded,
     velocity_power,
     velocity_words,
@@ -116,16 +119,15 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
     notes += others_note(species.totals, kind)
     if "MassTable" not in header and "masses" not in fields:
         raise DamagedFileError(f"{first} lacks MassTable in /Header, and has no masses; {AGAIN}")
-    table = np.atleast_1d(np.asarray(header.get("MassTable", 0.0), dtype=float))
-    mass = float(table[kind]) if kind < len(table) else 0.0
+    mass = table_mass(header, kind)
     if mass:
         fields.pop("masses", None)
     box = positive(header, "BoxSize", first)
     lengths = units.lengths(asked.length)
     if lengths is None:
         weight, count = mass or _first_mass(species), species.count
-        if len(table) > 1 and table[1] and species.totals[1]:  # of other species there may be little
-            weight, count = float(table[1]), species.totals[1]
+        if table_mass(header, 1) and species.totals[1]:  # of other species there may be little
+            weight, count = table_mass(header, 1), species.totals[1]
         lengths, note = units.inferred(weight * units.mass(), count, box, known)
         notes += note
     speed, speed_words, note = units.speed(asked.velocities)
@@ -143,7 +145,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
             "format": "Gadget HDF5" + (f", {len(files)} files" if len(files) > 1 else ""),
             "lengths": lengths[1],
             "velocities": speed_words,
-            "masses": "10^10 Msun/h" if units.mass() == 1 else f"{units.mass():g} x 10^10 Msun/h",
+            "masses": mass_words(units.mass()),
         },
         offset=own_offset(zeldo_attributes, first),
         notes=tuple(notes),
@@ -226,14 +228,7 @@ class _Units:
         return exponent(self._described.get(field, {}), of, default, f"{self._path}, {field}")
 
     def _power_of_h(self, power: float) -> float:
-        """What an exponent of h other than Gadget's makes of a number."""
-        if power == -1.0:
-            return 1.0
-        if self._h is None:
-            raise InputError(
-                f"{self._path}: its units lack h, and h is not known: pass the cosmology of the run"
-            )
-        return self._h ** (power + 1)
+        return power_of_h(power, self._h, self._path)
 
     def mass(self) -> float:
         return (self._unit("UnitMass_in_g", MASS) or 1.0) * self._power_of_h(

@@ -107,8 +107,6 @@ class Npz(Format):
         values |= {"n": header.n} if header.n is not None else {"count": header.count}
         values |= {"box": header.box, "redshift": header.redshift}
         values |= {"particle_mass": header.particle_mass or 0.0, **origin_attributes(header)}
-        if header.offset is not None and any(header.offset):
-            values["offset"] = np.array(header.offset)
         size = header.count * sum(
             dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items()
         )

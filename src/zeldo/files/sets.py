@@ -65,6 +65,11 @@ def set_name(path: Path) -> Path:
     return path if match is None else path.with_name(match["stem"] + (match["suffix"] or ""))
 
 
+def name_of(files: Sequence[Path]) -> Path:
+    """What messages call the files of a set: the set's name, or the only file."""
+    return set_name(files[0]) if len(files) > 1 else files[0]
+
+
 def check_files(files: int) -> None:
     """`InputError` for a number of files that is not allowed."""
     files = scalar(files)

@@ -76,6 +76,20 @@ def length_from_mass(mass: float, count: int, box: float, where: str | Path) -> 
     )
 
 
+def mass_words(unit: float) -> str:
+    """A unit of masses in words: what they are in 10^10 Msun/h."""
+    return "10^10 Msun/h" if unit == 1 else f"{unit:g} x 10^10 Msun/h"
+
+
+def power_of_h(power: float, h: float | None, where: str | Path) -> float:
+    """What an exponent of h other than Gadget's, -1, makes of a number. `InputError` where it does, and h is not known."""
+    if power == -1:
+        return 1.0
+    if h is None:
+        raise InputError(f"{where}: its units lack h, and h is not known: pass the cosmology of the run")
+    return h ** (power + 1)
+
+
 def rounded(ratio: float) -> float:
     """The power of ten next to a ratio of units where it is one but for a code's constants, else the ratio."""
     for power in (1.0, 1e-3, 1e3, 1e-10, 1e10):

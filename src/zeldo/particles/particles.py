@@ -291,6 +291,13 @@ class Particles:
         return self.read("masses")
 
 
+def into_box(x: np.ndarray, box: float) -> np.ndarray:
+    """Positions modulo the box, in [0, box), float64; they are overwritten."""
+    np.mod(x, box, out=x)
+    x[x >= box] = 0.0  # mod rounds up to the box for tiny negative numbers
+    return x
+
+
 def wrapped(x: np.ndarray, box: float) -> tuple[np.ndarray, int]:
     """Positions in [0, box) and how many coordinates were outside; the same array where none was."""
     outside = (x < 0) | (x >= box)

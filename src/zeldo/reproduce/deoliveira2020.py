@@ -18,11 +18,11 @@ from zeldo.api import initial_conditions
 from zeldo.comparing import unwatched, warm_up
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine
-from zeldo.engines.checks import check_whole
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory
 from zeldo.initial.conditions import InitialConditions, check_grid
+from zeldo.initial.noise import check_seed
 from zeldo.measuring.cost import measured
 from zeldo.measuring.energy import Meter
 from zeldo.particles.snapshot import Snapshot
@@ -178,7 +178,7 @@ def _check_seeds(seeds: Sequence[int]) -> None:
     if not seeds:
         raise InputError("no seed was given: give at least one, such as 40001")
     for seed in seeds:
-        check_whole("seed", seed, 0, 2**63 - 1)
+        check_seed(seed)
     if len(set(seeds)) != len(seeds):
         raise InputError(f"seeds {', '.join(map(str, seeds))}: one is given twice: give each once")
 
