@@ -226,3 +226,8 @@ def own_offset(values: Mapping[str, Any], where: str | Path) -> tuple[float, flo
     if offset.shape != (3,) or not np.isfinite(offset).all():
         raise DamagedFileError(f"{where}: offset = {offset} is not three numbers; {AGAIN}")
     return float(offset[0]), float(offset[1]), float(offset[2])
+
+
+def own_dark_energy(values: Mapping[str, Any], where: str | Path) -> dict[str, float]:
+    """w0 and wa, which other codes' headers have no room for, as far as zeldo has written them."""
+    return {name: number(values, name, where) for name in ("w0", "wa") if name in values}

@@ -15,7 +15,16 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError
-from zeldo.files.archive import integer, number, own_offset, own_whole, positive, read_origin, redshift_of
+from zeldo.files.archive import (
+    integer,
+    number,
+    own_dark_energy,
+    own_offset,
+    own_whole,
+    positive,
+    read_origin,
+    redshift_of,
+)
 from zeldo.files.asked import Asked, AskingFormat
 from zeldo.files.bigfile import Block, attributes, block, is_block
 from zeldo.files.bigfile_writing import BLOCKS, OWN, writing_bigfile
@@ -101,15 +110,15 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
             blocks[field] = _checked(block(place), field, counts[kind])
     if "positions" not in blocks:
         raise DamagedFileError(f"{path} lacks {kind}/Position; {AGAIN}")
-    parameters = _parameters(values, path)
     own = {name.removeprefix(OWN): value for name, value in values.items() if name.startswith(OWN)}
+    parameters = _parameters(values, path) | own_dark_energy(own, path)
     cosmology = gadget_cosmology(own, parameters, values, fallback, path)
     mass = table_mass(values, kind)
     if mass:
         blocks.pop("masses", None)
     a = positive(values, "Time", path)
-    box = positive({"BoxSize": side_of(values["BoxSize"], path)}, "BoxSize", path)
-    notes = others_note(counts, kind)
+    box = asked.box or positive({"BoxSize": side_of(values["BoxSize"], path)}, "BoxSize", path)
+    notes = [*others_note(counts, kind), *asked.box_note]
     in_mass = rounded(positive(values, "UnitMass_in_g", path) / MASS) if "UnitMass_in_g" in values else 1.0
     h = parameters.get("h", cosmology.h if cosmology else None)
     if asked.length is not None:

@@ -117,7 +117,7 @@ def gadget_cosmology(
             f"{path}: {GADGET_NAMES[name]} = {gadget_values[name]:g} in the header contradicts {name} = "
             f"{getattr(cosmology, name):g}; {AGAIN}"
         )
-    if "OmegaLambda" in parameters:
+    if "OmegaLambda" in parameters and (complete or "omega_m" in gadget_values):
         dark = number(parameters, "OmegaLambda", path)
         if dark and abs(dark - cosmology.omega_de) > 1e-3:
             raise InputError(

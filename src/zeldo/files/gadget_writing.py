@@ -14,7 +14,7 @@ from zeldo.errors import InputError, ZeldoWarning
 from zeldo.files.archive import known_parameters
 from zeldo.files.formats import Sink
 from zeldo.files.gadget_blocks import LABELS, WRAP, layout
-from zeldo.files.gadget_header import SIZE, gadget2_dtype
+from zeldo.files.gadget_header import PART, SIZE, gadget2_dtype
 from zeldo.files.sets import check_files, split, writing_parts
 from zeldo.particles.particles import FIELDS, Header
 
@@ -169,6 +169,8 @@ class _Sink(Sink):
         omega_m = parameters.get("omega_m", 0.0)
         head["omega_m"], head["omega_lambda"] = omega_m, 1 - omega_m if omega_m else 0.0
         head["h"] = parameters.get("h", 0.0)
+        if not header.whole:
+            head["padding"] = PART
         head["flag_double"] = self._types["positions"].itemsize == 8
         content = head.tobytes()
         assert len(content) == SIZE

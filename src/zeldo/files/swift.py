@@ -87,8 +87,9 @@ class SwiftHDF5(AskingFormat):
         length: str | None = None,
         velocities: str | None = None,
         particle_type: int | None = None,
+        box: float | None = None,
     ) -> Iterator[Source]:
-        asked = Asked(length, velocities, particle_type, redshift)
+        asked = Asked(length, velocities, particle_type, redshift, box)
         with closing(self.source(path, cosmology, asked)) as source:
             yield source
 
@@ -147,7 +148,9 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
     speed *= with_h(power("velocities", "h", 0.0) - 1) * a**of_velocity
     in_mass = rounded(positive(units, WEIGHT, first) / MASS) * with_h(power("masses", "h", 0.0))
     mass = table_mass(header, kind) if "masses" not in species.fields else 0.0
-    box = positive({"BoxSize": side_of(header["BoxSize"], first)}, "BoxSize", first) * factor
+    box = asked.box or positive({"BoxSize": side_of(header["BoxSize"], first)}, "BoxSize", first)
+    box *= factor
+    notes += asked.box_note
     many = f", {len(files)} files" if len(files) > 1 else ""
     made = "SWIFT" if code or header.get("Code") == "SWIFT" else "initial conditions for SWIFT"
     particles_header = Header(
