@@ -31,6 +31,7 @@ NEEDED = (
     "matplotlib",
 )
 OPTIONAL = ("kdcount", "astropy", "hdf5plugin", "bigfile", "pynbody", "lightning-fabric", "codecarbon")
+KERNEL = 500_000  # bytes, more than the machine code of a kernel has
 # of 16^3 particles in 40 Mpc/h, seed 7, Eisenstein & Hu's power, five steps of COLA: P(k) of the third bin, (Mpc/h)^3
 RUN = {"n": 16, "box": 40.0, "seed": 7, "power": "eisenstein-hu", "redshift": 0.0}
 EXPECTED, TOLERANCE = 498.186, 1e-3
@@ -160,12 +161,20 @@ def _cache() -> Finding:
 
     cache = splines._paint._cache
     place = getattr(cache, "cache_path", None)
+    anew = "every run compiles anew: set NUMBA_CACHE_DIR to a directory that is writable and has room"
     if place is None:
-        advice = "set NUMBA_CACHE_DIR to a directory that is writable"
-        return Finding(
-            "compiled kernels", NOTE, f"no directory for them is writable, every run compiles anew: {advice}"
-        )
+        return Finding("compiled kernels", NOTE, f"no directory for them is writable, {anew}")
     kept = len(list(Path(place).glob("*.nbc"))) if Path(place).is_dir() else 0
+    try:
+        Path(place).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(KERNEL))
+            file.flush()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        return Finding(
+            "compiled kernels", NOTE, f"{kept} kept in {place}, and no more can be ({reason}), {anew}"
+        )
     return Finding("compiled kernels", OK, f"{kept} kept in {place}, which is writable")
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from zeldo.api import initial_conditions
 from zeldo.comparing import unwatched, warm_up
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.power import check_model
 from zeldo.engines.base import Engine
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
@@ -111,6 +112,8 @@ def reproduce(
     n = n if n is not None else QUICK_N if quick else Universe.n
     box, n = check_grid(box if box is not None else SPACING * n, n)
     _check_seeds(seeds)
+    if power is not None:
+        check_model(power)
     network, cola, zeldovich = parse_engine(engine), parse_engine("cola"), parse_engine("zeldovich")
     ours = () if network.name == "emulator" else (parse_engine("emulator"),)  # beside the paper's network
     if not all(_covers(candidate, FIDUCIAL, box / n) for candidate in ours):
