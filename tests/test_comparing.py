@@ -37,6 +37,11 @@ def nets(tmp_path_factory) -> dict[str, str]:
     return paths
 
 
+def test_what_watches_is_a_function():
+    with pytest.raises(InputError, match="watch = 3 is not allowed"):
+        compare(engine="2lpt", watch=3, **TINY)
+
+
 def test_one_engine_may_stand_alone():
     result = compare(engine="zeldovich", reference="2lpt", **TINY)
     assert [one.engine for one in result.comparisons] == ["zeldovich"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from dataclasses import replace
@@ -51,6 +52,15 @@ def test_an_uncached_installation_is_told(monkeypatch):
     monkeypatch.setattr(splines._paint, "_cache", object())
     finding = doctor._cache()
     assert finding.state == "note" and "NUMBA_CACHE_DIR" in finding.text
+
+
+def test_a_full_disk_for_kernels_is_told(monkeypatch):
+    def full(**options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", full)
+    finding = doctor._cache()
+    assert finding.state == "note" and "No space left" in finding.text and "NUMBA_CACHE_DIR" in finding.text
 
 
 def test_every_engine_has_its_papers_and_every_key_its_entry():

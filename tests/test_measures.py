@@ -592,6 +592,12 @@ def test_halos_on_disk_tell_the_slabs(universe, monkeypatch):
     assert [done for done, *_ in told] == [0, 0, 1, 2, 3] and {total for _, total, _ in told} == {4}
 
 
+@pytest.mark.parametrize("call", [zeldo.measure, zeldo.halos, zeldo.show])
+def test_progress_is_a_function(call, universe):
+    with pytest.raises(zeldo.InputError, match="progress = 3 is not allowed"):
+        call(universe, progress=3)
+
+
 @pytest.mark.parametrize("command", ["measure", "halos", "show"])
 def test_commands_hand_their_progress_to_the_work(command, monkeypatch, tmp_path):
     def work(*args, progress, **kwargs):

@@ -38,6 +38,32 @@ def test_memory_and_disk_are_those_of_a_run(engine, redshifts, tmp_path):
     assert plan.disk_gb == pytest.approx(1e-9 * written, rel=0.01)
 
 
+def test_memory_of_a_suite_counts_what_it_measures(tmp_path):
+    """P(k) and multipoles take more than Zel'dovich's displacements."""
+    given = {"engine": "zeldovich", "n": 192, "box": 400, "power": "eisenstein-hu", "seeds": "0:1"}
+    suite = [f"--{name}={value}" for name, value in given.items()]
+    command = [sys.executable, "-c", MEASURE, sys.executable, "-m", "zeldo", "run", *suite]
+    command += ["--keep", "multipoles", "-o", str(tmp_path / "s")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    plan = zeldo.plan_suite(keep="multipoles", **given)
+    assert plan.memory_gb == pytest.approx(1024e-9 * int(done.stdout), rel=0.3)
+    assert plan.memory_gb > 1.2 * zeldo.plan_suite(**given).memory_gb
+    line = refusal(lambda: zeldo.run_suite(keep="multipoles", output=tmp_path / "t", memory="0.5GB", **given))
+    assert "zeldovich with n = 192 needs about" in line and not (tmp_path / "t").exists()
+
+
+def test_the_trial_of_this_machine_is_made_again_after_a_while(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(planning.time, "monotonic", lambda: now[0])
+    made = planning._slowness.cache_info
+    first = planning.slowness()
+    count = made().misses
+    assert planning.slowness() == first and made().misses == count
+    now[0] += 2 * planning.FRESH
+    planning.slowness()
+    assert made().misses == count + 1
+
+
 def test_the_size_of_every_format_is_planned(tmp_path):
     given = {"engine": "2lpt", "n": 32, "box": 64, "power": "eisenstein-hu"}
     for suffix in suffixes():

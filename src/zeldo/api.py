@@ -168,10 +168,6 @@ def run(
     ZeldoError
         Where a file cannot be written, such as on a full disk.
     """
-    if progress is not None and not callable(progress):
-        raise InputError(
-            f"progress = {progress!r} is not allowed: give a function of work done, total work and a text"
-        )
     parsed_engine = parse_engine(
         engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
     )

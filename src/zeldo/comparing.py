@@ -116,6 +116,8 @@ def compare(
     InputError
         For a value that is not allowed, and for a reference of another universe than the initial conditions.
     """
+    if watch is not None and not callable(watch):
+        raise InputError(f"watch = {watch!r} is not allowed: give a function of a run's title")
     requested: list[Any] = (
         [engine] if isinstance(engine, str) or not isinstance(engine, Iterable) else [*engine]
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zeldo.measuring.memory import available
+from zeldo.measuring.threads import THREADS
 from zeldo.version import __version__
 
 NEEDED = (
@@ -30,13 +31,7 @@ NEEDED = (
     "matplotlib",
 )
 OPTIONAL = ("kdcount", "astropy", "hdf5plugin", "bigfile", "pynbody", "lightning-fabric", "codecarbon")
-THREADS = (
-    "NUMBA_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "OMP_WAIT_POLICY",
-)
+KERNEL = 500_000  # bytes, more than the machine code of a kernel has
 # of 16^3 particles in 40 Mpc/h, seed 7, Eisenstein & Hu's power, five steps of COLA: P(k) of the third bin, (Mpc/h)^3
 RUN = {"n": 16, "box": 40.0, "seed": 7, "power": "eisenstein-hu", "redshift": 0.0}
 EXPECTED, TOLERANCE = 498.186, 1e-3
@@ -127,7 +122,9 @@ def _threads() -> Finding:
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     kernels, tensors = fft.threads(), torch.get_num_threads()
-    setting = ", ".join(f"{name}={os.environ[name]}" for name in THREADS if name in os.environ)
+    setting = ", ".join(
+        f"{name}={os.environ[name]}" for name in (*THREADS, "OMP_WAIT_POLICY") if name in os.environ
+    )
     text = f"{cores} cores; kernels and transforms {kernels}, torch {tensors}" + (
         f"; {setting}" if setting else ""
     )
@@ -164,12 +161,20 @@ def _cache() -> Finding:
 
     cache = splines._paint._cache
     place = getattr(cache, "cache_path", None)
+    anew = "every run compiles anew: set NUMBA_CACHE_DIR to a directory that is writable and has room"
     if place is None:
-        advice = "set NUMBA_CACHE_DIR to a directory that is writable"
-        return Finding(
-            "compiled kernels", NOTE, f"no directory for them is writable, every run compiles anew: {advice}"
-        )
+        return Finding("compiled kernels", NOTE, f"no directory for them is writable, {anew}")
     kept = len(list(Path(place).glob("*.nbc"))) if Path(place).is_dir() else 0
+    try:
+        Path(place).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(KERNEL))
+            file.flush()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        return Finding(
+            "compiled kernels", NOTE, f"{kept} kept in {place}, and no more can be ({reason}), {anew}"
+        )
     return Finding("compiled kernels", OK, f"{kept} kept in {place}, which is writable")
 
 

@@ -11,7 +11,7 @@ import _thread
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,24 +31,33 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or _depth:
         yield  # only the main thread may set handlers, and once is enough
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     hook = sys.unraisablehook
     _asked, _depth = None, 1
     try:
         sys.unraisablehook = _raise_again(hook)
-        for number, handler in before.items():
-            # a shell starts what runs in the background with Ctrl-C ignored
-            if handler is not signal.SIG_IGN:
-                signal.signal(number, ask)
-        yield
+        with handled_by(ask):
+            yield
     finally:
         if _again is not None:
             _again.cancel()
-        for number, handler in before.items():
-            if handler is not None:  # not set from Python
-                signal.signal(number, handler)
         sys.unraisablehook = hook
         _asked, _depth = None, 0
+
+
+@contextmanager
+def handled_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Within it Ctrl-C and SIGTERM call a handler. It must be entered in the main thread."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # a shell starts what runs in the background with Ctrl-C ignored, which it stays; and a handler that was not set from
+    # Python (None) could not be set back
+    changed = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
+    try:
+        for number in changed:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, old in changed.items():
+            signal.signal(number, old)
 
 
 def raise_if_asked() -> None:
@@ -59,7 +68,7 @@ def raise_if_asked() -> None:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Within it a signal waits, where `interruptible` has its handler: for steps of which one alone leaves a mess behind."""
+    """Within it a signal waits, where `interruptible` has its handler: for steps that must all be done, or none."""
     global _held, _waits
     if threading.current_thread() is not threading.main_thread():
         yield  # signals interrupt the main thread alone

@@ -28,6 +28,13 @@ def plain_scalars(record: Any, *names: str) -> None:
         object.__setattr__(record, name, scalar(getattr(record, name)))
 
 
+def check_flags(record: Any, *names: str) -> None:
+    """`InputError` unless these attributes are true or false."""
+    for name in names:
+        if not isinstance(getattr(record, name), bool):
+            raise InputError(f"{name} = {getattr(record, name)!r} is not allowed: give true or false")
+
+
 def number(value: Any, name: str) -> float:
     """A number, which may be written as text or as an array without dimensions.
 
@@ -84,6 +91,14 @@ def real_array(values: Any, name: str) -> np.ndarray:
     return array
 
 
+def check_progress(progress: Any) -> None:
+    """`InputError` for what is neither None nor a function."""
+    if progress is not None and not callable(progress):
+        raise InputError(
+            f"progress = {progress!r} is not allowed: give a function of work done, total work and a text"
+        )
+
+
 def axis_index(value: Any, name: str = "axis") -> int:
     """The index of an axis of the box, which users name by a letter or by its number.
 
@@ -119,38 +134,42 @@ def checked_keywords(*more: Callable[..., Any]) -> Callable[[Callable[P, T]], Ca
     Raises
     ------
     InputError
-        Where the decorated function is called with an unknown argument, without a required one, or with one by position
-        that goes by name.
+        Where the decorated function is called with an unknown argument, without a required one, with one by position that
+        goes by name, or with a `progress` that cannot be called.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        own = inspect.signature(function).parameters.values()
+        first = [parameter.name for parameter in own if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
         named = [
             parameter
             for accepting in (function, *more)
             for parameter in inspect.signature(accepting).parameters.values()
         ]
         allowed = {
-            parameter.name: parameter for parameter in named if parameter.kind is parameter.KEYWORD_ONLY
+            parameter.name: parameter
+            for parameter in named
+            if parameter.kind is parameter.KEYWORD_ONLY or parameter.name in first
         }
         needed = [name for name, parameter in allowed.items() if parameter.default is parameter.empty]
         any_name = not more and any(parameter.kind is parameter.VAR_KEYWORD for parameter in named)
         call = function.__name__
-        own = inspect.signature(function).parameters.values()
-        by_position = sum(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in own)
-        example = next(iter(needed or allowed), "name")
+        by_name = [name for name in allowed if name not in first]
+        example = next((name for name in needed if name in by_name), by_name[0] if by_name else "name")
 
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-            if len(args) > by_position:
-                but = " but the first" if by_position == 1 else f" but {by_position}" if by_position else ""
+            if len(args) > len(first):
+                but = " but the first" if len(first) == 1 else f" but the first {len(first)}" if first else ""
                 raise InputError(f"{call} takes all arguments{but} by name: give them as in {example}=...")
             for name in kwargs:
                 if name not in allowed and not any_name:
                     hint = nearest(name, allowed) or f": choose among {', '.join(allowed)}"
                     raise InputError(f"{call} has no argument {name!r}{hint}")
             for name in needed:
-                if name not in kwargs:
+                if name not in kwargs and name not in first[: len(args)]:
                     raise InputError(f"{call} needs the argument {name!r}: give {name}=...")
+            check_progress(kwargs.get("progress"))
             return function(*args, **kwargs)
 
         return checked

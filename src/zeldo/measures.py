@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zeldo.brief import brief
 from zeldo.errors import InputError
 from zeldo.files.sets import check_no_input
-from zeldo.keywords import number, scalar
+from zeldo.keywords import check_progress, number, scalar
 from zeldo.measuring.memory import check_room, limited
 from zeldo.sources import (
     BYTES,
@@ -109,6 +109,7 @@ def measure(
     from zeldo.statistics.measurement import check_statistics, measurement
 
     check_reading(measure, reading)
+    check_progress(progress)
     chosen = check_statistics(statistics)
     if subtract_shot_noise and not {"power", "multipoles"} & set(chosen):
         raise InputError(
@@ -202,6 +203,7 @@ def halos(
     from zeldo.statistics.streaming_overdensity import stream_halo_catalogue
 
     check_reading(halos, reading)
+    check_progress(progress)
     if output is not None:
         check_catalogue_path(output)
         check_no_input([output], {"source": source})
@@ -307,6 +309,7 @@ def show(
     from zeldo.statistics.matter import matter_of
 
     check_reading(show, reading)
+    check_progress(progress)
     if not isinstance(output, str | os.PathLike):
         raise InputError(f"output = {output!r} is not allowed: give the name of a picture, such as slice.png")
     if Path(output).suffix.lower() != ".png":

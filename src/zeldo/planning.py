@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from glob import escape
 from pathlib import Path
 from statistics import median
@@ -31,6 +31,11 @@ FIELD_STAGE = 9.5  # bytes per particle while the linear field is made
 START, POWER = 1.2, 1.3  # seconds: imports and compiled kernels, and CAMB
 FIELD, WRITE = 40.0, 55.0  # ns per particle: the linear field, and one file
 MEASURE = 300.0  # ns per particle: a statistic of a suite
+MEASURE_BYTES = (
+    0,
+    80,
+    95,
+)  # per particle, with what the engine still holds: by the number of statistics of a suite
 LIBRARY_SECONDS = 2.5  # seconds to load torch and a network
 # per particle: positions or displacements, and ids where the format has them; velocities take 12 more
 BYTES = {".npz": 24, ".zarr": 12, ".gadget": 16, ".gadget2": 16, ".bigfile": 32}
@@ -43,6 +48,7 @@ ROW_BYTES = 1000  # of a universe of a suite: its row, and its line of the manif
 COLUMNS = 3  # arrays that a statistic of a suite adds
 COLUMN_BYTES = 270  # of an array in a file, beside its numbers
 TRIAL, TRIALS = 96, 9  # particles per side, and how often
+FRESH = 30.0  # seconds after which the trial is made again
 TRIAL_COST = 18.0  # ns per particle of the trial, where the engines' costs were measured
 
 
@@ -149,13 +155,14 @@ def plan_universes(
         disk_gb=count * (kept + ROW_BYTES / GB),
         seconds=_seconds(own, n, times * (statistics * MEASURE or WRITE), count, len(set(tasks))),
         universes=count,
+        statistics=statistics,
     )
 
 
-def _whole(engine: Engine, own: Plan, n: int, **costs: Any) -> RunPlan:
+def _whole(engine: Engine, own: Plan, n: int, statistics: int = 0, **costs: Any) -> RunPlan:
     """A plan of the engine with what surrounds it."""
     return RunPlan(
-        memory_gb=_memory(own, n),
+        memory_gb=_memory(own, n, statistics),
         available_gb=budget() / GB,
         forces=own.forces,
         tiles=own.tiles,
@@ -193,6 +200,7 @@ def check_fits(
     output: Path | None = None,
     *,
     may_stream: bool = True,
+    statistics: int = 0,
 ) -> bool:
     """Whether the particles of a run are to be on disk. `InputError` where the run cannot fit.
 
@@ -202,6 +210,8 @@ def check_fits(
         As in `plan_run`.
     may_stream : bool
         Whether another output could be one that particles are written to a tile at a time; in a suite none is.
+    statistics : int
+        As in `plan_universes`.
     """
     plan, streamed = chosen_plan(engine, n, redshifts, output)
     there = _device_free(engine, plan)
@@ -210,7 +220,7 @@ def check_fits(
             f"{engine.name} with n = {n} needs about {plan.device_gb:.3g} GB on {getattr(engine, 'device', 'the GPU')}, but "
             f"{there:.3g} GB are free: give a smaller n or mesh_factor, or leave out device to run on the CPU"
         )
-    needed, free = GB * _memory(plan, n), budget()
+    needed, free = GB * _memory(plan, n, statistics), budget()
     if needed > free:
         elsewhere = output is None or output.suffix.lower() != STREAMED
         other = engine.plan_streamed(n, redshifts) if may_stream and elsewhere else None
@@ -257,13 +267,18 @@ def _disk(plan: Plan, n: int, files: int, output: Path) -> float:
     return files * size * n**3 / GB
 
 
-def _memory(plan: Plan, n: int) -> float:
-    return PYTHON + STORE * (plan.scratch_gb > 0) + max(plan.memory_gb, FIELD_STAGE * n**3 / GB)
+def _memory(plan: Plan, n: int, statistics: int = 0) -> float:
+    stages = plan.memory_gb, FIELD_STAGE * n**3 / GB, MEASURE_BYTES[statistics] * n**3 / GB
+    return PYTHON + STORE * (plan.scratch_gb > 0) + max(stages)
 
 
-@cache
 def slowness() -> float:
     """How many times longer the mesh kernels take here and now than where the engines' costs were measured."""
+    return _slowness(int(time.monotonic() / FRESH))
+
+
+@lru_cache(maxsize=1)
+def _slowness(period: int) -> float:
     from zeldo.mesh.gravity import gravity
 
     box = 2.0 * TRIAL

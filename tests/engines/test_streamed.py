@@ -186,7 +186,7 @@ def test_a_full_disk_is_said_in_a_line_where_slabs_are_dropped_too(tmp_path, mon
     store.put({"psi": np.ones(3, np.float32)}, 0)
     monkeypatch.setattr(SlabStore, "_note", full)
     for change in (lambda: store.put({}, 0, row=1), lambda: store.drop("psi")):
-        with pytest.raises(ZeldoError, match=r"no space left in .* the same command resumes"):
+        with pytest.raises(ZeldoError, match=r"no space left for .* the same command resumes"):
             change()
     monkeypatch.undo()
     assert SlabStore(tmp_path / "slabs", "key").get("psi", 0).sum() == 3

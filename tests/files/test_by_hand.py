@@ -34,6 +34,15 @@ def test_the_list_of_a_set_names_it_as_its_files_do(tmp_path):
     assert any("taken as Mpc/h and velocities as peculiar" in note for note in answers[0]["notes"])
 
 
+def test_a_part_of_a_text_that_is_missing_is_told_without_a_list_too(tmp_path):
+    picola(tmp_path)
+    (tmp_path / "run_z0p500.info").unlink()
+    (tmp_path / "run_z0p500.1").rename(tmp_path / "run_z0p500.2")
+    line = "run_z0p500.1 is missing, and run_z0p500.2 is there"
+    for name in ("run_z0p500", "run_z0p500.0", "run_z0p500.2"):
+        assert line in refusal(lambda name=name: zeldo.read(tmp_path / name, box=20.0))
+
+
 @pytest.mark.parametrize("option", [["--box", "-5"], ["--box", "nan"], ["--redshift", "-2"]])
 def test_a_text_has_no_box_or_redshift_that_cannot_be(tmp_path, option, capsys):
     picola(tmp_path)

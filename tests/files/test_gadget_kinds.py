@@ -416,6 +416,56 @@ def test_what_a_header_leaves_at_zero_is_unknown(universe, tmp_path):
     check(universe, read(path, {name: getattr(QUIJOTE, name) for name in ("omega_b", "sigma_8", "n_s")}))
 
 
+def test_dark_energy_beside_a_matter_that_is_not_said_contradicts_nothing(universe, tmp_path):
+    path = gadget_hdf5(tmp_path / "s.hdf5", universe, Omega0=0.0, OmegaLambda=1.0)
+    check(universe, read(path, QUIJOTE))
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "binary"])
+@pytest.mark.parametrize("per_h", [True, False])
+def test_masses_beside_lengths_without_h_are_those_that_make_omega_m(universe, tmp_path, kind, per_h):
+    h = QUIJOTE.h
+    mass = MASS if per_h else MASS / h
+    path = tmp_path / "s"
+    if kind == "hdf5":
+        gadget_hdf5(path, universe, BoxSize=BOX * 1e3 / h, MassTable=np.array([0, mass, 0, 0, 0, 0]))
+        with h5py.File(path, "r+") as file:
+            file["PartType1/Coordinates"][:] /= np.float32(h)
+    else:
+        head = header(unit=1e3 / h, mass=(0, mass, 0, 0, 0, 0))
+        contents = blocks(universe, unit=1e3 / h).values()
+        path.write_bytes(b"".join(record(part) for part in (head, *contents)))
+    check(universe, read(path, QUIJOTE, length="kpc"), 1e-4)
+    with open_particles(path, length="kpc") as particles:
+        assert particles.header.particle_mass == pytest.approx(MASS, rel=1e-6)
+        unit = "10^10 Msun/h," if per_h else "10^10 Msun,"
+        assert any(f"masses are taken as {unit} which" in note for note in particles.header.notes)
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "binary"])
+def test_a_box_in_another_unit_than_the_positions_may_be_corrected(universe, tmp_path, kind):
+    path = tmp_path / "s"
+    if kind == "hdf5":
+        gadget_hdf5(path, universe, BoxSize=BOX)
+        box = BOX * 1e3
+    else:
+        head, contents = header(box=BOX * 1e3), blocks(universe).values()
+        path.write_bytes(b"".join(record(part) for part in (head, *contents)))
+        box = BOX
+    assert "--box" in refusal(lambda: read(path, QUIJOTE))
+    check(universe, read(path, QUIJOTE, box=box))
+    assert f"box = {box:g} by option" in describe(path, QUIJOTE, box=box)["notes"]
+
+
+def test_ids_may_follow_positions_at_once(universe, tmp_path):
+    contents = blocks(universe)
+    parts = (header(), contents[b"POS "], contents[b"ID  "])
+    (tmp_path / "s").write_bytes(b"".join(record(part) for part in parts))
+    with open_particles(tmp_path / "s", QUIJOTE) as particles:
+        assert set(particles.fields) == {"positions", "ids"}
+        np.testing.assert_array_equal(particles.ids, np.arange(1, COUNT + 1))
+
+
 @pytest.fixture
 def with_gas(universe, tmp_path):
     """As in CAMELS: dark matter has less mass than all matter, and there are gas and black holes."""
@@ -450,10 +500,8 @@ def test_one_species_stays_one_when_it_is_converted(universe, with_gas, tmp_path
     check(universe, read(tmp_path / name, QUIJOTE))
     with open_particles(tmp_path / name) as particles:
         assert particles.header.particle_mass < 0.9 * MASS
-        assert particles.header.whole == (name == "d.gadget2")  # which has no place for it
-    if name == "d.gadget2":
-        line = refusal(lambda: describe(tmp_path / name))
-        assert "give omega_b too, if it is dark matter beside gas" in line
+        assert not particles.header.whole
+    assert describe(tmp_path / name)["lattice"]
 
 
 def test_one_species_stands_for_all_matter_with_or_without_a_whole_cosmology(with_gas, tmp_path):

@@ -167,3 +167,9 @@ def test_an_archive_that_python_cannot_open_is_damaged(snapshot, tmp_path):
         path.write_bytes(content)
         with pytest.raises(DamagedFileError, match="not a readable npz file"):
             read(path)
+
+
+def test_positions_along_the_other_axis_are_told(tmp_path):
+    np.savez(tmp_path / "p.npz", pos=np.ones((3, 50)), box=10.0, redshift=0.0)
+    with pytest.raises(InputError, match=r"pos has the shape \(3, 50\): give positions as \(N, 3\)"):
+        read(tmp_path / "p.npz")

@@ -286,3 +286,47 @@ def test_what_an_emulator_says_of_itself_may_be_numbers_of_numpy(tmp_path, suffi
     back = read(write(told, tmp_path / f"told{suffix}"))
     assert back.expected_error == {"k": [0.0, 1.0, 2.0]}
     assert back.correction == {"displacement": 0.5, "velocity": 0.25}
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """A snapshot of a code that says omega_m and h alone."""
+    ics = zeldo.initial_conditions(box=32.0, n=8, power="eisenstein-hu")
+    (snapshot,) = zeldo.run(ics=ics, engine="2lpt", redshift=9.0)
+    path = tmp_path / "foreign.gadget"
+    write(snapshot, path)
+    return path, snapshot
+
+
+WRITTEN = pytest.mark.parametrize("suffix", [".hdf5", ".npz", ".zarr", ".bigfile"])
+
+
+@WRITTEN
+def test_particles_converted_without_a_cosmology_take_one_later(foreign, tmp_path, suffix):
+    path, snapshot = foreign
+    out = tmp_path / f"out{suffix}"
+    convert(path, out)
+    assert read(out, "quijote").cosmology == snapshot.cosmology
+    assert "omega_m" in refusal(lambda: read(out, "planck2018"))
+
+
+@WRITTEN
+def test_dark_energy_given_at_a_conversion_stays(foreign, tmp_path, suffix):
+    path, _ = foreign
+    out = tmp_path / f"out{suffix}"
+    convert(path, out, w0=-0.9, wa=0.1)
+    again = read(out, {"omega_b": 0.049, "n_s": 0.9624, "sigma_8": 0.834})
+    assert (again.cosmology.w0, again.cosmology.wa) == (-0.9, 0.1)
+    assert "w0 = -0.9 in the file, -1 is given" in refusal(lambda: read(out, "quijote"))
+
+
+@WRITTEN
+@pytest.mark.parametrize(("given", "kept"), [(np.float16, np.float32), (np.longdouble, np.float64)])
+def test_floats_of_other_widths_are_written_as_usual_ones(tmp_path, suffix, given, kept):
+    x = np.random.default_rng(2).uniform(0, 9, (50, 3)).astype(given)
+    np.savez(tmp_path / "p.npz", pos=x, vel=x, box=10.0, redshift=0.0)
+    convert(tmp_path / "p.npz", tmp_path / f"out{suffix}")
+    again = Particles(Header(50, 10.0, 0.0), x, x)
+    with open_particles(tmp_path / f"out{suffix}") as particles:
+        assert particles.fields["positions"] == again.fields["positions"] == kept
+        np.testing.assert_allclose(particles.positions, x.astype(kept), rtol=1e-6)

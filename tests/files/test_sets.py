@@ -67,3 +67,16 @@ def test_a_number_of_files_may_be_numpys(tmp_path):
     (snapshot,) = zeldo.run(**TINY)
     zeldo.write(snapshot, tmp_path / "s.hdf5", files=np.int64(2))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s.0.hdf5", "s.1.hdf5"]
+
+
+def test_a_snapshot_whose_name_ends_in_a_number_is_no_part_of_a_set(tmp_path):
+    zeldo.run(output=tmp_path / "snap_z0.7.hdf5", **TINY)
+    convert(tmp_path / "snap_z0.7.hdf5", tmp_path / "snap_z0.5.hdf5")
+    assert (tmp_path / "snap_z0.5.hdf5").exists()
+    for output, options in (("snap_z0.7.hdf5", {}), ("snap_z0.hdf5", {"files": 8})):
+        line = refusal(
+            lambda output=output, options=options: convert(
+                tmp_path / "snap_z0.7.hdf5", tmp_path / output, write_options=options
+            )
+        )
+        assert "would take the place of files that are read" in line

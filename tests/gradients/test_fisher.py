@@ -109,7 +109,8 @@ def test_a_covariance_of_another_shape_is_refused_before_the_first_run(monkeypat
         ({"parameters": "omega"}, "no parameter 'omega'"),
         ({"parameters": ()}, "one or several"),
         ({"parameters": ("h", "h")}, "each once"),
-        ({"fixed": True}, "no parameter 'fixed'"),
+        ({"fixed": True}, "fisher has no argument 'fixed'"),
+        ({"progress": 3}, "progress = 3 is not allowed"),
         ({"covariance": np.eye(2), "engine": "zeldovich"}, "covariance has shape"),
         ({"statistic": "powr"}, "is not known"),
         ({"engine": "p3m"}, "not differentiable"),
@@ -135,6 +136,11 @@ def test_a_covariance_of_another_shape_is_refused_before_the_first_run(monkeypat
 def test_bad_input_is_refused_in_one_line(options, words):
     with pytest.raises(zeldo.InputError, match=words):
         zeldo.fisher(**{"box": BOX, "n": 8, "power": "eisenstein-hu", **options})
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(zeldo.InputError, match="fisher needs the argument 'box'"):
+        zeldo.fisher(n=8)
 
 
 def test_values_beyond_the_lattices_nyquist_wavenumber_are_left_out():

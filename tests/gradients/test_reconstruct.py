@@ -344,7 +344,7 @@ def test_parameters_of_the_cosmology_go_by_name(snapshot, tmp_path):
 
 def test_redshift_space_takes_networks_that_predict_velocities(tmp_path, snapshot):
     torch.manual_seed(3)
-    arguments = {"channels": 2, "styles": 2}
+    arguments = {"channels": 2, "levels": 2, "styles": 2}
     card = ModelCard("styled vnet", arguments, "jamieson2024", {}, (0, 3), (1, 5), (0.1, 0.5))
     save(StyledVNet(**arguments), tmp_path / "net.safetensors", card)
     options = {"power": "eisenstein-hu", "redshift_space": 2, "samples": 0, "effort": 0.01}

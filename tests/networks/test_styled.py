@@ -91,7 +91,7 @@ def test_the_rate_is_the_derivative_of_the_displacement():
 
 @pytest.mark.parametrize("periodic", [True, False])
 def test_forward_and_reverse_mode_agree_on_the_derivative_of_the_rate(periodic):
-    net = random_net(styles=2).double().requires_grad_(False)
+    net = random_net(styles=2, levels=2).double().requires_grad_(False)
     side = 8 if periodic else net.layout.smallest
     x = torch.randn(1, 3, side, side, side, dtype=torch.float64)
     weights = torch.randn(1, 3, *3 * [side - (0 if periodic else 2 * net.halo)], dtype=torch.float64)

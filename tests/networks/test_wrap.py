@@ -13,6 +13,14 @@ def test_channels_last_is_an_order_in_memory_alone():
     assert channels_last(x).is_contiguous(memory_format=torch.channels_last_3d)
 
 
+@pytest.mark.parametrize("sides", [(4, 5, 6), (1, 1, 1)])
+def test_the_result_can_have_channels_last_whatever_its_parts_have(sides):
+    parts = torch.randn(2, 3, *sides), torch.randn(2, 2, *sides)
+    made = wrap(parts, 2, 1, last=True)
+    assert torch.equal(made, wrap(parts, 2, 1))
+    assert made.is_contiguous(memory_format=torch.channels_last_3d)
+
+
 @pytest.mark.parametrize("order", [torch.Tensor.contiguous, channels_last])
 def test_vmap_is_a_loop(order):
     many = [order(torch.randn(2, 3, 4, 4, 4)) for _ in range(3)]

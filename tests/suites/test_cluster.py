@@ -20,7 +20,7 @@ def test_workers_make_a_suite_and_a_lost_one_is_replaced(tmp_path):
     out = tmp_path / "s"
     with (
         distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster) as client,
+        distributed.Client(cluster, set_as_default=False) as client,
     ):
         pids = list(client.run(os.getpid).values())
 
@@ -66,12 +66,17 @@ def test_a_task_that_kills_its_workers_ends_with_a_line(monkeypatch):
     from zeldo.suites.cluster import by_workers
 
     class Completed(list):
+        def __init__(self, loop):
+            super().__init__()
+
         add, is_empty, count = list.append, (lambda self: not self), list.__len__
 
         def __next__(self):
             return self.pop()
 
     class Client:
+        loop = None
+
         def nthreads(self):
             return {"a": 1}
 

@@ -199,7 +199,7 @@ def test_what_cannot_be_made_in_pieces_is_refused(tmp_path):
     assert "no scheduler answers" in refusal(lambda: run_in_pieces(output=out, **absent))
     assert "output = None is not allowed" in refusal(lambda: run_in_pieces(output=None, **SMALL))
     assert not out.exists()
-    run_in_pieces(output=out, **SMALL, **PIECES)
+    run_in_pieces(output=out, **SMALL, **{name: np.int64(value) for name, value in PIECES.items()})
     assert "was begun with buffer = " in refusal(
         lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "buffer": 2})
     )

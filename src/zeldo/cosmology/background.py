@@ -185,7 +185,7 @@ def growth(cosmology: Cosmology) -> Growth:
     Returns
     -------
     Growth
-        With the methods d1, d2, f1, f2 and a_of_d1.
+        With the methods d1, d2, f1 and f2; that of a `Cosmology` has a_of_d1 too.
     """
     if isinstance(cosmology, Cosmology):
         return _growth(cosmology)

@@ -181,7 +181,10 @@ class Cosmology:
         known = {"FlatLambdaCDM", "LambdaCDM", "FlatwCDM", "wCDM", "Flatw0waCDM", "w0waCDM"}
         kind = type(cosmology).__name__
         if kind not in known:
-            raise InputError(f"astropy's {kind} is not supported: give one of {', '.join(sorted(known))}")
+            raise InputError(
+                f"the cosmology is a {kind}: give the name of a preset, a `Cosmology`, or astropy's "
+                f"{', '.join(sorted(known))}"
+            )
         sigma_8 = sigma_8 if sigma_8 is not None else meta.get("sigma8")
         n_s = n_s if n_s is not None else meta.get("n")
         missing = [name for name, value in (("sigma_8", sigma_8), ("n_s", n_s)) if value is None]

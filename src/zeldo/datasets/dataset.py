@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,27 +21,20 @@ from zeldo.cosmology.power import MODELS, linear_power
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.design import Run, make_design, unfinished
 from zeldo.datasets.finished import Finished, check_parts, finished_runs, not_taken, take_back
-from zeldo.engines.base import Engine
+from zeldo.engines.base import Engine, Progress
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import raise_if_full
 from zeldo.interrupts import interruptible, raise_if_asked
+from zeldo.measuring.threads import THREADS
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.identity import power_identity
 from zeldo.store.queue import LEFT, MADE, in_turn
 from zeldo.store.runs import RunStore
 
-Progress = Callable[[float, float, str], None]
 THERE = "made by another process"
 POLL = 0.2  # seconds between looks at the workers
 # seconds that workers have to end, less than a training gives the process that makes its data
 PATIENCE = 30.0
-THREADS = (
-    "NUMBA_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "DUCC0_NUM_THREADS",
-)
 
 
 @dataclass

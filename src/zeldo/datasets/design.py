@@ -99,7 +99,7 @@ def unfinished(config: DatasetConfig, runs: list[Run], store: RunStore) -> list[
     teacher = engine(config.engine, **config.options)
     store.check_provenance(config.engine, Provenance.of(teacher))
     # the defaults too: they may have been others when the store was begun
-    options = engine(config.engine, **config.options).settings
+    options = teacher.settings
     power = power_identity(config.power)
     left = []
     for run in runs:

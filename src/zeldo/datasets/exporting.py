@@ -65,7 +65,7 @@ def export_initial_conditions(
     output : path
         A directory that does not exist yet, or is empty.
     code : {"gadget-4", "mp-gadget", "swift"}
-        Who reads them.
+        The code that will read them.
     start_redshift : float
         Redshift of the particles.
     order : {1, 2}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zeldo.engines.blocks import StreamedOutput
 
 Progress = Callable[[float, float, str], None]  # work done, total work, text
+PREPARING = "preparing (the first run on a machine compiles for a minute)"  # the text before the first step
 Observer = Callable[[Any], None]  # called with a `zeldo.engines.driver.View` after every step
 
 BLOCK = 128  # planes of the lattice that outputs of a run come in whose particles are on disk
@@ -314,7 +315,7 @@ class Engine(ABC):
         folder : Path
             For the particles. It is left there.
         written : sequence of bool
-            Which of the outputs are whole where their blocks were written to.
+            For each output, whether all its blocks are on disk already.
         block : int
             Planes of a block, a divisor of n.
         progress : callable, optional

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from zeldo.engines.base import Progress
+from zeldo.engines.base import PREPARING, Progress
 from zeldo.engines.state import Array, Dynamics, State
 from zeldo.engines.table import Timetable
 
@@ -164,7 +164,7 @@ class _Meter:
         self.progress, self.total = progress, sum(timetable.work) + timetable.aside * len(asides)
         self.done = sum(timetable.work[: last_done + 1])
         self.done += timetable.aside * sum(output.step < last_done for output in asides)
-        progress(self.done, self.total, "preparing (the first run on a machine compiles for a minute)")
+        progress(self.done, self.total, PREPARING)
 
     def report_share(self, work: float, share: float, a: float) -> None:
         """Report that a share of a step's work is done, at scale factor a."""

@@ -272,8 +272,8 @@ class Emulator(Trained):
 
 def _added(corrected: np.ndarray, carried: np.ndarray) -> tuple[float, float]:
     """The mean square of what the network added, and that of the result."""
-    added = corrected - carried
-    return float(np.vdot(added, added)) / added.size, float(np.vdot(corrected, corrected)) / added.size
+    added = sum(float(np.vdot(change, change)) for change in map(np.subtract, corrected, carried))
+    return added / corrected.size, float(np.vdot(corrected, corrected)) / corrected.size
 
 
 def _dynamics_progress(progress: Progress, count: int, total: int) -> Progress:

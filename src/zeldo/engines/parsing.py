@@ -6,10 +6,11 @@ import os
 from typing import Any
 
 from zeldo.engines.base import Engine
-from zeldo.engines.registry import WEIGHTS, engine_class
 from zeldo.engines.registry import engine as make_engine
+from zeldo.engines.registry import engine_class
 from zeldo.errors import InputError
 from zeldo.keywords import scalar
+from zeldo.networks.architectures import is_weights
 
 
 def parse_engine(text: str | os.PathLike[str] | Engine, *, optional: bool = False, **options: Any) -> Engine:
@@ -76,7 +77,7 @@ def name_and_options(text: str) -> tuple[str, str]:
     places = [place for place, letter in enumerate(text) if letter == ":"]
     for end in (len(text), *reversed(places)):
         path = text[:end]
-        if path.endswith(WEIGHTS) and ("=" not in path.partition(":")[2] or os.path.isfile(path)):
+        if is_weights(path) and ("=" not in path.partition(":")[2] or os.path.isfile(path)):
             return path, text[end + 1 :]
     name, _, tail = text.partition(":")
     return name, tail

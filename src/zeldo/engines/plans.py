@@ -87,7 +87,7 @@ def mesh(
     spectral : bool
         Whether the gradient is the exact one, in Fourier space.
     device : str
-        As in `zeldo.mesh.gravity.gravity`; but for "cpu" no time was measured.
+        As in `zeldo.mesh.gravity.gravity`. A time is given for "cpu" alone.
 
     Returns
     -------

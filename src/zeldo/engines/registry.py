@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, nearest
 from zeldo.keywords import scalar
+from zeldo.networks.architectures import is_weights
 
 GROUP = "zeldo.engines"
-WEIGHTS = (".safetensors", ".pt", ".npz")  # a file of a network is an engine too
 
 # in the order of tables; a module is loaded when its engine is asked for
 BUILT_IN = tuple(
@@ -103,7 +103,7 @@ def engine_class(name: str) -> type[Engine]:
         For an unknown name, and for a package that cannot be loaded.
     """
     name = checked_name(name)
-    if name.lower().endswith(WEIGHTS):
+    if is_weights(name):
         return _class_for(name)
     sources = _sources().get(name, [])
     if len(sources) > 1:  # even if one of them is loaded already
@@ -150,7 +150,7 @@ def engine(name: str, **options: Any) -> Engine:
     """
     name = checked_name(name)
     cls = engine_class(name)
-    if name.lower().endswith(WEIGHTS):
+    if is_weights(name):
         if options.get("weights") is not None:
             raise InputError(
                 f"engine {name} is a file of weights, so weights = {options['weights']!r} cannot be given too: "
@@ -208,7 +208,7 @@ def _check_class(cls: Any) -> None:
     if not (isinstance(cls, type) and issubclass(cls, Engine)):
         raise InputError(f"{cls!r} is not an engine: give a class that inherits from zeldo.Engine")
     name = getattr(cls, "name", None)
-    if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]+", name) or name.lower().endswith(WEIGHTS):
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]+", name) or is_weights(name):
         raise InputError(f"engine {cls.__qualname__} has the name {name!r}: give it one, such as my_engine")
     if not isinstance(cls.revision, int):
         raise InputError(f"engine {name} has revision = {cls.revision!r}: give a whole number")

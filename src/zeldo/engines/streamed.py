@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from zeldo.engines.base import Progress
+from zeldo.engines.base import PREPARING, Progress
 from zeldo.engines.blocks import Block, StreamedOutput
 from zeldo.engines.plans import SLABS
 from zeldo.engines.streamed_force import ASIDE, ForceOnDisk
@@ -132,14 +132,14 @@ class StreamedRun:
         delta : list of one ndarray
             The linear density field, which is taken out of the list.
         written : sequence of bool
-            Which outputs are whole where their blocks were written to.
+            For each output, whether all its blocks are on disk already.
         """
         state = self.store.state
         if state and not all(written[: state["outputs"]]):
             self.store.clear()  # what was written is damaged, and its particles have moved on
         with self.disk:
             if not self.store.state:
-                self.progress(0, self.total, "preparing (the first run on a machine compiles for a minute)")
+                self.progress(0, self.total, PREPARING)
                 write_displacements(delta, self.mesh.box, self._write_order)
                 self.store.put({}, 0, row=0, slab=0, outputs=0, solved=-1, spent=0)
             delta.clear()

@@ -177,7 +177,7 @@ class StreamedEmulator:
         n, task = origin.n, self.net.card.make_task()
         setting = Setting(origin.cosmology, z, origin.box / n)
         style = torch.tensor([task.style(setting)], dtype=torch.float32)
-        side = inputs.state.get("side") or self._side(self.net, task, n)
+        side = inputs.state.get("side") or self._side(task, n)
         inputs.put({}, 0, side=side)
         made = [f"share{block}" in inputs.state for block in range(n // self.block)]
         begin = min(first, made.index(False) if not all(made) else len(made)) * self.block
@@ -236,13 +236,13 @@ class StreamedEmulator:
         measured = measures_of(origin, contrast, max(linear**0.5, np.finfo(np.float32).tiny), z)
         return self.told(squares.tolist(), measured, origin, z)
 
-    def _side(self, net: Any, task: Any, n: int) -> int:
+    def _side(self, task: Any, n: int) -> int:
         """The side of the tiles asked for, or of the largest ones that fit into memory and into a block."""
         from zeldo.networks import inference
 
         blocks = 2 * 3 * 4 * self.block * n**2
         free = inference.SHARE * (available() - blocks)
-        return tile_side(net.layout, task, n, self.block, free, self.tiles, self.precision)
+        return tile_side(self.net.layout, task, n, self.block, free, self.tiles, self.precision)
 
 
 def tile_side(

@@ -16,6 +16,7 @@ from zeldo.engines.base import Engine, Plan, Progress
 from zeldo.engines.checks import check_choice, check_whole
 from zeldo.errors import InputError
 from zeldo.initial.conditions import MAX_N, InitialConditions
+from zeldo.keywords import check_flags
 from zeldo.particles.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ class Trained(Engine):
 
     def __post_init__(self) -> None:
         check_weights("weights", self.weights)
-        if not isinstance(self.extrapolate, bool):
-            raise InputError(f"extrapolate = {self.extrapolate!r} is not allowed: give true or false")
+        check_flags(self, "extrapolate")
         if self.tiles is not None:
             check_whole("tiles", self.tiles, 1, MAX_N)
         check_choice("precision", self.precision, PRECISIONS)

@@ -115,6 +115,7 @@ def open_particles(
     >>> with zeldo.open_particles("halo.hdf5") as particles:  # doctest: +SKIP
     ...     first = particles.read("positions", 0, 1000)
     """
+    from zeldo.files.given import of_usual_widths
     from zeldo.files.registry import locate
     from zeldo.particles.particles import Particles
 
@@ -124,7 +125,11 @@ def open_particles(
         _check_given(source.header, parameters if whole is None else whole.to_dict(), place)
         if parameters:
             source.header = _completed(source.header, parameters)
-        yield Particles.backed(source)
+        elif (
+            whole is not None and source.header.cosmology is None
+        ):  # zeldo's own files of particles that came without
+            source.header = _completed(source.header, whole.to_dict())
+        yield Particles.backed(of_usual_widths(source))
 
 
 def check_reading_options(
@@ -188,7 +193,11 @@ def _check_given(header: Header, given: Mapping[str, float], path: Path) -> None
     from zeldo.files.gadget import contradiction
 
     zeldos = header.offset is not None and header.cosmology is not None
-    said = header.cosmology.to_dict() if zeldos and header.cosmology is not None else header.parameters
+    said = dict(header.parameters)
+    if (
+        zeldos and header.cosmology is not None
+    ):  # which may be the one given, where the file has not all of it
+        said = header.cosmology.to_dict() | said
     for name, value in given.items():
         if name not in said or not (zeldos or name in CERTAIN):
             continue

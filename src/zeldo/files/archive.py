@@ -160,7 +160,7 @@ def attributes_digest(values: Mapping[str, Any]) -> str:
 
 
 def origin_attributes(header: Header) -> dict[str, Any]:
-    """Where particles come from, for a file: engine, version, settings as JSON, and seed, revision and so on if known."""
+    """Where particles come from, for a file: engine, version, settings as JSON, and seed, offset and so on if known."""
     attributes: dict[str, Any] = {"engine": header.engine, "version": header.version}
     attributes["settings"] = json.dumps(dict(header.settings), default=str)
     known = {name: getattr(header, name) for name in ("seed", *DRAWN, *MADE)}
@@ -169,7 +169,9 @@ def origin_attributes(header: Header) -> dict[str, Any]:
         for name in TOLD
         if getattr(header, name) is not None
     }
-    part = {} if header.whole else {WHOLE: False}
+    part: dict[str, Any] = {} if header.whole else {WHOLE: False}
+    if header.offset is not None and any(header.offset):
+        part["offset"] = list(header.offset)
     return attributes | {name: value for name, value in known.items() if value is not None} | told | part
 
 
@@ -224,3 +226,8 @@ def own_offset(values: Mapping[str, Any], where: str | Path) -> tuple[float, flo
     if offset.shape != (3,) or not np.isfinite(offset).all():
         raise DamagedFileError(f"{where}: offset = {offset} is not three numbers; {AGAIN}")
     return float(offset[0]), float(offset[1]), float(offset[2])
+
+
+def own_dark_energy(values: Mapping[str, Any], where: str | Path) -> dict[str, float]:
+    """w0 and wa, which other codes' headers have no room for, as far as zeldo has written them."""
+    return {name: number(values, name, where) for name in ("w0", "wa") if name in values}

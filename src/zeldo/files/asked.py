@@ -26,12 +26,20 @@ class Asked:
         Which particles to read.
     redshift : float, optional
         For files that do not say theirs.
+    box : float, optional
+        In the file's unit of lengths, for files whose header has it in another.
     """
 
     length: str | None = None
     velocities: str | None = None
     particle_type: int | None = None
     redshift: float | None = None
+    box: float | None = None
+
+    @property
+    def box_note(self) -> list[str]:
+        """That the box is not the file's, if so."""
+        return [] if self.box is None else [f"box = {self.box:g} by option"]
 
 
 class AskingFormat(Format):
@@ -46,8 +54,11 @@ class AskingFormat(Format):
         length: str | None = None,
         velocities: str | None = None,
         particle_type: int | None = None,
+        box: float | None = None,
     ) -> Iterator[Source]:
-        with closing(self.source(path, cosmology, Asked(length, velocities, particle_type))) as source:
+        with closing(
+            self.source(path, cosmology, Asked(length, velocities, particle_type, box=box))
+        ) as source:
             yield source
 
     @abstractmethod

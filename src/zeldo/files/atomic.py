@@ -28,9 +28,14 @@ def disk_is_full(error: BaseException | None) -> bool:
 def raise_if_full(error: BaseException, path: str | os.PathLike) -> None:
     """`ZeldoError` for work of many parts in `path` that a full disk ends: all further parts would fail alike."""
     if disk_is_full(error):
-        raise ZeldoError(
-            f"no space left for {path} ({error}): free some, then the same command resumes"
-        ) from error
+        raise not_written(error, path) from error
+
+
+def not_written(error: BaseException, path: str | os.PathLike) -> ZeldoError:
+    """The error to raise where a part of some work in `path` could not be written. What is there already stays."""
+    if disk_is_full(error) or "requested and" in str(error):  # NumPy's words for a short write
+        return ZeldoError(f"no space left for {path} ({error}): free some, then the same command resumes")
+    return ZeldoError(f"{path} could not be written ({error}): check the disk")
 
 
 def resolved(path: str | os.PathLike) -> Path:

@@ -15,12 +15,27 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError
-from zeldo.files.archive import integer, number, own_offset, own_whole, positive, read_origin, redshift_of
+from zeldo.files.archive import (
+    integer,
+    number,
+    own_dark_energy,
+    own_offset,
+    own_whole,
+    positive,
+    read_origin,
+    redshift_of,
+)
 from zeldo.files.asked import Asked, AskingFormat
 from zeldo.files.bigfile import Block, attributes, block, is_block
 from zeldo.files.bigfile_writing import BLOCKS, OWN, writing_bigfile
 from zeldo.files.formats import Sink
-from zeldo.files.gadget import choose_type, gadget_cosmology, gadget_parameters, others_note
+from zeldo.files.gadget import (
+    choose_type,
+    gadget_cosmology,
+    gadget_parameters,
+    others_note,
+    table_mass,
+)
 from zeldo.files.hdf5_set import side_of
 from zeldo.files.registry import register_format
 from zeldo.files.sets import Scaled
@@ -31,6 +46,7 @@ from zeldo.files.units import (
     length_factor,
     length_from_mass,
     length_words,
+    mass_words,
     rounded,
     velocity_power,
     velocity_words,
@@ -94,16 +110,15 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
             blocks[field] = _checked(block(place), field, counts[kind])
     if "positions" not in blocks:
         raise DamagedFileError(f"{path} lacks {kind}/Position; {AGAIN}")
-    parameters = _parameters(values, path)
     own = {name.removeprefix(OWN): value for name, value in values.items() if name.startswith(OWN)}
+    parameters = _parameters(values, path) | own_dark_energy(own, path)
     cosmology = gadget_cosmology(own, parameters, values, fallback, path)
-    table = np.atleast_1d(values.get("MassTable", 0.0))
-    mass = float(table[kind]) if kind < len(table) else 0.0
+    mass = table_mass(values, kind)
     if mass:
         blocks.pop("masses", None)
     a = positive(values, "Time", path)
-    box = positive({"BoxSize": side_of(values["BoxSize"], path)}, "BoxSize", path)
-    notes = others_note(counts, kind)
+    box = asked.box or positive({"BoxSize": side_of(values["BoxSize"], path)}, "BoxSize", path)
+    notes = [*others_note(counts, kind), *asked.box_note]
     in_mass = rounded(positive(values, "UnitMass_in_g", path) / MASS) if "UnitMass_in_g" in values else 1.0
     h = parameters.get("h", cosmology.h if cosmology else None)
     if asked.length is not None:
@@ -131,7 +146,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
             "format": "bigfile" + (f", {many} files a block" if many > 1 else ""),
             "lengths": words,
             "velocities": speed_words,
-            "masses": "10^10 Msun/h" if in_mass == 1 else f"{in_mass:g} x 10^10 Msun/h",
+            "masses": mass_words(in_mass),
         },
         notes=tuple(notes),
         offset=own_offset(own, path),

@@ -114,6 +114,4 @@ def _attributes(header: Header) -> dict[str, object]:
     own = {**parameters, **origin_attributes(header), "format": np.int32(1)}
     if header.n is not None:
         own["n"] = header.n
-    if header.offset is not None and any(header.offset):
-        own["offset"] = np.array(header.offset)
     return values | {OWN + name: value for name, value in own.items()}

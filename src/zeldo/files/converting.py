@@ -16,7 +16,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files import check_writable, open_particles, write
 from zeldo.files.formats import check_options
-from zeldo.files.registry import format_to_write
+from zeldo.files.registry import format_to_write, locate
 from zeldo.files.sets import check_other_set
 from zeldo.particles.lattice import Lattice, NoLatticeError, displacement, find
 from zeldo.particles.particles import Header, Particles, Source, wrapped
@@ -94,7 +94,9 @@ def convert(
     kind, further = format_to_write(output, format), dict(write_options or {})
     check_options(kind, further)
     check_writable(output, format)
-    check_other_set(Path(source), Path(output), further.get("files", 1))
+    read_as, place = locate(source)
+    alone = place.is_file() and read_as.files(place) == 1
+    check_other_set(Path(source), Path(output), further.get("files", 1), alone)
     with open_particles(source, cosmology, **options) as particles:
         if not len(particles):
             raise InputError(f"{source} has no particles: give a file that has some")

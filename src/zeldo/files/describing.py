@@ -56,7 +56,7 @@ def describe(
     with open_particles(path, cosmology, **options) as particles:
         header = particles.header
         known = header.cosmology.to_dict() if header.cosmology is not None else dict(header.parameters)
-        absent = {"name"} if "velocities" in particles.fields else {"name", "velocities"}
+        absent = set() if "velocities" in particles.fields else {"velocities"}
         stored = {name: text for name, text in header.stored.items() if name not in absent}
         answer: dict[str, Any] = {
             "path": particles.name,

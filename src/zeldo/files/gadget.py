@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import AGAIN, DamagedFileError, InputError
@@ -41,6 +43,12 @@ def choose_type(counts: Sequence[int], wanted: int | None, path: Path) -> int:
     raise InputError(
         f"{path} has particles of type {', '.join(map(str, present))}: say which by --particle-type"
     )
+
+
+def table_mass(header: Mapping[str, Any], kind: int) -> float:
+    """The mass of each particle of a type by MassTable, in the file's unit; 0 where it has none."""
+    table = np.atleast_1d(np.asarray(header.get("MassTable", 0.0), dtype=float))
+    return float(table[kind]) if kind < len(table) else 0.0
 
 
 def others_note(counts: Sequence[int], kind: int) -> list[str]:
@@ -109,7 +117,7 @@ def gadget_cosmology(
             f"{path}: {GADGET_NAMES[name]} = {gadget_values[name]:g} in the header contradicts {name} = "
             f"{getattr(cosmology, name):g}; {AGAIN}"
         )
-    if "OmegaLambda" in parameters:
+    if "OmegaLambda" in parameters and (complete or "omega_m" in gadget_values):
         dark = number(parameters, "OmegaLambda", path)
         if dark and abs(dark - cosmology.omega_de) > 1e-3:
             raise InputError(

@@ -22,8 +22,15 @@ from zeldo.files.gadget import check_time, choose_type, gadget_cosmology, gadget
 from zeldo.files.gadget_blocks import Layout, byte_order, layout
 from zeldo.files.gadget_writing import writing_binary
 from zeldo.files.registry import register_format
-from zeldo.files.sets import Scaled, member, parts, set_name
-from zeldo.files.units import length_factor, length_from_mass, velocity_power, velocity_words
+from zeldo.files.sets import Scaled, member, name_of, parts
+from zeldo.files.units import (
+    length_factor,
+    length_from_mass,
+    mass_factor,
+    mass_words,
+    velocity_power,
+    velocity_words,
+)
 from zeldo.particles.particles import FIELDS, Header
 
 
@@ -99,7 +106,7 @@ class _Source(Scaled):
         kind: int,
     ) -> None:
         counts = [part.header.npart[kind] for part in layouts]
-        super().__init__(header.stored["name"], header, fields, counts, factors)
+        super().__init__(str(name_of(files)), header, fields, counts, factors)
         self._files, self._layouts, self._type = files, layouts, kind
         self._open: tuple[int, IO[bytes]] | None = None
 
@@ -127,7 +134,7 @@ def _describe(
     files: list[Path], layouts: list[Layout], fallback: Cosmology | None, asked: Asked
 ) -> tuple[Header, dict[str, np.dtype], dict[str, float], int]:
     """The header of the set, the fields with their types and factors, and the type of particle."""
-    path = set_name(files[0]) if len(files) > 1 else files[0]
+    path = name_of(files)
     first = layouts[0].header
     for file, part in zip(files, layouts, strict=True):
         for quantity in ("nall", "mass", "time", "redshift", "box", "num_files", "parameters"):
@@ -143,8 +150,13 @@ def _describe(
                 f"{path}: the header says {total} particles of a type, its {len(files)} files hold {here}; {AGAIN}"
             )
     kind = choose_type(counts, asked.particle_type, path)
-    count, notes = counts[kind], others_note(counts, kind)
-    values = {"BoxSize": first.box, "Time": first.time, "Redshift": first.redshift, **first.parameters}
+    count, notes = counts[kind], [*others_note(counts, kind), *asked.box_note]
+    values = {
+        "BoxSize": asked.box or first.box,
+        "Time": first.time,
+        "Redshift": first.redshift,
+        **first.parameters,
+    }
     known = gadget_parameters(values, path)
     cosmology = gadget_cosmology({}, known, values, fallback, path)
     fields = _fields(files, layouts, kind)
@@ -158,7 +170,13 @@ def _describe(
         weight = first.mass[heavy] or _first_mass(files, layouts, heavy)
         length, note = length_from_mass(weight, counts[heavy], box, path)
         notes.append(note)
-    factor = length_factor(length, known.get("h", cosmology.h if cosmology else None), path)
+    h = known.get("h", cosmology.h if cosmology else None)
+    factor = length_factor(length, h, path)
+    alone = len([n for n in counts if n]) == 1
+    weight = mass or _first_mass(files, layouts, kind) if alone else 0.0
+    omega_m = known.get("omega_m", cosmology.omega_m if cosmology else None)
+    in_mass, assumed = mass_factor(asked.length, weight, count, box * factor, omega_m, h)
+    notes += assumed
     if velocities is None:
         velocities = "gadget"
         if "velocities" in fields:
@@ -175,21 +193,21 @@ def _describe(
         redshift=redshift,
         cosmology=cosmology,
         parameters=known,
-        particle_mass=None if "masses" in fields else mass or None,
+        particle_mass=None if "masses" in fields else mass * in_mass or None,
         engine="gadget",
-        whole=len([n for n in counts if n]) == 1,
+        whole=alone and not first.part,
         stored={
-            "name": str(path),
             "format": f"Gadget binary format {version}, {order}-endian{own}"
             + (", Gadget-4's own header" if first.gadget4 else ""),
             "lengths": length,
             "velocities": velocity_words(velocity_power(velocities)),
-            "masses": "10^10 Msun/h",
+            "masses": mass_words(in_mass),
         },
         notes=tuple(notes),
         extra=values,
     )
-    return header, fields, {"positions": factor, "velocities": a ** velocity_power(velocities)}, kind
+    factors = {"positions": factor, "velocities": a ** velocity_power(velocities), "masses": in_mass}
+    return header, fields, factors, kind
 
 
 def _flat(value: object) -> np.ndarray:

@@ -141,11 +141,24 @@ def _in_order(reader: _Reader, at: int, header: BinaryHeader) -> dict[str, Block
         return blocks
     for field in ORDER:
         number = massive if field == "masses" else count
-        # what follows positions may be absent at the end of a file
-        if not number or (blocks and at >= reader.size):
+        # what follows positions may be absent at the end of a file, and velocities before the ids too
+        if (
+            not number
+            or (blocks and at >= reader.size)
+            or (field == "velocities" and _are_ids(reader, at, count))
+        ):
             continue
         blocks[field], at = reader.block(at, field, number, count)
     return blocks
+
+
+def _are_ids(reader: _Reader, at: int, count: int) -> bool:
+    """Whether the record at a byte has the length of ids, and not of velocities."""
+    length = reader.length(at)
+    return length in (4 * count % WRAP, 8 * count % WRAP) and length not in (
+        12 * count % WRAP,
+        24 * count % WRAP,
+    )
 
 
 def _labelled(reader: _Reader, at: int, header: BinaryHeader) -> dict[str, Block]:

@@ -35,6 +35,7 @@ FIELDS_OF_GADGET2 = [
     ("lpt_scale", "f4"),
     ("padding", "V48"),
 ]
+PART = b"zeldo: part of the matter"  # in the padding, of particles that others stand beside
 TYPES = range(1, 17)  # that Gadget-4 may be built with
 
 
@@ -89,6 +90,7 @@ class BinaryHeader:
     num_files: int
     parameters: dict[str, float]
     gadget4: bool
+    part: bool = False
 
 
 def parse(content: bytes, order: ByteOrder, path: Path) -> BinaryHeader:
@@ -123,4 +125,5 @@ def parse(content: bytes, order: ByteOrder, path: Path) -> BinaryHeader:
         num_files=max(1, int(values["num_files"])),
         parameters=parameters,
         gadget4=len(content) != SIZE,
+        part=values["padding"].tobytes().startswith(PART),
     )

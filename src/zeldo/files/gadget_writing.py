@@ -13,15 +13,14 @@ import numpy as np
 from zeldo.errors import InputError, ZeldoWarning
 from zeldo.files.archive import known_parameters
 from zeldo.files.formats import Sink
-from zeldo.files.gadget_blocks import layout
-from zeldo.files.gadget_header import SIZE, gadget2_dtype
+from zeldo.files.gadget_blocks import LABELS, WRAP, layout
+from zeldo.files.gadget_header import PART, SIZE, gadget2_dtype
 from zeldo.files.sets import check_files, split, writing_parts
 from zeldo.particles.particles import FIELDS, Header
 
-LABELS = {"positions": b"POS ", "velocities": b"VEL ", "ids": b"ID  ", "masses": b"MASS"}
+LABEL_OF = {field: label.encode() for label, field in LABELS.items()}
 UNITS = {"Mpc/h": 1.0, "kpc/h": 1e3}
 PRECISIONS = {"single": np.float32, "double": np.float64}
-WRAP = 2**32
 
 
 @contextmanager
@@ -129,7 +128,7 @@ class _Sink(Sink):
             stream = self._open(part)
             length = self._length(field, count)
             if start == end - count:
-                stream.write(self._label(LABELS[field], length) + length)
+                stream.write(self._label(LABEL_OF[field], length) + length)
             stream.write(np.ascontiguousarray(values[:rows]).data)
             if start + rows == end:
                 stream.write(length)
@@ -170,6 +169,8 @@ class _Sink(Sink):
         omega_m = parameters.get("omega_m", 0.0)
         head["omega_m"], head["omega_lambda"] = omega_m, 1 - omega_m if omega_m else 0.0
         head["h"] = parameters.get("h", 0.0)
+        if not header.whole:
+            head["padding"] = PART
         head["flag_double"] = self._types["positions"].itemsize == 8
         content = head.tobytes()
         assert len(content) == SIZE

@@ -14,7 +14,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files.archive import SIZES, number, positive, redshift_of
 from zeldo.files.units import length_factor, velocity_power, velocity_words
-from zeldo.particles.particles import Header, Source
+from zeldo.particles.particles import Header, Source, usual_type
 
 LEAST = {"box": 0, "redshift": -1}
 
@@ -125,3 +125,20 @@ class Rescaled(Source):
     def rows(self, field: str, start: int, stop: int) -> np.ndarray:
         values, factor = self._source.rows(field, start, stop), self._factors.get(field, 1.0)
         return values if factor == 1.0 else values * values.dtype.type(factor)
+
+
+class _Retyped(Source):
+    """Another source, with floats of other types."""
+
+    def __init__(self, source: Source, types: Mapping[str, np.dtype]) -> None:
+        super().__init__(source.name, source.header, types)
+        self._source = source
+
+    def rows(self, field: str, start: int, stop: int) -> np.ndarray:
+        return self._source.rows(field, start, stop).astype(self.fields[field], copy=False)
+
+
+def of_usual_widths(source: Source) -> Source:
+    """The source with floats of 32 or 64 bits, as most formats have."""
+    types = {field: usual_type(dtype) for field, dtype in source.fields.items()}
+    return source if types == source.fields else _Retyped(source, types)

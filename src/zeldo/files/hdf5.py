@@ -15,7 +15,15 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import number, own_offset, own_whole, positive, read_origin, redshift_of
+from zeldo.files.archive import (
+    number,
+    own_dark_energy,
+    own_offset,
+    own_whole,
+    positive,
+    read_origin,
+    redshift_of,
+)
 from zeldo.files.asked import Asked, AskingFormat
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import (
@@ -25,6 +33,7 @@ from zeldo.files.gadget import (
     gadget_cosmology,
     gadget_parameters,
     others_note,
+    table_mass,
 )
 from zeldo.files.hdf5_set import (
     EXPONENTS,
@@ -52,6 +61,9 @@ from zeldo.files.units import (
     length_factor,
     length_from_mass,
     length_words,
+    mass_factor,
+    mass_words,
+    power_of_h,
     rounded,
     velocity_power,
     velocity_words,
@@ -97,7 +109,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
         header = {name: header[gizmos] for gizmos, name in GIZMO_NAMES.items() if gizmos in header} | header
         parameters = parameters_of(header, file, first)
         notes = _complete(header, parameters, first)
-        header["BoxSize"] = side_of(header["BoxSize"], first)
+        header["BoxSize"] = asked.box or side_of(header["BoxSize"], first)
         values = {**header, **parameters}
         apart = attributes(file, "Units")
         zeldo_attributes = attributes(file, "Zeldo")
@@ -107,27 +119,33 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
     fields, described = species.fields, species.described
     if "n" in zeldo_attributes and "ids" not in fields:
         raise DamagedFileError(f"{first} lacks /{species.group}/ParticleIDs, which a lattice has; {AGAIN}")
-    known = gadget_parameters(values, first)
+    known = gadget_parameters(values, first) | own_dark_energy(zeldo_attributes, first)
     cosmology = gadget_cosmology(zeldo_attributes, known, values, fallback, first)
     h = known.get("h", cosmology.h if cosmology else None)
     redshift = redshift_of(header, "Redshift", first)
     a = check_time(values, redshift, first)
     units = _Units(values, apart, described, h, a, first)
-    notes += others_note(species.totals, kind)
+    notes += [*others_note(species.totals, kind), *asked.box_note]
     if "MassTable" not in header and "masses" not in fields:
         raise DamagedFileError(f"{first} lacks MassTable in /Header, and has no masses; {AGAIN}")
-    table = np.atleast_1d(np.asarray(header.get("MassTable", 0.0), dtype=float))
-    mass = float(table[kind]) if kind < len(table) else 0.0
+    mass = table_mass(header, kind)
     if mass:
         fields.pop("masses", None)
     box = positive(header, "BoxSize", first)
     lengths = units.lengths(asked.length)
     if lengths is None:
         weight, count = mass or _first_mass(species), species.count
-        if len(table) > 1 and table[1] and species.totals[1]:  # of other species there may be little
-            weight, count = float(table[1]), species.totals[1]
+        if table_mass(header, 1) and species.totals[1]:  # of other species there may be little
+            weight, count = table_mass(header, 1), species.totals[1]
         lengths, note = units.inferred(weight * units.mass(), count, box, known)
         notes += note
+    in_mass, note = units.mass(), []
+    if not units.masses_described:
+        weight = (mass or _first_mass(species)) * in_mass if species.alone else 0.0
+        omega_m = known.get("omega_m", cosmology.omega_m if cosmology else None)
+        per_h, note = mass_factor(asked.length, weight, species.count, box * lengths[0], omega_m, h)
+        in_mass *= per_h
+    notes += note
     speed, speed_words, note = units.speed(asked.velocities)
     notes += note
     origin = read_origin(zeldo_attributes, first, made)
@@ -137,20 +155,20 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
         redshift=redshift,
         cosmology=cosmology,
         parameters=known,
-        particle_mass=None if "masses" in fields or not mass else mass * units.mass(),
+        particle_mass=None if "masses" in fields or not mass else mass * in_mass,
         whole=species.alone and own_whole(zeldo_attributes, first),
         stored={
             "format": "Gadget HDF5" + (f", {len(files)} files" if len(files) > 1 else ""),
             "lengths": lengths[1],
             "velocities": speed_words,
-            "masses": "10^10 Msun/h" if units.mass() == 1 else f"{units.mass():g} x 10^10 Msun/h",
+            "masses": mass_words(in_mass),
         },
         offset=own_offset(zeldo_attributes, first),
         notes=tuple(notes),
         extra=header,
         **origin,
     )
-    factors = {"positions": lengths[0], "velocities": speed, "masses": units.mass()}
+    factors = {"positions": lengths[0], "velocities": speed, "masses": in_mass}
     return HDF5Source(species, particles_header, factors)
 
 
@@ -226,19 +244,17 @@ class _Units:
         return exponent(self._described.get(field, {}), of, default, f"{self._path}, {field}")
 
     def _power_of_h(self, power: float) -> float:
-        """What an exponent of h other than Gadget's makes of a number."""
-        if power == -1.0:
-            return 1.0
-        if self._h is None:
-            raise InputError(
-                f"{self._path}: its units lack h, and h is not known: pass the cosmology of the run"
-            )
-        return self._h ** (power + 1)
+        return power_of_h(power, self._h, self._path)
 
     def mass(self) -> float:
         return (self._unit("UnitMass_in_g", MASS) or 1.0) * self._power_of_h(
             self._exponent("masses", "h", -1.0)
         )
+
+    @property
+    def masses_described(self) -> bool:
+        """Whether the file says their power of h."""
+        return any(name in self._described.get("masses", {}) for name in EXPONENTS["h"])
 
     def lengths(self, given: str | None) -> tuple[float, str] | None:
         """The factor of lengths and its words, by option or by the file; None where neither says it."""

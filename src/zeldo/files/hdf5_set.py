@@ -13,7 +13,7 @@ import numpy as np
 from zeldo.errors import AGAIN, DamagedFileError, InputError, ZeldoError
 from zeldo.files.archive import number
 from zeldo.files.formats import DAMAGED
-from zeldo.files.sets import Scaled, member, parts, set_name
+from zeldo.files.sets import Scaled, member, name_of, parts
 from zeldo.particles.particles import FIELDS, KINDS, Header
 
 if TYPE_CHECKING:
@@ -241,8 +241,7 @@ class HDF5Source(Scaled):
 
     def __init__(self, species: Species, header: Header, factors: Mapping[str, float]) -> None:
         files = species.files
-        name = set_name(files[0]) if len(files) > 1 else files[0]
-        super().__init__(str(name), header, species.fields, species.rows, factors)
+        super().__init__(str(name_of(files)), header, species.fields, species.rows, factors)
         self._files, self._group, self._data = files, species.group, species.names
         self._part: tuple[int, h5py.File] | None = None
         self._open: tuple[str, h5py.Dataset] | None = None

@@ -190,8 +190,6 @@ def write_origin(file: h5py.File, header: Header) -> None:
     attributes["format"] = np.int32(2)
     if header.n is not None:
         attributes["n"] = header.n
-    if header.offset is not None and any(header.offset):
-        attributes["offset"] = np.array(header.offset)
     for name, value in {**known_parameters(header), **origin_attributes(header)}.items():
         if not isinstance(value, str):
             attributes[name] = value

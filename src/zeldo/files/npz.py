@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import AGAIN, DamagedFileError
+from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import (
     WHOLE,
     existing_file,
@@ -87,7 +87,12 @@ class Npz(Format):
             members = {}
             for field, name in names.items():
                 members[field] = stack.enter_context(_Member(path, name, field))
-            count = members["positions"].shape[0] if members["positions"].shape else 0
+            shape = members["positions"].shape
+            if len(shape) == 2 and shape[0] == 3 != shape[1]:
+                raise InputError(
+                    f"{path}: {names['positions']} has the shape {shape}: give positions as (N, 3)"
+                )
+            count = shape[0] if shape else 0
             if {"engine", "settings"} & set(present):
                 check_not_given(path, box=box, redshift=redshift, length=length, velocities=velocities)
                 header = _own_header(path, present)
@@ -107,8 +112,6 @@ class Npz(Format):
         values |= {"n": header.n} if header.n is not None else {"count": header.count}
         values |= {"box": header.box, "redshift": header.redshift}
         values |= {"particle_mass": header.particle_mass or 0.0, **origin_attributes(header)}
-        if header.offset is not None and any(header.offset):
-            values["offset"] = np.array(header.offset)
         size = header.count * sum(
             dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items()
         )

@@ -6,6 +6,7 @@ the ending `_z0p000` of the name.
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,6 +101,15 @@ def _files(stem: Path) -> tuple[list[Path], float | None]:
         files: list[Path] = []
         while (file := stem.with_name(f"{stem.name}.{len(files)}")).is_file():
             files.append(file)
+        there = [
+            int(match["number"])
+            for beside in stem.parent.glob(f"{glob.escape(stem.name)}.*")
+            if (match := NUMBERED.fullmatch(beside.name)) and not match["suffix"]
+        ]
+        if max(there, default=0) > len(files):
+            raise InputError(
+                f"{stem.name}.{len(files)} is missing, and {stem.name}.{max(there)} is there; copy it too"
+            )
         return files, None
     try:
         table = np.atleast_2d(np.loadtxt(info, comments="#"))

@@ -65,6 +65,11 @@ def set_name(path: Path) -> Path:
     return path if match is None else path.with_name(match["stem"] + (match["suffix"] or ""))
 
 
+def name_of(files: Sequence[Path]) -> Path:
+    """What messages call the files of a set: the set's name, or the only file."""
+    return set_name(files[0]) if len(files) > 1 else files[0]
+
+
 def check_files(files: int) -> None:
     """`InputError` for a number of files that is not allowed."""
     files = scalar(files)
@@ -148,7 +153,7 @@ def _beside(path: Path, part: Path) -> bool:
     return one is not None and bool(NUMBERED.fullmatch(one.name)) and set_name(one) == set_name(part)
 
 
-def check_other_set(source: Path, output: Path, files: int) -> None:
+def check_other_set(source: Path, output: Path, files: int, alone: bool = False) -> None:
     """`InputError` where the files to write would take the place of some that are read.
 
     Parameters
@@ -159,10 +164,14 @@ def check_other_set(source: Path, output: Path, files: int) -> None:
         The name of a file or a set.
     files : int
         How many files it will be.
+    alone : bool
+        Whether the source is one file that is no part of a set, whatever its name.
     """
     here, there = resolved(source), resolved(output)
     if here.is_dir():
         same = there == here or (there.parent == here and (files > 1 or there.exists()))
+    elif alone and files == 1:  # snap_z0.5.hdf5 beside snap_z0.7.hdf5
+        same = there == here
     else:
         names = {there, set_name(there)}
         if not here.exists() and there.suffix in SUFFIXES:  # the beginning of the names of a set

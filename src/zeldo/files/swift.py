@@ -18,7 +18,7 @@ from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import number, own_offset, own_whole, positive, read_origin, redshift_of
 from zeldo.files.asked import Asked, AskingFormat
 from zeldo.files.formats import Sink
-from zeldo.files.gadget import choose_type, gadget_cosmology, others_note
+from zeldo.files.gadget import choose_type, gadget_cosmology, others_note, table_mass
 from zeldo.files.hdf5_set import (
     EXPONENTS,
     HDF5Source,
@@ -42,6 +42,8 @@ from zeldo.files.units import (
     MPC,
     length_factor,
     length_words,
+    mass_words,
+    power_of_h,
     rounded,
     velocity_power,
     velocity_words,
@@ -85,8 +87,9 @@ class SwiftHDF5(AskingFormat):
         length: str | None = None,
         velocities: str | None = None,
         particle_type: int | None = None,
+        box: float | None = None,
     ) -> Iterator[Source]:
-        asked = Asked(length, velocities, particle_type, redshift)
+        asked = Asked(length, velocities, particle_type, redshift, box)
         with closing(self.source(path, cosmology, asked)) as source:
             yield source
 
@@ -132,13 +135,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
         return exponent(described.get(field, {}), of, default, f"{first}, {field}")
 
     def with_h(of_h: float) -> float:
-        if of_h == -1:
-            return 1.0
-        if h is None:
-            raise InputError(
-                f"{first}: its units have no h, and h is not known: pass the cosmology of the run"
-            )
-        return h ** (of_h + 1)
+        return power_of_h(of_h, h, first)
 
     unit = rounded(positive(units, LENGTH, first) / MPC)
     of_h, of_a = power("positions", "h", 0.0), power("positions", "a", 1.0)
@@ -150,9 +147,10 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
     speed = rounded(positive(units, LENGTH, first) / positive(units, TIME, first) / KM)
     speed *= with_h(power("velocities", "h", 0.0) - 1) * a**of_velocity
     in_mass = rounded(positive(units, WEIGHT, first) / MASS) * with_h(power("masses", "h", 0.0))
-    table = np.atleast_1d(np.asarray(header.get("MassTable", 0.0), dtype=float))
-    mass = float(table[kind]) if kind < len(table) and "masses" not in species.fields else 0.0
-    box = positive({"BoxSize": side_of(header["BoxSize"], first)}, "BoxSize", first) * factor
+    mass = table_mass(header, kind) if "masses" not in species.fields else 0.0
+    box = asked.box or positive({"BoxSize": side_of(header["BoxSize"], first)}, "BoxSize", first)
+    box *= factor
+    notes += asked.box_note
     many = f", {len(files)} files" if len(files) > 1 else ""
     made = "SWIFT" if code or header.get("Code") == "SWIFT" else "initial conditions for SWIFT"
     particles_header = Header(
@@ -168,7 +166,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
             "format": "SWIFT HDF5" + many,
             "lengths": words,
             "velocities": velocity_words(of_velocity) + (" (by option)" if asked.velocities else ""),
-            "masses": "10^10 Msun" if abs(in_mass - (h or 0)) < 1e-9 else f"{in_mass:g} x 10^10 Msun/h",
+            "masses": "10^10 Msun" if abs(in_mass - (h or 0)) < 1e-9 else mass_words(in_mass),
         },
         notes=(*others_note(species.totals, kind), *notes),
         extra=header,

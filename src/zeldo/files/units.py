@@ -25,6 +25,7 @@ VELOCITY_WORDS = {
     1.0: "comoving, peculiar / a",
 }
 OMEGA_M = 0.01, 1.1  # what a box full of matter may have
+CLOSE = 0.01  # of omega_m, between what particles make and what it is
 ROUND = 1e-3  # units of codes differ by their constants: 1.989e43 g and 1.98841e43 g are one unit
 
 
@@ -74,6 +75,45 @@ def length_from_mass(mass: float, count: int, box: float, where: str | Path) -> 
         f"{where}: a box of {box:g} with {count} particles of mass {mass:g} has an omega_m of {implied['Mpc/h']:.3g} in "
         f"Mpc/h and {implied['kpc/h']:.3g} in kpc/h: neither is a universe; give --length"
     )
+
+
+def mass_factor(
+    length: str | None, mass: float, count: int, box: float, omega_m: float | None, h: float | None
+) -> tuple[float, list[str]]:
+    """What masses become 10^10 Msun/h by, where lengths have no h by option, with what was assumed.
+
+    Parameters
+    ----------
+    length : str, optional
+        The unit of lengths by option.
+    mass : float
+        Of a particle, as if in 10^10 Msun/h; 0 where it is not known.
+    count : int
+    box : float
+        Mpc/h.
+    omega_m, h : float, optional
+    """
+    if length is None or not LENGTHS[length][1] or h is None:
+        return 1.0, []
+    implied = mass * count / (CRITICAL_DENSITY * box**3)
+    if omega_m and abs(implied * h / omega_m - 1) < CLOSE <= abs(implied / omega_m - 1):
+        reason = f"its particles then make omega_m = {implied * h:.4g}"
+        return h, [f"masses are taken as 10^10 Msun, which the file does not say: {reason}"]
+    return 1.0, ["masses are taken as 10^10 Msun/h, which the file does not say"]
+
+
+def mass_words(unit: float) -> str:
+    """A unit of masses in words: what they are in 10^10 Msun/h."""
+    return "10^10 Msun/h" if unit == 1 else f"{unit:g} x 10^10 Msun/h"
+
+
+def power_of_h(power: float, h: float | None, where: str | Path) -> float:
+    """What an exponent of h other than Gadget's, -1, makes of a number. `InputError` where it does, and h is not known."""
+    if power == -1:
+        return 1.0
+    if h is None:
+        raise InputError(f"{where}: its units lack h, and h is not known: pass the cosmology of the run")
+    return h ** (power + 1)
 
 
 def rounded(ratio: float) -> float:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import InputError
-from zeldo.files.formats import Format, Sink
+from zeldo.files.formats import Format
 from zeldo.files.registry import register_format
 from zeldo.files.universe_zarr import UniverseZarr, is_universe
 from zeldo.particles.lattice import SnapshotRows
-from zeldo.particles.particles import Header, Source
+from zeldo.particles.particles import Source
 
 
 @register_format
@@ -40,8 +37,3 @@ class Universe(Format):
         kept = ", ".join(f"{z:g}" for z in redshifts)
         source.header = replace(source.header, stored={"format": f"universe in zarr arrays, with z = {kept}"})
         yield source
-
-    def create(
-        self, path: Path, header: Header, fields: Mapping[str, np.dtype]
-    ) -> AbstractContextManager[Sink]:
-        raise InputError(f"{path} cannot be written as a universe: run into it, or choose another format")

@@ -23,10 +23,10 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import nearest_redshift
-from zeldo.errors import AGAIN, DamagedFileError, InputError, ZeldoError
+from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import DIGEST, attributes_digest
-from zeldo.files.atomic import FULL, write_text
-from zeldo.particles.snapshot import TOLD, Snapshot
+from zeldo.files.atomic import not_written, write_text
+from zeldo.particles.snapshot import DRAWN, MADE, TOLD, Snapshot
 from zeldo.particles.tiles import Tile, cover
 
 if TYPE_CHECKING:
@@ -36,19 +36,7 @@ FORMAT = "zeldo universe 1"
 LARGEST_TILE, LARGEST_CHUNK = 128, 16  # cells per side of a shard, and planes of a chunk
 UNITS = {"psi": "Mpc/h", "vel": "km/s"}
 STATE = ".zeldo"
-KEPT = (
-    "box",
-    "engine",
-    "seed",
-    "settings",
-    "version",
-    "fixed",
-    "flip",
-    "power",
-    "revision",
-    "weights",
-    "phases",
-)
+KEPT = ("box", "engine", "seed", "settings", "version", *DRAWN, *MADE)
 
 
 class UniverseZarr:
@@ -153,11 +141,7 @@ class UniverseZarr:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            if error.errno in FULL:
-                raise ZeldoError(
-                    f"no space left for {self.path}: free some, then the same command resumes"
-                ) from error
-            raise ZeldoError(f"{self.path} could not be written ({error}): check the disk") from error
+            raise not_written(error, self.path) from error
 
     def read_tile(self, redshift: float, field: str, tile: Tile) -> np.ndarray:
         """A shard: three components on the cells of a tile, float32."""

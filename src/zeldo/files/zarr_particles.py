@@ -224,8 +224,6 @@ def _described(header: Header, arrays: Mapping[str, str]) -> dict[str, Any]:
     values["particle_mass"] = header.particle_mass or 0.0
     if header.n is not None:
         values["n"] = header.n
-    if header.offset is not None and any(header.offset):
-        values["offset"] = list(header.offset)
     plain = json.loads(json.dumps(values))  # as they will be read
     return plain | {DIGEST: attributes_digest(plain)}
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from zeldo.brief import brief
+from zeldo.cosmology.parameters import with_parameters
 from zeldo.cosmology.varied import VariedCosmology
 from zeldo.engines.base import Engine, Progress, silent
 from zeldo.engines.checks import check_whole
@@ -20,7 +21,7 @@ from zeldo.gradients import statistics
 from zeldo.gradients.function import Differentiable, check_parameters, differentiable
 from zeldo.initial.noise import check_seed
 from zeldo.initial.phases import SEED, Native
-from zeldo.keywords import real_array
+from zeldo.keywords import checked_keywords, real_array
 
 Statistic = Callable[[Tensor, Tensor | None, Differentiable, VariedCosmology], Tensor]
 
@@ -102,6 +103,7 @@ class Fisher:
         }
 
 
+@checked_keywords(differentiable, with_parameters)
 def fisher(
     engine: str | os.PathLike[str] | Engine = "pm",
     statistic: str | Statistic = "power",

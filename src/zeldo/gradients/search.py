@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeldo.engines.base import Progress
+from zeldo.engines.base import PREPARING, Progress
 from zeldo.gradients import langevin
 from zeldo.gradients.maximum import maximise, perturbed_maximum, stages
 from zeldo.gradients.posterior import Posterior
@@ -86,7 +86,7 @@ class Search:
             if self.memory and self.memory.due():
                 self._save(white_noise, stage=stage, iteration=iteration)
 
-        self.progress(0, self.total, "preparing (the first run on a machine compiles for a minute)")
+        self.progress(0, self.total, PREPARING)
         found = maximise(self.posterior, start, self.plan, first=first, watch=watch)
         if self.memory:
             self._save(found, stage=len(self.plan), iteration=0)

@@ -61,7 +61,7 @@ class InitialConditions:
     power : str, optional
         The name of its model or table.
     phases : str, optional
-        Their label. As all of these, None where nobody said it, as for a field from outside.
+        Label of the phases. Like seed, fixed, flip and power, None where unknown, as for a field of another code.
 
     Raises
     ------

@@ -15,6 +15,7 @@ from zeldo.errors import InputError
 from zeldo.initial.noise import check_seed
 from zeldo.initial.phases import SEED, Phases
 from zeldo.initial.ranlxd import STATE, draw, seed_state
+from zeldo.keywords import check_flags
 from zeldo.mesh import fft
 from zeldo.mesh.compile import kernel
 
@@ -58,9 +59,7 @@ class NGenIC(Phases):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", check_seed(self.seed, BITS))
-        for name in ("fixed", "flip", "sphere"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name} = {getattr(self, name)!r} is not allowed: give true or false")
+        check_flags(self, "fixed", "flip", "sphere")
         if self.nyquist not in NYQUIST:
             raise InputError(f"nyquist = {self.nyquist!r} is not allowed: give {' or '.join(NYQUIST)}")
         if type(self.mesh_factor) is not int or not 1 <= self.mesh_factor <= MAX_FACTOR:

@@ -16,6 +16,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.initial.noise import check_seed, white_noise
+from zeldo.keywords import check_flags
 
 SEED = 7  # where nobody gives one
 
@@ -26,7 +27,7 @@ class Phases(ABC):
     Attributes
     ----------
     seed : int or None
-        None for white noise that no seed is known of.
+        None where the seed of the white noise is unknown.
     fixed, flip : bool or None
         Unit amplitudes, inverted phases (Angulo & Pontzen 2016, arXiv:1603.05253); None where nobody said it.
     label : str
@@ -94,6 +95,7 @@ class Native(Phases):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", check_seed(self.seed))
+        check_flags(self, "fixed", "flip")
 
     @property
     def label(self) -> str:

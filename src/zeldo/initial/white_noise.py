@@ -11,7 +11,7 @@ from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.ngenic import check_sign
 from zeldo.initial.phases import Phases
-from zeldo.keywords import real_array
+from zeldo.keywords import check_flags, real_array
 from zeldo.mesh import fft
 
 VARIANCE = (0.3, 2.0)  # of what is called white noise: SphereMode leaves half of the modes
@@ -56,9 +56,7 @@ class WhiteNoise(Phases):
                 f"the variance of the white noise is {variance:.3g}: give a field of unit variance, not a density"
             )
         check_sign(self.sign)
-        for name in ("fixed", "flip"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"{name} = {getattr(self, name)!r} is not allowed: give true or false")
+        check_flags(self, "fixed", "flip")
         object.__setattr__(self, "values", values)
 
     @property

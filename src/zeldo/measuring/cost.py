@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from zeldo.measuring.memory import resident
 
 
 @dataclass
@@ -24,8 +25,8 @@ def measured() -> Iterator[Cost]:
     cost, over = Cost(), threading.Event()
 
     def look() -> None:
-        now = _resident()
-        if now is not None:
+        now = resident() / 1e9
+        if now:  # 0 where the system does not tell
             cost.peak_memory = max(cost.peak_memory or 0.0, now)
 
     def sample() -> None:
@@ -42,12 +43,3 @@ def measured() -> Iterator[Cost]:
         over.set()
         sampler.join()
         look()  # also at a block that is shorter than an interval
-
-
-def _resident() -> float | None:
-    """Memory of this process now, GB; None where /proc does not tell."""
-    try:
-        with open("/proc/self/statm") as stream:
-            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e9
-    except (OSError, ValueError):
-        return None

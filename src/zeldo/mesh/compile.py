@@ -69,16 +69,16 @@ class _Cache(FunctionCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
-        except OSError:
-            say_uncached()
+        except OSError as error:
+            say_uncached(f"cannot keep compiled kernels ({error.strerror})")
 
 
 @cache
-def say_uncached() -> None:
-    """Warn, once, that kernels are compiled anew in every process."""
+def say_uncached(reason: str = "finds no directory in which it can keep compiled kernels") -> None:
+    """Warn, once for each reason, that kernels are compiled anew in every process."""
     warnings.warn(
-        "Numba finds no directory in which it can keep compiled kernels, so every run compiles them anew, for a minute or "
-        "so: set NUMBA_CACHE_DIR to a directory that is writable",
+        f"Numba {reason}, so every run compiles them anew, for a minute or so: set NUMBA_CACHE_DIR to a directory that is "
+        "writable and has room",
         ZeldoWarning,
         stacklevel=2,
     )

@@ -14,8 +14,14 @@ MODULES = {
     "modulated vnet": ("zeldo.networks.modulated", "ModulatedVNet"),
     "modulated resnet": ("zeldo.networks.modulated", "ModulatedResNet"),
 }
+WEIGHTS = (".safetensors", ".pt", ".npz")
 _classes: dict[str, Callable[..., Any]] = {}  # of `vnet.LayeredNet`
 C = TypeVar("C", bound=type)
+
+
+def is_weights(name: str) -> bool:
+    """Whether a name is that of a file of weights, by its suffix in any case."""
+    return name.lower().endswith(WEIGHTS)
 
 
 def register(name: str) -> Callable[[C], C]:

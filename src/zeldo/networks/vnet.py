@@ -171,10 +171,10 @@ class LayeredNet(nn.Module):
         layout = self.layout
         layout.check(x.shape, self.in_channels, periodic=periodic)
         kept: list[Tensor] = []
-        y = x
-        if (
-            self.compute_dtype is not None
-        ):  # as `inference.optimise` sets it, with kernels that have channels last
+        y, last = x, self.compute_dtype is not None  # as `inference.optimise` sets it, with channels last
+        if last and periodic and layout.layers[0].kind == "block":
+            y = x.to(self.compute_dtype)  # the margin is put around it in the same copy
+        elif last:
             y = channels_last(x, self.compute_dtype)
         for layer in layout.layers:
             if layer.kind == "block":
@@ -184,7 +184,7 @@ class LayeredNet(nn.Module):
                     parts = (crop(kept.pop(), kept_crop), y)
                 del y  # otherwise the fields of the finest level stay in memory beside their copy
                 if periodic:
-                    y = wrap(parts, *layout.wraps[layer.name])
+                    y = wrap(parts, *layout.wraps[layer.name], last=last)
                 else:
                     y = torch.cat(parts, dim=1) if layer.join else parts[0]
                 del parts

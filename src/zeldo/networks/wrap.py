@@ -20,11 +20,12 @@ def _format(x: Tensor) -> torch.memory_format:
     return torch.channels_last_3d if last else torch.contiguous_format
 
 
-def _forward(parts: tuple[Tensor, ...], before: int, after: int) -> Tensor:
+def _forward(parts: tuple[Tensor, ...], before: int, after: int, last: bool) -> Tensor:
     batch, sides = parts[0].shape[0], parts[0].shape[2:]
     shape = (batch, sum(part.shape[1] for part in parts), *(side + before + after for side in sides))
     first = parts[0]
-    out = torch.empty(shape, dtype=first.dtype, device=first.device, memory_format=_format(first))
+    memory_format = torch.channels_last_3d if last else _format(first)
+    out = torch.empty(shape, dtype=first.dtype, device=first.device, memory_format=memory_format)
     inner = out[:, :, before : before + sides[0], before : before + sides[1], before : before + sides[2]]
     channel = 0
     for part in parts:
@@ -47,14 +48,14 @@ class _Wrap(torch.autograd.Function):
     """The linear map of `wrap` with its adjoint and its forward derivative (itself)."""
 
     @staticmethod
-    def forward(before, after, *parts):  # type: ignore[override]
-        return _forward(parts, before, after)
+    def forward(before, after, last, *parts):  # type: ignore[override]
+        return _forward(parts, before, after, last)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.before, ctx.after = inputs[:2]
-        ctx.channels = [part.shape[1] for part in inputs[2:]]
-        ctx.sides = inputs[2].shape[2:]
+        ctx.before, ctx.after, ctx.last, *parts = inputs
+        ctx.channels = [part.shape[1] for part in parts]
+        ctx.sides = parts[0].shape[2:]
 
     @staticmethod
     def backward(ctx, grad):  # type: ignore[override]
@@ -67,22 +68,23 @@ class _Wrap(torch.autograd.Function):
             for plane in range(before):
                 grad.select(axis, plane + side).add_(grad.select(axis, plane))
         inner = grad[:, :, before : before + sides[0], before : before + sides[1], before : before + sides[2]]
-        return None, None, *inner.split(ctx.channels, dim=1)
+        return None, None, None, *inner.split(ctx.channels, dim=1)
 
     @staticmethod
     def jvp(ctx, *tangents):  # type: ignore[override]
-        return _Wrap.apply(ctx.before, ctx.after, *tangents[2:])  # so that it has a derivative itself
+        # by the function itself, so that the derivative has one too
+        return _Wrap.apply(ctx.before, ctx.after, ctx.last, *tangents[3:])
 
     @staticmethod
-    def vmap(info, dims, before, after, *parts):  # type: ignore[override]
+    def vmap(info, dims, before, after, last, *parts):  # type: ignore[override]
         size = info.batch_size
-        pairs = zip(parts, dims[2:], strict=True)
+        pairs = zip(parts, dims[3:], strict=True)
         many = [x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0) for x, dim in pairs]
-        joined = _Wrap.apply(before, after, *(x.flatten(0, 1) for x in many))  # as items of one batch
+        joined = _Wrap.apply(before, after, last, *(x.flatten(0, 1) for x in many))  # as items of one batch
         return joined.unflatten(0, (size, -1)), 0
 
 
-def wrap(parts: tuple[Tensor, ...], before: int, after: int) -> Tensor:
+def wrap(parts: tuple[Tensor, ...], before: int, after: int, *, last: bool = False) -> Tensor:
     """Concatenate fields along channels and continue them periodically.
 
     It keeps the channels-last memory format, and is differentiable in reverse and forward mode.
@@ -92,12 +94,14 @@ def wrap(parts: tuple[Tensor, ...], before: int, after: int) -> Tensor:
     parts : tuple of Tensor, each (batch, channels, x, y, z)
     before, after : int
         Cells added at the beginning and at the end of each of the three axes.
+    last : bool
+        Whether channels are last in memory in the result, wherever they are in the parts.
 
     Returns
     -------
     Tensor, (batch, all channels, x + before + after, ...)
     """
-    return _Wrap.apply(before, after, *parts)
+    return _Wrap.apply(before, after, last, *parts)
 
 
 def crop(x: Tensor, cells: int) -> Tensor:

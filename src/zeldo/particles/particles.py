@@ -113,6 +113,13 @@ class Header:
         return 1.0 / (1.0 + self.redshift)
 
 
+def usual_type(dtype: np.dtype) -> np.dtype:
+    """The type itself, but float32 for shorter floats, and float64 for longer ones."""
+    if dtype.kind != "f" or dtype.itemsize in (4, 8):
+        return dtype
+    return np.dtype(np.float32 if dtype.itemsize < 4 else np.float64)
+
+
 class Source(ABC):
     """Reads particles slice by slice. A file format subclasses it and defines `rows`.
 
@@ -177,6 +184,7 @@ class Particles:
                     f"{name} are {values.dtype} of shape {values.shape}: {header.count} particles need "
                     f"{(header.count, *FIELDS[name])} {'integers' if name == 'ids' else 'floats'}"
                 )
+            arrays[name] = values.astype(usual_type(values.dtype), copy=False)
         self._source: Source = ArraySource("particles", header, arrays)
 
     @classmethod
@@ -289,6 +297,13 @@ class Particles:
     def masses(self) -> np.ndarray:
         """(N,), 10^10 Msun/h, all in memory. `InputError` where there are none: all have `header.particle_mass`."""
         return self.read("masses")
+
+
+def into_box(x: np.ndarray, box: float) -> np.ndarray:
+    """Positions modulo the box, in [0, box), float64; they are overwritten."""
+    np.mod(x, box, out=x)
+    x[x >= box] = 0.0  # mod rounds up to the box for tiny negative numbers
+    return x
 
 
 def wrapped(x: np.ndarray, box: float) -> tuple[np.ndarray, int]:

@@ -13,6 +13,7 @@ from zeldo.cosmology.parameters import Cosmology, check_cosmology
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin, check_grid
 from zeldo.keywords import number, plain_scalars, real_array
+from zeldo.particles.particles import into_box
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.tiles import slabs
 from zeldo.version import __version__
@@ -201,9 +202,7 @@ class Snapshot:
         x[..., 0] = x_axis[first:end, None, None] + psi[0]
         x[..., 1] = y_axis[None, :, None] + psi[1]
         x[..., 2] = z_axis[None, None, :] + psi[2]
-        np.mod(x, self.box, out=x)
-        x[x >= self.box] = 0.0  # mod rounds up to the box for tiny negative numbers
-        return x.reshape(-1, 3)
+        return into_box(x, self.box).reshape(-1, 3)
 
     def velocities(self, first: int = 0, end: int | None = None) -> np.ndarray:
         """Peculiar velocities of the particles in the lattice planes first to end, in the order of `positions`.

@@ -147,7 +147,7 @@ def _three_digits(value: float | None) -> str:
 
 
 def best(values: Sequence[float | None], texts: Sequence[str], target: float = 0.0) -> list[bool]:
-    """Which values come nearest to `target`; those that read the same share the honour. Nobody wins alone."""
+    """Which values come nearest to `target`. Equal texts are all marked; none is where fewer than two values are known."""
     distances = [abs(v - target) if v is not None and math.isfinite(v) else math.inf for v in values]
     known = sum(math.isfinite(d) for d in distances)
     if known < 2:

@@ -21,7 +21,8 @@ class Progress:
     The object is the callback `progress(done, total, text)`: `done` of `total` units of work, and what is
     being done now. On a terminal it draws a bar on standard error after `patience` seconds, removed at the
     end; elsewhere it writes a plain line every `log_every` seconds. `done`, `total` and `text` hold the last
-    call, so that an interrupted run can say where it stopped. A call ends the work if Ctrl-C was pressed and got lost.
+    call, so that an interrupted run can say where it stopped. A call raises the KeyboardInterrupt of a Ctrl-C that some
+    library has swallowed.
     """
 
     def __init__(

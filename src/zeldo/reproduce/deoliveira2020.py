@@ -17,12 +17,13 @@ import numpy as np
 from zeldo.api import initial_conditions
 from zeldo.comparing import unwatched, warm_up
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.power import check_model
 from zeldo.engines.base import Engine
-from zeldo.engines.checks import check_whole
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory
 from zeldo.initial.conditions import InitialConditions, check_grid
+from zeldo.initial.noise import check_seed
 from zeldo.measuring.cost import measured
 from zeldo.measuring.energy import Meter
 from zeldo.particles.snapshot import Snapshot
@@ -111,6 +112,8 @@ def reproduce(
     n = n if n is not None else QUICK_N if quick else Universe.n
     box, n = check_grid(box if box is not None else SPACING * n, n)
     _check_seeds(seeds)
+    if power is not None:
+        check_model(power)
     network, cola, zeldovich = parse_engine(engine), parse_engine("cola"), parse_engine("zeldovich")
     ours = () if network.name == "emulator" else (parse_engine("emulator"),)  # beside the paper's network
     if not all(_covers(candidate, FIDUCIAL, box / n) for candidate in ours):
@@ -178,7 +181,7 @@ def _check_seeds(seeds: Sequence[int]) -> None:
     if not seeds:
         raise InputError("no seed was given: give at least one, such as 40001")
     for seed in seeds:
-        check_whole("seed", seed, 0, 2**63 - 1)
+        check_seed(seed)
     if len(set(seeds)) != len(seeds):
         raise InputError(f"seeds {', '.join(map(str, seeds))}: one is given twice: give each once")
 

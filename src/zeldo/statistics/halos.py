@@ -14,7 +14,7 @@ import numpy as np
 from zeldo.brief import brief
 from zeldo.errors import InputError
 from zeldo.keywords import number, real_array
-from zeldo.particles.particles import Particles
+from zeldo.particles.particles import Particles, into_box
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
 
@@ -137,8 +137,7 @@ def friends_of_friends(
     first = member[np.unique(halo, return_index=True)[1]]
     around = positions[member] - positions[first][halo]
     around -= matter.box * np.round(around / matter.box)
-    centre = np.mod(positions[first] + mean(around), matter.box)
-    centre[centre >= matter.box] = 0.0
+    centre = into_box(positions[first] + mean(around), matter.box)
     velocity = None
     if matter.has_velocities:
         vel = matter.velocities

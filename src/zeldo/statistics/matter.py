@@ -11,7 +11,7 @@ import numpy as np
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.errors import InputError
-from zeldo.particles.particles import Header, Particles, warn_of_species
+from zeldo.particles.particles import Header, Particles, into_box, warn_of_species
 from zeldo.particles.passes import plain
 from zeldo.particles.snapshot import Snapshot
 
@@ -157,9 +157,7 @@ class Matter:
                 return self._finite(self.source.positions(), "psi")
         _check_masses(self.source)
         given = self._finite(self.source.positions, "positions")
-        x = np.mod(given.astype(np.float64), self.box)
-        x[x >= self.box] = 0.0  # mod rounds up to the box for tiny negative numbers
-        return x
+        return into_box(given.astype(np.float64), self.box)
 
     def _finite(self, values: np.ndarray, field: str) -> np.ndarray:
         """The same values; `InputError` where some are not finite, which only those made in memory can be."""

@@ -19,6 +19,7 @@ from zeldo.measuring.memory import check_room
 from zeldo.mesh import fft, splines
 from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.painting import add_planes
+from zeldo.particles.particles import into_box
 from zeldo.statistics.matter import Matter
 from zeldo.statistics.spectra import (
     CLOUD_IN_CELL,
@@ -121,9 +122,7 @@ class OnDisk:
         """The first particle, and the positions in [0, box) of some planes, as `Snapshot.positions` has them."""
         first = 0
         for x in self.displaced():
-            np.mod(x, self.box, out=x)
-            x[x >= self.box] = 0.0
-            yield first, x
+            yield first, into_box(x, self.box)
             first += len(x)
 
     def modes(self, mesh: int, axis: int | None = None) -> torch.Tensor:

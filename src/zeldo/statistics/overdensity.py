@@ -17,15 +17,16 @@ from zeldo.brief import brief
 from zeldo.cosmology.background import omega_m_at
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.particles.particles import Header, Particles
+from zeldo.particles.particles import Header, Particles, into_box
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.halos import Halos, friends_of_friends
-from zeldo.statistics.matter import matter_of
+from zeldo.statistics.matter import Matter, matter_of
 
 CORE = 10  # particles: the last sphere of a centre, and where the search for a halo's edge begins
 _SHRINK = 0.9  # radius of a sphere over that of the one before
 _SMALLEST = 1e-8  # radius of a sphere over the box: of the order of rounding
 _CORE_SHARE = 0.01  # of a halo's members, where that is more than CORE
+GROWTH = 1.5  # of the radius that is looked at, where a halo is larger than its friends say
 _PAIRS_AT_ONCE = 4_000_000  # some 200 MB in SciPy's lists
 
 
@@ -127,8 +128,10 @@ def halos(
 
     Parameters
     ----------
-    snapshot : particles of equal mass in a periodic box.
-    linking_length, minimum, backend : as in `friends_of_friends`.
+    snapshot : Snapshot or Particles
+        Particles of equal mass in a periodic box.
+    linking_length, minimum, backend
+        As in `friends_of_friends`.
 
     Returns
     -------
@@ -154,8 +157,10 @@ def spherical_overdensity(snapshot: Snapshot | Particles, friends: Halos) -> Sph
 
     Parameters
     ----------
-    snapshot : the snapshot in which the halos were found.
-    friends : its halos, from `friends_of_friends`.
+    snapshot : Snapshot or Particles
+        In which the halos were found.
+    friends : Halos
+        From `friends_of_friends`.
 
     Returns
     -------
@@ -177,13 +182,16 @@ def spherical_overdensity(snapshot: Snapshot | Particles, friends: Halos) -> Sph
 
     positions = matter.positions()
     centre = centres(positions, friends)
-    thresholds = overdensities(matter.cosmology, matter.scale_factor)
-    tree = cKDTree(positions, boxsize=matter.box)
-    # particles in a sphere of 1 Mpc/h at each threshold
-    inside = np.array(thresholds) * 4 / 3 * np.pi / matter.spacing**3
+    tree, inside = cKDTree(positions, boxsize=matter.box), unit_spheres(matter)
     count = _edges(tree, centre, friends.count, inside)
     mass = count * matter.particle_mass
     return SphericalOverdensity(centre, *mass, *np.cbrt(count / inside[:, None]))
+
+
+def unit_spheres(matter: Matter) -> np.ndarray:
+    """(3,): particles in a sphere of 1 Mpc/h at each of the thresholds."""
+    thresholds = overdensities(matter.cosmology, matter.scale_factor)
+    return np.array(thresholds) * 4 / 3 * np.pi / matter.spacing**3
 
 
 def overdensities(cosmology: Cosmology, a: float) -> tuple[float, float, float]:
@@ -224,9 +232,7 @@ def centres(positions: np.ndarray, friends: Halos) -> np.ndarray:
         for axis in range(3):
             total = np.bincount(halo, weights=away[:, axis], minlength=number)
             centre[left, axis] = total[left] / count[left]
-    centre = np.mod(friends.centre_of_mass + centre, box)
-    centre[centre >= box] = 0.0
-    return centre
+    return into_box(friends.centre_of_mass + centre, box)
 
 
 def _edges(tree, centre: np.ndarray, members: np.ndarray, inside: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
@@ -236,7 +242,7 @@ def _edges(tree, centre: np.ndarray, members: np.ndarray, inside: np.ndarray) ->
     waiting = np.arange(len(centre))
     while waiting.size:
         waiting = edges_within(tree, centre, members, inside, radius, waiting, count)
-        radius[waiting] *= 1.5  # a larger halo than its friends say
+        radius[waiting] *= GROWTH
     return count
 
 

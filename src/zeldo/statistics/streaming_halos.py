@@ -20,6 +20,7 @@ from scipy.sparse.csgraph import connected_components
 
 from zeldo.errors import InputError
 from zeldo.measuring.memory import available, check_room
+from zeldo.particles.particles import into_box
 from zeldo.statistics.halos import Halos, check_linking, groups
 from zeldo.statistics.on_disk import OnDisk, PathLike
 
@@ -212,8 +213,7 @@ def _catalogue(here: OnDisk, labels: np.ndarray, size: np.ndarray, first: np.nda
             vel = here.universe.planes(here.redshift, "vel", *planes).reshape(3, -1)
             for axis in range(3):
                 np.add.at(motion[:, axis], halo, vel[axis, member].astype(np.float64))
-    centre = np.mod(begin + around / count[:, None], box)
-    centre[centre >= box] = 0.0
+    centre = into_box(begin + around / count[:, None], box)
     return Halos(
         count=count,
         mass=count * here.matter.particle_mass,

@@ -17,12 +17,13 @@ import numpy as np
 from zeldo.measuring.memory import available
 from zeldo.statistics.on_disk import OnDisk, PathLike
 from zeldo.statistics.overdensity import (
+    GROWTH,
     HaloCatalogue,
     SphericalOverdensity,
     centres,
     edges_within,
     first_radius,
-    overdensities,
+    unit_spheres,
 )
 from zeldo.statistics.streaming_halos import PASSES, RECORD, SortedHalos, sorted_halos
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 MEMBER = np.dtype([("halo", "<i8"), ("x", "<f8", 3)])
 MEMBER_BYTES = 200  # of a member, while centres are looked for
-GROWTH = 1.5  # of the radius that is looked at, where it was too small
 
 
 def stream_halo_catalogue(
@@ -67,9 +67,7 @@ def _spheres(here: OnDisk, made: SortedHalos, progress: Progress | None) -> Sphe
 
     matter, friends = here.matter, made.friends
     centre = _centres(here, made)
-    inside = (
-        np.array(overdensities(matter.cosmology, matter.scale_factor)) * 4 / 3 * np.pi / matter.spacing**3
-    )
+    inside = unit_spheres(matter)
     count, radius = np.zeros((inside.size, len(centre))), first_radius(friends.count, inside)
     slab = np.minimum((centre[:, 0] * (len(made.slabs) / here.box)).astype(np.int64), len(made.slabs) - 1)
     slabs = len(made.slabs)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zeldo.errors import InputError, ZeldoError
-from zeldo.files.atomic import FULL, write_text
+from zeldo.errors import InputError
+from zeldo.files.atomic import not_written, write_text
 from zeldo.store.checkpoint import Checkpoint, Pair
 
 LoadOutput = Callable[[int], Pair]
@@ -183,11 +183,7 @@ class KeptTiles:
             partial.write_bytes(head + body)
             os.replace(partial, path)
         except OSError as error:
-            if error.errno in FULL:
-                raise ZeldoError(
-                    f"no space left in {self.folder}: free some, then the same command resumes"
-                ) from error
-            raise ZeldoError(f"{path} could not be written ({error}): check the disk") from error
+            raise not_written(error, self.folder) from error
         finally:
             partial.unlink(missing_ok=True)
 

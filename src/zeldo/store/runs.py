@@ -110,12 +110,34 @@ class RunStore(Manifest):
         late: Mapping[str, object] | None = None,
         **extra: object,
     ) -> dict[str, Any]:
-        """Store a run and return its row; snapshots are taken as the engine yields them.
+        """Store a run.
 
-        regenerate: further arguments of `initial_conditions` (fixed, flip, power) that give delta_lin back
-        from the seed; None stores delta_lin itself. extra: more entries of the row; late: the same, looked at
-        when all snapshots are there (wall_seconds). Raises `InputError` for a run that is there already or
-        does not belong to ics.
+        Parameters
+        ----------
+        run_id : str
+            A new name.
+        ics : InitialConditions
+        snapshots : iterable of Snapshot
+            Of these initial conditions. Each is written before the next is asked for.
+        regenerate : mapping, optional
+            Further arguments of `initial_conditions` (fixed, flip, power) that give delta_lin back from the seed. By
+            default delta_lin itself is stored.
+        part : str
+            The part of a data set.
+        late : mapping, optional
+            More entries of the row, read when all snapshots are there.
+        **extra
+            More entries of the row.
+
+        Returns
+        -------
+        dict
+            The row of the manifest.
+
+        Raises
+        ------
+        InputError
+            For a name that is taken, and for snapshots of another lattice or cosmology.
         """
         import zarr
 

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from zeldo.errors import DamagedFileError, ZeldoError
-from zeldo.files.atomic import FULL
+from zeldo.errors import DamagedFileError
+from zeldo.files.atomic import not_written
 
 POPULATE_READ = 22  # of Linux's madvise(2): read all pages now
 JOURNALS = ("journal.0", "journal.1")
@@ -75,7 +75,7 @@ class SlabStore:
             self._note(state)
         except OSError as error:
             self._files = before
-            raise self._failed(error) from error
+            raise not_written(error, self.folder) from error
         for label, old in before.items():
             if self._files.get(label) != old:
                 self._spare.setdefault(4 * math.prod(old[2]), []).append(self._path(label, old[0]))
@@ -132,11 +132,6 @@ class SlabStore:
         """The shape of a slab, as float32."""
         return self._files[f"{name}-{slab}"][2]
 
-    def _failed(self, error: OSError) -> ZeldoError:
-        if error.errno in FULL or "requested and" in str(error):  # NumPy's words for a short write
-            return ZeldoError(f"no space left in {self.folder}: free some, then the same command resumes")
-        return ZeldoError(f"{self.folder} could not be written ({error}): check the disk")
-
     def drop(self, *labels: str, **state: Any) -> None:
         """Remove all slabs of some fields, or a single one by "field-slab", and note how far the run is.
 
@@ -154,7 +149,7 @@ class SlabStore:
         try:
             self._note(state)
         except OSError as error:
-            raise self._failed(error) from error
+            raise not_written(error, self.folder) from error
         for label, values in going.items():
             self._path(label, values[0]).unlink(missing_ok=True)
 

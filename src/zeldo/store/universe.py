@@ -20,10 +20,10 @@ from zeldo.files.saved import SavedSnapshot, written_again
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import Provenance
-from zeldo.particles.snapshot import TOLD, Snapshot
+from zeldo.particles.snapshot import DRAWN, TOLD, Snapshot
 from zeldo.particles.tiles import Tile
 from zeldo.store.claims import Claims
-from zeldo.store.identity import check_same
+from zeldo.store.identity import PROVENANCE, check_same
 from zeldo.store.queue import WAIT
 from zeldo.store.resume import Resume, resuming
 
@@ -231,18 +231,12 @@ def header_of(engine: Any, origin: Origin, redshifts: Sequence[float]) -> dict[s
     header = {
         "engine": engine.name,
         "settings": {name: plain(value) for name, value in engine.settings.items()},
-        "version": made.version,
-        "revision": made.revision,
-        "weights": made.weights,
+        **{name: getattr(made, name) for name in PROVENANCE},
         "redshifts": list(redshifts),
         "box": origin.box,
         "n": origin.n,
         "cosmology": origin.cosmology.to_dict(),
-        "seed": origin.seed,
-        "fixed": origin.fixed,
-        "flip": origin.flip,
-        "power": origin.power,
-        "phases": origin.phases,
+        **{name: getattr(origin, name) for name in ("seed", *DRAWN)},
     }
     return json.loads(json.dumps(header))
 

@@ -77,7 +77,7 @@ def by_workers(
     from distributed.scheduler import KilledWorker
 
     waiting = list(tasks)
-    running: Any = distributed.as_completed()  # type: ignore[no-untyped-call]
+    running: Any = distributed.as_completed(loop=client.loop)  # type: ignore[no-untyped-call]
     while waiting or not running.is_empty():
         room = AHEAD * max(1, sum(client.nthreads().values())) - running.count()
         for task in waiting[: max(0, room)]:

@@ -19,6 +19,7 @@ from zeldo.measuring.memory import limited
 from zeldo.planning import check_fits
 from zeldo.store.claims import LEASE, check_lease
 from zeldo.store.queue import FAILED, in_turn
+from zeldo.suites.arrays import STATISTICS
 from zeldo.suites.asked import Asked
 from zeldo.suites.cluster import attempt, by_workers, connected
 from zeldo.suites.suite import Suite
@@ -101,7 +102,8 @@ def run_suite(
         extrapolate=extrapolate,
     )
     with limited(memory):
-        check_fits(asked.engine, asked.base.n, asked.redshifts, may_stream=False)
+        statistics = len(STATISTICS.get(keep, ()))
+        check_fits(asked.engine, asked.base.n, asked.redshifts, may_stream=False, statistics=statistics)
         # where no scheduler answers, no directory is begun
         with nullcontext() if scheduler is None else connected(scheduler) as client:
             suite = Suite.join(output, asked.arguments())

@@ -24,9 +24,9 @@ from uuid import uuid4
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.parsing import name_and_options
-from zeldo.engines.registry import WEIGHTS
 from zeldo.errors import DamagedFileError, InputError, ZeldoError
 from zeldo.files.atomic import FULL, write_text
+from zeldo.networks.architectures import is_weights
 from zeldo.store.claims import publish
 from zeldo.store.identity import check_same
 from zeldo.suites.tasks import Task, make_tasks
@@ -294,7 +294,7 @@ def _by_name(there: Mapping[str, Any], here: Mapping[str, Any]) -> Mapping[str, 
     A file of weights has the name of the engine here: the hash of its weights and its settings are compared too.
     """
     spelled, _ = name_and_options(there["engine"])
-    weights = here["weights"] is not None and spelled.endswith(WEIGHTS)
+    weights = here["weights"] is not None and is_weights(spelled)
     return {**there, "engine": here["engine"] if weights else spelled}
 
 

@@ -97,7 +97,7 @@ class Worker:
             return MADE
 
     def _resume(self, task: Task) -> dict[str, Any]:
-        """Its row of the manifest. A checkpoint that is damaged, or of other bits than this machine's, is done without."""
+        """Its row of the manifest. A checkpoint that is damaged, or was made with other bits, is ignored."""
         try:
             return self._make(task)
         except InputError:

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 
 from zeldo.configuration import Section
 from zeldo.cosmology.parameters import RANGES
+from zeldo.cosmology.redshifts import distinct_redshifts
 
 if TYPE_CHECKING:
     from zeldo.networks.tasks.base import Task
@@ -119,7 +120,7 @@ class DataConfig(Section):
     def _high_to_low(cls, redshifts: tuple[float, ...]) -> tuple[float, ...]:
         if not all(0 <= z < math.inf for z in redshifts):
             raise ValueError("redshifts must be numbers, 0 or more")
-        return tuple(sorted(set(redshifts), reverse=True))
+        return tuple(distinct_redshifts(redshifts))
 
     @model_validator(mode="after")
     def _some_source(self) -> DataConfig:

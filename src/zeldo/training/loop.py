@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from zeldo.configuration import ConfigSource, load
 from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.dataset import check_dataset, make_dataset
+from zeldo.engines.base import Progress
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import directory, resolved
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from zeldo.networks.tasks.base import Task
 
-Progress = Callable[[float, float, str], None]
 POLL = 1.0  # seconds between checks of a store that is being filled
 PATIENCE = 60.0  # seconds that the process making data has to end
 

@@ -46,11 +46,11 @@ class Muon(torch.optim.Optimizer):
 
     Parameters
     ----------
-    kernels:
+    kernels : iterable of Tensor
         (out, in, k, k, k); of a transposed convolution (in, out, k, k, k).
-    rate:
+    rate : float
         As Adam's.
-    weight_decay:
+    weight_decay : float
         Decoupled.
     """
 

@@ -23,15 +23,5 @@ def stop_signals() -> Iterator[list[str]]:
             interrupts.ask(number, frame)
         asked.append(signal.Signals(number).name)
 
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # ignored signals stay ignored, and a handler not set from Python could not be restored
-    before = {
-        number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)
-    }
-    for number in before:
-        signal.signal(number, ask)
-    try:
+    with interrupts.handled_by(ask):
         yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

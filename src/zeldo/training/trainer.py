@@ -8,13 +8,14 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from zeldo.engines.base import Progress
 from zeldo.errors import ConvergenceError, InputError
 from zeldo.measuring.energy import Meter
 from zeldo.measuring.machine import device_name
@@ -43,7 +44,6 @@ from zeldo.training.validation import Score, by_redshift, score, summary
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Progress = Callable[[float, float, str], None]
 JUDGED = "net"  # the module that is validated and written
 
 

@@ -28,7 +28,7 @@ from zeldo.errors import InputError
 from zeldo.files.atomic import raise_if_full, resolved
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe, largest_divisor, tile_of
 from zeldo.initial.conditions import Origin
-from zeldo.keywords import checked_keywords
+from zeldo.keywords import checked_keywords, scalar
 from zeldo.particles.snapshot import Snapshot
 from zeldo.particles.tiles import Indices, Tile
 from zeldo.store.claims import LEASE, Claims, check_lease
@@ -110,8 +110,9 @@ def run_in_pieces(
     whole = universe_of(universe).with_absolute_power()
     if Path(output).suffix.lower() != ".zarr":
         raise InputError(f"output {output} is not allowed: give a name that ends in .zarr")
-    side = tile_of(whole.n) if side is None else side
-    thickness = largest_divisor(whole.n, PLANES) if thickness is None else thickness
+    side = tile_of(whole.n) if side is None else scalar(side)
+    thickness = largest_divisor(whole.n, PLANES) if thickness is None else scalar(thickness)
+    buffer = scalar(buffer)
     check_piece(whole.n, side, buffer)
     lease = check_lease(lease)
     volume = Volume(resolved(output), cola, whole, redshifts[0], side, buffer, thickness, lease)

@@ -14,6 +14,7 @@ from zeldo.cosmology.background import growth
 from zeldo.cosmology.scalars import is_tensor, scalar, single
 from zeldo.errors import InputError, nearest
 from zeldo.mesh.gravity import gravity
+from zeldo.networks.architectures import is_weights
 from zeldo.networks.losses import Loss, gradient_error, logarithm, momentum_error, number_error
 from zeldo.networks.scales import DENSITY_MESH, Scales, by_density, by_scale, number_by_scale
 from zeldo.networks.tasks import register
@@ -40,7 +41,6 @@ WEIGHTS = {
 BY_SCALE = ("_decorrelation", "_spectrum")
 BY_DENSITY = ("density_particles", "density_energy")
 WHOLE = (*BY_SCALE, *BY_DENSITY)  # of periodic boxes alone
-FILES = (".safetensors", ".pt", ".npz")
 REFUSED = (
     "checkpoint",
     "checkpoint_minutes",
@@ -162,7 +162,7 @@ class Correction(Task):
         if not isinstance(self.engine, str) or not isinstance(self.engine_options, Mapping):
             raise InputError("the dynamics are not allowed: give engine = a name and a table engine_options")
         files = [name for name in self.engine_options if name in REFUSED]
-        if files or self.engine.lower().endswith(FILES):
+        if files or is_weights(self.engine):
             raise InputError(
                 f"the dynamics {self.engine} with {files[0] if files else 'weights'} are not allowed: choose an engine "
                 "by its name, with options that name no file"
