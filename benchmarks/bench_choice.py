@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.bench_accuracy import FIELDS
 from benchmarks.output import heading, options, save, start, table
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.parsing import parse_engine
@@ -59,7 +60,6 @@ CANDIDATES = {
     "PM, mesh 2N, sharper late forces": [f"pm:sharpening=2,{options}" for options in PM],
     "COLA, mesh N, sharper late forces": [f"cola:sharpening=1.5,{options}" for options in COARSE],
 }
-FIELDS = ("density", "displacement", "velocity")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

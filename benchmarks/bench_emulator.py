@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.bench_accuracy import FIELDS, at
 from benchmarks.inputs import peers, references
 from benchmarks.machine import Timing, run_once
-from benchmarks.output import bar, heading, options, place, save, start, table
-from benchmarks.record import Record, read
+from benchmarks.output import bar, heading, keep_other_parts, options, save, start, table
+from benchmarks.record import Record
 from benchmarks.structures import structures
 from zeldo.engines.parsing import parse_engine
 from zeldo.files.reference import read_reference
@@ -59,10 +59,7 @@ PARTS = ("accuracy", "time", "stores")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options(__doc__, "emulator")
-    parser.add_argument(
-        "--parts", nargs="+", choices=PARTS, default=PARTS, help="some of them; the rows of others are kept"
-    )
+    parser = options(__doc__, "emulator", PARTS)
     parser.add_argument(
         "--held-out",
         action="append",
@@ -79,9 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parsed = parser.parse_args(arguments)
     record = start("Emulator", "emulator")
-    earlier = place(record, parsed)
-    if set(parsed.parts) != set(PARTS) and earlier.exists():
-        record.keep(read(earlier))
+    keep_other_parts(record, parsed, PARTS)
     files = references(parsed.reference, FILES[1:2] if parsed.quick else FILES)
     others = peers(parsed.reference)
     if "accuracy" in parsed.parts:

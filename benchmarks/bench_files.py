@@ -20,8 +20,8 @@ import numpy as np
 
 import zeldo
 from benchmarks.bench_cost import spawn
-from benchmarks.output import bar, heading, options, place, save, start, table
-from benchmarks.record import Record, read
+from benchmarks.output import bar, heading, keep_other_parts, options, save, start, table
+from benchmarks.record import Record
 
 COSMOLOGY = zeldo.Cosmology.preset("quijote")
 TWICE = 2.0  # times the library's own time
@@ -40,16 +40,10 @@ with zeldo.open_particles(sys.argv[1]) as particles:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options(__doc__, "files")
-    parser.add_argument(
-        "--parts", nargs="+", choices=PARTS, default=PARTS, help="some of them; the rest is kept"
-    )
-    parsed = parser.parse_args(arguments)
+    parsed = options(__doc__, "files", PARTS).parse_args(arguments)
     n, files, repeats, damaged = (32, 16, 1, 130) if parsed.quick else (256, 2048, 5, DAMAGED)
     record = start("Files: time of reading, memory of a set, damage", "files")
-    earlier = place(record, parsed)
-    if set(parsed.parts) != set(PARTS) and earlier.exists():
-        record.keep(read(earlier))
+    keep_other_parts(record, parsed, PARTS)
     with tempfile.TemporaryDirectory() as folder:
         if "reading" in parsed.parts:
             _reading(Path(folder), n, repeats, record)

@@ -20,8 +20,8 @@ from benchmarks.gradient_differences import PARAMETERS, differences
 from benchmarks.gradient_inference import SEEDS, reconstruction, sampler
 from benchmarks.gradient_nuts import Lengths, nuts
 from benchmarks.machine import threads
-from benchmarks.output import bar, heading, options, place, save, start
-from benchmarks.record import Record, read
+from benchmarks.output import bar, heading, keep_other_parts, options, save, start
+from benchmarks.record import Record
 from zeldo.cosmology.varied import VariedCosmology
 from zeldo.gradients import statistics
 from zeldo.gradients.function import Differentiable
@@ -50,18 +50,13 @@ x = torch.randn(n, n, n, generator=torch.Generator().manual_seed(1), requires_gr
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options(__doc__, "gradients")
-    parser.add_argument(
-        "--parts", nargs="+", choices=PARTS, default=PARTS, help="some of them; rows of others are kept"
-    )
+    parser = options(__doc__, "gradients", PARTS)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, help="of the reconstructions")
     parser.add_argument("--jax", metavar="PYTHON", help="a Python that has JaxPM")
     parsed = parser.parse_args(arguments)
     torch.set_num_threads(threads())
     record = start("Gradients and reconstruction", "gradients")
-    earlier = place(record, parsed)
-    if set(parsed.parts) != set(PARTS) and earlier.exists():
-        record.keep(read(earlier))
+    keep_other_parts(record, parsed, PARTS)
     for part in parsed.parts:
         if part != "jaxpm" or parsed.jax:
             _measure(part, parsed, record)

@@ -51,9 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--far", type=int, default=64, metavar="N", help="particles a side in far cosmologies"
     )
     parsed = parser.parse_args(arguments)
-    name = (
-        "p3m" if parsed.part is parts else "-".join(("p3m", *parsed.part))
-    )  # files of parts stand beside the whole
+    # files of parts stand beside the whole
+    name = "p3m" if parsed.part is parts else "-".join(("p3m", *parsed.part))
     record = start("P3M", name if parsed.far == 64 else f"{name}-{parsed.far}")
     if "forces" in parsed.part:
         forces(record, 16 if parsed.quick else 32)

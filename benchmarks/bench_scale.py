@@ -11,8 +11,8 @@ from pathlib import Path
 
 from benchmarks import scale_many
 from benchmarks.bench_cost import spawn
-from benchmarks.output import bar, heading, options, place, save, start, table
-from benchmarks.record import Record, read
+from benchmarks.output import bar, heading, keep_other_parts, options, save, start, table
+from benchmarks.record import Record
 
 PARTS = (
     "plans",
@@ -31,14 +31,8 @@ ENGINES = ("2lpt", "cola", "cola:mesh_factor=2", "pm", "p3m", "emulator", "emula
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options(__doc__, "scale")
-    parser.add_argument(
-        "--parts",
-        nargs="+",
-        choices=PARTS,
-        default=PARTS[:-1],
-        help="some of them, huge only where named; the rows of others are kept",
-    )
+    parser = options(__doc__, "scale", PARTS)
+    parser.set_defaults(parts=PARTS[:-1])  # huge only where named
     parser.add_argument("--kills", type=int, default=20, help="of each engine")
     parser.add_argument("--count", type=int, default=1000, help="universes of the suite")
     parser.add_argument("--sizes", type=int, nargs="+", help="particles per side of the plans")
@@ -48,9 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cluster", type=int, default=256, help="particles per side of that on a cluster")
     parsed = parser.parse_args(arguments)
     record = start("Scale: plans, suites, resume, large universes", "scale")
-    earlier = place(record, parsed)
-    if set(parsed.parts) != set(PARTS) and earlier.exists():
-        record.keep(read(earlier))
+    keep_other_parts(record, parsed, PARTS)
     if "plans" in parsed.parts:
         _plans(parsed.sizes or ([32] if parsed.quick else [128, 256]), record)
     if "suite" in parsed.parts:

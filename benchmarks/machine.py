@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from zeldo.measuring.machine import processor
+
 PACKAGES = ("numpy", "numba", "torch", "ducc0", "zeldo")
 
 
 def machine() -> dict:
     """CPU, cores, memory, threads in use and versions, without which a time means nothing."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": threads(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
@@ -124,16 +126,6 @@ def _busy() -> float:
         return float("nan")
     user, nice, system, _idle, _wait, irq, soft, steal = (int(x) for x in line[1:9])
     return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
-
-
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _version(name: str) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine, machine_line
-from benchmarks.record import COMMITTED, MEASURED, Record, Row, label
+from benchmarks.record import COMMITTED, MEASURED, Record, Row, label, read
 
 
-def options(doc: str, name: str) -> argparse.ArgumentParser:
-    """A parser with the options of every benchmark."""
+def options(doc: str, name: str, parts: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """A parser with the options of every benchmark, and one to choose some of its parts."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.bench_{name}", description=doc)
     parser.add_argument("--quick", action="store_true", help="small sizes and few runs: does it work at all")
     parser.add_argument(
@@ -24,6 +24,14 @@ def options(doc: str, name: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--save", action="store_true", help="write into benchmarks/results, the committed figures"
     )
+    if parts:
+        parser.add_argument(
+            "--parts",
+            nargs="+",
+            choices=parts,
+            default=parts,
+            help="some of them; the rows of others are kept",
+        )
     return parser
 
 
@@ -36,6 +44,13 @@ def start(title: str, benchmark: str) -> Record:
     heading(title)
     print(machine_line(machine()), flush=True)
     return Record(benchmark)
+
+
+def keep_other_parts(record: Record, parsed: argparse.Namespace, parts: Sequence[str]) -> None:
+    """Keep the rows of an earlier run where only some of the parts are measured."""
+    earlier = place(record, parsed)
+    if set(parsed.parts) != set(parts) and earlier.exists():
+        record.keep(read(earlier))
 
 
 def save(record: Record, parsed: argparse.Namespace) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 
+from benchmarks.gradient_nuts import POSTERIORS
 from benchmarks.record import Row, Rows, label
 
-SAMPLERS = {"gaussian": "known posterior", "2lpt": "nuts"}  # posteriors, and what is compared with on each
-POSTERIORS = {"gaussian": "Gaussian, known", "2lpt": "2LPT, against NUTS"}
+NAMES = {"gaussian": "Gaussian, known", "2lpt": "2LPT, against NUTS"}
 RANGES = ("white_noise_variance", "effective_samples")  # shown though they have no limit
 
 
@@ -16,7 +16,7 @@ def gradients(rows: Rows) -> list[list[str]]:
     """Every figure with a limit, of the grid the worst of each engine; of several universes the range."""
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows.where(benchmark="gradients").rows:
-        if row.reference in SAMPLERS.values() or row.quantity == "gradient_error":
+        if row.reference in POSTERIORS.values() or row.quantity == "gradient_error":
             continue
         if row.limit is not None or row.quantity in RANGES:
             groups[label(replace(row, ics=row.ics.split("=")[0]))].append(row)
@@ -47,7 +47,7 @@ def samplers(rows: Rows) -> list[list[str]]:
             "ratio of variances",
         ]
     ]
-    for posterior, reference in SAMPLERS.items():
+    for posterior, reference in POSTERIORS.items():
         about = {"engine": posterior, "reference": reference, "n": 16}
         for sampler in ("langevin", "nuts"):
             of_sampler = rows.where(benchmark="gradients", **about)
@@ -60,7 +60,7 @@ def samplers(rows: Rows) -> list[list[str]]:
                 for row in of_sampler.where(quantity="mean_difference").rows
                 if row.field.startswith(f"{sampler}, ")
             ]
-            first = [POSTERIORS[posterior], "NUTS" if sampler == "nuts" else "zeldo", *work]
+            first = [NAMES[posterior], "NUTS" if sampler == "nuts" else "zeldo", *work]
             for row in compared:
                 ratio, error = (
                     of_sampler.value(f"variance_ratio{more}", field=row.field) for more in ("", "_sigma")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from math import pi
 
+from benchmarks import bench_p3m, p3m_runs
 from benchmarks.bench_resolution import BOX, REDSHIFTS, SHARES, STARTS, N
+from benchmarks.p3m_runs import GADGET, spelled
 from benchmarks.record import Rows
 from zeldo.statistics import K_SHOWN
 
-FINE = "p3m:mesh_step=0.01,pair_accuracy=0.004"
-AS_FINE = "p3m:mesh_step=0.0095,pair_accuracy=0.004"
-GADGET = "p3m, MP-Gadget's steps"
-FAR = ((0.1, 0.6), (0.1, 1.0), (0.5, 0.6), (0.5, 1.0))  # Omega_m, sigma_8
+FINE, AS_FINE = spelled(**p3m_runs.FINE), spelled(**p3m_runs.AS_FINE)
+FAR = [(cosmology.omega_m, cosmology.sigma_8) for cosmology in bench_p3m.FAR]
 WAVES = [f"k = {k:g}" if i == 0 else f"{k:g}" for i, k in enumerate(K_SHOWN)]
 Table = list[list[str]]
 

@@ -22,6 +22,7 @@ from zeldo.errors import ZeldoWarning
 from zeldo.particles.lattice import header_of
 from zeldo.particles.particles import Header
 from zeldo.report.density_picture import density_map, slab_of
+from zeldo.report.measured_page import PLOTS, measured_figure
 from zeldo.sources import names_of
 from zeldo.statistics import overdensity
 from zeldo.statistics.halos import friends_of_friends, mass_function
@@ -416,6 +417,8 @@ def test_values_of_other_kinds_are_refused(snapshot, tmp_path):
         line = refusal(lambda wrong=wrong: zeldo.show(snapshot, tmp_path / "s.png", **wrong))
         assert line.startswith(f"{name} = {value!r} is not allowed")
     assert "output = None is not allowed" in refusal(lambda: zeldo.show(snapshot, None))
+    line = refusal(lambda: zeldo.measure(snapshot, 5))
+    assert line.startswith("statistics = 5 is not allowed: give any of power, ") and line.endswith(" or all")
     friends = zeldo.friends_of_friends(snapshot)
     assert "given a Halos: give" in refusal(lambda: zeldo.write_halos(friends, tmp_path / "h.hdf5"))
 
@@ -540,6 +543,17 @@ def test_the_page_says_whether_shot_noise_is_subtracted(snapshot, tmp_path, subt
     text = page.read_text(encoding="utf-8")
     assert ("Shot noise, V/N, is subtracted." in text) == subtracted
     assert ("Shot noise is not subtracted." in text) != subtracted
+
+
+def test_the_ratio_of_other_redshifts_is_in_its_panel():
+    """The power of today is some ten times that at z = 3."""
+    given = {"engine": "zeldovich", "n": 8, "box": 50.0, "power": "eisenstein-hu", "redshift": [3, 0]}
+    early, late = (measurement(snapshot, "power") for snapshot in zeldo.run(**given))
+    panel = measured_figure([early, late], *PLOTS[0]).axes[1]
+    ratio = panel.lines[1].get_ydata()
+    assert np.median(ratio) > 5
+    low, high = panel.get_ylim()
+    assert low < 1 and np.mean((low < ratio) & (ratio < high)) > 0.5
 
 
 def test_mass_functions_from_disk_are_of_the_halos_asked_for(universe):

@@ -276,18 +276,6 @@ def test_derive_twice_is_minus_k_k(first, second):
     np.testing.assert_allclose(out, -along[first] * along[second] * modes, rtol=1e-5)
 
 
-@pytest.mark.parametrize("terms", [2, 3, 4])
-def test_combine_is_the_weighted_sum_also_in_place(terms):
-    fields = [displacement(4, seed) for seed in range(terms)]
-    factors = [0.5, -2.0, 3.0, 0.25][:terms]
-    expected = sum(f * x.astype(float) for f, x in zip(factors, fields, strict=True))
-    out = np.empty_like(fields[0])
-    combine(out, *zip(factors, fields, strict=True))
-    np.testing.assert_allclose(out, expected, atol=2e-5)
-    combine(fields[-1], *zip(factors, fields, strict=True))
-    np.testing.assert_array_equal(fields[-1], out)
-
-
 @pytest.mark.parametrize("m", [0, 2, 5, 4098])
 def test_meshes_that_are_not_possible_are_refused(m):
     with pytest.raises(InputError, match=f"a mesh of {m} points .* even number from 4 to 4096") as caught:

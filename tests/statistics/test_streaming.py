@@ -53,6 +53,16 @@ def test_what_is_no_universe_is_refused(universes, tmp_path):
     assert "mesh" in refusal(lambda: stream_power_spectrum(path, mesh=5))
 
 
+def test_two_universes_are_of_one_box_but_for_rounding(universes, tmp_path):
+    path, box = universes["2lpt"][0], SMALL["box"]
+    for factor, name in ((1 + 1e-13, "near"), (1.5, "far")):
+        given = SMALL | {"box": factor * box}
+        zeldo.run(engine="2lpt", redshift=0, output=tmp_path / f"{name}.zarr", **given)
+    _, transfer, _ = stream_cross(path, tmp_path / "near.zarr")
+    assert np.abs(transfer - 1).max() < 1e-3
+    assert "give universes of one box" in refusal(lambda: stream_cross(path, tmp_path / "far.zarr"))
+
+
 def test_a_measurement_from_disk_is_that_in_memory(universes, tmp_path, monkeypatch):
     path, options = universes["cola"][0], {"statistics": "all", "mesh": 48, "minimum": 8, "axis": 1}
     (whole,) = zeldo.measure(path, **options)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from refusals import refusal
 from zeldo.errors import DamagedFileError
+from zeldo.gradients.checkpoint import SearchCheckpoint
 from zeldo.store.checkpoint import Checkpoint
 
 
@@ -17,6 +19,24 @@ def test_a_checkpoint_is_due_so_many_minutes_after_the_last_one(tmp_path, monkey
         now += 2
         assert checkpoint.due()
         checkpoint.save(1, field, field)
+    now += 601
+    checkpoint.save_output(0, field, field)  # which says nothing of where the run stands
+    assert checkpoint.due()
+
+
+@pytest.mark.parametrize("kind", [Checkpoint, SearchCheckpoint])
+def test_other_files_are_no_checkpoints(tmp_path, kind):
+    path = tmp_path / "a.npz"
+    assert "ends in .npz" in refusal(lambda: kind(tmp_path / "a.txt", "key", 0.0))
+    assert "does not exist" in refusal(lambda: kind(tmp_path / "nowhere" / "a.npz", "key", 0.0))
+    assert not kind(path, "key", 0.0).load()
+    np.savez(path, first=np.zeros(2))
+    assert refusal(kind(path, "key", 0.0).load) == f"{path} is not a checkpoint: give another name"
+    np.savez(path, key="another key", number=1, first=np.zeros(2), second=np.zeros(2))
+    assert f"belongs to {kind.others}: remove it" in refusal(kind(path, "key", 0.0).load)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DamagedFileError):
+        kind(path, "key", 0.0).load()
 
 
 @pytest.mark.parametrize("field", [0, 1])

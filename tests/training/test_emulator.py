@@ -10,6 +10,7 @@ import torch
 
 from zeldo.api import plan, run
 from zeldo.configuration import load as load_config
+from zeldo.cosmology.parameters import PRESETS
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.dataset import make_dataset
 from zeldo.engines.emulator import Emulator
@@ -299,8 +300,6 @@ def test_several_spacings_and_cosmologies_make_one_training_set(tmp_path):
     made = RunStore(tmp_path / "mixed.zarr")
     settings = [(31.25, 0.3175), (62.5, 0.2)]
     for i, (box, omega_m) in enumerate(settings):
-        from zeldo.cosmology.parameters import PRESETS
-
         cosmology = replace(PRESETS["quijote"], omega_m=omega_m)
         ics = initial_conditions(cosmology, box, 16, i, power="eisenstein-hu")
         made.add(f"s{i}", ics, engine("2lpt").run(ics, [0.0]))

@@ -36,11 +36,6 @@ def gradient_of_inverse_laplacian(delta):
     return np.fft.ifftn(1j * k / k2 * np.fft.fftn(delta), axes=(1, 2, 3)).real * n / (2 * np.pi)
 
 
-def divergence(psi):
-    """Centred differences on the periodic lattice."""
-    return sum((np.roll(psi[a], -1, a) - np.roll(psi[a], 1, a)) / 2 for a in range(3))
-
-
 @pytest.fixture
 def psi(rng):
     return rng.standard_normal((3, N, N, N))

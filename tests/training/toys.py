@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from zeldo.networks.architectures import register as architecture
@@ -96,7 +95,3 @@ class SuperResolution(Squares):
 
     def encode(self, fields: Fields, setting: Setting) -> np.ndarray:
         return np.ascontiguousarray(fields.psi_lin[:, ::2, ::2, ::2])
-
-
-def parameters(module: nn.Module) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in module.parameters()])

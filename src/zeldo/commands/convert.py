@@ -35,7 +35,7 @@ def convert(
         The format by name, in place of the suffix's: gadget-hdf5, gadget-binary, gadget-binary-2, swift, bigfile, zarr
         or npz.
     files:
-        Number of files to write (1). Several replace a former set of the same name.
+        Number of files to write (1). With several, the new set replaces an old one of the same name.
     precision:
         Precision of Gadget's binary formats (single).
     unit:

@@ -14,7 +14,7 @@ def dataset(
     *,
     override: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
 ) -> None:
-    """Make the runs of a data set that its store lacks. After an interruption, the same command resumes.
+    """Make those runs of a data set that its store still lacks. After an interruption, the same command resumes.
 
     Parameters
     ----------

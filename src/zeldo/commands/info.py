@@ -19,7 +19,7 @@ USES = {
 def info(
     file: Named, *, reading: Reading | None = None, json: Annotated[bool, Parameter(negative="")] = False
 ) -> None:
-    """Describe a file of particles, a reference run, a linear density, white noise, or a halo catalogue of zeldo's.
+    """Describe a file of particles, a reference run, a linear density, white noise, or a halo catalogue that zeldo wrote.
 
     The answer lists the code that made it, units, ids, lattice and cosmology, and what is missing or was assumed.
 

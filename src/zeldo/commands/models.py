@@ -74,7 +74,7 @@ def expect(
     store: Annotated[list[Named], Parameter(negative="")],
     part: Literal["test", "validation"] = "test",
 ) -> None:
-    """Measure the error to expect of an emulator, and write it on its model card. Give runs that it was not trained on.
+    """Measure the expected error of an emulator, and write it to its model card. Give runs on which it was not trained.
 
     Parameters
     ----------

@@ -26,9 +26,9 @@ def plan(
     Parameters
     ----------
     seeds:
-        Seeds of a suite, as of zeldo run. Disk and time are then those of all universes, one after the other in one process.
+        Seeds of a suite, as for zeldo run. Disk and time are then for all universes, made one after another in one process.
     cosmologies:
-        A file of cosmologies for a suite, as of zeldo run.
+        A file of cosmologies for a suite, as for zeldo run.
     keep:
         What a suite keeps of each universe: particles, measure or multipoles.
     as_json:

@@ -28,8 +28,7 @@ class Reading(Known):
     box: float | None = None
     """Side of the box in the file's unit of length, for files that do not give it."""
     redshift: Annotated[float | None, Parameter(name=["--redshift", "-z"])] = None
-    """Redshift, for files that do not give it. Of a universe in .zarr, which of its redshifts to read; by default the
-    lowest."""
+    """Redshift, for files that do not give it. For a universe in .zarr, the redshift to read; by default the lowest."""
 
     def arguments(self) -> dict[str, Any]:
         """The keyword arguments of `zeldo.read`, without those that are not given."""

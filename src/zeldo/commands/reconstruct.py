@@ -42,8 +42,8 @@ def reconstruct(
     Parameters
     ----------
     source:
-        A snapshot, or a density by cloud-in-cell as .npy. The density may be in units of its mean, or a density
-        contrast. Its cosmology is quijote unless options say another.
+        A snapshot, or a density painted by cloud-in-cell, as .npy. The density may be in units of its mean, or a
+        density contrast. Its cosmology is quijote unless options give another one.
     output:
         The file of initial conditions to write (.npz). Other commands take it as --ics.
     engine:

@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Target = Callable[
-    [Tensor], tuple[float, Tensor]
-]  # energy (minus the logarithm of the density) and its gradient
+# energy (minus the logarithm of the density) and its gradient
+Target = Callable[[Tensor], tuple[float, Tensor]]
 
 ENERGY_ERROR = 5e-4  # variance for each dimension
 MINIMAL_NORM = 0.1931833275037836  # of the second-order integrator of Omelyan et al. 2003

@@ -17,7 +17,7 @@ from zeldo.cosmology.varied import VariedCosmology
 from zeldo.gradients.shape import Ratio
 from zeldo.initial.lpt import DIAGONAL, MIXED
 from zeldo.mesh import fft
-from zeldo.mesh.gravity import mode_factors
+from zeldo.mesh.modes import mode_factors
 from zeldo.mesh.torch_accelerated import kept
 
 DIMENSIONS = (-3, -2, -1)

@@ -16,11 +16,11 @@ from zeldo.errors import InputError
 from zeldo.files.reference import check_initial_conditions_path, write_initial_conditions
 from zeldo.files.sets import check_no_input
 from zeldo.gradients.assess import check_truth
+from zeldo.gradients.checkpoint import SearchCheckpoint
 from zeldo.gradients.function import differentiable
 from zeldo.gradients.observing import observed
 from zeldo.gradients.posterior import Observation, Posterior, discreteness
 from zeldo.gradients.reconstruction import Reconstruction
-from zeldo.gradients.resume import Memory
 from zeldo.gradients.search import Search
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.noise import check_seed
@@ -177,15 +177,19 @@ def reconstruct(
         "samples": samples,
         "seed": seed,
     }
-    memory = None if checkpoint is None else Memory.of(checkpoint, posterior, options, checkpoint_minutes)
-    search = Search(posterior, noiseless, effort, samples, seed, memory, progress or silent)
+    kept = (
+        None
+        if checkpoint is None
+        else SearchCheckpoint.of(checkpoint, posterior, options, checkpoint_minutes)
+    )
+    search = Search(posterior, noiseless, effort, samples, seed, kept, progress or silent)
     maximum = search.maximum()
     chain = search.chain(maximum) if samples else None
     result = Reconstruction(posterior, maximum.cpu().numpy(), search.sampled, chain, options)
     if output is not None:
         write_initial_conditions(result.initial_conditions(), output)
-    if memory is not None:
-        memory.remove()
+    if kept is not None:
+        kept.remove()
     return result
 
 

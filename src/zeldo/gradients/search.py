@@ -12,10 +12,10 @@ from torch import Tensor
 
 from zeldo.engines.base import PREPARING, Progress
 from zeldo.gradients import langevin
+from zeldo.gradients.checkpoint import SearchCheckpoint
 from zeldo.gradients.maximum import maximise, perturbed_maximum, stages
 from zeldo.gradients.posterior import Posterior
 from zeldo.gradients.reconstruction import Samples
-from zeldo.gradients.resume import Memory
 from zeldo.gradients.tally import Tally
 from zeldo.gradients.whitening import Whitened, measured_curvature
 
@@ -35,7 +35,7 @@ class Search:
         What the usual numbers of iterations are multiplied by.
     samples : int
     seed : int
-    memory : Memory or None
+    checkpoint : SearchCheckpoint or None
     progress : callable
     """
 
@@ -46,10 +46,11 @@ class Search:
         effort: float,
         samples: int,
         seed: int,
-        memory: Memory | None,
+        checkpoint: SearchCheckpoint | None,
         progress: Progress,
     ):
-        self.posterior, self.samples, self.memory, self.progress = posterior, samples, memory, progress
+        self.posterior, self.samples, self.progress = posterior, samples, progress
+        self.checkpoint = checkpoint
         self.plan = stages(posterior, effort)
         self.warm_up = math.ceil(WARM_UP * samples)
         self.iterations = sum(stage.iterations for stage in self.plan)
@@ -58,7 +59,7 @@ class Search:
         self.total = self.iterations + self.perturbed + 2 * (self.warm_up + samples)
         self.generator = torch.Generator().manual_seed(seed)
         self.sampled = self._with_error(posterior) if noiseless else posterior
-        self.kept: dict[str, np.ndarray] = memory.load() if memory else {}
+        self.kept: dict[str, np.ndarray] = checkpoint.load() if checkpoint else {}
 
     def _with_error(self, posterior: Posterior) -> Posterior:
         """The posterior of the observation with a draw of its error, which a likelihood with that error expects.
@@ -83,12 +84,12 @@ class Search:
             scale = self.plan[stage].scale
             where = f"scales above {scale:.3g} Mpc/h" if scale else f"noise {self.plan[stage].noise:.2g}"
             self.progress(before + iteration, self.total, f"maximum, {where}")
-            if self.memory and self.memory.due():
+            if self.checkpoint and self.checkpoint.due():
                 self._save(white_noise, stage=stage, iteration=iteration)
 
         self.progress(0, self.total, PREPARING)
         found = maximise(self.posterior, start, self.plan, first=first, watch=watch)
-        if self.memory:
+        if self.checkpoint:
             self._save(found, stage=len(self.plan), iteration=0)
         return found
 
@@ -117,7 +118,7 @@ class Search:
                 self.total,
                 "sampler, warming up" if warming else "sampler",
             )
-            if self.memory and self.memory.due():
+            if self.checkpoint and self.checkpoint.due():
                 state = {part.name: getattr(walker, part.name) for part in fields(walker)}
                 self._save(
                     maximum,
@@ -141,8 +142,8 @@ class Search:
         return torch.from_numpy(self.kept[name]).to(self.posterior.function.field.device)
 
     def _save(self, white_noise: Tensor, **values: Any) -> None:
-        assert self.memory is not None
+        assert self.checkpoint is not None
         arrays = {"white_noise": white_noise, **values}
-        self.memory.save(
+        self.checkpoint.save(
             {k: v.cpu().numpy() if isinstance(v, Tensor) else np.asarray(v) for k, v in arrays.items()}
         )

@@ -43,7 +43,7 @@ class NGenIC(Phases):
         Nyquist planes zero as N-GenIC has them, or filled as MP-GenIC and FastPM do. Engines clear them.
     mesh_factor : int
         Mesh points per lattice point and dimension. The modes of a mesh finer than the lattice fold back into the lattice's
-        displacements: 2 is MP-GenIC's default. Codes that cut modes beyond the lattice's Nyquist frequency have 1
+        displacements: 2 is MP-GenIC's default. Codes that cut modes beyond the lattice's Nyquist wavenumber have 1
         on any mesh.
     sign : {1, -1}
         Of the white noise, for codes of the other convention.

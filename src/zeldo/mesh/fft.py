@@ -64,7 +64,7 @@ def inverse_first(modes: np.ndarray) -> np.ndarray:
 def wavenumbers(m: int, box: float = 2 * np.pi) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """kx, ky, kz in h/Mpc for box in Mpc/h (integers for the default box), shaped to broadcast over modes.
 
-    The Nyquist frequency has no sign: its entry is -m/2 on the full axes and +m/2 on the half axis.
+    The Nyquist wavenumber has no sign: its entry is -m/2 on the full axes and +m/2 on the half axis.
     """
     full = np.fft.fftfreq(m, 1 / m) * (2 * np.pi / box)
     half = np.arange(m // 2 + 1) * (2 * np.pi / box)

@@ -17,10 +17,8 @@ from numba import prange
 from zeldo.mesh.compile import inlined, kernel
 from zeldo.mesh.rows import AHEAD, index_like, locate_kept, prefetch, u64, wrapped
 
-PENCILS = (
-    8,
-    4,
-)  # along an axis: the more, the better they fit caches and cores, the fewer, the farther particles may go
+# along an axis: the more, the better they fit caches and cores, the fewer, the farther particles may go
+PENCILS = (8, 4)
 REACH = 2.5  # half a pencil over the rms displacement that asks for fewer pencils
 SLABS = 16
 

@@ -14,9 +14,8 @@ from numba.extending import intrinsic
 
 from zeldo.mesh.compile import inlined
 
-u64 = (
-    np.uint64
-)  # indices are cast to unsigned at the access: signed ones would be tested for Python's negative indices
+# indices are cast to unsigned at the access: signed ones would be tested for Python's negative indices
+u64 = np.uint64
 
 
 def index_like(points: int) -> np.ndarray:

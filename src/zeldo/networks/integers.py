@@ -34,10 +34,10 @@ FINENESS = 4.0  # ranges are powers of 2^(1 / FINENESS): rounding of floats does
 SILENT = 0.02  # of the largest range of a layer: what a channel without a signal in the crops has at least
 ZEROS = (1, 2, 4, 8, 16, 32, 64, 128)  # the integers that may stand for zero
 
-Crop = Callable[
-    [tuple[int, int, int], int], np.ndarray
-]  # (origin, side) -> inputs, (channels, side, side, side)
-Run = Callable[[LayeredNet, Tensor], object]  # applies a network to crops, (PLACES, channels, x, y, z)
+# (origin, side) -> inputs, (channels, side, side, side)
+Crop = Callable[[tuple[int, int, int], int], np.ndarray]
+# applies a network to crops, (PLACES, channels, x, y, z)
+Run = Callable[[LayeredNet, Tensor], object]
 
 
 class Peak(NamedTuple):

@@ -12,7 +12,7 @@ from importlib.resources import files
 from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.files import open_particles
 from zeldo.files.reference import ENGINE as REFERENCE
-from zeldo.files.reference import read_initial_conditions
+from zeldo.files.reference import is_reference, read_initial_conditions
 from zeldo.files.registry import format_of
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.lattice import header_of
@@ -115,7 +115,7 @@ def cite(source: str | os.PathLike[str] | Snapshot) -> list[Citation]:
     elif kind == LINEAR_MODES:
         made, engine = None, "FastPM"
     elif kind == "reference":
-        made, engine = read_initial_conditions(source), REFERENCE if _is_run(source) else ""
+        made, engine = read_initial_conditions(source), REFERENCE if is_reference(source) else ""
     else:
         with open_particles(source) as particles:
             made = particles.header
@@ -126,9 +126,8 @@ def cite(source: str | os.PathLike[str] | Snapshot) -> list[Citation]:
     for key, role in [*_of_engine(engine, made), *others]:
         entries.setdefault(key, Citation(key, role, references()[key]))
     version = getattr(made, "version", "") or __version__
-    ours = Citation(
-        "zeldo", "this software", SOFTWARE.format(version=version if _is_ours(engine) else __version__)
-    )
+    software = SOFTWARE.format(version=version if engine in ENGINES else __version__)
+    ours = Citation("zeldo", "this software", software)
     return [ours, *entries.values()]
 
 
@@ -138,16 +137,6 @@ def references() -> dict[str, str]:
     text = (files("zeldo.report") / "references.bib").read_text(encoding="utf-8")
     entries = re.split(r"\n(?=@)", text.strip())
     return {re.match(r"@\w+\{(\w+),", entry)[1]: entry for entry in entries}  # type: ignore[index]
-
-
-def _is_ours(engine: str) -> bool:
-    return engine in ENGINES
-
-
-def _is_run(source: str | os.PathLike[str]) -> bool:
-    from zeldo.files.reference import is_reference
-
-    return is_reference(source)
 
 
 def _of_engine(engine: str, made: object) -> Iterator[tuple[str, str]]:

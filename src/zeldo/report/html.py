@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory, write_text
+from zeldo.measuring.machine import processor
 from zeldo.particles.snapshot import Snapshot
 from zeldo.report.files import write_json
 from zeldo.report.labels import (
@@ -210,17 +211,6 @@ def machine_line() -> str:
         except PackageNotFoundError:
             continue
     return " · ".join([*parts, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")])
-
-
-def processor() -> str:
-    """The name of the processor."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return " ".join(line.partition(":")[2].split())
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def png_uri(figure: Figure) -> str:

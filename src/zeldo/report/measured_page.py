@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WIDEST = 60  # characters of a name in one line of a legend
 MANY = 6  # snapshots in one plot
+HIGHEST = 3.0  # a ratio that a plot shows, where most are lower
 # of each plot: the statistic, the columns of x and y, title, axis of y, and whether y is logarithmic
 PLOTS: tuple[tuple[str, str, str, str, str, bool], ...] = (
     ("power", "k", "power", "matter power spectrum", r"$P(k)$ [$({\rm Mpc}/h)^3$]", True),
@@ -190,10 +191,13 @@ def _axes(
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)
     lowest = ratio or ax
     if ratio is not None:
+        # single values at the ends may be anything, but another redshift is far away as a whole
+        drawn = [np.asarray(line.get_ydata()) for line in ratio.lines]
+        usual = max((float(np.median(values)) for values in drawn if len(values)), default=1.0)
         ratio.axhline(1, color="0.6", lw=0.8, zorder=0)
         ratio.set_ylabel("ratio")
         low, high = ratio.get_ylim()
-        ratio.set_ylim(max(low, 0.0), min(high, 3.0))
+        ratio.set_ylim(max(low, 0.0), min(high, max(HIGHEST, 1.5 * usual)))
     if statistic == "mass_function":
         lowest.set_xlabel(r"$M$ [$10^{10}\,M_\odot/h$]")
         return

@@ -21,8 +21,8 @@ from zeldo.files.atomic import write_text
 from zeldo.initial.conditions import InitialConditions
 from zeldo.measuring.cost import measured
 from zeldo.measuring.energy import Meter
+from zeldo.measuring.machine import processor
 from zeldo.particles.snapshot import Snapshot
-from zeldo.report.html import processor
 from zeldo.version import __version__
 
 REPEATS = 3  # of runs that take seconds; N-body runs once

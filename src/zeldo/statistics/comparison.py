@@ -1,5 +1,4 @@
-"""A prediction against a reference on the same initial conditions: how much power, how much of it in
-place."""
+"""A prediction against a reference on the same initial conditions: how much power, how much of it in place."""
 
 from __future__ import annotations
 

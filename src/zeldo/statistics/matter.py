@@ -66,9 +66,8 @@ class Matter:
         """Particles per side of the lattice, or of one with about as many; even. Of tracers, `TRACED` at least."""
         if isinstance(self.source, Snapshot):
             return self.source.n
-        least = (
-            2 if self.source.header.whole else TRACED
-        )  # few tracers have power on scales far below their distances
+        # few tracers have power on scales far below their distances
+        least = 2 if self.source.header.whole else TRACED
         return max(least, 2 * round(np.cbrt(self.count) / 2))
 
     @property

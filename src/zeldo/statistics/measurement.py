@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -253,6 +253,10 @@ class _InMemory:
 
 def check_statistics(statistics: Sequence[str]) -> tuple[str, ...]:
     """The names where all are in `STATISTICS`, "all" being every one; else `InputError`."""
+    if not isinstance(statistics, str | Iterable):
+        raise InputError(
+            f"statistics = {statistics!r} is not allowed: give any of {', '.join(STATISTICS)}, or all"
+        )
     given = (statistics,) if isinstance(statistics, str) else tuple(statistics)
     names = tuple(str(name).replace("_", "-") for name in given)  # as tables are called
     if "all" in names:

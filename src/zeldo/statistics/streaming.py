@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from zeldo.cosmology.parameters import same_parameter
 from zeldo.errors import InputError
 from zeldo.mesh.checks import check_mesh
 from zeldo.statistics.on_disk import OnDisk, PathLike
@@ -57,8 +58,10 @@ def stream_cross(
     here = OnDisk.open(path, redshift)
     mesh, against = check_mesh(here.n if mesh is None else mesh), OnDisk.open(other, here.redshift)
     box = here.box
-    if against.box != box:
-        raise InputError(f"{path} and {other} are boxes of {box:g} and {against.box:g} Mpc/h")
+    if not same_parameter(against.box, box):
+        raise InputError(
+            f"{path} and {other} are boxes of {box:g} and {against.box:g} Mpc/h: give universes of one box"
+        )
     a, b = here.modes(mesh), against.modes(mesh)
     power, reference, cross = cross_power(a, a, box), cross_power(b, b, box), cross_power(a, b, box)
     k = spectrum(a, box).k

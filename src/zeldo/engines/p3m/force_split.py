@@ -3,7 +3,7 @@
 The smooth part is the attraction of a ball of density (1 - r^2 / R^2)^nu: inside the radius R its force is r times a
 polynomial of degree nu in r^2, outside it is Newton's. So the difference, left to pairs, ends exactly at R: nothing is cut
 off, and no exponential or error function is fitted. On the mesh the ball is the filter
-S(k) = (2 nu + 3)!! j_{nu+1}(kR) / (kR)^{nu+1}, a narrow peak with tails below 1e-3 at the mesh's Nyquist frequency.
+S(k) = (2 nu + 3)!! j_{nu+1}(kR) / (kR)^{nu+1}, a narrow peak with tails below 1e-3 at the mesh's Nyquist wavenumber.
 A ball of a Gaussian split's width, 2 rs^2 = <r^2> / 3, has R = rs sqrt(4 nu + 10).
 
 Close pairs are softened: the force is r / (r^2 + e)^(3/2) with e = s h^2 (1 - r^2 / h^2)^3 inside h and none outside.

@@ -41,12 +41,8 @@ WEIGHTS = {
 BY_SCALE = ("_decorrelation", "_spectrum")
 BY_DENSITY = ("density_particles", "density_energy")
 WHOLE = (*BY_SCALE, *BY_DENSITY)  # of periodic boxes alone
-REFUSED = (
-    "checkpoint",
-    "checkpoint_minutes",
-    "weights",
-    "velocity",
-)  # a card must not name a file to read or to write
+# a card must not name a file to read or to write
+REFUSED = ("checkpoint", "checkpoint_minutes", "weights", "velocity")
 WEDGES = 2  # of redshift space: across and along the line of sight
 TYPICAL_SPACING = 2.0  # Mpc/h, where the style is 0
 
