@@ -40,10 +40,10 @@ def test_sigma_8_by_another_quadrature_is_the_cosmologys(model):
     assert sigma_r(power, 30.0) == pytest.approx(independent_sigma(power, 30.0), rel=1e-4)
 
 
-def test_sigma_of_a_power_law_is_the_closed_form():
+@pytest.mark.parametrize("radius", [0.1, 5.0, 100.0])
+def test_sigma_of_a_power_law_is_the_closed_form(radius):
     """P = k^-2 in a top hat: the integral of 9 j1(x)^2 / x^2 from 0 to infinity is 3 pi / 5."""
     power = LinearPower(np.geomspace(1e-6, 1e4, 200), np.geomspace(1e-6, 1e4, 200) ** -2.0, "power law")
-    radius = 5.0
     assert sigma_r(power, radius) ** 2 == pytest.approx(3 * np.pi / 5 / (2 * np.pi**2 * radius), rel=1e-4)
 
 
@@ -138,6 +138,15 @@ def test_dark_energy_changes_the_growth_but_not_the_shape():
     k = np.geomspace(0.02, 20, 100)
     changed = linear_power(replace(QUIJOTE, w0=-0.9, wa=-0.3))(k)
     np.testing.assert_allclose(changed / linear_power(QUIJOTE)(k), 1.0, atol=2e-3)
+
+
+def test_dark_energy_that_is_a_constant_today_alone_is_no_constant(quijote_table):
+    k, p = camb_table(replace(QUIJOTE, wa=0.6))
+    same, constant = quijote_table
+    np.testing.assert_allclose(k, same, rtol=1e-6)
+    shape = p / constant / (p / constant)[np.searchsorted(k, 0.1)]
+    assert shape[k > 0.05] == pytest.approx(1, abs=2e-3)
+    assert abs(shape[np.searchsorted(k, 3e-4)] - 1) > 0.005
 
 
 def test_baryons_beyond_the_helium_table_are_no_obstacle():

@@ -65,11 +65,14 @@ def test_a_checkpoint_of_another_revision_option_or_universe_is_refused(tmp_path
     chosen, ics = checkpointed(name, tmp_path), universe()
     with pytest.raises(KilledError):
         list(chosen.run(ics, [0.0], kill_after(0.5)))
+    darker = dataclasses.replace(ics.cosmology, w0=-0.9)  # which may have the same linear field
     other = {"p3m": {"softening": 0.05}}.get(name, {"steps": 7})
     runs = [
         lambda: list(dataclasses.replace(chosen, **other).run(ics, [0.0])),
         lambda: list(chosen.run(ics, [0.5])),
         lambda: list(chosen.run(universe(seed=2), [0.0])),
+        lambda: list(chosen.run(dataclasses.replace(ics, box=60.0), [0.0])),
+        lambda: list(chosen.run(dataclasses.replace(ics, cosmology=darker), [0.0])),
     ]
     with monkeypatch.context() as patch:
         patch.setattr(type(chosen), "revision", 99)

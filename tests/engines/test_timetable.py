@@ -75,6 +75,7 @@ def test_outputs_lie_on_steps_or_aside():
     table = made(BullFrog, False, [9.0, on_a_step, 0.3, 0.0])
     where = [(output.redshift, output.step, output.aside is None) for output in table.outputs]
     assert where == [(9.0, 0, True), (on_a_step, 2, True), (0.3, 2, False), (0.0, 4, True)]
+    assert table.outputs[2].aside.offset == table.rows[3].offset  # that of the step which goes on
     alone = made(BullFrog, False)
     for column, other in zip(table.rows.columns, alone.rows.columns, strict=True):
         np.testing.assert_array_equal(column, other)

@@ -142,6 +142,17 @@ def test_a_set_of_unequal_files_with_gas_and_wrong_high_words(universe, tmp_path
     assert "is one of 3 files of a snapshot: snap.1 is missing" in refusal(lambda: read(tmp_path / "snap.0"))
 
 
+@pytest.mark.filterwarnings("ignore:.*other species")
+def test_species_whose_mass_the_header_has_are_not_in_the_block_of_masses(universe, tmp_path):
+    contents = blocks(universe, before=7)
+    contents[b"MASS"] = np.linspace(1, 2, COUNT).astype("<f4").tobytes()
+    head = header(npart=(7, COUNT, 0, 0, 0, 0), mass=(1.0, 0, 0, 0, 0, 0))
+    (tmp_path / "snap").write_bytes(b"".join(record(part) for part in (head, *contents.values())))
+    with open_particles(tmp_path / "snap", length="Mpc/h") as particles:
+        np.testing.assert_allclose(particles.masses, np.linspace(1, 2, COUNT), rtol=1e-6)
+        np.testing.assert_allclose(particles.velocities, universe.velocities(), rtol=1e-6)
+
+
 def test_records_beyond_4_gib_are_found_by_the_counts(tmp_path):
     """A sparse file: the length of the positions' record wraps."""
     count = 360_000_000
@@ -322,6 +333,11 @@ def test_the_exponent_in_the_file_counts(universe, tmp_path, name):
     with pytest.raises(DamagedFileError, match=r"a_scaling = 0 and .* = 0\.5 contradict each other"):
         read(half, QUIJOTE)
     np.testing.assert_allclose(read(half, QUIJOTE, velocities="peculiar").vel, universe.vel, rtol=1e-6)
+
+
+def test_powers_of_h_in_the_unit_of_velocities_count(universe, tmp_path):
+    path = gadget_hdf5(tmp_path / "s.hdf5", universe, velocity={"a_scaling": 0.0, "h_scaling": -1.0})
+    np.testing.assert_allclose(read(path, QUIJOTE).vel, universe.vel / QUIJOTE.h, rtol=1e-6)
 
 
 @pytest.mark.parametrize("apart", [True, False])

@@ -10,7 +10,7 @@ import pytest
 import zeldo
 from zeldo.cosmology.background import expansion, growth, omega_m_at
 from zeldo.cosmology.parameters import PRESETS, Cosmology
-from zeldo.files.bigfile import attributes
+from zeldo.files.bigfile import attributes, write_block
 from zeldo.files.gadget_header import gadget2_dtype
 from zeldo.files.hdf5_writing import age
 from zeldo.particles.lattice import particles_of
@@ -67,22 +67,57 @@ def test_redshift_space_of_bigfiles_is_a_factor_of_velocities(snapshot, tmp_path
     )  # Mpc/h per km/s times H, in units of 1 + z
 
 
+def bigfile_with(path, snapshot, leave_out=(), **changes):
+    """A bigfile whose header has other entries than zeldo writes."""
+    zeldo.write(snapshot, path)
+    values = {name: value for name, value in attributes(path / "Header").items() if name not in leave_out}
+    write_block(path / "Header", np.dtype("i8"), 0, [], values | changes)
+    return path
+
+
+@pytest.mark.parametrize(("left_out", "power"), [((), -1.0), (("RSDFactor",), 0.5)])
+def test_velocities_of_mp_gadget_that_are_not_peculiar(snapshot, tmp_path, left_out, power):
+    """Snapshots, which have RSDFactor, have a v; initial conditions v over the root of a."""
+    path = bigfile_with(tmp_path / "s.bigfile", snapshot, left_out, UsePeculiarVelocity=np.int32(0))
+    np.testing.assert_allclose(zeldo.read(path).vel, snapshot.vel * 0.5**power, rtol=1e-6)
+
+
+def test_units_of_bigfiles_are_those_of_their_header(snapshot, tmp_path):
+    units = {"UnitLength_in_cm": 3.085678e21, "UnitMass_in_g": 1.989e40, "UnitVelocity_in_cm_per_s": 1e8}
+    path = bigfile_with(tmp_path / "s.bigfile", snapshot, **units)
+    with zeldo.open_particles(path) as particles:
+        assert particles.header.box == pytest.approx(1e-3 * snapshot.box)
+        assert particles.header.particle_mass == pytest.approx(1e-3 * snapshot.particle_mass)
+        np.testing.assert_allclose(particles.velocities, 1e3 * snapshot.velocities(), rtol=1e-6)
+
+
+def test_dark_energy_of_bigfiles_is_that_of_their_fluid(snapshot, tmp_path):
+    own = [
+        name for name in attributes(zeldo.write(snapshot, tmp_path / "a.bigfile") / "Header") if "." in name
+    ]
+    fluid = {"OmegaLambda": 0.0, "OmegaFld": 1 - QUIJOTE.omega_m, "W0_Fld": -0.9, "WA_Fld": 0.2}
+    with zeldo.open_particles(bigfile_with(tmp_path / "b.bigfile", snapshot, own, **fluid)) as particles:
+        known = particles.header.parameters
+    assert (known["w0"], known["wa"]) == (-0.9, 0.2)
+
+
 def test_the_high_words_of_small_counts_are_zero(snapshot, tmp_path):
     path = zeldo.write(snapshot, tmp_path / "z1.gadget")
     head = np.frombuffer(path.read_bytes()[4:260], gadget2_dtype("<"))[0]
     assert head["nall"].tolist() == [0, 512, 0, 0, 0, 0] and not head["nall_high"].any()
 
 
-def test_no_position_is_rounded_to_the_end_of_the_box(snapshot, tmp_path):
+@pytest.mark.parametrize(("unit", "per_mpc"), [("Mpc/h", 1), ("kpc/h", 1000)])
+def test_no_position_is_rounded_to_the_end_of_the_box(snapshot, tmp_path, unit, per_mpc):
     lattice = particles_of(snapshot)
     x = lattice.positions.copy()
     x[:3] = snapshot.box - 1e-9
     particles = zeldo.Particles(lattice.header, x, lattice.velocities, lattice.ids)
     path = tmp_path / "edge.gadget"
-    zeldo.write(particles, path)
+    zeldo.write(particles, path, unit=unit)
     data = np.frombuffer(path.read_bytes(), np.uint8)
     stored = data[268 : 268 + 512 * 12].view("<f4").reshape(-1, 3)
-    assert stored.max() < np.float32(snapshot.box) and not stored[:3].any()
+    assert stored.max() < np.float32(per_mpc * snapshot.box) and not stored[:3].any()
 
 
 def test_lengths_that_are_physical_in_a_file_become_comoving(snapshot, tmp_path):
@@ -99,21 +134,54 @@ def test_lengths_that_are_physical_in_a_file_become_comoving(snapshot, tmp_path)
     np.testing.assert_allclose(found.psi, snapshot.psi, atol=1e-5)
 
 
-def test_velocities_alone_are_displacements_of_zeldovich(snapshot, tmp_path):
-    """GRAFIC's header has cells in Mpc and H0, its velocities are peculiar: psi in Mpc/h is v / (100 a E f)."""
-    h, a = QUIJOTE.h, 0.5
-    head = struct.pack(
-        "<3i8f", 8, 8, 8, 20 / 8 / h, 0, 0, 0, a, QUIJOTE.omega_m, 1 - QUIJOTE.omega_m, 100 * h
-    )
-    for axis, field in zip("xyz", snapshot.vel, strict=True):
+def test_units_and_exponents_of_swift_are_those_of_the_file(snapshot, tmp_path):
+    """Physical lengths, comoving velocities, and a unit of time that makes these ten times as large."""
+    path = zeldo.write(snapshot, tmp_path / "s.hdf5", "swift")
+    with h5py.File(path, "r+") as file:
+        for group in ("Units", "InternalCodeUnits"):
+            file[group].attrs["Unit time in cgs (U_t)"] /= 10
+        file["PartType1/Coordinates"].attrs["a-scale exponent"] = 0.0
+        velocities = file["PartType1/Velocities"].attrs
+        velocities["a-scale exponent"] = 1.0
+        velocities["Conversion factor to physical CGS (including cosmological corrections)"] /= 2
+    with zeldo.open_particles(path) as particles:
+        assert particles.header.box == pytest.approx(2 * snapshot.box)
+        np.testing.assert_allclose(particles.positions, 2 * snapshot.positions(), rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(particles.velocities, 10 / 2 * snapshot.velocities(), rtol=1e-6)
+
+
+def write_grafic(folder, name, fields, offset=(0, 0, 0)):
+    """Fields of GRAFIC at a = 0.5 on 8^3 points of 20 Mpc/h, that begin so many cells from the corner."""
+    h, cell = QUIJOTE.h, 20 / 8 / QUIJOTE.h
+    starts = [cells * cell for cells in offset]
+    head = struct.pack("<3i8f", 8, 8, 8, cell, *starts, 0.5, QUIJOTE.omega_m, 1 - QUIJOTE.omega_m, 100 * h)
+    for axis, field in zip("xyz", fields, strict=True):
         records = [head, *(np.ascontiguousarray(plane).astype("<f4").tobytes() for plane in field.T)]
-        with open(tmp_path / f"ic_velc{axis}", "wb") as file:
+        with open(folder / f"{name}{axis}", "wb") as file:
             for record in records:
                 file.write(struct.pack("<i", len(record)) + record + struct.pack("<i", len(record)))
-    found = zeldo.read(tmp_path, QUIJOTE)
+
+
+def test_velocities_alone_are_displacements_of_zeldovich(snapshot, tmp_path):
+    """GRAFIC's header has cells in Mpc and H0, its velocities are peculiar: psi in Mpc/h is v / (100 a E f)."""
+    write_grafic(tmp_path, "ic_velc", snapshot.vel)
+    found, a = zeldo.read(tmp_path, QUIJOTE), 0.5
     wanted = snapshot.vel / (100 * a * float(expansion(QUIJOTE, a)) * float(growth(QUIJOTE).f1(a)))
     np.testing.assert_allclose(found.psi, wanted, atol=1e-3 * wanted.std())
     np.testing.assert_allclose(found.psi, snapshot.psi, atol=1e-3 * wanted.std())
+
+
+def test_fields_of_grafic_begin_where_their_header_says(snapshot, tmp_path):
+    offset = (0.5, 0.25, 0.0)
+    write_grafic(tmp_path, "ic_posc", snapshot.psi, offset)
+    write_grafic(tmp_path, "ic_velc", snapshot.vel, offset)
+    found = zeldo.read(tmp_path, QUIJOTE)
+    assert found.offset == pytest.approx(offset, abs=1e-6)
+    np.testing.assert_allclose(found.psi, snapshot.psi, atol=1e-5)
+    np.testing.assert_allclose(found.vel, snapshot.vel, rtol=1e-6)
+    with zeldo.open_particles(tmp_path) as particles:
+        away = particles.positions - snapshot.positions() - np.array(offset) * 20 / 8
+    np.testing.assert_allclose(away - 20 * np.round(away / 20), 0, atol=1e-5)
 
 
 def test_dark_energy_that_a_format_has_no_room_for_is_told(tmp_path):

@@ -173,3 +173,32 @@ def test_positions_along_the_other_axis_are_told(tmp_path):
     np.savez(tmp_path / "p.npz", pos=np.ones((3, 50)), box=10.0, redshift=0.0)
     with pytest.raises(InputError, match=r"pos has the shape \(3, 50\): give positions as \(N, 3\)"):
         read(tmp_path / "p.npz")
+
+
+@pytest.mark.parametrize(
+    ("convention", "power"), [("peculiar", 0), ("gadget", 0.5), ("momentum", -1), ("comoving", 1)]
+)
+def test_velocities_are_read_by_the_convention_that_is_given(tmp_path, convention, power):
+    """Peculiar ones are a dx/dt: Gadget stores them over the root of a, momenta are a times them, comoving ones dx/dt."""
+    x = np.random.default_rng(1).uniform(0, 10, (50, 3))
+    np.savez(tmp_path / "own.npz", pos=x, vel=20 * x, box=10.0, redshift=1.5)
+    with open_particles(tmp_path / "own.npz", velocities=convention) as particles:
+        np.testing.assert_allclose(particles.velocities, 20 * x * 0.4**power, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("Mpc/h", 1), ("kpc/h", 1e-3), ("Mpc", 0.7), ("kpc", 7e-4)])
+def test_lengths_are_read_in_the_unit_that_is_given(tmp_path, unit, factor):
+    x = np.random.default_rng(1).uniform(0, 10, (50, 3))
+    np.savez(tmp_path / "own.npz", pos=x, box=10.0, redshift=0.0, h=0.7)
+    with open_particles(tmp_path / "own.npz", length=unit) as particles:
+        assert particles.header.box == pytest.approx(10 * factor)
+        np.testing.assert_allclose(particles.positions, x * factor, rtol=1e-12)
+
+
+@pytest.mark.parametrize("lattice", [False, True])
+def test_an_array_alone_is_in_the_unit_that_is_given(snapshot, tmp_path, lattice):
+    np.save(tmp_path / "own.npy", 1e3 * (snapshot.psi if lattice else snapshot.positions()))
+    options = {"box": 1e3 * snapshot.box, "redshift": 0.0, "length": "kpc/h"}
+    with open_particles(tmp_path / "own.npy", **options) as particles:
+        assert particles.header.box == pytest.approx(snapshot.box)
+        np.testing.assert_allclose(particles.positions, snapshot.positions(), rtol=0, atol=1e-5)

@@ -215,6 +215,15 @@ def test_statistics_are_those_of_snapshots():
     )
 
 
+def test_the_bispectrum_of_a_lattice_has_the_wavenumbers_of_snapshots():
+    (s,) = zeldo.run(engine="zeldovich", box=BOX, n=N)
+    psi = torch.from_numpy(s.psi).double()
+    for options in ({}, {"width": 2.0, "k_max": 5.5 * 2 * np.pi / BOX}):
+        k, values = statistics.equilateral_bispectrum(psi, BOX, **options)
+        expected = zeldo.equilateral_bispectrum(s, **options)
+        assert k == pytest.approx(expected.k[:, 0], rel=1e-6) and len(values) == len(k)
+
+
 STATISTICS = {
     "density": lambda psi, vel, c: statistics.density(psi, N, BOX) ** 3,
     "power": lambda psi, vel, c: torch.log(statistics.power_spectrum(psi, BOX)[1]),

@@ -21,6 +21,7 @@ from zeldo.networks.card import ModelCard
 from zeldo.networks.styled import StyledVNet
 from zeldo.networks.weights import save
 from zeldo.report.citations import cite
+from zeldo.statistics.redshift_space import redshift_space_points
 
 N, BOX, NOISE = 16, 100.0, 0.7
 
@@ -183,6 +184,20 @@ def test_redshift_space_bias_and_smoothing_are_undone(snapshot, truth):
     assert right.at(0.1)[0] > 0.98
     assert abs(right.at(0.1)[1] - 1) < 0.2 < abs(unaware.at(0.1)[1] - 1)
     assert right.at(0.2)[0] > 0.9 > unaware.at(0.2)[0]
+
+
+def test_a_density_is_that_of_matter_times_the_bias_and_smoothed_by_a_gaussian():
+    """As observations are said to be made: exp(-k^2 R^2 / 2), whatever the prediction itself takes for it."""
+    f = zeldo.differentiable("zeldovich", box=BOX, n=N, power="eisenstein-hu")
+    white, bias, scale = torch.from_numpy(Native(3).field(N)), 1.7, 6.0
+    plain, seen = (
+        Posterior(f, Observation(torch.zeros(N, N, N), NOISE, **given)).predicted(white).numpy()
+        for given in ({}, {"bias": bias, "smoothing": scale})
+    )
+    k = 2 * np.pi * np.fft.fftfreq(N, BOX / N)
+    square = k[:, None, None] ** 2 + k[:, None] ** 2 + k[: N // 2 + 1] ** 2
+    smooth = np.fft.irfftn(np.fft.rfftn(plain.astype(float)) * np.exp(-square * scale**2 / 2), s=3 * (N,))
+    np.testing.assert_allclose(seen, bias * smooth, atol=1e-5)
 
 
 @pytest.mark.parametrize("bias", [0.5, 1.0, 2.0])
@@ -424,6 +439,40 @@ def test_the_cosmology_of_a_file_that_lacks_it_is_the_one_given(snapshot, tmp_pa
     seen = observed(path, cosmology="quijote", **given)
     assert seen.cosmology == snapshot.cosmology
     np.testing.assert_allclose(seen.delta, observed(snapshot, cosmology=None, **given).delta, atol=2e-3)
+
+
+def test_a_snapshot_is_seen_on_the_lattice_and_along_the_line_of_sight_asked_for(snapshot):
+    given = {**dict.fromkeys(("box", "redshift", "cosmology", "mesh")), **PLAIN}
+    seen = observed(snapshot, n=8, axis=1, **given)
+    moved = replace(snapshot, psi=redshift_space_points(snapshot, 1))
+    assert (seen.n, seen.box, seen.redshift, len(seen.delta)) == (8, 62.5, snapshot.redshift, 2 * N)
+    np.testing.assert_array_equal(seen.delta, observed(moved, n=8, axis=None, **given).delta)
+    assert np.abs(seen.delta - observed(snapshot, n=8, axis=None, **given).delta).max() > 1
+
+
+def test_a_density_has_the_redshift_and_the_lattice_that_are_given():
+    density = np.random.default_rng(1).uniform(0.5, 1.5, (8, 8, 8))
+    for redshift, n, expected in ((None, None, (0.0, 4)), (1.5, 8, (1.5, 8))):
+        given = {"box": 30.0, "cosmology": None, "mesh": None, "axis": None, **PLAIN}
+        seen = observed(density, redshift=redshift, n=n, **given)
+        assert (seen.redshift, seen.n) == expected
+
+
+def test_a_density_without_noise_has_a_fifth_of_a_lattice_cells_error(result):
+    """On a mesh of twice the lattice a cell holds an eighth of a particle, and its error is the root of eight larger."""
+    assert result.posterior.observation.noise == pytest.approx(0.2 * 8**0.5)
+
+
+def test_each_cell_counts_by_its_own_error(problem):
+    relative = torch.linspace(0.5, 2, N**3).view(N, N, N)
+    posterior = Linear(problem[0].function, replace(problem[0].observation, relative=relative))
+    white = torch.from_numpy(Native(5).field(N))
+    left = posterior.predicted(white) - posterior.observation.delta
+    chi2 = (left / (NOISE * relative)).square().sum().item()
+    assert posterior.observation.chi2(posterior.predicted(white)).item() == pytest.approx(
+        chi2 / N**3, rel=1e-4
+    )
+    assert posterior.energy(white).item() == pytest.approx((chi2 + white.square().sum().item()) / 2, rel=1e-4)
 
 
 def test_noise_may_make_a_density_negative():

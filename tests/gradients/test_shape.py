@@ -30,6 +30,27 @@ def test_derivatives_are_those_of_camb():
     assert np.abs(QUIJOTE.h * slope.numpy() - (high - low) / (2 * step)).max() < 0.005
 
 
+@pytest.mark.parametrize("name", ["omega_m", "omega_b", "h"])
+def test_each_parameter_of_the_shape_has_a_slope_of_its_own(monkeypatch, name):
+    """Of a model that tilts against Eisenstein & Hu's fit as the parameter grows."""
+    own, fit = (LinearField(250.0, 8, QUIJOTE, power, torch.float64) for power in ("camb", "eisenstein-hu"))
+    assert own.model is not fit.model  # both are made before the other model takes their place
+    value = getattr(QUIJOTE, name)
+
+    def tilted(cosmology, model):
+        tilt = np.log(getattr(cosmology, name) / value)
+        return lambda k: zeldo.linear_power(cosmology, "eisenstein-hu")(k) * k**tilt
+
+    monkeypatch.setattr("zeldo.gradients.shape.linear_power", tilted)
+    point = torch.tensor(value, dtype=torch.float64)
+    slopes = [
+        value * jvp(lambda x: spectrum(field, **{name: x}).log(), (point,), (torch.ones_like(point),))[1]  # noqa: B023
+        for field in (own, fit)
+    ]
+    apart = (slopes[0] - slopes[1]).numpy()
+    np.testing.assert_allclose(apart - apart[0], np.log(K / K[0]), atol=0.02)
+
+
 def test_camb_runs_for_parameters_that_are_given_alone(monkeypatch):
     field = LinearField(250.0, 8, QUIJOTE, "camb", torch.float64)
     own = zeldo.linear_power(QUIJOTE)(K)

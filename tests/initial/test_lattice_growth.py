@@ -165,6 +165,15 @@ def test_numbers_of_numpy_count():
     assert engine("pm", nbody_start=np.float32(49)).amplitudes(2.0) is not None
 
 
+@pytest.mark.parametrize(
+    ("name", "factor", "deconvolution", "until"), [("pm", 2, 0.0, 1 / 6), ("cola", 1, 1.0, 0.25)]
+)
+def test_amplitudes_are_those_of_the_start_that_was_asked_for(name, factor, deconvolution, until):
+    made = engine(name, nbody_start=99.0, start_redshift=19.0).amplitudes(2.0)
+    response = mesh_response(factor, "difference", deconvolution)
+    np.testing.assert_array_equal(made, amplitudes(99.0, 19.0, response, until))
+
+
 def test_the_engine_hands_over_what_it_begins_with():
     ics = InitialConditions(BOX, N, QUIJOTE, 0.1 * np.cos(phase((7, 7, 7))).astype(np.float32))
     assert engine("pm").linear_field(ics) is ics

@@ -22,6 +22,7 @@ FIDUCIAL = PRESETS["quijote"]
         ("fiducial/NCV_0_40", 401, True, False, {}),
         ("fiducial/NCV_1_40", 401, True, True, {}),
         ("Om_p/0", 5, False, False, {"omega_m": 0.3275}),
+        ("Ob_p/3", 35, False, False, {"omega_b": 0.050}),
         ("Ob2_m/3", 35, False, False, {"omega_b": 0.047}),
         ("h_m/NCV_1_0", 1, True, True, {"h": 0.6511}),
         ("ns_p/499", 4995, False, False, {"n_s": 0.9824}),

@@ -13,6 +13,7 @@ from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.initial.linear import field_of_modes, initial_conditions
 from zeldo.initial.lpt import lpt_state
 from zeldo.initial.recovery import recover_linear_field
+from zeldo.mesh import fft
 
 QUIJOTE = PRESETS["quijote"]
 BOX = 62.5
@@ -40,6 +41,44 @@ def test_a_field_comes_back_from_displacements_of_either_order(field, redshift, 
         assert found.order == order
         assert error(found.delta_lin, field.delta_lin) < 5e-6
         assert found.residual is None if velocities is None else found.residual < 1e-5
+
+
+def test_a_field_comes_back_from_displacements_by_differences(field):
+    """FastPM's gradient is that of four points."""
+    psi, vel = lpt_state(field, 1 / 50, 1)
+    k, cell = 2 * np.pi * np.fft.fftfreq(32, BOX / 32), BOX / 32
+    factor = np.divide(
+        8 * np.sin(k * cell) - np.sin(2 * k * cell), 6 * cell * k, where=k != 0, out=np.ones(32)
+    )
+    by_differences = [
+        np.stack(
+            [
+                np.fft.irfftn(np.fft.rfftn(one.astype(float)) * along)
+                for one, along in zip(whole, np.ix_(factor, factor, factor[:17]), strict=True)
+            ]
+        ).astype(np.float32)
+        for whole in (psi, vel)
+    ]
+    found = recover_linear_field(*by_differences, BOX, QUIJOTE, 49, 1, differences=True)
+    assert error(found.delta_lin, field.delta_lin) < 1e-5
+    assert error(recover_linear_field(*by_differences, BOX, QUIJOTE, 49, 1).delta_lin, field.delta_lin) > 0.01
+
+
+@pytest.mark.parametrize(("share", "order"), [(0.3, 1), (0.7, 2)])
+def test_the_order_is_that_which_velocities_are_nearer_to(field, share, order):
+    """Those of the first order are proportional to displacements, whatever these are."""
+    (psi, vel), (whole, moving) = (lpt_state(field, 1 / 50, each) for each in (1, 2))
+    rate = np.vdot(vel, psi) / np.vdot(psi, psi)
+    between = vel + (1 - share) * rate * (whole - psi) + share * (moving - vel)
+    assert recover_linear_field(whole, between, BOX, QUIJOTE, 49).order == order
+
+
+def test_modes_of_the_mean_and_on_nyquist_planes_are_left_out():
+    values = 1 + np.random.default_rng(1).standard_normal((8, 8, 8))
+    kept = fft.zero_nyquist(np.fft.rfftn(values))
+    kept[0, 0, 0] = 0
+    made = field_of_modes(np.fft.rfftn(values, norm="forward"))
+    np.testing.assert_allclose(made, np.fft.irfftn(kept), atol=1e-5)
 
 
 def test_the_second_order_is_no_small_matter(field):

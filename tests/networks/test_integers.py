@@ -122,6 +122,24 @@ def test_the_first_and_the_last_layer_keep_their_floats(net, replaced):
 
 
 @needs_vnni
+def test_ranges_are_found_around_the_densest_places_that_lie_apart():
+    """One of them near the end of the box is near what lies at its beginning."""
+    n, places = 64, [(1, 20, 40), (62, 21, 40), (30, 5, 6)]
+    density, corners = np.zeros((n, n, n), np.float32), []
+    for height, place in zip((9, 8, 7), places, strict=True):
+        density[place] = height
+    rng = np.random.default_rng(0)
+
+    def crop(origin, side):
+        corners.append(np.array(origin) + side // 2)
+        return rng.normal(size=(13, side, side, side)).astype(np.float32)
+
+    net = inference.optimise(ModulatedResNet(9, 2, 13, 6), dtype=torch.float32)
+    integers.rounded(net, integers.peaks(density), n, crop, lambda net, x: net(x))
+    assert np.abs(np.array(corners) - [places[0], places[2]]).max() <= net.layout.stride
+
+
+@needs_vnni
 @pytest.mark.parametrize(("n", "dithered"), [(24, True), (22, False)])
 def test_only_where_cells_alternate_around_the_box_are_they_dithered(n, dithered):
     net = inference.optimise(ModulatedResNet(9, 2, 13, 6), dtype=torch.float32)

@@ -100,6 +100,12 @@ def test_snapshots_give_the_shells_asked_for():
     assert (squeezed.k[:, 0] < 2 * fundamental).all() and (squeezed.k[:, 1] > 4 * fundamental).all()
 
 
+def test_a_mesh_coarser_than_the_lattice_has_shells_up_to_its_own_nyquist_wavenumber():
+    psi = 3 * np.random.default_rng(2).standard_normal((3, 16, 16, 16))
+    snapshot = Snapshot(psi, None, BOX, Cosmology.preset("quijote"), 0.0, "test")
+    assert equilateral_bispectrum(snapshot, mesh=8, width=1.0).k.shape == (3, 3)
+
+
 def test_shells_that_hold_nothing_are_refused():
     snapshot = Snapshot(np.zeros((3, 8, 8, 8)), None, BOX, Cosmology.preset("quijote"), 0.0, "test")
     for options in ({"k_max": 0.01}, {"width": 0.0}, {"k_max": -1.0}, {"width": 50.0}):

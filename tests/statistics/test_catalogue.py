@@ -1,6 +1,7 @@
 """Catalogues of halos, also of bare particles."""
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -77,6 +78,14 @@ def test_a_catalogue_without_velocities_and_with_part_of_a_cosmology_is_read(sna
     read = zeldo.read_halos(tmp_path / "halos.hdf5")
     np.testing.assert_equal(fields_of(read), fields_of(found))
     assert read.friends.velocity is None and read.cosmology is None
+
+
+def test_halos_are_of_the_redshift_of_their_particles(snapshot, tmp_path):
+    found = halos(replace(snapshot, redshift=1.5), 0.3, 8)
+    assert found.friends.redshift == found.tracers().header.redshift == 1.5
+    with h5py.File(write_halos(found, tmp_path / "halos.hdf5")) as file:
+        assert file["Header"].attrs["Redshift"] == 1.5
+        assert file["Header"].attrs["Time"] == pytest.approx(0.4)
 
 
 def test_what_is_no_catalogue_is_refused(snapshot, found, tmp_path):

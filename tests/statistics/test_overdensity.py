@@ -128,6 +128,26 @@ def test_the_centre_is_that_of_the_denser_clump_and_not_of_mass():
     assert np.linalg.norm(away[0]) > 2 > 0.3 > np.linalg.norm(away[1])
 
 
+def test_the_last_sphere_of_a_centre_holds_a_hundredth_of_all_members():
+    """One sphere after the other, each a tenth smaller, around the centre of mass of what the last one holds."""
+    rng = np.random.default_rng(5)
+    n = 16
+    positions = np.concatenate([50 + rng.normal(0, 1, (3000, 3)), rng.uniform(0, 30, (n**3 - 3000, 3))])
+    snapshot = snapshot_of(positions)
+    friends = friends_of_friends(snapshot)
+    members = snapshot.positions()[friends.group == 0]
+    fewest, centre = len(members) / 100, members.mean(0)
+    assert fewest > 20
+    radius = np.sqrt(((members - centre) ** 2).sum(1)).max()
+    while True:
+        radius *= 0.9
+        inside = members[((members - centre) ** 2).sum(1) <= radius**2]
+        if len(inside) < fewest:
+            break
+        members, centre = inside, inside.mean(0)
+    np.testing.assert_allclose(spherical_overdensity(snapshot, friends).centre[0], centre, atol=1e-6)
+
+
 def test_few_scattered_particles_make_no_sphere_and_no_halos_none():
     rng = np.random.default_rng(3)
     snapshot = snapshot_of(rng.uniform(0, BOX, (8**3, 3)))

@@ -12,6 +12,7 @@ import zeldo
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
+from zeldo.statistics import spectra
 from zeldo.statistics.spectra import (
     bins,
     cloud_in_cell_modes,
@@ -71,6 +72,17 @@ def test_modes_count_every_wave_once():
         inside = np.round(length) == i
         assert group.modes[i - 1] == inside.sum()
         assert group.k[i - 1] == pytest.approx(length[inside].mean())
+
+
+def test_a_mesh_that_is_binned_some_planes_at_a_time_has_the_same_power(monkeypatch):
+    modes = field_modes(np.random.default_rng(3).standard_normal((12, 12, 12)))
+    whole = spectrum(modes, BOX)
+    bins.cache_clear()
+    monkeypatch.setattr(spectra, "TOGETHER", 5 * 12**2)
+    parts = spectrum(modes, BOX)
+    bins.cache_clear()
+    for name in ("k", "power", "modes"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-6)
 
 
 def test_cross_power_of_independent_fields_vanishes_and_of_a_shifted_one_follows_its_phase():

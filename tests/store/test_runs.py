@@ -155,6 +155,13 @@ def test_the_manifest_has_one_row_a_run(tmp_path, ics):
     assert [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()] == rows
 
 
+def test_snapshots_of_another_cosmology_than_the_linear_field_are_refused(tmp_path, ics):
+    store, other = RunStore(tmp_path / "s.zarr"), replace(QUIJOTE, omega_m=0.3)
+    with pytest.raises(InputError, match="of another lattice or cosmology than the initial conditions"):
+        store.add("a", ics, [replace(snapshot(), cosmology=other)], regenerate=EH)
+    assert "a" not in store
+
+
 def test_a_run_that_breaks_off_leaves_nothing(tmp_path, ics):
     store = RunStore(tmp_path / "s.zarr")
 
