@@ -31,11 +31,8 @@ FIELD_STAGE = 9.5  # bytes per particle while the linear field is made
 START, POWER = 1.2, 1.3  # seconds: imports and compiled kernels, and CAMB
 FIELD, WRITE = 40.0, 55.0  # ns per particle: the linear field, and one file
 MEASURE = 300.0  # ns per particle: a statistic of a suite
-MEASURE_BYTES = (
-    0,
-    80,
-    95,
-)  # per particle, with what the engine still holds: by the number of statistics of a suite
+# per particle, with what the engine still holds: by the number of statistics of a suite
+MEASURE_BYTES = (0, 80, 95)
 LIBRARY_SECONDS = 2.5  # seconds to load torch and a network
 # per particle: positions or displacements, and ids where the format has them; velocities take 12 more
 BYTES = {".npz": 24, ".zarr": 12, ".gadget": 16, ".gadget2": 16, ".bigfile": 32}

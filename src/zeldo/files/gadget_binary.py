@@ -173,7 +173,7 @@ def _describe(
     h = known.get("h", cosmology.h if cosmology else None)
     factor = length_factor(length, h, path)
     alone = len([n for n in counts if n]) == 1
-    weight = mass or _first_mass(files, layouts, kind) if alone else 0.0
+    weight = mass or _first_mass(files, layouts, kind) if alone and asked.length else 0.0
     omega_m = known.get("omega_m", cosmology.omega_m if cosmology else None)
     in_mass, assumed = mass_factor(asked.length, weight, count, box * factor, omega_m, h)
     notes += assumed

@@ -140,7 +140,7 @@ def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
         lengths, note = units.inferred(weight * units.mass(), count, box, known)
         notes += note
     in_mass, note = units.mass(), []
-    if not units.masses_described:
+    if asked.length is not None and not units.masses_described:
         weight = (mass or _first_mass(species)) * in_mass if species.alone else 0.0
         omega_m = known.get("omega_m", cosmology.omega_m if cosmology else None)
         per_h, note = mass_factor(asked.length, weight, species.count, box * lengths[0], omega_m, h)
