@@ -216,7 +216,7 @@ def test_a_disk_without_room_is_said_before_the_run(tmp_path, monkeypatch):
 
 def test_a_run_on_a_gpu_is_planned_there(monkeypatch):
     """Its fields are on the device, and what the host holds is less."""
-    monkeypatch.setattr("zeldo.networks.inference.free_memory", lambda device: 20e9)
+    monkeypatch.setattr("zeldo.networks.tiling.free_memory", lambda device: 20e9)
     monkeypatch.setattr("zeldo.mesh.gravity.check_device", lambda device: device)
     engine = zeldo.engine("pm", device="cuda")
     there, here = engine.plan(256), zeldo.engine("pm").plan(256)

@@ -247,7 +247,7 @@ def _device_free(engine: Engine, plan: Plan) -> float:
     """GB free on the engine's GPU, where its plan takes any."""
     if not plan.device_gb:
         return 0.0
-    from zeldo.networks.inference import free_memory
+    from zeldo.networks.tiling import free_memory
 
     return free_memory(engine.device) / GB  # type: ignore[attr-defined] # only engines with one plan for it
 
