@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -354,6 +355,20 @@ def test_a_full_disk_ends_a_suite(tmp_path, monkeypatch):
         zeldo.run_suite(**suite)
     monkeypatch.undo()
     assert not zeldo.run_suite(**suite).failed()
+
+
+def test_a_disk_without_room_for_all_universes_is_said_first(tmp_path, monkeypatch):
+    suite = {**TINY, "output": tmp_path / "s"}
+    room = 0.4e6  # bytes, and the particles of a universe take some 0.17e6
+    monkeypatch.setattr("zeldo.planning.free_space", lambda path: room)
+    with pytest.warns(
+        ZeldoWarning, match=r"^3 universes take about .* GB of disk at .*s, and 0\.0004 GB are free"
+    ):
+        zeldo.run_suite(seeds="0:3", **suite)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        zeldo.run_suite(seeds="0:3", **suite)  # none is missing
+        zeldo.run_suite(seeds="0:3", keep="measure", **TINY, output=tmp_path / "measured")
 
 
 def test_a_manifest_is_written_once_while_others_are_at_work(tmp_path, monkeypatch):
