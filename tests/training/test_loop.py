@@ -1,6 +1,7 @@
 """A training lowers the loss, stops when asked, and goes on to the same bits."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -29,6 +30,7 @@ from zeldo.training.checkpoint import load_checkpoint
 from zeldo.training.config import DataConfig, TrainConfig
 from zeldo.training.export import model_card
 from zeldo.training.loop import train
+from zeldo.training.players import Player
 from zeldo.training.sample import collate
 from zeldo.training.samples import Samples
 from zeldo.training.state import State
@@ -98,6 +100,29 @@ def test_a_training_that_diverges_says_what_there_is_to_go_on_from(config):
     config["optimizer"] = {"rate": 1e30}
     with pytest.raises(ConvergenceError, match="lower the rate or set clip, and start again"):
         train(config)
+
+
+def test_weights_that_are_not_finite_are_neither_exported_nor_resumed_from(config, monkeypatch):
+    step = Player.step
+
+    def spoiled(self):
+        step(self)
+        next(iter(self.net.parameters())).data.fill_(math.nan)  # as by a gradient that is not a number
+
+    train(config, stop_after=1)
+    kept = (config["output"] / "last.pt").read_bytes()
+    monkeypatch.setattr(Player, "step", spoiled)
+    with pytest.raises(
+        ConvergenceError, match=r"weights are not finite at step 2: .* resume from .*last\.pt"
+    ):
+        train(config, stop_after=1)  # the stop would save a checkpoint
+    with pytest.raises(ConvergenceError, match=r"weights are not finite at step 1: .* start again"):
+        train(
+            config | {"output": config["output"] / "other", "data": config["data"] | {"samples_per_epoch": 1}}
+        )
+    assert (config["output"] / "last.pt").read_bytes() == kept and not [
+        *config["output"].rglob("*.safetensors")
+    ]
 
 
 def test_a_signal_saves_and_says_where_it_stopped(config):

@@ -236,6 +236,10 @@ def _with_data(config: TrainConfig, progress: Progress | None) -> Iterator[Train
         yield config
         return
     design = load(data.dataset, DatasetConfig, {} if data.store is None else {"store": data.store})
+    if data.crop > design.n:
+        raise InputError(
+            f"data.crop = {data.crop} is larger than the box of {design.n} cells: give at most {design.n}"
+        )
     for z in data.redshifts:
         if nearest_redshift(design.redshifts, z) is None:
             known = ", ".join(f"{at:g}" for at in design.redshifts)
