@@ -187,6 +187,8 @@ def test_zeldovich_against_mp_gadget_by_two_codes(tmp_path, shared):
         (["run", "--engine", "a.pt:weights=b.pt"], ["weights = 'b.pt'", "leave out"]),
         (["compare", "--engine", "zeldovich", "--steps", "0"], ["zeldovich", "no options"]),
         (["models", "import", "a.pt", "-o", "x.txt"], ["x.txt", ".safetensors"]),
+        (["models", "import", "."], [". is a directory"]),
+        (["models", "import", "/"], ["/ is a directory"]),
         (["run", "--redshift", "-0.5"], ["redshift", "-0.5"]),
         (["run", "--redshift", "30"], ["redshift", "30", "start at 16"]),
         (["run", "--engine", "colla"], ["colla", "did you mean 'cola'"]),
