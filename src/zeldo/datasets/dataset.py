@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zeldo.configuration import ConfigSource, load
-from zeldo.cosmology.power import MODELS, linear_power
+from zeldo.cosmology.power import check_table
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.design import Run, make_design, unfinished
 from zeldo.datasets.finished import Finished, check_parts, finished_runs, not_taken, take_back
@@ -117,8 +117,8 @@ def check_dataset(config: DatasetConfig) -> tuple[RunStore, list[Run], list[Fini
 def _check(config: DatasetConfig, runs: list[Run]) -> None:
     """`InputError` for an engine, a redshift or a power spectrum that will not do, before anything is made."""
     _teacher(config, None).check(config.redshifts)
-    if runs and config.power not in MODELS:
-        linear_power(runs[0].universe.cosmology, config.power)
+    if runs:
+        check_table(runs[0].universe.cosmology, config.power)
 
 
 def open_store(config: DatasetConfig) -> RunStore:

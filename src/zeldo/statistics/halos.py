@@ -163,7 +163,9 @@ def check_linking(linking_length: float, minimum: int) -> tuple[float, int]:
             f"linking_length = {linking_length!r} is not allowed: give a number between 0 and 1, in spacings"
         )
     if not 1 <= least < 2**63 or least != int(least):
-        raise InputError(f"minimum = {minimum!r} is not allowed: give a whole number of particles, 1 or more")
+        raise InputError(
+            f"minimum = {minimum!r} is not allowed: give a whole number of particles, from 1 to below 2^63"
+        )
     return link, int(least)
 
 
