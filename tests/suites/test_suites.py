@@ -437,6 +437,17 @@ def test_long_lists_that_differ_are_told_apart(tmp_path):
     assert "seeds whose entry 30 is 29, not 99" in refusal(lambda: zeldo.run_suite(seeds=other, **more))
 
 
+@pytest.mark.parametrize("text", ["[]", "{}", "5", '{"format": '])
+def test_a_damaged_record_of_a_suite_is_refused_by_its_name(tmp_path, text):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], keep="measure", **TINY)
+    for record, read in (
+        (suite.path / "rows" / "s1.json", lambda: Suite.open(suite.path).rows()),
+        (suite.path / "suite.json", lambda: Suite.open(suite.path)),
+    ):
+        record.write_text(text)
+        assert f"{record} is damaged (" in refusal(read)
+
+
 def test_a_universe_without_its_files_is_not_done(tmp_path, monkeypatch):
     """A network disk keeps a removed file under another name while somebody reads it, and with it the directory."""
     begun = zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY)

@@ -58,6 +58,7 @@ COLUMNS = (
     "sha256",
     "error",
 )
+ARGUMENTS = ("cosmology", "seeds", "cosmologies", "seed_of_cosmology", "engine", "redshifts", "keep")
 FOLDERS = ("rows", "failed", "universes", "claims")
 
 
@@ -83,6 +84,7 @@ class Suite:
         path = Path(path)
         try:
             arguments = json.loads((path / "suite.json").read_text())
+            _check_has(arguments, ARGUMENTS)
         except OSError:
             raise InputError(f"{path} is not a suite: make one by zeldo run --seeds") from None
         except ValueError as error:
@@ -178,7 +180,9 @@ class Suite:
         if name not in self._rows:
             path = self.path / "rows" / f"{name}.json"
             try:
-                self._rows[name] = json.loads(path.read_text())
+                row = json.loads(path.read_text())
+                _check_has(row, ("name", "status"))
+                self._rows[name] = row
             except (OSError, ValueError) as error:
                 raise DamagedFileError(
                     f"{path} is damaged ({error}): remove it, and run the suite again"
@@ -286,6 +290,13 @@ def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     """The rows of a suite's manifest.csv, as text."""
     with open(Path(path) / "manifest.csv", newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
+
+
+def _check_has(values: object, names: Sequence[str]) -> None:
+    """`ValueError` for what JSON can read, and is no mapping with these names."""
+    lacks = [name for name in names if not isinstance(values, Mapping) or name not in values]
+    if lacks:
+        raise ValueError(f"it lacks {lacks[0]}")
 
 
 def _by_name(there: Mapping[str, Any], here: Mapping[str, Any]) -> Mapping[str, Any]:
