@@ -8,6 +8,8 @@ all exceptions turns it into another one. So the signal is remembered: what was 
 from __future__ import annotations
 
 import _thread
+import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -58,6 +60,19 @@ def handled_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
     finally:
         for number, old in changed.items():
             signal.signal(number, old)
+
+
+def end_with_parent() -> None:
+    """Let the end of the process that started this one by multiprocessing, of which a SIGKILL tells nobody, be a SIGTERM."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def raise_if_asked() -> None:

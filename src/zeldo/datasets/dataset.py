@@ -24,7 +24,7 @@ from zeldo.datasets.finished import Finished, check_parts, finished_runs, not_ta
 from zeldo.engines.base import Engine, Progress
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import raise_if_full
-from zeldo.interrupts import interruptible, raise_if_asked
+from zeldo.interrupts import end_with_parent, interruptible, raise_if_asked
 from zeldo.measuring.threads import THREADS
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.identity import power_identity
@@ -267,6 +267,7 @@ def _worker(config: DatasetConfig, runs: list[Run], answers: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who ends its workers
     try:
         with interruptible():  # SIGTERM goes through every `finally`, so that no run is left half-written
+            end_with_parent()
             for answer in work(config, runs):
                 answers.put(answer)
     except KeyboardInterrupt:

@@ -22,7 +22,7 @@ from zeldo.engines.base import Progress
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import directory, resolved
-from zeldo.interrupts import interruptible, raise_if_asked
+from zeldo.interrupts import end_with_parent, interruptible, raise_if_asked
 from zeldo.particles.tiles import aligned_side
 from zeldo.store.runs import RunStore
 from zeldo.training.config import TrainConfig
@@ -270,6 +270,7 @@ def _make_beside(design: DatasetConfig) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with interruptible():  # SIGTERM goes through every `finally`, so that its own workers end too
+            end_with_parent()
             make_dataset(design, progress=lambda *_: raise_if_asked())
     except KeyboardInterrupt:
         sys.exit()
