@@ -116,9 +116,11 @@ def train(
     except ImportError:
         raise InputError("training needs lightning-fabric: pip install 'zeldo[train]'") from None
     from zeldo.networks.inference import native_bfloat16
+    from zeldo.networks.tasks import task_class
 
     config = load(config, TrainConfig, override)
     task = config.task.make() if task is None else task
+    task_class(task.name)  # a card must name it, or the first epoch ends without weights
     _check(config, task, resume)
     count, kind = _devices(config)
     if config.precision == "auto":
