@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from zeldo import interrupts
 from zeldo.interrupts import end_with_parent, held, interruptible, raise_if_asked
 from zeldo.report.progress import Progress
 
@@ -33,6 +34,21 @@ def test_a_dropped_interrupt_comes_again(number, capfd):
             time.sleep(0.01)
     assert handlers() == before
     assert capfd.readouterr().err == ""  # and says nothing
+
+
+def test_one_that_is_to_come_again_never_comes_after_the_block(monkeypatch):
+    ended = []
+
+    class Late:
+        def cancel(self):
+            ended.append("cancelled")
+
+        def join(self):
+            ended.append(signal.getsignal(signal.SIGTERM) is interrupts.ask)
+
+    with interruptible():
+        monkeypatch.setattr(interrupts, "_again", Late())
+    assert ended == ["cancelled", True]
 
 
 def test_it_comes_again_until_it_gets_through():

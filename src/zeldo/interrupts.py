@@ -29,7 +29,7 @@ _again: threading.Timer | None = None
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Within it Ctrl-C and SIGTERM raise KeyboardInterrupt, and neither gets lost; a signal that is ignored stays so."""
-    global _asked, _depth
+    global _asked, _depth, _again
     if threading.current_thread() is not threading.main_thread() or _depth:
         yield  # only the main thread may set handlers, and once is enough
         return
@@ -38,10 +38,14 @@ def interruptible() -> Iterator[None]:
     try:
         sys.unraisablehook = _raise_again(hook)
         with handled_by(ask):
-            yield
+            try:
+                yield
+            finally:
+                if _again is not None:
+                    _again.cancel()
+                    _again.join()  # or it may interrupt what comes after this block
+                    _again = None
     finally:
-        if _again is not None:
-            _again.cancel()
         sys.unraisablehook = hook
         _asked, _depth = None, 0
 

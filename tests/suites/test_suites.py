@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -355,6 +356,14 @@ def test_a_full_disk_ends_a_suite(tmp_path, monkeypatch):
         zeldo.run_suite(**suite)
     monkeypatch.undo()
     assert not zeldo.run_suite(**suite).failed()
+
+
+def test_a_suite_that_cannot_keep_universes_is_refused(tmp_path, monkeypatch):
+    suite = {**TINY, "output": tmp_path / "s", "seeds": [1]}
+    zeldo.run_suite(**suite)
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: allowed(path, mode) and Path(path).name != "rows")
+    assert refusal(lambda: zeldo.run_suite(**suite)).endswith("s: rows is not writable")
 
 
 def test_a_disk_without_room_for_all_universes_is_said_first(tmp_path, monkeypatch):

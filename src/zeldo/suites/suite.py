@@ -11,6 +11,7 @@ manifest.csv    everything as a table, made from the above
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -107,6 +108,8 @@ class Suite:
         try:
             for name in FOLDERS:
                 (path / name).mkdir(parents=True, exist_ok=True)
+                if not os.access(path / name, os.W_OK):  # or each universe would be made, and fail to be kept
+                    raise PermissionError(errno.EACCES, f"{name} is not writable")
             publish(json.dumps(arguments, indent=1), path / "suite.json")
         except OSError as error:
             kind = ZeldoError if error.errno in FULL else InputError
