@@ -54,7 +54,7 @@ STRUCTURES = {
 TIME = {"emulator": (1.5, 1.0), "emulator:fast": (2.0, 1.5)}  # over that of `PACE`
 SPACINGS = (1.0, 1.5, 2.5, 4.01)  # Mpc/h, intervals of the lattice spacing
 OTHERS = {"transfer": "T", "one_minus_r2": "one_minus_r2"}  # figures of another code, by our names
-PAIRED = 15  # neighbours on shared machines disturb single runs
+PAIRED = 31  # neighbours on shared machines disturb single runs
 PARTS = ("accuracy", "time", "stores")
 
 

@@ -82,6 +82,7 @@ SMALLER = {
     "box=125": "box=31.25",
     "n=512, box=1000, seed=7, side=128, buffer=16": "n=32, box=62.5, side=16, buffer=4",
     'seeds="0:100"': 'seeds="0:4"',
+    "random(20)": "random(3)",
     "box=250, n=32, realisations=50": "box=62.5, n=8, realisations=10",
 }
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import ctypes
+import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -9,7 +11,8 @@ import time
 
 import pytest
 
-from zeldo.interrupts import held, interruptible, raise_if_asked
+from zeldo import interrupts
+from zeldo.interrupts import end_with_parent, held, interruptible, raise_if_asked
 from zeldo.report.progress import Progress
 
 
@@ -31,6 +34,21 @@ def test_a_dropped_interrupt_comes_again(number, capfd):
             time.sleep(0.01)
     assert handlers() == before
     assert capfd.readouterr().err == ""  # and says nothing
+
+
+def test_one_that_is_to_come_again_never_comes_after_the_block(monkeypatch):
+    ended = []
+
+    class Late:
+        def cancel(self):
+            ended.append("cancelled")
+
+        def join(self):
+            ended.append(signal.getsignal(signal.SIGTERM) is interrupts.ask)
+
+    with interruptible():
+        monkeypatch.setattr(interrupts, "_again", Late())
+    assert ended == ["cancelled", True]
 
 
 def test_it_comes_again_until_it_gets_through():
@@ -118,3 +136,18 @@ def test_a_held_signal_comes_when_the_last_step_is_done(number):
 def test_nothing_is_held_without_a_handler():
     with pytest.raises(KeyboardInterrupt), held():
         signal.raise_signal(signal.SIGINT)
+
+
+def test_a_process_ends_with_the_one_that_started_it(monkeypatch):
+    came = threading.Event()
+    ended = type("Parent", (), {"join": lambda self: None})()
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: ended)
+    monkeypatch.setattr(os, "kill", lambda pid, number: came.set() if number == signal.SIGTERM else None)
+    end_with_parent()
+    assert came.wait(5)
+
+
+def test_a_process_that_nobody_started_goes_on():
+    before = threading.active_count()
+    end_with_parent()
+    assert threading.active_count() == before

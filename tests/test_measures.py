@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from rich.console import Console
 
 import zeldo
@@ -26,7 +27,7 @@ from zeldo.report.measured_page import PLOTS, measured_figure
 from zeldo.sources import names_of
 from zeldo.statistics import overdensity
 from zeldo.statistics.halos import friends_of_friends, mass_function
-from zeldo.statistics.measurement import COLUMNS, measurement
+from zeldo.statistics.measurement import COLUMNS, Measurement, measurement
 from zeldo.statistics.on_disk import OnDisk
 from zeldo.statistics.spectra import density_modes
 
@@ -194,6 +195,12 @@ def test_measure_refuses_before_it_works(files, tmp_path):
     assert ".csv" in refusal(lambda: zeldo.measure("/nowhere.hdf5", output=tmp_path / "m.txt"))
     assert "/nowhere.hdf5" in refusal(lambda: zeldo.measure("/nowhere.hdf5"))
     assert "nothing was given" in refusal(lambda: zeldo.measure([]))
+
+
+@pytest.mark.parametrize("given", [{"axis": "x"}, {"linking_length": 0.3}, {"minimum": 5}])
+def test_an_option_that_no_chosen_statistic_has_is_refused(files, given):
+    words = refusal(lambda: zeldo.measure(files[0], ("power", "bispectrum"), **given))
+    assert f"power and bispectrum with {next(iter(given))} is not allowed: only" in words
 
 
 def test_a_universe_of_several_redshifts_is_read_at_any_of_them(tmp_path, capsys):
@@ -554,6 +561,19 @@ def test_the_ratio_of_other_redshifts_is_in_its_panel():
     assert np.median(ratio) > 5
     low, high = panel.get_ylim()
     assert low < 1 and np.mean((low < ratio) & (ratio < high)) > 0.5
+
+
+def test_masses_have_plain_numbers():
+    """Matplotlib's own are powers of ten that lie over each other."""
+    mass = np.geomspace(1500, 15000, 10)
+    table = {"mass": mass, "dn_dlnm": 1 / mass, "error": 0.1 / mass}
+    one = Measurement("a", "pm", 0.0, 60.0, 32**3, 1.6, None, {}, {"mass_function": table})
+    ax = measured_figure([one], *PLOTS[-1]).axes[0]
+    FigureCanvasAgg(ax.figure).draw()
+    assert [label.get_text() for label in ax.get_xticklabels(which="both") if label.get_text()] == [
+        "3000",
+        "10000",
+    ]
 
 
 def test_mass_functions_from_disk_are_of_the_halos_asked_for(universe):

@@ -201,6 +201,12 @@ def test_a_lattice_whose_mesh_is_too_large_is_refused_before_any_work(name, most
         zeldo.plan(engine=name, n=most + 4, box=2.0 * most)
 
 
+def test_a_table_of_power_that_no_run_could_read_is_refused(tmp_path):
+    (tmp_path / "p.txt").write_text("")
+    given = {"engine": "2lpt", "n": 16, "box": 40, "power": tmp_path / "p.txt"}
+    assert refusal(lambda: zeldo.plan(**given)) == refusal(lambda: zeldo.run(**given))
+
+
 def test_a_disk_without_room_is_said_before_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "free_space", lambda folder: 1e6)
     engine = zeldo.engine("cola")
@@ -216,7 +222,7 @@ def test_a_disk_without_room_is_said_before_the_run(tmp_path, monkeypatch):
 
 def test_a_run_on_a_gpu_is_planned_there(monkeypatch):
     """Its fields are on the device, and what the host holds is less."""
-    monkeypatch.setattr("zeldo.networks.inference.free_memory", lambda device: 20e9)
+    monkeypatch.setattr("zeldo.networks.tiling.free_memory", lambda device: 20e9)
     monkeypatch.setattr("zeldo.mesh.gravity.check_device", lambda device: device)
     engine = zeldo.engine("pm", device="cuda")
     there, here = engine.plan(256), zeldo.engine("pm").plan(256)

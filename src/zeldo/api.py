@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.power import check_table
 from zeldo.engines.base import Engine, Observer, Progress
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
@@ -239,6 +240,8 @@ def plan(
     _places(output, redshifts)
     with limited(memory):
         chosen = initial_conditions(**universe) if universe.get("ics") is not None else universe_of(universe)
+        if isinstance(chosen, Universe):
+            check_table(chosen.cosmology, chosen.power)
         parsed_engine.check_universe(chosen.cosmology, chosen.spacing, redshifts)
         parsed_engine.check_lattice(chosen.n)
         return plan_run(parsed_engine, chosen.n, redshifts, None if output is None else Path(output))

@@ -26,7 +26,7 @@ from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.initial.phase_names import generator
 from zeldo.keywords import checked_keywords
 from zeldo.measuring.cost import measured
-from zeldo.measuring.memory import available, limited
+from zeldo.measuring.memory import available, check_room, limited
 from zeldo.particles.snapshot import DRAWN, Snapshot
 from zeldo.planning import check_fits, chosen_plan
 from zeldo.store.universe import check_place, run_into, stored
@@ -175,14 +175,14 @@ def _folder(
     mesh = check_mesh(2 * n if mesh is None else mesh)
     run = max((chosen_plan(engine, n, redshifts, None)[0].memory_gb for engine in engines), default=0.0)
     held = SNAPSHOT_BYTES * len(engines) * len(redshifts) * n**3
-    needed, free = held + max(1e9 * run, PARTICLE_BYTES * n**3 + POINT_BYTES * mesh**3), available()
-    if needed <= free:
-        return None
+    needed = held + max(1e9 * run, PARTICLE_BYTES * n**3 + POINT_BYTES * mesh**3)
     if output is None:
-        raise InputError(
-            f"the snapshots and their comparison need about {needed / 1e9:.3g} GB of memory, but only {free / 1e9:.3g} GB "
-            "is available: give an output, a directory where they can be on disk, or a smaller n or mesh, or more memory"
+        advice = (
+            "give an output, a directory where they can be on disk, or a smaller n or mesh, or more memory"
         )
+        check_room("the snapshots and their comparison need", needed, advice)
+    if output is None or needed <= available():
+        return None
     check_comparable(n, mesh)
     for engine in engines:
         check_fits(engine, n, redshifts, Path(output) / "universe.zarr")

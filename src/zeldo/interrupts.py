@@ -8,6 +8,8 @@ all exceptions turns it into another one. So the signal is remembered: what was 
 from __future__ import annotations
 
 import _thread
+import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -27,7 +29,7 @@ _again: threading.Timer | None = None
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Within it Ctrl-C and SIGTERM raise KeyboardInterrupt, and neither gets lost; a signal that is ignored stays so."""
-    global _asked, _depth
+    global _asked, _depth, _again
     if threading.current_thread() is not threading.main_thread() or _depth:
         yield  # only the main thread may set handlers, and once is enough
         return
@@ -36,10 +38,14 @@ def interruptible() -> Iterator[None]:
     try:
         sys.unraisablehook = _raise_again(hook)
         with handled_by(ask):
-            yield
+            try:
+                yield
+            finally:
+                if _again is not None:
+                    _again.cancel()
+                    _again.join()  # or it may interrupt what comes after this block
+                    _again = None
     finally:
-        if _again is not None:
-            _again.cancel()
         sys.unraisablehook = hook
         _asked, _depth = None, 0
 
@@ -58,6 +64,19 @@ def handled_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
     finally:
         for number, old in changed.items():
             signal.signal(number, old)
+
+
+def end_with_parent() -> None:
+    """Let the end of the process that started this one by multiprocessing, of which a SIGKILL tells nobody, be a SIGTERM."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def raise_if_asked() -> None:

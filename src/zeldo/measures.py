@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zeldo.brief import brief
 from zeldo.errors import InputError
 from zeldo.files.sets import check_no_input
-from zeldo.keywords import check_progress, number, scalar
+from zeldo.keywords import axis_index, check_progress, number, scalar
 from zeldo.measuring.memory import check_room, limited
 from zeldo.sources import (
     BYTES,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from zeldo.statistics.measurement import Measurement
     from zeldo.statistics.overdensity import HaloCatalogue
 
+LINKING_LENGTH, MINIMUM = 0.2, 20  # of friends-of-friends
 SLICE = 15.0  # Mpc/h, thickness
 PICTURE_BYTES = 120  # per particle that is drawn from memory
 PIXEL_BYTES = 60  # of a map that is drawn
@@ -46,8 +47,8 @@ def measure(
     *,
     mesh: int | None = None,
     axis: int | str = "z",
-    linking_length: float = 0.2,
-    minimum: int = 20,
+    linking_length: float = LINKING_LENGTH,
+    minimum: int = MINIMUM,
     subtract_shot_noise: bool = False,
     cosmology: Given = None,
     output: PathLike | Sequence[PathLike] = (),
@@ -116,6 +117,16 @@ def measure(
             f"{' and '.join(chosen)} with subtract_shot_noise is not allowed: it is subtracted from power and multipoles, "
             "so ask for one of them, or leave it out"
         )
+    for name, given, user in (
+        ("axis", axis_index(axis) != axis_index("z"), "multipoles"),
+        ("linking_length", linking_length != LINKING_LENGTH, "mass-function"),
+        ("minimum", minimum != MINIMUM, "mass-function"),
+    ):
+        if given and user not in chosen:
+            raise InputError(
+                f"{' and '.join(chosen)} with {name} is not allowed: only {user} has it, so ask for that too, "
+                "or leave it out"
+            )
     device = torch_device(device)
     outputs = [output] if isinstance(output, str | os.PathLike) else list(output or ())
     for path in outputs:
@@ -156,8 +167,8 @@ def measure(
 
 def halos(
     source: Source,
-    linking_length: float = 0.2,
-    minimum: int = 20,
+    linking_length: float = LINKING_LENGTH,
+    minimum: int = MINIMUM,
     backend: str | None = None,
     *,
     cosmology: Given = None,

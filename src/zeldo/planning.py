@@ -7,6 +7,7 @@ one is now.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine, Plan
 from zeldo.engines.plans import growth_of_costs
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoWarning
 from zeldo.files.atomic import free_space
 from zeldo.files.universe_zarr import tile_of
 from zeldo.measuring.memory import budget
@@ -141,15 +142,11 @@ def plan_universes(
     RunPlan
     """
     own, times, count = engine.plan(n, redshifts), len(redshifts), len(tasks)
-    if statistics:
-        kept = times * statistics * COLUMNS * (COLUMN_BYTES + 8 * n / 2) / GB
-    else:
-        kept = _disk(own, n, times, PARTICLES)
     return _whole(
         engine,
         own,
         n,
-        disk_gb=count * (kept + ROW_BYTES / GB),
+        disk_gb=count * _kept(own, n, times, statistics),
         seconds=_seconds(own, n, times * (statistics * MEASURE or WRITE), count, len(set(tasks))),
         universes=count,
         statistics=statistics,
@@ -243,11 +240,44 @@ def check_fits(
     return streamed
 
 
+def warn_of_space(
+    engine: Engine,
+    n: int,
+    redshifts: Sequence[float],
+    universes: int,
+    directory: Path,
+    *,
+    statistics: int = 0,
+) -> None:
+    """Warn where the universes that a suite lacks take more than the free disk.
+
+    A full disk loses none of those that are made, and some may be moved away meanwhile, so this is no error.
+
+    Parameters
+    ----------
+    engine, n, redshifts, statistics
+        As in `plan_universes`.
+    universes : int
+        How many are missing.
+    directory : Path
+        That of the suite.
+    """
+    size = universes * _kept(engine.plan(n, redshifts), n, len(redshifts), statistics)
+    space = free_space(directory) / GB
+    if size > space:
+        warnings.warn(
+            f"{universes} universes take about {size:.3g} GB of disk at {directory}, and {space:.3g} GB are free: the suite "
+            f"stops when the disk is full{'' if statistics else ', unless it keeps measurements alone'}",
+            ZeldoWarning,
+            stacklevel=3,
+        )
+
+
 def _device_free(engine: Engine, plan: Plan) -> float:
     """GB free on the engine's GPU, where its plan takes any."""
     if not plan.device_gb:
         return 0.0
-    from zeldo.networks.inference import free_memory
+    from zeldo.networks.tiling import free_memory
 
     return free_memory(engine.device) / GB  # type: ignore[attr-defined] # only engines with one plan for it
 
@@ -262,6 +292,13 @@ def _disk(plan: Plan, n: int, files: int, output: Path) -> float:
     """The size of a run's files, GB."""
     size = BYTES.get(output.suffix.lower(), GADGET_BYTES) + VELOCITY_BYTES * (plan.vectors > 1)
     return files * size * n**3 / GB
+
+
+def _kept(plan: Plan, n: int, times: int, statistics: int) -> float:
+    """What a suite keeps of a universe, GB."""
+    if statistics:
+        return (times * statistics * COLUMNS * (COLUMN_BYTES + 8 * n / 2) + ROW_BYTES) / GB
+    return _disk(plan, n, times, PARTICLES) + ROW_BYTES / GB
 
 
 def _memory(plan: Plan, n: int, statistics: int = 0) -> float:

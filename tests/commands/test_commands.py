@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import importlib.util
+import io
 import json
 import os
 import signal
@@ -186,6 +187,8 @@ def test_zeldovich_against_mp_gadget_by_two_codes(tmp_path, shared):
         (["run", "--engine", "a.pt:weights=b.pt"], ["weights = 'b.pt'", "leave out"]),
         (["compare", "--engine", "zeldovich", "--steps", "0"], ["zeldovich", "no options"]),
         (["models", "import", "a.pt", "-o", "x.txt"], ["x.txt", ".safetensors"]),
+        (["models", "import", "."], [". is a directory"]),
+        (["models", "import", "/"], ["/ is a directory"]),
         (["run", "--redshift", "-0.5"], ["redshift", "-0.5"]),
         (["run", "--redshift", "30"], ["redshift", "30", "start at 16"]),
         (["run", "--engine", "colla"], ["colla", "did you mean 'cola'"]),
@@ -395,6 +398,26 @@ def test_what_reads_the_output_may_stop_at_any_line(tmp_path):
         running.stdout.close()  # before the first line is written, as a `head -0` does
         assert running.stderr.read() == b""
         assert running.wait() == (1 if command == ["--help"] else 141)  # rich ends its own way
+
+
+def test_a_name_that_the_terminal_cannot_show_is_shown_with_escapes(tmp_path, monkeypatch):
+    path, taken = tmp_path / "\u00e9.npz", io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(taken, encoding="ascii"))
+    assert main(["run", *TINY, "--engine", "zeldovich", "-o", str(path)]) == 0
+    assert b"\\xe9.npz: 16^3 particles" in taken.getvalue()
+
+
+def test_without_standard_output_a_table_goes_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)  # where the caller has closed it
+    path = str(tmp_path / "out.npz")
+    assert main(["run", *TINY, "--engine", "zeldovich", "-o", path]) == 0
+    assert main(["halos", path]) == 0
+
+
+def test_a_terminal_of_unknown_width_has_help_too(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "0")
+    assert main(["run", "--help"]) == 0
+    assert "--omega-m" in capsys.readouterr().out
 
 
 def test_warnings_are_one_line(capsys, monkeypatch):

@@ -12,7 +12,9 @@ from torch import nn
 import zeldo
 from zeldo.engines.parsing import parse_engine
 from zeldo.networks import field, inference, integers
-from zeldo.networks.modulated import ModulatedResNet, ModulatedVNet
+from zeldo.networks.layout import Layer
+from zeldo.networks.modulated import JoinedBlock, ModulatedBlock, ModulatedResNet, ModulatedVNet
+from zeldo.networks.wrap import wrap
 from zeldo.store.universe import run_into
 
 needs_vnni = pytest.mark.skipif(
@@ -49,6 +51,20 @@ def test_an_integer_convolution_is_that_of_floats_but_for_half_a_step(channels, 
     assert ((made(x) - layer(x)).abs().amax((0, 2, 3, 4)) <= bound).all()
     # as noise these errors are far smaller than at worst
     assert (made(x) - layer(x)).std() < 0.03 * layer(x).std()
+
+
+@needs_vnni
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-6), (torch.bfloat16, 0.02)])
+def test_fields_that_are_rounded_apart_are_as_if_they_were_joined(periodic, dtype, near):
+    block = ModulatedBlock(Layer("block", "r", 8, 6, join=True, last=True), 0).to(dtype).requires_grad_(False)
+    parts = tuple(samples(4, seed, -1.0)[..., :4, :6].to(dtype) for seed in (1, 2))
+    joined = wrap(parts, 2, 2, last=True) if periodic else torch.cat(parts, 1).repeat(1, 1, 1, 2, 1)
+    block.first = integers.IntegerConv(block.first, *ends(joined.float()), dither=1)
+    expected = block(joined, None)
+    given_parts = parts if periodic else joined.split(4, dim=1)
+    ours = JoinedBlock(block)(given_parts, periodic, None)
+    assert ours.shape == expected.shape and (ours - expected).abs().max() <= near * expected.abs().max()
 
 
 @needs_vnni

@@ -135,3 +135,13 @@ def test_densities_by_scale_are_blind_to_place_and_know_power(fields):
     near = (target + 0.1 * torch.randn_like(target)).requires_grad_()
     sum(number_by_scale(near, target)).backward()
     assert torch.isfinite(near.grad).all() and near.grad.abs().max() > 0
+
+
+def test_the_gradient_vanishes_at_the_truth_whatever_its_power():
+    generator = torch.Generator().manual_seed(4)
+    for amplitude in (1.0, 1e-2, 1e-4):
+        truth = amplitude * torch.randn(3, 8, 8, 8, generator=generator)
+        for terms in (by_scale, number_by_scale):
+            field = truth.clone().requires_grad_()
+            sum(terms(field, truth)).backward()
+            assert field.grad.abs().max() == 0

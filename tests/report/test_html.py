@@ -78,6 +78,7 @@ def test_the_page_is_whole_and_needs_nothing_else(report, comparisons):
         assert name in said
     for words in (
         "Fast engines & <N-body>",
+        "a k below the first bin or beyond the last",
         "zeldo compare --engine cola > log",
         "100 Mpc/h",
         "16³",

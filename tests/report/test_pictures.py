@@ -1,13 +1,24 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
 from zeldo.report.labels import labels
-from zeldo.report.pictures import QUANTITIES, cost_figure, memory_figure, spectrum_figure
+from zeldo.report.pictures import (
+    HEIGHT,
+    QUANTITIES,
+    WIDTH,
+    cost_figure,
+    memory_figure,
+    plain_x,
+    spectrum_figure,
+    style,
+)
 from zeldo.report.slices import colours, densest_slab, draw_slice, projected_density, slice_figure
 
 
@@ -164,3 +175,39 @@ def test_cost_shows_whom_was_measured_and_nobody_else(comparisons):
     bars = [patch.get_width() for patch in memory_figure(comparisons).axes[0].patches]
     assert bars == [0.25, 1.25]
     assert memory_figure(comparisons[1:2]) is None
+
+
+def numbers_of(figure, ax):
+    """The numbers on the x-axis as drawn, none over the next one."""
+    FigureCanvasAgg(figure).draw()
+    ticks = [*ax.xaxis.get_major_ticks(), *ax.xaxis.get_minor_ticks()]
+    drawn = [tick.label1 for tick in ticks if tick.label1.get_text() and tick.label1.get_visible()]
+    boxes = sorted((label.get_window_extent().x0, label.get_window_extent().x1) for label in drawn)
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(boxes)), boxes
+    return [label.get_text() for label in drawn]
+
+
+@pytest.mark.parametrize(
+    "low, high, shown",
+    [
+        (0.06, 3.2, ["0.1", "0.3", "1", "3"]),
+        (0.003, 9.0, ["0.003", "0.01", "0.03", "0.1", "0.3", "1", "3"]),
+        (0.001, 100.0, ["0.001", "0.01", "0.1", "1", "10", "100"]),
+        (0.31, 2.6, ["0.5", "1", "2"]),
+        (3.5e4, 4.35e4, ["35000", "37500", "40000", "42500"]),
+        (1e3, 5e4, ["1000", "3000", "10000", "30000"]),
+        (2e-3, 1.8e-2, ["0.003", "0.01"]),
+    ],
+)
+def test_an_axis_has_plain_numbers_that_do_not_touch(low, high, shown):
+    with style():
+        figure = Figure(figsize=(WIDTH, HEIGHT))
+        ax = figure.subplots()
+        ax.set(xscale="log", xlim=(low, high))
+        plain_x(ax)
+        assert numbers_of(figure, ax) == shown
+
+
+def test_the_time_of_one_engine_can_be_read(comparisons):
+    figure = cost_figure(comparisons[:1])
+    assert len(numbers_of(figure, figure.axes[0])) > 1

@@ -169,6 +169,7 @@ def test_reference_files_stand_for_nbody_where_they_fit(tmp_path, unpainted):
         (["--engine", "2lpt", "--seeds", "-3"], ["-3"]),
         (["--engine", "2lpt", "--reference", "/nowhere"], ["/nowhere", "directory"]),
         (["--engine", "2lpt", "--power", "nothing.txt"], ["nothing.txt"]),
+        (["--engine", "2lpt", "--country", "FRA", "--no-table"], ["country = 'FRA'", "leave it out"]),
     ],
 )
 def test_bad_input_is_one_line_before_any_nbody(arguments, words, tmp_path, capsys):

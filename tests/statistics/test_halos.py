@@ -139,6 +139,23 @@ def test_mass_function_counts_each_halo_once_with_poisson_errors():
     assert chosen.dn_dlnm[0] == pytest.approx(1 / BOX**3 / np.log(2))
 
 
+@pytest.mark.parametrize("largest", [20, 60, 100, 3000])
+def test_bins_hold_as_many_whole_numbers_of_particles_as_their_widths(largest):
+    found = mass_function(halos_of(np.arange(20, largest + 1)))
+    end = max(largest, 39) + 0.5
+    assert np.allclose(found.edges[[0, -1]], [2 * 19.5, 2 * end])
+    inside = found.edges[1:] <= 2 * (largest + 0.5)
+    # one halo of each count, of particles of mass 2
+    np.testing.assert_allclose(found.count[inside], (np.diff(found.edges) / 2)[inside])
+    assert len(found.count) == 10 and np.diff(np.log(found.edges)).max() < 1.6 * np.log(end / 19.5) / 10
+
+
+def test_bins_without_a_whole_number_of_particles_are_left_out():
+    found = mass_function(halos_of([20, 21, 39]), 50)
+    assert len(found.count) < 50 and np.diff(found.edges).min() == pytest.approx(2.0)
+    assert found.count.sum() == 3
+
+
 def test_absurd_options_are_refused():
     snapshot = snapshot_of(np.zeros((64, 3)))
     absurd = {"linking_length": [0.0, 2.0], "minimum": [0, np.inf, 1e23], "backend": ["magic"]}

@@ -35,6 +35,21 @@ def test_tracers_are_halos_at_their_centres(snapshot, found):
     np.testing.assert_array_equal(found.tracers([2, 0]).velocities, found.friends.velocity[[2, 0]])
 
 
+def test_tracers_know_what_is_known_of_the_cosmology(snapshot, tmp_path):
+    whole = header_of(snapshot)
+    header = zeldo.Header(whole.count, whole.box, 0.5, parameters={"omega_m": snapshot.cosmology.omega_m})
+    particles = Particles(header, snapshot.positions(), snapshot.velocities())
+    found = zeldo.halos(particles)
+    zeldo.write_halos(found, tmp_path / "halos.hdf5")
+    for catalogue in (found, zeldo.read_halos(tmp_path / "halos.hdf5")):
+        assert catalogue.cosmology is None
+        seen = zeldo.redshift_space_multipoles(catalogue.tracers(), mesh=16)  # whose shift takes omega_m
+        known = replace(catalogue, cosmology=snapshot.cosmology).tracers()
+        np.testing.assert_array_equal(
+            seen.quadrupole, zeldo.redshift_space_multipoles(known, mesh=16).quadrupole
+        )
+
+
 def test_their_power_is_that_of_a_direct_sum(found):
     """delta_k = (1 / N) sum exp(-ikx), over all modes of a bin."""
     x, box = found.spherical.centre, 64.0

@@ -44,6 +44,14 @@ def test_a_claim_never_stays_without_its_owner(tmp_path, asked, name, before):
     assert all((path / OWNER).exists() for path in claims.folder.iterdir())
 
 
+def test_the_owner_is_known_before_the_claim_is_there(tmp_path, monkeypatch):
+    """Whoever is killed between the two keeps others waiting for a whole lease."""
+    folder, there = tmp_path / "claims", []
+    monkeypatch.setattr(module, "identity", lambda: there.append(folder.exists()) or identity())
+    with Claims(folder).claim("task") as claimed:
+        assert claimed and there == [False]
+
+
 def test_a_claim_is_freed_whole(tmp_path, monkeypatch):
     claims, original = Claims(tmp_path / "claims"), os.unlink
 

@@ -10,6 +10,7 @@ import pytest
 import zeldo
 from refusals import refusal
 from zeldo.errors import ZeldoError
+from zeldo.suites import cluster
 from zeldo.suites.suite import read_manifest
 
 distributed = pytest.importorskip("distributed")
@@ -40,7 +41,8 @@ def test_workers_make_a_suite_and_a_lost_one_is_replaced(tmp_path):
     assert {line["status"] for line in table} == {"done"}
 
 
-def test_a_scheduler_that_is_not_there_is_refused(tmp_path):
+def test_a_scheduler_that_is_not_there_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "ANSWER", "1s")
     arguments = {"output": tmp_path / "s", "seeds": [1], "scheduler": "tcp://127.0.0.1:1", **ARGUMENTS}
     assert "127.0.0.1:1" in refusal(lambda: zeldo.run_suite(**arguments))
     assert "no scheduler answers at 5" in refusal(lambda: zeldo.run_suite(**{**arguments, "scheduler": 5}))

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -356,6 +358,28 @@ def test_a_full_disk_ends_a_suite(tmp_path, monkeypatch):
     assert not zeldo.run_suite(**suite).failed()
 
 
+def test_a_suite_that_cannot_keep_universes_is_refused(tmp_path, monkeypatch):
+    suite = {**TINY, "output": tmp_path / "s", "seeds": [1]}
+    zeldo.run_suite(**suite)
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: allowed(path, mode) and Path(path).name != "rows")
+    assert refusal(lambda: zeldo.run_suite(**suite)).endswith("s: rows is not writable")
+
+
+def test_a_disk_without_room_for_all_universes_is_said_first(tmp_path, monkeypatch):
+    suite = {**TINY, "output": tmp_path / "s"}
+    room = 0.4e6  # bytes, and the particles of a universe take some 0.17e6
+    monkeypatch.setattr("zeldo.planning.free_space", lambda path: room)
+    with pytest.warns(
+        ZeldoWarning, match=r"^3 universes take about .* GB of disk at .*s, and 0\.0004 GB are free"
+    ):
+        zeldo.run_suite(seeds="0:3", **suite)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        zeldo.run_suite(seeds="0:3", **suite)  # none is missing
+        zeldo.run_suite(seeds="0:3", keep="measure", **TINY, output=tmp_path / "measured")
+
+
 def test_a_manifest_is_written_once_while_others_are_at_work(tmp_path, monkeypatch):
     suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1, 2], **TINY)
     done = iter([{"s1"}, {"s1"}, {"s1", "s2"}] * 50)
@@ -420,6 +444,17 @@ def test_long_lists_that_differ_are_told_apart(tmp_path):
     assert "30 seeds, not 40" in refusal(lambda: zeldo.run_suite(seeds="0:40", **more))
     other = [*range(29), 99]
     assert "seeds whose entry 30 is 29, not 99" in refusal(lambda: zeldo.run_suite(seeds=other, **more))
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "5", '{"format": '])
+def test_a_damaged_record_of_a_suite_is_refused_by_its_name(tmp_path, text):
+    suite = zeldo.run_suite(output=tmp_path / "s", seeds=[1], keep="measure", **TINY)
+    for record, read in (
+        (suite.path / "rows" / "s1.json", lambda: Suite.open(suite.path).rows()),
+        (suite.path / "suite.json", lambda: Suite.open(suite.path)),
+    ):
+        record.write_text(text)
+        assert f"{record} is damaged (" in refusal(read)
 
 
 def test_a_universe_without_its_files_is_not_done(tmp_path, monkeypatch):

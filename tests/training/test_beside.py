@@ -43,6 +43,7 @@ def test_a_slip_in_data_that_are_made_beside_a_training_is_told_before_anything_
         ({"task": {"name": "correction", "engine_options": {"steps": 0}}}, "steps = 0"),
         ({"start_from": "nosuch.safetensors"}, "nosuch.safetensors cannot be read"),
         ({"data.crop": 7}, "data.crop = 7 is not allowed: give .* or a multiple of"),
+        ({"data.crop": 256}, "data.crop = 256 is larger than the box of 128 cells: give at most 128"),
         ({"data.redshifts": [1.0]}, "makes no redshift 1: set data.redshifts to some of 0"),
     ],
 )

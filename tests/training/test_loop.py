@@ -1,6 +1,7 @@
 """A training lowers the loss, stops when asked, and goes on to the same bits."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from zeldo.configuration import load as load_config
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.engines.lpt import Zeldovich
-from zeldo.errors import ConvergenceError, DamagedFileError, InputError
+from zeldo.errors import ConvergenceError, DamagedFileError, InputError, ZeldoError
 from zeldo.files import write
 from zeldo.initial.linear import initial_conditions
 from zeldo.measuring.energy import Used
@@ -25,10 +26,11 @@ from zeldo.measuring.machine import device_name
 from zeldo.networks.tasks import make_task
 from zeldo.networks.weights import load as load_network
 from zeldo.store.runs import RunStore
-from zeldo.training.checkpoint import load_checkpoint
+from zeldo.training.checkpoint import load_checkpoint, save_checkpoint
 from zeldo.training.config import DataConfig, TrainConfig
 from zeldo.training.export import model_card
 from zeldo.training.loop import train
+from zeldo.training.players import Player
 from zeldo.training.sample import collate
 from zeldo.training.samples import Samples
 from zeldo.training.state import State
@@ -98,6 +100,29 @@ def test_a_training_that_diverges_says_what_there_is_to_go_on_from(config):
     config["optimizer"] = {"rate": 1e30}
     with pytest.raises(ConvergenceError, match="lower the rate or set clip, and start again"):
         train(config)
+
+
+def test_weights_that_are_not_finite_are_neither_exported_nor_resumed_from(config, monkeypatch):
+    step = Player.step
+
+    def spoiled(self):
+        step(self)
+        next(iter(self.net.parameters())).data.fill_(math.nan)  # as by a gradient that is not a number
+
+    train(config, stop_after=1)
+    kept = (config["output"] / "last.pt").read_bytes()
+    monkeypatch.setattr(Player, "step", spoiled)
+    with pytest.raises(
+        ConvergenceError, match=r"weights are not finite at step 2: .* resume from .*last\.pt"
+    ):
+        train(config, stop_after=1)  # the stop would save a checkpoint
+    with pytest.raises(ConvergenceError, match=r"weights are not finite at step 1: .* start again"):
+        train(
+            config | {"output": config["output"] / "other", "data": config["data"] | {"samples_per_epoch": 1}}
+        )
+    assert (config["output"] / "last.pt").read_bytes() == kept and not [
+        *config["output"].rglob("*.safetensors")
+    ]
 
 
 def test_a_signal_saves_and_says_where_it_stopped(config):
@@ -388,6 +413,27 @@ def test_bad_input_leaves_no_output(config, store, change, words):
     with pytest.raises(InputError, match=words):
         train(config | {"tensorboard": True, "output": config["output"] / "deep"})
     assert not config["output"].exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a limit on the size of files")
+def test_a_full_disk_is_told_of_a_checkpoint_too(tmp_path):
+    """torch names no error of the system where it closes an archive after a failed write."""
+    import resource
+
+    path, state = tmp_path / "last.pt", {"weights": torch.zeros(10_000)}
+    save_checkpoint(path, state)
+    kept = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(ZeldoError, match=r"no space left in .* for last\.pt"):
+            save_checkpoint(path, state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert path.read_bytes() == kept
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_broken_checkpoint_is_named_and_runs_no_code(config):

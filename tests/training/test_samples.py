@@ -56,6 +56,15 @@ def test_inputs_are_made_where_the_particles_of_the_target_set_out(tmp_path):
     np.testing.assert_allclose(unit * sample.inputs, sample.psi, atol=1e-4 * target.psi.std())
 
 
+def test_particles_at_the_start_of_a_run_are_initial_conditions_of_its_end(tmp_path):
+    ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, power="eisenstein-hu")
+    start, end = engine("zeldovich").run(ics, [49.0, 0.0])
+    paths = {"path": write(end, tmp_path / "end.hdf5"), "initial": write(start, tmp_path / "start.hdf5")}
+    sample = Samples(load({"snapshots": [paths]}, DataConfig), TASK).get((str(paths["path"]), 0.0))
+    unit = 6 * growth(lcdm(0.31)).d1(1.0)
+    np.testing.assert_allclose(unit * sample.inputs, end.psi, atol=1e-4 * end.psi.std())
+
+
 @pytest.fixture
 def equal(store, tmp_path):
     """Makes the samples of a file whose target is its linear displacement: six times the input."""

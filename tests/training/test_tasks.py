@@ -140,3 +140,12 @@ def test_boxes_of_two_sizes_are_no_batch(store):
     half = Sample(sample.inputs[:, :8, :8, :8], (), sample.psi[:, :8, :8, :8], None, sample.setting)
     with pytest.raises(InputError, match=r"shapes .* cannot be made: set optimizer.batch to 1"):
         collate([sample, half], torch.device("cpu"))
+
+
+def test_a_task_that_no_card_can_name_is_told_before_training(config):
+    class Unregistered(Squares):
+        name = "unregistered"
+
+    with pytest.raises(InputError, match="'unregistered' is not known"):
+        train(config, task=Unregistered(), stop_after=1)
+    assert not config["output"].exists()

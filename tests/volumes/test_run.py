@@ -23,6 +23,7 @@ from pathlib import Path
 
 from zeldo.engines.cola import Cola
 from zeldo.files.universe_zarr import STATE, UniverseZarr
+from zeldo.suites import cluster
 from zeldo.universe import Universe
 from zeldo.volumes.run import Volume, read_window, run_in_pieces
 
@@ -185,7 +186,8 @@ def test_a_window_wraps_around(tmp_path):
     np.testing.assert_array_equal(read_window(array, where), values[:, *np.ix_(*where)])
 
 
-def test_what_cannot_be_made_in_pieces_is_refused(tmp_path):
+def test_what_cannot_be_made_in_pieces_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "ANSWER", "1s")
     out = tmp_path / "u.zarr"
     assert "cola" in refusal(lambda: run_in_pieces(output=out, engine="pm", **SMALL))
     assert "nbody_start" in refusal(lambda: run_in_pieces(output=out, engine="cola:nbody_start=49", **SMALL))

@@ -84,16 +84,26 @@ def _run(arguments: list[str]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _warn
+            _prepare_output()
             _check_threads()
             app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-            if sys.stdout is not None:  # where the caller has closed it
-                sys.stdout.flush()
+            sys.stdout.flush()
     except BrokenPipeError:
         return _closed()
     except Exception as error:
         raise_if_asked()  # what a library made of Ctrl-C
         return _failed(error)
     return 0
+
+
+def _prepare_output() -> None:
+    """Let standard output take any text: what comes last must not fail after the work is done."""
+    if sys.stdout is None:  # where the caller has closed it
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, for the rest of the process
+    elif getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it
+    if os.environ.get("COLUMNS", "").isdigit() and not int(os.environ["COLUMNS"]):
+        del os.environ["COLUMNS"]  # 0 says that the width is not known, and rich would take it at its word
 
 
 def _check_threads() -> None:

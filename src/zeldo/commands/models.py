@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from zeldo.commands.universe import Named
+from zeldo.errors import InputError
 
 models = App(
     name="models",
@@ -36,6 +37,8 @@ def import_(
 
     from zeldo.networks.weights import import_model
 
+    if not file.name:  # "." and "/", which have no suffix to replace
+        raise InputError(f"{file} is a directory: give a file of weights")
     out = output or file.with_suffix(".safetensors")
     net = import_model(file, out, quantity=quantity)
     count = sum(parameter.numel() for parameter in net.parameters())

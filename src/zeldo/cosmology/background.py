@@ -20,7 +20,8 @@ from zeldo.errors import ConvergenceError, InputError
 CRITICAL_DENSITY = 27.7536627
 
 ROUNDING = 1e-11  # relative, of D1
-A_EARLY, A_LATE = 1e-4, 20.0  # the range of the growth tables; earlier than A_EARLY it is Einstein-de Sitter
+A_EARLY, A_LATE = 1e-4, 20.0  # the range of the growth tables, which begin earlier where dark energy is old
+NODES = 1500  # of the tables between these
 NEGLIGIBLE = 1e-7  # of matter: the dark energy with which growth begins as in an Einstein-de Sitter universe
 
 
@@ -115,7 +116,8 @@ class Growth:
         a0 = matter_era(cosmology.omega_m, cosmology.w0, cosmology.wa)
         span = np.log([a0, A_LATE])
         start = [a0, a0, -3 / 7 * a0**2, -6 / 7 * a0**2]
-        nodes = np.linspace(np.log(A_EARLY), span[1], 1500)
+        whole = np.log(A_LATE / A_EARLY)
+        nodes = np.linspace(span[0], span[1], round(NODES * (span[1] - span[0]) / whole))
         scale = np.abs(start)
         solution = solve_ivp(rhs, span, start, method="DOP853", t_eval=nodes, rtol=1e-10, atol=1e-10 * scale)
         if not solution.success:
@@ -128,6 +130,7 @@ class Growth:
         self._f1 = CubicHermiteSpline(nodes, dd1 / d1, slope1 / d1 - (dd1 / d1) ** 2)
         self._f2 = CubicHermiteSpline(nodes, dd2 / d2, slope2 / d2 - (dd2 / d2) ** 2)
         self._norm = float(self._ln1(0.0))
+        self._first = span[0]  # before it is Einstein-de Sitter
         self._nodes = (nodes, np.log(d1) - self._norm)
 
     def _lna(self, a: ArrayLike) -> np.ndarray:
@@ -139,22 +142,22 @@ class Growth:
     def d1(self, a: ArrayLike) -> np.ndarray:
         """Linear growth factor, D1(1) = 1."""
         lna = self._lna(a)
-        early = np.log(A_EARLY)
+        early = self._first
         return np.exp(self._ln1(np.maximum(lna, early)) - self._norm + np.minimum(lna - early, 0))
 
     def d2(self, a: ArrayLike) -> np.ndarray:
         """Second-order growth factor, negative."""
         lna = self._lna(a)
-        early = np.log(A_EARLY)
+        early = self._first
         return -np.exp(self._ln2(np.maximum(lna, early)) - 2 * self._norm + 2 * np.minimum(lna - early, 0))
 
     def f1(self, a: ArrayLike) -> np.ndarray:
         """dln D1 / dln a."""
-        return self._f1(np.maximum(self._lna(a), np.log(A_EARLY)))
+        return self._f1(np.maximum(self._lna(a), self._first))
 
     def f2(self, a: ArrayLike) -> np.ndarray:
         """dln |D2| / dln a."""
-        return self._f2(np.maximum(self._lna(a), np.log(A_EARLY)))
+        return self._f2(np.maximum(self._lna(a), self._first))
 
     def a_of_d1(self, d: ArrayLike) -> np.ndarray:
         """The scale factor at which the linear growth factor is d (scalar or array)."""

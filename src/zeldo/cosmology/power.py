@@ -100,6 +100,12 @@ def check_model(model: str | os.PathLike[str]) -> str | os.PathLike[str]:
     )
 
 
+def check_table(cosmology: Cosmology, model: str | os.PathLike[str]) -> None:
+    """`InputError` for a file that is no table of linear power for this cosmology; `MODELS` need no look."""
+    if model not in MODELS:
+        linear_power(cosmology, model)
+
+
 def linear_power(cosmology: Cosmology, model: str | os.PathLike[str] = "camb") -> LinearPower:
     """The linear power spectrum of matter today, normalised to the cosmology's sigma_8.
 

@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zeldo.configuration import ConfigSource, load
-from zeldo.cosmology.power import MODELS, linear_power
+from zeldo.cosmology.power import check_table
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.design import Run, make_design, unfinished
 from zeldo.datasets.finished import Finished, check_parts, finished_runs, not_taken, take_back
 from zeldo.engines.base import Engine, Progress
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import raise_if_full
-from zeldo.interrupts import interruptible, raise_if_asked
+from zeldo.interrupts import end_with_parent, interruptible, raise_if_asked
 from zeldo.measuring.threads import THREADS
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.identity import power_identity
@@ -117,8 +117,8 @@ def check_dataset(config: DatasetConfig) -> tuple[RunStore, list[Run], list[Fini
 def _check(config: DatasetConfig, runs: list[Run]) -> None:
     """`InputError` for an engine, a redshift or a power spectrum that will not do, before anything is made."""
     _teacher(config, None).check(config.redshifts)
-    if runs and config.power not in MODELS:
-        linear_power(runs[0].universe.cosmology, config.power)
+    if runs:
+        check_table(runs[0].universe.cosmology, config.power)
 
 
 def open_store(config: DatasetConfig) -> RunStore:
@@ -267,6 +267,7 @@ def _worker(config: DatasetConfig, runs: list[Run], answers: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who ends its workers
     try:
         with interruptible():  # SIGTERM goes through every `finally`, so that no run is left half-written
+            end_with_parent()
             for answer in work(config, runs):
                 answers.put(answer)
     except KeyboardInterrupt:

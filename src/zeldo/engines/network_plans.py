@@ -44,7 +44,7 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     Plan
     """
     from zeldo.engines.registry import engine as make_engine
-    from zeldo.networks import inference
+    from zeldo.networks import inference, tiling
     from zeldo.networks.weights import load
     from zeldo.particles.tiles import tile_side
 
@@ -53,21 +53,21 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     task = net.card.make_task()
     layout, dtype = net.layout, inference.layer_type(task.dtype, engine.device, engine.precision)
     cpu = engine.device.partition(":")[0] == "cpu"
-    free = available() if cpu else inference.free_memory(engine.device)
-    tiles = engine.tiles or inference.choose_tiles(
+    free = available() if cpu else tiling.free_memory(engine.device)
+    tiles = engine.tiles or tiling.choose_tiles(
         layout,
         n,
         free,
-        share=inference.SHARE,
+        share=tiling.SHARE,
         item_bytes=dtype.itemsize,
         passes=task.passes,
         device=engine.device,
     )
-    side = n if tiles == 1 else inference.crop_side(layout, tile_side(n, tiles, layout.stride))
-    forward = task.passes * inference.memory_estimate(
+    side = n if tiles == 1 else tiling.crop_side(layout, tile_side(n, tiles, layout.stride))
+    forward = task.passes * tiling.memory_estimate(
         layout, side, periodic=tiles == 1, item_bytes=dtype.itemsize
     )
-    kept = cpu and forward < inference.SMALL * free
+    kept = cpu and forward < tiling.SMALL * free
     forward *= KEPT if kept else 1
     flops = tiles**3 * task.passes * layout.flops(side, periodic=tiles == 1)
     # linear displacement, the dynamics' fields, the input, the output
@@ -118,7 +118,7 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     from zeldo.engines.plans import FIELD
     from zeldo.engines.streamed_emulator import INPUT_SLABS, crop_memory, tile_side
     from zeldo.files.universe_zarr import tile_of
-    from zeldo.networks import inference
+    from zeldo.networks import inference, tiling
     from zeldo.networks.scales import DENSITY_MESH
     from zeldo.networks.weights import load
 
@@ -133,10 +133,10 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     if block % layout.stride:
         return None
     outputs = 2 * FIELD * block * n**2
-    free = inference.SHARE * (available() - outputs)
+    free = tiling.SHARE * (available() - outputs)
     side = tile_side(layout, task, n, block, free, engine.tiles, engine.precision)
     item_bytes = inference.layer_type(task.dtype, "cpu", engine.precision).itemsize
-    flops = (n / side) ** 3 * layout.flops(inference.crop_side(layout, side))
+    flops = (n / side) ** 3 * layout.flops(tiling.crop_side(layout, side))
     network = flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns, engine.precision)
     disk = 1e-9 * INPUTS * n**3
     tiles = outputs + crop_memory(layout, task, side, item_bytes)
@@ -161,7 +161,7 @@ def _rate(path: Path, modified: int, precision: str) -> float:
     import torch
 
     from zeldo.cosmology.parameters import Cosmology
-    from zeldo.networks import inference
+    from zeldo.networks import tiling
     from zeldo.networks.field import optimise
     from zeldo.networks.tasks.base import Batch, Setting
     from zeldo.networks.weights import load
@@ -169,7 +169,7 @@ def _rate(path: Path, modified: int, precision: str) -> float:
     net = load(path)
     assert net.card is not None
     task = net.card.make_task()
-    side = inference.crop_side(net.layout, PROBE)
+    side = tiling.crop_side(net.layout, PROBE)
     setting = Setting(Cosmology.preset("quijote"), 0.0, 2.0)
     inputs = np.random.default_rng(0).standard_normal((task.in_channels, side, side, side), np.float32)
     optimised: Any = optimise(net, task, setting, inputs, precision=precision)

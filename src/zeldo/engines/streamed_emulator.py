@@ -170,7 +170,7 @@ class StreamedEmulator:
         """The output, from a block on, or from the first one whose share is not known."""
         import torch
 
-        from zeldo.networks import inference, integers
+        from zeldo.networks import integers, tiling
         from zeldo.networks.field import optimise_by_crops
         from zeldo.networks.tasks.base import Batch, Setting
 
@@ -185,7 +185,7 @@ class StreamedEmulator:
         psi, vel = (np.empty((3, self.block, n, n), np.float32) for _ in range(2))
         squares = np.zeros((2, 2))
         layout = self.net.layout
-        around = inference.crop_side(layout, side)
+        around = tiling.crop_side(layout, side)
         reader = _Crops(inputs, n)
         peaks = [
             integers.Peak(density, tuple(at))
@@ -238,10 +238,10 @@ class StreamedEmulator:
 
     def _side(self, task: Any, n: int) -> int:
         """The side of the tiles asked for, or of the largest ones that fit into memory and into a block."""
-        from zeldo.networks import inference
+        from zeldo.networks import tiling
 
         blocks = 2 * 3 * 4 * self.block * n**2
-        free = inference.SHARE * (available() - blocks)
+        free = tiling.SHARE * (available() - blocks)
         return tile_side(self.net.layout, task, n, self.block, free, self.tiles, self.precision)
 
 
@@ -277,11 +277,11 @@ def tile_side(
 
 def crop_memory(layout: Any, task: Any, side: int, item_bytes: int) -> float:
     """Bytes of a tile's inputs, and of the next one's as fields and encoded twice; of its forward pass and its outputs."""
-    from zeldo.networks import inference
+    from zeldo.networks import tiling
 
-    around = inference.crop_side(layout, side)
+    around = tiling.crop_side(layout, side)
     fields = 4 * (4 * task.in_channels * around**3 + 3 * task.out_channels * side**3)
-    return fields + inference.memory_estimate(layout, around, periodic=False, item_bytes=item_bytes)
+    return fields + tiling.memory_estimate(layout, around, periodic=False, item_bytes=item_bytes)
 
 
 class _Crops:

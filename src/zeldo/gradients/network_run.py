@@ -17,8 +17,7 @@ from zeldo.engines.trained import Trained
 from zeldo.errors import InputError
 from zeldo.gradients.linear import LinearField
 from zeldo.mesh.torch_accelerated import Tensors, accelerated
-from zeldo.networks import inference
-from zeldo.networks.inference import free_memory
+from zeldo.networks import inference, tiling
 from zeldo.networks.tasks.base import Batch, Fields, Setting, Task
 from zeldo.networks.weights import load
 from zeldo.particles import tiles as geometry
@@ -146,10 +145,10 @@ class _Pieces:
         layout, n = self.net.layout, x.shape[-1]
         tiles = self.tiles
         if tiles is None:
-            tiles = inference.choose_tiles(
+            tiles = tiling.choose_tiles(
                 layout,
                 n,
-                free_memory(x.device),
+                tiling.free_memory(x.device),
                 share=SHARE,
                 item_bytes=x.element_size(),
                 passes=self.task.passes,
@@ -159,7 +158,7 @@ class _Pieces:
             yield None, None
             return
         side = geometry.tile_side(n, tiles, layout.stride)
-        around = inference.crop_side(layout, side)
+        around = tiling.crop_side(layout, side)
         for piece in geometry.cover(n, side):
             i, j, k = (first - layout.halo for first in piece.origin)
             yield piece, geometry.window((i, j, k), around, n)

@@ -14,7 +14,7 @@ from zeldo.gradients.assess import Agreement, Assessment, assess
 from zeldo.gradients.reconstruction import Reconstruction
 from zeldo.initial.conditions import InitialConditions
 from zeldo.report.html import machine_line, svg_uri, template
-from zeldo.report.pictures import COLOURS, HEIGHT, LEGEND, WIDTH, plain_k, style
+from zeldo.report.pictures import COLOURS, HEIGHT, LEGEND, WIDTH, plain_x, style
 from zeldo.version import __version__
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _figures(groups: dict[str, list[Agreement]]) -> Sequence[Figure]:
             ax.axhline(1, color="0.6", lw=0.8, ls=":", zorder=0)
             ax.set(xscale="log", xlabel=r"$k$ [$h$/Mpc]", ylabel=words)
             ax.set_ylim(*((None, 1.01) if quantity == "correlation" else (0, None)))
-            plain_k(ax)
+            plain_x(ax)
             ax.legend(**LEGEND)
             figures.append(figure)
     return figures

@@ -81,6 +81,9 @@ class ModelCard:
     n_s: tuple[float, float] | None = None
     dynamics_revision: int | None = None
 
+    def __deepcopy__(self, memo: object) -> ModelCard:
+        return self  # it never changes, and copies of its tables would take time for every box
+
     def __post_init__(self) -> None:
         architecture(self.architecture)
         optional = [name for name in OPTIONAL if getattr(self, name) is not None]

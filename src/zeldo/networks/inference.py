@@ -14,20 +14,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zeldo.errors import InputError
 from zeldo.measuring.heap import freed_memory_kept
-from zeldo.measuring.memory import available, budget, resident, size_in_words
-from zeldo.networks import integers
+from zeldo.networks import integers, tiling
 from zeldo.networks.convolution import Paired
-from zeldo.networks.layout import MARGIN, Layout
 from zeldo.networks.vnet import LayeredNet
 from zeldo.particles import tiles as geometry
 from zeldo.store.resume import active
 
 # A call of the network: (network, field (1, channel, x, y, z), periodic) -> one or several fields
 Call = Callable[[LayeredNet, Tensor, bool], "Tensor | tuple[Tensor, ...]"]
-
-SHARE = 0.7  # of the free memory that a forward pass may take
-COUNTED = 2**31  # numbers of a field on a GPU: not all versions of cuDNN have indices of 64 bits
-SMALL = 0.1  # of the free memory: a pass that takes less may keep what it frees
 
 
 def native_bfloat16(device: torch.device | str = "cpu") -> bool:
@@ -121,135 +115,6 @@ def whole_float32() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def memory_estimate(layout: Layout, side: int, *, periodic: bool, item_bytes: int = 4) -> float:
-    """Peak memory of the fields of one forward pass.
-
-    Parameters
-    ----------
-    layout : Layout
-    side : int
-        Cells per side of the input.
-    periodic : bool
-        Whether the input is a whole periodic box.
-    item_bytes : int
-        Bytes of a number.
-
-    Returns
-    -------
-    float
-        Bytes.
-    """
-    peak, kept, before = 0.0, [0.0], side
-    for layer, after in zip(layout.layers, layout.sides(side, periodic=periodic), strict=True):
-        incoming, outgoing = layer.inputs * before**3, layer.outputs * after**3
-        if layer.kind == "block":
-            wrapped = layer.inputs * (after + 2 * MARGIN) ** 3
-            between = layer.middle * (after + MARGIN) ** 3
-            if layer.join:
-                kept.pop()  # it is counted in the incoming channels
-            peak = max(peak, sum(kept) + wrapped + max(incoming, between + 2 * outgoing))
-            if layer.keep:
-                kept.append(outgoing)
-        else:
-            peak = max(peak, sum(kept) + incoming + 2 * outgoing)
-        before = after
-    return peak * item_bytes
-
-
-def largest_field(layout: Layout, side: int, *, periodic: bool) -> int:
-    """The numbers of the largest field that a convolution is given or makes; arguments as of `memory_estimate`."""
-    most, before = 0, side
-    for layer, after in zip(layout.layers, layout.sides(side, periodic=periodic), strict=True):
-        given = after + 2 * MARGIN if layer.kind == "block" else before
-        most = max(most, layer.inputs * given**3, layer.outputs * after**3)
-        if layer.kind == "block":
-            most = max(most, layer.middle * (after + MARGIN) ** 3)
-        before = after
-    return most
-
-
-def free_memory(device: torch.device | str) -> float:
-    """Bytes free on the device."""
-    device = torch.device(device)
-    if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + kept  # torch keeps what tensors free, for the next ones
-    return available()
-
-
-def crop_side(layout: Layout, out_side: int) -> int:
-    """The side of the smallest legal crop whose output has at least out_side cells."""
-    return geometry.aligned_side(out_side + 2 * layout.halo, layout.smallest, layout.stride)
-
-
-def choose_tiles(
-    layout: Layout,
-    n: int,
-    free: float,
-    *,
-    share: float = 1.0,
-    item_bytes: int = 4,
-    passes: int = 1,
-    device: torch.device | str = "cpu",
-) -> int:
-    """Choose the number of tiles per side for a box.
-
-    Parameters
-    ----------
-    layout : Layout
-    n : int
-        Cells per side of the box.
-    free : float
-        Bytes that are free, of which a forward pass may take a share.
-    share : float
-        The share.
-    item_bytes : int
-        Bytes of a number.
-    passes : int
-        Fields that pass through the network together: 2 with a forward derivative.
-    device : torch.device or str
-        Whose memory it is.
-
-    Returns
-    -------
-    int
-        1 where the whole box fits.
-
-    Raises
-    ------
-    InputError
-        Where not even the smallest tile fits.
-    """
-    elsewhere = torch.device(device).type != "cpu"
-
-    def bytes_of(side: int, periodic: bool) -> float:
-        needed = memory_estimate(layout, side, periodic=periodic, item_bytes=item_bytes)
-        if elsewhere:  # the input and the output are there in float32 too
-            needed += 4 * (layout.layers[0].inputs + 2 * layout.layers[-1].outputs) * side**3
-        return passes * needed
-
-    def counted(side: int, periodic: bool) -> bool:
-        return not elsewhere or largest_field(layout, side, periodic=periodic) < COUNTED
-
-    smallest = bytes_of(n, True)
-    if smallest <= share * free and counted(n, True):
-        return 1
-    for tiles in range(2, n // layout.stride + 1):
-        side = crop_side(layout, geometry.tile_side(n, tiles, layout.stride))
-        needed = bytes_of(side, False)
-        if needed <= share * free and counted(side, False):
-            return tiles
-        smallest = min(smallest, needed)
-    whole, most, python, remedy = smallest / share, free, "", f"free some on {device}"
-    if torch.device(device).type == "cpu":
-        whole, most = whole + resident(), min(free + resident(), budget())
-        python, remedy = " with Python and its libraries", "raise --memory (memory= in Python) or free some"
-    raise InputError(
-        f"the smallest tile of this network needs about {size_in_words(whole)} of memory{python}, but only "
-        f"{size_in_words(most)} is available: {remedy}, or use a narrower network"
-    )
-
-
 def plain(net: LayeredNet, x: Tensor, periodic: bool) -> Tensor:
     """Call a network without style."""
     return net(x, periodic=periodic)
@@ -301,10 +166,10 @@ def apply(
     layout.check((1, *field.shape), net.in_channels, periodic=True)
     parameter = next(net.parameters())
     item_bytes = (net.compute_dtype or parameter.dtype).itemsize
-    free = free_memory(parameter.device)
+    free = tiling.free_memory(parameter.device)
     if tiles is None:
-        tiles = choose_tiles(
-            layout, n, free, share=SHARE, item_bytes=item_bytes, passes=passes, device=parameter.device
+        tiles = tiling.choose_tiles(
+            layout, n, free, share=tiling.SHARE, item_bytes=item_bytes, passes=passes, device=parameter.device
         )
     resume = active()
     kept = resume.tiles() if resume is not None else None
@@ -317,8 +182,10 @@ def apply(
         periodic = origin is None
         integers.place(net, origin or (0, 0, 0))
         x = torch.from_numpy(piece)[None].to(parameter.device)
-        needed = passes * memory_estimate(layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes)
-        small = parameter.device.type == "cpu" and needed < SMALL * free
+        needed = passes * tiling.memory_estimate(
+            layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes
+        )
+        small = parameter.device.type == "cpu" and needed < tiling.SMALL * free
         with torch.no_grad(), whole_float32(), freed_memory_kept() if small else nullcontext():
             outputs = call(net, x, periodic)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
@@ -330,7 +197,7 @@ def apply(
             progress(1, 1)
         return tuple(whole)
     side = geometry.tile_side(n, tiles, layout.stride)
-    around = crop_side(layout, side)
+    around = tiling.crop_side(layout, side)
     results: list[np.ndarray] = []
     pieces = list(geometry.cover(n, side))
     for done, tile in enumerate(pieces, 1):

@@ -20,9 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from zeldo.networks.convolution import Paired
-from zeldo.networks.layout import Layout
+from zeldo.networks.layout import MARGIN, Layout
+from zeldo.networks.modulated import JoinedBlock
 from zeldo.networks.rounding import DITHER, LEVELS, NEAREST, round_to_integers
 from zeldo.networks.vnet import LayeredNet
+from zeldo.networks.wrap import continue_periodically
 from zeldo.particles import tiles as geometry
 
 HALF = 127  # steps of a kernel on either side of zero
@@ -147,6 +149,14 @@ def rounded(net: LayeredNet, peaks: Iterable[Peak], n: int, crop: Crop, run: Run
         dithered = alternate and layout.widths[name.partition(".")[0]] == finest
         integer = IntegerConv(layer, *ranges[name], dither=finest if dithered else None)
         setattr(made.get_submodule(parent), child, integer)
+    for joining in layout.layers:
+        block = made.get_submodule(joining.name)
+        if (
+            joining.join
+            and isinstance(block.first, IntegerConv)
+            and layout.wraps[joining.name] == 2 * (MARGIN,)
+        ):
+            made.add_module(joining.name, JoinedBlock(block))
     return made
 
 
@@ -234,10 +244,18 @@ class IntegerConv(nn.Module):
         odd = [first // self.width % 2 for first in origin]
         self.placed = np.ascontiguousarray(np.roll(self.shifts, odd, axis=(0, 1, 2)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last_3d)
-        whole = torch.empty_like(x, dtype=torch.uint8)
-        round_to_integers(_cells(x), self.per_step, self.placed, _cells(whole))
+    def forward(self, *parts: Tensor, margin: int = 0) -> Tensor:
+        """Of one field, or of the channels of several, continued periodically by a margin of cells on each side."""
+        batch, sides = parts[0].shape[0], parts[0].shape[2:]
+        shape = (batch, sum(part.shape[1] for part in parts), *(side + 2 * margin for side in sides))
+        whole = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last_3d)
+        channel = 0
+        for part in parts:
+            end = channel + part.shape[1]
+            cells = _cells(part.contiguous(memory_format=torch.channels_last_3d))
+            round_to_integers(cells, self.per_step[channel:end], self.placed, _cells(whole), margin, channel)
+            channel = end
+        continue_periodically(whole, margin, margin)
         return torch.ops.onednn.qconv_pointwise(
             whole, 1.0, self.zero, self.packed, self.scale, self.zeros, self.bias,
             [1] * 3, [0] * 3, [1] * 3, 1, 1.0, 0, self.dtype, "none", [], "",

@@ -15,7 +15,14 @@ DITHER = ((np.array([0, 7, 6, 1, 5, 2, 3, 4]) + 0.5) / 8).reshape(2, 2, 2)
 NEAREST = np.full((2, 2, 2), 0.5)
 
 
-def round_to_integers(x: np.ndarray, per_step: np.ndarray, shifts: np.ndarray, out: np.ndarray) -> None:
+def round_to_integers(
+    x: np.ndarray,
+    per_step: np.ndarray,
+    shifts: np.ndarray,
+    out: np.ndarray,
+    margin: int = 0,
+    channel: int = 0,
+) -> None:
     """x in steps, plus a shift, cut to an integer. What is outside 0 to `LEVELS` takes the nearer end.
 
     Parameters
@@ -25,11 +32,15 @@ def round_to_integers(x: np.ndarray, per_step: np.ndarray, shifts: np.ndarray, o
     per_step : ndarray, (channels,) float32
         One over the step of each channel.
     shifts : ndarray, (2, 2, 2) float32
-        By the parities of a cell: the integer that stands for zero, and `NEAREST` or `DITHER`.
-    out : ndarray, (batch, x, y, z, channels) uint8
+        By the parities of a cell of `out`: the integer that stands for zero, and `NEAREST` or `DITHER`.
+    out : ndarray, (batch, x + 2 margin, y + 2 margin, z + 2 margin, channels or more) uint8
         Where the result is put.
+    margin : int
+        Cells of `out` on each side that stay as they are.
+    channel : int
+        Where the first channel is put.
     """
-    _round(x, per_step, shifts, out)
+    _round(x, per_step, shifts, out, np.uint64(margin), np.uint64(channel))
 
 
 def _number(stored):  # type: ignore[no-untyped-def]
@@ -44,13 +55,16 @@ def _number_of(stored):  # type: ignore[no-untyped-def]
 
 
 @kernel(parallel=True)
-def _round(x, per_step, shifts, out):  # type: ignore[no-untyped-def]
-    low, high = np.float32(0), np.float32(LEVELS + 0.5)
+def _round(x, per_step, shifts, out, margin, channel):  # type: ignore[no-untyped-def]
+    low, high, one = np.float32(0), np.float32(LEVELS + 0.5), np.uint64(1)
     for plane in prange(x.shape[0] * x.shape[1]):
         b, i = divmod(np.int64(plane), x.shape[1])
+        to_i = np.uint64(i) + margin  # unsigned: Numba looks whether others are negative, in each cell
         for j in range(x.shape[2]):
+            to_j = np.uint64(j) + margin
             for k in range(x.shape[3]):
-                shift = shifts[i & 1, j & 1, k & 1]
+                to_k = np.uint64(k) + margin
+                shift = shifts[to_i & one, to_j & one, to_k & one]
                 for c in range(x.shape[4]):
                     value = _number(x[b, i, j, k, c]) * per_step[c] + shift
-                    out[b, i, j, k, c] = np.uint8(min(max(value, low), high))
+                    out[b, to_i, to_j, to_k, np.uint64(c) + channel] = np.uint8(min(max(value, low), high))

@@ -15,6 +15,7 @@ from zeldo.mesh.torch_numba import paint, read
 DENSITY_MESH = 2  # mesh cells per lattice spacing of densities that are compared by scale
 TINY = torch.finfo(torch.float32).tiny
 ROUNDING = 1e-5  # share of the error's power below which 1 - r^2 is rounding
+EXACT = 1e-24  # of 1 - r^2 where there is no error at all: its inverse over a small power is still a float32
 # in units of the mean: ends of the intervals, from filaments to the cores of halos
 DENSITIES = (2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
 FEW = 20.0  # particles: of fewer, the number is left to chance
@@ -151,8 +152,8 @@ def _scales(field: Tensor, truth: Tensor, shells: _Shells) -> Scales:
     wrong, shared = shells.sum(error, error), shells.sum(error, truth)
     power = true + 2 * shared + wrong + TINY
     floor = ROUNDING * wrong / true
-    lost = (wrong - shared.square() / true) / power
-    log_lost = (lost.clamp(min=0) + floor + TINY).log()
+    lost = (wrong - shared * (shared / true)) / power
+    log_lost = (lost.clamp(min=0) + floor + EXACT).log()
     ratio = (power / true).log().square()
     return Scales(log_lost[shells.weights > 0].mean(), (ratio * shells.weights).sum())
 

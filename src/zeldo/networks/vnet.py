@@ -177,18 +177,22 @@ class LayeredNet(nn.Module):
         elif last:
             y = channels_last(x, self.compute_dtype)
         for layer in layout.layers:
+            module = self.get_submodule(layer.name)
             if layer.kind == "block":
                 parts: tuple[Tensor, ...] = (y,)
                 if layer.join:
                     kept_crop = 0 if periodic else layout.crops[layer.name]
                     parts = (crop(kept.pop(), kept_crop), y)
                 del y  # otherwise the fields of the finest level stay in memory beside their copy
+                if getattr(module, "takes_parts", False):
+                    y = module(parts, periodic, *args)
+                    continue
                 if periodic:
                     y = wrap(parts, *layout.wraps[layer.name], last=last)
                 else:
                     y = torch.cat(parts, dim=1) if layer.join else parts[0]
                 del parts
-            y = self.get_submodule(layer.name)(y, *args)
+            y = module(y, *args)
             if layer.keep:
                 kept.append(y)
         # the sum has the precision of the input, which may be higher than that of the layers, and its order in memory:

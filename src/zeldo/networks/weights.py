@@ -200,8 +200,12 @@ def _read_card(header: str, path: str | Path) -> ModelCard:
         )
     try:
         return ModelCard.from_dict(described)
-    except (InputError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except InputError as error:
         raise DamagedFileError(f"{path}: {error}") from None
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DamagedFileError(
+            f"{path}: the model card has an entry of the wrong kind ({error}): get the file again, or correct the entry"
+        ) from None
 
 
 def _construct(card: ModelCard, path: str | Path) -> LayeredNet:

@@ -31,7 +31,14 @@ def _forward(parts: tuple[Tensor, ...], before: int, after: int, last: bool) -> 
     for part in parts:
         inner[:, channel : channel + part.shape[1]] = part
         channel += part.shape[1]
-    for axis, side in zip((2, 3, 4), sides, strict=True):
+    continue_periodically(out, before, after)
+    return out
+
+
+def continue_periodically(out: Tensor, before: int, after: int) -> None:
+    """Fill the first and last cells of each of the last three axes from those between, which are a whole box."""
+    for axis in (2, 3, 4):
+        side = out.shape[axis] - before - after
         if side >= max(before, after):
             out.narrow(axis, 0, before).copy_(out.narrow(axis, side, before))
             out.narrow(axis, before + side, after).copy_(out.narrow(axis, before, after))
@@ -41,7 +48,6 @@ def _forward(parts: tuple[Tensor, ...], before: int, after: int, last: bool) -> 
             out.select(axis, plane).copy_(out.select(axis, plane + side))
         for plane in range(before + side, before + side + after):
             out.select(axis, plane).copy_(out.select(axis, plane - side))
-    return out
 
 
 class _Wrap(torch.autograd.Function):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -48,13 +48,21 @@ def window(origin: tuple[int, int, int], side: int, n: int, halo: int = 0) -> In
 
 def take(field: Field, indices: Indices) -> Field:
     """The cells of a field (..., n, n, n), numpy or torch, at the indices along its last three axes, copied."""
-    for axis, index in zip((-3, -2, -1), indices, strict=True):
-        if isinstance(field, np.ndarray):
-            field = np.take(field, index, axis)  # type: ignore[assignment]
-        else:
-            import torch
+    if isinstance(field, np.ndarray):
+        part: Any = field
+        for axis, index in zip((-3, -2, -1), indices, strict=True):
+            begin, end = int(index[0]), int(index[0]) + len(index)
+            if np.array_equal(
+                index, np.arange(begin, end)
+            ):  # a view for now: most windows do not cross the edge
+                part = part[..., begin:end, *(slice(None),) * (-1 - axis)]
+            else:
+                part = np.take(part, index, axis)
+        return np.array(part, order="C")  # type: ignore[return-value]
+    import torch
 
-            field = field.index_select(axis, torch.as_tensor(index, device=field.device))  # type: ignore[attr-defined]
+    for axis, index in zip((-3, -2, -1), indices, strict=True):
+        field = field.index_select(axis, torch.as_tensor(index, device=field.device))  # type: ignore[attr-defined]
     return field
 
 

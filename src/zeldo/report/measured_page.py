@@ -9,7 +9,7 @@ import numpy as np
 
 from zeldo.report.html import machine_line, svg_uri, template
 from zeldo.report.labels import wrapped
-from zeldo.report.pictures import COLOURS, DASHES, LEGEND, legend_columns, legend_entries, plain_k, style
+from zeldo.report.pictures import COLOURS, DASHES, LEGEND, legend_columns, legend_entries, plain_x, style
 from zeldo.statistics.measurement import Measurement
 from zeldo.version import __version__
 
@@ -200,9 +200,10 @@ def _axes(
         ratio.set_ylim(max(low, 0.0), min(high, max(HIGHEST, 1.5 * usual)))
     if statistic == "mass_function":
         lowest.set_xlabel(r"$M$ [$10^{10}\,M_\odot/h$]")
+        plain_x(lowest)
         return
     for panel in filter(None, (ax, ratio)):
         for nyquist in {round(m.nyquist, 6) for _, m in having}:
             panel.axvline(nyquist, color="0.6", lw=0.8, ls=":", zorder=0)
     lowest.set_xlabel(r"$k$ [$h$/Mpc]")
-    plain_k(lowest)
+    plain_x(lowest)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 4.6, 3.7  # inches of one picture without its legend; a third of a page
+LONG_AXIS = 3e3  # between the ends of an axis: beyond it, only powers of ten have room
 BAND = 1.5  # the factor within which most expected errors are right
 QUANTITIES = ("power", "transfer", "one_minus_r2")
 # Okabe & Ito (2008), told apart with any colour vision; dashes and markers for prints without colour
@@ -124,7 +125,7 @@ def draw_spectrum(ax: Axes, comparisons: Sequence[Comparison], field: str, quant
                 color="0.45",
             )
     ax.set_xlabel(r"$k$ [$h$/Mpc]")
-    plain_k(ax)
+    plain_x(ax)
 
 
 def _draw_expected(
@@ -197,13 +198,20 @@ def _decorrelation_axis(ax: Axes, field: str) -> None:
     ax.set_ylabel(r"$1 - r^2$")
 
 
-def plain_k(ax: Axes) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+def plain_x(ax: Axes) -> None:
+    """Plain numbers on a logarithmic x-axis: at 1 and 3 of each decade, or closer where fewer than two are in sight."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
     low, high = ax.get_xlim()
-    ticks = [t for t in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100) if low <= t <= high]
-    ax.xaxis.set_major_locator(FixedLocator(ticks))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    decades = 10.0 ** np.arange(np.floor(np.log10(low)), np.floor(np.log10(high)) + 1)
+    coarse = [(1,)] if high > LONG_AXIS * low else [(1, 3), (1, 2, 5)]
+    choices = [np.outer(decades, digits).ravel() for digits in coarse]
+    for ticks in (*choices, MaxNLocator(4).tick_values(low, high)):
+        shown = [tick for tick in ticks if low <= tick <= high]
+        if len(shown) > 1:
+            break
+    ax.xaxis.set_major_locator(FixedLocator(shown))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.7g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
@@ -236,7 +244,7 @@ def cost_figure(comparisons: Sequence[Comparison], k: float = 0.5, field: str = 
         ax.set_title("time and accuracy")
         ax.grid(color="0.9", lw=0.6)
         ax.set_axisbelow(True)
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        plain_x(ax)
         ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         _fit(figure, ax, left=1.15)  # minor ticks have long numbers
     return figure

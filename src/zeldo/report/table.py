@@ -40,7 +40,8 @@ def print_table(
     """Print accuracy (T and 1 - r^2 of each field at `K_SHOWN`), wall time and peak memory of every engine.
 
     console: a rich console; else standard output, 100 columns wide where that is no terminal. Where the
-    width does not hold all columns, some k are left out. legend: a line below that says what T and r are.
+    width does not hold all columns, some k are left out, then time and memory. legend: a line
+    below that says what T and r are.
     """
     console = console or terminal()
     for redshift, members in by_redshift(comparisons).items():
@@ -90,9 +91,12 @@ def _table(group: Sequence[Comparison], width: int) -> Table:
     table.add_column(Text("k [h/Mpc]"), width=name_width, overflow="fold")
     for k in wanted:
         table.add_column(f"{k:g}", width=VALUE, justify="right", no_wrap=True)
-    table.add_column("time s", width=VALUE, justify="right", no_wrap=True)
-    table.add_column("GB", width=VALUE, justify="right", no_wrap=True)
-    costs = _costs(group)
+    if name_width + (VALUE + 1) * (len(wanted) + 2) <= width:  # else rich would cut every number
+        table.add_column("time s", width=VALUE, justify="right", no_wrap=True)
+        table.add_column("GB", width=VALUE, justify="right", no_wrap=True)
+        costs = _costs(group)
+    else:
+        costs = [()] * len(group)
     for field in fields_of(group):
         for heading, quantity, write, target in (
             ("T", "transfer", transfer_text, 1.0),

@@ -120,6 +120,10 @@ def reproduce(
         say(f"the emulator is left out: its network serves no lattice spacing of {box / n:g} Mpc/h")
         ours = ()
     truth = parse_engine(nbody)
+    if country is not None and not table:
+        raise InputError(
+            f"country = {country!r} is for the CO2 of the table: leave it out, or have the table made"
+        )
     meter = Meter(country) if table else None
     files = reference_files(Path(reference)) if reference is not None else []
     chosen = [nearest_file(files, cosmology, n, box / n) for cosmology in (FIDUCIAL, *FIGURE2)]

@@ -121,8 +121,9 @@ def write_halos(
                 **(settings or {}),
             }
         )
-        if catalogue.cosmology is not None:
-            header.update(catalogue.cosmology.to_dict())
+        header.update(
+            catalogue.cosmology.to_dict() if catalogue.cosmology is not None else catalogue.parameters
+        )
         if snapshot is not None:
             origin = matter_of(snapshot).header
             header.update({"engine": origin.engine, "version": origin.version})
@@ -174,7 +175,7 @@ def read_halos(path: str | os.PathLike[str]) -> HaloCatalogue:
         particle_mass=number(header, "ParticleMass", path),
         minimum=integer(header, "MinimumMembers", path),
     )
-    return HaloCatalogue(friends, SphericalOverdensity(**table), known_cosmology(header, path)[0])
+    return HaloCatalogue(friends, SphericalOverdensity(**table), *known_cosmology(header, path))
 
 
 def check_catalogue_path(path: str | os.PathLike[str]) -> Path:

@@ -163,7 +163,9 @@ def check_linking(linking_length: float, minimum: int) -> tuple[float, int]:
             f"linking_length = {linking_length!r} is not allowed: give a number between 0 and 1, in spacings"
         )
     if not 1 <= least < 2**63 or least != int(least):
-        raise InputError(f"minimum = {minimum!r} is not allowed: give a whole number of particles, 1 or more")
+        raise InputError(
+            f"minimum = {minimum!r} is not allowed: give a whole number of particles, from 1 to below 2^63"
+        )
     return link, int(least)
 
 
@@ -229,6 +231,8 @@ def mass_function(halos: Halos | HaloCatalogue, bins: int | np.ndarray = 10) -> 
         What `friends_of_friends` or `zeldo.halos` finds. The masses are those of friends-of-friends groups.
     bins : int or array_like
         The number of logarithmic bins from the smallest allowed halo to past the largest, or their edges in 10^10 Msun/h.
+        A number of bins is rounded so that each edge is halfway between two whole numbers of particles. It gives fewer bins
+        where there are too few of these.
 
     Returns
     -------
@@ -247,9 +251,11 @@ def mass_function(halos: Halos | HaloCatalogue, bins: int | np.ndarray = 10) -> 
     if isinstance(bins, int | np.integer):
         if bins < 1:
             raise InputError(f"bins = {bins!r} is not allowed: give a number, 1 or more, or the edges")
-        low = halos.minimum - 0.5  # edges between whole numbers of particles
+        low = halos.minimum - 0.5
         high = max(float(halos.count.max(initial=0)), 2 * low) + 0.5
-        edges = np.geomspace(low, high, int(bins) + 1) * halos.particle_mass
+        between = np.geomspace(low, high, int(bins) + 1)[1:-1]
+        # halfway between whole numbers of particles: elsewhere a bin would hold more, or fewer, than its width has
+        edges = np.unique([low, *np.floor(between) + 0.5, high]) * halos.particle_mass
     else:
         edges = real_array(bins, "bins").astype(float)
         if edges.ndim != 1 or edges.size < 2 or not (edges[0] > 0 and (np.diff(edges) > 0).all()):

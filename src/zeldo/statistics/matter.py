@@ -87,13 +87,20 @@ class Matter:
         header = self.header
         if header.cosmology is not None:
             return header.cosmology
-        known = self.source.header.parameters if isinstance(self.source, Particles) else {}
+        known = self.parameters
         if "omega_m" not in known:
             raise InputError(
                 f"{self.name} does not say omega_m: pass the cosmology of the run, as by --omega-m"
             )
-        assumed = PRESETS["quijote"].to_dict() | dict(known)
+        assumed = PRESETS["quijote"].to_dict() | known
         return Cosmology(**assumed | {"omega_b": min(assumed["omega_b"], 0.5 * assumed["omega_m"])})
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Those parameters of the cosmology that are known, by name."""
+        if self.header.cosmology is not None:
+            return self.header.cosmology.to_dict()
+        return dict(self.source.header.parameters) if isinstance(self.source, Particles) else {}
 
     @cached_property
     def particle_mass(self) -> float:

@@ -6,8 +6,8 @@ arXiv:astro-ph/9402069). Centres are those of shrinking spheres (Power et al. 20
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -67,12 +67,15 @@ class HaloCatalogue:
     spherical : SphericalOverdensity
         The spheres around their centres.
     cosmology : Cosmology, optional
-        Of the snapshot; None where it does not say it.
+        Of the snapshot; None where not all parameters are known.
+    parameters : mapping of str to float
+        Those that are known, by the names of `Cosmology`.
     """
 
     friends: Halos
     spherical: SphericalOverdensity
     cosmology: Cosmology | None = None
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
     __repr__ = brief
 
@@ -112,6 +115,7 @@ class HaloCatalogue:
             box=friends.box,
             redshift=friends.redshift,
             cosmology=self.cosmology,
+            parameters=self.parameters,
             engine="halos",
             whole=False,
         )
@@ -144,8 +148,8 @@ def halos(
         For values out of range.
     """
     friends = friends_of_friends(snapshot, linking_length, minimum, backend)
-    cosmology = matter_of(snapshot, "halos").header.cosmology
-    return HaloCatalogue(friends, spherical_overdensity(snapshot, friends), cosmology)
+    matter, spheres = matter_of(snapshot, "halos"), spherical_overdensity(snapshot, friends)
+    return HaloCatalogue(friends, spheres, matter.header.cosmology, matter.parameters)
 
 
 def spherical_overdensity(snapshot: Snapshot | Particles, friends: Halos) -> SphericalOverdensity:

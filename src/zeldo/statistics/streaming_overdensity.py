@@ -59,7 +59,8 @@ def stream_halo_catalogue(
     """
     here = OnDisk.open(path, redshift)
     with sorted_halos(here, linking_length, minimum, backend, slabs, progress) as made:
-        return HaloCatalogue(made.friends, _spheres(here, made, progress), here.matter.header.cosmology)
+        spheres, matter = _spheres(here, made, progress), here.matter
+        return HaloCatalogue(made.friends, spheres, matter.header.cosmology, matter.parameters)
 
 
 def _spheres(here: OnDisk, made: SortedHalos, progress: Progress | None) -> SphericalOverdensity:

@@ -99,6 +99,8 @@ class Claims:
 
     def _take(self, name: str, token: str) -> tuple[Path | None, bool]:
         """The claim, None where another process has it, and whether it names its owner."""
+        # ready before the directory is there: if its owner is killed before it is named, others wait for a lease
+        owner = json.dumps({**identity(), "token": token})
         generation = vanished = 0
         while True:
             path = self.folder / f"{name}.{generation}"
@@ -120,7 +122,7 @@ class Claims:
                     f"{remedy}, then run the same command again"
                 ) from error
             try:
-                (path / OWNER).write_text(json.dumps({**identity(), "token": token}))
+                (path / OWNER).write_text(owner)
             except OSError:  # the claim is as good, but outlives its process by a lease
                 return path, False
             return path, True

@@ -62,9 +62,20 @@ def _difference(name: str, old: list[Any], new: list[Any]) -> str:
     if len(old) != len(new):
         return f"{len(old)} {name}, not {len(new)}"
     place = next(i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b)
-    return f"{name} whose entry {place + 1} is {_short(old[place])}, not {_short(new[place])}"
+    had, given = old[place], new[place]
+    if isinstance(had, Mapping) and isinstance(
+        given, Mapping
+    ):  # a cosmology, whose beginning may be the same
+        key = next(key for key in dict.fromkeys([*given, *had]) if had.get(key) != given.get(key))
+        return (
+            f"{name} whose entry {place + 1} has {key} = {_short(had.get(key))}, not {_short(given.get(key))}"
+        )
+    return f"{name} whose entry {place + 1} is {_short(had)}, not {_short(given)}"
 
 
 def _short(value: object) -> str:
     text = "none" if value is None else json.dumps(value)
-    return text if len(text) < 60 else f"{text[:50]}..."
+    if len(text) < 60:
+        return text
+    # that of a table of power ends with its hash, which may be all that differs
+    return f"{text[:20]}...{text[-30:]}" if isinstance(value, str) else f"{text[:50]}..."

@@ -9,7 +9,7 @@ from typing import Any
 
 from zeldo.api import check_output, universe_of
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.cosmology.power import MODELS, linear_power
+from zeldo.cosmology.power import check_table
 from zeldo.engines.base import Engine
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
@@ -97,8 +97,7 @@ class Asked:
         for seed in (min(drawn), max(drawn)):
             replace(base, seed=seed, cosmology=chosen[0] if chosen else base.cosmology)
         parsed_engine.check_lattice(base.n)
-        if base.power not in MODELS:
-            linear_power(chosen[0] if chosen else base.cosmology, base.power)  # a table that will not do
+        check_table(chosen[0] if chosen else base.cosmology, base.power)
         asked = cls(parsed_engine, base, redshifts, keep, drawn, chosen, pairs)
         asked._check_universes()
         return asked

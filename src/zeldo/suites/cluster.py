@@ -16,6 +16,7 @@ from zeldo.store.queue import LEFT, WAIT
 from zeldo.suites.tasks import Task
 from zeldo.suites.worker import Worker
 
+ANSWER = "10s"  # in which a scheduler must answer
 AHEAD = 4  # tasks that are submitted for each thread of the cluster
 _alone = (
     threading.Lock()
@@ -42,7 +43,7 @@ def connected(scheduler: str | Any) -> Iterator[Any]:
         return
     try:
         connect: Any = Client  # its types are not told
-        client = connect(scheduler, timeout="10s")
+        client = connect(scheduler, timeout=ANSWER)
     except (OSError, TypeError, ValueError) as error:
         raise InputError(f"no scheduler answers at {scheduler} ({error}): give its address") from None
     try:

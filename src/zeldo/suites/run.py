@@ -16,7 +16,7 @@ from zeldo.engines.base import Engine, Progress
 from zeldo.errors import ZeldoWarning
 from zeldo.keywords import checked_keywords
 from zeldo.measuring.memory import limited
-from zeldo.planning import check_fits
+from zeldo.planning import check_fits, warn_of_space
 from zeldo.store.claims import LEASE, check_lease
 from zeldo.store.queue import FAILED, in_turn
 from zeldo.suites.arrays import STATISTICS
@@ -108,6 +108,10 @@ def run_suite(
         with nullcontext() if scheduler is None else connected(scheduler) as client:
             suite = Suite.join(output, asked.arguments())
             _warn_of_missing(suite)
+            left = len(suite.tasks) - len(suite.done())
+            warn_of_space(
+                asked.engine, asked.base.n, asked.redshifts, left, suite.path, statistics=statistics
+            )
             worker = Worker(suite, asked.engine, asked.base, lease, memory)
             try:
                 _follow(suite, _outcomes(worker, client), progress)

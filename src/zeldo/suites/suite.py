@@ -11,6 +11,7 @@ manifest.csv    everything as a table, made from the above
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -58,6 +59,7 @@ COLUMNS = (
     "sha256",
     "error",
 )
+ARGUMENTS = ("cosmology", "seeds", "cosmologies", "seed_of_cosmology", "engine", "redshifts", "keep")
 FOLDERS = ("rows", "failed", "universes", "claims")
 
 
@@ -83,6 +85,7 @@ class Suite:
         path = Path(path)
         try:
             arguments = json.loads((path / "suite.json").read_text())
+            _check_has(arguments, ARGUMENTS)
         except OSError:
             raise InputError(f"{path} is not a suite: make one by zeldo run --seeds") from None
         except ValueError as error:
@@ -105,6 +108,8 @@ class Suite:
         try:
             for name in FOLDERS:
                 (path / name).mkdir(parents=True, exist_ok=True)
+                if not os.access(path / name, os.W_OK):  # or each universe would be made, and fail to be kept
+                    raise PermissionError(errno.EACCES, f"{name} is not writable")
             publish(json.dumps(arguments, indent=1), path / "suite.json")
         except OSError as error:
             kind = ZeldoError if error.errno in FULL else InputError
@@ -178,7 +183,9 @@ class Suite:
         if name not in self._rows:
             path = self.path / "rows" / f"{name}.json"
             try:
-                self._rows[name] = json.loads(path.read_text())
+                row = json.loads(path.read_text())
+                _check_has(row, ("name", "status"))
+                self._rows[name] = row
             except (OSError, ValueError) as error:
                 raise DamagedFileError(
                     f"{path} is damaged ({error}): remove it, and run the suite again"
@@ -286,6 +293,13 @@ def read_manifest(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     """The rows of a suite's manifest.csv, as text."""
     with open(Path(path) / "manifest.csv", newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
+
+
+def _check_has(values: object, names: Sequence[str]) -> None:
+    """`ValueError` for what JSON can read, and is no mapping with these names."""
+    lacks = [name for name in names if not isinstance(values, Mapping) or name not in values]
+    if lacks:
+        raise ValueError(f"it lacks {lacks[0]}")
 
 
 def _by_name(there: Mapping[str, Any], here: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -22,7 +22,13 @@ FORMAT = "zeldo training 2"
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write tensors, numbers, text, and lists or dicts of them. The file is complete or not there at all."""
     with writing(path) as partial, open(partial, "wb") as file:
-        torch.save({"format": FORMAT, "version": __version__, **state}, file)
+        try:
+            torch.save({"format": FORMAT, "version": __version__, **state}, file)
+        except RuntimeError as error:
+            # after a failed write torch closes its archive, and raises what that says in place of the system's error
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class SnapshotPair(Section):
     path: Path
     """A snapshot: the target."""
     initial: Path | None = None
-    """A file of initial conditions, which gives the linear displacement."""
+    """Initial conditions, which give the linear displacement: a linear field, or particles of any code."""
     linear: Path | None = None
     """A snapshot whose displacement is linear (Zel'dovich), at any redshift."""
     part: Literal["train", "validation"] = "train"

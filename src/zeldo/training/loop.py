@@ -22,7 +22,7 @@ from zeldo.engines.base import Progress
 from zeldo.engines.registry import engine
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import directory, resolved
-from zeldo.interrupts import interruptible, raise_if_asked
+from zeldo.interrupts import end_with_parent, interruptible, raise_if_asked
 from zeldo.particles.tiles import aligned_side
 from zeldo.store.runs import RunStore
 from zeldo.training.config import TrainConfig
@@ -116,9 +116,11 @@ def train(
     except ImportError:
         raise InputError("training needs lightning-fabric: pip install 'zeldo[train]'") from None
     from zeldo.networks.inference import native_bfloat16
+    from zeldo.networks.tasks import task_class
 
     config = load(config, TrainConfig, override)
     task = config.task.make() if task is None else task
+    task_class(task.name)  # a card must name it, or the first epoch ends without weights
     _check(config, task, resume)
     count, kind = _devices(config)
     if config.precision == "auto":
@@ -236,6 +238,10 @@ def _with_data(config: TrainConfig, progress: Progress | None) -> Iterator[Train
         yield config
         return
     design = load(data.dataset, DatasetConfig, {} if data.store is None else {"store": data.store})
+    if data.crop > design.n:
+        raise InputError(
+            f"data.crop = {data.crop} is larger than the box of {design.n} cells: give at most {design.n}"
+        )
     for z in data.redshifts:
         if nearest_redshift(design.redshifts, z) is None:
             known = ", ".join(f"{at:g}" for at in design.redshifts)
@@ -266,6 +272,7 @@ def _make_beside(design: DatasetConfig) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with interruptible():  # SIGTERM goes through every `finally`, so that its own workers end too
+            end_with_parent()
             make_dataset(design, progress=lambda *_: raise_if_asked())
     except KeyboardInterrupt:
         sys.exit()

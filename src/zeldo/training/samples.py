@@ -249,9 +249,9 @@ def prefetch(
 
 def _conditions(file: SnapshotPair, truth: Snapshot) -> InitialConditions:
     if file.initial is not None:
-        from zeldo.files.reference import read_initial_conditions
+        from zeldo.linear_fields import initial_conditions_of
 
-        return read_initial_conditions(file.initial)
+        return initial_conditions_of(file.initial)
     if truth.seed is None:
         raise InputError(
             f"{file.path} names no seed: give its initial conditions by `initial`, or a snapshot of its "

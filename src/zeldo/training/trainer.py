@@ -183,10 +183,8 @@ class Trainer:
                 for name, value in {"loss": loss.total.detach(), **loss.parts}.items():
                     parts[prefix + name] = parts.get(prefix + name, 0.0) + float(value) / count
                 if not math.isfinite(parts[f"{prefix}loss"]):
-                    again = f"resume from {self.last}" if self.last.exists() else "start again"
-                    raise ConvergenceError(
-                        f"the {prefix}loss is {parts[f'{prefix}loss']} at step {self.state.steps + 1}: lower the rate "
-                        f"or set clip, and {again}"
+                    raise self._diverged(
+                        f"the {prefix}loss is {parts[f'{prefix}loss']}", self.state.steps + 1
                     )
             player.step()
             # a turn leaves gradients in modules that it uses but does not train
@@ -194,7 +192,18 @@ class Trainer:
                 other.zero_grad()
         return parts
 
+    def _diverged(self, what: str, step: int) -> ConvergenceError:
+        again = f"resume from {self.last}" if self.last.exists() else "start again"
+        return ConvergenceError(f"{what} at step {step}: lower the rate or set clip, and {again}")
+
+    def _check_weights(self) -> None:
+        """`ConvergenceError` where a step has left weights that are not finite: the loss tells it one step later."""
+        for player in self.players.values():
+            if not all(bool(torch.isfinite(weights).all()) for weights in player.net.parameters()):
+                raise self._diverged("weights are not finite", self.state.steps)
+
     def _end_epoch(self) -> None:
+        self._check_weights()
         state = self.state
         started = time.monotonic()
         scores = self._validate()
@@ -298,6 +307,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint: everything that the next step depends on."""
+        self._check_weights()  # or no call could go on from it
         self._count_energy()
         if self.fabric.is_global_zero:
             state = {
