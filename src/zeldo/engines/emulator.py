@@ -272,10 +272,8 @@ class Emulator(Trained):
 
 def _added(corrected: np.ndarray, carried: np.ndarray) -> tuple[float, float]:
     """The mean square of what the network added, and that of the result."""
-    plane, added = (
-        np.empty_like(corrected[0, 0]),
-        0.0,
-    )  # one for all planes: a whole field of new memory takes time
+    added = 0.0
+    plane = np.empty_like(corrected[0, 0])  # one for all planes: a whole field of new memory takes time
     for after, before in zip(corrected, carried, strict=True):
         for pair in zip(after, before, strict=True):
             change = np.subtract(*pair, out=plane)

@@ -149,13 +149,9 @@ def rounded(net: LayeredNet, peaks: Iterable[Peak], n: int, crop: Crop, run: Run
         dithered = alternate and layout.widths[name.partition(".")[0]] == finest
         integer = IntegerConv(layer, *ranges[name], dither=finest if dithered else None)
         setattr(made.get_submodule(parent), child, integer)
-    for joining in layout.layers:
+    for joining in (layer for layer in layout.layers if layer.join):
         block = made.get_submodule(joining.name)
-        if (
-            joining.join
-            and isinstance(block.first, IntegerConv)
-            and layout.wraps[joining.name] == 2 * (MARGIN,)
-        ):
+        if isinstance(block.first, IntegerConv) and layout.wraps[joining.name] == (MARGIN, MARGIN):
             made.add_module(joining.name, JoinedBlock(block))
     return made
 

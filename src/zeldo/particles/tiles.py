@@ -52,13 +52,13 @@ def take(field: Field, indices: Indices) -> Field:
         part: Any = field
         for axis, index in zip((-3, -2, -1), indices, strict=True):
             begin, end = int(index[0]), int(index[0]) + len(index)
-            if np.array_equal(
-                index, np.arange(begin, end)
-            ):  # a view for now: most windows do not cross the edge
+            # a view for now, where the window does not cross the edge
+            if np.array_equal(index, np.arange(begin, end)):
                 part = part[..., begin:end, *(slice(None),) * (-1 - axis)]
             else:
                 part = np.take(part, index, axis)
-        return np.array(part, order="C")  # type: ignore[return-value]
+        part = part.copy() if np.may_share_memory(part, field) else np.ascontiguousarray(part)
+        return part
     import torch
 
     for axis, index in zip((-3, -2, -1), indices, strict=True):

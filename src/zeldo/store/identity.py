@@ -63,9 +63,8 @@ def _difference(name: str, old: list[Any], new: list[Any]) -> str:
         return f"{len(old)} {name}, not {len(new)}"
     place = next(i for i, (a, b) in enumerate(zip(old, new, strict=True)) if a != b)
     had, given = old[place], new[place]
-    if isinstance(had, Mapping) and isinstance(
-        given, Mapping
-    ):  # a cosmology, whose beginning may be the same
+    # a cosmology, whose beginning may be the same
+    if isinstance(had, Mapping) and isinstance(given, Mapping):
         key = next(key for key in dict.fromkeys([*given, *had]) if had.get(key) != given.get(key))
         return (
             f"{name} whose entry {place + 1} has {key} = {_short(had.get(key))}, not {_short(given.get(key))}"
