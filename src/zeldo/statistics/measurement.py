@@ -177,6 +177,8 @@ def measurement(
         warn_of_box(matter.source)
     along = axis_index(axis)
     mesh = check_mesh(2 * matter.n if mesh is None else mesh)
+    if "bispectrum" in statistics:
+        _check_bispectra(matter, mesh)
     noise = matter.count if subtract_shot_noise else None
     tables: dict[str, Table] = {}
     modes = None
@@ -270,12 +272,15 @@ def check_statistics(statistics: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _bispectra(modes: torch.Tensor, matter: Matter, mesh: int) -> dict[str, Table]:
-    top = min(matter.n, mesh) / 2
+def _check_bispectra(matter: Matter, mesh: int) -> None:
     if matter.n < FEWEST:
         raise InputError(f"{matter.n} particles per side are too few for bispectra: they need {FEWEST}")
     if mesh < FEWEST:
         raise InputError(f"a mesh of {mesh} points a side is too coarse for bispectra: give {FEWEST} or more")
+
+
+def _bispectra(modes: torch.Tensor, matter: Matter, mesh: int) -> dict[str, Table]:
+    top = min(matter.n, mesh) / 2
     sides = {
         "equilateral_bispectrum": (bispectrum_of_shells(modes, matter.box, equilateral(top)), ("k",)),
         "squeezed_bispectrum": (bispectrum_of_shells(modes, matter.box, squeezed(top)), ("k_long", "k")),
