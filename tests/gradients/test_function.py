@@ -10,6 +10,7 @@ from torch.func import grad, hessian, jacfwd, jvp, vjp, vmap
 
 import zeldo
 from refusals import refusal
+from zeldo.engines.pm import ParticleMesh
 from zeldo.gradients import statistics
 from zeldo.initial.phases import Native
 from zeldo.mesh.gravity import TorchGravity
@@ -297,6 +298,14 @@ def test_a_network_is_not_called_outside_of_its_card():
     with pytest.raises(zeldo.InputError, match="is outside the range"):
         f(x, omega_m=0.9)
     assert far(x, omega_m=0.9)[0].shape == (3, 8, 8, 8)
+
+
+def test_a_network_for_another_revision_of_its_dynamics_is_refused_as_in_a_run(monkeypatch):
+    monkeypatch.setattr(ParticleMesh, "revision", 2)
+    options = {"box": 8 * 1.953125, "n": 8, "power": "eisenstein-hu"}
+    line = refusal(lambda: zeldo.differentiable("emulator", **options))
+    assert "learned to correct revision 1 of pm, which has revision 2 now: train it again" in line
+    assert zeldo.differentiable("emulator:extrapolate=true", **options).n == 8
 
 
 @pytest.mark.parametrize(

@@ -38,13 +38,12 @@ def network_physics(
     assert net.card is not None  # every loaded network has one
     task = net.card.make_task()
     setting = Setting(field.cosmology, redshift, field.box / field.n)
-    if not engine.extrapolate:
-        net.card.check_range(field.cosmology, redshift=redshift, spacing=setting.spacing)
     task.check(setting)
     if (task.dynamics is None) == isinstance(engine, Emulator):
         raise InputError(
             f"{engine.path} is for engine {task.engine_class}: give it as engine, not as weights"
         )
+    engine.check_universe(field.cosmology, setting.spacing, [redshift])  # as a run does
     dynamics = None
     if task.dynamics is not None:
         name, options = task.dynamics
