@@ -80,6 +80,23 @@ def test_a_catalogue_without_velocities_and_with_part_of_a_cosmology_is_read(sna
     assert read.friends.velocity is None and read.cosmology is None
 
 
+def test_a_catalogue_says_how_its_particles_were_made(snapshot, found, tmp_path, capsys):
+    settings = {"preset": "fast", "extrapolate": True}
+    made = replace(
+        snapshot, engine="emulator", settings=settings, weights="ab12", fixed=True, phases="ngenic", seed=3
+    )
+    made = replace(made, expected_error={"k": [1.0], "density power": [0.1]}, correction={"velocity": 0.1})
+    path = write_halos(found, tmp_path / "halos.hdf5", snapshot=made)
+    told = zeldo.describe(path)
+    assert told["settings"] == settings and told["weights"] == "ab12"
+    assert told["seed"] == 3 and told["fixed"] is True and told["phases"] == "ngenic"
+    assert "expected_error" not in told and "correction" not in told  # of the matter, not of its halos
+    assert main(["info", str(path)]) == 0
+    assert "settings     preset fast, extrapolate on" in capsys.readouterr().out
+    bare = write_halos(found, tmp_path / "bare.hdf5")
+    assert not {"settings", "seed", "weights"} & set(zeldo.describe(bare))
+
+
 def test_halos_are_of_the_redshift_of_their_particles(snapshot, tmp_path):
     found = halos(replace(snapshot, redshift=1.5), 0.3, 8)
     assert found.friends.redshift == found.tracers().header.redshift == 1.5

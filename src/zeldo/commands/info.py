@@ -56,6 +56,7 @@ def _halos(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("box", f"{answer['box']:.10g} Mpc/h"),
         ("redshift", f"{answer['redshift']:.10g}"),
         ("cosmology", _cosmology(answer)),
+        *_drawn(answer),
         ("columns", ", ".join(answer["columns"])),
         ("to read it", "zeldo.read_halos, whose tracers() are particles to measure"),
     ]

@@ -38,9 +38,10 @@ def describe(
         Of texts, numbers, lists and dicts, as JSON takes them: format, made_by, count, box, redshift, cosmology, missing,
         units, fields, ids, lattice, outside, notes. Where the file says them, also seed, fixed, flip, phases, power, the
         engine's settings and the hash of its weights, and an emulator's correction and expected_error. Of a halo catalogue
-        of zeldo's: format, made_by, count, minimum, box, redshift, cosmology, particle_mass, and the units of its columns.
-        Of a reference run, a linear density or white noise: format, kind, made_by, n, notes, and as far as the file says
-        them box, cosmology, missing, redshifts, settings, and how the field was drawn.
+        of zeldo's: format, made_by, count, minimum, box, redshift, cosmology, particle_mass, the units of its columns, and
+        how its particles were made, where the file says that. Of a reference run, a linear density or white noise: format,
+        kind, made_by, n, notes, and as far as the file says them box, cosmology, missing, redshifts, settings, and how the
+        field was drawn.
 
     Raises
     ------
