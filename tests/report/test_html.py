@@ -59,6 +59,18 @@ def report(comparisons, snapshot, tmp_path):
     )
 
 
+def test_the_report_says_how_the_universe_was_drawn(comparisons, snapshot, tmp_path):
+    drawn = {"fixed": True, "flip": False, "phases": "ngenic", "power": "eisenstein-hu"}
+    reference = dataclasses.replace(snapshot(seed=5), **drawn)
+    page = write_report(comparisons, [], reference, tmp_path, title="drawn", command="")
+    text = page.read_text(encoding="utf-8")
+    for fact in ("<dt>fixed</dt><dd>on<", "<dt>phases</dt><dd>ngenic<", "<dt>power</dt><dd>eisenstein-hu<"):
+        assert fact in text
+    assert "<dt>flip</dt>" not in text and "To make this again" not in text  # no command was given
+    universe = json.loads((tmp_path / "comparison.json").read_text())["universe"]
+    assert universe == {"cosmology": reference.cosmology.to_dict(), "seed": 5, **drawn}
+
+
 def test_the_page_is_whole_and_needs_nothing_else(report, comparisons):
     text = report.read_text(encoding="utf-8")
     page = Page(text)

@@ -17,7 +17,7 @@ from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory, write_text
 from zeldo.measuring.machine import processor
-from zeldo.particles.snapshot import Snapshot
+from zeldo.particles.snapshot import DRAWN, Snapshot
 from zeldo.report.files import write_json
 from zeldo.report.labels import (
     K_SHOWN,
@@ -30,6 +30,7 @@ from zeldo.report.labels import (
     memory_text,
     seconds_text,
     settings_text,
+    show,
     transfer_text,
 )
 from zeldo.statistics.comparison import Comparison
@@ -38,6 +39,7 @@ from zeldo.version import __version__
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+USUAL = (None, False, "native", "camb")  # of `DRAWN`, which a page need not say
 HEADLINE = (("density", 0.5), ("displacement", 0.5))  # what the first table shows of accuracy
 MANY = 8  # engines in one picture: more cannot be told apart
 
@@ -79,7 +81,15 @@ def write_report(
         version=__version__,
     )
     page = write_text(path / "index.html", content)
-    write_json(comparisons, path / "comparison.json", title=title, command=command, machine=machine)
+    universe = universe_of(references[0])
+    write_json(
+        comparisons,
+        path / "comparison.json",
+        title=title,
+        command=command,
+        machine=machine,
+        universe=universe,
+    )
     return page
 
 
@@ -103,6 +113,12 @@ def _at_redshift(references: Sequence[Snapshot], redshift: float) -> Snapshot:
     raise InputError(f"no reference was given at z = {redshift:g}: pass its snapshot too")
 
 
+def universe_of(reference: Snapshot) -> dict[str, Any]:
+    """The cosmology, and how the linear field was drawn, as plain values; None where it is not known."""
+    drawn = {name: getattr(reference, name) for name in ("seed", *DRAWN)}
+    return {"cosmology": reference.cosmology.to_dict(), **drawn}
+
+
 def run_facts(comparisons: Sequence[Comparison], references: Sequence[Snapshot]) -> list[tuple[str, str]]:
     """What was run, as pairs of name and text."""
     reference, first = references[0], comparisons[0]
@@ -116,6 +132,7 @@ def run_facts(comparisons: Sequence[Comparison], references: Sequence[Snapshot])
         ("box", f"{reference.box:g} Mpc/h"),
         ("particles", f"{reference.n}³"),
         ("seed", "of the given field" if reference.seed is None else str(reference.seed)),
+        *((name, show(getattr(reference, name))) for name in DRAWN if getattr(reference, name) not in USUAL),
         ("redshift", ", ".join(f"{z:g}" for z in by_redshift(comparisons))),
         ("reference", first.reference),
     ]
