@@ -282,6 +282,21 @@ def test_show_writes_a_picture(files, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.png", "p.png"]
 
 
+def test_measurements_say_how_their_snapshot_was_made(files, tmp_path):
+    settings = {"preset": "fast", "extrapolate": True}
+    drawn = {"seed": 3, "fixed": True, "phases": "ngenic", "weights": "ab12"}
+    snapshot = replace(zeldo.read(files[0]), engine="emulator", settings=settings, **drawn)
+    zeldo.write(snapshot, tmp_path / "in.hdf5")
+    names = [tmp_path / f"out{suffix}" for suffix in (".json", ".hdf5", ".html")]
+    for name in names:
+        zeldo.measure(tmp_path / "in.hdf5", "power", output=name)
+    (told,) = json.loads(names[0].read_text())["measurements"]
+    assert told["made"].items() >= {**drawn, "settings": settings}.items()
+    with h5py.File(names[1]) as file:
+        assert json.loads(file["0"].attrs["made"]) == told["made"]
+    assert "emulator, preset fast, extrapolate on" in names[2].read_text(encoding="utf-8")
+
+
 def test_commands_and_functions_name_an_axis_alike(files, tmp_path, capsys):
     whole, picture = str(files[0]), str(tmp_path / "d.png")
     expected = zeldo.redshift_space_multipoles(zeldo.read(whole), axis=1).quadrupole
