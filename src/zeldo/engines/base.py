@@ -137,6 +137,8 @@ class Engine(ABC):
     ) -> Iterator[Snapshot]:
         """Yield a snapshot for each redshift. `run` calls this after all checks.
 
+        Each needs arrays of its own, because `self.snapshot` does not copy those that it is given.
+
         Parameters
         ----------
         ics : InitialConditions
