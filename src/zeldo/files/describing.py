@@ -12,6 +12,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.files import open_particles
 from zeldo.files.field_describing import describe_field
 from zeldo.files.halo_catalogue import describe_catalogue, is_halo_catalogue
+from zeldo.files.registry import format_of
 from zeldo.keywords import scalar
 from zeldo.particles.lattice import NoLatticeError, check_finite, displacement, find
 from zeldo.particles.particles import Header, Particles
@@ -61,7 +62,7 @@ def describe(
         stored = {name: text for name, text in header.stored.items() if name not in absent}
         answer: dict[str, Any] = {
             "path": particles.name,
-            "format": stored.pop("format", "unknown"),
+            "format": stored.pop("format", None) or format_of(path).name,
             "made_by": _made_by(header),
             "count": header.count,
             "box": header.box,
