@@ -16,6 +16,7 @@ from zeldo.initial.phases import Native
 from zeldo.mesh.gravity import TorchGravity
 from zeldo.networks.card import ModelCard
 from zeldo.networks.styled import StyledVNet
+from zeldo.networks.tasks.correction import Correction
 from zeldo.networks.weights import save
 
 N, BOX = 16, 60.0
@@ -306,6 +307,14 @@ def test_a_network_for_another_revision_of_its_dynamics_is_refused_as_in_a_run(m
     line = refusal(lambda: zeldo.differentiable("emulator", **options))
     assert "learned to correct revision 1 of pm, which has revision 2 now: train it again" in line
     assert zeldo.differentiable("emulator:extrapolate=true", **options).n == 8
+
+
+def test_a_task_whose_inputs_are_no_tensors_is_refused(monkeypatch):
+    monkeypatch.setattr(Correction, "encode", lambda *_: np.zeros(1))
+    f = zeldo.differentiable("emulator", box=8 * 1.953125, n=8, power="eisenstein-hu")
+    assert "correction encodes tensors as ndarray, through which no deriv" in refusal(
+        lambda: f(torch.zeros(8, 8, 8))
+    )
 
 
 @pytest.mark.parametrize(

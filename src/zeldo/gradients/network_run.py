@@ -74,6 +74,11 @@ class _NetworkPhysics:
             if hasattr(self.dynamics, "force"):
                 fields["force"] = self.dynamics.force(fields["psi"])
         inputs: Any = self.task.encode(Fields(**fields), setting)
+        if not isinstance(inputs, Tensor):
+            raise InputError(
+                f"the task {self.task.name} encodes tensors as {type(inputs).__name__}, through which no derivative passes: "
+                "let its `encode` return a tensor where its fields are tensors"
+            )
         style = self._style(setting, inputs)
         plain = Setting(self.field.cosmology, self.redshift, setting.spacing)
         output = accelerated(_Pieces(self.task, self.net, plain, self.tiles), inputs, style)
