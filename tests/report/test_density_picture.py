@@ -27,3 +27,12 @@ def test_a_slab_of_bare_particles_holds_those_inside_it(axis):
     for start, share in ((70.0, 0.75), (10.0, 0.25), (40.0, 0.0)):
         seen = density_map(particles, Slab(axis, start, 10.0), 32)
         assert seen.mean() == pytest.approx(share * 10, abs=1e-6)
+
+
+def test_voids_are_drawn_down_to_the_end_of_the_colours():
+    """A void of 1 + delta = 0.03 was drawn as 0.1, in a colour in the middle of the bar's lower half."""
+    density = np.full((40, 40), 1.5)
+    density[:10] = 0.03
+    image = density_figure([density], [Slab(2, 0.0, 15.0)], [100.0], ["a"]).axes[0].images[0]
+    assert image.get_clim()[0] == pytest.approx(np.log10(0.03))
+    assert image.get_array().min() == pytest.approx(np.log10(0.03))

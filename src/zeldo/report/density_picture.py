@@ -147,7 +147,7 @@ def density_figure(
         for ax in axes.flat[len(maps) :]:
             ax.set_visible(False)
         for ax, density, slab, box, title in zip(axes.flat, maps, slabs, boxes, titles, strict=False):
-            image = draw_slice(ax, np.maximum(density, 10**norm.vmin), box, norm)  # type: ignore[operator]
+            image = draw_slice(ax, density, box, norm)
             image.set_cmap("magma")
             first, second, _ = (AXES[i] for i in cyclic(slab.axis))
             ax.set_xlabel(rf"${first}$ [Mpc/$h$]")

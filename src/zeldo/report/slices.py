@@ -104,13 +104,14 @@ def colours(density: np.ndarray) -> Normalize:
 
 def draw_slice(ax: Axes, density: np.ndarray, box: float, norm: Normalize) -> AxesImage:
     """A map of `projected_density` on axes of any figure, log10(1 + delta) in the colours of `norm`."""
+    assert norm.vmin is not None  # of `colours`, and of every other scale with ends
     from matplotlib.ticker import MaxNLocator
 
     ax.spines[:].set_visible(False)
     for axis in (ax.xaxis, ax.yaxis):  # no number at the far end, where the next picture begins
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], prune="upper"))
     return ax.imshow(
-        np.log10(np.maximum(density, EMPTIEST)).T,
+        np.log10(np.maximum(density, 10**norm.vmin)).T,
         origin="lower",
         extent=(0, box, 0, box),
         cmap="inferno",
