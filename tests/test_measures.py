@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import sys
 from dataclasses import replace
 from functools import partial
@@ -568,6 +569,15 @@ def test_the_page_says_whether_shot_noise_is_subtracted(snapshot, tmp_path, subt
     text = page.read_text(encoding="utf-8")
     assert ("Shot noise, V/N, is subtracted." in text) == subtracted
     assert ("Shot noise is not subtracted." in text) != subtracted
+
+
+def test_long_settings_wrap_and_leave_room_for_the_other_columns(snapshot, tmp_path):
+    """Those of the emulator filled the page, and what stood right of them was cut off in print."""
+    settings = {"dynamics": "pm:steps=13,sharpening=2.0,start_redshift=16.0,spacing=graded"}
+    page = tmp_path / "m.html"
+    zeldo.measure(replace(snapshot, settings=settings), "power", mesh=16, output=page)
+    (cell,) = re.findall(r"<td[^>]*>(.*dynamics pm.*?)</td>", page.read_text(encoding="utf-8"))
+    assert cell.startswith('<span class="settings">')
 
 
 def test_the_ratio_of_other_redshifts_is_in_its_panel():
