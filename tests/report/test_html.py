@@ -142,6 +142,30 @@ def test_each_redshift_has_its_section_and_reference(comparisons, snapshot, tmp_
         write_report(earlier, [], references[0], tmp_path, title="t", command="c")
 
 
+def test_pictures_name_engines_as_the_tables_do_where_some_are_left_out(
+    comparisons, snapshot, tmp_path, monkeypatch
+):
+    """The legend of the first two was "cola", which the third one is as well."""
+    stub_pictures(monkeypatch)
+    monkeypatch.setattr(html, "MANY", 2)
+    figures = []
+    monkeypatch.setattr(html, "svg_uri", lambda figure: figures.append(figure) or "data:,")
+    write_report(comparisons, [], snapshot(), tmp_path, title="t", command="c")
+    *drawn, memory = figures
+    assert [text.get_text() for text in memory.axes[0].get_yticklabels()] == labels(comparisons)[:1]
+    for figure in drawn:
+        assert labels(comparisons)[1] in [text.get_text() for text in figure.legends[0].texts]
+
+
+def test_the_words_below_the_costs_speak_of_what_is_drawn(comparisons, snapshot, tmp_path, monkeypatch):
+    stub_pictures(monkeypatch)
+    untimed = [dataclasses.replace(one, wall_seconds=None, fields={}) for one in comparisons]
+    for shown, axes in ((comparisons, True), (untimed, False)):
+        page = write_report(shown[1:], [], snapshot(), tmp_path, title="t", command="c")
+        text = page.read_text(encoding="utf-8")
+        assert ("on logarithmic axes" in text) is axes and "Memory is the most" in text
+
+
 def test_the_best_of_each_column_is_marked(comparisons, snapshot, tmp_path, monkeypatch):
     stub_pictures(monkeypatch)
     page = write_report(comparisons, [], snapshot(), tmp_path, title="t", command="c")

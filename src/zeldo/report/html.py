@@ -146,13 +146,15 @@ def _section(
 
     names = labels(group)
     fields = fields_of(group)
-    pictured = group[:MANY]
-    costs = [figure for figure in (cost_figure(pictured), memory_figure(pictured)) if figure is not None]
+    # the tables' names: fewer engines would have shorter ones, which in the tables may be those of others
+    pictured, named = group[:MANY], names[:MANY]
+    figures = (cost_figure(pictured, names=named), memory_figure(pictured, named))
+    costs = [figure for figure in figures if figure is not None]
     slices = None
     if predictions:
         from zeldo.report.slices import SLAB, slice_figure
 
-        titles = [group[0].reference, *names[:MANY]]
+        titles = [group[0].reference, *named]
         figure = slice_figure([reference, *predictions[:MANY]], titles, reference=True)
         slices = {"image": png_uri(figure), "thickness": f"{min(SLAB, reference.box):g}"}
     return {
@@ -166,7 +168,9 @@ def _section(
                 "name": field,
                 "transfer": accuracy_rows(group, names, field, "transfer"),
                 "decorrelation": accuracy_rows(group, names, field, "one_minus_r2"),
-                "images": [svg_uri(spectrum_figure(pictured, field, quantity)) for quantity in QUANTITIES],
+                "images": [
+                    svg_uri(spectrum_figure(pictured, field, quantity, named)) for quantity in QUANTITIES
+                ],
                 "expected": any(comparison.expected_error for comparison in pictured),
                 "absent": [
                     n for n, comparison in zip(names, group, strict=True) if field not in comparison.fields
@@ -175,6 +179,7 @@ def _section(
             for field in fields
         ],
         "costs": [svg_uri(figure) for figure in costs],
+        "timed": figures[0] is not None,
         "slices": slices,
         "left_out": names[MANY:],
     }
