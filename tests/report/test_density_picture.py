@@ -5,6 +5,7 @@ import zeldo
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.particles.particles import Header
 from zeldo.report.density_picture import Slab, density_figure, density_map, slab_of
+from zeldo.report.slices import colours
 
 
 def test_long_names_of_files_are_wrapped_and_redshift_is_not_the_axis():
@@ -36,3 +37,13 @@ def test_voids_are_drawn_down_to_the_end_of_the_colours():
     image = density_figure([density], [Slab(2, 0.0, 15.0)], [100.0], ["a"]).axes[0].images[0]
     assert image.get_clim()[0] == pytest.approx(np.log10(0.03))
     assert image.get_array().min() == pytest.approx(np.log10(0.03))
+
+
+@pytest.mark.parametrize("contrast", [0.2, 0.5])
+def test_an_even_map_fills_its_colours(contrast):
+    """Early outputs had a tenth of the colours, and pictures of them showed nothing."""
+    density = 1 + contrast * np.sin(np.linspace(0, 2 * np.pi, 400)).reshape(20, 20)
+    picture = density_figure([density], [Slab(2, 0.0, 15.0)], [100.0], ["a"]).axes[0].images[0].norm
+    for norm in (picture, colours(density)):
+        assert 10**norm.vmin == pytest.approx(1 - contrast, abs=0.01)
+        assert 10**norm.vmax == pytest.approx(1 + contrast, abs=0.01)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SLAB = 15.0  # Mpc/h: thin enough to see filaments, thick enough to see where they join
 EMPTIEST = 0.1  # the lower end of the colours, 1 + delta
+EVEN = 2.0  # a map whose highest values are lower has no halos, and colours of its own
 
 
 def slice_figure(
@@ -99,7 +100,10 @@ def colours(density: np.ndarray) -> Normalize:
     """The colour scale of a reference's map: it alone sets it, so that an engine does not change how others look."""
     from matplotlib.colors import Normalize
 
-    return Normalize(np.log10(EMPTIEST), np.log10(max(float(np.quantile(density, 0.9995)), 2.0)))
+    low, high = (float(value) for value in np.quantile(density, (0.0005, 0.9995)))
+    if high < EVEN:  # early, or on a coarse lattice: from a tenth of the mean on, all would have one colour
+        return Normalize(np.log10(max(min(low, 0.99), EMPTIEST)), np.log10(max(high, 1.01)))
+    return Normalize(np.log10(EMPTIEST), np.log10(high))
 
 
 def draw_slice(ax: Axes, density: np.ndarray, box: float, norm: Normalize) -> AxesImage:
