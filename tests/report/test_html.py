@@ -14,7 +14,8 @@ from zeldo.files.atomic import write_text
 from zeldo.report import html, slices
 from zeldo.report.files import write_json
 from zeldo.report.html import machine_line, write_report
-from zeldo.report.labels import K_SHOWN, at_k, labels
+from zeldo.report.labels import at_k, labels
+from zeldo.statistics.comparison import K_SHOWN
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 

@@ -20,7 +20,7 @@ from zeldo.measuring.machine import processor
 from zeldo.particles.snapshot import DRAWN, Snapshot
 from zeldo.report.files import write_json
 from zeldo.report.labels import (
-    K_SHOWN,
+    MIDDLE,
     at_k,
     best,
     by_redshift,
@@ -32,6 +32,7 @@ from zeldo.report.labels import (
     settings_text,
     show,
     transfer_text,
+    waves,
 )
 from zeldo.statistics.comparison import Comparison
 from zeldo.version import __version__
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 USUAL = (None, False, "native", "camb")  # of `DRAWN`, which a page need not say
-HEADLINE = (("density", 0.5), ("displacement", 0.5))  # what the first table shows of accuracy
+HEADLINE = ("density", "displacement")  # what the first table shows of accuracy
 MANY = 8  # engines in one picture: more cannot be told apart
 
 
@@ -66,16 +67,16 @@ def write_report(
     _check(comparisons, predictions, references)
     path = make_directory(directory)
     facts, machine = run_facts(comparisons, references), machine_line()
-    sections = []
+    sections, shown_k = [], waves(comparisons)
     for redshift, members in by_redshift(comparisons).items():
         group = [comparisons[i] for i in members]
         shown = [predictions[i] for i in members] if predictions else []
-        sections.append(_section(group, shown, _at_redshift(references, redshift)))
+        sections.append(_section(group, shown, _at_redshift(references, redshift), shown_k))
     content = template("report.html").render(
         title=title,
         facts=facts,
         sections=sections,
-        k_shown=[f"{k:g}" for k in K_SHOWN],
+        k_shown=[f"{k:g}" for k in shown_k],
         machine=machine,
         command=command,
         version=__version__,
@@ -139,7 +140,10 @@ def run_facts(comparisons: Sequence[Comparison], references: Sequence[Snapshot])
 
 
 def _section(
-    group: Sequence[Comparison], predictions: Sequence[Snapshot], reference: Snapshot
+    group: Sequence[Comparison],
+    predictions: Sequence[Snapshot],
+    reference: Snapshot,
+    shown_k: Sequence[float],
 ) -> dict[str, Any]:
     """All that the template shows of one redshift."""
     from zeldo.report.pictures import QUANTITIES, cost_figure, memory_figure, spectrum_figure
@@ -148,7 +152,8 @@ def _section(
     fields = fields_of(group)
     # the tables' names: fewer engines would have shorter ones, which in the tables may be those of others
     pictured, named = group[:MANY], names[:MANY]
-    figures = (cost_figure(pictured, names=named), memory_figure(pictured, named))
+    middle = shown_k[MIDDLE]
+    figures = (cost_figure(pictured, middle, names=named), memory_figure(pictured, named))
     costs = [figure for figure in figures if figure is not None]
     slices = None
     if predictions:
@@ -161,13 +166,13 @@ def _section(
         "redshift": f"{group[0].redshift:g}",
         "reference": group[0].reference,
         "names": names,
-        "overview": _overview(group),
-        "headline": [(field, f"{k:g}") for field, k in HEADLINE],
+        "overview": _overview(group, middle),
+        "headline": [(field, f"{middle:g}") for field in HEADLINE],
         "fields": [
             {
                 "name": field,
-                "transfer": accuracy_rows(group, names, field, "transfer"),
-                "decorrelation": accuracy_rows(group, names, field, "one_minus_r2"),
+                "transfer": accuracy_rows(group, names, field, "transfer", shown_k),
+                "decorrelation": accuracy_rows(group, names, field, "one_minus_r2", shown_k),
                 "images": [
                     svg_uri(spectrum_figure(pictured, field, quantity, named)) for quantity in QUANTITIES
                 ],
@@ -191,12 +196,12 @@ def _column(values: Sequence[float | None], texts: Sequence[str], target: float)
 
 
 def accuracy_rows(
-    group: Sequence[Comparison], names: Sequence[str], field: str, quantity: str
+    group: Sequence[Comparison], names: Sequence[str], field: str, quantity: str, shown_k: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Rows of a table: T ("transfer") or 1 - r^2 ("one_minus_r2") of a field at `K_SHOWN`, the best ones marked."""
+    """Rows of a table: T ("transfer") or 1 - r^2 ("one_minus_r2") of a field at some k, the best ones marked."""
     write, target = (transfer_text, 1.0) if quantity == "transfer" else (decorrelation_text, 0.0)
     columns = []
-    for k in K_SHOWN:
+    for k in shown_k:
         values = [at_k(comparison, field, quantity, k) for comparison in group]
         columns.append(_column(values, [write(value) for value in values], target))
     return [
@@ -204,7 +209,7 @@ def accuracy_rows(
     ]
 
 
-def _overview(group: Sequence[Comparison]) -> list[dict[str, Any]]:
+def _overview(group: Sequence[Comparison], k: float) -> list[dict[str, Any]]:
     times, memories = (
         [comparison.wall_seconds for comparison in group],
         [comparison.peak_memory for comparison in group],
@@ -213,7 +218,7 @@ def _overview(group: Sequence[Comparison]) -> list[dict[str, Any]]:
         _column(times, [seconds_text(value) for value in times], 0.0),
         _column(memories, [memory_text(value) for value in memories], 0.0),
     ]
-    for field, k in HEADLINE:
+    for field in HEADLINE:
         values = [at_k(comparison, field, "one_minus_r2", k) for comparison in group]
         columns.append(_column(values, [decorrelation_text(value) for value in values], 0.0))
     settings = [settings_text(comparison.settings) for comparison in group]
