@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,3 +49,10 @@ def test_an_even_map_fills_its_colours(contrast):
     for norm in (picture, colours(density)):
         assert 10**norm.vmin == pytest.approx(1 - contrast, abs=0.01)
         assert 10**norm.vmax == pytest.approx(1 + contrast, abs=0.01)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_densest_slab_of_a_lattice_is_along_the_line_of_sight(axis, snapshot):
+    psi = np.zeros((3, 16, 16, 16), np.float32)
+    psi[axis][(*axis * (slice(None),), 0)] = 62.0  # a full layer of the lattice, from 0
+    assert slab_of(replace(snapshot(), psi=psi), axis, None, 20.0) == Slab(axis, 60.0, 20.0)
