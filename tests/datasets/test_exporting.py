@@ -117,6 +117,12 @@ def test_parameters_of_gadget_4(ics, shared, tmp_path):
     assert not (tmp_path / "dark").exists()
 
 
+@pytest.mark.parametrize(("factor", "mesh"), [(1.3, 20), (2.0, 32)])
+def test_the_mesh_is_the_nearest_even_one(ics, tmp_path, factor, mesh):
+    done = zeldo.export_initial_conditions(ics, tmp_path / "run", "swift", mesh_factor=factor)
+    assert values((done.path / "swift.yml").read_text())["mesh_side_length"] == str(mesh)
+
+
 def test_what_is_wrong_is_said_and_nothing_is_overwritten(ics, tmp_path):
     export = zeldo.export_initial_conditions
     (tmp_path / "run").mkdir()
