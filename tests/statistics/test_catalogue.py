@@ -12,7 +12,7 @@ from refusals import refusal
 from zeldo.commands import main
 from zeldo.particles.lattice import particles_of
 from zeldo.statistics import friends_of_friends
-from zeldo.statistics.catalogue import write_halos
+from zeldo.statistics.catalogue import read_halos, write_halos
 from zeldo.statistics.overdensity import halos
 
 
@@ -95,6 +95,14 @@ def test_a_catalogue_says_how_its_particles_were_made(snapshot, found, tmp_path,
     assert "settings     preset fast, extrapolate on" in capsys.readouterr().out
     bare = write_halos(found, tmp_path / "bare.hdf5")
     assert not {"settings", "seed", "weights"} & set(zeldo.describe(bare))
+
+
+def test_a_catalogue_says_how_it_was_found_and_what_its_snapshot_knows(snapshot, found, tmp_path):
+    unknown = replace(found, cosmology=None, parameters={})
+    write_halos(unknown, tmp_path / "h.hdf5", snapshot=snapshot, settings={"linking_length": 0.3})
+    with h5py.File(tmp_path / "h.hdf5") as file:
+        assert file["Header"].attrs["linking_length"] == 0.3
+    assert read_halos(tmp_path / "h.hdf5").cosmology == snapshot.cosmology
 
 
 def test_halos_are_of_the_redshift_of_their_particles(snapshot, tmp_path):
