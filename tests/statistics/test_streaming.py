@@ -39,8 +39,9 @@ def test_the_spectrum_is_that_of_the_snapshot(universes):
 
 def test_a_universe_is_all_of_itself_and_little_of_linear_theory(universes):
     cola, lpt = universes["cola"][0], universes["2lpt"][0]
-    _, transfer, same = stream_cross(cola, cola)
-    assert np.abs(same).max() < 1e-6 and np.abs(transfer - 1).max() < 1e-6
+    for redshift in (None, 1.0):
+        _, transfer, same = stream_cross(cola, cola, redshift)
+        assert np.abs(same).max() < 1e-6 and np.abs(transfer - 1).max() < 1e-6
     k, transfer, other = stream_cross(cola, lpt)
     assert other[0] < 0.02 < other[k > 1].min()
     assert transfer[-1] > 1.2
