@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -86,10 +87,11 @@ def optimise(
     for stage in folded.modules():
         if not isinstance(stage, nn.Sequential):
             continue
-        for i, layer in enumerate(stage):
-            if isinstance(layer, nn.BatchNorm3d):
-                transposed = isinstance(stage[i - 1], nn.ConvTranspose3d)
-                convolution: Any = stage[i - 1]
+        for i, (before, layer) in enumerate(pairwise([*stage]), 1):
+            # one that follows no convolution, as in blocks that normalise first, stays
+            if isinstance(layer, nn.BatchNorm3d) and isinstance(before, nn.Conv3d | nn.ConvTranspose3d):
+                transposed = isinstance(before, nn.ConvTranspose3d)
+                convolution: Any = before
                 stage[i - 1] = fuse_conv_bn_eval(convolution, layer, transpose=transposed)
                 stage[i] = nn.Identity()
     for layer in folded.modules():  # styled kernels are made in float32 and rounded when used

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zeldo.networks.convolution import Paired
+from zeldo.networks.convolution import Paired, usual
 from zeldo.networks.layout import MARGIN, Layout
-from zeldo.networks.modulated import JoinedBlock
+from zeldo.networks.modulated import JoinedBlock, ModulatedBlock
 from zeldo.networks.rounding import DITHER, LEVELS, NEAREST, round_to_integers
 from zeldo.networks.vnet import LayeredNet
 from zeldo.networks.wrap import continue_periodically
@@ -151,7 +151,8 @@ def rounded(net: LayeredNet, peaks: Iterable[Peak], n: int, crop: Crop, run: Run
         setattr(made.get_submodule(parent), child, integer)
     for joining in (layer for layer in layout.layers if layer.join):
         block = made.get_submodule(joining.name)
-        if isinstance(block.first, IntegerConv) and layout.wraps[joining.name] == (MARGIN, MARGIN):
+        known = type(block) is ModulatedBlock and not block.modulations  # others compute something else
+        if known and isinstance(block.first, IntegerConv) and layout.wraps[joining.name] == (MARGIN, MARGIN):
             made.add_module(joining.name, JoinedBlock(block))
     return made
 
@@ -181,7 +182,7 @@ def _inner(net: LayeredNet) -> Iterator[tuple[str, nn.Conv3d]]:
     layers = net.layout.layers  # where those at the ends change the resolution, they are none of these
     first, last = (int(layers[end].kind == "block") for end in (0, -1))
     for name, layer in found[first : len(found) - last]:
-        if isinstance(layer, nn.Conv3d):
+        if isinstance(layer, nn.Conv3d) and usual(layer):
             yield name, layer
 
 
