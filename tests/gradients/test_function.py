@@ -292,6 +292,22 @@ def test_the_device_may_be_given_as_an_option_of_the_engine_or_beside_it():
     assert torch.equal(by_engine, beside)
 
 
+def test_a_default_device_of_torch_does_not_matter():
+    """ "meta" stands for a GPU that somebody chose by torch.set_default_device."""
+
+    def everything():
+        options = {"box": 32, "n": N, "power": "eisenstein-hu"}
+        (snapshot,) = zeldo.run(engine="emulator:fast", seed=5, **options)
+        f, white_noise = zeldo.differentiable("emulator:fast", **options), noise().requires_grad_()
+        (slope,) = torch.autograd.grad(f(white_noise, omega_m=0.31)[0].square().sum(), white_noise)
+        return torch.from_numpy(snapshot.psi), slope
+
+    expected = everything()
+    with torch.device("meta"):
+        found = everything()
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 def test_a_network_is_not_called_outside_of_its_card():
     options = {"box": 8 * 1.953125, "n": 8, "power": "eisenstein-hu"}
     f, far = (zeldo.differentiable(f"emulator{more}", **options) for more in ("", ":extrapolate=true"))

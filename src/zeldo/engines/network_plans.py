@@ -173,7 +173,7 @@ def _rate(path: Path, modified: int, precision: str) -> float:
     setting = Setting(Cosmology.preset("quijote"), 0.0, 2.0)
     inputs = np.random.default_rng(0).standard_normal((task.in_channels, side, side, side), np.float32)
     optimised: Any = optimise(net, task, setting, inputs, precision=precision)
-    style = torch.tensor([task.style(setting)], dtype=torch.float32)
+    style = torch.tensor([task.style(setting)], dtype=torch.float32, device="cpu")
     x = torch.from_numpy(inputs)[None]
     batch = Batch(x, style, (setting,), periodic=False)
     with torch.no_grad():

@@ -176,7 +176,7 @@ class StreamedEmulator:
 
         n, task = origin.n, self.net.card.make_task()
         setting = Setting(origin.cosmology, z, origin.box / n)
-        style = torch.tensor([task.style(setting)], dtype=torch.float32)
+        style = torch.tensor([task.style(setting)], dtype=torch.float32, device="cpu")
         side = inputs.state.get("side") or self._side(task, n)
         inputs.put({}, 0, side=side)
         made = [f"share{block}" in inputs.state for block in range(n // self.block)]

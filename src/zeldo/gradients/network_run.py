@@ -88,7 +88,8 @@ class _NetworkPhysics:
         return evolved.psi[0], None if evolved.vel is None else evolved.vel[0]
 
     def _style(self, setting: Setting, inputs: Tensor) -> Tensor:
-        numbers = [torch.as_tensor(x).to(inputs) for x in self.task.style(setting)]
+        style = self.task.style(setting)
+        numbers = [torch.as_tensor(x, dtype=inputs.dtype, device=inputs.device) for x in style]
         return torch.stack(numbers) if numbers else inputs.new_zeros(0)
 
 

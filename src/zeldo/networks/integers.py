@@ -69,10 +69,10 @@ def supported() -> bool:
     layer = nn.utils.skip_init(nn.Conv3d, 2, 3, 3, dtype=torch.float32)  # drawn numbers would change a user's
     for parameter in layer.parameters():
         nn.init.constant_(parameter, 0.01)
-    x = torch.linspace(-1, 1, 2 * 4**3).view(1, 2, 4, 4, 4)
+    x = torch.linspace(-1, 1, 2 * 4**3, device="cpu").view(1, 2, 4, 4, 4)
     try:  # the operator is torch's own, for its compiled networks, and other versions may lack it
         with torch.no_grad():
-            error = IntegerConv(layer, torch.full((2,), -1.0), torch.ones(2))(x) - layer(x)
+            error = IntegerConv(layer, x.amin((0, 2, 3, 4)), x.amax((0, 2, 3, 4)))(x) - layer(x)
     except (AttributeError, RuntimeError, TypeError):
         return False
     return bool(error.abs().max() < 0.01)
@@ -234,7 +234,7 @@ class IntegerConv(nn.Module):
             kernels, self.scale, 1.0, self.zero, [1] * 3, [0] * 3, [1] * 3, 1, None
         )
         self.bias = layer.bias.detach().float()
-        self.zeros = torch.zeros(len(self.scale), dtype=torch.int32)
+        self.zeros = torch.zeros(len(self.scale), dtype=torch.int32, device="cpu")
 
     def place(self, origin: tuple[int, int, int]) -> None:
         """As the function `place`, for this layer."""
@@ -245,7 +245,7 @@ class IntegerConv(nn.Module):
         """Of one field, or of the channels of several, continued periodically by a margin of cells on each side."""
         batch, sides = parts[0].shape[0], parts[0].shape[2:]
         shape = (batch, sum(part.shape[1] for part in parts), *(side + 2 * margin for side in sides))
-        whole = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last_3d)
+        whole = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last_3d, device="cpu")
         channel = 0
         for part in parts:
             end = channel + part.shape[1]
