@@ -292,7 +292,8 @@ def test_the_device_may_be_given_as_an_option_of_the_engine_or_beside_it():
     assert torch.equal(by_engine, beside)
 
 
-def test_a_default_device_of_torch_does_not_matter():
+@pytest.mark.parametrize("chosen", [torch.device("meta"), torch.autocast("cpu", dtype=torch.bfloat16)])
+def test_what_a_caller_has_chosen_in_torch_does_not_matter(chosen):
     """ "meta" stands for a GPU that somebody chose by torch.set_default_device."""
 
     def everything():
@@ -303,7 +304,7 @@ def test_a_default_device_of_torch_does_not_matter():
         return torch.from_numpy(snapshot.psi), slope
 
     expected = everything()
-    with torch.device("meta"):
+    with chosen:
         found = everything()
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 

@@ -170,7 +170,7 @@ class StreamedEmulator:
         """The output, from a block on, or from the first one whose share is not known."""
         import torch
 
-        from zeldo.networks import integers, tiling
+        from zeldo.networks import inference, integers, tiling
         from zeldo.networks.field import optimise_by_crops
         from zeldo.networks.tasks.base import Batch, Setting
 
@@ -207,7 +207,7 @@ class StreamedEmulator:
                 if place < len(tiles):
                     following.append(disk.submit(read, tiles[place]))
                 integers.place(net, tile.origin)
-                with torch.no_grad():
+                with torch.no_grad(), inference.own_types():
                     output = task.run(net, Batch(x, style, (setting,), False)).float()
                     output = output[..., *tile.valid]
                     squares += _squares(output, x, layout.halo)

@@ -103,11 +103,12 @@ class _Pieces:
     tiles: int | None
 
     def reference(self, x: Tensor, style: Tensor) -> Tensor:
-        return self._run(x, style, True)
+        with inference.own_types():
+            return self._run(x, style, True)
 
     def value(self, x: Tensor, style: Tensor) -> Tensor:
         out: Any = None
-        with torch.no_grad(), inference.whole_float32():
+        with torch.no_grad(), inference.own_types():
             for piece, window in self._pieces(x):
                 if window is None:
                     return self._run(x, style, True)
@@ -123,7 +124,7 @@ class _Pieces:
         for piece, window in self._pieces(x):
             periodic = window is None
             part = x if window is None else geometry.take(x, window)
-            with torch.enable_grad(), inference.whole_float32():
+            with torch.enable_grad(), inference.own_types():
                 part, look = part.detach().requires_grad_(), style.detach().requires_grad_()
                 result = self._run(part, look, periodic)
                 weight = cotangent

@@ -128,6 +128,7 @@ def optimise(
     return optimise_by_crops(net, task, setting, n, peaks, crop, device, precision)
 
 
+@inference.own_types()
 def optimise_by_crops(
     net: LayeredNet,
     task: Task,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -107,12 +107,19 @@ def optimise(
 
 
 @contextmanager
-def whole_float32() -> Iterator[None]:
-    """Inside, cuDNN's convolutions of float32 keep all its digits; by default GPUs round their inputs to ten bits (TF32)."""
+def own_types() -> Iterator[None]:
+    """Inside, layers compute in their own types, whatever the caller has chosen for his.
+
+    By default GPUs round inputs of float32 to ten bits (TF32), and within `torch.autocast` layers take bfloat16.
+    """
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
-        yield
+        with ExitStack() as stack:
+            for device in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(device):
+                    stack.enter_context(torch.autocast(device, enabled=False))
+            yield
     finally:
         torch.backends.cudnn.allow_tf32 = before
 
@@ -188,7 +195,7 @@ def apply(
             layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes
         )
         small = parameter.device.type == "cpu" and needed < tiling.SMALL * free
-        with torch.no_grad(), whole_float32(), freed_memory_kept() if small else nullcontext():
+        with torch.no_grad(), own_types(), freed_memory_kept() if small else nullcontext():
             outputs = call(net, x, periodic)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [output[0].float().contiguous().cpu().numpy() for output in outputs]
