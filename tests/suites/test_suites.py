@@ -10,7 +10,9 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -103,6 +105,30 @@ def test_multipoles_are_kept_as_they_are_measured(tmp_path):
             kept = {name: values[f"z{each.redshift:g}_{name}"] for name in table}
             np.testing.assert_equal(kept, table)
         assert len(values.files) == 12 and abs(values["z0_quadrupole"][0]) > 1
+
+
+def test_multipoles_without_velocities_are_refused_before_any_universe_is_made(tmp_path):
+    given = {"output": tmp_path / "s", "seeds": [1], "n": 16, "box": 31.25, "power": "eisenstein-hu"}
+    line = refusal(lambda: zeldo.run_suite(engine="vnet", keep="multipoles", **given))
+    assert line.startswith("engine vnet makes no velocities") and not (tmp_path / "s").exists()
+
+
+@dataclass(frozen=True)
+class Still(zeldo.Engine):
+    """An engine whose plan does not say that it makes no velocities."""
+
+    name: ClassVar[str] = "still"
+    revision: ClassVar[int] = 1
+
+    def evolve(self, ics, redshifts, progress):
+        for z in redshifts:
+            yield self.snapshot(ics, np.zeros((3, ics.n, ics.n, ics.n), np.float32), None, z)
+
+
+def test_a_universe_without_velocities_fails_where_multipoles_are_kept(tmp_path):
+    given = {"seeds": [1], "n": 16, "box": 31.25, "power": "eisenstein-hu", "engine": Still()}
+    suite = zeldo.run_suite(output=tmp_path / "s", keep="multipoles", **given)
+    assert "engine still makes no velocities" in suite.failed()["s1"]
 
 
 def test_cosmologies_come_from_a_table_with_every_seed_or_their_own(tmp_path):

@@ -81,7 +81,8 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
             * flops
             / _rate(Path(engine.path), engine.path.stat().st_mtime_ns, engine.precision)
         )
-    plan = Plan(memory, seconds, tiles=tiles, vectors=len(task.predicts), network=seconds or 0.0)
+    vectors = len(task.predicts) + (getattr(engine, "velocity", None) is not None)  # of a second network
+    plan = Plan(memory, seconds, tiles=tiles, vectors=vectors, network=seconds or 0.0)
     if task.dynamics is None:
         return plan
     plans = [make_engine(task.dynamics[0], **task.dynamics[1]).plan(n, [z]) for z in redshifts]

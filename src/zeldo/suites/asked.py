@@ -17,7 +17,7 @@ from zeldo.errors import InputError
 from zeldo.files.registry import suffixes
 from zeldo.particles.provenance import Provenance
 from zeldo.store.identity import PROVENANCE, power_identity
-from zeldo.suites.arrays import KEEP
+from zeldo.suites.arrays import KEEP, NO_VELOCITIES, STATISTICS
 from zeldo.suites.suite import FORMAT
 from zeldo.suites.tasks import PathLike, Task, make_tasks, parse_seeds, read_cosmologies
 from zeldo.suites.worker import described
@@ -100,6 +100,8 @@ class Asked:
         check_table(chosen[0] if chosen else base.cosmology, base.power)
         asked = cls(parsed_engine, base, redshifts, keep, drawn, chosen, pairs)
         asked._check_universes()
+        if "multipoles" in STATISTICS.get(keep, ()) and parsed_engine.plan(base.n, redshifts).vectors < 2:
+            raise InputError(NO_VELOCITIES.format(parsed_engine.name))
         return asked
 
     @property
