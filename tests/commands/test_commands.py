@@ -23,6 +23,7 @@ from zeldo import read, read_reference, reference_path
 from zeldo.commands import main
 from zeldo.errors import InputError, ZeldoWarning
 from zeldo.files.reference import write_initial_conditions
+from zeldo.files.registry import suffixes
 
 TINY = ["--n", "16", "--box", "40", "--power", "eisenstein-hu"]
 
@@ -340,7 +341,7 @@ def test_whole_numbers_may_be_written_as_others_are(tmp_path):
     assert read(path).seed == 3
 
 
-@pytest.mark.parametrize("command", ["run", "compare"])
+@pytest.mark.parametrize("command", ["run", "compare", "reconstruct"])
 def test_the_help_names_networks(command, capsys):
     with contextlib.suppress(SystemExit):
         main([command, "--help"])
@@ -413,6 +414,14 @@ def test_without_standard_output_a_table_goes_nowhere(tmp_path, monkeypatch):
     path = str(tmp_path / "out.npz")
     assert main(["run", *TINY, "--engine", "zeldovich", "-o", path]) == 0
     assert main(["halos", path]) == 0
+
+
+@pytest.mark.parametrize("command", ["run", "convert"])
+def test_the_help_names_every_suffix(command, capsys):
+    assert main([command, "--help"]) == 0
+    said = capsys.readouterr().out
+    words = said.replace(",", " ").replace(";", " ").split()
+    assert all({suffix, f"{suffix}."} & set(words) for suffix in {*suffixes(), ".zarr"} - {".h5"})
 
 
 def test_a_terminal_of_unknown_width_has_help_too(monkeypatch, capsys):
