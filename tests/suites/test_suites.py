@@ -729,6 +729,25 @@ def test_a_row_has_the_energy_of_its_universe(tmp_path, monkeypatch):
     assert row["energy_wh"] == 2.5
 
 
+def test_many_cosmologies_are_compared_without_comparing_all_pairs():
+    compared = []
+
+    class Counted(zeldo.Cosmology):
+        def __eq__(self, other):
+            compared.append(1)
+            return super().__eq__(other)
+
+        __hash__ = zeldo.Cosmology.__hash__
+
+    base = zeldo.Cosmology.preset("quijote")
+    rows = [Counted(**base.to_dict() | {"h": 0.6 + i / 1000}) for i in range(100)]
+    with pytest.raises(zeldo.InputError, match=r"cosmologies 100 and 101 of the list are the same"):
+        read_cosmologies([*rows, rows[-1]], base)
+    with pytest.raises(zeldo.InputError, match=r"cosmologies 100 and 101 of the list are the same"):
+        read_cosmologies([*rows, Counted(**rows[-1].to_dict())], base)
+    assert len(compared) < 200
+
+
 def test_a_list_of_cosmologies_has_seeds_for_all_or_for_none():
     given = [{"omega_m": 0.3, "seed": 1}, {"omega_m": 0.31}]
     assert "seeds for 1 of 2" in refusal(lambda: read_cosmologies(given, zeldo.Universe.cosmology))
