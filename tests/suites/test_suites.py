@@ -207,6 +207,14 @@ def test_seeds_that_the_phases_cannot_have_are_refused_before_any_universe(tmp_p
     assert not (tmp_path / "s").exists()
 
 
+def test_a_later_cosmology_that_is_not_that_of_the_phases_is_refused_before_any_universe(tmp_path):
+    given = {"n": 16, "power": "eisenstein-hu", "engine": "2lpt", "phases": "quijote:fiducial/17"}
+    for rows in ([{"w0": -1}, {"w0": -0.9}], [{"w0": -0.9}]):
+        line = refusal(lambda rows=rows: zeldo.run_suite(output=tmp_path / "s", cosmologies=rows, **given))
+        assert line.startswith("the phases quijote:fiducial/17 bring another cosmology")
+    assert not (tmp_path / "s").exists()
+
+
 def test_universes_outside_a_model_card_are_refused_before_any_is_made(tmp_path):
     table = tmp_path / "c.csv"
     table.write_text("omega_m\n0.3\n0.7\n0.31\n0.8\n")

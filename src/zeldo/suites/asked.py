@@ -93,9 +93,10 @@ class Asked:
         if pairs is not None and seeds is not None:
             raise InputError("the table of cosmologies has seeds, so seeds cannot be given too")
         drawn = pairs or parse_seeds([base.seed] if seeds is None and base.seed is not None else seeds)
-        # what its phases cannot have is refused here, not by each universe
+        # what its phases cannot have is refused here, not by each universe; those of a simulation have its cosmology alone
+        other = next((cosmology for cosmology in chosen if cosmology != base.cosmology), base.cosmology)
         for seed in (min(drawn), max(drawn)):
-            replace(base, seed=seed, cosmology=chosen[0] if chosen else base.cosmology)
+            replace(base, seed=seed, cosmology=other)
         parsed_engine.check_lattice(base.n)
         check_table(chosen[0] if chosen else base.cosmology, base.power)
         asked = cls(parsed_engine, base, redshifts, keep, drawn, chosen, pairs)
