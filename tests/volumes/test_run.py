@@ -176,6 +176,34 @@ def test_workers_of_a_cluster_one_of_which_is_lost(tmp_path, expected):
         assert not killer.is_alive()
 
 
+def test_processes_that_are_done_at_once_end_one_after_the_other(tmp_path, monkeypatch):
+    """Or one would remove the file that another is about to rename."""
+    whole, busy, most = zeldo.Universe.of(**SMALL), [], []
+    ends = [Volume(tmp_path / "u.zarr", zeldo.engine("cola"), whole, 0.0, 16, 4, 8, at) for at in (60.0, 61.0)]
+    ends[0].join()
+
+    def watched(method):
+        def call(*given):
+            busy.append(None)
+            most.append(len(busy))
+            time.sleep(0.05)
+            method(*given)
+            busy.pop()
+
+        return call
+
+    for name in ("note_complete", "tidy"):
+        monkeypatch.setattr(UniverseZarr, name, watched(getattr(UniverseZarr, name)))
+    monkeypatch.setattr("zeldo.volumes.run.WAIT", 0.01)
+    processes = [threading.Thread(target=end.finished) for end in ends]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(20)
+    assert most == [1, 1, 1, 1]
+    assert {path.name for path in (tmp_path / "u.zarr" / STATE).iterdir()} == {"complete.json"}
+
+
 def test_a_window_wraps_around(tmp_path):
     import zarr
 

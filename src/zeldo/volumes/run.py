@@ -242,11 +242,15 @@ class Volume:
     def finished(self) -> Snapshot:
         """The snapshot of all pieces; what they were made from is removed."""
         there = UniverseZarr(self.path)
-        there.note_complete(self.redshift, ["psi", "vel"])
-        for left in (self.folder, *self._partial_fields(), self.path / STATE / "claims"):
-            shutil.rmtree(left, ignore_errors=True)
-        there.tidy()
-        return stored(there, self.redshift)
+        while True:  # all processes are done at once, and would remove each other's unfinished files
+            with self.claims.claim("end") as is_ours:
+                if is_ours:
+                    there.note_complete(self.redshift, ["psi", "vel"])
+                    there.tidy()
+                    for left in (self.folder, *self._partial_fields(), self.path / STATE / "claims"):
+                        shutil.rmtree(left, ignore_errors=True)
+                    return stored(there, self.redshift)
+            time.sleep(WAIT)
 
 
 @lru_cache(maxsize=4)
