@@ -179,7 +179,9 @@ def test_workers_of_a_cluster_one_of_which_is_lost(tmp_path, expected):
 def test_processes_that_are_done_at_once_end_one_after_the_other(tmp_path, monkeypatch):
     """Or one would remove the file that another is about to rename."""
     whole, busy, most = zeldo.Universe.of(**SMALL), [], []
-    ends = [Volume(tmp_path / "u.zarr", zeldo.engine("cola"), whole, 0.0, 16, 4, 8, at) for at in (60.0, 61.0)]
+    ends = [
+        Volume(tmp_path / "u.zarr", zeldo.engine("cola"), whole, 0.0, 16, 4, 8, at) for at in (60.0, 61.0)
+    ]
     ends[0].join()
 
     def watched(method):

@@ -16,6 +16,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,30 +97,40 @@ class UniverseZarr:
     def array(self, redshift: float, field: str, *, create: bool = False) -> zarr.Array[Any]:
         """psi or vel at a redshift, (3, n, n, n)."""
         import zarr
-        from zarr.codecs import Crc32cCodec
 
-        name = self._name(redshift)
-        if not create:
-            try:
-                return zarr.open_array(self.path / name / field, mode="r+")
-            except Exception as error:
+        place = self.path / self._name(redshift) / field
+        try:
+            return zarr.open_array(place, mode="r+")
+        except Exception as error:
+            if not create:
                 raise DamagedFileError(f"{self.path} has no {field} at z = {redshift:g}: {AGAIN}") from error
-        group = zarr.open_group(self.path / name, mode="a", attributes={"redshift": self.nearest(redshift)})
-        if field in group:
-            return group[field]  # type: ignore[return-value]
+            if not isinstance(error, OSError):  # a damaged description, whose shards may be whole
+                (place / "zarr.json").unlink(missing_ok=True)
+        self._create_array(place, self.nearest(redshift))
+        return zarr.open_array(place, mode="r+")
+
+    def _create_array(self, place: Path, redshift: float) -> None:
+        """Make the array of a field, unless another process has just made it."""
+        import zarr
+        from zarr.codecs import Crc32cCodec
+        from zarr.errors import ContainsArrayError, ContainsGroupError
+
         side = self.side
         thin = largest_divisor(side, LARGEST_CHUNK)
-        return group.create_array(
-            field,
-            shape=(3, self.n, self.n, self.n),
-            dtype="float32",
-            chunks=(3, thin, side, side),
-            shards=(3, side, side, side),
-            compressors=Crc32cCodec(),
-            dimension_names=("component", "x", "y", "z"),
-            attributes={"units": UNITS[field]},
-            config={"write_empty_chunks": True},  # a missing chunk is damage, not zeros
-        )
+        with suppress(ContainsGroupError):
+            zarr.create_group(place.parent, attributes={"redshift": redshift})
+        with suppress(ContainsArrayError):
+            zarr.create_array(
+                place,
+                shape=(3, self.n, self.n, self.n),
+                dtype="float32",
+                chunks=(3, thin, side, side),
+                shards=(3, side, side, side),
+                compressors=Crc32cCodec(),
+                dimension_names=("component", "x", "y", "z"),
+                attributes={"units": UNITS[place.name]},
+                config={"write_empty_chunks": True},  # a missing chunk is damage, not zeros
+            )
 
     def write_tile(self, redshift: float, field: str, tile: Tile, values: np.ndarray) -> None:
         """Write a shard, an array of three components on the cells of a tile, and note its checksum.
