@@ -343,6 +343,14 @@ def test_of_two_processes_that_begin_a_field_at_once_both_write_it(tmp_path, mon
     np.testing.assert_array_equal(there.whole(0.0, "psi"), psi)
 
 
+def test_a_universe_without_structure_has_all_its_tiles(tmp_path, tiles):
+    flat = zeldo.InitialConditions(
+        64.0, 32, zeldo.Cosmology.preset("quijote"), np.zeros((32, 32, 32), np.float32)
+    )
+    (made,) = zeldo.run(engine="2lpt", ics=flat, output=tmp_path / "u.zarr")
+    assert not made.psi.any() and not made.vel.any()
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"zarr_format": 3, "node_type": "array"}'])
 def test_a_damaged_description_of_an_array_is_made_again(tmp_path, tiles, text):
     out = tmp_path / "u.zarr"

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,7 @@ LARGEST_TILE, LARGEST_CHUNK = 128, 16  # cells per side of a shard, and planes o
 UNITS = {"psi": "Mpc/h", "vel": "km/s"}
 STATE = ".zeldo"
 KEPT = ("box", "engine", "seed", "settings", "version", *DRAWN, *MADE)
+_opening = Lock()
 
 
 class UniverseZarr:
@@ -96,18 +98,16 @@ class UniverseZarr:
 
     def array(self, redshift: float, field: str, *, create: bool = False) -> zarr.Array[Any]:
         """psi or vel at a redshift, (3, n, n, n)."""
-        import zarr
-
         place = self.path / self._name(redshift) / field
         try:
-            return zarr.open_array(place, mode="r+")
+            return _opened(place)
         except Exception as error:
             if not create:
                 raise DamagedFileError(f"{self.path} has no {field} at z = {redshift:g}: {AGAIN}") from error
             if not isinstance(error, OSError):  # a damaged description, whose shards may be whole
                 (place / "zarr.json").unlink(missing_ok=True)
         self._create_array(place, self.nearest(redshift))
-        return zarr.open_array(place, mode="r+")
+        return _opened(place)
 
     def _create_array(self, place: Path, redshift: float) -> None:
         """Make the array of a field, unless another process has just made it."""
@@ -129,7 +129,6 @@ class UniverseZarr:
                 compressors=Crc32cCodec(),
                 dimension_names=("component", "x", "y", "z"),
                 attributes={"units": UNITS[place.name]},
-                config={"write_empty_chunks": True},  # a missing chunk is damage, not zeros
             )
 
     def write_tile(self, redshift: float, field: str, tile: Tile, values: np.ndarray) -> None:
@@ -307,6 +306,15 @@ class UniverseZarr:
 
     def _key(self, redshift: float, field: str, tile: Tile) -> str:
         return f"{self._name(redshift)}/{field}/{'.'.join(map(str, tile.origin))}"
+
+
+def _opened(place: Path) -> zarr.Array[Any]:
+    """An array that writes chunks of zeros too: a missing one is damage."""
+    import zarr
+
+    # other threads set and reset it too
+    with _opening, zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(place, mode="r+")
 
 
 def is_universe(path: Path) -> bool:
