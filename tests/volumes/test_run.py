@@ -155,6 +155,51 @@ def test_a_slow_process_does_not_say_that_the_fields_of_another_are_whole(tmp_pa
     assert {path.name for path in (out / STATE).glob("linear*")} == {"linear"}
 
 
+def test_a_slow_process_does_not_write_what_it_read_of_fields_that_others_removed(tmp_path, monkeypatch):
+    """Its lease ends while it reads them, and missing chunks of zarr are zeros."""
+    volume = Volume(
+        tmp_path / "u.zarr", zeldo.engine("cola"), zeldo.Universe.of(**SMALL), 0.0, 16, 4, 8, 60.0
+    )
+    volume.join()
+    volume.folder.mkdir()
+    there, whole = UniverseZarr(volume.path), np.ones((3, 16, 16, 16), np.float32)
+
+    def evolve(engine, origin, fields, tile, *given):
+        for field in ("psi", "vel"):
+            there.write_tile(0.0, field, tile, whole)
+        volume.finished()
+        return 0 * whole, 0 * whole
+
+    monkeypatch.setattr("zeldo.volumes.run.stored_fields", lambda folder: None)
+    monkeypatch.setattr("zeldo.volumes.run.evolve_piece", evolve)
+    assert volume.make(there.tiles[0]) == "left to others"
+    assert volume.make(there.tiles[0]) == "made"
+    np.testing.assert_array_equal(there.read_tile(0.0, "psi", there.tiles[0]), whole)
+
+
+def test_what_a_kill_leaves_of_the_fields_is_not_taken_for_whole(tmp_path, monkeypatch):
+    volume = Volume(
+        tmp_path / "u.zarr", zeldo.engine("cola"), zeldo.Universe.of(**SMALL), 0.0, 16, 4, 8, 60.0
+    )
+    volume.join()
+    volume.folder.mkdir()
+
+    rmtree = shutil.rmtree
+
+    def killed(path, **named):
+        if path.name.startswith("linear"):
+            raise KeyboardInterrupt
+        rmtree(path, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("zeldo.volumes.run.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            volume.finished()
+    assert not volume.has_fields
+    volume.finished()
+    assert {path.name for path in (volume.path / STATE).iterdir()} == {"complete.json"}
+
+
 def test_workers_of_a_cluster_one_of_which_is_lost(tmp_path, expected):
     distributed = pytest.importorskip("distributed")
     out = tmp_path / "u.zarr"

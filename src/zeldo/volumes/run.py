@@ -235,6 +235,9 @@ class Volume:
                 made = evolve_piece(
                     self.engine, self.origin, stored_fields(self.folder), tile, self.buffer, self.redshift
                 )
+                # others took over and have ended: chunks that were read after that were zeros
+                if not self.has_fields:
+                    return LEFT
                 for field, values in zip(("psi", "vel"), made, strict=True):
                     UniverseZarr(self.path).write_tile(self.redshift, field, tile, values)
         return MADE
@@ -247,7 +250,11 @@ class Volume:
                 if is_ours:
                     there.note_complete(self.redshift, ["psi", "vel"])
                     there.tidy()
-                    for left in (self.folder, *self._partial_fields(), self.path / STATE / "claims"):
+                    with suppress(
+                        OSError
+                    ):  # renamed first: after a kill, nobody takes what is left for whole fields
+                        self.folder.rename(self._new_partial())
+                    for left in (*self._partial_fields(), self.path / STATE / "claims"):
                         shutil.rmtree(left, ignore_errors=True)
                     return stored(there, self.redshift)
             time.sleep(WAIT)
