@@ -250,9 +250,8 @@ class Volume:
                 if is_ours:
                     there.note_complete(self.redshift, ["psi", "vel"])
                     there.tidy()
-                    with suppress(
-                        OSError
-                    ):  # renamed first: after a kill, nobody takes what is left for whole fields
+                    # renamed first: after a kill, nobody takes what is left for whole fields
+                    with suppress(OSError):
                         self.folder.rename(self._new_partial())
                     for left in (*self._partial_fields(), self.path / STATE / "claims"):
                         shutil.rmtree(left, ignore_errors=True)
