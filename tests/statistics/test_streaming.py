@@ -135,17 +135,19 @@ def test_a_comparison_on_disk_holds_two_meshes(tmp_path):
     box = {"n": 64, "box": 128, "power": "eisenstein-hu"}
     made = [zeldo.run(engine=e, output=tmp_path / f"{e}.zarr", **box)[0] for e in ("2lpt", "zeldovich")]
     compare_snapshots(*made, mesh=64)  # kernels
-    tracemalloc.start()
-    try:
-        compare_snapshots(*made, mesh=64)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    peaks = []
+    for _ in range(2):  # what other tests left running in threads is traced too, now and then
+        tracemalloc.start()
+        try:
+            compare_snapshots(*made, mesh=64)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
     modes, planes = (
         4 * 33 / 32,
         12 * 16 / 64,
     )  # bytes a particle; zarr and the nearest image need some copies of planes
-    assert peak < 64**3 * (2 * modes + 5 * planes)
+    assert min(peaks) < 64**3 * (2 * modes + 5 * planes)
 
 
 def test_a_comparison_beyond_the_limit_is_refused(universes, monkeypatch):
