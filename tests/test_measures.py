@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -23,7 +25,7 @@ from zeldo.errors import ZeldoWarning
 from zeldo.particles.lattice import header_of
 from zeldo.particles.particles import Header
 from zeldo.report.density_picture import density_map, slab_of
-from zeldo.report.measured_page import PLOTS, measured_figure
+from zeldo.report.measured_page import PLOTS, measured_figure, page
 from zeldo.sources import names_of
 from zeldo.statistics import overdensity
 from zeldo.statistics.halos import friends_of_friends, mass_function
@@ -279,6 +281,21 @@ def test_show_writes_a_picture(files, tmp_path):
     assert ".png" in refusal(lambda: zeldo.show(files[0], tmp_path / "p.pdf"))
     assert "thickness" in refusal(lambda: zeldo.show(files[0], tmp_path / "p.png", thickness=999))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.png", "p.png"]
+
+
+def test_measurements_say_how_their_snapshot_was_made(files, tmp_path):
+    settings = {"preset": "fast", "extrapolate": True}
+    drawn = {"seed": 3, "fixed": True, "phases": "ngenic", "weights": "ab12"}
+    snapshot = replace(zeldo.read(files[0]), engine="emulator", settings=settings, **drawn)
+    zeldo.write(snapshot, tmp_path / "in.hdf5")
+    names = [tmp_path / f"out{suffix}" for suffix in (".json", ".hdf5", ".html")]
+    for name in names:
+        zeldo.measure(tmp_path / "in.hdf5", "power", output=name)
+    (told,) = json.loads(names[0].read_text())["measurements"]
+    assert told["made"].items() >= {**drawn, "settings": settings}.items()
+    with h5py.File(names[1]) as file:
+        assert json.loads(file["0"].attrs["made"]) == told["made"]
+    assert "emulator, preset fast, extrapolate on" in names[2].read_text(encoding="utf-8")
 
 
 def test_commands_and_functions_name_an_axis_alike(files, tmp_path, capsys):
@@ -537,7 +554,9 @@ def test_options_of_a_universe_on_disk_are_held_to_it(universe, monkeypatch, tmp
         assert "leave ids out" in refusal(lambda: call(universe, ids="none"))  # noqa: B023
 
 
-def test_a_mesh_that_is_too_coarse_for_bispectra_is_named(snapshot):
+def test_a_mesh_that_is_too_coarse_for_bispectra_is_named_before_particles_are_painted(snapshot, monkeypatch):
+    module = sys.modules["zeldo.statistics.measurement"]  # a function of this name hides it
+    monkeypatch.setattr(module, "density_modes", None)
     assert "a mesh of 16 points a side is too coarse" in refusal(
         lambda: zeldo.measure(snapshot, ["bispectrum"], mesh=16)
     )
@@ -550,6 +569,15 @@ def test_the_page_says_whether_shot_noise_is_subtracted(snapshot, tmp_path, subt
     text = page.read_text(encoding="utf-8")
     assert ("Shot noise, V/N, is subtracted." in text) == subtracted
     assert ("Shot noise is not subtracted." in text) != subtracted
+
+
+def test_long_settings_wrap_and_leave_room_for_the_other_columns():
+    """Those of the emulator filled the page, and what stood right of them was cut off in print."""
+    settings = {"dynamics": "pm:steps=13,sharpening=2.0,start_redshift=16.0,spacing=graded"}
+    (snapshot,) = zeldo.run(engine="zeldovich", n=8, box=50.0, power="eisenstein-hu")
+    measured = replace(measurement(snapshot, "power"), made={"settings": settings}, tables={})
+    (cell,) = re.findall(r"<td[^>]*>(.*dynamics pm.*?)</td>", page([measured]))
+    assert cell.startswith('<span class="settings">')
 
 
 def test_the_ratio_of_other_redshifts_is_in_its_panel():

@@ -8,7 +8,8 @@ import pytest
 
 import zeldo
 from refusals import refusal
-from zeldo import sources
+from test_docs import ROOT
+from zeldo import measures, sources
 from zeldo.commands import main
 from zeldo.measuring import memory
 from zeldo.measuring.memory import size_in_bytes
@@ -116,3 +117,10 @@ def test_pixels_that_do_not_fit_are_refused_without_a_limit(places, tmp_path, mo
 @pytest.mark.parametrize("size", [1.0, 999.0, 1e6, 451638400.0, 9.96e8, 1.2345e12])
 def test_the_memory_that_is_named_is_enough(size):
     assert size <= size_in_bytes(sources._enough(size)) <= 1.1 * size
+
+
+def test_the_page_says_what_is_counted():
+    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert f"counts {sources.POINT_BYTES} bytes for each of its points" in page
+    assert f"{8 * sources.POINT_BYTES} bytes per particle\nfor a mesh of twice the lattice" in page
+    assert f"`measure` and `halos` allow {sources.BYTES} bytes, and `show` {measures.PICTURE_BYTES}." in page

@@ -141,17 +141,17 @@ def run(
     extrapolate : bool
         Allow a network outside the ranges of its model card. The snapshot records it.
     output : path, optional
-        A file to write, .hdf5, .npz, .bigfile or .gadget. With several redshifts, each file name gets _z1 and so on before
-        the suffix. A name that ends in .zarr is a directory for all redshifts, tile by tile. A killed run continues there,
-        when it is called again, with the same bits.
+        A file to write, .hdf5, .npz, .bigfile, .gadget or .gadget2. With several redshifts, each file name gets _z1 and so
+        on before the suffix. A name that ends in .zarr is a directory for all redshifts, tile by tile. A killed run
+        continues there, when it is called again, with the same bits.
     progress : callable, optional
         Called with the work done, the total work, and a short text.
     observers : sequence of callable
         Called between steps with a `View` of the particles; see `Engine.run`.
     memory : str or float, optional
         The most memory that the process may take, such as "8GB"; by default what the machine has free. A network divides
-        the box into tiles that fit. Where the output is a .zarr, the particles of `cola` and `pm` stay on disk if they do
-        not fit. A run that cannot fit is refused.
+        the box into tiles that fit. Where the output is a .zarr, particles that do not fit stay on disk. Emulators, `pm`,
+        and `cola` with a mesh as coarse as the lattice can do this. A run that cannot fit is refused.
     **universe
         The arguments of `initial_conditions`, such as `box=250, n=128, seed=7` or `universe=Universe(...)`.
 

@@ -161,9 +161,11 @@ def _cache() -> Finding:
 
     cache = splines._paint._cache
     place = getattr(cache, "cache_path", None)
-    anew = "every run compiles anew: set NUMBA_CACHE_DIR to a directory that is writable and has room"
+    set_it = "set NUMBA_CACHE_DIR to a directory that is writable and has room"
     if place is None:
-        return Finding("compiled kernels", NOTE, f"no directory for them is writable, {anew}")
+        return Finding(
+            "compiled kernels", NOTE, f"no directory for them is writable, every run compiles anew: {set_it}"
+        )
     kept = len(list(Path(place).glob("*.nbc"))) if Path(place).is_dir() else 0
     try:
         Path(place).mkdir(parents=True, exist_ok=True)
@@ -173,7 +175,9 @@ def _cache() -> Finding:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         return Finding(
-            "compiled kernels", NOTE, f"{kept} kept in {place}, and no more can be ({reason}), {anew}"
+            "compiled kernels",
+            NOTE,
+            f"{kept} kept in {place}, and no more can be ({reason}), every run compiles others anew: {set_it}",
         )
     return Finding("compiled kernels", OK, f"{kept} kept in {place}, which is writable")
 

@@ -18,8 +18,21 @@ AXES = {"x": 0, "y": 1, "z": 2, "0": 0, "1": 1, "2": 2}
 
 
 def scalar(value: Any) -> Any:
-    """The Python scalar of NumPy's scalars and of arrays without dimensions; anything else as it is."""
-    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+    """The Python scalar of NumPy's scalars and of arrays without dimensions; anything else as it is.
+
+    A number with a unit stays as it is too, for the checks to refuse: `item` of unyt would drop the unit.
+    """
+    plain = getattr(value, "ndim", None) == 0 and hasattr(value, "item") and not _unit(value)
+    return value.item() if plain else value
+
+
+def _unit(values: Any) -> str:
+    """The unit of a quantity of astropy, unyt or pint; "" where there is none."""
+    unit = getattr(values, "unit", None)
+    if unit is None:
+        unit = getattr(values, "units", None)
+    # text is no more than a label, as xarray's of a file that zeldo wrote
+    return "" if unit is None or isinstance(unit, str) or str(unit) == "dimensionless" else str(unit)
 
 
 def plain_scalars(record: Any, *names: str) -> None:
@@ -59,8 +72,14 @@ def number(value: Any, name: str) -> float:
     raise InputError(f"{name} = {value!r} is not allowed: give a number")
 
 
-def check_unmasked(values: Any, name: str) -> None:
-    """`InputError` for an array of which a part is masked: no statistic would leave it out."""
+def check_plain(values: Any, name: str) -> None:
+    """`InputError` for an array with a unit, which NumPy would drop, or with a mask, which no statistic would heed."""
+    unit = _unit(values)
+    if unit:
+        raise InputError(
+            f"{name} has the unit {unit}, which zeldo does not convert: give plain numbers in zeldo's units, "
+            "such as Mpc/h and km/s"
+        )
     if np.ma.is_masked(values):
         raise InputError(f"{name} is a masked array: give those values alone that count, as a plain array")
 
@@ -78,9 +97,9 @@ def real_array(values: Any, name: str) -> np.ndarray:
     Raises
     ------
     InputError
-        For complex numbers, text and anything else, and for arrays of which a part is masked.
+        For complex numbers, text and anything else, and for arrays with a unit or a mask.
     """
-    check_unmasked(values, name)
+    check_plain(values, name)
     try:
         array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
     except (TypeError, ValueError, RuntimeError):

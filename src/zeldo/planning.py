@@ -34,6 +34,9 @@ FIELD, WRITE = 40.0, 55.0  # ns per particle: the linear field, and one file
 MEASURE = 300.0  # ns per particle: a statistic of a suite
 # per particle, with what the engine still holds: by the number of statistics of a suite
 MEASURE_BYTES = (0, 80, 95)
+# per particle: what the engine holds besides where further outputs follow the one that is measured
+HELD_BYTES = 30
+LIBRARY = 0.2  # GB of torch, which statistics load
 LIBRARY_SECONDS = 2.5  # seconds to load torch and a network
 # per particle: positions or displacements, and ids where the format has them; velocities take 12 more
 BYTES = {".npz": 24, ".zarr": 12, ".gadget": 16, ".gadget2": 16, ".bigfile": 32}
@@ -150,13 +153,14 @@ def plan_universes(
         seconds=_seconds(own, n, times * (statistics * MEASURE or WRITE), count, len(set(tasks))),
         universes=count,
         statistics=statistics,
+        outputs=times,
     )
 
 
-def _whole(engine: Engine, own: Plan, n: int, statistics: int = 0, **costs: Any) -> RunPlan:
+def _whole(engine: Engine, own: Plan, n: int, statistics: int = 0, outputs: int = 1, **costs: Any) -> RunPlan:
     """A plan of the engine with what surrounds it."""
     return RunPlan(
-        memory_gb=_memory(own, n, statistics),
+        memory_gb=_memory(own, n, statistics, outputs),
         available_gb=budget() / GB,
         forces=own.forces,
         tiles=own.tiles,
@@ -214,7 +218,7 @@ def check_fits(
             f"{engine.name} with n = {n} needs about {plan.device_gb:.3g} GB on {getattr(engine, 'device', 'the GPU')}, but "
             f"{there:.3g} GB are free: give a smaller n or mesh_factor, or leave out device to run on the CPU"
         )
-    needed, free = GB * _memory(plan, n, statistics), budget()
+    needed, free = GB * _memory(plan, n, statistics, len(redshifts)), budget()
     if needed > free:
         elsewhere = output is None or output.suffix.lower() != STREAMED
         other = engine.plan_streamed(n, redshifts) if may_stream and elsewhere else None
@@ -301,8 +305,15 @@ def _kept(plan: Plan, n: int, times: int, statistics: int) -> float:
     return _disk(plan, n, times, PARTICLES) + ROW_BYTES / GB
 
 
-def _memory(plan: Plan, n: int, statistics: int = 0) -> float:
-    stages = plan.memory_gb, FIELD_STAGE * n**3 / GB, MEASURE_BYTES[statistics] * n**3 / GB
+def _memory(plan: Plan, n: int, statistics: int = 0, outputs: int = 1) -> float:
+    # torch stays for the next universe; the plan of a network has it already
+    library = LIBRARY if statistics else 0.0
+    measuring = MEASURE_BYTES[statistics] + (HELD_BYTES if statistics and outputs > 1 else 0)
+    stages = (
+        plan.memory_gb + (library if plan.tiles is None else 0.0),
+        library + FIELD_STAGE * n**3 / GB,
+        library + measuring * n**3 / GB,
+    )
     return PYTHON + STORE * (plan.scratch_gb > 0) + max(stages)
 
 

@@ -23,6 +23,7 @@ from zeldo import read, read_reference, reference_path
 from zeldo.commands import main
 from zeldo.errors import InputError, ZeldoWarning
 from zeldo.files.reference import write_initial_conditions
+from zeldo.files.registry import suffixes
 
 TINY = ["--n", "16", "--box", "40", "--power", "eisenstein-hu"]
 
@@ -340,7 +341,7 @@ def test_whole_numbers_may_be_written_as_others_are(tmp_path):
     assert read(path).seed == 3
 
 
-@pytest.mark.parametrize("command", ["run", "compare"])
+@pytest.mark.parametrize("command", ["run", "compare", "reconstruct"])
 def test_the_help_names_networks(command, capsys):
     with contextlib.suppress(SystemExit):
         main([command, "--help"])
@@ -400,11 +401,12 @@ def test_what_reads_the_output_may_stop_at_any_line(tmp_path):
         assert running.wait() == (1 if command == ["--help"] else 141)  # rich ends its own way
 
 
-def test_a_name_that_the_terminal_cannot_show_is_shown_with_escapes(tmp_path, monkeypatch):
-    path, taken = tmp_path / "\u00e9.npz", io.BytesIO()
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(taken, encoding="ascii"))
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # the latter in the C locale
+def test_a_name_that_the_terminal_cannot_show_is_shown_with_escapes(tmp_path, monkeypatch, errors):
+    path, taken = tmp_path / "\u00e9\udcff.npz", io.BytesIO()  # the second is a byte that is no text
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(taken, encoding="ascii", errors=errors))
     assert main(["run", *TINY, "--engine", "zeldovich", "-o", str(path)]) == 0
-    assert b"\\xe9.npz: 16^3 particles" in taken.getvalue()
+    assert b"\\xe9\xff.npz: 16^3 particles" in taken.getvalue()
 
 
 def test_without_standard_output_a_table_goes_nowhere(tmp_path, monkeypatch):
@@ -412,6 +414,14 @@ def test_without_standard_output_a_table_goes_nowhere(tmp_path, monkeypatch):
     path = str(tmp_path / "out.npz")
     assert main(["run", *TINY, "--engine", "zeldovich", "-o", path]) == 0
     assert main(["halos", path]) == 0
+
+
+@pytest.mark.parametrize("command", ["run", "convert"])
+def test_the_help_names_every_suffix(command, capsys):
+    assert main([command, "--help"]) == 0
+    said = capsys.readouterr().out
+    words = said.replace(",", " ").replace(";", " ").split()
+    assert all({suffix, f"{suffix}."} & set(words) for suffix in {*suffixes(), ".zarr"} - {".h5"})
 
 
 def test_a_terminal_of_unknown_width_has_help_too(monkeypatch, capsys):

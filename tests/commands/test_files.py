@@ -97,6 +97,8 @@ def test_info_says_what_an_emulator_said_of_its_own_work(tmp_path, capsys):
     assert f"added {snapshot.correction['displacement']:.2%}".replace("%", " %") in text
     k, lost = (snapshot.expected_error[name][6] for name in ("k", "density one_minus_r2"))
     assert f"k = {k:.2g} h/Mpc" in text and f"1 - r^2 of {lost:.2g}" in text
+    off = snapshot.expected_error["density power"][6]
+    assert f"P(k) off by {off:.2%} rms".replace("%", " %") in text and "within" not in text  # it is no bound
 
 
 def test_convert_writes_lagrangian_order(snapshot, binary, tmp_path, capsys):

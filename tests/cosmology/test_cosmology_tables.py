@@ -95,6 +95,10 @@ def test_columns_without_names_are_the_parameters_in_their_order(tmp_path):
         ("omega_m sigma_8\n0.3\n", "cosmology 1 of .* has 1 cells, and the table has 2 columns"),
         ("omega_m,omega_m\n0.3,0.3\n", "2 columns 'omega_m': keep one"),
         ("omega_m,\n0.3,0.3\n", "a column without a name"),
+        (
+            "omega_m;sigma_8\n0,3;0,8\n",
+            "semicolons between cells: give commas or blanks, and points in numbers",
+        ),
         ("omega_m\n0.3x\n", "cosmology 1 has omega_m = '0.3x': give a number"),
         ("omega_m,h\n0.3,\n", "cosmology 1 has h = '': give a number"),
         ('[{"omega_m": 0.3}', "not JSON"),

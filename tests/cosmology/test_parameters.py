@@ -130,6 +130,7 @@ def test_what_astropy_does_not_say_is_asked_for():
     [
         (astropy_cosmology.LambdaCDM(H0=70, Om0=0.3, Ode0=0.6, Ob0=0.05), "curved"),
         (astropy_cosmology.wpwaCDM(H0=70, Om0=0.3, Ode0=0.7, Ob0=0.05), "the cosmology is a wpwaCDM: give"),
+        (astropy_cosmology.FlatLambdaCDM, "FlatLambdaCDM is a class: give an object of it"),
     ],
 )
 def test_models_that_zeldo_does_not_know_are_refused(model, words):

@@ -77,8 +77,11 @@ def test_parameters_of_mp_gadget(ics):
     assert float(found["GravitySoftening"]) == pytest.approx(1 / 40)
     assert float(found["Omega0"]) + float(found["OmegaLambda"]) == pytest.approx(1)
     dark = zeldo.initial_conditions(n=8, box=20, power="eisenstein-hu", w0=-0.9)
-    found = values(written("mp-gadget", dark)["mp-gadget.param"])
+    text = written("mp-gadget", dark)["mp-gadget.param"]
+    found = values(text)
     assert (found["OmegaLambda"], found["Omega_fld"], found["w0_fld"]) == ("0", "0.6825", "-0.9")
+    assert "# dark energy with w0 and wa is right in MP-Gadget since 27 February 2024" in text
+    assert "# dark energy" not in written("mp-gadget", ics)["mp-gadget.param"]
 
 
 def test_parameters_of_swift_are_in_units_without_h(ics):
@@ -112,6 +115,12 @@ def test_parameters_of_gadget_4(ics, shared, tmp_path):
         lambda: zeldo.export_initial_conditions(dark, tmp_path / "dark", "gadget-4")
     )
     assert not (tmp_path / "dark").exists()
+
+
+@pytest.mark.parametrize(("factor", "mesh"), [(1.3, 20), (2.0, 32)])
+def test_the_mesh_is_the_nearest_even_one(ics, tmp_path, factor, mesh):
+    done = zeldo.export_initial_conditions(ics, tmp_path / "run", "swift", mesh_factor=factor)
+    assert values((done.path / "swift.yml").read_text())["mesh_side_length"] == str(mesh)
 
 
 def test_what_is_wrong_is_said_and_nothing_is_overwritten(ics, tmp_path):

@@ -72,6 +72,7 @@ def test_velocities_come_from_a_network_of_their_own(ics, tmp_path):
     assert np.allclose(out.vel, linear.vel, atol=1e-3 * np.abs(linear.vel).max())
     assert out.settings["velocity"] == "v.safetensors"
     assert calls == [(1, 2), (2, 2)]
+    assert engine(of_psi).plan(ics.n).vectors == 1 and chosen.plan(ics.n).vectors == 2
 
 
 def test_networks_of_the_wrong_quantity_are_refused(ics, tmp_path):

@@ -64,6 +64,30 @@ def test_a_redshift_off_by_rounding_is_the_one_that_was_asked_for():
     assert found.redshift == 0.1 and found.psi is made.psi
 
 
+def in_place(snapshots, field):
+    """As an engine that keeps a field in one array, and hands out that array each time."""
+    array = None
+    for snapshot in snapshots:
+        array = getattr(snapshot, field).copy() if array is None else array
+        array[:] = getattr(snapshot, field)
+        yield replace(snapshot, **{field: array})
+
+
+@pytest.mark.parametrize("field", ["psi", "vel"])
+def test_an_engine_does_not_change_a_snapshot_that_it_gave(field):
+    given = zeldo.run(engine="zeldovich", redshift=[0, 1, 2], **TINY)
+    line = refusal(lambda: list(one_for_each("mine", in_place(given, field), [2, 1, 0])))
+    assert line.startswith("engine mine put z = 1 into the arrays of its snapshot at z = 2, which changed")
+    made = one_for_each("mine", in_place(given, field), [2, 1, 0])
+    assert [next(made).redshift for _ in given] == [2, 1, 0]  # nobody has an earlier one any more
+    assert len(list(one_for_each("mine", given, [2, 1, 0]))) == 3
+
+
+def test_an_engine_gives_snapshots():
+    line = refusal(lambda: list(one_for_each("mine", [{"psi": 0}], [0])))
+    assert line == "engine mine gave a dict: its `evolve` must yield what `self.snapshot` returns"
+
+
 def test_the_engine_of_the_documentation_runs_and_compares_by_name(package, tmp_path):
     package("slowly", ["slowed = slowly:Slowed"], example("# slowly.py"))
     (ours,) = zeldo.run(engine="slowed:share=0.5", **TINY)

@@ -243,6 +243,15 @@ def test_a_run_goes_on_as_it_began_or_says_why_not(tmp_path):
     assert "give more memory" in refusal(lambda: memory.streams(usually=True, observed=False))
 
 
+@pytest.mark.parametrize("name", ["cola", "p3m"])
+def test_engines_that_need_their_particles_in_memory_say_so(name, ics, tmp_path):
+    engine = zeldo.engine(name, **({"mesh_factor": 2} if name == "cola" else {}))
+    assert engine.plan_streamed(ics.n) is None
+    said = refusal(lambda: run_into(tmp_path / "u.zarr", engine, ics, [0.0], streamed=True))
+    assert "needs its particles in memory" in said
+    assert not (tmp_path / "u.zarr").exists()
+
+
 @pytest.mark.parametrize(("name", "mesh_factor"), [("cola", 1), ("pm", 2)])
 def test_forces_of_particles_on_disk_are_as_sharp_as_in_memory(name, mesh_factor, tmp_path):
     ics = zeldo.initial_conditions(n=16, box=40, power="eisenstein-hu")

@@ -98,6 +98,7 @@ def test_a_format_is_one_class_and_a_snapshot_may_be_a_directory_of_parts(folder
     assert [p.name for p in tmp_path.iterdir()] == ["out.d"]
     elsewhere = write(snapshot, tmp_path / "anything", format="folder")
     assert format_of(elsewhere).name == "folder"
+    assert zeldo.describe(elsewhere)["format"] == "folder"
 
 
 def test_a_name_belongs_to_one_format(folder):

@@ -10,11 +10,13 @@ from torch.func import grad, hessian, jacfwd, jvp, vjp, vmap
 
 import zeldo
 from refusals import refusal
+from zeldo.engines.pm import ParticleMesh
 from zeldo.gradients import statistics
 from zeldo.initial.phases import Native
 from zeldo.mesh.gravity import TorchGravity
 from zeldo.networks.card import ModelCard
 from zeldo.networks.styled import StyledVNet
+from zeldo.networks.tasks.correction import Correction
 from zeldo.networks.weights import save
 
 N, BOX = 16, 60.0
@@ -290,6 +292,23 @@ def test_the_device_may_be_given_as_an_option_of_the_engine_or_beside_it():
     assert torch.equal(by_engine, beside)
 
 
+@pytest.mark.parametrize("chosen", [torch.device("meta"), torch.autocast("cpu", dtype=torch.bfloat16)])
+def test_what_a_caller_has_chosen_in_torch_does_not_matter(chosen):
+    """ "meta" stands for a GPU that somebody chose by torch.set_default_device."""
+
+    def everything():
+        options = {"box": 32, "n": N, "power": "eisenstein-hu"}
+        (snapshot,) = zeldo.run(engine="emulator:fast", seed=5, **options)
+        f, white_noise = zeldo.differentiable("emulator:fast", **options), noise().requires_grad_()
+        (slope,) = torch.autograd.grad(f(white_noise, omega_m=0.31)[0].square().sum(), white_noise)
+        return torch.from_numpy(snapshot.psi), slope
+
+    expected = everything()
+    with chosen:
+        found = everything()
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 def test_a_network_is_not_called_outside_of_its_card():
     options = {"box": 8 * 1.953125, "n": 8, "power": "eisenstein-hu"}
     f, far = (zeldo.differentiable(f"emulator{more}", **options) for more in ("", ":extrapolate=true"))
@@ -297,6 +316,22 @@ def test_a_network_is_not_called_outside_of_its_card():
     with pytest.raises(zeldo.InputError, match="is outside the range"):
         f(x, omega_m=0.9)
     assert far(x, omega_m=0.9)[0].shape == (3, 8, 8, 8)
+
+
+def test_a_network_for_another_revision_of_its_dynamics_is_refused_as_in_a_run(monkeypatch):
+    monkeypatch.setattr(ParticleMesh, "revision", 2)
+    options = {"box": 8 * 1.953125, "n": 8, "power": "eisenstein-hu"}
+    line = refusal(lambda: zeldo.differentiable("emulator", **options))
+    assert "learned to correct revision 1 of pm, which has revision 2 now: train it again" in line
+    assert zeldo.differentiable("emulator:extrapolate=true", **options).n == 8
+
+
+def test_a_task_whose_inputs_are_no_tensors_is_refused(monkeypatch):
+    monkeypatch.setattr(Correction, "encode", lambda *_: np.zeros(1))
+    f = zeldo.differentiable("emulator", box=8 * 1.953125, n=8, power="eisenstein-hu")
+    assert "correction encodes tensors as ndarray, through which no deriv" in refusal(
+        lambda: f(torch.zeros(8, 8, 8))
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,3 +35,14 @@ def test_memory_that_the_system_can_let_go_is_free(monkeypatch):
 def test_sizes_have_units(text, size):
     assert size_in_bytes(text) == size
     assert size_in_bytes(size_in_words(size)) == pytest.approx(size, rel=5e-3)
+
+
+def test_a_limit_holds_inside_its_block_alone(monkeypatch):
+    monkeypatch.setattr(memory, "_machine", lambda: 1e15)
+    monkeypatch.setattr(memory, "_control_group", list)
+    with pytest.raises(ZeroDivisionError), limited("3GB"):
+        with limited("2GB"):
+            assert budget() == 2e9
+        assert budget() == 3e9
+        raise ZeroDivisionError
+    assert budget() >= 1e15

@@ -34,16 +34,16 @@ def tree(tmp_path):
     return tmp_path
 
 
-def probed(tree):
+def probed(tree, before="", **variables):
     """What the kernel returns in a new process, and whether its machine code was there already."""
-    code = (
+    code = before + (
         "import numpy as np; from zeldo.mesh.probe import probe; "
         "print(probe(np.float32(9.5)), bool(probe.stats.cache_hits))"
     )
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
-    environment["PYTHONPATH"] = str(tree)
+    environment |= {"PYTHONPATH": str(tree), **variables}
     out = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], env=environment, cwd=tree, capture_output=True, text=True, check=True
     )
     return out.stdout.strip()
 
@@ -63,6 +63,37 @@ def test_an_edit_of_what_a_kernel_imports_compiles_it_anew(tree):
     assert probed(tree) == "34.5 False"
     rows.write_text(text)
     assert probed(tree) == "17.5 True"
+
+
+READ_ONLY = """
+import tempfile
+def refuse(*args, **options):
+    raise OSError(30, "Read-only file system")
+tempfile.TemporaryFile = refuse
+"""
+NOBODY = (
+    READ_ONLY
+    + """
+import os, pwd
+os.environ.pop("HOME", None), os.environ.pop("XDG_CACHE_HOME", None)
+def unknown(uid):
+    raise KeyError(uid)
+pwd.getpwuid = unknown
+"""
+)
+
+
+def test_kernels_in_a_read_only_directory_are_used(tree):
+    """As in a container whose image holds them."""
+    kernels = {"NUMBA_CACHE_DIR": str(tree / "kernels")}
+    assert probed(tree, **kernels) == "17.5 False"
+    assert probed(tree, READ_ONLY, **kernels) == "17.5 True"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows always knows a home directory")
+def test_no_directory_named_tilde_is_made_where_no_home_is_known(tree):
+    assert probed(tree, NOBODY).startswith("17.5")
+    assert not (tree / "~").exists()
 
 
 @pytest.mark.parametrize(

@@ -317,3 +317,14 @@ def test_indices_of_64_bits_give_the_same_bits(monkeypatch):
         monkeypatch.setattr(module, "index_like", lambda points: np.empty(0, np.int64))
     for one, other in zip(short, computed(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("far", [3e9, 1e12, 1e30])
+def test_a_displacement_of_which_no_digits_are_left_stays_on_the_mesh(far):
+    """As a network that diverges makes them: it wrote outside of the mesh, and ended Python."""
+    psi = np.zeros((3, 8, 8, 8), np.float32)
+    psi[:, 1, 2, 3], psi[:, 3, 2, 1] = far, -far
+    for m in (12, 24):
+        density = paint(psi, m, 70.3)
+        assert abs(density.mean(dtype=float) - 1) < 1e-5 and density.min() > -1e-3
+        assert np.isfinite(read(density, psi, 70.3)).all()

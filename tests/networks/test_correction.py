@@ -69,9 +69,9 @@ def test_an_emulator_sees_the_linear_field_that_its_dynamics_begin_with(
 
     monkeypatch.setattr("zeldo.networks.field.predict", predict)
     emulator = engine("emulator", extrapolate=True)
-    net = SimpleNamespace(card=replace(emulator._card(), options=task.options()))
+    net = SimpleNamespace(card=replace(emulator._card, options=task.options()))
     monkeypatch.setattr(type(emulator), "_nets", lambda self: [net])
-    monkeypatch.setattr(type(emulator), "_card", lambda self: net.card)
+    monkeypatch.setattr(type(emulator), "_card", property(lambda self: net.card))
     list(emulator.run(ics, redshifts))
     assert len(seen) == len(redshifts)
     for fields in seen:

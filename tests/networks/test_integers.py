@@ -137,6 +137,40 @@ def test_the_first_and_the_last_layer_keep_their_floats(net, replaced):
     assert not any(isinstance(layer, integers.IntegerConv) for layer in optimised.modules())
 
 
+class Own(ModulatedVNet):
+    """Its blocks are convolutions in a row, some of which cannot be of integers."""
+
+    def __init__(self, **options):
+        super().__init__(12, 2, 3, 3)
+        for layer in self.layout.layers:
+            if layer.kind == "block":
+                convolutions = nn.Conv3d(layer.inputs, 12, 3), nn.Conv3d(12, layer.outputs, 3, **options)
+                self.add_module(layer.name, InARow(*convolutions))
+
+
+class InARow(nn.Sequential):
+    def forward(self, x, style):
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"groups": 3}], ids=str)
+@needs_vnni
+def test_blocks_of_ones_own_may_join_and_keep_what_integers_cannot_do(options):
+    torch.manual_seed(1)
+    optimised = inference.optimise(Own(**options), dtype=torch.float32)
+    x = np.random.default_rng(0).normal(size=(3, 24, 24, 24)).astype(np.float32)
+    crop = lambda origin, side: np.resize(x, (3, side, side, side))  # noqa: E731
+    made = integers.rounded(optimised, integers.peaks(x[0]), 24, crop, lambda net, x: net(x))
+    found = [name for name, layer in made.named_modules() if isinstance(layer, integers.IntegerConv)]
+    assert found == [
+        name for name in ("conv_l0.1", "conv_c.0", "conv_c.1", "conv_r0.0") if not options or name[-1] == "0"
+    ]
+    field = torch.from_numpy(x)[None]
+    with torch.no_grad():
+        whole, exact = (net(field, periodic=True) - field for net in (made, optimised))
+    assert (whole - exact).std() < 0.05 * exact.std()
+
+
 @needs_vnni
 def test_ranges_are_found_around_the_densest_places_that_lie_apart():
     """One of them near the end of the box is near what lies at its beginning."""

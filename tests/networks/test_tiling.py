@@ -36,6 +36,7 @@ def test_on_a_gpu_the_input_and_the_output_count_and_no_field_has_too_many_numbe
     assert tiling.largest_field(layout, 128, periodic=True) == 32 * 132**3  # what the last block joins
     assert tiling.choose_tiles(layout, 512, 1e12) == 1
     assert tiling.choose_tiles(layout, 512, 1e12, device="cuda") == 2
+    assert tiling.choose_tiles(layout, 1024, 1e15, device="cuda") == 3  # those of two have too many as well
 
 
 def test_memory_that_torch_keeps_on_a_gpu_is_free(monkeypatch):

@@ -14,7 +14,8 @@ from zeldo.files.atomic import write_text
 from zeldo.report import html, slices
 from zeldo.report.files import write_json
 from zeldo.report.html import machine_line, write_report
-from zeldo.report.labels import K_SHOWN, at_k, labels
+from zeldo.report.labels import at_k, labels
+from zeldo.statistics.comparison import K_SHOWN
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -57,6 +58,18 @@ def report(comparisons, snapshot, tmp_path):
         title=title,
         command="zeldo compare --engine cola > log",
     )
+
+
+def test_the_report_says_how_the_universe_was_drawn(comparisons, snapshot, tmp_path):
+    drawn = {"fixed": True, "flip": False, "phases": "ngenic", "power": "eisenstein-hu"}
+    reference = dataclasses.replace(snapshot(seed=5), **drawn)
+    page = write_report(comparisons, [], reference, tmp_path, title="drawn", command="")
+    text = page.read_text(encoding="utf-8")
+    for fact in ("<dt>fixed</dt><dd>on<", "<dt>phases</dt><dd>ngenic<", "<dt>power</dt><dd>eisenstein-hu<"):
+        assert fact in text
+    assert "<dt>flip</dt>" not in text and "To make this again" not in text  # no command was given
+    universe = json.loads((tmp_path / "comparison.json").read_text())["universe"]
+    assert universe == {"cosmology": reference.cosmology.to_dict(), "seed": 5, **drawn}
 
 
 def test_the_page_is_whole_and_needs_nothing_else(report, comparisons):
@@ -128,6 +141,30 @@ def test_each_redshift_has_its_section_and_reference(comparisons, snapshot, tmp_
     assert said.index("Against N-body at z = 0") < said.index("Against N-body at z = 1")
     with pytest.raises(InputError, match="no reference was given at z = 1"):
         write_report(earlier, [], references[0], tmp_path, title="t", command="c")
+
+
+def test_pictures_name_engines_as_the_tables_do_where_some_are_left_out(
+    comparisons, snapshot, tmp_path, monkeypatch
+):
+    """The legend of the first two was "cola", which the third one is as well."""
+    stub_pictures(monkeypatch)
+    monkeypatch.setattr(html, "MANY", 2)
+    figures = []
+    monkeypatch.setattr(html, "svg_uri", lambda figure: figures.append(figure) or "data:,")
+    write_report(comparisons, [], snapshot(), tmp_path, title="t", command="c")
+    *drawn, memory = figures
+    assert [text.get_text() for text in memory.axes[0].get_yticklabels()] == labels(comparisons)[:1]
+    for figure in drawn:
+        assert labels(comparisons)[1] in [text.get_text() for text in figure.legends[0].texts]
+
+
+def test_the_words_below_the_costs_speak_of_what_is_drawn(comparisons, snapshot, tmp_path, monkeypatch):
+    stub_pictures(monkeypatch)
+    untimed = [dataclasses.replace(one, wall_seconds=None, fields={}) for one in comparisons]
+    for shown, axes in ((comparisons, True), (untimed, False)):
+        page = write_report(shown[1:], [], snapshot(), tmp_path, title="t", command="c")
+        text = page.read_text(encoding="utf-8")
+        assert ("on logarithmic axes" in text) is axes and "Memory is the most" in text
 
 
 def test_the_best_of_each_column_is_marked(comparisons, snapshot, tmp_path, monkeypatch):

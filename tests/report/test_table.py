@@ -10,8 +10,9 @@ from zeldo.engines import registry
 from zeldo.engines.lpt import SecondOrder
 from zeldo.engines.parsing import parse_engine
 from zeldo.engines.trained import shipped_weights
-from zeldo.report.labels import K_SHOWN, at_k, best, decorrelation_text, labels, seconds_text, wrapped
+from zeldo.report.labels import MIDDLE, at_k, best, decorrelation_text, labels, seconds_text, waves, wrapped
 from zeldo.report.table import columns_that_fit, print_table
+from zeldo.statistics.comparison import K_SHOWN
 
 
 def printed(comparisons, width=100, **options) -> str:
@@ -101,10 +102,35 @@ def test_the_best_is_bold_in_a_terminal(comparisons):
 
 
 def test_fewer_columns_where_there_is_less_room():
-    assert columns_that_fit(100, 22) == K_SHOWN
-    assert 0.5 in columns_that_fit(30, 22)
-    sizes = [len(columns_that_fit(width, 22)) for width in range(30, 120)]
+    assert columns_that_fit(K_SHOWN, 100, 22) == K_SHOWN
+    assert columns_that_fit(K_SHOWN, 54, 22) == (0.5, 1.0)
+    sizes = [len(columns_that_fit(K_SHOWN, width, 22)) for width in range(30, 120)]
     assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize(
+    ("scale", "shown"),
+    [
+        (1.0, K_SHOWN),
+        (0.7, (0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3)),
+        (0.05, (0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02)),
+    ],
+)
+def test_a_box_whose_bins_end_early_has_smaller_k_in_its_tables(comparisons, scale, shown):
+    scale *= K_SHOWN[MIDDLE] / np.nanmax(comparisons[0].fields["density"].k)
+    larger = [
+        dataclasses.replace(
+            one,
+            box=one.box / scale,
+            fields={name: dataclasses.replace(f, k=f.k * scale) for name, f in one.fields.items()},
+        )
+        for one in comparisons
+    ]
+    assert waves(larger) == shown
+    assert waves([]) == K_SHOWN
+    text = printed(larger)
+    assert all(f" {k:g}" in text for k in shown)
+    assert rows_of(text, "density, T")["zeldovich"][MIDDLE] != "-"
 
 
 def test_labels_tell_engines_apart_by_the_settings_that_differ(comparisons):

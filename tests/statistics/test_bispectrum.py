@@ -106,6 +106,14 @@ def test_a_mesh_coarser_than_the_lattice_has_shells_up_to_its_own_nyquist_wavenu
     assert equilateral_bispectrum(snapshot, mesh=8, width=1.0).k.shape == (3, 3)
 
 
+def test_shells_go_on_beyond_the_lattice_to_the_k_max_that_is_asked_for():
+    psi = 3 * np.random.default_rng(2).standard_normal((3, 16, 16, 16))
+    snapshot = Snapshot(psi, None, BOX, Cosmology.preset("quijote"), 0.0, "test")
+    found = equilateral_bispectrum(snapshot, width=4.0, k_max=15 * 2 * np.pi / BOX)
+    assert (np.abs(found.k[:, 0] * BOX / (2 * np.pi) - [3, 7, 11]) < 1).all()
+    assert len(equilateral_bispectrum(snapshot, width=4.0, k_max=1e3).k) == 3  # the mesh has no more
+
+
 def test_shells_that_hold_nothing_are_refused():
     snapshot = Snapshot(np.zeros((3, 8, 8, 8)), None, BOX, Cosmology.preset("quijote"), 0.0, "test")
     for options in ({"k_max": 0.01}, {"width": 0.0}, {"k_max": -1.0}, {"width": 50.0}):

@@ -12,7 +12,7 @@ from refusals import refusal
 from zeldo.commands import main
 from zeldo.particles.lattice import particles_of
 from zeldo.statistics import friends_of_friends
-from zeldo.statistics.catalogue import write_halos
+from zeldo.statistics.catalogue import read_halos, write_halos
 from zeldo.statistics.overdensity import halos
 
 
@@ -78,6 +78,31 @@ def test_a_catalogue_without_velocities_and_with_part_of_a_cosmology_is_read(sna
     read = zeldo.read_halos(tmp_path / "halos.hdf5")
     np.testing.assert_equal(fields_of(read), fields_of(found))
     assert read.friends.velocity is None and read.cosmology is None
+
+
+def test_a_catalogue_says_how_its_particles_were_made(snapshot, found, tmp_path, capsys):
+    settings = {"preset": "fast", "extrapolate": True}
+    made = replace(
+        snapshot, engine="emulator", settings=settings, weights="ab12", fixed=True, phases="ngenic", seed=3
+    )
+    made = replace(made, expected_error={"k": [1.0], "density power": [0.1]}, correction={"velocity": 0.1})
+    path = write_halos(found, tmp_path / "halos.hdf5", snapshot=made)
+    told = zeldo.describe(path)
+    assert told["settings"] == settings and told["weights"] == "ab12"
+    assert told["seed"] == 3 and told["fixed"] is True and told["phases"] == "ngenic"
+    assert "expected_error" not in told and "correction" not in told  # of the matter, not of its halos
+    assert main(["info", str(path)]) == 0
+    assert "settings     preset fast, extrapolate on" in capsys.readouterr().out
+    bare = write_halos(found, tmp_path / "bare.hdf5")
+    assert not {"settings", "seed", "weights"} & set(zeldo.describe(bare))
+
+
+def test_a_catalogue_says_how_it_was_found_and_what_its_snapshot_knows(snapshot, found, tmp_path):
+    unknown = replace(found, cosmology=None, parameters={})
+    write_halos(unknown, tmp_path / "h.hdf5", snapshot=snapshot, settings={"linking_length": 0.3})
+    with h5py.File(tmp_path / "h.hdf5") as file:
+        assert file["Header"].attrs["linking_length"] == 0.3
+    assert read_halos(tmp_path / "h.hdf5").cosmology == snapshot.cosmology
 
 
 def test_halos_are_of_the_redshift_of_their_particles(snapshot, tmp_path):

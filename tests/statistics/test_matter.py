@@ -9,6 +9,7 @@ import zeldo
 from refusals import refusal
 from zeldo.cosmology.background import expansion
 from zeldo.cosmology.parameters import PRESETS
+from zeldo.errors import ZeldoWarning
 from zeldo.particles.lattice import find, particles_of
 from zeldo.statistics.matter import matter_of
 from zeldo.statistics.redshift_space import redshift_space_points
@@ -83,3 +84,42 @@ def test_parameters_that_a_file_gives_are_those_of_its_matter():
     shift = redshift_space_points(bare, "z")[:, 2] - lattice.positions[:, 2]
     rate = 100 * float(expansion(truth, 0.5))
     np.testing.assert_allclose(shift, 2 * lattice.velocities[:, 2] / rate, rtol=1e-3, atol=1e-5)
+
+
+def particles_with(masses=None, **header):
+    points = np.random.default_rng(1).uniform(0, 20, (700, 3))
+    return zeldo.Particles(zeldo.Header(count=700, box=20.0, redshift=0.0, **header), points, masses=masses)
+
+
+def test_the_spacing_of_bare_particles_is_that_of_their_number():
+    """Neither of the even lattice whose mesh they have, nor of that of tracers."""
+    for whole in (True, False):
+        assert matter_of(particles_with(whole=whole)).spacing == pytest.approx(20 / 700 ** (1 / 3))
+
+
+@pytest.mark.parametrize("field", ["points", "positions"])
+def test_masses_may_differ_by_rounding_alone(field):
+    masses = np.full(700, 3.0)
+    for off, fine in ((1e-6, True), (1e-3, False)):
+        masses[-1] = 3 * (1 + off)
+        matter = matter_of(particles_with(masses))
+        asked = [lambda matter=matter: matter.particle_mass]
+        asked.append(lambda matter=matter: matter.points if field == "points" else matter.positions())
+        for ask in asked:
+            if fine:
+                ask()
+            else:
+                assert "different masses" in refusal(ask)
+
+
+def test_one_species_of_several_stands_for_all_matter():
+    header = {"cosmology": PRESETS["quijote"], "whole": False, "particle_mass": 0.01}
+    whole = matter_of(particles_with(cosmology=PRESETS["quijote"])).particle_mass
+    with pytest.warns(ZeldoWarning, match="stand for all matter"):
+        assert matter_of(particles_with(**header)).particle_mass == pytest.approx(whole)
+    assert matter_of(particles_with(**header | {"whole": True})).particle_mass == 0.01
+
+
+def test_little_matter_leaves_room_for_what_is_assumed_of_baryons():
+    matter = matter_of(particles_with(parameters={"omega_m": 0.04}))
+    assert matter.cosmology.omega_m == 0.04 and matter.particle_mass > 0

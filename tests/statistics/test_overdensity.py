@@ -1,5 +1,7 @@
 """Claims about spherical-overdensity masses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import brentq
@@ -171,6 +173,8 @@ def test_halos_of_another_snapshot_are_refused():
     friends = friends_of_friends(snapshot_of(rng.uniform(0, BOX, (64, 3))), minimum=1)
     with pytest.raises(InputError, match="these halos are of 64 particles"):
         spherical_overdensity(snapshot_of(rng.uniform(0, BOX, (216, 3))), friends)
+    with pytest.raises(InputError, match="these halos are of 64 particles in 50 Mpc/h"):
+        spherical_overdensity(snapshot_of(rng.uniform(0, BOX, (64, 3))), replace(friends, box=50.0))
 
 
 def test_members_at_one_place_are_the_centre_of_their_halo():

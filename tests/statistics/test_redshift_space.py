@@ -12,7 +12,7 @@ from zeldo.errors import InputError
 from zeldo.particles.lattice import particles_of
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics import spectra
-from zeldo.statistics.redshift_space import redshift_space_multipoles, redshift_space_points
+from zeldo.statistics.redshift_space import multipoles, redshift_space_multipoles, redshift_space_points
 from zeldo.statistics.spectra import power_spectrum
 
 BOX = 100.0
@@ -97,6 +97,12 @@ def test_shot_noise_enters_the_monopole_alone():
     without = redshift_space_multipoles(snapshot, subtract_shot_noise=True)
     assert np.allclose(with_noise.monopole - without.monopole, (BOX / n) ** 3)
     assert np.array_equal(with_noise.quadrupole, without.quadrupole)
+
+
+def test_what_a_user_does_with_the_number_of_modes_changes_no_later_result():
+    modes = spectra.field_modes(np.random.default_rng(1).standard_normal((8, 8, 8)))
+    multipoles(modes, BOX).modes[:] = -1
+    assert (multipoles(modes, BOX).modes > 0).all()
 
 
 def test_a_wrong_axis_or_no_velocities_are_refused():

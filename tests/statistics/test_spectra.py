@@ -161,6 +161,15 @@ def test_shot_noise_is_subtracted_on_demand():
     assert abs(np.average(without.power, weights=without.modes)) < 0.05 * noise
 
 
+def test_what_a_user_does_with_a_result_changes_no_later_one():
+    modes = field_modes(np.random.default_rng(1).standard_normal((8, 8, 8)))
+    first = spectrum(modes, BOX)
+    for values in (first.k, first.power, first.modes):
+        values[:] = -1
+    again = spectrum(modes, BOX)
+    assert min(values.min() for values in (again.k, again.power, again.modes)) > 0
+
+
 def test_positions_and_displacements_have_the_same_modes():
     psi = 3 * np.random.default_rng(4).standard_normal((3, 8, 8, 8))
     snap = snapshot(psi)

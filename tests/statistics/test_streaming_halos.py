@@ -32,13 +32,14 @@ def test_the_catalogue_is_that_of_memory_to_the_last_bit(universe, slabs, linkin
     assert [path.name for path in universe.parent.iterdir()] == ["u.zarr"]
 
 
-@pytest.mark.parametrize("slabs", [1, 3, 7])
-def test_spherical_masses_are_those_of_memory_to_the_last_bit(universe, slabs, monkeypatch):
-    """Also where a sphere reaches beyond the next slab, and where not all members are in memory together."""
+@pytest.mark.parametrize(("slabs", "link"), [(1, 0.2), (3, 0.2), (7, 0.2), (7, 0.1)])
+def test_spherical_masses_are_those_of_memory_to_the_last_bit(universe, slabs, link, monkeypatch):
+    """Also where a sphere reaches beyond the next slab, or beyond what was read around its own, and where not all members
+    are in memory together."""
     if slabs > 1:
         monkeypatch.setattr(streaming_overdensity, "available", lambda: 1e5)
-    expected = halos(zeldo.read(universe), minimum=8)
-    made = stream_halo_catalogue(universe, minimum=8, slabs=slabs)
+    expected = halos(zeldo.read(universe), link, minimum=8)
+    made = stream_halo_catalogue(universe, linking_length=link, minimum=8, slabs=slabs)
     assert expected.spherical.r200m.max() > 0.5
     for name in ("centre", "m200c", "m200m", "mvir", "r200c", "r200m", "rvir"):
         np.testing.assert_array_equal(getattr(made.spherical, name), getattr(expected.spherical, name))

@@ -19,7 +19,7 @@ ENGINE, N, PLACE = "cola:steps=3,checkpoint_minutes=0", 16, "memory"
 MOMENTS = {
     "a checkpoint": ("os.rename", r"\.npz\."),
     "a shard": ("os.rename", r"/psi/c/"),
-    "what describes a group": ("os.remove", r"/z1/zarr\."),
+    "what describes a group": ("os.rename", r"/z1/zarr\."),
     "what says that a snapshot is whole": ("os.rename", r"complete\.json"),
     "the checkpoint of a run that is done": ("os.remove", r"\.npz$"),
 }

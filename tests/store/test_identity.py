@@ -27,3 +27,12 @@ TABLE = "linear_power_of_the_fiducial_cosmology_today.txt of sha256"
 def test_long_values_that_begin_alike_are_told_apart(name, there, here, said):
     line = refusal(lambda: check_same(Path("s"), SOFTWARE | {name: there}, SOFTWARE | {name: here}))
     assert said in line
+
+
+def test_an_argument_of_before_that_is_no_more_is_a_difference():
+    settings = {"steps": 10, "sharpen": 2}
+    there = SOFTWARE | {"seed": 1, "settings": settings}
+    line = refusal(lambda: check_same(Path("s"), there, SOFTWARE | {"seed": 1, "settings": {"steps": 10}}))
+    assert "begun with sharpen = 2, not none" in line
+    line = refusal(lambda: check_same(Path("s"), there, SOFTWARE | {"settings": settings}))
+    assert "begun with seed = 1, not none" in line

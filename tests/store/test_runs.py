@@ -60,6 +60,23 @@ def test_each_redshift_comes_back_as_its_own(tmp_path, ics):
         assert np.abs(back.psi - one.psi).max() < PSI_STEP and np.abs(back.vel - one.vel).max() < VEL_STEP
 
 
+def test_the_largest_number_that_fits_comes_back_and_a_larger_one_is_refused(tmp_path, ics):
+    store, given = RunStore(tmp_path / "s.zarr"), snapshot()
+    given.psi[0, 0, 0, 0] = -32766 * PSI_STEP
+    store.add("a", ics, [given])
+    assert store.snapshot("a").psi[0, 0, 0, 0] == pytest.approx(-32766 * PSI_STEP)
+    given.psi[0, 0, 0, 0] = 32769 * PSI_STEP  # as 16 bits it would change its sign
+    with pytest.raises(InputError, match=r"psi reaches 163\.845"):
+        store.add("b", ics, [given])
+    assert "b" not in store
+
+
+def test_velocities_are_read_only_where_they_are_wanted(tmp_path, ics):
+    store = RunStore(tmp_path / "s.zarr")
+    store.add("a", ics, [snapshot()])
+    assert store.snapshot("a", velocity=False).vel is None
+
+
 def test_without_steps_fields_come_back_to_the_bit(tmp_path, ics):
     store = RunStore(tmp_path / "s.zarr", psi_step=0, vel_step=0)
     given = snapshot()
@@ -131,6 +148,13 @@ def test_a_linear_field_without_a_seed_is_stored(tmp_path, ics):
 def test_another_linear_field_from_the_same_seed_is_found_out(tmp_path, ics):
     store = RunStore(tmp_path / "s.zarr")
     store.add("a", replace(ics, delta_lin=ics.delta_lin * 1.01), [snapshot()], regenerate=EH)
+    with pytest.raises(DamagedFileError, match="another linear field"):
+        store.initial("a")
+
+
+def test_other_phases_of_the_same_amplitudes_are_found_out(tmp_path, ics):
+    store = RunStore(tmp_path / "s.zarr")
+    store.add("a", replace(ics, delta_lin=np.roll(ics.delta_lin, 1, 0)), [snapshot()], regenerate=EH)
     with pytest.raises(DamagedFileError, match="another linear field"):
         store.initial("a")
 
@@ -310,3 +334,13 @@ def test_what_ended_processes_left_is_removed_and_no_more(tmp_path):
     (claim / OWNER).write_text(json.dumps({**identity(), "started": "0"}))
     store.tidy([os.getpid()])
     assert (ours.exists(), theirs.exists(), claim.exists()) == (False, True, False)
+
+
+def test_a_run_of_another_revision_or_of_other_weights_is_not_added(tmp_path, ics):
+    store = RunStore(tmp_path / "s.zarr")
+    given = replace(snapshot(), revision=3, weights="abc")
+    store.add("a", ics, [given])
+    for other in (replace(given, revision=4), replace(given, weights="abd")):
+        with pytest.raises(InputError, match="holds runs of stand-in that others may not join"):
+            store.add("b", ics, [other])
+    assert store.run_ids() == ["a"]

@@ -323,6 +323,47 @@ def test_of_two_processes_one_makes_it_and_the_other_waits(tmp_path, monkeypatch
     assert {path.name for path in (out / ".zeldo").iterdir()} == {"done.jsonl", "complete.json"}
 
 
+def test_of_two_processes_that_begin_a_field_at_once_both_write_it(tmp_path, monkeypatch, tiles):
+    """One looks for an array just before the other makes it."""
+    import zarr
+
+    (made,) = zeldo.run(engine="2lpt", output=tmp_path / "u.zarr", **SMALL)
+    there = UniverseZarr(tmp_path / "u.zarr")
+    psi, look, looks = made.psi, zarr.open_array, []
+
+    def early(*given, **named):
+        looks.append(None)
+        if len(looks) == 1:
+            raise FileNotFoundError
+        return look(*given, **named)
+
+    monkeypatch.setattr(zarr, "open_array", early)
+    monkeypatch.setattr(zarr.Group, "__contains__", lambda *given: False)
+    there.write_tile(0.0, "psi", there.tiles[1], psi[:, *there.tiles[1].inside])
+    np.testing.assert_array_equal(there.whole(0.0, "psi"), psi)
+
+
+def test_a_universe_without_structure_has_all_its_tiles(tmp_path, tiles):
+    flat = zeldo.InitialConditions(
+        64.0, 32, zeldo.Cosmology.preset("quijote"), np.zeros((32, 32, 32), np.float32)
+    )
+    (made,) = zeldo.run(engine="2lpt", ics=flat, output=tmp_path / "u.zarr")
+    assert not made.psi.any() and not made.vel.any()
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"zarr_format": 3, "node_type": "array"}'])
+def test_a_damaged_description_of_an_array_is_made_again(tmp_path, tiles, text):
+    out = tmp_path / "u.zarr"
+    (made,) = zeldo.run(engine="2lpt", output=out, **SMALL)
+    psi, description = made.psi, out / "z0" / "psi" / "zarr.json"
+    whole, shard = description.read_text(), out / "z0" / "psi" / "c" / "0" / "1" / "0" / "1"
+    written = shard.stat().st_mtime_ns
+    description.write_text(text)
+    (again,) = zeldo.run(engine="2lpt", output=out, **SMALL)
+    np.testing.assert_array_equal(again.psi, psi)
+    assert description.read_text() == whole and shard.stat().st_mtime_ns == written
+
+
 def test_a_universe_that_was_copied_without_hidden_files_is_made_again(tmp_path):
     out = tmp_path / "u.zarr"
     (made,) = zeldo.run(engine="2lpt", output=out, **SMALL)

@@ -10,7 +10,9 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -105,6 +107,30 @@ def test_multipoles_are_kept_as_they_are_measured(tmp_path):
         assert len(values.files) == 12 and abs(values["z0_quadrupole"][0]) > 1
 
 
+def test_multipoles_without_velocities_are_refused_before_any_universe_is_made(tmp_path):
+    given = {"output": tmp_path / "s", "seeds": [1], "n": 16, "box": 31.25, "power": "eisenstein-hu"}
+    line = refusal(lambda: zeldo.run_suite(engine="vnet", keep="multipoles", **given))
+    assert line.startswith("engine vnet makes no velocities") and not (tmp_path / "s").exists()
+
+
+@dataclass(frozen=True)
+class Still(zeldo.Engine):
+    """An engine whose plan does not say that it makes no velocities."""
+
+    name: ClassVar[str] = "still"
+    revision: ClassVar[int] = 1
+
+    def evolve(self, ics, redshifts, progress):
+        for z in redshifts:
+            yield self.snapshot(ics, np.zeros((3, ics.n, ics.n, ics.n), np.float32), None, z)
+
+
+def test_a_universe_without_velocities_fails_where_multipoles_are_kept(tmp_path):
+    given = {"seeds": [1], "n": 16, "box": 31.25, "power": "eisenstein-hu", "engine": Still()}
+    suite = zeldo.run_suite(output=tmp_path / "s", keep="multipoles", **given)
+    assert "engine still makes no velocities" in suite.failed()["s1"]
+
+
 def test_cosmologies_come_from_a_table_with_every_seed_or_their_own(tmp_path):
     table = tmp_path / "c.csv"
     table.write_text("omega_m,sigma_8\n0.3,0.8\n0.25,0.9\n")
@@ -178,6 +204,14 @@ def test_seeds_that_are_none_are_refused(bad, words):
 def test_seeds_that_the_phases_cannot_have_are_refused_before_any_universe(tmp_path, phases, seeds):
     given = {"n": 16, "power": "eisenstein-hu", "engine": "2lpt", "phases": phases}
     assert "seed = " in refusal(lambda: zeldo.run_suite(output=tmp_path / "s", seeds=seeds, **given))
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_later_cosmology_that_is_not_that_of_the_phases_is_refused_before_any_universe(tmp_path):
+    given = {"n": 16, "power": "eisenstein-hu", "engine": "2lpt", "phases": "quijote:fiducial/17"}
+    for rows in ([{"w0": -1}, {"w0": -0.9}], [{"w0": -0.9}]):
+        line = refusal(lambda rows=rows: zeldo.run_suite(output=tmp_path / "s", cosmologies=rows, **given))
+        assert line.startswith("the phases quijote:fiducial/17 bring another cosmology")
     assert not (tmp_path / "s").exists()
 
 
@@ -701,6 +735,25 @@ def test_a_row_has_the_energy_of_its_universe(tmp_path, monkeypatch):
     monkeypatch.setattr(suite_worker, "Meter", Known)
     (row,) = zeldo.run_suite(output=tmp_path / "s", seeds=[1], keep="measure", **TINY).rows()
     assert row["energy_wh"] == 2.5
+
+
+def test_many_cosmologies_are_compared_without_comparing_all_pairs():
+    compared = []
+
+    class Counted(zeldo.Cosmology):
+        def __eq__(self, other):
+            compared.append(1)
+            return super().__eq__(other)
+
+        __hash__ = zeldo.Cosmology.__hash__
+
+    base = zeldo.Cosmology.preset("quijote")
+    rows = [Counted(**base.to_dict() | {"h": 0.6 + i / 1000}) for i in range(100)]
+    with pytest.raises(zeldo.InputError, match=r"cosmologies 100 and 101 of the list are the same"):
+        read_cosmologies([*rows, rows[-1]], base)
+    with pytest.raises(zeldo.InputError, match=r"cosmologies 100 and 101 of the list are the same"):
+        read_cosmologies([*rows, Counted(**rows[-1].to_dict())], base)
+    assert len(compared) < 200
 
 
 def test_a_list_of_cosmologies_has_seeds_for_all_or_for_none():

@@ -155,6 +155,51 @@ def test_a_slow_process_does_not_say_that_the_fields_of_another_are_whole(tmp_pa
     assert {path.name for path in (out / STATE).glob("linear*")} == {"linear"}
 
 
+def test_a_slow_process_does_not_write_what_it_read_of_fields_that_others_removed(tmp_path, monkeypatch):
+    """Its lease ends while it reads them, and missing chunks of zarr are zeros."""
+    volume = Volume(
+        tmp_path / "u.zarr", zeldo.engine("cola"), zeldo.Universe.of(**SMALL), 0.0, 16, 4, 8, 60.0
+    )
+    volume.join()
+    volume.folder.mkdir()
+    there, whole = UniverseZarr(volume.path), np.ones((3, 16, 16, 16), np.float32)
+
+    def evolve(engine, origin, fields, tile, *given):
+        for field in ("psi", "vel"):
+            there.write_tile(0.0, field, tile, whole)
+        volume.finished()
+        return 0 * whole, 0 * whole
+
+    monkeypatch.setattr("zeldo.volumes.run.stored_fields", lambda folder: None)
+    monkeypatch.setattr("zeldo.volumes.run.evolve_piece", evolve)
+    assert volume.make(there.tiles[0]) == "left to others"
+    assert volume.make(there.tiles[0]) == "made"
+    np.testing.assert_array_equal(there.read_tile(0.0, "psi", there.tiles[0]), whole)
+
+
+def test_what_a_kill_leaves_of_the_fields_is_not_taken_for_whole(tmp_path, monkeypatch):
+    volume = Volume(
+        tmp_path / "u.zarr", zeldo.engine("cola"), zeldo.Universe.of(**SMALL), 0.0, 16, 4, 8, 60.0
+    )
+    volume.join()
+    volume.folder.mkdir()
+
+    rmtree = shutil.rmtree
+
+    def killed(path, **named):
+        if path.name.startswith("linear"):
+            raise KeyboardInterrupt
+        rmtree(path, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("zeldo.volumes.run.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            volume.finished()
+    assert not volume.has_fields
+    volume.finished()
+    assert {path.name for path in (volume.path / STATE).iterdir()} == {"complete.json"}
+
+
 def test_workers_of_a_cluster_one_of_which_is_lost(tmp_path, expected):
     distributed = pytest.importorskip("distributed")
     out = tmp_path / "u.zarr"
@@ -174,6 +219,36 @@ def test_workers_of_a_cluster_one_of_which_is_lost(tmp_path, expected):
         check(run_in_pieces(output=out, scheduler=client, **SMALL, **PIECES), expected)
         killer.join(timeout=5)
         assert not killer.is_alive()
+
+
+def test_processes_that_are_done_at_once_end_one_after_the_other(tmp_path, monkeypatch):
+    """Or one would remove the file that another is about to rename."""
+    whole, busy, most = zeldo.Universe.of(**SMALL), [], []
+    ends = [
+        Volume(tmp_path / "u.zarr", zeldo.engine("cola"), whole, 0.0, 16, 4, 8, at) for at in (60.0, 61.0)
+    ]
+    ends[0].join()
+
+    def watched(method):
+        def call(*given):
+            busy.append(None)
+            most.append(len(busy))
+            time.sleep(0.05)
+            method(*given)
+            busy.pop()
+
+        return call
+
+    for name in ("note_complete", "tidy"):
+        monkeypatch.setattr(UniverseZarr, name, watched(getattr(UniverseZarr, name)))
+    monkeypatch.setattr("zeldo.volumes.run.WAIT", 0.01)
+    processes = [threading.Thread(target=end.finished) for end in ends]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(20)
+    assert most == [1, 1, 1, 1]
+    assert {path.name for path in (tmp_path / "u.zarr" / STATE).iterdir()} == {"complete.json"}
 
 
 def test_a_window_wraps_around(tmp_path):

@@ -6,6 +6,7 @@ enough of it. Errors and warnings are one line each on standard error.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
@@ -14,6 +15,9 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
+
+# how standard output treats what its encoding lacks; in the C locale the latter, which knows only bytes that are no text
+WANTING = ("strict", "surrogateescape")
 
 
 def app() -> Any:
@@ -100,10 +104,21 @@ def _prepare_output() -> None:
     """Let standard output take any text: what comes last must not fail after the work is done."""
     if sys.stdout is None:  # where the caller has closed it
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, for the rest of the process
-    elif getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error has it
+    elif getattr(sys.stdout, "errors", None) in WANTING and hasattr(sys.stdout, "reconfigure"):
+        codecs.register_error("zeldo", _written)
+        sys.stdout.reconfigure(errors="zeldo")
     if os.environ.get("COLUMNS", "").isdigit() and not int(os.environ["COLUMNS"]):
         del os.environ["COLUMNS"]  # 0 says that the width is not known, and rich would take it at its word
+
+
+def _written(error: UnicodeError) -> tuple[str | bytes, int]:
+    """A byte of a name that is no text as it is, and any other character that the encoding lacks as an escape."""
+    assert isinstance(error, UnicodeEncodeError)
+    one = UnicodeEncodeError(error.encoding, error.object, error.start, error.start + 1, error.reason)
+    try:
+        return codecs.lookup_error("surrogateescape")(one)
+    except UnicodeEncodeError:
+        return codecs.backslashreplace_errors(one)
 
 
 def _check_threads() -> None:

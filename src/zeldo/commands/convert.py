@@ -30,7 +30,7 @@ def convert(
     file:
         A file, a directory, any file of a set, or the common beginning of the names of a set.
     output:
-        The file to write. The suffix chooses the format: .hdf5 (Gadget-4), .npz, .gadget, .bigfile, .zarr.
+        The file to write. The suffix chooses the format: .hdf5 (Gadget-4), .npz, .gadget, .gadget2, .bigfile, .zarr.
     format:
         The format by name, in place of the suffix's: gadget-hdf5, gadget-binary, gadget-binary-2, swift, bigfile, zarr
         or npz.

@@ -32,9 +32,9 @@ class Evolution:
     redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None
     """Redshift of the output (0). May be given several times."""
     output: Annotated[Named | None, Parameter(name=["--output", "-o"])] = None
-    """The file to write (zeldo.hdf5): .hdf5 (Gadget-4), .npz, .bigfile or .gadget. With several redshifts, each file name
-    gets _z1 and so on before the suffix. A directory that ends in .zarr holds all redshifts; after a kill, the same
-    command continues there."""
+    """The file to write (zeldo.hdf5): .hdf5 (Gadget-4), .npz, .bigfile, .gadget or .gadget2. With several redshifts, each
+    file name gets _z1 and so on before the suffix. A directory that ends in .zarr holds all redshifts; after a kill, the
+    same command continues there."""
     memory: str | None = None
     """The most memory that the run may take, such as 8GB. By default, what the machine has free."""
 

@@ -56,6 +56,7 @@ def _halos(answer: dict[str, Any]) -> list[tuple[str, str]]:
         ("box", f"{answer['box']:.10g} Mpc/h"),
         ("redshift", f"{answer['redshift']:.10g}"),
         ("cosmology", _cosmology(answer)),
+        *_drawn(answer),
         ("columns", ", ".join(answer["columns"])),
         ("to read it", "zeldo.read_halos, whose tracers() are particles to measure"),
     ]
@@ -150,8 +151,6 @@ def _told(answer: dict[str, Any]) -> list[tuple[str, str]]:
         count = len(expected["k"])
         for i in (count // 12, count // 2, count - 1):
             power, lost = (expected[name][i] for name in DENSITY)
-            at = (
-                f"density at k = {expected['k'][i]:.2g} h/Mpc: P(k) within {power:.2%}, 1 - r^2 of {lost:.2g}"
-            )
+            at = f"density at k = {expected['k'][i]:.2g} h/Mpc: P(k) off by {power:.2%} rms, 1 - r^2 of {lost:.2g}"
             lines.append(("expected", at.replace("%", " %")))
     return lines

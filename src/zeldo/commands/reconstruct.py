@@ -47,7 +47,8 @@ def reconstruct(
     output:
         The file of initial conditions to write (.npz). Other commands take it as --ics.
     engine:
-        zeldovich, 2lpt, cola, pm, vnet or emulator. Further options follow a colon, as in pm:steps=5.
+        zeldovich, 2lpt, cola, pm, emulator, vnet, or a file of a network's weights. Options of the engine follow a colon, as
+        in pm:steps=5.
     power:
         Linear power spectrum: camb (default), eisenstein-hu, or a file with columns k and P.
     box:

@@ -26,8 +26,8 @@ def run(
     Parameters
     ----------
     seeds:
-        Seeds of a suite of universes, such as 0:1000. The output is then a directory (suite). Several processes with
-        the same command divide the work, and after a kill the same command continues.
+        Seeds of a suite of universes, such as 0:1000 for 0 to 999, or 1,5,9. The output is then a directory (suite). Several
+        processes with the same command divide the work, and after a kill the same command continues.
     cosmologies:
         A file of cosmologies for a suite, CSV or columns of text: one in each line, with a column for each parameter that
         varies. The first line names the columns. Without names they are omega_m, omega_b, h, n_s, sigma_8, and perhaps w0

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from zeldo.cosmology.parameters import Cosmology, check_cosmology
 from zeldo.errors import ConvergenceError, InputError
+from zeldo.keywords import check_plain
 
 # 3 H0^2 / (8 pi G) today, 10^10 Msun/h / (Mpc/h)^3; codes differ by 3e-4 in G
 CRITICAL_DENSITY = 27.7536627
@@ -51,6 +52,7 @@ def expansion(cosmology: Cosmology, a: ArrayLike) -> np.ndarray:
     if not isinstance(cosmology, Cosmology):
         _check_varied(cosmology)
         return cosmology.expansion(a)
+    check_plain(a, "the scale factor")
     a = np.asarray(a, dtype=float)
     return np.sqrt(cosmology.omega_m * a**-3 + cosmology.omega_de * _dark_energy(cosmology, a))
 
@@ -70,6 +72,7 @@ def omega_m_at(cosmology: Cosmology, a: ArrayLike) -> np.ndarray:
     ndarray
         float64, of the shape of `a`.
     """
+    check_plain(a, "the scale factor")
     a = np.asarray(a, dtype=float)
     return cosmology.omega_m * a**-3 / expansion(cosmology, a) ** 2
 
@@ -134,6 +137,7 @@ class Growth:
         self._nodes = (nodes, np.log(d1) - self._norm)
 
     def _lna(self, a: ArrayLike) -> np.ndarray:
+        check_plain(a, "the scale factor")
         a = np.asarray(a, dtype=float)
         if not np.all((a > 0) & (a <= A_LATE)):
             raise InputError(f"scale factor {a} is not allowed: growth is known for 0 < a <= {A_LATE:g}")

@@ -173,6 +173,8 @@ class Cosmology:
         InputError
             For curved models, for other dark energy, and where omega_b, sigma_8 or n_s is nowhere to be found.
         """
+        if isinstance(cosmology, type):
+            raise InputError(f"{cosmology.__name__} is a class: give an object of it, with its parameters")
         meta = dict(getattr(cosmology, "meta", None) or {})
         if abs(float(getattr(cosmology, "Ok0", 0.0))) > 1e-6:
             raise InputError(

@@ -13,6 +13,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology, check_cosmology
 from zeldo.cosmology.top_hat import top_hat
 from zeldo.errors import InputError, ZeldoWarning, nearest
+from zeldo.keywords import check_plain
 
 MODELS = ("camb", "eisenstein-hu")
 SCALED = 0.01  # by what share the sigma_8 of a table may differ from that of the cosmology without a word
@@ -23,7 +24,7 @@ class LinearPower:
 
     Between the points of its table it is a cubic spline of ln P over ln k. Beyond either end it is the power law through the
     last two points, and at k = 0 it is zero. A call with k in h/Mpc, of any shape, returns float64 in (Mpc/h)^3. It raises
-    `InputError` where k is negative or not finite.
+    `InputError` where k is negative, not finite, or has a unit.
 
     Parameters
     ----------
@@ -48,6 +49,7 @@ class LinearPower:
         self._slopes = ends[0], ends[-1]
 
     def __call__(self, k: float | np.ndarray) -> np.ndarray:
+        check_plain(k, "k")
         k = np.asarray(k, dtype=np.float64)
         if not (np.isfinite(k).all() and (k >= 0).all()):
             raise InputError("a k for P(k) is negative or not finite: give k >= 0 in h/Mpc")

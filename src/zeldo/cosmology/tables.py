@@ -45,6 +45,10 @@ def read_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         return _json(text, path)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     first = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    if any(";" in line for line in lines[first:] if not line.startswith("#")):
+        raise InputError(
+            f"cosmologies {path} have semicolons between cells: give commas or blanks, and points in numbers"
+        )
     rows = _split([line for line in lines[first:] if not line.startswith("#")])
     if not rows:
         return []

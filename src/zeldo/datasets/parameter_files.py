@@ -102,6 +102,9 @@ def _mp_gadget(job: Job) -> dict[str, str]:
         "SnapshotWithFOF": 0,
     }
     text = "# zeldo export-ics: MP-GenIC is not needed, MP-Gadget starts from IC\n"
+    if not constant:
+        # before, its Hubble rate had the dark energy once more as curvature, and 3 (1 + w) with the wrong sign
+        text += "# dark energy with w0 and wa is right in MP-Gadget since 27 February 2024, commit 9045f4f3\n"
     return {"mp-gadget.param": text + "".join(f"{name} = {value}\n" for name, value in values.items())}
 
 

@@ -137,6 +137,8 @@ class Engine(ABC):
     ) -> Iterator[Snapshot]:
         """Yield a snapshot for each redshift. `run` calls this after all checks.
 
+        Each needs arrays of its own, because `self.snapshot` does not copy those that it is given.
+
         Parameters
         ----------
         ics : InitialConditions
@@ -331,7 +333,7 @@ class Engine(ABC):
         InputError
             For an engine that needs its particles in memory, whose `plan_streamed` gives None.
         """
-        raise InputError(f"{self.name} needs its particles in memory: give a smaller n, or another engine")
+        raise needs_memory(self)
 
     def snapshot(
         self, ics: InitialConditions | Origin, psi: np.ndarray, vel: np.ndarray | None, redshift: float
@@ -386,6 +388,11 @@ class Engine(ABC):
     def for_trial(self) -> Self:
         """This engine for a trial run on a few particles: without options of one run, such as its checkpoint."""
         return self
+
+
+def needs_memory(engine: Engine) -> InputError:
+    """The refusal to keep on disk the particles of an engine that needs them in memory."""
+    return InputError(f"{engine.name} needs its particles in memory: give a smaller n, or another engine")
 
 
 def silent(done: float, total: float, text: str) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+import numpy as np
 
 from zeldo.cosmology.redshifts import distinct_redshifts, same_redshift
 from zeldo.errors import InputError, nearest
@@ -159,13 +162,26 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
         raise InputError(f"{name} {value!r} is not known: choose one of {', '.join(allowed)}{hint}")
 
 
+def _share_memory(one: Snapshot, other: Snapshot) -> bool:
+    """Whether a field of one snapshot lies in the memory of the other's."""
+    pairs = ((one.psi, other.psi), (one.vel, other.vel))
+    return any(a is not None and b is not None and np.may_share_memory(a, b) for a, b in pairs)
+
+
 def one_for_each(
     name: str, snapshots: Iterable[Snapshot] | None, redshifts: Sequence[float]
 ) -> Iterator[Snapshot]:
-    """The snapshots that an engine gives; `InputError` unless there is one for each redshift, in their order."""
+    """The snapshots that an engine gives; `InputError` unless there is one for each redshift, in their order.
+
+    Nor may the arrays of one be those of the one before, if that one is still in use: it would have changed.
+    """
     iterator = iter(() if snapshots is None else snapshots)
 
     def checked(snapshot: Snapshot | None, wanted: float | None) -> Any:
+        if not (snapshot is None or hasattr(snapshot, "redshift")):
+            raise InputError(
+                f"engine {name} gave a {type(snapshot).__name__}: its `evolve` must yield what `self.snapshot` returns"
+            )
         given = None if snapshot is None else snapshot.redshift
         same = given == wanted if given is None or wanted is None else same_redshift(given, wanted)
         if not same:
@@ -178,7 +194,20 @@ def one_for_each(
             return snapshot
         return replace(snapshot, redshift=wanted)  # what is equal but for rounding is found by it
 
+    last: ref[Snapshot] | None = None
+
+    def own(snapshot: Snapshot) -> Snapshot:
+        nonlocal last
+        before = None if last is None else last()
+        if before is not None and _share_memory(before, snapshot):
+            raise InputError(
+                f"engine {name} put z = {snapshot.redshift:g} into the arrays of its snapshot at z = {before.redshift:g}, "
+                "which changed: let its `evolve` yield copies"
+            )
+        last = ref(snapshot)
+        return snapshot
+
     for redshift in redshifts:
         # no name holds a snapshot while the engine makes the next one
-        yield checked(next(iterator, None), redshift)
+        yield own(checked(next(iterator, None), redshift))
     checked(next(iterator, None), None)

@@ -15,7 +15,7 @@ from zeldo.engines.base import BLOCK, Engine, Plan, Progress, silent
 from zeldo.engines.checks import check_choice, most_n
 from zeldo.engines.registry import engine as make_engine
 from zeldo.engines.registry import register
-from zeldo.engines.trained import Trained, card_of, run_dynamics, shipped_weights
+from zeldo.engines.trained import Trained, run_dynamics, shipped_weights
 from zeldo.errors import InputError, ZeldoError, ZeldoWarning
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import weights_hash
@@ -80,14 +80,14 @@ class Emulator(Trained):
         """The largest number of particles per side, for the mesh of the density and the force that the network is given."""
         from zeldo.networks.scales import DENSITY_MESH
 
-        inputs = getattr(self._card().make_task(), "inputs", ())
+        inputs = getattr(self._card.make_task(), "inputs", ())
         return most_n(DENSITY_MESH) if {"density", "force"} & set(inputs) else super().most_n
 
     @property
     def settings(self) -> Mapping[str, object]:
         """The options that affect the results, with the file by its name, without its directory."""
         dynamics = self._dynamics
-        name, options = self._card().make_task().dynamics  # type: ignore[misc] # or the line before refuses
+        name, options = self._card.make_task().dynamics  # type: ignore[misc] # or the line before refuses
         chosen = ",".join(f"{option}={value}" for option, value in options.items())
         own = asdict(self) | {"weights": self.path.name, "preset": None if self.weights else self.preset}
         first = ("weights", "preset") if self.weights else ("preset",)  # labels name the first that differs
@@ -117,13 +117,14 @@ class Emulator(Trained):
         self._dynamics.check_lattice(n)
         super().check_lattice(n)
 
+    @property
     def _card(self) -> ModelCard:
-        return card_of(self.path)
+        return self._cards[0]
 
     @property
     def _dynamics(self) -> Engine:
         """The engine that the network corrects."""
-        card = self._card()
+        card = self._card
         chosen = card.make_task().dynamics
         if chosen is None:
             raise InputError(

@@ -22,6 +22,7 @@ GB = 1e9
 LIBRARY_GB = 0.3  # GB of torch and its libraries, beside Python
 WITH_DYNAMICS = 8  # channels more in memory, measured: fields of the dynamics and copies of the output
 KEPT = 1.7  # how much more a forward pass takes where what it frees stays with the process, in odd sizes: measured
+KEPT_OF_INTEGERS = 1.4  # the same where inner layers are given bytes
 KEPT_BETWEEN = 1.15  # how much more a run to several redshifts takes there, for the same reason: measured
 INPUTS = 60.0  # ns per particle: inputs to and from the disk, and the density
 PROBE = 48  # cells per side of the output of the crop that is timed
@@ -44,7 +45,7 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     Plan
     """
     from zeldo.engines.registry import engine as make_engine
-    from zeldo.networks import inference, tiling
+    from zeldo.networks import inference, integers, tiling
     from zeldo.networks.weights import load
     from zeldo.particles.tiles import tile_side
 
@@ -68,7 +69,9 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
         layout, side, periodic=tiles == 1, item_bytes=dtype.itemsize
     )
     kept = cpu and forward < tiling.SMALL * free
-    forward *= KEPT if kept else 1
+    if kept:
+        rounded = task.density_channel is not None and engine.precision == "auto" and integers.supported()
+        forward *= KEPT_OF_INTEGERS if rounded else KEPT
     flops = tiles**3 * task.passes * layout.flops(side, periodic=tiles == 1)
     # linear displacement, the dynamics' fields, the input, the output
     channels = 3 + task.in_channels + task.out_channels + (WITH_DYNAMICS if task.dynamics else 0)
@@ -81,7 +84,8 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
             * flops
             / _rate(Path(engine.path), engine.path.stat().st_mtime_ns, engine.precision)
         )
-    plan = Plan(memory, seconds, tiles=tiles, vectors=len(task.predicts), network=seconds or 0.0)
+    vectors = len(task.predicts) + (getattr(engine, "velocity", None) is not None)  # of a second network
+    plan = Plan(memory, seconds, tiles=tiles, vectors=vectors, network=seconds or 0.0)
     if task.dynamics is None:
         return plan
     plans = [make_engine(task.dynamics[0], **task.dynamics[1]).plan(n, [z]) for z in redshifts]
@@ -173,7 +177,7 @@ def _rate(path: Path, modified: int, precision: str) -> float:
     setting = Setting(Cosmology.preset("quijote"), 0.0, 2.0)
     inputs = np.random.default_rng(0).standard_normal((task.in_channels, side, side, side), np.float32)
     optimised: Any = optimise(net, task, setting, inputs, precision=precision)
-    style = torch.tensor([task.style(setting)], dtype=torch.float32)
+    style = torch.tensor([task.style(setting)], dtype=torch.float32, device="cpu")
     x = torch.from_numpy(inputs)[None]
     batch = Batch(x, style, (setting,), periodic=False)
     with torch.no_grad():

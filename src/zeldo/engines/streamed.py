@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from zeldo.engines.base import PREPARING, Progress
+from zeldo.engines.base import PREPARING, Progress, needs_memory
 from zeldo.engines.blocks import Block, StreamedOutput
 from zeldo.engines.plans import SLABS
 from zeldo.engines.streamed_force import ASIDE, ForceOnDisk
@@ -54,8 +54,15 @@ def stream(
         As in `Engine.streamed`.
     keep : bool
         Whether particles and the orders of 2LPT stay on disk when they are no longer needed.
+
+    Raises
+    ------
+    InputError
+        For an engine whose `plan_streamed` gives None.
     """
     (start,) = ics
+    if engine.plan_streamed(start.n, redshifts) is None:
+        raise needs_memory(engine)
     ics.clear()
     dynamics = engine.dynamics(start)
     run = StreamedRun(

@@ -170,13 +170,13 @@ class StreamedEmulator:
         """The output, from a block on, or from the first one whose share is not known."""
         import torch
 
-        from zeldo.networks import integers, tiling
+        from zeldo.networks import inference, integers, tiling
         from zeldo.networks.field import optimise_by_crops
         from zeldo.networks.tasks.base import Batch, Setting
 
         n, task = origin.n, self.net.card.make_task()
         setting = Setting(origin.cosmology, z, origin.box / n)
-        style = torch.tensor([task.style(setting)], dtype=torch.float32)
+        style = torch.tensor([task.style(setting)], dtype=torch.float32, device="cpu")
         side = inputs.state.get("side") or self._side(task, n)
         inputs.put({}, 0, side=side)
         made = [f"share{block}" in inputs.state for block in range(n // self.block)]
@@ -207,7 +207,7 @@ class StreamedEmulator:
                 if place < len(tiles):
                     following.append(disk.submit(read, tiles[place]))
                 integers.place(net, tile.origin)
-                with torch.no_grad():
+                with torch.no_grad(), inference.own_types():
                     output = task.run(net, Batch(x, style, (setting,), False)).float()
                     output = output[..., *tile.valid]
                     squares += _squares(output, x, layout.halo)

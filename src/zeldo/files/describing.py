@@ -12,6 +12,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.files import open_particles
 from zeldo.files.field_describing import describe_field
 from zeldo.files.halo_catalogue import describe_catalogue, is_halo_catalogue
+from zeldo.files.registry import format_of
 from zeldo.keywords import scalar
 from zeldo.particles.lattice import NoLatticeError, check_finite, displacement, find
 from zeldo.particles.particles import Header, Particles
@@ -38,9 +39,10 @@ def describe(
         Of texts, numbers, lists and dicts, as JSON takes them: format, made_by, count, box, redshift, cosmology, missing,
         units, fields, ids, lattice, outside, notes. Where the file says them, also seed, fixed, flip, phases, power, the
         engine's settings and the hash of its weights, and an emulator's correction and expected_error. Of a halo catalogue
-        of zeldo's: format, made_by, count, minimum, box, redshift, cosmology, particle_mass, and the units of its columns.
-        Of a reference run, a linear density or white noise: format, kind, made_by, n, notes, and as far as the file says
-        them box, cosmology, missing, redshifts, settings, and how the field was drawn.
+        of zeldo's: format, made_by, count, minimum, box, redshift, cosmology, particle_mass, the units of its columns, and
+        how its particles were made, where the file says that. Of a reference run, a linear density or white noise: format,
+        kind, made_by, n, notes, and as far as the file says them box, cosmology, missing, redshifts, settings, and how the
+        field was drawn.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def describe(
         stored = {name: text for name, text in header.stored.items() if name not in absent}
         answer: dict[str, Any] = {
             "path": particles.name,
-            "format": stored.pop("format", "unknown"),
+            "format": stored.pop("format", None) or format_of(path).name,
             "made_by": _made_by(header),
             "count": header.count,
             "box": header.box,

@@ -10,8 +10,17 @@ from typing import Any
 import numpy as np
 
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import existing_file, integer, known_cosmology, number, positive, redshift_of
+from zeldo.files.archive import (
+    existing_file,
+    integer,
+    known_cosmology,
+    number,
+    positive,
+    read_origin,
+    redshift_of,
+)
 from zeldo.files.hdf5_set import HALOS, header_of, is_hdf5, opened, plain, readable
+from zeldo.particles.snapshot import DRAWN
 
 
 def is_halo_catalogue(path: str | os.PathLike[str]) -> bool:
@@ -79,6 +88,8 @@ def describe_catalogue(path: str | os.PathLike[str]) -> dict[str, Any]:
     with opened(path) as file, readable(path):
         units = {name: str(plain(data.attrs.get("units", "unknown"))) for name, data in file[HALOS].items()}
     made = [str(header[name]) for name in ("engine", "version") if header.get(name)]
+    origin = read_origin(header, path)
+    drawn = {name: origin.get(name) for name in ("seed", *DRAWN, "weights", "settings")}
     return {
         "path": str(path),
         "format": "halo catalogue of zeldo",
@@ -90,6 +101,7 @@ def describe_catalogue(path: str | os.PathLike[str]) -> dict[str, Any]:
         "cosmology": known_cosmology(header, path)[1],
         "particle_mass": number(header, "ParticleMass", path),
         "columns": units,
+        **{name: value for name, value in drawn.items() if value not in (None, {})},
     }
 
 

@@ -16,7 +16,9 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +39,7 @@ LARGEST_TILE, LARGEST_CHUNK = 128, 16  # cells per side of a shard, and planes o
 UNITS = {"psi": "Mpc/h", "vel": "km/s"}
 STATE = ".zeldo"
 KEPT = ("box", "engine", "seed", "settings", "version", *DRAWN, *MADE)
+_opening = Lock()
 
 
 class UniverseZarr:
@@ -95,31 +98,38 @@ class UniverseZarr:
 
     def array(self, redshift: float, field: str, *, create: bool = False) -> zarr.Array[Any]:
         """psi or vel at a redshift, (3, n, n, n)."""
+        place = self.path / self._name(redshift) / field
+        try:
+            return _opened(place)
+        except Exception as error:
+            if not create:
+                raise DamagedFileError(f"{self.path} has no {field} at z = {redshift:g}: {AGAIN}") from error
+            if not isinstance(error, OSError):  # a damaged description, whose shards may be whole
+                (place / "zarr.json").unlink(missing_ok=True)
+        self._create_array(place, self.nearest(redshift))
+        return _opened(place)
+
+    def _create_array(self, place: Path, redshift: float) -> None:
+        """Make the array of a field, unless another process has just made it."""
         import zarr
         from zarr.codecs import Crc32cCodec
+        from zarr.errors import ContainsArrayError, ContainsGroupError
 
-        name = self._name(redshift)
-        if not create:
-            try:
-                return zarr.open_array(self.path / name / field, mode="r+")
-            except Exception as error:
-                raise DamagedFileError(f"{self.path} has no {field} at z = {redshift:g}: {AGAIN}") from error
-        group = zarr.open_group(self.path / name, mode="a", attributes={"redshift": self.nearest(redshift)})
-        if field in group:
-            return group[field]  # type: ignore[return-value]
         side = self.side
         thin = largest_divisor(side, LARGEST_CHUNK)
-        return group.create_array(
-            field,
-            shape=(3, self.n, self.n, self.n),
-            dtype="float32",
-            chunks=(3, thin, side, side),
-            shards=(3, side, side, side),
-            compressors=Crc32cCodec(),
-            dimension_names=("component", "x", "y", "z"),
-            attributes={"units": UNITS[field]},
-            config={"write_empty_chunks": True},  # a missing chunk is damage, not zeros
-        )
+        with suppress(ContainsGroupError):
+            zarr.create_group(place.parent, attributes={"redshift": redshift})
+        with suppress(ContainsArrayError):
+            zarr.create_array(
+                place,
+                shape=(3, self.n, self.n, self.n),
+                dtype="float32",
+                chunks=(3, thin, side, side),
+                shards=(3, side, side, side),
+                compressors=Crc32cCodec(),
+                dimension_names=("component", "x", "y", "z"),
+                attributes={"units": UNITS[place.name]},
+            )
 
     def write_tile(self, redshift: float, field: str, tile: Tile, values: np.ndarray) -> None:
         """Write a shard, an array of three components on the cells of a tile, and note its checksum.
@@ -296,6 +306,15 @@ class UniverseZarr:
 
     def _key(self, redshift: float, field: str, tile: Tile) -> str:
         return f"{self._name(redshift)}/{field}/{'.'.join(map(str, tile.origin))}"
+
+
+def _opened(place: Path) -> zarr.Array[Any]:
+    """An array that writes chunks of zeros too: a missing one is damage."""
+    import zarr
+
+    # other threads set and reset it too
+    with _opening, zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(place, mode="r+")
 
 
 def is_universe(path: Path) -> bool:

@@ -265,7 +265,7 @@ def derivatives(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A statistic of one universe, (values,), and its derivatives (parameters, values): one forward-mode run for each."""
     base = function.cosmology.to_dict()
-    point = torch.tensor([base[name] for name in parameters], dtype=torch.float64)
+    point = torch.tensor([base[name] for name in parameters], dtype=torch.float64, device="cpu")
 
     def measured(point: Tensor) -> Tensor:
         changed = dict(zip(parameters, point.unbind(), strict=True))
@@ -274,7 +274,7 @@ def derivatives(
         return statistic(*function(white_noise, **changed), function, cosmology).reshape(-1)
 
     columns, value = [], None
-    for unit in torch.eye(len(parameters), dtype=torch.float64):
+    for unit in torch.eye(len(parameters), dtype=torch.float64, device="cpu"):
         value, *column = torch.func.jvp(measured, (point,), (unit,))
         columns.append(column[0].double().cpu().numpy())
     assert value is not None

@@ -25,7 +25,7 @@ from zeldo.errors import InputError, nearest
 from zeldo.gradients.linear import LinearField
 from zeldo.gradients.mesh_run import MeshRun
 from zeldo.initial.lpt import lpt_factors
-from zeldo.keywords import check_unmasked, checked_keywords, number
+from zeldo.keywords import check_plain, checked_keywords, number
 from zeldo.mesh.gravity import torch_device
 from zeldo.mesh.numba_kernels import apply_table
 from zeldo.mesh.torch_accelerated import kept
@@ -124,7 +124,7 @@ class Differentiable:
         return VariedCosmology.of(self.cosmology, changes, self.field.device)
 
     def _checked(self, field: Tensor, name: str) -> Tensor:
-        check_unmasked(field, name)
+        check_plain(field, name)
         if isinstance(field, np.ndarray):
             field = field.astype(field.dtype.newbyteorder("="), copy=False)
         try:

@@ -139,7 +139,7 @@ def _turned(u: Tensor, gradient: Tensor, step: float) -> tuple[Tensor, float]:
 
 
 def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64, device="cpu").to(like)
 
 
 def effective_size(trace: np.ndarray) -> float:

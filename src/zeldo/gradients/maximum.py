@@ -108,7 +108,7 @@ def perturbed_maximum(
     It sets out from the maximum, with whose halos in place the directions that the data leave open find their draw.
     """
     seen = posterior.observation
-    draw = torch.randn(maximum.shape, generator=generator, dtype=torch.float64).to(maximum)
+    draw = torch.randn(maximum.shape, generator=generator, dtype=torch.float64, device="cpu").to(maximum)
     target = Perturbed(posterior.function, seen.moved(seen.draw(generator)), draw)
     return _minimise(target, maximum, Stage(0.0, seen.noise, iterations), 0, watch)
 

@@ -38,13 +38,12 @@ def network_physics(
     assert net.card is not None  # every loaded network has one
     task = net.card.make_task()
     setting = Setting(field.cosmology, redshift, field.box / field.n)
-    if not engine.extrapolate:
-        net.card.check_range(field.cosmology, redshift=redshift, spacing=setting.spacing)
     task.check(setting)
     if (task.dynamics is None) == isinstance(engine, Emulator):
         raise InputError(
             f"{engine.path} is for engine {task.engine_class}: give it as engine, not as weights"
         )
+    engine.check_universe(field.cosmology, setting.spacing, [redshift])  # as a run does
     dynamics = None
     if task.dynamics is not None:
         name, options = task.dynamics
@@ -75,6 +74,11 @@ class _NetworkPhysics:
             if hasattr(self.dynamics, "force"):
                 fields["force"] = self.dynamics.force(fields["psi"])
         inputs: Any = self.task.encode(Fields(**fields), setting)
+        if not isinstance(inputs, Tensor):
+            raise InputError(
+                f"the task {self.task.name} encodes tensors as {type(inputs).__name__}, through which no derivative passes: "
+                "let its `encode` return a tensor where its fields are tensors"
+            )
         style = self._style(setting, inputs)
         plain = Setting(self.field.cosmology, self.redshift, setting.spacing)
         output = accelerated(_Pieces(self.task, self.net, plain, self.tiles), inputs, style)
@@ -84,7 +88,8 @@ class _NetworkPhysics:
         return evolved.psi[0], None if evolved.vel is None else evolved.vel[0]
 
     def _style(self, setting: Setting, inputs: Tensor) -> Tensor:
-        numbers = [torch.as_tensor(x).to(inputs) for x in self.task.style(setting)]
+        style = self.task.style(setting)
+        numbers = [torch.as_tensor(x, dtype=inputs.dtype, device=inputs.device) for x in style]
         return torch.stack(numbers) if numbers else inputs.new_zeros(0)
 
 
@@ -98,11 +103,12 @@ class _Pieces:
     tiles: int | None
 
     def reference(self, x: Tensor, style: Tensor) -> Tensor:
-        return self._run(x, style, True)
+        with inference.own_types():
+            return self._run(x, style, True)
 
     def value(self, x: Tensor, style: Tensor) -> Tensor:
         out: Any = None
-        with torch.no_grad(), inference.whole_float32():
+        with torch.no_grad(), inference.own_types():
             for piece, window in self._pieces(x):
                 if window is None:
                     return self._run(x, style, True)
@@ -118,7 +124,7 @@ class _Pieces:
         for piece, window in self._pieces(x):
             periodic = window is None
             part = x if window is None else geometry.take(x, window)
-            with torch.enable_grad(), inference.whole_float32():
+            with torch.enable_grad(), inference.own_types():
                 part, look = part.detach().requires_grad_(), style.detach().requires_grad_()
                 result = self._run(part, look, periodic)
                 weight = cotangent

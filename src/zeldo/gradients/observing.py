@@ -13,7 +13,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files import read
-from zeldo.keywords import check_unmasked
+from zeldo.keywords import check_plain
 from zeldo.mesh.checks import MAX_MESH, check_mesh
 from zeldo.mesh.numba_kernels import paint
 from zeldo.particles.snapshot import Snapshot
@@ -70,7 +70,7 @@ def observed(
         raise InputError("a density brings its own mesh: leave mesh out")
     if box is None:
         raise InputError("a density comes without a box: give box, its side in Mpc/h")
-    check_unmasked(source, "the density")
+    check_plain(source, "the density")
     delta = _contrast(np.asarray(source))
     m = len(delta)
     if n is None and m % 4:

@@ -48,7 +48,9 @@ class Observation:
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """A draw of the error of all cells, (m, m, m)."""
-        unit = torch.randn(self.delta.shape, generator=generator, dtype=torch.float64).to(self.delta)
+        unit = torch.randn(self.delta.shape, generator=generator, dtype=torch.float64, device="cpu").to(
+            self.delta
+        )
         return self.noise * (unit if self.relative is None else unit * self.relative)
 
     def chi2(self, predicted: Tensor) -> Tensor:

@@ -102,7 +102,7 @@ def reconstruct(
     checkpoint_minutes : float
         The interval at which it is written.
     output : path, optional
-        An .npz file to write, with the initial conditions of the maximum.
+        An .npz file to write, with the initial conditions of a sample; of the maximum if `samples` is 0.
     progress : callable, optional
         Called with the work done, the total work, and a short text.
     **parameters

@@ -86,9 +86,11 @@ def measured_curvature(
         white_noise = white_noise.detach().requires_grad_()
         return torch.autograd.grad(posterior.energy(white_noise, scale, noise), white_noise)[0]
 
-    response = size = torch.zeros(())
+    response = size = torch.zeros((), device="cpu")
     for _ in range(PROBES):
-        along = torch.randn(white_noise.shape, generator=generator, dtype=torch.float64).to(white_noise)
+        along = torch.randn(white_noise.shape, generator=generator, dtype=torch.float64, device="cpu").to(
+            white_noise
+        )
         change = gradient(white_noise + PROBE * along) - gradient(white_noise - PROBE * along)
         modes, bent = (torch.fft.rfftn(x, dim=DIMENSIONS) for x in (along, change / (2 * PROBE)))
         response, size = response + (modes.conj() * bent).real, size + modes.abs().square()

@@ -20,7 +20,7 @@ from typing import Any
 
 from llvmlite.binding import Linkage
 from numba import njit, threading_layer
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
@@ -52,9 +52,13 @@ def kernel(*, parallel: bool = False, fastmath: bool = True) -> Callable[[Callab
             nogil=True,
             pipeline_class=_Compiler,
         )(function)
-        try:
-            dispatcher._cache = _Cache(function)  # type: ignore[no-untyped-call]
-        except RuntimeError:  # no directory for it is writable
+        for place in _Cache, _KeptCache:
+            try:
+                dispatcher._cache = place(function)  # type: ignore[no-untyped-call]
+                break
+            except RuntimeError:  # no directory for it is writable, or none is there
+                continue
+        else:
             say_uncached()
         if parallel:
             _dispatchers.append(dispatcher)
@@ -63,14 +67,51 @@ def kernel(*, parallel: bool = False, fastmath: bool = True) -> Callable[[Callab
     return compiled
 
 
+def _places(*, kept: bool) -> Any:
+    """Numba's search for a directory: the first that is writable, or the first that is there if `kept`."""
+
+    def place(locator: Any) -> Any:
+        class Place(locator):  # type: ignore[misc]
+            def ensure_cache_path(self) -> None:
+                path = self.get_cache_path()
+                if path.startswith("~"):  # nobody's home: Numba would make a directory of that name here
+                    raise FileNotFoundError(path)
+                if not kept:
+                    super().ensure_cache_path()
+                elif not os.path.isdir(path):
+                    raise FileNotFoundError(path)
+
+        return Place
+
+    class Places(CompileResultCacheImpl):
+        pass
+
+    Places._locator_classes = [place(locator) for locator in CompileResultCacheImpl._locator_classes]
+    return Places
+
+
 class _Cache(FunctionCache):
     """Numba's, which a full or read-only disk does not stop."""
+
+    _impl_class = _places(kept=False)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except PermissionError:  # kept by another user for no one else
+            return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
         except OSError as error:
             say_uncached(f"cannot keep compiled kernels ({error.strerror})")
+
+
+class _KeptCache(_Cache):
+    """The kernels in a directory that is read-only, such as one in the image of a container."""
+
+    _impl_class = _places(kept=True)
 
 
 @cache

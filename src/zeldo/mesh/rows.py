@@ -58,6 +58,7 @@ def prefetch(mesh, at, k, width):  # type: ignore[no-untyped-def]
 def wrapped(x, fm, inverse):  # type: ignore[no-untyped-def]
     """Position in cells, [0, m), without a branch so that loops over it become vector code."""
     x -= fm * np.floor(x * inverse)
+    x = x if x > np.float32(-1) else np.float32(0)  # of numbers so large that nothing is left of them
     return x if x < fm else np.float32(0)
 
 

@@ -118,7 +118,7 @@ class HostGravity(TorchArithmetic):
         return torch.from_numpy(force), torch.from_numpy(back)
 
     def array(self, field: np.ndarray) -> Tensor:
-        return torch.as_tensor(field, dtype=torch.float32)
+        return torch.as_tensor(field, dtype=torch.float32, device="cpu")
 
     def numpy(self, field: Tensor) -> np.ndarray:
         return array(field)

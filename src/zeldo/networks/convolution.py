@@ -72,9 +72,18 @@ class Paired(nn.Module):
     @classmethod
     def faster(cls, layer: nn.Module) -> nn.Module:
         """The layer, or this in its place where it is a convolution that gains by it."""
-        if type(layer) is nn.Conv3d and layer.kernel_size == (3, 3, 3) and layer.out_channels <= FEW:
+        if type(layer) is nn.Conv3d and usual(layer) and layer.out_channels <= FEW:
             return cls(layer)
         return layer
+
+
+def usual(layer: nn.Conv3d) -> bool:
+    """Whether a convolution is a 3^3 one with a bias and nothing else, which faster ones may replace.
+
+    Networks of somebody's own may have others, such as one for each channel.
+    """
+    alone = layer.stride == layer.dilation == (1, 1, 1) and layer.padding == (0, 0, 0) and layer.groups == 1
+    return layer.kernel_size == (3, 3, 3) and alone and layer.bias is not None
 
 
 def convolution(layer: Layer) -> nn.Conv3d | nn.ConvTranspose3d:

@@ -128,6 +128,7 @@ def optimise(
     return optimise_by_crops(net, task, setting, n, peaks, crop, device, precision)
 
 
+@inference.own_types()
 def optimise_by_crops(
     net: LayeredNet,
     task: Task,
@@ -142,13 +143,13 @@ def optimise_by_crops(
 
     `peaks` and `crop` are those of `integers.rounded`. Without peaks all layers keep their floats.
     """
-    settled = net.settled(torch.tensor(task.style(setting), dtype=torch.float32))
+    settled = net.settled(torch.tensor(task.style(setting), dtype=torch.float32, device="cpu"))
     optimised = inference.optimise(settled, device, dtype=inference.layer_type(task.dtype, device, precision))
     peaks = list(peaks)
     on_cpu = torch.device(device).type == "cpu"
     if not peaks or not on_cpu or precision != "auto" or not integers.supported():
         return optimised
-    style = torch.tensor([task.style(setting)], dtype=torch.float32)
+    style = torch.tensor([task.style(setting)], dtype=torch.float32, device="cpu")
 
     def run(net: LayeredNet, x: Tensor) -> Tensor:
         return task.run(net, Batch(x, style, (setting,) * len(x), periodic=False))
@@ -183,7 +184,7 @@ def evolve(
     -------
     Prediction
     """
-    style = torch.tensor([task.style(setting)], dtype=torch.float32)
+    style = torch.tensor([task.style(setting)], dtype=torch.float32, device="cpu")
 
     def call(net: LayeredNet, x: Tensor, periodic: bool) -> tuple[Tensor, ...]:
         output = task.run(net, Batch(x, style.to(x.device), (setting,), periodic))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -86,10 +87,11 @@ def optimise(
     for stage in folded.modules():
         if not isinstance(stage, nn.Sequential):
             continue
-        for i, layer in enumerate(stage):
-            if isinstance(layer, nn.BatchNorm3d):
-                transposed = isinstance(stage[i - 1], nn.ConvTranspose3d)
-                convolution: Any = stage[i - 1]
+        for i, (before, layer) in enumerate(pairwise([*stage]), 1):
+            # one that follows no convolution, as in blocks that normalise first, stays
+            if isinstance(layer, nn.BatchNorm3d) and isinstance(before, nn.Conv3d | nn.ConvTranspose3d):
+                transposed = isinstance(before, nn.ConvTranspose3d)
+                convolution: Any = before
                 stage[i - 1] = fuse_conv_bn_eval(convolution, layer, transpose=transposed)
                 stage[i] = nn.Identity()
     for layer in folded.modules():  # styled kernels are made in float32 and rounded when used
@@ -105,12 +107,19 @@ def optimise(
 
 
 @contextmanager
-def whole_float32() -> Iterator[None]:
-    """Inside, cuDNN's convolutions of float32 keep all its digits; by default GPUs round their inputs to ten bits (TF32)."""
+def own_types() -> Iterator[None]:
+    """Inside, layers compute in their own types, whatever the caller has chosen for his.
+
+    By default GPUs round inputs of float32 to ten bits (TF32), and within `torch.autocast` layers take bfloat16.
+    """
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
-        yield
+        with ExitStack() as stack:
+            for device in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(device):
+                    stack.enter_context(torch.autocast(device, enabled=False))
+            yield
     finally:
         torch.backends.cudnn.allow_tf32 = before
 
@@ -186,7 +195,7 @@ def apply(
             layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes
         )
         small = parameter.device.type == "cpu" and needed < tiling.SMALL * free
-        with torch.no_grad(), whole_float32(), freed_memory_kept() if small else nullcontext():
+        with torch.no_grad(), own_types(), freed_memory_kept() if small else nullcontext():
             outputs = call(net, x, periodic)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [output[0].float().contiguous().cpu().numpy() for output in outputs]

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zeldo.networks.convolution import Paired
+from zeldo.networks.convolution import Paired, usual
 from zeldo.networks.layout import MARGIN, Layout
-from zeldo.networks.modulated import JoinedBlock
+from zeldo.networks.modulated import JoinedBlock, ModulatedBlock
 from zeldo.networks.rounding import DITHER, LEVELS, NEAREST, round_to_integers
 from zeldo.networks.vnet import LayeredNet
 from zeldo.networks.wrap import continue_periodically
@@ -69,10 +69,10 @@ def supported() -> bool:
     layer = nn.utils.skip_init(nn.Conv3d, 2, 3, 3, dtype=torch.float32)  # drawn numbers would change a user's
     for parameter in layer.parameters():
         nn.init.constant_(parameter, 0.01)
-    x = torch.linspace(-1, 1, 2 * 4**3).view(1, 2, 4, 4, 4)
+    x = torch.linspace(-1, 1, 2 * 4**3, device="cpu").view(1, 2, 4, 4, 4)
     try:  # the operator is torch's own, for its compiled networks, and other versions may lack it
         with torch.no_grad():
-            error = IntegerConv(layer, torch.full((2,), -1.0), torch.ones(2))(x) - layer(x)
+            error = IntegerConv(layer, x.amin((0, 2, 3, 4)), x.amax((0, 2, 3, 4)))(x) - layer(x)
     except (AttributeError, RuntimeError, TypeError):
         return False
     return bool(error.abs().max() < 0.01)
@@ -151,7 +151,8 @@ def rounded(net: LayeredNet, peaks: Iterable[Peak], n: int, crop: Crop, run: Run
         setattr(made.get_submodule(parent), child, integer)
     for joining in (layer for layer in layout.layers if layer.join):
         block = made.get_submodule(joining.name)
-        if isinstance(block.first, IntegerConv) and layout.wraps[joining.name] == (MARGIN, MARGIN):
+        known = type(block) is ModulatedBlock and not block.modulations  # others compute something else
+        if known and isinstance(block.first, IntegerConv) and layout.wraps[joining.name] == (MARGIN, MARGIN):
             made.add_module(joining.name, JoinedBlock(block))
     return made
 
@@ -181,7 +182,7 @@ def _inner(net: LayeredNet) -> Iterator[tuple[str, nn.Conv3d]]:
     layers = net.layout.layers  # where those at the ends change the resolution, they are none of these
     first, last = (int(layers[end].kind == "block") for end in (0, -1))
     for name, layer in found[first : len(found) - last]:
-        if isinstance(layer, nn.Conv3d):
+        if isinstance(layer, nn.Conv3d) and usual(layer):
             yield name, layer
 
 
@@ -233,7 +234,7 @@ class IntegerConv(nn.Module):
             kernels, self.scale, 1.0, self.zero, [1] * 3, [0] * 3, [1] * 3, 1, None
         )
         self.bias = layer.bias.detach().float()
-        self.zeros = torch.zeros(len(self.scale), dtype=torch.int32)
+        self.zeros = torch.zeros(len(self.scale), dtype=torch.int32, device="cpu")
 
     def place(self, origin: tuple[int, int, int]) -> None:
         """As the function `place`, for this layer."""
@@ -244,7 +245,7 @@ class IntegerConv(nn.Module):
         """Of one field, or of the channels of several, continued periodically by a margin of cells on each side."""
         batch, sides = parts[0].shape[0], parts[0].shape[2:]
         shape = (batch, sum(part.shape[1] for part in parts), *(side + 2 * margin for side in sides))
-        whole = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last_3d)
+        whole = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last_3d, device="cpu")
         channel = 0
         for part in parts:
             end = channel + part.shape[1]

@@ -12,7 +12,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology, check_cosmology
 from zeldo.errors import InputError, ZeldoWarning, nearest
-from zeldo.keywords import check_unmasked, number, plain_scalars
+from zeldo.keywords import check_plain, number, plain_scalars
 from zeldo.particles.tiles import slabs
 
 FIELDS: dict[str, tuple[int, ...]] = {"positions": (3,), "velocities": (3,), "ids": (), "masses": ()}
@@ -164,7 +164,7 @@ class Particles:
     Raises
     ------
     InputError
-        For an array of another shape or type.
+        For an array of another shape or type, or with a unit or a mask.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class Particles:
         fields = {"positions": positions, "velocities": velocities, "ids": ids, "masses": masses}
         arrays = {name: np.asarray(values) for name, values in fields.items() if values is not None}
         for name, values in arrays.items():
-            check_unmasked(fields[name], name)
+            check_plain(fields[name], name)
             if values.shape != (header.count, *FIELDS[name]) or values.dtype.kind not in KINDS[name]:
                 raise InputError(
                     f"{name} are {values.dtype} of shape {values.shape}: {header.count} particles need "

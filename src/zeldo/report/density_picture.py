@@ -27,6 +27,7 @@ FEWEST = 12.0  # particles that a smoothed pixel averages over
 FEWEST_OF_SHEET = 100.0  # the same of points of a sheet: in voids they stand in rows
 LETTERS = 10  # of a title, for each inch of a picture
 LEVELS = 9  # of smoothing, each sqrt 2 wider
+RANGE = 1.2  # between the ends of the colours at least: less is the grain of the map
 SHARES = (0.002, 0.9995)  # of the pixels, outside of which the colours end
 
 
@@ -140,14 +141,14 @@ def density_figure(
     rows = -(-len(maps) // columns)
     side = 7.2 if len(maps) == 1 else 4.6
     low, high = np.quantile(np.concatenate([m.ravel() for m in maps]), SHARES)
-    norm = Normalize(np.log10(max(low, 1e-2)), np.log10(max(high, 2.0 * low, 2.0)))
+    norm = Normalize(np.log10(max(low, 1e-2)), np.log10(max(high, RANGE * low, RANGE * 1e-2)))
     with style():
         figure = Figure(figsize=(side * columns + 0.9, (side + 0.3) * rows + 0.2), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
         for ax in axes.flat[len(maps) :]:
             ax.set_visible(False)
         for ax, density, slab, box, title in zip(axes.flat, maps, slabs, boxes, titles, strict=False):
-            image = draw_slice(ax, np.maximum(density, 10**norm.vmin), box, norm)  # type: ignore[operator]
+            image = draw_slice(ax, density, box, norm)
             image.set_cmap("magma")
             first, second, _ = (AXES[i] for i in cyclic(slab.axis))
             ax.set_xlabel(rf"${first}$ [Mpc/$h$]")

@@ -17,10 +17,10 @@ from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory, write_text
 from zeldo.measuring.machine import processor
-from zeldo.particles.snapshot import Snapshot
+from zeldo.particles.snapshot import DRAWN, Snapshot
 from zeldo.report.files import write_json
 from zeldo.report.labels import (
-    K_SHOWN,
+    MIDDLE,
     at_k,
     best,
     by_redshift,
@@ -30,7 +30,9 @@ from zeldo.report.labels import (
     memory_text,
     seconds_text,
     settings_text,
+    show,
     transfer_text,
+    waves,
 )
 from zeldo.statistics.comparison import Comparison
 from zeldo.version import __version__
@@ -38,7 +40,8 @@ from zeldo.version import __version__
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HEADLINE = (("density", 0.5), ("displacement", 0.5))  # what the first table shows of accuracy
+USUAL = (None, False, "native", "camb")  # of `DRAWN`, which a page need not say
+HEADLINE = ("density", "displacement")  # what the first table shows of accuracy
 MANY = 8  # engines in one picture: more cannot be told apart
 
 
@@ -64,22 +67,30 @@ def write_report(
     _check(comparisons, predictions, references)
     path = make_directory(directory)
     facts, machine = run_facts(comparisons, references), machine_line()
-    sections = []
+    sections, shown_k = [], waves(comparisons)
     for redshift, members in by_redshift(comparisons).items():
         group = [comparisons[i] for i in members]
         shown = [predictions[i] for i in members] if predictions else []
-        sections.append(_section(group, shown, _at_redshift(references, redshift)))
+        sections.append(_section(group, shown, _at_redshift(references, redshift), shown_k))
     content = template("report.html").render(
         title=title,
         facts=facts,
         sections=sections,
-        k_shown=[f"{k:g}" for k in K_SHOWN],
+        k_shown=[f"{k:g}" for k in shown_k],
         machine=machine,
         command=command,
         version=__version__,
     )
     page = write_text(path / "index.html", content)
-    write_json(comparisons, path / "comparison.json", title=title, command=command, machine=machine)
+    universe = universe_of(references[0])
+    write_json(
+        comparisons,
+        path / "comparison.json",
+        title=title,
+        command=command,
+        machine=machine,
+        universe=universe,
+    )
     return page
 
 
@@ -103,6 +114,12 @@ def _at_redshift(references: Sequence[Snapshot], redshift: float) -> Snapshot:
     raise InputError(f"no reference was given at z = {redshift:g}: pass its snapshot too")
 
 
+def universe_of(reference: Snapshot) -> dict[str, Any]:
+    """The cosmology, and how the linear field was drawn, as plain values; None where it is not known."""
+    drawn = {name: getattr(reference, name) for name in ("seed", *DRAWN)}
+    return {"cosmology": reference.cosmology.to_dict(), **drawn}
+
+
 def run_facts(comparisons: Sequence[Comparison], references: Sequence[Snapshot]) -> list[tuple[str, str]]:
     """What was run, as pairs of name and text."""
     reference, first = references[0], comparisons[0]
@@ -116,40 +133,49 @@ def run_facts(comparisons: Sequence[Comparison], references: Sequence[Snapshot])
         ("box", f"{reference.box:g} Mpc/h"),
         ("particles", f"{reference.n}³"),
         ("seed", "of the given field" if reference.seed is None else str(reference.seed)),
+        *((name, show(getattr(reference, name))) for name in DRAWN if getattr(reference, name) not in USUAL),
         ("redshift", ", ".join(f"{z:g}" for z in by_redshift(comparisons))),
         ("reference", first.reference),
     ]
 
 
 def _section(
-    group: Sequence[Comparison], predictions: Sequence[Snapshot], reference: Snapshot
+    group: Sequence[Comparison],
+    predictions: Sequence[Snapshot],
+    reference: Snapshot,
+    shown_k: Sequence[float],
 ) -> dict[str, Any]:
     """All that the template shows of one redshift."""
     from zeldo.report.pictures import QUANTITIES, cost_figure, memory_figure, spectrum_figure
 
     names = labels(group)
     fields = fields_of(group)
-    pictured = group[:MANY]
-    costs = [figure for figure in (cost_figure(pictured), memory_figure(pictured)) if figure is not None]
+    # the tables' names: fewer engines would have shorter ones, which in the tables may be those of others
+    pictured, named = group[:MANY], names[:MANY]
+    middle = shown_k[MIDDLE]
+    figures = (cost_figure(pictured, middle, names=named), memory_figure(pictured, named))
+    costs = [figure for figure in figures if figure is not None]
     slices = None
     if predictions:
         from zeldo.report.slices import SLAB, slice_figure
 
-        titles = [group[0].reference, *names[:MANY]]
+        titles = [group[0].reference, *named]
         figure = slice_figure([reference, *predictions[:MANY]], titles, reference=True)
         slices = {"image": png_uri(figure), "thickness": f"{min(SLAB, reference.box):g}"}
     return {
         "redshift": f"{group[0].redshift:g}",
         "reference": group[0].reference,
         "names": names,
-        "overview": _overview(group),
-        "headline": [(field, f"{k:g}") for field, k in HEADLINE],
+        "overview": _overview(group, middle),
+        "headline": [(field, f"{middle:g}") for field in HEADLINE],
         "fields": [
             {
                 "name": field,
-                "transfer": accuracy_rows(group, names, field, "transfer"),
-                "decorrelation": accuracy_rows(group, names, field, "one_minus_r2"),
-                "images": [svg_uri(spectrum_figure(pictured, field, quantity)) for quantity in QUANTITIES],
+                "transfer": accuracy_rows(group, names, field, "transfer", shown_k),
+                "decorrelation": accuracy_rows(group, names, field, "one_minus_r2", shown_k),
+                "images": [
+                    svg_uri(spectrum_figure(pictured, field, quantity, named)) for quantity in QUANTITIES
+                ],
                 "expected": any(comparison.expected_error for comparison in pictured),
                 "absent": [
                     n for n, comparison in zip(names, group, strict=True) if field not in comparison.fields
@@ -158,6 +184,7 @@ def _section(
             for field in fields
         ],
         "costs": [svg_uri(figure) for figure in costs],
+        "timed": figures[0] is not None,
         "slices": slices,
         "left_out": names[MANY:],
     }
@@ -169,12 +196,12 @@ def _column(values: Sequence[float | None], texts: Sequence[str], target: float)
 
 
 def accuracy_rows(
-    group: Sequence[Comparison], names: Sequence[str], field: str, quantity: str
+    group: Sequence[Comparison], names: Sequence[str], field: str, quantity: str, shown_k: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Rows of a table: T ("transfer") or 1 - r^2 ("one_minus_r2") of a field at `K_SHOWN`, the best ones marked."""
+    """Rows of a table: T ("transfer") or 1 - r^2 ("one_minus_r2") of a field at some k, the best ones marked."""
     write, target = (transfer_text, 1.0) if quantity == "transfer" else (decorrelation_text, 0.0)
     columns = []
-    for k in K_SHOWN:
+    for k in shown_k:
         values = [at_k(comparison, field, quantity, k) for comparison in group]
         columns.append(_column(values, [write(value) for value in values], target))
     return [
@@ -182,7 +209,7 @@ def accuracy_rows(
     ]
 
 
-def _overview(group: Sequence[Comparison]) -> list[dict[str, Any]]:
+def _overview(group: Sequence[Comparison], k: float) -> list[dict[str, Any]]:
     times, memories = (
         [comparison.wall_seconds for comparison in group],
         [comparison.peak_memory for comparison in group],
@@ -191,7 +218,7 @@ def _overview(group: Sequence[Comparison]) -> list[dict[str, Any]]:
         _column(times, [seconds_text(value) for value in times], 0.0),
         _column(memories, [memory_text(value) for value in memories], 0.0),
     ]
-    for field, k in HEADLINE:
+    for field in HEADLINE:
         values = [at_k(comparison, field, "one_minus_r2", k) for comparison in group]
         columns.append(_column(values, [decorrelation_text(value) for value in values], 0.0))
     settings = [settings_text(comparison.settings) for comparison in group]

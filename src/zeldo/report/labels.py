@@ -16,10 +16,12 @@ from zeldo.engines.registry import names as engine_names
 from zeldo.errors import InputError
 from zeldo.statistics.comparison import K_SHOWN, Comparison, FieldComparison
 
-__all__ = ["FIELDS", "K_SHOWN", "NOT_KNOWN", "at_k", "best", "by_redshift", "fields_of", "labels"]
+__all__ = ["FIELDS", "MIDDLE", "NOT_KNOWN", "at_k", "best", "by_redshift", "fields_of", "labels", "waves"]
 
 FIELDS = ("density", "displacement", "velocity")
 NOT_KNOWN = "-"
+MIDDLE = 3  # the place among the k of a table of the one that stands for all
+ROUND = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)  # first digits of k in boxes that do not reach `K_SHOWN`
 
 
 def show(value: object) -> str:
@@ -101,17 +103,38 @@ def fields_of(comparisons: Sequence[Comparison]) -> list[str]:
     return [name for name in FIELDS if any(name in comparison.fields for comparison in comparisons)]
 
 
+def waves(comparisons: Sequence[Comparison]) -> tuple[float, ...]:
+    """The k (h/Mpc) of tables, as many as `K_SHOWN`: those, or smaller ones where their middle is beyond the last bin."""
+    spectra = [(spectrum.k, one.box) for one in comparisons for spectrum in one.fields.values()]
+    if not spectra or any(_reaches(k, box, K_SHOWN[MIDDLE]) for k, box in spectra):
+        return K_SHOWN
+    last = max(float(np.nanmax(k)) for k, _ in spectra)
+    decade = math.floor(math.log10(last))
+    steps = [digits * 10.0**power for power in range(decade - 2, decade + 1) for digits in ROUND]
+    return tuple(float(f"{k:.3g}") for k in steps if k <= last)[-len(K_SHOWN) :]
+
+
 def at_k(comparison: Comparison, field: str, quantity: str, k: float) -> float:
     """The value in the bin nearest to k (h/Mpc); nan where the field is absent, and where no bin reaches k."""
     spectrum: FieldComparison | None = comparison.fields.get(field)
     if spectrum is None:
         return math.nan
-    bins = np.asarray(spectrum.k, dtype=float)
-    width = 2 * math.pi / comparison.box
-    distance = np.where(np.isfinite(bins), np.abs(bins - k), np.inf)
-    if distance.size == 0 or distance.min() > width or k < width / 2:  # where the first bin begins
+    if not _reaches(spectrum.k, comparison.box, k):
         return math.nan
-    return float(np.asarray(getattr(spectrum, quantity))[distance.argmin()])
+    return float(np.asarray(getattr(spectrum, quantity))[_distance(spectrum.k, k).argmin()])
+
+
+def _reaches(bins: np.ndarray, box: float, k: float) -> bool:
+    """Whether a bin is near k, and k is not below the first one."""
+    width, distance = 2 * math.pi / box, _distance(bins, k)
+    return (
+        distance.size > 0 and bool(distance.min() <= width) and k >= width / 2
+    )  # where the first bin begins
+
+
+def _distance(bins: np.ndarray, k: float) -> np.ndarray:
+    values = np.asarray(bins, dtype=float)
+    return np.where(np.isfinite(values), np.abs(values - k), np.inf)
 
 
 def transfer_text(value: float) -> str:

@@ -76,7 +76,7 @@ def to_json(measurements: Sequence[Measurement]) -> str:
         },
         "measurements": [each.to_dict() for each in measurements],
     }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+    return json.dumps(content, indent=1, allow_nan=False, default=str) + "\n"
 
 
 def statistics_of(measurements: Sequence[Measurement]) -> list[str]:
@@ -112,6 +112,7 @@ def _write_hdf5(measurements: Sequence[Measurement], path: Path) -> Path:
             named = {"name": each.name, "engine": each.engine, "redshift": each.redshift, "box": each.box}
             group.attrs.update(named | {"count": each.count} | dict(each.settings))
             group.attrs.update(each.cosmology.to_dict() if each.cosmology else {})
+            group.attrs["made"] = json.dumps(dict(each.made), default=str)
             for statistic, table in each.tables.items():
                 inner = group.create_group(statistic, track_order=True)
                 for column, values in table.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zeldo.report.html import machine_line, svg_uri, template
-from zeldo.report.labels import wrapped
+from zeldo.report.labels import settings_text, wrapped
 from zeldo.report.pictures import COLOURS, DASHES, LEGEND, legend_columns, legend_entries, plain_x, style
 from zeldo.statistics.measurement import Measurement
 from zeldo.version import __version__
@@ -91,7 +91,7 @@ def _row(m: Measurement) -> dict[str, str]:
     side = round(m.count ** (1 / 3))
     return {
         "name": m.name,
-        "engine": m.engine,
+        "engine": ", ".join(filter(None, (m.engine, settings_text(m.made.get("settings", {}))))),
         "redshift": f"{m.redshift:.4g}",
         "box": f"{m.box:g}",
         "count": f"{side}³" if side**3 == m.count else f"{m.count:,}".replace(",", " "),

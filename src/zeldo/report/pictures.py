@@ -59,21 +59,29 @@ UNITS = {
 }
 
 
-def spectrum_figure(comparisons: Sequence[Comparison], field: str, quantity: str) -> Figure:
-    """One quantity of `QUANTITIES` of one field against k, a line an engine."""
+def spectrum_figure(
+    comparisons: Sequence[Comparison], field: str, quantity: str, names: Sequence[str] | None = None
+) -> Figure:
+    """One quantity of `QUANTITIES` of one field against k, a line an engine; names: `labels` of them where absent."""
     with style():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(WIDTH, HEIGHT))
         ax = figure.subplots()
-        draw_spectrum(ax, comparisons, field, quantity)
+        draw_spectrum(ax, comparisons, field, quantity, names)
         _fit(figure, ax)
     return figure
 
 
-def draw_spectrum(ax: Axes, comparisons: Sequence[Comparison], field: str, quantity: str) -> None:
+def draw_spectrum(
+    ax: Axes,
+    comparisons: Sequence[Comparison],
+    field: str,
+    quantity: str,
+    names: Sequence[str] | None = None,
+) -> None:
     """What `spectrum_figure` shows, without a legend, on axes of any figure; call it within `style()`."""
-    names = labels(comparisons)
+    names = names or labels(comparisons)
     first = comparisons[0]
     shown = [
         (i, comparison.fields[field])
@@ -215,9 +223,14 @@ def plain_x(ax: Axes) -> None:
     ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-def cost_figure(comparisons: Sequence[Comparison], k: float = 0.5, field: str = "density") -> Figure | None:
+def cost_figure(
+    comparisons: Sequence[Comparison],
+    k: float = 0.5,
+    field: str = "density",
+    names: Sequence[str] | None = None,
+) -> Figure | None:
     """Wall time against 1 - r^2 of a field at k (h/Mpc). None where fewer than one engine has both."""
-    names = labels(comparisons)
+    names = names or labels(comparisons)
     points = [
         (i, comparison.wall_seconds, max(at_k(comparison, field, "one_minus_r2", k), 1e-6))
         for i, comparison in enumerate(comparisons)
@@ -250,9 +263,9 @@ def cost_figure(comparisons: Sequence[Comparison], k: float = 0.5, field: str = 
     return figure
 
 
-def memory_figure(comparisons: Sequence[Comparison]) -> Figure | None:
+def memory_figure(comparisons: Sequence[Comparison], names: Sequence[str] | None = None) -> Figure | None:
     """A bar for the peak memory of each engine, GB. None where nobody measured."""
-    names = labels(comparisons)
+    names = names or labels(comparisons)
     bars = [(i, comparison.peak_memory) for i, comparison in enumerate(comparisons) if comparison.peak_memory]
     if not bars:
         return None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SLAB = 15.0  # Mpc/h: thin enough to see filaments, thick enough to see where they join
 EMPTIEST = 0.1  # the lower end of the colours, 1 + delta
+EVEN = 2.0  # a map whose highest values are lower has no halos, and colours of its own
 
 
 def slice_figure(
@@ -99,18 +100,22 @@ def colours(density: np.ndarray) -> Normalize:
     """The colour scale of a reference's map: it alone sets it, so that an engine does not change how others look."""
     from matplotlib.colors import Normalize
 
-    return Normalize(np.log10(EMPTIEST), np.log10(max(float(np.quantile(density, 0.9995)), 2.0)))
+    low, high = (float(value) for value in np.quantile(density, (0.0005, 0.9995)))
+    if high < EVEN:  # early, or on a coarse lattice: from a tenth of the mean on, all would have one colour
+        return Normalize(np.log10(max(min(low, 0.99), EMPTIEST)), np.log10(max(high, 1.01)))
+    return Normalize(np.log10(EMPTIEST), np.log10(high))
 
 
 def draw_slice(ax: Axes, density: np.ndarray, box: float, norm: Normalize) -> AxesImage:
     """A map of `projected_density` on axes of any figure, log10(1 + delta) in the colours of `norm`."""
+    assert norm.vmin is not None  # of `colours`, and of every other scale with ends
     from matplotlib.ticker import MaxNLocator
 
     ax.spines[:].set_visible(False)
     for axis in (ax.xaxis, ax.yaxis):  # no number at the far end, where the next picture begins
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10], prune="upper"))
     return ax.imshow(
-        np.log10(np.maximum(density, EMPTIEST)).T,
+        np.log10(np.maximum(density, 10**norm.vmin)).T,
         origin="lower",
         extent=(0, box, 0, box),
         cmap="inferno",

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from zeldo.report.labels import (
-    K_SHOWN,
     NOT_KNOWN,
     at_k,
     best,
@@ -22,12 +21,14 @@ from zeldo.report.labels import (
     memory_text,
     seconds_text,
     transfer_text,
+    waves,
 )
 from zeldo.statistics.comparison import Comparison
 
 WIDTH_OF_FILES = 100  # where there is no terminal to ask
 VALUE = 7  # characters in a column of numbers; one more stands between columns
 NAME = 22  # holds "displacement, 1 - r^2"
+KEPT = (3, 5, 0, 6, 1, 2, 4)  # places of k in a table, from the last that gives way to the first
 LEGEND = (
     "T = sqrt(P / P_reference) compares amplitudes, 1 is perfect; 1 - r^2 is the share of the "
     "variance that the reference does not explain, 0 is perfect."
@@ -37,7 +38,7 @@ LEGEND = (
 def print_table(
     comparisons: Sequence[Comparison], console: Console | None = None, *, legend: bool = True
 ) -> None:
-    """Print accuracy (T and 1 - r^2 of each field at `K_SHOWN`), wall time and peak memory of every engine.
+    """Print accuracy (T and 1 - r^2 of each field at the k of `waves`), wall time and peak memory of every engine.
 
     console: a rich console; else standard output, 100 columns wide where that is no terminal. Where the
     width does not hold all columns, some k are left out, then time and memory. legend: a line
@@ -72,21 +73,17 @@ def terminal() -> Console:
     return PipedConsole(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
 
 
-def columns_that_fit(width: int, name_width: int) -> tuple[float, ...]:
-    """The values of `K_SHOWN` for which `width` characters have room, both ends kept as long as possible."""
+def columns_that_fit(shown: Sequence[float], width: int, name_width: int) -> tuple[float, ...]:
+    """Those of seven k for which `width` characters have room, both ends kept as long as possible."""
     room = max((width - name_width) // (VALUE + 1) - 2, 1)  # two columns are time and memory
-    shown = list(K_SHOWN)
-    for dropped in (0.7, 0.3, 0.2, 1.5, 0.1, 1.0):
-        if len(shown) <= room:
-            break
-        shown.remove(dropped)
-    return tuple(shown)
+    kept = sorted(KEPT[:room])
+    return tuple(shown[place] for place in kept)
 
 
 def _table(group: Sequence[Comparison], width: int) -> Table:
     names = labels(group)
     name_width = max(NAME, min(max(len(name) + 2 for name in names), width // 3))
-    wanted = columns_that_fit(width, name_width)
+    wanted = columns_that_fit(waves(group), width, name_width)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0), collapse_padding=True)
     table.add_column(Text("k [h/Mpc]"), width=name_width, overflow="fold")
     for k in wanted:

@@ -10,13 +10,21 @@ from typing import Any
 import numpy as np
 
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import integer, known_cosmology, known_parameters, number, redshift_of
+from zeldo.files.archive import (
+    integer,
+    known_cosmology,
+    known_parameters,
+    number,
+    origin_attributes,
+    redshift_of,
+)
 from zeldo.files.atomic import check_writable, writing
 from zeldo.files.halo_catalogue import read_catalogue
 from zeldo.files.units import KM, MPC
 from zeldo.files.units import MASS as MASS_CGS
+from zeldo.particles.lattice import header_of
 from zeldo.particles.particles import Particles
-from zeldo.particles.snapshot import Snapshot
+from zeldo.particles.snapshot import TOLD, Snapshot
 from zeldo.statistics.halos import Halos
 from zeldo.statistics.matter import matter_of
 from zeldo.statistics.overdensity import HaloCatalogue, SphericalOverdensity
@@ -80,7 +88,7 @@ def write_halos(
     path : path
         Ends in .hdf5 or .h5.
     snapshot : Snapshot or Particles, optional
-        Where the halos are from. Its origin is written too, and what is known of its cosmology.
+        Where the halos are from. All that made it is written too, and what is known of its cosmology.
     settings : mapping, optional
         How they were found, such as the linking length.
 
@@ -126,10 +134,11 @@ def write_halos(
         )
         if snapshot is not None:
             origin = matter_of(snapshot).header
-            header.update({"engine": origin.engine, "version": origin.version})
-            header.update(
-                origin.cosmology.to_dict() if isinstance(origin, Snapshot) else known_parameters(origin)
-            )
+            origin = header_of(origin) if isinstance(origin, Snapshot) else origin
+            # the error to expect of a density is not that of its halos
+            made = origin_attributes(origin)
+            header.update({name: value for name, value in made.items() if name not in TOLD})
+            header.update(known_parameters(origin))
         group = file.create_group("Halos", track_order=True)
         for name, values in table.items():
             unit, meaning = COLUMNS[name]

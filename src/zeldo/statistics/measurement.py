@@ -15,10 +15,10 @@ import torch
 from zeldo.brief import brief
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError, ZeldoWarning, nearest
-from zeldo.keywords import axis_index
+from zeldo.keywords import axis_index, scalar
 from zeldo.mesh.checks import check_mesh
 from zeldo.particles.particles import Particles, check_box, warn_of_box
-from zeldo.particles.snapshot import Snapshot
+from zeldo.particles.snapshot import DRAWN, MADE, Snapshot
 from zeldo.statistics.bispectrum import Bispectrum, bispectrum_of_shells, equilateral, squeezed
 from zeldo.statistics.halos import friends_of_friends, mass_function
 from zeldo.statistics.matter import Matter, matter_of
@@ -92,6 +92,9 @@ class Measurement:
     tables : mapping of str to mapping of str to ndarray
         The columns of each statistic, which `COLUMNS` explains: "power", "multipoles", "equilateral_bispectrum",
         "squeezed_bispectrum" and "mass_function".
+    made : mapping
+        How the snapshot was made, as far as it is known: version, seed, fixed, flip, power, phases, revision, weights, and
+        the engine's settings.
     """
 
     name: str
@@ -103,6 +106,7 @@ class Measurement:
     cosmology: Cosmology | None
     settings: Mapping[str, object] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
+    made: Mapping[str, Any] = field(default_factory=dict)
 
     __repr__ = brief
 
@@ -116,6 +120,7 @@ class Measurement:
             "count": self.count,
             "cosmology": self.cosmology.to_dict() if self.cosmology else None,
             "settings": dict(self.settings),
+            "made": dict(self.made),
             **{
                 statistic: {column: [_plain(x) for x in values.tolist()] for column, values in table.items()}
                 for statistic, table in self.tables.items()
@@ -177,6 +182,8 @@ def measurement(
         warn_of_box(matter.source)
     along = axis_index(axis)
     mesh = check_mesh(2 * matter.n if mesh is None else mesh)
+    if "bispectrum" in statistics:
+        _check_bispectra(matter, mesh)
     noise = matter.count if subtract_shot_noise else None
     tables: dict[str, Table] = {}
     modes = None
@@ -226,7 +233,17 @@ def measurement(
         matter.header.cosmology,
         settings,
         tables,
+        _made(matter.header),
     )
+
+
+def _made(header: Any) -> dict[str, Any]:
+    """What a snapshot or the header of particles says of how they were made, as plain values."""
+    known = {name: getattr(header, name) for name in ("version", "seed", *DRAWN, *MADE)}
+    settings = {name: scalar(value) for name, value in header.settings.items()}
+    return {
+        name: value for name, value in {**known, "settings": settings}.items() if value not in (None, "", {})
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,12 +287,15 @@ def check_statistics(statistics: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _bispectra(modes: torch.Tensor, matter: Matter, mesh: int) -> dict[str, Table]:
-    top = min(matter.n, mesh) / 2
+def _check_bispectra(matter: Matter, mesh: int) -> None:
     if matter.n < FEWEST:
         raise InputError(f"{matter.n} particles per side are too few for bispectra: they need {FEWEST}")
     if mesh < FEWEST:
         raise InputError(f"a mesh of {mesh} points a side is too coarse for bispectra: give {FEWEST} or more")
+
+
+def _bispectra(modes: torch.Tensor, matter: Matter, mesh: int) -> dict[str, Table]:
+    top = min(matter.n, mesh) / 2
     sides = {
         "equilateral_bispectrum": (bispectrum_of_shells(modes, matter.box, equilateral(top)), ("k",)),
         "squeezed_bispectrum": (bispectrum_of_shells(modes, matter.box, squeezed(top)), ("k_long", "k")),

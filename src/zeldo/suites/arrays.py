@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # what is measured of each universe, by what a suite keeps; particles are not measured
 STATISTICS = {"measure": ("power",), "multipoles": ("power", "multipoles")}
 KEEP = ("particles", *STATISTICS)
+NO_VELOCITIES = "engine {} makes no velocities, which multipoles need: give keep = measure, or another engine"
 MULTIPOLES = ("monopole", "quadrupole", "hexadecapole")
 
 

@@ -17,7 +17,7 @@ from zeldo.errors import InputError
 from zeldo.files.registry import suffixes
 from zeldo.particles.provenance import Provenance
 from zeldo.store.identity import PROVENANCE, power_identity
-from zeldo.suites.arrays import KEEP
+from zeldo.suites.arrays import KEEP, NO_VELOCITIES, STATISTICS
 from zeldo.suites.suite import FORMAT
 from zeldo.suites.tasks import PathLike, Task, make_tasks, parse_seeds, read_cosmologies
 from zeldo.suites.worker import described
@@ -93,13 +93,16 @@ class Asked:
         if pairs is not None and seeds is not None:
             raise InputError("the table of cosmologies has seeds, so seeds cannot be given too")
         drawn = pairs or parse_seeds([base.seed] if seeds is None and base.seed is not None else seeds)
-        # what its phases cannot have is refused here, not by each universe
+        # what its phases cannot have is refused here, not by each universe; those of a simulation have its cosmology alone
+        other = next((cosmology for cosmology in chosen if cosmology != base.cosmology), base.cosmology)
         for seed in (min(drawn), max(drawn)):
-            replace(base, seed=seed, cosmology=chosen[0] if chosen else base.cosmology)
+            replace(base, seed=seed, cosmology=other)
         parsed_engine.check_lattice(base.n)
         check_table(chosen[0] if chosen else base.cosmology, base.power)
         asked = cls(parsed_engine, base, redshifts, keep, drawn, chosen, pairs)
         asked._check_universes()
+        if "multipoles" in STATISTICS.get(keep, ()) and parsed_engine.plan(base.n, redshifts).vectors < 2:
+            raise InputError(NO_VELOCITIES.format(parsed_engine.name))
         return asked
 
     @property

@@ -144,13 +144,14 @@ def read_cosmologies(
     if seeds and len(seeds) != len(made):
         raise InputError(f"{name} has seeds for {len(seeds)} of {len(made)} cosmologies: give all or none")
     universes: list[Any] = list(zip(made, seeds, strict=True)) if seeds else made
-    if len(set(universes)) < len(universes):
-        twice = next(each for number, each in enumerate(universes) if each in universes[:number])
-        first, second = [number for number, each in enumerate(universes, 1) if each == twice][:2]
-        raise InputError(
-            f"cosmologies {first} and {second} of {name} are the same{', with the same seed' if seeds else ''}, and so "
-            "would be their universes: give each once, with several seeds"
-        )
+    numbers: dict[Any, int] = {}
+    for number, universe in enumerate(universes, 1):
+        first = numbers.setdefault(universe, number)
+        if first < number:
+            raise InputError(
+                f"cosmologies {first} and {number} of {name} are the same{', with the same seed' if seeds else ''}, and so "
+                "would be their universes: give each once, with several seeds"
+            )
     return made, seeds or None
 
 

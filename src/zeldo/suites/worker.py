@@ -21,7 +21,7 @@ from zeldo.particles.snapshot import Snapshot
 from zeldo.store.claims import LEASE, Claims
 from zeldo.store.identity import PROVENANCE
 from zeldo.store.queue import FAILED, LEFT, MADE
-from zeldo.suites.arrays import STATISTICS
+from zeldo.suites.arrays import NO_VELOCITIES, STATISTICS
 from zeldo.suites.suite import Suite
 from zeldo.suites.tasks import Task
 from zeldo.universe import Universe
@@ -159,6 +159,9 @@ def _measured(snapshot: Snapshot, statistics: tuple[str, ...]) -> dict[str, np.n
     """The statistics on a mesh as fine as the lattice, multipoles about z, by the redshift."""
     from zeldo.statistics.measurement import measurement
 
+    # an engine of the user's own, whose plan does not say it; others are refused before
+    if "multipoles" in statistics and snapshot.vel is None:
+        raise InputError(NO_VELOCITIES.format(snapshot.engine))
     tables = measurement(snapshot, statistics, mesh=snapshot.n).tables
     columns = tables["power"] | tables.get("multipoles", {})  # whose k and modes are the same
     return {f"z{snapshot.redshift:g}_{name}": values for name, values in columns.items()}

@@ -72,7 +72,7 @@ class Sample:
         """The sample as tensors on a device."""
 
         def moved(field: Field) -> torch.Tensor:
-            return torch.as_tensor(field).to(device)
+            return torch.as_tensor(field, device=device)
 
         vel = None if self.vel is None else moved(self.vel)
         return replace(self, inputs=moved(self.inputs), psi=moved(self.psi), vel=vel)
@@ -121,7 +121,7 @@ def collate(
         )
 
     def stacked(arrays: Sequence[Field], form: torch.memory_format = torch.contiguous_format) -> torch.Tensor:
-        field = torch.stack([torch.as_tensor(array).to(device) for array in arrays])
+        field = torch.stack([torch.as_tensor(array, device=device) for array in arrays])
         return field.contiguous(memory_format=form)
 
     vel = [sample.vel for sample in samples if sample.vel is not None]

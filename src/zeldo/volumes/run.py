@@ -235,6 +235,9 @@ class Volume:
                 made = evolve_piece(
                     self.engine, self.origin, stored_fields(self.folder), tile, self.buffer, self.redshift
                 )
+                # others took over and have ended: chunks that were read after that were zeros
+                if not self.has_fields:
+                    return LEFT
                 for field, values in zip(("psi", "vel"), made, strict=True):
                     UniverseZarr(self.path).write_tile(self.redshift, field, tile, values)
         return MADE
@@ -242,11 +245,18 @@ class Volume:
     def finished(self) -> Snapshot:
         """The snapshot of all pieces; what they were made from is removed."""
         there = UniverseZarr(self.path)
-        there.note_complete(self.redshift, ["psi", "vel"])
-        for left in (self.folder, *self._partial_fields(), self.path / STATE / "claims"):
-            shutil.rmtree(left, ignore_errors=True)
-        there.tidy()
-        return stored(there, self.redshift)
+        while True:  # all processes are done at once, and would remove each other's unfinished files
+            with self.claims.claim("end") as is_ours:
+                if is_ours:
+                    there.note_complete(self.redshift, ["psi", "vel"])
+                    there.tidy()
+                    # renamed first: after a kill, nobody takes what is left for whole fields
+                    with suppress(OSError):
+                        self.folder.rename(self._new_partial())
+                    for left in (*self._partial_fields(), self.path / STATE / "claims"):
+                        shutil.rmtree(left, ignore_errors=True)
+                    return stored(there, self.redshift)
+            time.sleep(WAIT)
 
 
 @lru_cache(maxsize=4)

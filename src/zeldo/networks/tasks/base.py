@@ -204,7 +204,10 @@ class Task(ABC):
 
     @abstractmethod
     def encode(self, fields: Fields, setting: Setting) -> np.ndarray:
-        """The network's input for a whole box, (in_channels, n, n, n) float32, in its units."""
+        """The network's input for a whole box, (in_channels, n, n, n) float32, in its units.
+
+        A function with derivatives (`zeldo.differentiable`) gives tensors as fields and needs one in return.
+        """
 
     def style(self, setting: Setting) -> tuple[float, ...]:
         """The numbers that the network is given for a setting."""
