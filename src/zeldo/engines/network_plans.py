@@ -166,7 +166,7 @@ def _rate(path: Path, modified: int, precision: str) -> float:
 
     from zeldo.cosmology.parameters import Cosmology
     from zeldo.networks import tiling
-    from zeldo.networks.field import optimise
+    from zeldo.networks.field import optimise, style_of
     from zeldo.networks.tasks.base import Batch, Setting
     from zeldo.networks.weights import load
 
@@ -177,7 +177,7 @@ def _rate(path: Path, modified: int, precision: str) -> float:
     setting = Setting(Cosmology.preset("quijote"), 0.0, 2.0)
     inputs = np.random.default_rng(0).standard_normal((task.in_channels, side, side, side), np.float32)
     optimised: Any = optimise(net, task, setting, inputs, precision=precision)
-    style = torch.tensor([task.style(setting)], dtype=torch.float32, device="cpu")
+    style = style_of(task, setting)
     x = torch.from_numpy(inputs)[None]
     batch = Batch(x, style, (setting,), periodic=False)
     with torch.no_grad():

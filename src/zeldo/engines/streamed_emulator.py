@@ -171,12 +171,12 @@ class StreamedEmulator:
         import torch
 
         from zeldo.networks import inference, integers, tiling
-        from zeldo.networks.field import optimise_by_crops
+        from zeldo.networks.field import optimise_by_crops, style_of
         from zeldo.networks.tasks.base import Batch, Setting
 
         n, task = origin.n, self.net.card.make_task()
         setting = Setting(origin.cosmology, z, origin.box / n)
-        style = torch.tensor([task.style(setting)], dtype=torch.float32, device="cpu")
+        style = style_of(task, setting)
         side = inputs.state.get("side") or self._side(task, n)
         inputs.put({}, 0, side=side)
         made = [f"share{block}" in inputs.state for block in range(n // self.block)]

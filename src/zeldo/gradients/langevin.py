@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zeldo.gradients.linear import normal_like
+
 # energy (minus the logarithm of the density) and its gradient
 Target = Callable[[Tensor], tuple[float, Tensor]]
 
@@ -54,7 +56,7 @@ class Walker:
 def start(target: Target, x: Tensor, generator: torch.Generator) -> Walker:
     """A walker at x that sets out in a random direction."""
     energy, gradient = target(x)
-    u = _noise(x, generator)
+    u = normal_like(x, generator)
     return Walker(x, u / u.norm(), energy, gradient, FIRST_STEP * math.sqrt(x.numel()))
 
 
@@ -102,7 +104,7 @@ def advance(
     if not (math.isfinite(error) and _finite(gradient)):
         return _turned_back(walker)
     angle = math.sqrt(math.expm1(2 * step / (length * math.sqrt(dimensions))) / dimensions)
-    u = u + angle * _noise(u, generator)
+    u = u + angle * normal_like(u, generator)
     moved = replace(walker, x=x, u=u / u.norm(), energy=energy, gradient=gradient)
     return _adapted(moved, error**2 / dimensions, energy_error) if adapt else moved
 
@@ -136,10 +138,6 @@ def _turned(u: Tensor, gradient: Tensor, step: float) -> tuple[Tensor, float]:
     turned = downhill * (1 - shrink) * (1 + shrink + along * (1 - shrink)) + 2 * shrink * u
     gained = turn - math.log(2) + math.log(1 + along + (1 - along) * shrink**2)
     return turned / turned.norm(), count * gained
-
-
-def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=generator, dtype=torch.float64, device="cpu").to(like)
 
 
 def effective_size(trace: np.ndarray) -> float:

@@ -23,6 +23,11 @@ from zeldo.mesh.torch_accelerated import kept
 DIMENSIONS = (-3, -2, -1)
 
 
+def normal_like(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Normal numbers of unit variance, drawn in float64 on the CPU, so that they are the same for all types and devices."""
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64, device="cpu").to(like)
+
+
 @dataclass(frozen=True, eq=False)
 class LinearField:
     """The linear density of a lattice, as a function of white noise and cosmology.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zeldo.gradients.linear import normal_like
 from zeldo.gradients.posterior import Perturbed, Posterior
 from zeldo.gradients.whitening import Whitened, measured_curvature
 
@@ -108,7 +109,7 @@ def perturbed_maximum(
     It sets out from the maximum, with whose halos in place the directions that the data leave open find their draw.
     """
     seen = posterior.observation
-    draw = torch.randn(maximum.shape, generator=generator, dtype=torch.float64, device="cpu").to(maximum)
+    draw = normal_like(maximum, generator)
     target = Perturbed(posterior.function, seen.moved(seen.draw(generator)), draw)
     return _minimise(target, maximum, Stage(0.0, seen.noise, iterations), 0, watch)
 

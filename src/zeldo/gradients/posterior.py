@@ -12,7 +12,7 @@ from torch import Tensor
 from zeldo.cosmology.background import growth
 from zeldo.gradients import statistics
 from zeldo.gradients.function import Differentiable
-from zeldo.gradients.linear import DIMENSIONS
+from zeldo.gradients.linear import DIMENSIONS, normal_like
 from zeldo.mesh import fft
 
 EVEN = 0.3  # the share of an error's variance that all cells have alike, where the rest goes with their particles
@@ -48,9 +48,7 @@ class Observation:
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """A draw of the error of all cells, (m, m, m)."""
-        unit = torch.randn(self.delta.shape, generator=generator, dtype=torch.float64, device="cpu").to(
-            self.delta
-        )
+        unit = normal_like(self.delta, generator)
         return self.noise * (unit if self.relative is None else unit * self.relative)
 
     def chi2(self, predicted: Tensor) -> Tensor:

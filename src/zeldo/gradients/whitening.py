@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from zeldo.gradients.linear import DIMENSIONS
+from zeldo.gradients.linear import DIMENSIONS, normal_like
 from zeldo.gradients.posterior import Posterior
 from zeldo.statistics.spectra import bins
 
@@ -88,9 +88,7 @@ def measured_curvature(
 
     response = size = torch.zeros((), device="cpu")
     for _ in range(PROBES):
-        along = torch.randn(white_noise.shape, generator=generator, dtype=torch.float64, device="cpu").to(
-            white_noise
-        )
+        along = normal_like(white_noise, generator)
         change = gradient(white_noise + PROBE * along) - gradient(white_noise - PROBE * along)
         modes, bent = (torch.fft.rfftn(x, dim=DIMENSIONS) for x in (along, change / (2 * PROBE)))
         response, size = response + (modes.conj() * bent).real, size + modes.abs().square()

@@ -128,6 +128,11 @@ def optimise(
     return optimise_by_crops(net, task, setting, n, peaks, crop, device, precision)
 
 
+def style_of(task: Task, setting: Setting) -> Tensor:
+    """The style of a task as a batch of one on the CPU, (1, styles)."""
+    return torch.tensor([task.style(setting)], dtype=torch.float32, device="cpu")
+
+
 @inference.own_types()
 def optimise_by_crops(
     net: LayeredNet,
@@ -143,13 +148,13 @@ def optimise_by_crops(
 
     `peaks` and `crop` are those of `integers.rounded`. Without peaks all layers keep their floats.
     """
-    settled = net.settled(torch.tensor(task.style(setting), dtype=torch.float32, device="cpu"))
+    style = style_of(task, setting)
+    settled = net.settled(style[0])
     optimised = inference.optimise(settled, device, dtype=inference.layer_type(task.dtype, device, precision))
     peaks = list(peaks)
     on_cpu = torch.device(device).type == "cpu"
     if not peaks or not on_cpu or precision != "auto" or not integers.supported():
         return optimised
-    style = torch.tensor([task.style(setting)], dtype=torch.float32, device="cpu")
 
     def run(net: LayeredNet, x: Tensor) -> Tensor:
         return task.run(net, Batch(x, style, (setting,) * len(x), periodic=False))
@@ -184,7 +189,7 @@ def evolve(
     -------
     Prediction
     """
-    style = torch.tensor([task.style(setting)], dtype=torch.float32, device="cpu")
+    style = style_of(task, setting)
 
     def call(net: LayeredNet, x: Tensor, periodic: bool) -> tuple[Tensor, ...]:
         output = task.run(net, Batch(x, style.to(x.device), (setting,), periodic))
