@@ -11,6 +11,7 @@ from zeldo.configuration import load
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.engines.registry import engine
+from zeldo.errors import InputError
 from zeldo.files import write
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import linear_displacement
@@ -63,6 +64,20 @@ def test_particles_at_the_start_of_a_run_are_initial_conditions_of_its_end(tmp_p
     sample = Samples(load({"snapshots": [paths]}, DataConfig), TASK).get((str(paths["path"]), 0.0))
     unit = 6 * growth(lcdm(0.31)).d1(1.0)
     np.testing.assert_allclose(unit * sample.inputs, end.psi, atol=1e-4 * end.psi.std())
+
+
+@pytest.mark.parametrize("kind", ["initial", "linear"])
+@pytest.mark.parametrize("change", [{"box": 128.0}, {"cosmology": replace(PRESETS["quijote"], sigma_8=0.5)}])
+def test_a_linear_field_of_another_universe_with_the_same_phases_is_refused(tmp_path, kind, change):
+    universe = {"cosmology": PRESETS["quijote"], "box": 64.0, "n": 16, "seed": 3, "power": "eisenstein-hu"}
+    (end,) = engine("zeldovich").run(initial_conditions(**universe), [0.0])
+    (start,) = engine("zeldovich").run(initial_conditions(**universe | change), [49.0])
+    pair = {"path": write(end, tmp_path / "end.hdf5"), kind: write(start, tmp_path / "start.hdf5")}
+    samples = Samples(load({"snapshots": [pair]}, DataConfig), TASK)
+    with pytest.raises(
+        InputError, match=f"start.hdf5 has {next(iter(change))} = .*both must be one universe"
+    ):
+        samples.get((str(pair["path"]), 0.0))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from zeldo.cosmology.background import growth
+from zeldo.cosmology.parameters import same_cosmology, same_parameter
 from zeldo.cosmology.power import MODELS
 from zeldo.cosmology.redshifts import nearest_redshift, same_redshift
 from zeldo.errors import InputError
@@ -184,6 +185,8 @@ class Samples:
             )
         if file.linear is None:
             ics = _conditions(file, truth)
+            if file.initial is not None:
+                _check_same_universe(file.initial, ics, truth, name)
             # inputs are wanted where the target's particles set out, which need not be our lattice points
             i, j, k = truth.offset
             return truth, replace(ics, delta_lin=shifted(ics.delta_lin, (-i, -j, -k))), None
@@ -193,6 +196,7 @@ class Samples:
                 "not `linear`"
             )
         linear = read_snapshot(file.linear)
+        _check_same_universe(file.linear, linear, truth, name)
         return truth, None, Fields((linear.psi / _d1(linear)).astype(np.float32))
 
     def _redshift(self, file: SnapshotPair) -> float:
@@ -266,6 +270,20 @@ def _conditions(file: SnapshotPair, truth: Snapshot) -> InitialConditions:
     return initial_conditions(
         truth.cosmology, truth.box, truth.n, truth.seed, power=power, phases=truth.phases or "native", **drawn
     )
+
+
+def _check_same_universe(
+    path: Path, source: InitialConditions | Snapshot, truth: Snapshot, name: str
+) -> None:
+    """`InputError` for another box or cosmology: with equal phases the fields correlate all the same."""
+    same: dict[str, Callable[[Any, Any], bool]] = {"box": same_parameter, "cosmology": same_cosmology}
+    for what, agree in same.items():
+        theirs, wanted = getattr(source, what), getattr(truth, what)
+        if not agree(theirs, wanted):
+            raise InputError(
+                f"{path} has {what} = {theirs}, its target {name} has {wanted}: both must be one universe; "
+                "give the target's own initial conditions"
+            )
 
 
 def _d1(snapshot: Snapshot) -> float:
