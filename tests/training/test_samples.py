@@ -80,6 +80,15 @@ def test_a_linear_field_of_another_universe_with_the_same_phases_is_refused(tmp_
         samples.get((str(pair["path"]), 0.0))
 
 
+def test_the_card_names_all_engines_that_made_the_runs(tmp_path):
+    ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, power="eisenstein-hu")
+    store = RunStore(tmp_path / "runs.zarr")
+    for name in ("zeldovich", "2lpt"):
+        store.add(name, ics, list(engine(name).run(ics, [0.0])), regenerate={"power": "eisenstein-hu"})
+    samples = Samples(load({"store": store.path}, DataConfig), TASK)
+    assert samples.described(samples.keys("train"))["engine"] == "2lpt and zeldovich"
+
+
 @pytest.fixture
 def equal(store, tmp_path):
     """Makes the samples of a file whose target is its linear displacement: six times the input."""

@@ -110,7 +110,7 @@ class Samples:
         return {
             "runs": len(truths),
             "seeds": [t["seed"] for t in truths],
-            "engine": truths[0]["engine"],
+            "engine": " and ".join(dict.fromkeys(t["engine"] for t in truths)),
             "settings": truths[0]["settings"],
             "box": sorted({t["box"] for t in truths}),
             "n": sorted({t["n"] for t in truths}),
