@@ -227,6 +227,23 @@ def test_runs_without_velocities_leave_their_error_unknown(trained, monkeypatch)
     np.testing.assert_array_equal(np.isfinite(errors["velocity power"][:, 0]).nonzero()[0], [0])
 
 
+def test_errors_are_measured_within_the_ranges_of_the_card(trained, tmp_path, monkeypatch):
+    config, outcome = trained
+    net = load(outcome.weights)
+    monkeypatch.setattr("zeldo.training.expected.errors_of", lambda _: {})
+    monkeypatch.setattr("zeldo.training.expected.fit", lambda measured, errors, runs: runs)
+
+    def measured(**ranges):
+        weights = tmp_path / "narrow.safetensors"
+        save(net, weights, replace(net.card, **ranges))
+        return measure(weights, [config.data.store], part="validation")
+
+    runs = len([row for row in RunStore(config.data.store).runs() if row["part"] == "validation"])
+    assert measured(redshift=(0.0, 0.5)).endswith(f" {runs} snapshots")
+    with pytest.raises(InputError, match="within the ranges of the model card: give runs that are"):
+        measured(omega_m=(0.1, 0.2))
+
+
 def test_an_expected_error_changes_no_weight(trained, tmp_path):
     net = load(trained[1].weights)
     expected = ExpectedError.from_dict(card_of(shipped_weights("emulator")).accuracy["expected"])

@@ -79,6 +79,8 @@ def expect(
 ) -> None:
     """Measure the expected error of an emulator, and write it to its model card. Give runs on which it was not trained.
 
+    Snapshots outside the ranges of the card are left out.
+
     Parameters
     ----------
     file:
@@ -88,9 +90,13 @@ def expect(
     part:
         The part of the data set.
     """
+    from zeldo.files.archive import existing_file
+    from zeldo.files.atomic import check_writable
     from zeldo.report.progress import Progress
     from zeldo.training.expected import measure, write
 
+    existing_file(file)  # not the name of an engine that ships
+    check_writable(file)
     with Progress(f"expect {file.name}") as progress:
         expected = measure(file, store, part=part, progress=progress)
     write(file, expected)
