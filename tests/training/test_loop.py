@@ -318,6 +318,25 @@ def test_tensorboard_gets_curves_and_pictures(config):
     assert "density: input, network, N-body" in tags["images"]
 
 
+def test_curves_go_on_over_a_resume_and_begin_anew_with_a_restart(config):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def steps():
+        events = EventAccumulator(str(config["output"] / "tensorboard"))
+        events.Reload()
+        return [[e.step for e in events.Scalars(f"{part}/loss")] for part in ("train", "validation")]
+
+    config |= {"tensorboard": True}
+    train(config, stop_after=3)
+    train(config)
+    assert steps() == [[*range(1, 9)], [4, 8]]
+    train(config | {"epochs": 3})  # from the end of an epoch
+    assert steps() == [[*range(1, 13)], [4, 8, 12]]
+    train(config, resume=False, stop_after=5)
+    assert steps() == [[*range(1, 6)], [4]]
+
+
 def test_snapshot_files_give_the_same_pairs_as_the_store(config, store, tmp_path):
     snap = store.snapshot("s100")
     write(snap, tmp_path / "s100.npz")

@@ -94,7 +94,7 @@ class Trainer:
         self.monitor = Monitor(
             self.config.output / "tensorboard",
             self.config.tensorboard and self.fabric.is_global_zero,
-            self.state.steps or None,
+            self.state.steps + 1 if self.state.steps else 0,
         )
         if self.config.energy and self.fabric.is_global_zero:
             self._start_meter()
