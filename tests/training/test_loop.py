@@ -463,6 +463,14 @@ def test_a_broken_checkpoint_is_named_and_runs_no_code(config):
     assert train(config, resume=False, stop_after=1).steps == 1
 
 
+def test_the_best_weights_alone_are_no_checkpoint_to_resume_from(config):
+    result = train(config, stop_after=4)
+    train(config)
+    (config["output"] / "best.pt").rename(result.checkpoint)
+    with pytest.raises(InputError, match=r"last\.pt holds weights alone.*start_from"):
+        train(config)
+
+
 def test_a_restart_without_data_keeps_the_checkpoint(config, tmp_path):
     checkpoint = train(config, stop_after=1).checkpoint
     missing = config | {"data": config["data"] | {"store": tmp_path / "nosuch.zarr"}}

@@ -78,6 +78,10 @@ def load_fitting_checkpoint(config: TrainConfig, task: Task) -> dict[str, Any]:
     """The state of the last checkpoint. `InputError` where it is of another network, or of data of another kind."""
     path = last_checkpoint(config)
     kept = load_checkpoint(path)
+    if "fixed" not in kept:
+        raise InputError(
+            f"{path} holds weights alone, as best.pt does: remove it, and begin with the file of weights by start_from"
+        )
     for name, value in conditions_of_resuming(config, task).items():
         if kept["fixed"].get(name, value) != value:
             raise InputError(
