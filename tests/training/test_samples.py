@@ -55,6 +55,9 @@ def test_inputs_are_made_where_the_particles_of_the_target_set_out(tmp_path):
     sample = Samples(load(given, DataConfig), TASK).get((str(path), 1.0))
     unit = 6 * growth(lcdm(0.31)).d1(0.5)
     np.testing.assert_allclose(unit * sample.inputs, sample.psi, atol=1e-4 * target.psi.std())
+    given["snapshots"][0]["linear"] = write(target, tmp_path / "linear.npz")
+    with pytest.raises(InputError, match=r"has its lattice at .* give `initial`"):
+        Samples(load(given, DataConfig), TASK).get((str(path), 1.0))
 
 
 def test_particles_at_the_start_of_a_run_are_initial_conditions_of_its_end(tmp_path):
@@ -75,7 +78,7 @@ def test_a_linear_field_of_another_universe_with_the_same_phases_is_refused(tmp_
     pair = {"path": write(end, tmp_path / "end.hdf5"), kind: write(start, tmp_path / "start.hdf5")}
     samples = Samples(load({"snapshots": [pair]}, DataConfig), TASK)
     with pytest.raises(
-        InputError, match=f"start.hdf5 has {next(iter(change))} = .*both must be one universe"
+        InputError, match=rf"start\.hdf5 has {next(iter(change))} = .*both must be one universe"
     ):
         samples.get((str(pair["path"]), 0.0))
 

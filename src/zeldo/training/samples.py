@@ -197,6 +197,10 @@ class Samples:
             )
         linear = read_snapshot(file.linear)
         _check_same_universe(file.linear, linear, truth, name)
+        if not np.allclose(linear.offset, truth.offset, atol=1e-3):
+            raise InputError(
+                f"{file.linear} has its lattice at {linear.offset}, its target {name} at {truth.offset}: give `initial`"
+            )
         return truth, None, Fields((linear.psi / _d1(linear)).astype(np.float32))
 
     def _redshift(self, file: SnapshotPair) -> float:
