@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zeldo.engines.base import Plan
-from zeldo.measuring.memory import available
+from zeldo.engines.plans import FIELD, PYTHON, STORE
+from zeldo.errors import InputError
+from zeldo.measuring.memory import available, budget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,15 +58,23 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     layout, dtype = net.layout, inference.layer_type(task.dtype, engine.device, engine.precision)
     cpu = engine.device.partition(":")[0] == "cpu"
     free = available() if cpu else tiling.free_memory(engine.device)
-    tiles = engine.tiles or tiling.choose_tiles(
+    # linear displacement, the dynamics' fields, the input, the output
+    channels = 3 + task.in_channels + task.out_channels + (WITH_DYNAMICS if task.dynamics else 0)
+    fields = 4 * channels * n**3
+    choose = partial(
+        tiling.choose_tiles,
         layout,
         n,
-        free,
         share=tiling.SHARE,
         item_bytes=dtype.itemsize,
         passes=task.passes,
         device=engine.device,
     )
+    tiles = engine.tiles
+    if tiles is None and cpu:
+        with suppress(InputError):  # where none fits beside the fields, the plan says what the run needs
+            tiles = choose(budget() - GB * (PYTHON + LIBRARY_GB) - fields)
+    tiles = tiles or choose(free)
     side = n if tiles == 1 else tiling.crop_side(layout, tile_side(n, tiles, layout.stride))
     forward = task.passes * tiling.memory_estimate(
         layout, side, periodic=tiles == 1, item_bytes=dtype.itemsize
@@ -73,9 +84,6 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
         rounded = task.density_channel is not None and engine.precision == "auto" and integers.supported()
         forward *= KEPT_OF_INTEGERS if rounded else KEPT
     flops = tiles**3 * task.passes * layout.flops(side, periodic=tiles == 1)
-    # linear displacement, the dynamics' fields, the input, the output
-    channels = 3 + task.in_channels + task.out_channels + (WITH_DYNAMICS if task.dynamics else 0)
-    fields = 4 * channels * n**3
     memory = (fields + forward * cpu) / GB + LIBRARY_GB
     seconds = None
     if cpu:
@@ -119,7 +127,6 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     -------
     Plan or None
     """
-    from zeldo.engines.plans import FIELD
     from zeldo.engines.streamed_emulator import INPUT_SLABS, crop_memory, tile_side
     from zeldo.files.universe_zarr import tile_of
     from zeldo.networks import inference, tiling
@@ -137,7 +144,8 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     if block % layout.stride:
         return None
     outputs = 2 * FIELD * block * n**2
-    free = tiling.SHARE * (available() - outputs)
+    # not what is free now: the libraries may not be loaded yet
+    free = tiling.SHARE * (budget() - GB * (PYTHON + STORE + LIBRARY_GB) - outputs)
     side = tile_side(layout, task, n, block, free, engine.tiles, engine.precision)
     item_bytes = inference.layer_type(task.dtype, "cpu", engine.precision).itemsize
     flops = (n / side) ** 3 * layout.flops(tiling.crop_side(layout, side))

@@ -15,6 +15,8 @@ from zeldo.engines.table import Row, Timetable
 
 FIELD = 3 * 4  # bytes per particle of a vector field
 GB = 1e9
+PYTHON = 0.25  # GB of Python, NumPy, Numba and CAMB
+STORE = 0.15  # GB: zarr, and the shard that is written
 
 # ns per particle, ns per mesh point
 DIFFERENCE = (10.0, 7.5)
