@@ -116,6 +116,16 @@ def test_tiles_and_the_whole_box_agree(levels, n):
     assert tiled.dtype == whole.dtype == np.float32
 
 
+def test_large_tiles_leave_nothing_behind_for_the_next(monkeypatch):
+    returned = []
+    monkeypatch.setattr(inference, "return_freed_memory", lambda: returned.append(1))
+    net = inference.optimise(vnet(), dtype=torch.float32)
+    for free, expected in ((1e12, 0), (1e6, 8)):  # what is small beside the memory may stay
+        monkeypatch.setattr("zeldo.networks.tiling.free_memory", lambda device, free=free: free)
+        inference.apply(net, box(12), tiles=2)
+        assert len(returned) == expected
+
+
 def test_a_translation_by_the_stride_is_a_translation_of_the_result():
     net = inference.optimise(vnet(), dtype=torch.float32)
     field = box(12)

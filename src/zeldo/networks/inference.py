@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zeldo.errors import InputError
-from zeldo.measuring.heap import freed_memory_kept
+from zeldo.measuring.heap import freed_memory_kept, return_freed_memory
 from zeldo.networks import integers, tiling
 from zeldo.networks.convolution import Paired
 from zeldo.networks.vnet import LayeredNet
@@ -194,9 +194,12 @@ def apply(
         needed = passes * tiling.memory_estimate(
             layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes
         )
-        small = parameter.device.type == "cpu" and needed < tiling.SMALL * free
+        cpu = parameter.device.type == "cpu"
+        small = cpu and needed < tiling.SMALL * free
         with torch.no_grad(), own_types(), freed_memory_kept() if small else nullcontext():
             outputs = call(net, x, periodic)
+        if cpu and not small:
+            return_freed_memory()
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [output[0].float().contiguous().cpu().numpy() for output in outputs]
 
