@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import count
 
@@ -25,6 +26,7 @@ from zeldo.measuring.energy import Used
 from zeldo.measuring.machine import device_name
 from zeldo.networks.tasks import make_task
 from zeldo.networks.weights import load as load_network
+from zeldo.store.claims import Claims
 from zeldo.store.runs import RunStore
 from zeldo.training.checkpoint import load_checkpoint, save_checkpoint
 from zeldo.training.config import DataConfig, TrainConfig
@@ -477,6 +479,20 @@ def test_a_restart_without_data_keeps_the_checkpoint(config, tmp_path):
     with pytest.raises(InputError, match="no store of runs"):
         train(missing, resume=False)
     assert checkpoint.exists()
+
+
+def test_a_training_waits_for_the_one_that_writes_to_its_output(config):
+    claims = Claims(config["output"] / ".claims")
+    held, texts = ExitStack(), []
+    assert held.enter_context(claims.claim("run"))
+
+    def progress(done, total, text):
+        texts.append(text)
+        held.close()
+
+    train(config, stop_after=1, progress=progress)
+    assert texts[0] == "waiting for the process that makes it"
+    assert not claims.folder.exists()
 
 
 def test_a_restart_that_is_killed_before_its_first_checkpoint_leaves_no_older_one(config, monkeypatch):

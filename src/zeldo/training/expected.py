@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.registry import engine
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoWarning
 from zeldo.initial.lpt import linear_displacement
 from zeldo.networks.arrays import read_arrays
 from zeldo.networks.expected import FIGURES, NODES, ExpectedError, fit, in_bins, measures
@@ -96,6 +97,13 @@ def comparisons(
         raise InputError(
             f"no run of the part {part} in {', '.join(map(str, stores))} is within the ranges of the model card: "
             "give runs that are, or train with wider ones by range_omega_m and the like"
+        )
+    count, used = sum(len(row["redshifts"]) for _, row in jobs), sum(len(within) for *_, within in allowed)
+    if used < count:
+        warnings.warn(
+            f"{count - used} of {count} snapshots are outside the ranges of the model card, and are left out",
+            ZeldoWarning,
+            stacklevel=3,
         )
     for done, (store, row, redshifts) in enumerate(allowed):
         name = row["run_id"]

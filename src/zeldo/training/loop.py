@@ -24,6 +24,7 @@ from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import directory, resolved
 from zeldo.interrupts import end_with_parent, interruptible, raise_if_asked
 from zeldo.particles.tiles import aligned_side
+from zeldo.store.queue import alone
 from zeldo.store.runs import RunStore
 from zeldo.training.config import TrainConfig
 from zeldo.training.export import weights_path
@@ -83,7 +84,7 @@ def train(
 ) -> TrainResult:
     """Train a network as a configuration says, and resume from the last checkpoint in its output directory.
 
-    Ctrl-C and SIGTERM save a checkpoint and return.
+    Ctrl-C and SIGTERM save a checkpoint and return. Where another process trains with this output, it waits for its end.
 
     Parameters
     ----------
@@ -126,7 +127,12 @@ def train(
     if config.precision == "auto":
         precision = "bf16-mixed" if native_bfloat16(kind) else "32-true"
         config = config.model_copy(update={"precision": precision})
-    with directory(config.output), _with_data(config, progress) as config:
+    with (
+        directory(config.output),
+        # two would write over each other's checkpoints and weights
+        alone(config.output / ".claims", progress),
+        _with_data(config, progress) as config,
+    ):
         fabric = Fabric(
             accelerator=config.accelerator,
             devices=count,
