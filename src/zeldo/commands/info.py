@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
-
+from zeldo.commands.options import Flag, Named, print_json
 from zeldo.commands.reading import Reading
-from zeldo.commands.universe import Named
 
 USES = {
     "reference run": "--reference of zeldo compare, or --ics for its linear density",
@@ -16,9 +14,7 @@ USES = {
 }
 
 
-def info(
-    file: Named, *, reading: Reading | None = None, json: Annotated[bool, Parameter(negative="")] = False
-) -> None:
+def info(file: Named, *, reading: Reading | None = None, json: Flag = False) -> None:
     """Describe a file of particles, a reference run, a linear density, white noise, or a halo catalogue that zeldo wrote.
 
     The answer lists the code that made it, units, ids, lattice and cosmology, and what is missing or was assumed.
@@ -38,9 +34,7 @@ def info(
         warnings.simplefilter("ignore", UserWarning)  # the answer says it
         answer = describe(file, **(reading or Reading()).arguments())
     if json:
-        import json as encoder
-
-        print(encoder.dumps(answer, indent=1))
+        print_json(answer)
         return
     lines = _halos if "columns" in answer else _fields if "kind" in answer else _lines
     for name, text in lines(answer):

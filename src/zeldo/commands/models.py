@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from zeldo.commands.universe import Named
+from zeldo.commands.options import Named, Output, print_json
 from zeldo.errors import InputError
 
 models = App(
@@ -19,7 +19,7 @@ models = App(
 def import_(
     file: Named,
     *,
-    output: Annotated[Named | None, Parameter(name=["--output", "-o"])] = None,
+    output: Output = None,
     quantity: Literal["displacement", "velocity", "displacement and velocity"] | None = None,
 ) -> None:
     """Convert a public checkpoint to zeldo's safetensors with a model card. No code in the file is run.
@@ -61,13 +61,11 @@ def show(file: Named) -> None:
     file:
         A file of weights in any format that zeldo reads.
     """
-    import json
-
     from zeldo.networks.weights import load
 
     card = load(file).card
     assert card is not None
-    print(json.dumps(card.to_dict(), indent=1))
+    print_json(card.to_dict())
 
 
 @models.command
