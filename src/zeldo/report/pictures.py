@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeldo.report.labels import at_k, labels, memory_text, wrapped
+from zeldo.report.labels import at_k, cost_text, labels, wrapped
 from zeldo.statistics.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def memory_figure(comparisons: Sequence[Comparison], names: Sequence[str] | None
         drawn = ax.barh(
             where, [gb for _, gb in bars], height=0.6, color=[COLOURS[i % len(COLOURS)] for i, _ in bars]
         )
-        ax.bar_label(drawn, [memory_text(gb) for _, gb in bars], padding=4)
+        ax.bar_label(drawn, [cost_text(gb) for _, gb in bars], padding=4)
         ax.set_yticks(where, written, fontsize=9.5)
         ax.tick_params(axis="y", length=0)
         ax.set_xlim(0, 1.15 * max(gb for _, gb in bars))
