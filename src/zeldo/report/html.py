@@ -9,14 +9,13 @@ import platform
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory, write_text
-from zeldo.measuring.machine import processor
+from zeldo.measuring.machine import processor, versions
 from zeldo.particles.snapshot import DRAWN, Snapshot
 from zeldo.report.files import write_json
 from zeldo.report.labels import (
@@ -228,11 +227,7 @@ def machine_line() -> str:
     """Processor, system and the versions that decide a run's speed and bits, in one line."""
     parts = [f"zeldo {__version__}", f"{processor()}, {os.cpu_count()} cores", platform.system()]
     parts.append(f"Python {platform.python_version()}")
-    for package in ("numpy", "numba", "torch"):
-        try:
-            parts.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
+    parts += [f"{package} {number}" for package, number in versions(("numpy", "numba", "torch")).items()]
     return " · ".join([*parts, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")])
 
 
