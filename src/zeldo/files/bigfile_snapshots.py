@@ -15,7 +15,10 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError
-from zeldo.files.archive import (
+from zeldo.files.asked import Asked, AskingFormat
+from zeldo.files.bigfile import Block, attributes, block, is_block
+from zeldo.files.bigfile_writing import BLOCKS, OWN, writing_bigfile
+from zeldo.files.entries import (
     integer,
     number,
     own_dark_energy,
@@ -25,9 +28,6 @@ from zeldo.files.archive import (
     read_origin,
     redshift_of,
 )
-from zeldo.files.asked import Asked, AskingFormat
-from zeldo.files.bigfile import Block, attributes, block, is_block
-from zeldo.files.bigfile_writing import BLOCKS, OWN, writing_bigfile
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import (
     choose_type,

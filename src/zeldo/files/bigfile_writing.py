@@ -9,9 +9,9 @@ from typing import IO
 
 import numpy as np
 
-from zeldo.files.archive import known_parameters, origin_attributes
 from zeldo.files.atomic import writing_directory
 from zeldo.files.bigfile import write_block
+from zeldo.files.entries import known_parameters, origin_attributes
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import GADGET_NAMES
 from zeldo.files.sets import check_files, split

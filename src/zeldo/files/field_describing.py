@@ -8,7 +8,8 @@ from typing import Any
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError
-from zeldo.files.archive import known_cosmology, names_in, read_arrays
+from zeldo.files.archive import names_in, read_arrays
+from zeldo.files.entries import known_cosmology
 from zeldo.files.linear_density import LinearDensity, read_linear_density
 from zeldo.files.reference import Reference, is_reference, read_initial_conditions, read_reference
 from zeldo.files.registry import locate

@@ -15,8 +15,8 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import positive, redshift_of
 from zeldo.files.asked import Asked, AskingFormat
+from zeldo.files.entries import positive, redshift_of
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import check_time, choose_type, gadget_cosmology, gadget_parameters, others_note
 from zeldo.files.gadget_blocks import Layout, byte_order, layout

@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 
 from zeldo.errors import InputError, ZeldoWarning
-from zeldo.files.archive import known_parameters
+from zeldo.files.entries import known_parameters
 from zeldo.files.formats import Sink
 from zeldo.files.gadget_blocks import LABELS, WRAP, layout
 from zeldo.files.gadget_header import PART, SIZE, gadget2_dtype

@@ -10,15 +10,8 @@ from typing import Any
 import numpy as np
 
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import (
-    existing_file,
-    integer,
-    known_cosmology,
-    number,
-    positive,
-    read_origin,
-    redshift_of,
-)
+from zeldo.files.archive import existing_file
+from zeldo.files.entries import integer, known_cosmology, number, positive, read_origin, redshift_of
 from zeldo.files.hdf5_set import HALOS, header_of, is_hdf5, opened, plain, readable
 from zeldo.particles.snapshot import DRAWN
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import (
+from zeldo.files.asked import Asked, AskingFormat
+from zeldo.files.entries import (
     number,
     own_dark_energy,
     own_offset,
@@ -24,7 +25,6 @@ from zeldo.files.archive import (
     read_origin,
     redshift_of,
 )
-from zeldo.files.asked import Asked, AskingFormat
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import (
     GADGET_NAMES,

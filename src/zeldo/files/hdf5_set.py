@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zeldo.errors import AGAIN, DamagedFileError, InputError, ZeldoError
-from zeldo.files.archive import number
+from zeldo.files.entries import number
 from zeldo.files.formats import DAMAGED
 from zeldo.files.sets import Scaled, member, name_of, parts
 from zeldo.particles.particles import FIELDS, KINDS, Header

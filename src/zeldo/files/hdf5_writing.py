@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.files.archive import known_parameters, origin_attributes
+from zeldo.files.entries import known_parameters, origin_attributes
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import GADGET_NAMES
 from zeldo.files.hdf5_set import NAMES, files_of

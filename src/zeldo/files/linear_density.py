@@ -11,8 +11,8 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import integer, positive
 from zeldo.files.bigfile import attributes, block, is_block
+from zeldo.files.entries import integer, positive
 from zeldo.files.formats import Format
 from zeldo.files.registry import register_format
 from zeldo.initial.conditions import InitialConditions

@@ -18,24 +18,21 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import (
+from zeldo.files.archive import existing_file, names_in, read_arrays, unreadable
+from zeldo.files.atomic import writing
+from zeldo.files.entries import (
     WHOLE,
-    existing_file,
     integer,
     known_cosmology,
     known_parameters,
-    names_in,
     number,
     origin_attributes,
     own_offset,
     own_whole,
     positive,
-    read_arrays,
     read_origin,
     redshift_of,
-    unreadable,
 )
-from zeldo.files.atomic import writing
 from zeldo.files.formats import DAMAGED, Format, Sink
 from zeldo.files.given import Given, Rescaled, check_not_given
 from zeldo.files.registry import register_format

@@ -19,16 +19,9 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError, nearest
-from zeldo.files.archive import (
-    cosmology_of,
-    existing_file,
-    integer,
-    names_in,
-    number,
-    read_arrays,
-    read_drawing,
-)
+from zeldo.files.archive import existing_file, names_in, read_arrays
 from zeldo.files.atomic import check_writable, writing
+from zeldo.files.entries import cosmology_of, integer, number, read_drawing
 from zeldo.files.formats import Format
 from zeldo.files.registry import register_format
 from zeldo.initial.conditions import InitialConditions, Origin

@@ -15,8 +15,8 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import number, own_offset, own_whole, positive, read_origin, redshift_of
 from zeldo.files.asked import Asked, AskingFormat
+from zeldo.files.entries import number, own_offset, own_whole, positive, read_origin, redshift_of
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import choose_type, gadget_cosmology, others_note, table_mass
 from zeldo.files.hdf5_set import (

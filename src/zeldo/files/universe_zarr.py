@@ -26,8 +26,8 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import DIGEST, attributes_digest
 from zeldo.files.atomic import not_written, write_text
+from zeldo.files.entries import DIGEST, attributes_digest
 from zeldo.particles.snapshot import DRAWN, MADE, TOLD, Snapshot
 from zeldo.particles.tiles import Tile, cover
 

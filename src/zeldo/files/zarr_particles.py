@@ -16,7 +16,8 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, ZeldoError
-from zeldo.files.archive import (
+from zeldo.files.atomic import check_directory_writable, holds_only, writing_directory
+from zeldo.files.entries import (
     DIGEST,
     attributes_digest,
     integer,
@@ -30,7 +31,6 @@ from zeldo.files.archive import (
     read_origin,
     redshift_of,
 )
-from zeldo.files.atomic import check_directory_writable, holds_only, writing_directory
 from zeldo.files.formats import Format, Sink
 from zeldo.files.given import Given, Rescaled, check_not_given
 from zeldo.files.registry import register_format

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import (
+from zeldo.files.atomic import check_writable, writing
+from zeldo.files.entries import (
     integer,
     known_cosmology,
     known_parameters,
@@ -18,7 +19,6 @@ from zeldo.files.archive import (
     origin_attributes,
     redshift_of,
 )
-from zeldo.files.atomic import check_writable, writing
 from zeldo.files.halo_catalogue import read_catalogue
 from zeldo.files.units import KM, MPC
 from zeldo.files.units import MASS as MASS_CGS
