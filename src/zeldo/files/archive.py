@@ -6,12 +6,18 @@ import os
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from zeldo.errors import AGAIN, DamagedFileError, InputError
+from zeldo.files.formats import DAMAGED
+
+# what zipfile and NumPy raise for bad files
+BROKEN = (*DAMAGED, zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError, MemoryError)
 
 
 def existing_file(path: str | os.PathLike) -> Path:
@@ -33,11 +39,8 @@ def check_readable(path: Path) -> Path:
 
 def names_in(path: Path) -> list[str]:
     """The names of the arrays in an npz file. `DamagedFileError` where it is not an npz file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [name.removesuffix(".npy") for name in archive.namelist()]
-    except (OSError, zipfile.BadZipFile, ValueError, RuntimeError) as error:
-        raise unreadable(path, error) from error
+    with readable(path), zipfile.ZipFile(path) as archive:
+        return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -49,27 +52,28 @@ def read_arrays(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
         raise DamagedFileError(
             f"{path} lacks {', '.join(missing)}: it has {', '.join(present) or 'nothing'}; give a complete file"
         )
+    with readable(path), np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in names}
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn whatever the reading of an npz file raises inside into a `DamagedFileError` of one line."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names}
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        zipfile.BadZipFile,
-        zlib.error,
-        RuntimeError,
-        SyntaxError,
-        tokenize.TokenError,
-        MemoryError,
-    ) as error:
-        raise unreadable(path, error) from error
+        yield
+    except DamagedFileError:
+        raise
+    except BROKEN as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DamagedFileError(
+            f"{path} is not a readable npz file ({reason}): it is damaged or incomplete, {AGAIN}"
+        ) from error
 
 
-def unreadable(path: Path, error: Exception) -> DamagedFileError:
-    """The error to raise for an npz file that cannot be read."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return DamagedFileError(
-        f"{path} is not a readable npz file ({reason}): it is damaged or incomplete, {AGAIN}"
-    )
+def read_npy(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+    """The array of an npy file. `DamagedFileError` where it is truncated or pickled."""
+    try:
+        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except BROKEN as error:
+        reason = " ".join(str(error).split())
+        raise DamagedFileError(f"{path} is not a readable npy file ({reason}); {AGAIN}") from error

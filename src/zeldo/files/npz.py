@@ -6,9 +6,7 @@ others need `pos` alone: box and redshift may come from options.
 
 from __future__ import annotations
 
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,7 +16,7 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import existing_file, names_in, read_arrays, unreadable
+from zeldo.files.archive import existing_file, names_in, read_arrays, readable
 from zeldo.files.atomic import writing
 from zeldo.files.entries import (
     WHOLE,
@@ -33,7 +31,7 @@ from zeldo.files.entries import (
     read_origin,
     redshift_of,
 )
-from zeldo.files.formats import DAMAGED, Format, Sink
+from zeldo.files.formats import Format, Sink
 from zeldo.files.given import Given, Rescaled, check_not_given
 from zeldo.files.registry import register_format
 from zeldo.particles.particles import FIELDS, KINDS, Header, Source
@@ -186,7 +184,7 @@ class _Member:
 
     def __init__(self, path: Path, name: str, field: str) -> None:
         self._path, self._name, self._row = path, name, 0
-        with _readable(path):
+        with readable(path):
             self._archive = zipfile.ZipFile(path)
             self._open()
         self.dtype = self._dtype
@@ -225,7 +223,7 @@ class _Member:
         if self._fortran:  # as np.savez writes a transposed array
             return read_arrays(self._path, [self._name])[self._name][start:stop]
         width = self._dtype.itemsize * int(np.prod(self._shape[1:]))
-        with _readable(self._path):
+        with readable(self._path):
             if start != self._row:
                 if start < self._row:
                     self._open()
@@ -244,14 +242,3 @@ class _Source(Source):
 
     def rows(self, field: str, start: int, stop: int) -> np.ndarray:
         return self._members[field].rows(start, stop)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever the reading of an archive raises inside into a `DamagedFileError` of one line."""
-    try:
-        yield
-    except DamagedFileError:
-        raise
-    except (*DAMAGED, zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError, MemoryError) as error:
-        raise unreadable(path, error) from error
