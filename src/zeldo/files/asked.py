@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.files.formats import Format
-from zeldo.files.sets import PartedSource
+from zeldo.files.parted import PartedSource
 from zeldo.particles.particles import Source
 
 

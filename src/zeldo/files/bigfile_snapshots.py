@@ -37,8 +37,8 @@ from zeldo.files.gadget import (
     table_mass,
 )
 from zeldo.files.hdf5_set import side_of
+from zeldo.files.parted import Scaled
 from zeldo.files.registry import register_format
-from zeldo.files.sets import Scaled
 from zeldo.files.units import (
     KM,
     MASS,

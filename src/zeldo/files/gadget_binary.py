@@ -21,8 +21,9 @@ from zeldo.files.formats import Sink
 from zeldo.files.gadget import check_time, choose_type, gadget_cosmology, gadget_parameters, others_note
 from zeldo.files.gadget_blocks import Layout, byte_order, layout
 from zeldo.files.gadget_writing import writing_binary
+from zeldo.files.parted import Scaled
 from zeldo.files.registry import register_format
-from zeldo.files.sets import Scaled, member, name_of, parts
+from zeldo.files.sets import member, name_of, parts
 from zeldo.files.units import (
     length_factor,
     length_from_mass,

@@ -13,7 +13,8 @@ import numpy as np
 from zeldo.errors import AGAIN, DamagedFileError, InputError, ZeldoError
 from zeldo.files.entries import number
 from zeldo.files.formats import DAMAGED
-from zeldo.files.sets import Scaled, member, name_of, parts
+from zeldo.files.parted import Scaled
+from zeldo.files.sets import member, name_of, parts
 from zeldo.particles.particles import FIELDS, KINDS, Header
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from zeldo.files.entries import known_parameters, origin_attributes
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import GADGET_NAMES
 from zeldo.files.hdf5_set import NAMES, files_of
-from zeldo.files.sets import check_files, split, writing_parts
+from zeldo.files.parted import PartedSink, split
+from zeldo.files.sets import writing_parts
 from zeldo.files.units import KM, MASS, MPC
-from zeldo.particles.particles import FIELDS, Header
+from zeldo.particles.particles import FIELDS, Header, row_bytes
 
 if TYPE_CHECKING:
     import h5py
@@ -69,10 +70,8 @@ def writing_set(
     describe : callable
         Field to the attributes of its data set.
     """
-    check_files(files)
     counts = split(header.count, files)
-    width = sum(dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items())
-    sizes = [count * width + 16384 for count in counts]
+    sizes = [count * row_bytes(fields) + 16384 for count in counts]
     with writing_parts(path, sizes, files_of) as temporary:
         for number, (name, count) in enumerate(zip(temporary, counts, strict=True)):
             with _created(name) as file:
@@ -105,7 +104,7 @@ def _create_data(
         data.attrs.update(describe(field))
 
 
-class _Sink(Sink):
+class _Sink(PartedSink):
     """One file and one data set are open at a time, so that rows gather in HDF5's cache until a chunk is full."""
 
     def __init__(
@@ -116,41 +115,31 @@ class _Sink(Sink):
         fields: Mapping[str, np.dtype],
         factors: Mapping[str, float],
     ) -> None:
-        super().__init__(header, fields)
+        super().__init__(header, fields, counts)
         self._paths, self._factors = paths, factors
-        self._ends = np.cumsum(counts)
-        self._begins = self._ends - counts
         self._place: tuple[int, str] | None = None
         self._file: h5py.File | None = None
         self._data: Any = None
 
-    def __enter__(self) -> _Sink:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         self._data = None
         if self._file is not None:
             self._file.close()
             self._file = self._place = None
 
-    def put(self, field: str, start: int, values: np.ndarray) -> None:
+    def converted(self, field: str, values: np.ndarray) -> np.ndarray:
         factor = self._factors.get(field, 1.0)
-        if factor != 1.0:
-            values = values * values.dtype.type(factor)
-        stop = start + len(values)
-        part = int(np.searchsorted(self._ends, start, side="right"))
-        while start < stop:
-            begin, end = int(self._begins[part]), int(self._ends[part])
-            rows = min(stop, end) - start
-            self._dataset(part, field)[start - begin : start - begin + rows] = values[:rows]
-            values, start, part = values[rows:], start + rows, part + 1
+        return values if factor == 1.0 else values * values.dtype.type(factor)
+
+    def store(self, part: int, field: str, start: int, values: np.ndarray) -> None:
+        self._dataset(part, field)[start : start + len(values)] = values
 
     def _dataset(self, part: int, field: str) -> Any:
         if self._place != (part, field):
             import h5py
 
             if self._place is None or self._place[0] != part:
-                self.__exit__()
+                self.close()
                 self._file = h5py.File(self._paths[part], "r+", locking=False, libver=("v110", "v110"))
             assert self._file is not None
             self._data, self._place = self._file[GROUP][NAMES[field]], (part, field)

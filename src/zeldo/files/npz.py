@@ -34,7 +34,7 @@ from zeldo.files.entries import (
 from zeldo.files.formats import Format, Sink
 from zeldo.files.given import Given, Rescaled, check_not_given
 from zeldo.files.registry import register_format
-from zeldo.particles.particles import FIELDS, KINDS, Header, Source
+from zeldo.particles.particles import FIELDS, KINDS, Header, Source, row_bytes
 from zeldo.particles.snapshot import DRAWN, MADE, TOLD
 
 NAMES = {"positions": "pos", "velocities": "vel", "ids": "ids", "masses": "mass"}
@@ -107,10 +107,10 @@ class Npz(Format):
         values |= {"n": header.n} if header.n is not None else {"count": header.count}
         values |= {"box": header.box, "redshift": header.redshift}
         values |= {"particle_mass": header.particle_mass or 0.0, **origin_attributes(header)}
-        size = header.count * sum(
-            dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items()
-        )
-        with writing(path, size) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with (
+            writing(path, header.count * row_bytes(fields)) as temporary,
+            zipfile.ZipFile(temporary, "w") as archive,
+        ):
             for name, value in values.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
                     np.lib.format.write_array(stream, np.asanyarray(value), allow_pickle=False)
@@ -200,7 +200,7 @@ class _Member:
                 f"{self._path}: {subject} {self.dtype} of shape {self._shape}, not {wanted}; {AGAIN}"
             )
         size = self._archive.getinfo(f"{self._name}.npy").file_size
-        if size < count * int(np.prod(FIELDS[self._field])) * self.dtype.itemsize:
+        if size < count * row_bytes({self._field: self.dtype}):
             raise DamagedFileError(
                 f"{self._path}: {self._name} has {size} bytes, too few for its shape; {AGAIN}"
             )

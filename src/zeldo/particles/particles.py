@@ -6,7 +6,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, prod
 
 import numpy as np
 
@@ -111,6 +111,11 @@ class Header:
     def scale_factor(self) -> float:
         """a = 1 / (1 + z), 1 today."""
         return 1.0 / (1.0 + self.redshift)
+
+
+def row_bytes(fields: Mapping[str, np.dtype]) -> int:
+    """Bytes of a particle that has these fields."""
+    return sum(dtype.itemsize * prod(FIELDS[name]) for name, dtype in fields.items())
 
 
 def usual_type(dtype: np.dtype) -> np.dtype:
