@@ -11,12 +11,12 @@ import numpy as np
 
 from zeldo.files.atomic import writing_directory
 from zeldo.files.bigfile import write_block
-from zeldo.files.entries import known_parameters, origin_attributes
+from zeldo.files.entries import origin_attributes
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import GADGET_NAMES
 from zeldo.files.parted import PartedSink, split
 from zeldo.files.units import KM, MASS, MPC
-from zeldo.particles.particles import FIELDS, Header
+from zeldo.particles.particles import FIELDS, Header, known_parameters
 
 BLOCKS = {"positions": "Position", "velocities": "Velocity", "ids": "ID", "masses": "Mass"}
 OWN = "zeldo."  # before the names of attributes that MP-Gadget has not

@@ -127,13 +127,6 @@ def _mapping(text: object, name: str, where: str | Path) -> dict[str, Any]:
         raise DamagedFileError(f"{where}: {name} is not JSON ({error}); {AGAIN}") from error
 
 
-def known_parameters(header: Header) -> dict[str, float]:
-    """The cosmological parameters of particles to be written, by their own names, as far as they are known."""
-    if header.cosmology is not None:
-        return header.cosmology.to_dict()
-    return {name: float(value) for name, value in header.parameters.items()}
-
-
 def known_cosmology(
     values: Mapping[str, Any], where: str | Path
 ) -> tuple[Cosmology | None, dict[str, float]]:

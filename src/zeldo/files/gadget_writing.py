@@ -11,13 +11,12 @@ from typing import IO
 import numpy as np
 
 from zeldo.errors import InputError, ZeldoWarning
-from zeldo.files.entries import known_parameters
 from zeldo.files.formats import Sink
 from zeldo.files.gadget_blocks import LABELS, WRAP, layout
 from zeldo.files.gadget_header import PART, SIZE, gadget2_dtype
 from zeldo.files.parted import PartedSink, split
 from zeldo.files.sets import writing_parts
-from zeldo.particles.particles import Header, row_bytes
+from zeldo.particles.particles import Header, known_parameters, row_bytes
 
 LABEL_OF = {field: label.encode() for label, field in LABELS.items()}
 UNITS = {"Mpc/h": 1.0, "kpc/h": 1e3}

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.files.entries import known_parameters, origin_attributes
+from zeldo.files.entries import origin_attributes
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import GADGET_NAMES
 from zeldo.files.hdf5_set import NAMES, files_of
 from zeldo.files.parted import PartedSink, split
 from zeldo.files.sets import writing_parts
 from zeldo.files.units import KM, MASS, MPC
-from zeldo.particles.particles import FIELDS, Header, row_bytes
+from zeldo.particles.particles import FIELDS, Header, known_parameters, row_bytes
 
 if TYPE_CHECKING:
     import h5py

@@ -22,7 +22,6 @@ from zeldo.files.entries import (
     WHOLE,
     integer,
     known_cosmology,
-    known_parameters,
     number,
     origin_attributes,
     own_offset,
@@ -34,7 +33,7 @@ from zeldo.files.entries import (
 from zeldo.files.formats import Format, Sink
 from zeldo.files.given import Given, Rescaled, check_not_given
 from zeldo.files.registry import register_format
-from zeldo.particles.particles import FIELDS, KINDS, Header, Source, row_bytes
+from zeldo.particles.particles import FIELDS, KINDS, Header, Source, known_parameters, row_bytes
 from zeldo.particles.snapshot import DRAWN, MADE, TOLD
 
 NAMES = {"positions": "pos", "velocities": "vel", "ids": "ids", "masses": "mass"}

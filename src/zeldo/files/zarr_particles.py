@@ -22,7 +22,6 @@ from zeldo.files.entries import (
     attributes_digest,
     integer,
     known_cosmology,
-    known_parameters,
     number,
     origin_attributes,
     own_offset,
@@ -34,7 +33,7 @@ from zeldo.files.entries import (
 from zeldo.files.formats import Format, Sink
 from zeldo.files.given import Given, Rescaled, check_not_given
 from zeldo.files.registry import register_format
-from zeldo.particles.particles import FIELDS, KINDS, Header, Source
+from zeldo.particles.particles import FIELDS, KINDS, Header, Source, known_parameters
 
 CHUNK = 2**18  # rows
 OTHER_NAMES = {"pos": "positions", "vel": "velocities", "id": "ids", "mass": "masses"}

@@ -113,6 +113,13 @@ class Header:
         return 1.0 / (1.0 + self.redshift)
 
 
+def known_parameters(header: Header) -> dict[str, float]:
+    """The cosmological parameters of particles, by their own names, as far as they are known."""
+    if header.cosmology is not None:
+        return header.cosmology.to_dict()
+    return {name: float(value) for name, value in header.parameters.items()}
+
+
 def row_bytes(fields: Mapping[str, np.dtype]) -> int:
     """Bytes of a particle that has these fields."""
     return sum(dtype.itemsize * prod(FIELDS[name]) for name, dtype in fields.items())
