@@ -6,8 +6,8 @@ where RSDFactor tells which of the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +67,10 @@ class BigFile(AskingFormat):
     def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> Scaled:
         return _open(path, cosmology, asked)
 
-    @contextmanager
     def create(
         self, path: Path, header: Header, fields: Mapping[str, np.dtype], *, files: int = 1
-    ) -> Iterator[Sink]:
-        with writing_bigfile(path, header, fields, files) as sink:
-            yield sink
+    ) -> AbstractContextManager[Sink]:
+        return writing_bigfile(path, header, fields, files)
 
     def check_writable(self, path: Path) -> Path:
         from zeldo.files.atomic import check_directory_writable, holds_only

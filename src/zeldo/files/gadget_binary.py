@@ -6,8 +6,8 @@ are peculiar over sqrt(a). Gadget-4 has a header of its own too, without a cosmo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, ClassVar
 
@@ -61,7 +61,6 @@ class GadgetBinary(AskingFormat):
         layouts = [layout(file) for file in files]
         return _Source(files, layouts, *_describe(files, layouts, cosmology, asked))
 
-    @contextmanager
     def create(
         self,
         path: Path,
@@ -71,9 +70,8 @@ class GadgetBinary(AskingFormat):
         files: int = 1,
         precision: str = "single",
         unit: str = "Mpc/h",
-    ) -> Iterator[Sink]:
-        with writing_binary(path, header, fields, files, self.labelled, precision, unit) as sink:
-            yield sink
+    ) -> AbstractContextManager[Sink]:
+        return writing_binary(path, header, fields, files, self.labelled, precision, unit)
 
 
 @register_format

@@ -6,8 +6,8 @@ ids of a lattice count from 1 in lattice order. What Gadget has no entry for (se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,12 +93,10 @@ class GadgetHDF5(AskingFormat):
     def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> HDF5Source:
         return _open(path, cosmology, asked)
 
-    @contextmanager
     def create(
         self, path: Path, header: Header, fields: Mapping[str, np.dtype], *, files: int = 1
-    ) -> Iterator[Sink]:
-        with writing_gadget(path, header, fields, files) as sink:
-            yield sink
+    ) -> AbstractContextManager[Sink]:
+        return writing_gadget(path, header, fields, files)
 
 
 def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:

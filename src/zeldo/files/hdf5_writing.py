@@ -7,7 +7,7 @@ fixed length, since those of variable length have none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +39,12 @@ GYR = 3.15576e16  # s
 Layout = Callable[["h5py.File", Header, list[int], int], None]
 
 
-@contextmanager
-def writing_gadget(path: Path, header: Header, fields: Mapping[str, np.dtype], files: int) -> Iterator[Sink]:
+def writing_gadget(
+    path: Path, header: Header, fields: Mapping[str, np.dtype], files: int
+) -> AbstractContextManager[Sink]:
     """A sink to files in Gadget-4's layout."""
     velocities = header.scale_factor**-0.5
-    with writing_set(path, header, fields, files, _layout, {"velocities": velocities}, _scaling) as sink:
-        yield sink
+    return writing_set(path, header, fields, files, _layout, {"velocities": velocities}, _scaling)
 
 
 @contextmanager

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +30,10 @@ class LinearDensity(Format):
     def sniff(self, path: Path) -> bool:
         return _block(path) is not None
 
-    @contextmanager
-    def open(self, path: Path, cosmology: Cosmology | None = None) -> Iterator[Source]:
+    def open(self, path: Path, cosmology: Cosmology | None = None) -> AbstractContextManager[Source]:
         raise InputError(
             f"{path} holds a linear density field, no particles: give it as initial conditions, by --ics"
         )
-        yield  # a context manager
 
 
 def _block(path: Path) -> Path | None:

@@ -6,7 +6,7 @@ Lengths and masses have no factor of h, BoxSize is a vector, velocities are pecu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +99,10 @@ class SwiftHDF5(AskingFormat):
     def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> HDF5Source:
         return _open(path, cosmology, asked)
 
-    @contextmanager
     def create(
         self, path: Path, header: Header, fields: Mapping[str, np.dtype], *, files: int = 1
-    ) -> Iterator[Sink]:
-        with writing_swift(path, header, fields, files) as sink:
-            yield sink
+    ) -> AbstractContextManager[Sink]:
+        return writing_swift(path, header, fields, files)
 
 
 def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> HDF5Source:
