@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from zeldo.mesh.fft import threads
-from zeldo.particles.particles import Particles
+from zeldo.particles.particles import Particles, usual_type
 
 MOST = 4  # threads: reading takes a third of the time at least
 Result = TypeVar("Result")
@@ -79,7 +79,4 @@ def over_slices(particles: Particles, field: str, work: Callable[[int, np.ndarra
 
 def plain(rows: np.ndarray) -> np.ndarray:
     """Numbers as kernels take them: in C order, of this machine's byte order, floats of 4 or 8 bytes."""
-    dtype = rows.dtype.newbyteorder("=")
-    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
-        dtype = np.dtype(np.float32 if dtype.itemsize < 4 else np.float64)
-    return np.ascontiguousarray(rows, dtype)
+    return np.ascontiguousarray(rows, usual_type(rows.dtype.newbyteorder("=")))
