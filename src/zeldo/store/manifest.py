@@ -118,7 +118,7 @@ class Manifest:
         for row in self.runs():
             if engine not in (row["engine"], row.get("teacher")):
                 continue
-            clash = made.clash(Provenance(row["version"], row.get("revision"), row.get("weights")))
+            clash = made.clash(Provenance.in_row(row))
             if clash:
                 raise InputError(
                     f"{self.path} holds runs of {engine} that others may not join ({clash}): go on with the version "

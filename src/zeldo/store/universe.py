@@ -21,7 +21,7 @@ from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import DRAWN, TOLD, Snapshot
 from zeldo.particles.tiles import Tile
-from zeldo.store.identity import PROVENANCE, check_same
+from zeldo.store.identity import check_same
 from zeldo.store.queue import alone
 from zeldo.store.resume import Resume, resuming
 
@@ -208,11 +208,10 @@ def _is_whole(universe: UniverseZarr, redshift: float) -> bool:
 
 def header_of(engine: Any, origin: Origin, redshifts: Sequence[float]) -> dict[str, Any]:
     """What a universe on disk says of itself, as JSON gives it back."""
-    made = Provenance.of(engine)
     header = {
         "engine": engine.name,
         "settings": {name: plain(value) for name, value in engine.settings.items()},
-        **{name: getattr(made, name) for name in PROVENANCE},
+        **vars(Provenance.of(engine)),
         "redshifts": list(redshifts),
         "box": origin.box,
         "n": origin.n,

@@ -16,7 +16,7 @@ from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files.registry import suffixes
 from zeldo.particles.provenance import Provenance
-from zeldo.store.identity import PROVENANCE, power_identity
+from zeldo.store.identity import power_identity
 from zeldo.suites.arrays import KEEP, NO_VELOCITIES, STATISTICS
 from zeldo.suites.suite import FORMAT
 from zeldo.suites.tasks import PathLike, Task, make_tasks, parse_seeds, read_cosmologies
@@ -127,7 +127,7 @@ class Asked:
             "settings": {name: _text(value) for name, value in self.engine.settings.items()},
             "redshifts": self.redshifts,
             "keep": self.keep,
-            **{name: getattr(Provenance.of(self.engine), name) for name in PROVENANCE},
+            **vars(Provenance.of(self.engine)),
         }
 
     def _check_universes(self) -> None:

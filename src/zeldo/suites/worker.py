@@ -16,10 +16,9 @@ from zeldo.files import write
 from zeldo.files.atomic import raise_if_full
 from zeldo.interrupts import raise_if_asked
 from zeldo.measuring.energy import Meter
-from zeldo.particles.provenance import file_hash
+from zeldo.particles.provenance import PROVENANCE, file_hash
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.claims import LEASE, Claims
-from zeldo.store.identity import PROVENANCE
 from zeldo.store.queue import FAILED, LEFT, MADE
 from zeldo.suites.arrays import NO_VELOCITIES, STATISTICS
 from zeldo.suites.suite import Suite
