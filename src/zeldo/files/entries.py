@@ -136,6 +136,24 @@ def known_cosmology(
     return cosmology_of(values, where) if whole else None, parameters
 
 
+def own_header(values: Mapping[str, Any], where: Path, count: int, stored: Mapping[str, str]) -> Header:
+    """The header of particles in one of zeldo's own formats, from all of its entries but `count`."""
+    cosmology, known = known_cosmology(values, where)
+    return Header(
+        count=count,
+        box=positive(values, "box", where),
+        redshift=redshift_of(values, "redshift", where),
+        cosmology=cosmology,
+        parameters=known,
+        particle_mass=number(values, "particle_mass", where) or None,
+        n=integer(values, "n", where) if "n" in values else None,
+        offset=own_offset(values, where),
+        whole=own_whole(values, where),
+        stored=stored,
+        **read_origin(values, where),
+    )
+
+
 def own_whole(values: Mapping[str, Any], where: str | Path) -> bool:
     """Whether the particles of a file are all the matter, as far as zeldo has written otherwise."""
     return WHOLE not in values or bool(integer(values, WHOLE, where))

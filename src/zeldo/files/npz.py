@@ -9,6 +9,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,18 +19,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import existing_file, names_in, read_arrays, readable
 from zeldo.files.atomic import writing
-from zeldo.files.entries import (
-    WHOLE,
-    integer,
-    known_cosmology,
-    number,
-    origin_attributes,
-    own_offset,
-    own_whole,
-    positive,
-    read_origin,
-    redshift_of,
-)
+from zeldo.files.entries import WHOLE, integer, origin_attributes, own_header
 from zeldo.files.formats import Format, Sink
 from zeldo.files.given import Given, Rescaled, check_not_given
 from zeldo.files.registry import register_format
@@ -41,6 +31,12 @@ OTHER_NAMES = {"positions": "positions", "velocities": "velocities", "ids": "id"
 NEEDED = ("box", "redshift", "engine", "version", "settings", "particle_mass")
 OPTIONAL = ("seed", *DRAWN, *MADE, *TOLD, "offset", WHOLE)
 OTHERS = ("box", "redshift", *Cosmology.names())  # what is read of an archive that zeldo did not write
+STORED = {
+    "format": "npz of zeldo",
+    "lengths": "Mpc/h",
+    "velocities": "peculiar",
+    "masses": "10^10 Msun/h",
+}
 UNKNOWN = "unknown"  # the cosmological parameters that particles came without
 
 
@@ -124,29 +120,11 @@ def _own_header(path: Path, present: list[str]) -> Header:
     parameters = [name for name in Cosmology.names() if name not in unknown]
     optional = [name for name in OPTIONAL if name in present]
     values = read_arrays(path, [counted, *parameters, *NEEDED, *optional])
-    n = integer(values, "n", path) if counted == "n" else None
-    count = integer(values, "count", path) if n is None else n**3
+    count = integer(values, counted, path) ** (3 if counted == "n" else 1)
     if count < 0:
         raise DamagedFileError(f"{path}: {count} particles are not possible; {AGAIN}")
-    cosmology, known = known_cosmology(values, path)
-    return Header(
-        count=count,
-        box=positive(values, "box", path),
-        redshift=redshift_of(values, "redshift", path),
-        cosmology=cosmology,
-        parameters=known,
-        particle_mass=None if "mass" in present else number(values, "particle_mass", path) or None,
-        n=n,
-        offset=own_offset(values, path),
-        whole=own_whole(values, path),
-        stored={
-            "format": "npz of zeldo",
-            "lengths": "Mpc/h",
-            "velocities": "peculiar",
-            "masses": "10^10 Msun/h",
-        },
-        **read_origin(values, path),
-    )
+    header = own_header(values, path, count, STORED)
+    return replace(header, particle_mass=None) if "mass" in present else header
 
 
 class _Sink(Sink):
