@@ -16,7 +16,7 @@ from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory, write_text
 from zeldo.measuring.machine import processor, versions
-from zeldo.particles.snapshot import DRAWN, Snapshot
+from zeldo.particles.snapshot import DRAWN, Snapshot, drawn
 from zeldo.report.files import write_json
 from zeldo.report.labels import (
     ACCURACY,
@@ -113,8 +113,7 @@ def _at_redshift(references: Sequence[Snapshot], redshift: float) -> Snapshot:
 
 def universe_of(reference: Snapshot) -> dict[str, Any]:
     """The cosmology, and how the linear field was drawn, as plain values; None where it is not known."""
-    drawn = {name: getattr(reference, name) for name in ("seed", *DRAWN)}
-    return {"cosmology": reference.cosmology.to_dict(), **drawn}
+    return {"cosmology": reference.cosmology.to_dict(), **drawn(reference)}
 
 
 def run_facts(comparisons: Sequence[Comparison], references: Sequence[Snapshot]) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from zeldo.files.saved import SavedSnapshot, written_again
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import Provenance
-from zeldo.particles.snapshot import DRAWN, TOLD, Snapshot
+from zeldo.particles.snapshot import TOLD, Snapshot, drawn
 from zeldo.particles.tiles import Tile
 from zeldo.store.identity import check_same
 from zeldo.store.queue import alone
@@ -216,7 +216,7 @@ def header_of(engine: Any, origin: Origin, redshifts: Sequence[float]) -> dict[s
         "box": origin.box,
         "n": origin.n,
         "cosmology": origin.cosmology.to_dict(),
-        **{name: getattr(origin, name) for name in ("seed", *DRAWN)},
+        **drawn(origin),
     }
     return json.loads(json.dumps(header))
 
