@@ -11,7 +11,6 @@ from zeldo.engines.base import Engine
 from zeldo.keywords import checked_keywords
 from zeldo.measuring.memory import limited
 from zeldo.planning import RunPlan, plan_universes
-from zeldo.suites.arrays import STATISTICS
 from zeldo.suites.asked import Asked
 from zeldo.suites.tasks import PathLike
 
@@ -67,5 +66,5 @@ def plan_suite(
             asked.base.n,
             asked.redshifts,
             [asked.cosmology(task) for task in asked.tasks],
-            statistics=len(STATISTICS.get(keep, ())),
+            statistics=len(asked.statistics),
         )

@@ -116,14 +116,14 @@ class Worker:
         if self._takes_long:
             engine = replace(engine, checkpoint=suite.checkpoint(task.name))  # type: ignore[call-arg]
         measures: dict[str, np.ndarray] = {}
-        redshifts = suite.arguments["redshifts"]
+        redshifts, statistics = suite.arguments["redshifts"], STATISTICS[suite.arguments["keep"]]
         with self._meter.measured() as used, suite.outputs(task.name) as folder:
             start = time.perf_counter()
             seconds = 0.0
             for snapshot in engine.run(universe.initial_conditions(), redshifts):
                 seconds += time.perf_counter() - start
-                if suite.arguments["keep"] in STATISTICS:
-                    measures |= _measured(snapshot, STATISTICS[suite.arguments["keep"]])
+                if statistics:
+                    measures |= _measured(snapshot, statistics)
                 else:
                     paths = output_paths(folder / "particles.hdf5", redshifts)
                     path = write(snapshot, paths[snapshot.redshift])
