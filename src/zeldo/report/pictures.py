@@ -224,17 +224,14 @@ def plain_x(ax: Axes) -> None:
 
 
 def cost_figure(
-    comparisons: Sequence[Comparison],
-    k: float = 0.5,
-    field: str = "density",
-    names: Sequence[str] | None = None,
+    comparisons: Sequence[Comparison], k: float = 0.5, names: Sequence[str] | None = None
 ) -> Figure | None:
-    """Wall time against 1 - r^2 of a field at k (h/Mpc). None where fewer than one engine has both."""
+    """Wall time against 1 - r^2 of the density at k (h/Mpc). None where no engine has both."""
     names = names or labels(comparisons)
     points = [
-        (i, comparison.wall_seconds, max(at_k(comparison, field, "one_minus_r2", k), 1e-6))
+        (i, comparison.wall_seconds, max(lost, 1e-6))
         for i, comparison in enumerate(comparisons)
-        if comparison.wall_seconds and np.isfinite(at_k(comparison, field, "one_minus_r2", k))
+        if comparison.wall_seconds and np.isfinite(lost := at_k(comparison, "density", "one_minus_r2", k))
     ]
     if not points:
         return None
@@ -253,7 +250,7 @@ def cost_figure(
         for axis, values in ((ax.set_xlim, [p[1] for p in points]), (ax.set_ylim, [p[2] for p in points])):
             axis(min(values) / 3, max(values) * 3)
         ax.set_xlabel("wall time [s]")
-        ax.set_ylabel(rf"{field} $1 - r^2$, $k = {k:g}$ $h$/Mpc")
+        ax.set_ylabel(rf"density $1 - r^2$, $k = {k:g}$ $h$/Mpc")
         ax.set_title("time and accuracy")
         ax.grid(color="0.9", lw=0.6)
         ax.set_axisbelow(True)
