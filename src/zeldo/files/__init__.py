@@ -192,16 +192,12 @@ def _check_given(header: Header, given: Mapping[str, float], path: Path) -> None
     from zeldo.cosmology.parameters import same_parameter
     from zeldo.files.gadget import contradiction
 
-    zeldos = header.offset is not None and header.cosmology is not None
-    said = dict(header.parameters)
-    if (
-        zeldos and header.cosmology is not None
-    ):  # which may be the one given, where the file has not all of it
-        said = header.cosmology.to_dict() | said
+    zeldos = header.cosmology if header.offset is not None else None
+    # which may be the one given, where the file has not all of it
+    said = {**(zeldos.to_dict() if zeldos else {}), **header.parameters}
     for name, value in given.items():
-        if name not in said or not (zeldos or name in CERTAIN):
-            continue
-        if not same_parameter(said[name], value):
+        checked = name in said and (zeldos or name in CERTAIN)
+        if checked and not same_parameter(said[name], value):
             raise InputError(contradiction(path, name, said[name], value))
 
 
