@@ -192,5 +192,4 @@ def _attribute(name: str, value: Any) -> str:
         human = " ".join(f"{number:g}" for number in array)
     array = array.astype(array.dtype.newbyteorder("<"))
     kind = "S1" if array.dtype.kind == "S" else array.dtype.str[1:]
-    prefix = "<"
-    return f"{name} {prefix}{kind} {len(array)} {array.tobytes().hex().upper()} #HUMANE [ {human} ]\n"
+    return f"{name} <{kind} {len(array)} {array.tobytes().hex().upper()} #HUMANE [ {human} ]\n"

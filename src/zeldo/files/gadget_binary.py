@@ -44,11 +44,7 @@ class GadgetBinary(AskingFormat):
     labelled: ClassVar[bool] = False
 
     def sniff(self, path: Path) -> bool:
-        file = member(path)
-        if file is None:
-            return False
-        with open(file, "rb") as stream:
-            return byte_order(stream.read(8)) is not None
+        return _version(path) is not None
 
     def files(self, path: Path) -> int:
         return layout(path).header.num_files
@@ -84,12 +80,17 @@ class GadgetBinary2(GadgetBinary):
     labelled = True
 
     def sniff(self, path: Path) -> bool:
-        file = member(path)
-        if file is None:
-            return False
-        with open(file, "rb") as stream:
-            known = byte_order(stream.read(8))
-        return known is not None and known[1] == 2
+        return _version(path) == 2
+
+
+def _version(path: Path) -> int | None:
+    """The format, 1 or 2, of a file or a set; None where it is not Gadget's."""
+    file = member(path)
+    if file is None:
+        return None
+    with open(file, "rb") as stream:
+        known = byte_order(stream.read(8))
+    return None if known is None else known[1]
 
 
 class _Source(Scaled):
