@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,8 +111,7 @@ class Worker:
         universe = replace(self.base, seed=task.seed, cosmology=task.cosmology or self.base.cosmology)
         if self._meter is None:
             self._meter = Meter()
-        where: list[str] = []
-        hashes: list[str] = []
+        paths: list[Path] = []
         engine = self.engine
         if self._takes_long:
             engine = replace(engine, checkpoint=suite.checkpoint(task.name))  # type: ignore[call-arg]
@@ -125,17 +125,14 @@ class Worker:
                 if statistics:
                     measures |= _measured(snapshot, statistics)
                 else:
-                    paths = output_paths(folder / "particles.hdf5", redshifts)
-                    path = write(snapshot, paths[snapshot.redshift])
-                    where.append(f"universes/{task.name}/{path.name}")
-                    hashes.append(file_hash(path))
+                    outputs = output_paths(folder / "particles.hdf5", redshifts)
+                    paths.append(write(snapshot, outputs[snapshot.redshift]))
                 del snapshot
                 start = time.perf_counter()
             if measures:
-                path = folder / "measures.npz"
-                np.savez(path, **measures)  # type: ignore[arg-type]
-                where.append(f"universes/{task.name}/{path.name}")
-                hashes.append(file_hash(path))
+                paths.append(folder / "measures.npz")
+                np.savez(paths[0], **measures)  # type: ignore[arg-type]
+            hashes = [file_hash(path) for path in paths]
         suite.remove_checkpoint(task.name)
         return {
             "name": task.name,
@@ -149,7 +146,7 @@ class Worker:
             **{name: suite.arguments[name] for name in PROVENANCE},
             "seconds": round(seconds, 4),
             "energy_wh": None if used.energy is None else round(used.energy, 6),
-            "where": " ".join(where),
+            "where": " ".join(f"universes/{task.name}/{path.name}" for path in paths),
             "sha256": " ".join(hashes),
         }
 
