@@ -74,18 +74,18 @@ def writing_set(
     sizes = [count * row_bytes(fields) + 16384 for count in counts]
     with writing_parts(path, sizes, files_of) as temporary:
         for number, (name, count) in enumerate(zip(temporary, counts, strict=True)):
-            with _created(name) as file:
+            with _opened(name, "w") as file:
                 layout(file, header, counts, number)
                 _create_data(file, count, fields, describe)
         with _Sink(temporary, counts, header, fields, factors) as sink:
             yield sink
 
 
-def _created(path: Path) -> h5py.File:
+def _opened(path: Path, mode: str) -> h5py.File:
     import h5py
 
     # no locks: many file systems have none, and nobody else knows the temporary name
-    return h5py.File(path, "w", locking=False, libver=("v110", "v110"))
+    return h5py.File(path, mode, locking=False, libver=("v110", "v110"))
 
 
 def _create_data(
@@ -136,11 +136,9 @@ class _Sink(PartedSink):
 
     def _dataset(self, part: int, field: str) -> Any:
         if self._place != (part, field):
-            import h5py
-
             if self._place is None or self._place[0] != part:
                 self.close()
-                self._file = h5py.File(self._paths[part], "r+", locking=False, libver=("v110", "v110"))
+                self._file = _opened(self._paths[part], "r+")
             assert self._file is not None
             self._data, self._place = self._file[GROUP][NAMES[field]], (part, field)
         return self._data
