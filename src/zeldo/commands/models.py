@@ -43,7 +43,6 @@ def import_(
     net = import_model(file, out, quantity=quantity)
     count = sum(parameter.numel() for parameter in net.parameters())
     card = net.card
-    assert card is not None
     print(f"{out}: {card.architecture}, {count} parameters, {card.quantity}")
     if quantity is None and card.quantity == "displacement":
         print(
@@ -63,9 +62,7 @@ def show(file: Named) -> None:
     """
     from zeldo.networks.weights import load
 
-    card = load(file).card
-    assert card is not None
-    print_json(card.to_dict())
+    print_json(load(file).card.to_dict())
 
 
 @models.command

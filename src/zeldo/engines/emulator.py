@@ -140,7 +140,6 @@ class Emulator(Trained):
         from zeldo.networks.tasks.base import Fields
 
         (net,) = self._nets()
-        assert net.card is not None  # every loaded network has one
         dynamics = self._dynamics
         self.check_universe(ics.cosmology, ics.spacing, redshifts)
         weights = self.weights_hash
@@ -189,7 +188,6 @@ class Emulator(Trained):
         from zeldo.engines.streamed_emulator import StreamedEmulator
 
         (net,) = self._nets()
-        assert net.card is not None  # every loaded network has one
         self.check_universe(ics[0].cosmology, ics[0].spacing, redshifts)
         dynamics: Any = self._dynamics
         key = self.key(ics[0], redshifts)

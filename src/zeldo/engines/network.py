@@ -71,7 +71,6 @@ class Network(Trained):
 
         nets = self._nets()
         card = nets[0].card
-        assert card is not None  # every loaded network has one
         weights = self.weights_hash
         fields = card.make_task().fields(ics)
         total = len(nets) * len(redshifts)
@@ -102,7 +101,6 @@ class Network(Trained):
 
         net = load(self.path)
         card = net.card
-        assert card is not None  # every loaded network has one
         if card.make_task().dynamics is not None:
             raise InputError(
                 f"{self.path} corrects an engine ({card.task}): give it as engine, not as weights of {self.name}"

@@ -53,7 +53,6 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     from zeldo.particles.tiles import tile_side
 
     net = load(engine.path)
-    assert net.card is not None  # every loaded network has one
     task = net.card.make_task()
     layout, dtype = net.layout, inference.layer_type(task.dtype, engine.device, engine.precision)
     cpu = engine.device.partition(":")[0] == "cpu"
@@ -139,7 +138,7 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     if any(plan is None for plan in planned):
         return None
     net = load(engine.path)
-    task: Any = net.card.make_task()  # type: ignore[union-attr]
+    task: Any = net.card.make_task()
     layout, block = net.layout, tile_of(n)
     if block % layout.stride:
         return None
@@ -179,7 +178,6 @@ def _rate(path: Path, modified: int, precision: str) -> float:
     from zeldo.networks.weights import load
 
     net = load(path)
-    assert net.card is not None
     task = net.card.make_task()
     side = tiling.crop_side(net.layout, PROBE)
     setting = Setting(Cosmology.preset("quijote"), 0.0, 2.0)

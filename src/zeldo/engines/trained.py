@@ -115,9 +115,7 @@ def card_of(path: Path) -> ModelCard:
     """The model card of a network, whose weights are only read where the card is not in the file."""
     from zeldo.networks.weights import load, read_card
 
-    card = read_card(path) or load(path).card
-    assert card is not None  # every loaded network has one
-    return card
+    return read_card(path) or load(path).card
 
 
 def check_weights(name: str, value: object) -> None:

@@ -35,7 +35,6 @@ def network_physics(
     if isinstance(engine, Network) and engine.velocity is not None:
         raise InputError("a second network for velocities is not differentiable: leave velocity out")
     net = load(engine.path)
-    assert net.card is not None  # every loaded network has one
     task = net.card.make_task()
     setting = Setting(field.cosmology, redshift, field.box / field.n)
     task.check(setting)

@@ -168,7 +168,6 @@ def import_model(
             f"{path} would be written over: give the output another name, as -o OTHER.safetensors"
         )
     net = load(path, quantity=quantity)
-    assert net.card is not None  # every loaded network has one
     if out is not None:
         save(net, out, net.card, half=False)
     return net

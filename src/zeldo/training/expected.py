@@ -139,7 +139,6 @@ def errors_of(compared: Comparison) -> dict[str, np.ndarray]:
 def write(weights: str | Path, expected: ExpectedError) -> None:
     """Put the expected error on the card of a file of weights, which keep their precision."""
     net = load(weights)
-    assert net.card is not None
     accuracy = {**net.card.accuracy, "expected": expected.to_dict()}
     arrays, _ = read_arrays(Path(weights))
     half = any(array.dtype == np.float16 for array in arrays.values())
