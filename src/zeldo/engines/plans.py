@@ -96,7 +96,7 @@ def mesh(
     Plan
     """
     particle, point = SPECTRAL if spectral else DIFFERENCE
-    asides = sum(output.aside is not None for output in timetable.outputs)
+    asides = len(timetable.asides)
     forces = len(timetable.rows) + asides - moving  # COLA takes none at its start
     if device != "cpu":
         arrays = (TORCH_FIELDS + TORCH_MESH * factor**3) * n**3 / GB
@@ -131,7 +131,7 @@ def streamed(
     -------
     Plan
     """
-    asides = sum(output.aside is not None for output in timetable.outputs)
+    asides = len(timetable.asides)
     forces = len(timetable.rows) + asides - moving
     slab = max(1, n // SLABS)
     # a slab in work, the next one, and the last one on its way to the disk; psi, v, force, and two slabs of 2LPT's orders

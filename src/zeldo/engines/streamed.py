@@ -128,8 +128,7 @@ class StreamedRun:
     @cached_property
     def total(self) -> float:
         """Work of the run, in steps."""
-        asides = sum(output.aside is not None for output in self.timetable.outputs)
-        return LPT_WORK + len(self.timetable.rows) + asides
+        return LPT_WORK + len(self.timetable.rows) + len(self.timetable.asides)
 
     def run(self, delta: list[np.ndarray], written: Sequence[bool]) -> Iterator[StreamedOutput]:
         """Make what is still to be made.
@@ -153,7 +152,7 @@ class StreamedRun:
             rows = self.timetable.rows
             for i in range(self.store.state["row"], len(rows)):
                 self._advance(i, rows[i])
-                for output in (o for o in self.timetable.outputs if o.step == i):
+                for output in self.timetable.after(i):
                     number = self.timetable.outputs.index(output)
                     if number >= self.store.state["outputs"]:
                         yield from self._output(output, number, i)
@@ -203,11 +202,8 @@ class StreamedRun:
     def _output(self, output: Output[Row], number: int, i: int) -> Iterator[StreamedOutput]:
         """A snapshot at the end of row i, or between it and the next."""
         if output.aside is None:
-            last = i + 1 == len(self.timetable.rows) and all(
-                o.aside is None for o in self.timetable.outputs if o.step == i
-            )
             # where the old slabs are gone, there is space for the output
-            spare = last and not self.keep and not self.beside
+            spare = self.timetable.is_last(i) and not self.keep and not self.beside
             row, state = self.timetable.rows[i], self._main(i)
         else:
             spare, row, state = False, output.aside, ASIDE
