@@ -14,7 +14,7 @@ import numpy as np
 from zeldo.engines.base import Plan
 from zeldo.engines.plans import FIELD, PYTHON, STORE
 from zeldo.errors import InputError
-from zeldo.measuring.memory import available, budget
+from zeldo.measuring.memory import budget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     task = net.card.make_task()
     layout, dtype = net.layout, inference.layer_type(task.dtype, engine.device, engine.precision)
     cpu = engine.device.partition(":")[0] == "cpu"
-    free = available() if cpu else tiling.free_memory(engine.device)
+    free = tiling.free_memory(engine.device)
     # linear displacement, the dynamics' fields, the input, the output
     channels = 3 + task.in_channels + task.out_channels + (WITH_DYNAMICS if task.dynamics else 0)
     fields = 4 * channels * n**3
@@ -86,11 +86,7 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     memory = (fields + forward * cpu) / GB + LIBRARY_GB
     seconds = None
     if cpu:
-        seconds = (
-            len(redshifts)
-            * flops
-            / _rate(Path(engine.path), engine.path.stat().st_mtime_ns, engine.precision)
-        )
+        seconds = len(redshifts) * flops / _rate(engine)
     vectors = len(task.predicts) + (getattr(engine, "velocity", None) is not None)  # of a second network
     plan = Plan(memory, seconds, tiles=tiles, vectors=vectors, network=seconds or 0.0)
     if task.dynamics is None:
@@ -148,7 +144,7 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     side = tile_side(layout, task, n, block, free, engine.tiles, engine.precision)
     item_bytes = inference.layer_type(task.dtype, "cpu", engine.precision).itemsize
     flops = (n / side) ** 3 * layout.flops(tiling.crop_side(layout, side))
-    network = flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns, engine.precision)
+    network = flops / _rate(engine)
     disk = 1e-9 * INPUTS * n**3
     tiles = outputs + crop_memory(layout, task, side, item_bytes)
     # the force, where the dynamics took none, is read off planes of a gradient that may be as large as the mesh
@@ -166,9 +162,14 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     )
 
 
+def _rate(engine: Trained) -> float:
+    """Floating point operations per second of the network on the CPU, from a crop."""
+    return _measured_rate(engine.path, engine.path.stat().st_mtime_ns, engine.precision)
+
+
 @lru_cache(maxsize=4)
-def _rate(path: Path, modified: int, precision: str) -> float:
-    """Floating point operations per second of a network on the CPU, from a crop."""
+def _measured_rate(path: Path, modified: int, precision: str) -> float:
+    """The same of a file as it is since a time."""
     import torch
 
     from zeldo.cosmology.parameters import Cosmology
