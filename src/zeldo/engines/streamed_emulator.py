@@ -196,8 +196,7 @@ class StreamedEmulator:
         net = optimise_by_crops(self.net, task, setting, n, peaks, crop, precision=self.precision)
 
         def read(tile: geometry.Tile) -> np.ndarray:
-            i, j, k = (a - layout.halo for a in tile.origin)
-            return reader.encoded(task, setting, (i, j, k), around)
+            return reader.encoded(task, setting, tiling.crop_origin(layout, tile), around)
 
         # the inputs of the next tile are read while the network works on this one
         with freed_memory_kept(returned=True), ThreadPoolExecutor(1) as disk:

@@ -162,8 +162,4 @@ class _Pieces:
         if tiles == 1:
             yield None, None
             return
-        side = geometry.tile_side(n, tiles, layout.stride)
-        around = tiling.crop_side(layout, side)
-        for piece in geometry.cover(n, side):
-            i, j, k = (first - layout.halo for first in piece.origin)
-            yield piece, geometry.window((i, j, k), around, n)
+        yield from tiling.crops(layout, n, tiles)

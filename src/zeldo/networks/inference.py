@@ -208,15 +208,12 @@ def apply(
         if progress is not None:
             progress(1, 1)
         return tuple(whole)
-    side = geometry.tile_side(n, tiles, layout.stride)
-    around = tiling.crop_side(layout, side)
     results: list[np.ndarray] = []
-    pieces = list(geometry.cover(n, side))
-    for done, tile in enumerate(pieces, 1):
+    pieces = list(tiling.crops(layout, n, tiles))
+    for done, (tile, window) in enumerate(pieces, 1):
         outputs = kept.load(tile.origin) if kept is not None else None
         if outputs is None:
-            i, j, k = (first - layout.halo for first in tile.origin)
-            outputs = run(geometry.take(field, geometry.window((i, j, k), around, n)), tile.origin)
+            outputs = run(geometry.take(field, window), tile.origin)
             outputs = [np.ascontiguousarray(output[:, *tile.valid]) for output in outputs]
             if kept is not None:
                 kept.save(tile.origin, outputs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
 from zeldo.errors import InputError
@@ -73,6 +75,20 @@ def free_memory(device: torch.device | str) -> float:
 def crop_side(layout: Layout, out_side: int) -> int:
     """The side of the smallest legal crop whose output has at least out_side cells."""
     return geometry.aligned_side(out_side + 2 * layout.halo, layout.smallest, layout.stride)
+
+
+def crops(layout: Layout, n: int, tiles: int) -> Iterator[tuple[geometry.Tile, geometry.Indices]]:
+    """The tiles of a box of n cells a side, so many per side, each with the indices of the crop that gives it."""
+    side = geometry.tile_side(n, tiles, layout.stride)
+    around = crop_side(layout, side)
+    for tile in geometry.cover(n, side):
+        yield tile, geometry.window(crop_origin(layout, tile), around, n)
+
+
+def crop_origin(layout: Layout, tile: geometry.Tile) -> tuple[int, int, int]:
+    """The first cell of the crop that gives a tile, which may be outside the box."""
+    i, j, k = (first - layout.halo for first in tile.origin)
+    return i, j, k
 
 
 def choose_tiles(
