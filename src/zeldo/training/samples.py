@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -244,11 +243,11 @@ def prefetch(
 ) -> Generator[Any, None, None]:
     """make(first), ..., make(end - 1) in order, computed in threads while the caller works."""
     with ThreadPoolExecutor(workers, thread_name_prefix="samples") as pool:
-        waiting = [pool.submit(partial(make, i)) for i in range(first, min(first + ahead, end))]
+        waiting = [pool.submit(make, i) for i in range(first, min(first + ahead, end))]
         try:
             for i in range(first, end):
                 if i + ahead < end:
-                    waiting.append(pool.submit(partial(make, i + ahead)))
+                    waiting.append(pool.submit(make, i + ahead))
                 yield waiting.pop(0).result()
         finally:
             for future in waiting:

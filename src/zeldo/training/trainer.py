@@ -32,10 +32,9 @@ from zeldo.training.checkpoint import (
     save_checkpoint,
 )
 from zeldo.training.config import TrainConfig
-from zeldo.training.devices import memory_format
 from zeldo.training.export import export
 from zeldo.training.monitor import Monitor
-from zeldo.training.players import Player, averaged, make_network
+from zeldo.training.players import Player, averaged, make_network, memory_format
 from zeldo.training.samples import Samples, prefetch
 from zeldo.training.signals import stop_signals
 from zeldo.training.state import State
