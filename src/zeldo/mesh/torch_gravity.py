@@ -49,6 +49,24 @@ class TorchArithmetic:
         return self.combine(psi if donate else None, (1.0, psi), *moved), v
 
 
+def inverse_laplacian(
+    m: int, box: float, deconvolution: float, device: str, dtype: type
+) -> tuple[list[Tensor], Tensor]:
+    """k (h/Mpc) along each axis of the modes (m, m, m // 2 + 1), and -1 / |k|^2 times the factor of the window there.
+
+    It is zero for the mean and on Nyquist planes; deconvolution and dtype as of `mode_factors`.
+    """
+    k, window = mode_factors(m, box, deconvolution, dtype)
+    half = m // 2 + 1
+    axes = [torch.from_numpy(axis).to(device) for axis in np.ix_(k, k, k[:half])]
+    square = axes[0] ** 2 + axes[1] ** 2 + axes[2] ** 2
+    square[0, 0, 0] = torch.inf
+    green = -1 / square
+    for axis in np.ix_(window, window, window[:half]):
+        green *= torch.from_numpy(axis).to(device)
+    return axes, green
+
+
 class TorchGravity(TorchArithmetic):
     """Any torch device's: the same steps, nothing kept but the Green's function."""
 
@@ -63,14 +81,7 @@ class TorchGravity(TorchArithmetic):
     ):
         self.box, self.m, self.device, self.spectral = box, m, device, gradient == "spectral"
         self.dtype = torch.float64 if dtype is np.float64 else torch.float32
-        k, window = mode_factors(m, box, deconvolution, dtype)
-        half = m // 2 + 1
-        self.k = [torch.from_numpy(axis).to(device) for axis in np.ix_(k, k, k[:half])]
-        square = self.k[0] ** 2 + self.k[1] ** 2 + self.k[2] ** 2
-        square[0, 0, 0] = torch.inf
-        self.green = -1 / square
-        for axis in np.ix_(window, window, window[:half]):
-            self.green *= torch.from_numpy(axis).to(device)
+        self.k, self.green = inverse_laplacian(m, box, deconvolution, device, dtype)
 
     def __call__(
         self, psi: Tensor, offset: float = 0.0, out: Tensor | None = None, sharpening: float = 0.0
