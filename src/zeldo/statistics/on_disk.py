@@ -12,7 +12,6 @@ from typing import Self
 import numpy as np
 import torch
 
-from zeldo.cosmology.background import expansion
 from zeldo.errors import InputError
 from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.measuring.memory import check_room
@@ -21,6 +20,7 @@ from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.painting import add_planes
 from zeldo.particles.particles import into_box
 from zeldo.statistics.matter import Matter
+from zeldo.statistics.redshift_space import shift_per_velocity
 from zeldo.statistics.spectra import (
     CLOUD_IN_CELL,
     CUBIC_SPLINE,
@@ -107,7 +107,7 @@ class OnDisk:
         if axis is not None:
             if not self.has_velocities:
                 raise InputError(f"{self.path} holds no velocities: redshift space needs them")
-            per = (1.0 + z) / (100.0 * float(expansion(self.matter.cosmology, 1 / (1 + z))))
+            per = shift_per_velocity(self.matter.cosmology, z)
         for first, psi in self.universe.slabs(z):
             if axis is not None:
                 vel = self.universe.planes(z, "vel", first, first + psi.shape[1])
