@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 
+from zeldo.engines import leapfrog
 from zeldo.engines.base import PREPARING, Progress, needs_memory
 from zeldo.engines.blocks import Block, StreamedOutput
 from zeldo.engines.plans import SLABS
+from zeldo.engines.state import State
 from zeldo.engines.streamed_force import ASIDE, ForceOnDisk
 from zeldo.engines.table import Output, Row, Timetable
 from zeldo.errors import ZeldoError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.slabs import ORDERS, Planes, write_displacements
-from zeldo.mesh import numba_kernels as kernels
 from zeldo.mesh.held_force import Reach, Ring, reach_of
 from zeldo.mesh.numba_gravity import NumbaGravity
 from zeldo.particles.tiles import slabs
@@ -191,8 +192,7 @@ class StreamedRun:
         orders = ORDERS if self.moving or at_rest else ()
         for slab, (kept, frame) in self._read(fields, orders, range(begin, len(self.pieces))):
             if at_rest:
-                psi = kernels.combine(None, *zip(row.drift[1:], frame, strict=True))
-                v = kernels.combine(None, *zip(row.kick[2:], frame, strict=True))
+                psi, v = leapfrog.begin(row, self.mesh, *frame)
             else:
                 psi, v = kept
                 force = None if ring is None else self.forces.force(ring, psi, slab)
@@ -247,8 +247,8 @@ class StreamedRun:
         kept = f"{state}psi", f"{state}v"
         for slab, ((psi, v), lpt) in self._read(kept, orders, range(begin, len(self.pieces))):
             here = None if ring is None else self.forces.force(ring, psi, slab)
-            moved = (v, here, *lpt) if self.moving else (v, here)
-            kernels.combine(v, *((w, x) for w, x in zip(row.close, moved, strict=False) if x is not None))
+            frame = tuple(lpt) if self.moving else ()
+            leapfrog.velocity(State(row.a1, psi, v, here), row, self.mesh, frame, donate=True)
             start, end = self.pieces[slab]
             at = start // self.block
             planes = slice(start - at * self.block, end - at * self.block)

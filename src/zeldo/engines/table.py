@@ -50,6 +50,11 @@ class Row(NamedTuple):
     close: Any
     sharpening: Any = 0.0
 
+    @property
+    def forced(self) -> bool:
+        """Whether a force is computed at a1."""
+        return bool(self.offset == self.offset)  # false for NaN, also where it is a tensor
+
 
 @dataclass(frozen=True, eq=False)
 class Table(Sequence[Row]):

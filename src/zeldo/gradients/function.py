@@ -315,7 +315,7 @@ class _Mesh:
     def force(self, psi: Tensor) -> Tensor | None:
         """The force of the last step at the particles, Mpc/h; None where it took none, as at the start of COLA."""
         last: Row = self._usual[-1]
-        if np.isnan(last.offset):
+        if not last.forced:
             return None
         return self.gravity(psi, float(last.offset), sharpening=float(last.sharpening))
 
