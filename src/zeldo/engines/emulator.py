@@ -18,7 +18,6 @@ from zeldo.engines.registry import register
 from zeldo.engines.trained import Trained, run_dynamics, shipped_weights
 from zeldo.errors import InputError, ZeldoError, ZeldoWarning
 from zeldo.initial.conditions import InitialConditions, Origin
-from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -98,11 +97,6 @@ class Emulator(Trained):
             "dynamics_revision": dynamics.revision,
         }
 
-    @property
-    def weights_hash(self) -> str:
-        """sha256 of the network's weights."""
-        return weights_hash(self.path)
-
     def check_universe(self, cosmology: Cosmology, spacing: float, redshifts: Sequence[float]) -> None:
         super().check_universe(cosmology, spacing, redshifts)
         (card,) = self._cards
@@ -136,7 +130,6 @@ class Emulator(Trained):
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress
     ) -> Iterator[Snapshot]:
         from zeldo.networks.expected import measures
-        from zeldo.networks.field import predict
         from zeldo.networks.tasks.base import Fields
 
         (net,) = self._nets()
@@ -155,18 +148,8 @@ class Emulator(Trained):
                     else Fields(run.psi_lin)
                 )
             del run  # it may hold a field that no input needs
-            prediction = predict(
-                net,
-                fields.at(carried, force),
-                ics.cosmology,
-                z,
-                spacing=ics.spacing,
-                extrapolate=self.extrapolate,
-                tiles=self.tiles,
-                device=self.device,
-                precision=self.precision,
-                progress=_network_progress(progress, count, len(redshifts), z),
-            )
+            corrected = _network_progress(progress, count, len(redshifts), z)
+            prediction = self._predict(net, fields.at(carried, force), ics, z, corrected)
             assert prediction.psi is not None and prediction.vel is not None and carried.vel is not None
             shares = _added(prediction.psi, carried.psi), _added(prediction.vel, carried.vel)
             told = self.told(net.card, shares, measures(ics, fields.psi_lin, z), ics.origin, z)
