@@ -122,7 +122,7 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     -------
     Plan or None
     """
-    from zeldo.engines.streamed_emulator import INPUT_SLABS, crop_memory, tile_side
+    from zeldo.engines.streamed_emulator import INPUT_SLABS
     from zeldo.files.universe_zarr import tile_of
     from zeldo.networks import inference, tiling
     from zeldo.networks.scales import DENSITY_MESH
@@ -138,15 +138,14 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     layout, block = net.layout, tile_of(n)
     if block % layout.stride:
         return None
-    outputs = 2 * FIELD * block * n**2
-    # not what is free now: the libraries may not be loaded yet
-    free = tiling.SHARE * (budget() - GB * (PYTHON + STORE + LIBRARY_GB) - outputs)
-    side = tile_side(layout, task, n, block, free, engine.tiles, engine.precision)
     item_bytes = inference.layer_type(task.dtype, "cpu", engine.precision).itemsize
+    # not what is free now: the libraries may not be loaded yet
+    free = budget() - GB * (PYTHON + STORE + LIBRARY_GB)
+    side = tiling.side_in_blocks(layout, n, block, item_bytes, engine.tiles, free=free)
     flops = (n / side) ** 3 * layout.flops(tiling.crop_side(layout, side))
     network = flops / _rate(engine)
     disk = 1e-9 * INPUTS * n**3
-    tiles = outputs + crop_memory(layout, task, side, item_bytes)
+    tiles = tiling.block_bytes(layout, n, block) + tiling.tile_bytes(layout, side, item_bytes)
     # the force, where the dynamics took none, is read off planes of a gradient that may be as large as the mesh
     forced = "force" in task.inputs and any(plan.forces == 0 for plan in planned)
     meshes = 2 if forced else "density" in task.inputs
