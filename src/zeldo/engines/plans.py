@@ -26,10 +26,8 @@ LPT = 50.0  # ns per particle, with the first access to memory
 FIRST_ORDER, SECOND_ORDER = 14.0, 41.0
 # bytes per particle and per mesh point on a device of torch, within a factor of 1.6 of what runs and traces of it took
 TORCH_FIELDS, TORCH_MESH = 180.0, 20.0
-LARGE, CACHED = (
-    0.5,
-    128,
-)  # the share by which costs grow when a lattice doubles, beyond one of so many points a side
+LARGE = 0.5  # the share by which costs grow when a lattice doubles
+CACHED = 128  # points a side beyond which they do
 PAIRS = 170.0  # ns per particle and pair step
 CELLS = 4 + 12 + 4  # bytes per particle of the cell list: order, position, key
 PAIR_MESH = 4 + 4 + 0.5  # bytes per mesh point: density, modes, an octant of the Green's function
@@ -140,9 +138,8 @@ def streamed(
     lpt = 3 * MESH * (n + 2) / n + 2 * slab * FIELD / n
     # with a finer mesh the old slabs stay beside the new ones, in place of the potential
     beside = factor > 1
-    kept = (
-        (4 if beside else 2 * (1 + 1 / SLABS)) + 2 * (asides > 0) + 2
-    )  # 2LPT's orders, at least at the start
+    # the last two are 2LPT's orders, at least at the start
+    kept = (4 if beside else 2 * (1 + 1 / SLABS)) + 2 * (asides > 0) + 2
     particle, point = DIFFERENCE
     seconds = growth_of_costs(n) * (LPT + forces * (particle + point * factor**3))
     seconds += forces * (STREAMED + moving * STREAMED_MOVING)

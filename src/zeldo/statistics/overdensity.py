@@ -227,9 +227,8 @@ def centres(positions: np.ndarray, friends: Halos) -> np.ndarray:
         radius *= _SHRINK
         inside = ((away - centre[halo]) ** 2).sum(1) <= radius[halo] ** 2
         count = np.bincount(halo[inside], minlength=number)
-        shrinks = (count >= fewest) & (
-            radius > _SMALLEST * box
-        )  # particles at one place stay in every sphere
+        # particles at one place stay in every sphere
+        shrinks = (count >= fewest) & (radius > _SMALLEST * box)
         inside &= shrinks[halo]
         halo, away = halo[inside], away[inside]
         left = np.flatnonzero(shrinks)
