@@ -122,12 +122,12 @@ def _minimise(
 
     if done >= stage.iterations:
         return white_noise
+    posterior = posterior.tempered(stage.scale, stage.noise)
     if white_noise.any():
-        probes = torch.Generator().manual_seed(0)
-        curvature = measured_curvature(posterior, white_noise, probes, stage.scale, stage.noise)
+        curvature = measured_curvature(posterior, white_noise, torch.Generator().manual_seed(0))
     else:  # all particles are on mesh points, where cloud-in-cell has its kinks
-        curvature = posterior.curvature(stage.scale, stage.noise)
-    target = Whitened(posterior, curvature, stage.scale, stage.noise)
+        curvature = posterior.curvature()
+    target = Whitened(posterior, curvature)
 
     def tensor(x: np.ndarray) -> Tensor:
         return torch.from_numpy(x.reshape(white_noise.shape)).to(white_noise)
