@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +21,7 @@ from zeldo.cosmology.scalars import Scalar, like, scalar, weighted_sum
 
 Kick = tuple[Scalar, Scalar]  # alpha, beta
 STILL: Kick = (1.0, 0.0)
+NODES, SHARES = np.polynomial.legendre.leggauss(24)
 
 
 class Stepper(Protocol):
@@ -157,11 +157,5 @@ def second_slope(growth: Growth, a: float) -> Scalar:
 
 def _integral(function: Callable[[np.ndarray], np.ndarray], a0: float, a1: float) -> Scalar:
     """Gauss-Legendre quadrature with 24 points, which is exact to rounding for the smooth rates here."""
-    x, w = _gauss_legendre()
     half = 0.5 * (a1 - a0)
-    return scalar(half * weighted_sum(w, function(a0 + half * (x + 1))))
-
-
-@lru_cache
-def _gauss_legendre() -> tuple[np.ndarray, np.ndarray]:
-    return np.polynomial.legendre.leggauss(24)
+    return scalar(half * weighted_sum(SHARES, function(a0 + half * (NODES + 1))))

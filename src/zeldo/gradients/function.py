@@ -331,7 +331,4 @@ class _Mesh:
     @cached_property
     def _usual(self) -> Any:
         """The steps in the function's own cosmology."""
-        return kept(self._usual_steps)
-
-    def _usual_steps(self) -> Any:
-        return self.engine.steps_of(self.field.cosmology, [self.redshift]).rows
+        return kept(lambda: self.engine.steps_of(self.field.cosmology, [self.redshift]).rows)

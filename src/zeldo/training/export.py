@@ -41,7 +41,12 @@ def export(net: LayeredNet, config: TrainConfig, task: Task, facts_of_run: dict[
         The file of weights.
     """
     path = weights_path(config)
-    facts = {**facts_of_run, **_recipe(config, task), "version": __version__, "date": _today()}
+    facts = {
+        **facts_of_run,
+        **_recipe(config, task),
+        "version": __version__,
+        "date": str(datetime.now(UTC).date()),
+    }
     save(net, path, model_card(config, task, facts))
     with writing(path.with_suffix(".json")) as partial:
         partial.write_text(json.dumps(facts, indent=1, default=str) + "\n")
@@ -134,7 +139,3 @@ def _ranges(seeds: Sequence[int | None]) -> str:
 
 def _listed(values: Sequence[float]) -> str:
     return " and ".join(f"{value:g}" for value in values)
-
-
-def _today() -> str:
-    return datetime.now(UTC).date().isoformat()

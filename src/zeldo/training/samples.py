@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import same_cosmology, same_parameter
 from zeldo.cosmology.power import MODELS
 from zeldo.cosmology.redshifts import nearest_redshift, same_redshift
@@ -23,6 +22,7 @@ from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.recovery import shifted
 from zeldo.networks.tasks.base import Fields, Task
+from zeldo.networks.tasks.units import growth_factor
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.runs import RunStore
 from zeldo.training.config import DataConfig, SnapshotPair
@@ -200,7 +200,8 @@ class Samples:
             raise InputError(
                 f"{file.linear} has its lattice at {linear.offset}, its target {name} at {truth.offset}: give `initial`"
             )
-        return truth, None, Fields((linear.psi / _d1(linear)).astype(np.float32))
+        grown = growth_factor(linear.cosmology, linear.redshift)
+        return truth, None, Fields((linear.psi / grown).astype(np.float32))
 
     def _redshift(self, file: SnapshotPair) -> float:
         if len(self.config.redshifts) == 1:
@@ -287,7 +288,3 @@ def _check_same_universe(
                 f"{path} has {what} = {theirs}, its target {name} has {wanted}: both must be one universe; "
                 "give the target's own initial conditions"
             )
-
-
-def _d1(snapshot: Snapshot) -> float:
-    return float(growth(snapshot.cosmology).d1(snapshot.scale_factor))
