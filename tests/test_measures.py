@@ -30,8 +30,8 @@ from zeldo.sources import names_of
 from zeldo.statistics import overdensity
 from zeldo.statistics.halos import friends_of_friends, mass_function
 from zeldo.statistics.measurement import COLUMNS, Measurement, measurement
+from zeldo.statistics.modes import density_modes
 from zeldo.statistics.on_disk import OnDisk
-from zeldo.statistics.spectra import density_modes
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Statistics of displaced lattices as differentiable functions of tensors: the twins of `zeldo.statistics`.
 
 Wavenumbers are arrays without gradients; what depends on the particles is a tensor. Densities of spectra are those of
-`zeldo.statistics.spectra`: cubic splines on two interlaced meshes, window divided out.
+`zeldo.statistics.modes`: cubic splines on two interlaced meshes, window divided out.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from zeldo.mesh import fft, torch_numba, torch_splines
 from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.torch_accelerated import kept
 from zeldo.statistics.bispectrum import Shell, closed_mesh, resized, shells
+from zeldo.statistics.modes import CUBIC_SPLINE, mode_numbers
 from zeldo.statistics.redshift_space import shift_per_velocity
-from zeldo.statistics.spectra import CUBIC_SPLINE, bins, mode_numbers
+from zeldo.statistics.spectra import bins
 
 Binned = tuple[np.ndarray, Tensor]
 

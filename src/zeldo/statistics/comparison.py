@@ -17,15 +17,9 @@ from zeldo.mesh.checks import check_mesh
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import lattice_of, matter_of
+from zeldo.statistics.modes import as_tensor, cloud_in_cell_modes, field_modes, placed
 from zeldo.statistics.on_disk import OnDisk, check_comparable
-from zeldo.statistics.spectra import (
-    as_tensor,
-    bins,
-    cloud_in_cell_modes,
-    field_modes,
-    mean_product,
-    placed,
-)
+from zeldo.statistics.spectra import bins, mean_product
 from zeldo.store.universe import StoredSnapshot
 
 PARTICLE_BYTES, POINT_BYTES = 130, 12  # of a comparison in memory

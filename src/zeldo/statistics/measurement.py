@@ -22,9 +22,10 @@ from zeldo.statistics.bispectrum import Bispectrum, bispectrum_of_shells, equila
 from zeldo.statistics.comparison import json_value
 from zeldo.statistics.halos import friends_of_friends, mass_function
 from zeldo.statistics.matter import Matter, matter_of
+from zeldo.statistics.modes import as_tensor, density_modes
 from zeldo.statistics.on_disk import OnDisk
 from zeldo.statistics.redshift_space import multipoles, redshift_space_points
-from zeldo.statistics.spectra import as_tensor, density_modes, spectrum
+from zeldo.statistics.spectra import spectrum
 from zeldo.statistics.streaming_halos import stream_halos
 
 if TYPE_CHECKING:

@@ -20,14 +20,9 @@ from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.painting import add_planes
 from zeldo.particles.particles import into_box
 from zeldo.statistics.matter import Matter
+from zeldo.statistics.modes import CLOUD_IN_CELL, CUBIC_SPLINE, interlaced, without_window
 from zeldo.statistics.redshift_space import shift_per_velocity
-from zeldo.statistics.spectra import (
-    CLOUD_IN_CELL,
-    CUBIC_SPLINE,
-    TOGETHER,
-    interlaced,
-    without_window,
-)
+from zeldo.statistics.spectra import TOGETHER
 from zeldo.store.universe import StoredSnapshot, stored
 
 PathLike = str | os.PathLike[str]

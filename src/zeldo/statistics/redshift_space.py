@@ -19,12 +19,8 @@ from zeldo.mesh.checks import check_mesh
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
-from zeldo.statistics.spectra import (
-    as_tensor,
-    bins,
-    density_modes,
-    mode_numbers,
-)
+from zeldo.statistics.modes import as_tensor, density_modes, mode_numbers
+from zeldo.statistics.spectra import bins
 
 
 @dataclass(frozen=True, eq=False)
