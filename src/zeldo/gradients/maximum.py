@@ -74,7 +74,7 @@ def maximise(
     plan: Sequence[Stage],
     *,
     first: tuple[int, int] = (0, 0),
-    watch: Watch | None = None,
+    watch: Watch = lambda *_: None,
 ) -> Tensor:
     """The white noise where the posterior is largest.
 
@@ -91,9 +91,7 @@ def maximise(
     """
     for number in range(first[0], len(plan)):
         before = first[1] if number == first[0] else 0
-        white_noise = _minimise(
-            posterior, white_noise, plan[number], before, partial(watch or _nobody, number)
-        )
+        white_noise = _minimise(posterior, white_noise, plan[number], before, partial(watch, number))
     return white_noise
 
 
@@ -145,7 +143,3 @@ def _minimise(
     options = {"maxiter": stage.iterations - done, "maxcor": HISTORY, "ftol": 1e-9}
     result = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", callback=after, options=options)
     return target.white_noise(tensor(result.x))
-
-
-def _nobody(stage: int, iteration: int, white_noise: Tensor) -> None:
-    """Watches nothing."""
