@@ -13,8 +13,7 @@ import numpy as np
 
 from zeldo.engines.base import BLOCK, Engine, Plan, Progress, silent
 from zeldo.engines.checks import check_choice, most_n
-from zeldo.engines.registry import engine as make_engine
-from zeldo.engines.registry import register
+from zeldo.engines.registry import dynamics_of, register
 from zeldo.engines.trained import Trained, run_dynamics, shipped_weights
 from zeldo.errors import InputError, ZeldoError, ZeldoWarning
 from zeldo.initial.conditions import InitialConditions, Origin
@@ -118,13 +117,12 @@ class Emulator(Trained):
     @property
     def _dynamics(self) -> Engine:
         """The engine that the network corrects."""
-        card = self._card
-        chosen = card.make_task().dynamics
-        if chosen is None:
+        dynamics = dynamics_of(self._card.make_task())
+        if dynamics is None:
             raise InputError(
-                f"{self.path} corrects no engine ({card.task}): give a network with the task correction"
+                f"{self.path} corrects no engine ({self._card.task}): give a network with the task correction"
             )
-        return make_engine(chosen[0], **chosen[1])
+        return dynamics
 
     def evolve(
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress

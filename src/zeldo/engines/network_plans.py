@@ -47,7 +47,7 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     -------
     Plan
     """
-    from zeldo.engines.registry import engine as make_engine
+    from zeldo.engines.registry import dynamics_of
     from zeldo.networks import inference, integers, tiling
     from zeldo.networks.weights import load
     from zeldo.particles.tiles import tile_side
@@ -89,9 +89,10 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
         seconds = len(redshifts) * flops / _rate(engine)
     vectors = len(task.predicts) + (getattr(engine, "velocity", None) is not None)  # of a second network
     plan = Plan(memory, seconds, tiles=tiles, vectors=vectors, network=seconds or 0.0)
-    if task.dynamics is None:
+    dynamics = dynamics_of(task)
+    if dynamics is None:
         return plan
-    plans = [make_engine(task.dynamics[0], **task.dynamics[1]).plan(n, [z]) for z in redshifts]
+    plans = [dynamics.plan(n, [z]) for z in redshifts]
     total = None
     if seconds is not None and all(p.seconds is not None for p in plans):
         total = seconds + sum(p.seconds or 0.0 for p in plans)

@@ -19,7 +19,7 @@ from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.dataset import check_dataset, make_dataset
 from zeldo.engines.base import Progress
-from zeldo.engines.registry import engine
+from zeldo.engines.registry import dynamics_of
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import directory, resolved
 from zeldo.interrupts import end_with_parent, interruptible, raise_if_asked
@@ -195,9 +195,9 @@ def _check(config: TrainConfig, task: Task, resume: bool) -> None:
     from zeldo.training.trainer import JUDGED
 
     task.check_training(crop=bool(config.data.crop))
-    if task.dynamics is not None:
-        name, options = task.dynamics
-        engine(name, **options).check(config.data.redshifts)
+    dynamics = dynamics_of(task)
+    if dynamics is not None:
+        dynamics.check(config.data.redshifts)
     net = make_network(config.network, task)
     resumed = resume and last_checkpoint(config).exists()
     if config.start_from is not None and not resumed:
