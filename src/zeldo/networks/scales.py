@@ -13,7 +13,8 @@ from torch import Tensor
 from zeldo.mesh.torch_numba import paint, read
 
 DENSITY_MESH = 2  # mesh cells per lattice spacing of densities that are compared by scale
-TINY = torch.finfo(torch.float32).tiny
+EPSILON = torch.finfo(torch.float32).eps
+SMALLEST = EPSILON**2  # power in a shell below which fields of order one are rounding
 ROUNDING = 1e-5  # share of the error's power below which 1 - r^2 is rounding
 EXACT = 1e-24  # of 1 - r^2 where there is no error at all: its inverse over a small power is still a float32
 # in units of the mean: ends of the intervals, from filaments to the cores of halos
@@ -117,7 +118,7 @@ def by_density(psi: Tensor, vel: Tensor, target: Tensor, target_vel: Tensor) -> 
     """
     with torch.no_grad():
         true_count, true_energy = _counted(target, target_vel)
-        typical = FEW * target_vel.square().sum(0).mean()
+        typical = FEW * target_vel.square().sum(0).mean() + SMALLEST
     count, energy = _counted(psi, vel)
     numbers = (count + FEW) / (true_count + FEW)
     means = (energy + typical) / (true_energy + typical) / numbers
@@ -140,13 +141,14 @@ def _modes(field: Tensor) -> Tensor:
 
 def _scales(field: Tensor, truth: Tensor, shells: _Shells) -> Scales:
     with torch.no_grad():
-        true = shells.sum(truth, truth) + TINY
+        true = shells.sum(truth, truth) + SMALLEST
     error = field - truth
     # of small errors, 1 - r^2 is exact only from the error itself
     wrong, shared = shells.sum(error, error), shells.sum(error, truth)
-    power = true + 2 * shared + wrong + TINY
+    # not from the three others: where a prediction has next to no power, their sum is rounding and may be negative
+    power = shells.sum(field, field) + SMALLEST
     floor = ROUNDING * wrong / true
-    lost = (wrong - shared * (shared / true)) / power
+    lost = (wrong - shared * (shared / true)) / (power + EPSILON * true)
     log_lost = (lost.clamp(min=0) + floor + EXACT).log()
     ratio = (power / true).log().square()
     return Scales(log_lost[shells.weights > 0].mean(), (ratio * shells.weights).sum())
