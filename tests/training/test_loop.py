@@ -127,6 +127,13 @@ def test_weights_that_are_not_finite_are_neither_exported_nor_resumed_from(confi
     ]
 
 
+@pytest.mark.parametrize("name", ["last.pt", "best.pt", "vnet.safetensors"])
+def test_a_directory_in_the_place_of_a_file_is_told_before_the_training(config, name):
+    (config["output"] / name).mkdir(parents=True)
+    with pytest.raises(InputError, match=rf"{name} is a directory, where the training writes a file"):
+        train(config, resume=False)
+
+
 def test_a_signal_saves_and_says_where_it_stopped(config):
     def interrupt(done, total, text):
         if done == 2:

@@ -60,6 +60,11 @@ def last_checkpoint(config: TrainConfig) -> Path:
     return config.output / "last.pt"
 
 
+def best_checkpoint(config: TrainConfig) -> Path:
+    """The file of the weights with the lowest validation loss."""
+    return config.output / "best.pt"
+
+
 def conditions_of_resuming(config: TrainConfig, task: Task) -> dict[str, Any]:
     """The settings that must not change when a training is resumed."""
     return {

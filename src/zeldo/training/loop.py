@@ -190,10 +190,13 @@ def _train_on_device(
 def _check(config: TrainConfig, task: Task, resume: bool) -> None:
     """`InputError` for what cannot be trained, before any data are made for it."""
     from zeldo.training.beginning import begin_with
-    from zeldo.training.checkpoint import last_checkpoint, load_fitting_checkpoint
+    from zeldo.training.checkpoint import best_checkpoint, last_checkpoint, load_fitting_checkpoint
     from zeldo.training.players import make_network
     from zeldo.training.trainer import JUDGED
 
+    for path in (last_checkpoint(config), best_checkpoint(config), weights_path(config)):
+        if path.is_dir():
+            raise InputError(f"{path} is a directory, where the training writes a file: give another output")
     task.check_training(crop=bool(config.data.crop))
     dynamics = dynamics_of(task)
     if dynamics is not None:

@@ -24,6 +24,7 @@ from zeldo.particles.provenance import weights_hash
 from zeldo.training.batches import Batches
 from zeldo.training.beginning import begin_with
 from zeldo.training.checkpoint import (
+    best_checkpoint,
     conditions_of_resuming,
     last_checkpoint,
     load_fitting_checkpoint,
@@ -59,7 +60,7 @@ class Trainer:
         resume: bool = False,
     ) -> None:
         self.fabric, self.config, self.task, self.progress = fabric, config, task, progress
-        self.last, self.best = last_checkpoint(config), config.output / "best.pt"
+        self.last, self.best = last_checkpoint(config), best_checkpoint(config)
         self.resumed = resume and self.last.exists()
         self.state = State()
         self.samples = Samples(config.data, task, config.output / "dynamics")
