@@ -24,6 +24,7 @@ from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import directory, resolved
 from zeldo.interrupts import end_with_parent, interruptible, raise_if_asked
 from zeldo.particles.tiles import aligned_side
+from zeldo.spawning import check_guarded, leave_unguarded
 from zeldo.store.queue import alone
 from zeldo.store.runs import RunStore
 from zeldo.training.config import TrainConfig
@@ -116,9 +117,12 @@ def train(
         from lightning_fabric import Fabric
     except ImportError:
         raise InputError("training needs lightning-fabric: pip install 'zeldo[train]'") from None
+    from torch.multiprocessing import ProcessExitedException
+
     from zeldo.networks.inference import native_bfloat16
     from zeldo.networks.tasks import task_class
 
+    leave_unguarded()  # or it would wait for the training that started this process
     config = load(config, TrainConfig, override)
     task = config.task.make() if task is None else task
     task_class(task.name)  # a card must name it, or the first epoch ends without weights
@@ -142,7 +146,11 @@ def train(
         if count > 1:
             # in a partial: Lightning looks into the arguments of `launch`, and refuses tasks, as frozen dataclasses
             run = partial(_train_on_device, config=config, task=task, resume=resume, stop_after=stop_after)
-            return fabric.launch(run)  # type: ignore[arg-type]
+            try:
+                return fabric.launch(run)  # type: ignore[arg-type]
+            except ProcessExitedException as error:
+                check_guarded([error.exit_code])
+                raise
         return _train_on_device(fabric, config, task, resume, stop_after, progress)
 
 
@@ -299,6 +307,7 @@ def _wait_for_runs(design: DatasetConfig, start_with: int, queue: Any, progress:
         if all(counts[part] >= count for part, count in wanted.items()):
             return
         if not alive:
+            check_guarded([queue.exitcode])
             raise ZeldoError(
                 f"the data set ended with {counts} runs, {wanted} are needed: run `zeldo dataset` to see why"
             )
