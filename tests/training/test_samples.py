@@ -69,8 +69,26 @@ def test_particles_at_the_start_of_a_run_are_initial_conditions_of_its_end(tmp_p
     np.testing.assert_allclose(unit * sample.inputs, end.psi, atol=1e-4 * end.psi.std())
 
 
+def test_files_that_lack_their_cosmology_and_directories_are_read(tmp_path):
+    ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, power="eisenstein-hu")
+    start, end = engine("zeldovich").run(ics, [49.0, 0.0])
+    write(start, tmp_path / "start", format="bigfile")  # says neither sigma_8 nor n_s
+    pair = {"path": write(end, tmp_path / "end", format="gadget-binary"), "initial": tmp_path / "start"}
+    pair["cosmology"] = PRESETS["quijote"].to_dict()
+    sample = Samples(load({"snapshots": [pair]}, DataConfig), TASK).get((str(pair["path"]), 0.0))
+    assert sample.setting.cosmology == PRESETS["quijote"]
+    with pytest.raises(InputError, match="pass the cosmology"):
+        Samples(load({"snapshots": [pair | {"cosmology": None}]}, DataConfig), TASK).get(
+            (str(pair["path"]), 0.0)
+        )
+    with pytest.raises(InputError, match="absent does not exist"):
+        Samples(load({"snapshots": [pair | {"initial": tmp_path / "absent"}]}, DataConfig), TASK)
+
+
 @pytest.mark.parametrize("kind", ["initial", "linear"])
-@pytest.mark.parametrize("change", [{"box": 128.0}, {"cosmology": replace(PRESETS["quijote"], sigma_8=0.5)}])
+@pytest.mark.parametrize(
+    "change", [{"n": 8}, {"box": 128.0}, {"cosmology": replace(PRESETS["quijote"], sigma_8=0.5)}]
+)
 def test_a_linear_field_of_another_universe_with_the_same_phases_is_refused(tmp_path, kind, change):
     universe = {"cosmology": PRESETS["quijote"], "box": 64.0, "n": 16, "seed": 3, "power": "eisenstein-hu"}
     (end,) = engine("zeldovich").run(initial_conditions(**universe), [0.0])

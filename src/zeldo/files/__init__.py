@@ -78,7 +78,9 @@ def read(
             return particles.in_memory()
 
 
-def read_snapshot(path: str | os.PathLike, cosmology: Cosmology | None = None) -> Snapshot:
+def read_snapshot(
+    path: str | os.PathLike, cosmology: Cosmology | Mapping[str, float] | str | None = None
+) -> Snapshot:
     """Read particles that must be a lattice. `NoLatticeError` where they are none; see `read`."""
     from zeldo.particles.lattice import recognise
 

@@ -69,6 +69,8 @@ class SnapshotPair(Section):
     """Initial conditions, which give the linear displacement: a linear field, or particles of any code."""
     linear: Path | None = None
     """A snapshot whose displacement is linear (Zel'dovich), at any redshift."""
+    cosmology: str | dict[str, float] | None = None
+    """The cosmology of files that do not say it: the name of a preset, or the parameters that they lack."""
     part: Literal["train", "validation"] = "train"
     """Whether to train or to validate on it."""
 

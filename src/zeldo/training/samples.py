@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from zeldo.cosmology.parameters import same_cosmology, same_parameter
 from zeldo.cosmology.power import MODELS
 from zeldo.cosmology.redshifts import nearest_redshift, same_redshift
 from zeldo.errors import InputError
-from zeldo.files.archive import existing_file
+from zeldo.files.registry import locate
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.recovery import shifted
@@ -57,7 +58,7 @@ class Samples:
         self._store = None if config.store is None else RunStore(config.store, create=False)
         for file in config.snapshots:  # report it now, not at the end of the first epoch
             for path in filter(None, (file.path, file.initial, file.linear)):
-                existing_file(path)
+                locate(path)
         self._dynamics = None if task.dynamics is None else Dynamics(task, directory)
         self._kept: OrderedDict[Key, tuple[Sample, Snapshot]] = OrderedDict()
         self._lock = threading.Lock()
@@ -176,7 +177,7 @@ class Samples:
         from zeldo.files import read_snapshot
 
         file = next(file for file in self.config.snapshots if str(file.path) == name)
-        truth = read_snapshot(file.path)
+        truth = read_snapshot(file.path, file.cosmology)
         if not same_redshift(truth.redshift, redshift):
             raise InputError(
                 f"{name} is at redshift {truth.redshift:g}, the configuration says {redshift:g}: "
@@ -194,7 +195,7 @@ class Samples:
                 f"{name}: the task {self.task.name} runs an engine, which needs initial conditions: give `initial`, "
                 "not `linear`"
             )
-        linear = read_snapshot(file.linear)
+        linear = read_snapshot(file.linear, file.cosmology)
         _check_same_universe(file.linear, linear, truth, name)
         if not np.allclose(linear.offset, truth.offset, atol=1e-3):
             raise InputError(
@@ -208,7 +209,7 @@ class Samples:
             return self.config.redshifts[0]
         from zeldo.files import read_snapshot
 
-        redshift = read_snapshot(file.path).redshift
+        redshift = read_snapshot(file.path, file.cosmology).redshift
         nearest = nearest_redshift(self.config.redshifts, redshift)
         if nearest is None:
             listed = ", ".join(f"{z:g}" for z in self.config.redshifts)
@@ -259,7 +260,7 @@ def _conditions(file: SnapshotPair, truth: Snapshot) -> InitialConditions:
     if file.initial is not None:
         from zeldo.linear_fields import initial_conditions_of
 
-        return initial_conditions_of(file.initial)
+        return initial_conditions_of(file.initial, file.cosmology)
     if truth.seed is None:
         raise InputError(
             f"{file.path} names no seed: give its initial conditions by `initial`, or a snapshot of its "
@@ -279,8 +280,12 @@ def _conditions(file: SnapshotPair, truth: Snapshot) -> InitialConditions:
 def _check_same_universe(
     path: Path, source: InitialConditions | Snapshot, truth: Snapshot, name: str
 ) -> None:
-    """`InputError` for another box or cosmology: with equal phases the fields correlate all the same."""
-    same: dict[str, Callable[[Any, Any], bool]] = {"box": same_parameter, "cosmology": same_cosmology}
+    """`InputError` for another box, cosmology or lattice: with equal phases the fields correlate all the same."""
+    same: dict[str, Callable[[Any, Any], bool]] = {
+        "box": same_parameter,
+        "cosmology": same_cosmology,
+        "n": eq,
+    }
     for what, agree in same.items():
         theirs, wanted = getattr(source, what), getattr(truth, what)
         if not agree(theirs, wanted):
