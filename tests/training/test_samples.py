@@ -101,6 +101,21 @@ def test_a_linear_field_of_another_universe_with_the_same_phases_is_refused(tmp_
         samples.get((str(pair["path"]), 0.0))
 
 
+def test_a_target_of_other_phases_is_refused_where_its_largest_waves_are_alike(tmp_path):
+    ics, other = (
+        initial_conditions(PRESETS["quijote"], 64.0, 16, seed, power="eisenstein-hu") for seed in (3, 4)
+    )
+    (end,), (start,) = engine("zeldovich").run(ics, [0.0]), engine("zeldovich").run(other, [49.0])
+    modes, largest = np.fft.rfftn(start.psi, axes=(1, 2, 3)), np.fft.rfftn(end.psi, axes=(1, 2, 3))
+    for shift in ((0, 0), (0, 1), (1, 0), (-1, 0), (0, -1)):  # those of one or two waves across the box
+        modes[:, shift[0], shift[1], :2] = largest[:, shift[0], shift[1], :2] * growth(ics.cosmology).d1(0.02)
+    start = replace(start, psi=np.fft.irfftn(modes, s=3 * [16], axes=(1, 2, 3)).astype(np.float32))
+    assert np.corrcoef(start.psi.ravel(), end.psi.ravel())[0, 1] > 0.3
+    pair = {"path": write(end, tmp_path / "end.npz"), "linear": write(start, tmp_path / "start.npz")}
+    with pytest.raises(InputError, match="correlate by"):
+        Samples(load({"snapshots": [pair]}, DataConfig), TASK).get((str(pair["path"]), 0.0))
+
+
 def test_the_card_names_all_engines_that_made_the_runs(tmp_path):
     ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, power="eisenstein-hu")
     store = RunStore(tmp_path / "runs.zarr")
