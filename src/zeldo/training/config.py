@@ -149,7 +149,7 @@ class OptimizerConfig(Section):
     factor: float = Field(default=0.5, gt=0, lt=1)
     """plateau: what the rate is multiplied by."""
     patience: int = Field(default=3, ge=0)
-    """plateau: epochs without improvement before the rate falls."""
+    """plateau: epochs without improvement that leave the rate as it is. It falls after one more."""
     warmup: float = Field(default=0.05, ge=0, le=0.9)
     """cosine: the share of all steps in which the rate rises; 0.3 is the one-cycle schedule."""
     final: float = Field(default=0.01, ge=0, le=1)
