@@ -10,7 +10,7 @@ import zeldo
 from refusals import refusal
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.errors import DamagedFileError, ZeldoWarning
-from zeldo.files import create_particles, hdf5_set, open_particles, read, write
+from zeldo.files import create_particles, gadget_blocks, gadget_writing, hdf5_set, open_particles, read, write
 from zeldo.files.converting import convert
 from zeldo.files.describing import describe
 from zeldo.files.gadget_header import gadget2_dtype, gadget4_dtype
@@ -172,6 +172,20 @@ def test_records_beyond_4_gib_are_found_by_the_counts(tmp_path):
         assert particles.fields["ids"] == np.uint64
 
 
+@pytest.mark.parametrize("suffix", [".gadget", ".gadget2"])
+def test_lengths_of_records_wrap_where_they_are_written(universe, tmp_path, monkeypatch, suffix):
+    for module in (gadget_writing, gadget_blocks):
+        monkeypatch.setattr(module, "WRAP", 1000)  # in place of 4 GiB
+    path = write(universe, tmp_path / f"snap{suffix}")
+    content, length = path.read_bytes(), 12 * COUNT
+    start = 264 if suffix == ".gadget" else 16 + 264 + 16
+    first, last = (np.frombuffer(content, "<u4", 1, at)[0] for at in (start, start + 4 + length))
+    assert first == last == length % 1000
+    if suffix == ".gadget2":  # how far the next label is
+        assert np.frombuffer(content, "<u4", 1, start - 8)[0] == length % 1000 + 8
+    check(universe, read(path, QUIJOTE))
+
+
 def test_more_particles_than_a_file_can_count_need_several(tmp_path):
     many = Header(2**33, BOX, Z, QUIJOTE)
     kinds = {"positions": np.dtype("f4"), "velocities": np.dtype("f4"), "ids": np.dtype("u8")}
@@ -181,6 +195,19 @@ def test_more_particles_than_a_file_can_count_need_several(tmp_path):
             pass
 
     assert "4294967296 are to be in one: give files, 3 at least" in refusal(begin)
+
+
+def test_the_header_of_more_particles_than_a_word_counts_has_the_high_word(tmp_path, monkeypatch):
+    monkeypatch.setattr(gadget_writing, "row_bytes", lambda fields: 0)  # asks for no room
+    many = Header(2**33 + 5, BOX, Z, QUIJOTE)
+    kinds = {"positions": np.dtype("f4"), "velocities": np.dtype("f4"), "ids": np.dtype("u8")}
+
+    def begin():
+        with create_particles(tmp_path / "snap.gadget", many, kinds, files=3):
+            head = np.fromfile(next(tmp_path.glob(".*part")), gadget2_dtype("<"), 1, offset=4)[0]
+            assert (head["nall"][1], head["nall_high"][1]) == (5, 2)
+
+    assert "0 rows of positions were written" in refusal(begin)
 
 
 def test_gadget4s_own_header_of_any_number_of_types(universe, tmp_path):
@@ -298,12 +325,33 @@ def test_a_directory_of_several_snapshots_is_no_set(universe, tmp_path):
         )
 
 
-def test_parts_of_two_snapshots_are_no_set(universe, tmp_path):
+@pytest.mark.parametrize(
+    "other",
+    [{"Redshift": 1.0, "Time": 0.5}, {"BoxSize": 2 * BOX}, {"NumPart_Total": np.array([0, 600, 0, 0, 0, 0])}],
+)
+def test_parts_of_two_snapshots_are_no_set(universe, tmp_path, other):
     for number, rows in enumerate((slice(0, 200), slice(200, COUNT))):
         path = gadget_hdf5(tmp_path / f"snap.{number}.hdf5", universe, rows, 2)
     with h5py.File(path, "r+") as file:
-        file["Header"].attrs.update({"Redshift": 1.0, "Time": 0.5})
-    assert "snap.1.hdf5: Redshift is not that of snap.0.hdf5" in refusal(lambda: read(tmp_path, QUIJOTE))
+        file["Header"].attrs.update(other)
+    said = f"snap.1.hdf5: {next(iter(other))} is not that of snap.0.hdf5"
+    assert said in refusal(lambda: read(tmp_path, QUIJOTE))
+
+
+@pytest.mark.parametrize(
+    "entry, said",
+    [("box", "box"), ("mass", "mass"), ("redshift", "redshift"), ("h", "parameters"), ("nall", "nall")],
+)
+def test_binary_parts_of_two_snapshots_are_no_set(universe, tmp_path, entry, said):
+    for number, rows in enumerate((slice(0, 200), slice(200, COUNT))):
+        count = len(range(COUNT)[rows])
+        values = {"npart": (0, count, 0, 0, 0, 0), "nall": (0, COUNT, 0, 0, 0, 0), "files": 2}
+        head = np.frombuffer(header(**values), gadget2_dtype("<")).copy()
+        if number:
+            head[entry] *= 2
+        parts = (head.tobytes(), *blocks(universe, rows=rows).values())
+        (tmp_path / f"snap.{number}").write_bytes(b"".join(map(record, parts)))
+    assert f"snap.1: {said} in its header is not that of snap.0" in refusal(lambda: read(tmp_path, QUIJOTE))
 
 
 def test_equal_masses_may_be_compressed_to_nothing(universe, tmp_path, monkeypatch):
@@ -473,8 +521,9 @@ def test_a_box_in_another_unit_than_the_positions_may_be_corrected(universe, tmp
     assert f"box = {box:g} by option" in describe(path, QUIJOTE, box=box)["notes"]
 
 
-def test_ids_may_follow_positions_at_once(universe, tmp_path):
-    contents = blocks(universe)
+@pytest.mark.parametrize("ids", ["u4", "u8"])
+def test_ids_may_follow_positions_at_once(universe, tmp_path, ids):
+    contents = blocks(universe, ids=ids)
     parts = (header(), contents[b"POS "], contents[b"ID  "])
     (tmp_path / "s").write_bytes(b"".join(record(part) for part in parts))
     with open_particles(tmp_path / "s", QUIJOTE) as particles:

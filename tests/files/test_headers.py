@@ -12,7 +12,8 @@ from zeldo.cosmology.background import expansion, growth, omega_m_at
 from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.files.bigfile import attributes, write_block
 from zeldo.files.gadget_header import gadget2_dtype
-from zeldo.files.hdf5_writing import age
+from zeldo.files.hdf5_set import counts_of
+from zeldo.files.hdf5_writing import age, counts_attributes
 from zeldo.particles.lattice import particles_of
 
 QUIJOTE = PRESETS["quijote"]
@@ -105,6 +106,23 @@ def test_the_high_words_of_small_counts_are_zero(snapshot, tmp_path):
     path = zeldo.write(snapshot, tmp_path / "z1.gadget")
     head = np.frombuffer(path.read_bytes()[4:260], gadget2_dtype("<"))[0]
     assert head["nall"].tolist() == [0, 512, 0, 0, 0, 0] and not head["nall_high"].any()
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_the_header_says_the_precision(snapshot, tmp_path, precision):
+    path = zeldo.write(snapshot, tmp_path / "z1.gadget", precision=precision)
+    head = np.frombuffer(path.read_bytes()[4:260], gadget2_dtype("<"))[0]
+    assert head["flag_double"] == (precision == "double")
+
+
+def test_the_high_words_of_large_counts_are_those_of_all_files(tmp_path):
+    entries = counts_attributes([2**32 + 1, 2**32 + 4], 1)
+    assert (entries["NumPart_ThisFile"][1], entries["NumPart_Total"][1]) == (2**32 + 4, 2**33 + 5)
+    assert entries["NumPart_Total_HighWord"].tolist() == [0, 2, 0, 0, 0, 0]
+    # codes whose totals have 32 bits, and others that write all bits and the high word too
+    for total in (5, 2**33 + 5):
+        said = {"NumPart_Total": np.array([0, total]), "NumPart_Total_HighWord": np.array([0, 2])}
+        assert counts_of(said, "NumPart_Total", tmp_path) == [0, 2**33 + 5]
 
 
 @pytest.mark.parametrize(("unit", "per_mpc"), [("Mpc/h", 1), ("kpc/h", 1000)])
