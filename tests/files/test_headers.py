@@ -162,10 +162,12 @@ def test_units_and_exponents_of_swift_are_those_of_the_file(snapshot, tmp_path):
         velocities = file["PartType1/Velocities"].attrs
         velocities["a-scale exponent"] = 1.0
         velocities["Conversion factor to physical CGS (including cosmological corrections)"] /= 2
+        velocities["h-scale exponent"] = 1.0
     with zeldo.open_particles(path) as particles:
         assert particles.header.box == pytest.approx(2 * snapshot.box)
         np.testing.assert_allclose(particles.positions, 2 * snapshot.positions(), rtol=1e-6, atol=1e-9)
-        np.testing.assert_allclose(particles.velocities, 10 / 2 * snapshot.velocities(), rtol=1e-6)
+        physical = 10 / 2 * snapshot.cosmology.h * snapshot.velocities()
+        np.testing.assert_allclose(particles.velocities, physical, rtol=1e-6)
 
 
 def write_grafic(folder, name, fields, offset=(0, 0, 0)):
