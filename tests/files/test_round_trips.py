@@ -117,6 +117,15 @@ def test_convert_sorts_a_lattice_or_by_id(crowd, tmp_path, suffix):
         np.testing.assert_array_equal(again.positions, crowd.positions[order])
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".hdf5", ".bigfile", ".zarr"])
+def test_where_a_lattice_begins_and_a_long_seed_come_back(snapshot, tmp_path, suffix):
+    """Also where it is shifted along some axes only; a float would round the seed."""
+    shifted = replace(snapshot, offset=(0.5, 0.0, 0.25), seed=2**63 - 3)
+    again = read(write(shifted, tmp_path / f"a{suffix}"))
+    assert (again.offset, again.seed) == (shifted.offset, shifted.seed)
+    np.testing.assert_allclose(again.psi, shifted.psi, rtol=0, atol=2e-6)
+
+
 @pytest.mark.parametrize("chunk", [7, 40, 1000])
 def test_chunks_of_zarr_need_not_be_the_slices(crowd, tmp_path, monkeypatch, chunk):
     monkeypatch.setattr(zarr_particles, "CHUNK", chunk)
