@@ -21,6 +21,7 @@ from zeldo.cosmology.parameters import PRESETS
 from zeldo.engines.lpt import Zeldovich
 from zeldo.errors import ConvergenceError, DamagedFileError, InputError, ZeldoError
 from zeldo.files import write
+from zeldo.files.reference import reference_path
 from zeldo.initial.linear import initial_conditions
 from zeldo.measuring.energy import Used
 from zeldo.measuring.machine import device_name
@@ -428,7 +429,7 @@ def test_devices_that_are_not_there_are_refused(config, monkeypatch, change, wor
     [
         ({"snapshots": [{"path": "nowhere.npz"}]}, "nowhere.npz does not exist"),
         (
-            {"snapshots": [{"path": __file__, "part": "validation", "linear": "gone.npz"}]},
+            {"snapshots": [{"path": str(reference_path("small")), "part": "validation", "linear": "gone.npz"}]},
             "gone.npz does not",
         ),
         ({"snapshots": [{"path": __file__}]}, "no format that zeldo knows"),
