@@ -613,3 +613,76 @@ def test_a_parameter_file_with_a_table_of_power_says_no_n_s(universe, tmp_path):
     with open_particles(path) as particles:
         assert "n_s" not in particles.header.parameters
         assert particles.header.parameters["sigma_8"] == 0.834
+
+
+def units_of(path, **options):
+    """Lengths, velocities and masses in words, and what was assumed."""
+    with open_particles(path, QUIJOTE, **options) as particles:
+        stored = particles.header.stored
+        return [stored[name] for name in ("lengths", "velocities", "masses")], list(particles.header.notes)
+
+
+GADGETS = "peculiar / sqrt(a), Gadget's convention"
+OTHERS = "particles of type 1 alone are read, not 3 of type 0 (gas), 1 of type 4 (stars)"
+
+
+def taken_as(unit, omega_m):
+    return f"lengths are taken as {unit}, which the file does not say: its particles then make omega_m = {omega_m}"
+
+
+@pytest.mark.filterwarnings("ignore:.*other species")
+def test_what_is_assumed_of_hdf5_is_noted_in_order(with_gas, universe, tmp_path):
+    speed = f"velocities are taken as {GADGETS}: the file does not say"
+    words = ["kpc/h", GADGETS, "10^10 Msun/h"]
+    assert units_of(with_gas) == (words, [OTHERS, taken_as("kpc/h", 0.2685), speed])
+    given = {"box": 3e4, "length": "kpc", "velocities": "momentum"}
+    words = ["kpc (by option)", "a times peculiar (momentum) (by option)", "10^10 Msun/h"]
+    of_mass = "masses are taken as 10^10 Msun/h, which the file does not say"
+    assert units_of(with_gas, **given) == (words, [OTHERS, "box = 30000 by option", of_mass])
+    path = gadget_hdf5(tmp_path / "lacking.hdf5", universe, MassTable=np.array([0, MASS / QUIJOTE.h, 0]))
+    with h5py.File(path, "r+") as file:
+        del file["Header"].attrs["BoxSize"], file["Header"].attrs["Redshift"]
+        file.create_group("Parameters").attrs["BoxSize"] = BOX * 1e3 / QUIJOTE.h
+    notes = [
+        "the box is that of /Parameters: /Header does not say it",
+        "the redshift is 1 / Time - 1: Time is taken as the scale factor",
+        "masses are taken as 10^10 Msun, which the file does not say: its particles then make omega_m = 0.3175",
+        speed,
+    ]
+    assert units_of(path, length="kpc") == (["kpc (by option)", GADGETS, "0.6711 x 10^10 Msun/h"], notes)
+
+
+def test_units_that_hdf5_says_need_no_note(universe, tmp_path):
+    path = gadget_hdf5(tmp_path / "s.hdf5", universe, velocity={"a_scaling": 0.3, "h_scaling": -1.0})
+    with h5py.File(path, "r+") as file:
+        units = {"UnitLength_in_cm": 7e23, "UnitMass_in_g": 1.989e33, "UnitVelocity_in_cm_per_s": 2e5}
+        file["Header"].attrs.update(units)
+        file["PartType1/Coordinates"].attrs.update({"a_scaling": 0.5, "h_scaling": -2.0})
+    words = ["0.226855 Mpc h^-2 a^-0.5", "peculiar / a^0.3", "1e-10 x 10^10 Msun/h"]
+    assert units_of(path) == (words, [])
+    with open_particles(path, QUIJOTE) as particles:
+        factor = 7e23 / 3.0856775814913673e24 / QUIJOTE.h * (1 + Z) ** 0.5
+        assert particles.header.box == pytest.approx(BOX * 1e3 * factor, rel=1e-12)
+        assert particles.header.particle_mass == pytest.approx(1e-10 * MASS, rel=1e-12)
+        wanted = universe.velocities() * 2 / QUIJOTE.h * (1 + Z) ** -0.3
+        np.testing.assert_allclose(particles.velocities, wanted, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*other species")
+def test_what_is_assumed_of_binary_files_is_noted_in_order(universe, tmp_path):
+    contents = blocks(universe, before=7)
+    head = header(npart=(7, COUNT, 0, 0, 0, 0), mass=(1.0, MASS, 0, 0, 0, 0))
+    (tmp_path / "gas").write_bytes(b"".join(record(part) for part in (head, *contents.values())))
+    notes = [
+        "particles of type 1 alone are read, not 7 of type 0 (gas)",
+        "box = 50 by option",
+        taken_as("Mpc/h", 0.1626),
+        f"velocities are taken as {GADGETS.split(',')[0]}, the convention of this format, which has no entry for it",
+    ]
+    assert units_of(tmp_path / "gas", box=50.0) == (["Mpc/h", GADGETS, "10^10 Msun/h"], notes)
+    head = header(unit=1e3 / QUIJOTE.h, mass=(0, MASS / QUIJOTE.h, 0, 0, 0, 0))
+    contents = blocks(universe, unit=1e3 / QUIJOTE.h)
+    (tmp_path / "kpc").write_bytes(b"".join(record(part) for part in (head, *contents.values())))
+    words = ["kpc", "comoving, peculiar / a", "0.6711 x 10^10 Msun/h"]
+    of_mass = "masses are taken as 10^10 Msun, which the file does not say: its particles then make omega_m = 0.3175"
+    assert units_of(tmp_path / "kpc", length="kpc", velocities="comoving") == (words, [of_mass])

@@ -170,6 +170,62 @@ def test_units_and_exponents_of_swift_are_those_of_the_file(snapshot, tmp_path):
         np.testing.assert_allclose(particles.velocities, physical, rtol=1e-6)
 
 
+def units_of(path, **options):
+    """Lengths, velocities and masses in words, and what was assumed."""
+    with zeldo.open_particles(path, QUIJOTE, **options) as particles:
+        stored = particles.header.stored
+        return [stored[name] for name in ("lengths", "velocities", "masses")], list(particles.header.notes)
+
+
+def test_what_is_assumed_of_bigfiles_is_noted_in_order(snapshot, tmp_path):
+    unsaid = ("UnitLength_in_cm", "UnitMass_in_g", "UsePeculiarVelocity")
+    path = bigfile_with(tmp_path / "a.bigfile", snapshot, unsaid)
+    notes = [
+        "box = 25 by option",
+        "lengths are taken as Mpc/h, which the file does not say: its particles then make omega_m = 0.1626",
+        "velocities are taken as peculiar: the file has no UsePeculiarVelocity",
+    ]
+    assert units_of(path, box=25.0) == (["Mpc/h", "peculiar", "10^10 Msun/h"], notes)
+    entries = {"UsePeculiarVelocity": np.int32(0), "UnitLength_in_cm": 7e23, "UnitMass_in_g": 1.989e42}
+    path = bigfile_with(tmp_path / "b.bigfile", snapshot, **entries)
+    words = ["0.226855 Mpc/h", "a times peculiar (momentum)", "0.10003 x 10^10 Msun/h"]
+    assert units_of(path) == (words, ["UsePeculiarVelocity is 0: a snapshot has a v"])
+    words = ["kpc (by option)", "comoving, peculiar / a (by option)", "0.10003 x 10^10 Msun/h"]
+    assert units_of(path, length="kpc", velocities="comoving") == (words, [])
+    path = bigfile_with(tmp_path / "c.bigfile", snapshot, ("RSDFactor",), UsePeculiarVelocity=np.int32(0))
+    words = ["Mpc/h", "peculiar / sqrt(a), Gadget's convention", "10^10 Msun/h"]
+    assert units_of(path) == (words, ["UsePeculiarVelocity is 0: initial conditions have v / sqrt(a)"])
+
+
+def test_what_is_assumed_of_swift_is_noted_in_order(snapshot, tmp_path):
+    path = zeldo.write(snapshot, tmp_path / "s.hdf5", "swift")
+    assert units_of(path) == (["Mpc", "peculiar", "10^10 Msun"], [])
+    with h5py.File(path, "r+") as file:
+        for group in (file["Header"], file["Cosmology"]):
+            for name in {"Redshift", "Scale-factor"} & set(group.attrs):
+                del group.attrs[name]
+        file["PartType0/Masses"] = np.ones(3)
+        file["PartType0/Coordinates"] = np.ones((3, 3))
+        for name in ("NumPart_ThisFile", "NumPart_Total"):
+            counts = file["Header"].attrs[name]
+            counts[0] = 3
+            file["Header"].attrs[name] = counts
+        velocities = file["PartType1/Velocities"].attrs
+        velocities["Conversion factor to physical CGS (including cosmological corrections)"] /= 2
+        file["PartType1/Masses"].attrs["h-scale exponent"] = -1.0
+    notes = [
+        "particles of type 1 alone are read, not 3 of type 0 (gas)",
+        "redshift = 1 by option",
+        "velocities have a-scale exponent 0 and factors to CGS of exponent 1: the factors count",
+        "box = 30 by option",
+    ]
+    words = ["Mpc", "comoving, peculiar / a", "10^10 Msun/h"]
+    assert units_of(path, box=30.0, redshift=1.0) == (words, notes)
+    words = ["kpc/h (by option)", "a times peculiar (momentum) (by option)", "10^10 Msun/h"]
+    given = {"length": "kpc/h", "velocities": "momentum", "redshift": 1.0}
+    assert units_of(path, **given) == (words, [notes[0], notes[1]])
+
+
 def write_grafic(folder, name, fields, offset=(0, 0, 0)):
     """Fields of GRAFIC at a = 0.5 on 8^3 points of 20 Mpc/h, that begin so many cells from the corner."""
     h, cell = QUIJOTE.h, 20 / 8 / QUIJOTE.h
