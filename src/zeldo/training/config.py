@@ -5,7 +5,6 @@ Relative paths are relative to the directory in which the command runs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 
 from zeldo.configuration import Section
 from zeldo.cosmology.parameters import RANGES
-from zeldo.cosmology.redshifts import distinct_redshifts
+from zeldo.cosmology.redshifts import output_redshifts
 
 if TYPE_CHECKING:
     from zeldo.networks.tasks.base import Task
@@ -117,12 +116,7 @@ class DataConfig(Section):
         values = dict(values)
         return values | {"redshifts": (values.pop("redshift"),)}
 
-    @field_validator("redshifts")
-    @classmethod
-    def _high_to_low(cls, redshifts: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 <= z < math.inf for z in redshifts):
-            raise ValueError("redshifts must be numbers, 0 or more")
-        return tuple(distinct_redshifts(redshifts))
+    _high_to_low = field_validator("redshifts")(output_redshifts)
 
     @model_validator(mode="after")
     def _some_source(self) -> DataConfig:
