@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeldo.api import PathLike, initial_conditions
+from zeldo.api import initial_conditions
 from zeldo.cosmology.parameters import same_cosmology, same_parameter
 from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.engines.base import Engine
@@ -24,7 +24,7 @@ from zeldo.files.atomic import directory
 from zeldo.files.universe_zarr import UniverseZarr, is_universe
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.initial.phase_names import generator
-from zeldo.keywords import checked_keywords
+from zeldo.keywords import PathLike, checked_keywords
 from zeldo.measuring.cost import measured
 from zeldo.measuring.memory import available, check_room, limited
 from zeldo.particles.snapshot import DRAWN, Snapshot

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ import torch
 
 from zeldo.errors import InputError
 from zeldo.files.universe_zarr import UniverseZarr
+from zeldo.keywords import PathLike
 from zeldo.measuring.memory import check_room
 from zeldo.mesh import fft, splines
 from zeldo.mesh.checks import check_mesh
@@ -25,7 +25,6 @@ from zeldo.statistics.redshift_space import shift_per_velocity
 from zeldo.statistics.spectra import TOGETHER
 from zeldo.store.universe import StoredSnapshot, stored
 
-PathLike = str | os.PathLike[str]
 MESH_BYTES = 30  # of a point, while modes are made
 COMPARED_BYTES = 11  # of a point: the modes of two fields, and the bin of each mode
 BINNED_BYTES = 16  # of a point whose modes are binned now

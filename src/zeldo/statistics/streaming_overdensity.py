@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zeldo.keywords import PathLike
 from zeldo.measuring.memory import available
-from zeldo.statistics.on_disk import OnDisk, PathLike
+from zeldo.statistics.on_disk import OnDisk
 from zeldo.statistics.overdensity import HaloCatalogue, Spheres, SphericalOverdensity, centres
 from zeldo.statistics.streaming_halos import PASSES, RECORD, SortedHalos, sorted_halos
 

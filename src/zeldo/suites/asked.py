@@ -15,11 +15,12 @@ from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files.registry import suffixes
+from zeldo.keywords import PathLike
 from zeldo.particles.provenance import Provenance
 from zeldo.store.identity import power_identity
 from zeldo.suites.arrays import NO_VELOCITIES, STATISTICS
 from zeldo.suites.suite import FORMAT
-from zeldo.suites.tasks import PathLike, Task, make_tasks, parse_seeds, read_cosmologies
+from zeldo.suites.tasks import Task, make_tasks, parse_seeds, read_cosmologies
 from zeldo.suites.worker import described
 from zeldo.universe import Universe
 

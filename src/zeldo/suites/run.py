@@ -14,7 +14,7 @@ from zeldo.api import check_output, initial_conditions
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine, Progress
 from zeldo.errors import ZeldoWarning
-from zeldo.keywords import checked_keywords
+from zeldo.keywords import PathLike, checked_keywords
 from zeldo.measuring.memory import limited
 from zeldo.planning import check_fits, warn_of_space
 from zeldo.store.claims import LEASE, check_lease
@@ -22,7 +22,7 @@ from zeldo.store.queue import FAILED, in_turn
 from zeldo.suites.asked import Asked
 from zeldo.suites.cluster import attempt, by_workers, connected
 from zeldo.suites.suite import Suite
-from zeldo.suites.tasks import PathLike, Task
+from zeldo.suites.tasks import Task
 from zeldo.suites.worker import Worker
 
 MANIFEST_EVERY = 30.0  # seconds
