@@ -62,5 +62,8 @@ class AskingFormat(Format):
             yield source
 
     @abstractmethod
-    def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> PartedSource:
-        """The particles in the file at a path, with errors as those of `open`."""
+    def source(self, path: Path, fallback: Cosmology | None, asked: Asked) -> PartedSource:
+        """The particles in the file at a path, with errors as those of `open`.
+
+        `fallback` is the cosmology where the file does not say it.
+        """

@@ -49,13 +49,13 @@ class GadgetBinary(AskingFormat):
     def files(self, path: Path) -> int:
         return layout(path).header.num_files
 
-    def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> Scaled:
+    def source(self, path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
         first = member(path)
         if first is None:
             raise InputError(f"{path} does not exist: check the path")
         files = parts(first, layout(first).header.num_files)
         layouts = [layout(file) for file in files]
-        return _Source(files, layouts, *_describe(files, layouts, cosmology, asked))
+        return _Source(files, layouts, *_describe(files, layouts, fallback, asked))
 
     def create(
         self,

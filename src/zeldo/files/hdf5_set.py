@@ -1,4 +1,4 @@
-"""Particles of one type in a set of HDF5 files: counts, data sets, and their exponents of a and h, whoever wrote them."""
+"""Particles of one type in a set of HDF5 files: counts and data sets, whoever wrote them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NAMES = {"positions": "Coordinates", "velocities": "Velocities", "ids": "ParticleIDs", "masses": "Masses"}
 OTHER_NAMES = {"positions": "Positions", "velocities": "Velocity", "ids": "IDs", "masses": "Mass"}
-EXPONENTS = {
-    "a": ("a_scaling", "aexp-scale-exponent", "a-scale exponent"),
-    "h": ("h_scaling", "h-scale-exponent", "h-scale exponent"),
-}
 SQUEEZED = 1000  # no filter makes positions or velocities so many times smaller: a larger count is a lie
 HALOS = "Halos"  # the group of a halo catalogue, which has no particles
 COUNTS = ("NumPart_ThisFile", "NumPart_Total")
@@ -171,15 +167,6 @@ def check_totals(path: Path, counts: list[list[int]], total: list[int]) -> None:
             raise DamagedFileError(
                 f"{path}: NumPart_Total says {total[kind]} particles of type {kind} but its files have {sum(here)}; {AGAIN}"
             )
-
-
-def exponent(data: Mapping[str, Any], of: str, default: float, where: str) -> float:
-    """The power of a or h of a data set by its attributes, in any code's spelling. They must agree."""
-    given = {name: float(np.asarray(data[name]).reshape(-1)[0]) for name in EXPONENTS[of] if name in data}
-    if len(set(given.values())) > 1:
-        both = " and ".join(f"{name} = {value:g}" for name, value in given.items())
-        raise DamagedFileError(f"{where}: {both} contradict each other; {AGAIN}, or say its units by option")
-    return next(iter(given.values()), default)
 
 
 @dataclass(frozen=True)
