@@ -10,7 +10,7 @@ import pytest
 import zeldo
 from zeldo.cosmology.background import expansion, growth, omega_m_at
 from zeldo.cosmology.parameters import PRESETS, Cosmology
-from zeldo.files.bigfile import attributes, write_block
+from zeldo.files.bigfile import block_attributes, write_block
 from zeldo.files.gadget_header import gadget2_dtype
 from zeldo.files.hdf5_set import counts_of
 from zeldo.files.hdf5_writing import age, counts_attributes
@@ -62,7 +62,7 @@ def test_the_age_of_an_empty_and_of_a_full_universe():
 
 def test_redshift_space_of_bigfiles_is_a_factor_of_velocities(snapshot, tmp_path):
     path = zeldo.write(snapshot, tmp_path / "z1.bigfile")
-    factor = float(np.ravel(attributes(path / "Header")["RSDFactor"])[0])
+    factor = float(np.ravel(block_attributes(path / "Header")["RSDFactor"])[0])
     assert factor * 100 * float(expansion(QUIJOTE, 0.5)) == pytest.approx(
         2.0
     )  # Mpc/h per km/s times H, in units of 1 + z
@@ -71,7 +71,9 @@ def test_redshift_space_of_bigfiles_is_a_factor_of_velocities(snapshot, tmp_path
 def bigfile_with(path, snapshot, leave_out=(), **changes):
     """A bigfile whose header has other entries than zeldo writes."""
     zeldo.write(snapshot, path)
-    values = {name: value for name, value in attributes(path / "Header").items() if name not in leave_out}
+    values = {
+        name: value for name, value in block_attributes(path / "Header").items() if name not in leave_out
+    }
     write_block(path / "Header", np.dtype("i8"), 0, [], values | changes)
     return path
 
@@ -94,7 +96,9 @@ def test_units_of_bigfiles_are_those_of_their_header(snapshot, tmp_path):
 
 def test_dark_energy_of_bigfiles_is_that_of_their_fluid(snapshot, tmp_path):
     own = [
-        name for name in attributes(zeldo.write(snapshot, tmp_path / "a.bigfile") / "Header") if "." in name
+        name
+        for name in block_attributes(zeldo.write(snapshot, tmp_path / "a.bigfile") / "Header")
+        if "." in name
     ]
     fluid = {"OmegaLambda": 0.0, "OmegaFld": 1 - QUIJOTE.omega_m, "W0_Fld": -0.9, "WA_Fld": 0.2}
     with zeldo.open_particles(bigfile_with(tmp_path / "b.bigfile", snapshot, own, **fluid)) as particles:

@@ -124,7 +124,7 @@ def block(path: Path) -> Block:
     return Block(path, dtype, width, sum(rows for _, rows, _ in files), files)
 
 
-def attributes(path: Path) -> dict[str, Any]:
+def block_attributes(path: Path) -> dict[str, Any]:
     """The attributes of a block: numbers, arrays and texts. {} where there are none."""
     file = path / "attr-v2"
     if not file.is_file():

@@ -16,16 +16,16 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError
 from zeldo.files.asked import Asked, AskingFormat
-from zeldo.files.bigfile import Block, attributes, block, is_block
+from zeldo.files.bigfile import Block, block, block_attributes, is_block
 from zeldo.files.bigfile_writing import BLOCKS, OWN, writing_bigfile
 from zeldo.files.entries import (
     integer,
     number,
     own_dark_energy,
     own_offset,
+    own_origin,
     own_whole,
     positive,
-    read_origin,
     redshift_of,
 )
 from zeldo.files.formats import Sink
@@ -54,7 +54,7 @@ class BigFile(AskingFormat):
         return is_block(path / "Header") and any(is_block(kind / "Position") for kind in path.glob("[0-9]"))
 
     def source(self, path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
-        values = attributes(path / "Header")
+        values = block_attributes(path / "Header")
         for name in ("BoxSize", "TotNumPart", "Time"):
             if name not in values:
                 raise DamagedFileError(f"{path} lacks {name} in Header; {AGAIN}")
@@ -106,7 +106,7 @@ class BigFile(AskingFormat):
             notes=tuple(notes),
             offset=own_offset(own, path),
             extra=values,
-            **(read_origin(own, path) if own else _origin(values, path)),
+            **(own_origin(own, path) if own else _origin(values, path)),
         )
         fields = {field: part.dtype for field, part in blocks.items()}
         factors = {"positions": lengths[0], "velocities": velocities[0], "masses": in_mass}

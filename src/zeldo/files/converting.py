@@ -19,7 +19,7 @@ from zeldo.files.formats import check_options
 from zeldo.files.registry import format_to_write, locate
 from zeldo.files.sets import check_other_set
 from zeldo.particles.lattice import Lattice, NoLatticeError, displacement, find
-from zeldo.particles.particles import Header, Particles, Source, known_parameters, wrapped
+from zeldo.particles.particles import Header, Particles, Source, known_parameters, wrapped_positions
 
 if TYPE_CHECKING:
     from zeldo.engines.base import Progress
@@ -163,6 +163,6 @@ class _Ordered(Source):
             values = self._field[1][self._rows[start:stop]]
         if field != "positions":
             return values
-        values, outside = wrapped(values, self.header.box)
+        values, outside = wrapped_positions(values, self.header.box)
         self.wrapped += outside
         return values

@@ -102,7 +102,7 @@ def origin_attributes(header: Header) -> dict[str, Any]:
     return attributes | {name: value for name, value in known.items() if value is not None} | told | part
 
 
-def read_origin(values: Mapping[str, Any], where: str | Path, engine: str = "unknown") -> dict[str, Any]:
+def own_origin(values: Mapping[str, Any], where: str | Path, engine: str = "unknown") -> dict[str, Any]:
     """The inverse of `origin_attributes`, by the names of `Header`. `engine` is for files that do not name theirs."""
     settings = _mapping(values.get("settings", "{}"), "settings", where)
     told = {name: _mapping(values[name], name, where) for name in TOLD if name in values}
@@ -150,7 +150,7 @@ def own_header(values: Mapping[str, Any], where: Path, count: int, stored: Mappi
         offset=own_offset(values, where),
         whole=own_whole(values, where),
         stored=stored,
-        **read_origin(values, where),
+        **own_origin(values, where),
     )
 
 

@@ -19,7 +19,7 @@ from zeldo.files.sets import writing_parts
 from zeldo.particles.particles import Header, known_parameters, row_bytes
 
 LABEL_OF = {field: label.encode() for label, field in LABELS.items()}
-UNITS = {"Mpc/h": 1.0, "kpc/h": 1e3}
+PER_MPC = {"Mpc/h": 1.0, "kpc/h": 1e3}
 PRECISIONS = {"single": np.float32, "double": np.float64}
 
 
@@ -45,8 +45,8 @@ def writing_binary(
             raise InputError(
                 f"Gadget's binary files have {needed} and the particles have none: write another format"
             )
-    if unit not in UNITS:
-        raise InputError(f"unit = {unit!r} is not allowed: give one of {', '.join(UNITS)}")
+    if unit not in PER_MPC:
+        raise InputError(f"unit = {unit!r} is not allowed: give one of {', '.join(PER_MPC)}")
     if precision not in PRECISIONS:
         raise InputError(f"precision = {precision!r} is not allowed: give one of {', '.join(PRECISIONS)}")
     known = known_parameters(header)
@@ -70,7 +70,7 @@ def writing_binary(
     sizes = [count * row_bytes(types) + 1024 for count in counts]
     with (
         writing_parts(path, sizes, lambda part: layout(part).header.num_files) as temporary,
-        _Sink(temporary, counts, header, ordered, types, UNITS[unit], labelled) as sink,
+        _Sink(temporary, counts, header, ordered, types, PER_MPC[unit], labelled) as sink,
     ):
         yield sink
 

@@ -20,9 +20,9 @@ from zeldo.files.entries import (
     number,
     own_dark_energy,
     own_offset,
+    own_origin,
     own_whole,
     positive,
-    read_origin,
     redshift_of,
 )
 from zeldo.files.formats import Sink
@@ -38,8 +38,8 @@ from zeldo.files.gadget import (
 from zeldo.files.hdf5_set import (
     HDF5Source,
     Species,
-    attributes,
     files_of,
+    group_attributes,
     header_of,
     is_hdf5,
     opened,
@@ -49,7 +49,7 @@ from zeldo.files.hdf5_set import (
     species_of,
     totals_of,
 )
-from zeldo.files.hdf5_writing import writing_gadget
+from zeldo.files.hdf5_writing import CGS_UNITS, writing_gadget
 from zeldo.files.registry import register_format
 from zeldo.files.units import FileUnits, mass_factor, mass_words, velocity_power
 from zeldo.particles.particles import Header
@@ -57,7 +57,6 @@ from zeldo.particles.particles import Header
 if TYPE_CHECKING:
     import h5py
 
-UNITS = ("UnitLength_in_cm", "UnitMass_in_g", "UnitVelocity_in_cm_per_s")
 GIZMO_NAMES = {"Omega_Matter": "Omega0", "Omega_Baryon": "OmegaBaryon", "Omega_Lambda": "OmegaLambda"}
 
 
@@ -86,8 +85,8 @@ class GadgetHDF5(AskingFormat):
             notes = _complete(header, parameters, first)
             header["BoxSize"] = asked.box or side_of(header["BoxSize"], first)
             values = {**header, **parameters}
-            apart = attributes(file, "Units")
-            zeldo_attributes = attributes(file, "Zeldo")
+            apart = group_attributes(file, "Units")
+            zeldo_attributes = group_attributes(file, "Zeldo")
             made = _made_by(file)
         kind = choose_type(totals_of(counts), asked.particle_type, first)
         species = species_of(files, counts, total, kind)
@@ -145,7 +144,7 @@ class GadgetHDF5(AskingFormat):
             offset=own_offset(zeldo_attributes, first),
             notes=tuple(notes),
             extra=header,
-            **read_origin(zeldo_attributes, first, made),
+            **own_origin(zeldo_attributes, first, made),
         )
         factors = {"positions": lengths[0], "velocities": velocities[0], "masses": in_mass}
         return HDF5Source(species, particles_header, factors)
@@ -173,8 +172,8 @@ def _complete(header: dict[str, Any], parameters: Mapping[str, Any], path: Path)
 
 def parameters_of(header: Mapping[str, Any], file: h5py.File, path: Path) -> dict[str, Any]:
     """The entries of /Parameters and /Cosmology. `DamagedFileError` where /Header contradicts one of them."""
-    parameters = attributes(file, "Parameters")
-    for name in ("BoxSize", *GADGET_NAMES.values(), "OmegaLambda", *UNITS):
+    parameters = group_attributes(file, "Parameters")
+    for name in ("BoxSize", *GADGET_NAMES.values(), "OmegaLambda", *CGS_UNITS):
         if name in header and name in parameters:
             in_header, in_parameters = number(header, name, path), number(parameters, name, path)
             if abs(in_header - in_parameters) > 1e-6 * abs(in_header):
@@ -190,7 +189,7 @@ def parameters_of(header: Mapping[str, Any], file: h5py.File, path: Path) -> dic
 def _made_by(file: h5py.File) -> str:
     """The code that wrote the file, as far as it says so."""
     if "ICs_parameters" in file:
-        return str(attributes(file, "ICs_parameters").get("Code", "monofonIC"))
+        return str(group_attributes(file, "ICs_parameters").get("Code", "monofonIC"))
     header = file["Header"].attrs
     if "Git_commit" in header and "Config" in file:
         return "gadget-4" if "Parameters" in file and "Hubble" in file["Parameters"].attrs else "arepo"

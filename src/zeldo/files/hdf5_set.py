@@ -67,7 +67,7 @@ def opened(path: Path) -> h5py.File:
             )  # this process has it open by h5py, whose choice of locks counts for all
 
 
-def plain(value: Any) -> Any:
+def decoded(value: Any) -> Any:
     """An attribute as a Python or NumPy value: arrays of one number become the number, bytes become text."""
     if isinstance(value, np.ndarray) and value.shape == (1,):
         value = value[0]
@@ -76,9 +76,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def attributes(file: h5py.File, group: str) -> dict[str, Any]:
+def group_attributes(file: h5py.File, group: str) -> dict[str, Any]:
     """The attributes of a group, {} where it is absent."""
-    return {name: plain(value) for name, value in file[group].attrs.items()} if group in file else {}
+    return {name: decoded(value) for name, value in file[group].attrs.items()} if group in file else {}
 
 
 def counts_of(header: Mapping[str, Any], name: str, path: Path) -> list[int]:
@@ -100,7 +100,7 @@ def header_of(file: h5py.File, path: Path, needed: Sequence[str]) -> dict[str, A
     """The entries of /Header. `DamagedFileError` where it is absent, or one of those needed; `InputError` for halos."""
     if "Header" not in file:
         raise DamagedFileError(f"{path} lacks /Header: zeldo reads Gadget's and SWIFT's layouts; {AGAIN}")
-    header = attributes(file, "Header")
+    header = group_attributes(file, "Header")
     for name in needed:
         if name not in header and HALOS in file:
             raise InputError(
@@ -282,7 +282,7 @@ def fields_of(
                 here[field] = _checked(data, field, name, count, path)
                 names[field] = name
                 if field not in described:
-                    described[field] = {key: plain(value) for key, value in data.attrs.items()}
+                    described[field] = {key: decoded(value) for key, value in data.attrs.items()}
         if fields is not None and set(here) != set(fields):
             raise DamagedFileError(f"{path}: its data sets are not those of {files[0].name}; {AGAIN}")
         known = fields or here

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 GROUP = "PartType1"
 CHUNK = 32768  # rows; a chunk of positions fits HDF5's cache of 1 MiB
-UNITS = {"UnitLength_in_cm": MPC, "UnitMass_in_g": MASS, "UnitVelocity_in_cm_per_s": KM}
+CGS_UNITS = {"UnitLength_in_cm": MPC, "UnitMass_in_g": MASS, "UnitVelocity_in_cm_per_s": KM}
 # how a field scales with a, h and length, mass and velocity, and its unit in CGS and as Gadget names it
 SCALING = {
     "positions": ({"a": 1.0, "h": -1.0, "length": 1.0}, MPC, "U_L"),
@@ -205,17 +205,17 @@ def _layout(file: h5py.File, header: Header, counts: list[int], number: int) -> 
             "Time_GYR": age(cosmology, header.scale_factor) if cosmology is not None else 0.0,
             **flags,
             **densities,
-            **UNITS,
+            **CGS_UNITS,
         }
     )
     # Gadget-4 and its readers look here for what older versions had in the header
-    known: dict[str, object] = {**primordial, **densities, **UNITS}
+    known: dict[str, object] = {**primordial, **densities, **CGS_UNITS}
     entries = {"BoxSize": header.box, "Hubble": 100.0, "ComovingIntegrationOn": np.int32(1)}
     file.create_group("Parameters").attrs.update({**entries, **known})
     # yt takes lengths for kpc/h but in the layout of OWLS, which it knows by these two groups
     file.create_group("Units").attrs.update(
         {
-            **UNITS,
+            **CGS_UNITS,
             "UnitTime_in_s": MPC / KM,
             "UnitEnergy_in_cgs": MASS * KM**2,
             "UnitDensity_in_cgs": MASS / MPC**3,

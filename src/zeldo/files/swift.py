@@ -16,13 +16,13 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.asked import Asked, AskingFormat
-from zeldo.files.entries import number, own_offset, own_whole, positive, read_origin, redshift_of
+from zeldo.files.entries import number, own_offset, own_origin, own_whole, positive, redshift_of
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import choose_type, gadget_cosmology, others_note, table_mass
 from zeldo.files.hdf5_set import (
     HDF5Source,
-    attributes,
     files_of,
+    group_attributes,
     header_of,
     is_hdf5,
     opened,
@@ -72,7 +72,9 @@ class SwiftHDF5(AskingFormat):
             return False
         try:
             with opened(file) as content:
-                return any(LENGTH in attributes(content, group) for group in ("Units", "InternalCodeUnits"))
+                return any(
+                    LENGTH in group_attributes(content, group) for group in ("Units", "InternalCodeUnits")
+                )
         except (DamagedFileError, OSError, RuntimeError, KeyError, ValueError):
             return False
 
@@ -100,9 +102,9 @@ class SwiftHDF5(AskingFormat):
         first = files[0]
         with opened(first) as file, readable(first):
             header = header_of(file, first, ("BoxSize",))
-            cgs = attributes(file, "Units") or attributes(file, "InternalCodeUnits")
-            values, code = attributes(file, "Cosmology"), attributes(file, "Code")
-            zeldo_attributes = attributes(file, "Zeldo")
+            cgs = group_attributes(file, "Units") or group_attributes(file, "InternalCodeUnits")
+            values, code = group_attributes(file, "Cosmology"), group_attributes(file, "Code")
+            zeldo_attributes = group_attributes(file, "Zeldo")
         kind = choose_type(totals_of(counts), asked.particle_type, first)
         species = species_of(files, counts, total, kind)
         if "Cosmological run" in values and not int(number(values, "Cosmological run", first)):
@@ -152,7 +154,7 @@ class SwiftHDF5(AskingFormat):
             },
             notes=(*others_note(species.totals, kind), *notes),
             extra=header,
-            **read_origin(zeldo_attributes, first, made),
+            **own_origin(zeldo_attributes, first, made),
         )
         factors = {"positions": factor, "velocities": speed, "masses": in_mass}
         return HDF5Source(species, particles_header, factors)

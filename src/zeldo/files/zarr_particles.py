@@ -25,7 +25,7 @@ from zeldo.particles.particles import FIELDS, KINDS, Header, Source, known_param
 
 CHUNK = 2**18  # rows
 OTHER_NAMES = {"pos": "positions", "vel": "velocities", "id": "ids", "mass": "masses"}
-UNITS = {"positions": "Mpc/h", "velocities": "km/s", "masses": "1e10 Msun/h"}
+FIELD_UNITS = {"positions": "Mpc/h", "velocities": "km/s", "masses": "1e10 Msun/h"}
 STORED = {"format": "zarr of zeldo", "lengths": "Mpc/h", "velocities": "peculiar"}
 LARGEST_TEXT = 2**24  # bytes of zarr.json
 LIES = 1000  # no codec makes positions so many times smaller
@@ -84,7 +84,7 @@ class Zarr(Format):
                     chunks=(max(1, min(CHUNK, header.count)), *FIELDS[field]),
                     compressors=Crc32cCodec(),
                     dimension_names=("particle", "axis")[: len(shape)],
-                    attributes={"units": UNITS[field]} if field in UNITS else {},
+                    attributes={"units": FIELD_UNITS[field]} if field in FIELD_UNITS else {},
                     config={"write_empty_chunks": True},  # a missing chunk is damage, not zeros
                 )
             group.attrs.update(

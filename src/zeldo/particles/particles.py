@@ -275,7 +275,7 @@ class Particles:
         """
         fields = {name: self.read(name) for name in self.fields}
         check_box(fields["positions"], self.header.box, self.name)
-        fields["positions"], outside = wrapped(fields["positions"], self.header.box)
+        fields["positions"], outside = wrapped_positions(fields["positions"], self.header.box)
         if outside:
             warnings.warn(
                 f"{self.name}: {outside} coordinates lie outside the box of {self.header.box:g} Mpc/h and are wrapped",
@@ -318,7 +318,7 @@ def into_box(x: np.ndarray, box: float) -> np.ndarray:
     return x
 
 
-def wrapped(x: np.ndarray, box: float) -> tuple[np.ndarray, int]:
+def wrapped_positions(x: np.ndarray, box: float) -> tuple[np.ndarray, int]:
     """Positions in [0, box) and how many coordinates were outside; the same array where none was."""
     outside = (x < 0) | (x >= box)
     if outside.any():

@@ -28,7 +28,7 @@ def over_slices(particles: Particles, field: str, work: Callable[[int, np.ndarra
     field : str
         One that exists.
     work : callable
-        Takes the number of the first row and the rows, which are as `plain` gives them. The slices are disjoint.
+        Takes the number of the first row and the rows, which are as `for_kernels` gives them. The slices are disjoint.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def over_slices(particles: Particles, field: str, work: Callable[[int, np.ndarra
                     number, (start, stop) = next(waiting, (-1, (0, 0)))
                     if number < 0:
                         return
-                    rows = plain(particles.read(field, start, stop))
+                    rows = for_kernels(particles.read(field, start, stop))
                 results[number] = work(start, rows)
             except BaseException as error:
                 failures[number] = error
@@ -77,6 +77,6 @@ def over_slices(particles: Particles, field: str, work: Callable[[int, np.ndarra
     return results  # type: ignore[return-value]
 
 
-def plain(rows: np.ndarray) -> np.ndarray:
+def for_kernels(rows: np.ndarray) -> np.ndarray:
     """Numbers as kernels take them: in C order, of this machine's byte order, floats of 4 or 8 bytes."""
     return np.ascontiguousarray(rows, usual_type(rows.dtype.newbyteorder("=")))

@@ -78,7 +78,7 @@ def _defaults(name: str) -> Sequence[Mapping[str, object]]:
         return []
 
 
-def wrapped(name: str, width: int) -> str:
+def in_lines(name: str, width: int) -> str:
     """The name, where it is longer than `width`, in lines of that length: what stands in brackets begins a new one."""
     if len(name) <= width:
         return name

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from zeldo.report.html import machine_line, svg_uri, template
-from zeldo.report.labels import settings_text, wrapped
+from zeldo.report.labels import in_lines, settings_text
 from zeldo.report.pictures import COLOURS, DASHES, LEGEND, legend_columns, legend_entries, plain_x, style
 from zeldo.statistics.measurement import Measurement
 from zeldo.version import __version__
@@ -143,7 +143,7 @@ def measured_figure(measurements: Sequence[Measurement], plot: Plot) -> Figure:
         _axes(ax, ratio, [m for _, m in having], plot)
         handles, names = legend_entries([ax])
         columns = min(len(names), legend_columns(names)) or 1
-        names = [wrapped(name, WIDEST) for name in names]
+        names = [in_lines(name, WIDEST) for name in names]
         figure.legend(handles, names, loc="outside lower center", ncols=columns, **LEGEND)
     return figure
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeldo.report.labels import at_k, cost_text, labels, wrapped
+from zeldo.report.labels import at_k, cost_text, in_lines, labels
 from zeldo.statistics.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ LEGEND: dict[str, Any] = {
     "columnspacing": 1.4,
     "borderaxespad": 0.2,
 }
-UNITS = {
+POWER_UNITS = {
     "density": r"$({\rm Mpc}/h)^3$",
     "displacement": r"$({\rm Mpc}/h)^5$",
     "velocity": r"$({\rm km/s})^2\,({\rm Mpc}/h)^3$",
@@ -181,7 +181,7 @@ def _fit(figure: Figure, ax: Axes, left: float = 0.85) -> None:
 def _power_axis(ax: Axes, field: str) -> None:
     ax.set_yscale("log")
     ax.set_title(f"{field}: power spectrum")
-    ax.set_ylabel(rf"$P(k)$ [{UNITS[field]}]" if field in UNITS else "$P(k)$")
+    ax.set_ylabel(rf"$P(k)$ [{POWER_UNITS[field]}]" if field in POWER_UNITS else "$P(k)$")
 
 
 def _transfer_axis(ax: Axes, field: str) -> None:
@@ -269,7 +269,7 @@ def memory_figure(comparisons: Sequence[Comparison], names: Sequence[str] | None
     with style():
         from matplotlib.figure import Figure
 
-        written = [wrapped(names[i], 22) for i, _ in bars]
+        written = [in_lines(names[i], 22) for i, _ in bars]
         lines = max(text.count("\n") + 1 for text in written)
         height = max(HEIGHT, len(bars) * max(0.45, 0.19 * lines) + 0.9)
         figure = Figure(figsize=(WIDTH, height), layout="constrained")

@@ -10,7 +10,7 @@ import numpy as np
 
 from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
-from zeldo.report.labels import wrapped
+from zeldo.report.labels import in_lines
 from zeldo.report.pictures import style
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def slice_figure(
     maps, norm, depth = same_slab(snapshots, thickness, mesh)
     columns = 2 if len(maps) in (2, 4) else min(len(maps), 3)
     rows = -(-len(maps) // columns)
-    titles = [wrapped(name, 36) for name in names]
+    titles = [in_lines(name, 36) for name in names]
     title_lines = max(title.count("\n") for title in titles)
     with style():
         size = (3.3 * columns + 0.9, (3.25 + 0.18 * title_lines) * rows + 0.55)

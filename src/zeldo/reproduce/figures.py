@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from zeldo.files.atomic import writing
 from zeldo.particles.snapshot import Snapshot
-from zeldo.report.labels import wrapped
+from zeldo.report.labels import in_lines
 from zeldo.report.pictures import LEGEND, QUANTITIES, draw_spectrum, legend_entries, style
 from zeldo.report.slices import draw_slice, same_slab
 from zeldo.statistics.comparison import Comparison
@@ -55,7 +55,7 @@ def _slices(figure: Figure, grid, slices: Sequence[tuple[str, Snapshot]]) -> Non
     for row, ((name, snapshot), density) in enumerate(zip(slices, maps, strict=True)):
         axes.append(figure.add_subplot(grid[row]))
         image = draw_slice(axes[-1], density, snapshot.box, norm)
-        axes[-1].set_title(wrapped(name, 40))
+        axes[-1].set_title(in_lines(name, 40))
         axes[-1].set_ylabel(r"$y$ [Mpc/$h$]")
         axes[-1].set_xlabel(r"$x$ [Mpc/$h$]")
     bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.9, aspect=32, pad=0.02, extend="both")

@@ -20,7 +20,7 @@ from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.gravity import check_device
 from zeldo.mesh.torch_kernels import paint
 from zeldo.particles.particles import Particles
-from zeldo.particles.passes import plain
+from zeldo.particles.passes import for_kernels
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
 
@@ -39,7 +39,7 @@ def as_tensor(array: torch.Tensor | np.ndarray, device: str | torch.device | Non
     if device is not None and device != "cpu":
         device = check_device(str(device))
     if isinstance(array, np.ndarray) and (not array.dtype.isnative or array.dtype.itemsize > 8):
-        array = plain(array)
+        array = for_kernels(array)
     if isinstance(array, np.ndarray) and not array.flags.writeable:  # torch would warn of it
         array = array.copy()
     return torch.as_tensor(array, device=device)

@@ -210,7 +210,7 @@ def header_of(engine: Any, origin: Origin, redshifts: Sequence[float]) -> dict[s
     """What a universe on disk says of itself, as JSON gives it back."""
     header = {
         "engine": engine.name,
-        "settings": {name: plain(value) for name, value in engine.settings.items()},
+        "settings": {name: _for_json(value) for name, value in engine.settings.items()},
         **vars(Provenance.of(engine)),
         "redshifts": list(redshifts),
         "box": origin.box,
@@ -221,7 +221,7 @@ def header_of(engine: Any, origin: Origin, redshifts: Sequence[float]) -> dict[s
     return json.loads(json.dumps(header))
 
 
-def plain(value: object) -> object:
+def _for_json(value: object) -> object:
     """What JSON can say of an option."""
     return value if isinstance(value, bool | int | float | str | None) else str(value)
 
