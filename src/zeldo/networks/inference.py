@@ -124,16 +124,11 @@ def own_types() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def plain(net: LayeredNet, x: Tensor, periodic: bool) -> Tensor:
-    """Call a network without style."""
-    return net(x, periodic=periodic)
-
-
 def apply(
     net: LayeredNet,
     field: np.ndarray,
     *,
-    call: Call = plain,
+    call: Call,
     passes: int = 1,
     tiles: int | None = None,
     progress: Callable[[int, int], None] | None = None,
