@@ -429,7 +429,11 @@ def test_devices_that_are_not_there_are_refused(config, monkeypatch, change, wor
     [
         ({"snapshots": [{"path": "nowhere.npz"}]}, "nowhere.npz does not exist"),
         (
-            {"snapshots": [{"path": str(reference_path("small")), "part": "validation", "linear": "gone.npz"}]},
+            {
+                "snapshots": [
+                    {"path": str(reference_path("small")), "part": "validation", "linear": "gone.npz"}
+                ]
+            },
             "gone.npz does not",
         ),
         ({"snapshots": [{"path": __file__}]}, "no format that zeldo knows"),
