@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeldo.api import initial_conditions
-from zeldo.cosmology.parameters import same_cosmology, same_parameter
 from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.engines.base import Engine
 from zeldo.engines.checks import redshift_list
@@ -22,7 +20,7 @@ from zeldo.engines.registry import names
 from zeldo.errors import InputError
 from zeldo.files.atomic import directory
 from zeldo.files.universe_zarr import UniverseZarr, is_universe
-from zeldo.initial.conditions import InitialConditions, Origin
+from zeldo.initial.conditions import InitialConditions, Origin, difference
 from zeldo.initial.phase_names import generator
 from zeldo.keywords import PathLike, checked_keywords
 from zeldo.measuring.cost import measured
@@ -346,18 +344,12 @@ def _find_reference(
 
 def _same_universe(snapshot: Snapshot, ics: InitialConditions) -> Snapshot:
     """The snapshot; `InputError` unless it is of the universe of the initial conditions."""
-    same: dict[str, Callable[[Any, Any], bool]] = {
-        "n": operator.eq,
-        "box": same_parameter,
-        "cosmology": same_cosmology,
-    }
-    for name, agree in same.items():
+    if name := difference(ics, snapshot):
         expected, value = getattr(ics, name), getattr(snapshot, name)
-        if not agree(expected, value):
-            raise InputError(
-                f"the reference has {name} = {value} and the initial conditions have {expected}: both must be one universe; "
-                "give the reference's own initial conditions by --ics, or its parameters and seed"
-            )
+        raise InputError(
+            f"the reference has {name} = {value} and the initial conditions have {expected}: both must be one universe; "
+            "give the reference's own initial conditions by --ics, or its parameters and seed"
+        )
     for name in ("seed", *DRAWN):
         expected, value = getattr(ics, name), getattr(snapshot, name)
         if name == "phases" and generator(expected) == generator(value):

@@ -7,19 +7,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from operator import eq
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from zeldo.cosmology.parameters import same_cosmology, same_parameter
 from zeldo.cosmology.power import MODELS
 from zeldo.cosmology.redshifts import nearest_redshift, same_redshift
 from zeldo.errors import InputError
 from zeldo.files.registry import locate
-from zeldo.initial.conditions import InitialConditions
+from zeldo.initial.conditions import InitialConditions, difference
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.recovery import shifted
 from zeldo.networks.tasks.base import Fields, Task
@@ -282,18 +280,11 @@ def _check_same_universe(
     path: Path, source: InitialConditions | Snapshot, truth: Snapshot, name: str
 ) -> None:
     """`InputError` for another box, cosmology or lattice: with equal phases the fields correlate all the same."""
-    same: dict[str, Callable[[Any, Any], bool]] = {
-        "box": same_parameter,
-        "cosmology": same_cosmology,
-        "n": eq,
-    }
-    for what, agree in same.items():
-        theirs, wanted = getattr(source, what), getattr(truth, what)
-        if not agree(theirs, wanted):
-            raise InputError(
-                f"{path} has {what} = {theirs}, its target {name} has {wanted}: both must be one universe; "
-                "give the target's own initial conditions"
-            )
+    if what := difference(source, truth):
+        raise InputError(
+            f"{path} has {what} = {getattr(source, what)}, its target {name} has {getattr(truth, what)}: "
+            "both must be one universe; give the target's own initial conditions"
+        )
 
 
 def _divergence(psi: np.ndarray) -> np.ndarray:
