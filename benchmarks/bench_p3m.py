@@ -13,13 +13,13 @@ from benchmarks.gadget_steps import run_as_gadget
 from benchmarks.inputs import realisation, references
 from benchmarks.machine import threads
 from benchmarks.output import bar, heading, options, save, start, table
+from benchmarks.p3m_energy import energies
 from benchmarks.p3m_force import forces
 from benchmarks.p3m_runs import AS_FINE, FINE, GADGET, last, plan, print_comparisons, spelled
 from benchmarks.p3m_speed import speed
 from benchmarks.record import Record
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.p3m.dynamics import PairDynamics
-from zeldo.engines.p3m.energy import energies
 from zeldo.engines.p3m.engine import P3M
 from zeldo.engines.p3m.steps import Weights, schedule
 from zeldo.files.reference import read_reference

@@ -121,7 +121,7 @@ def test_a_simulation_of_quijote_is_that_of_its_seed(tmp_path):
     for universe in (named, equal):
         result = compare(engine="zeldovich", reference=tmp_path / "named.npz", **universe)
         assert result.comparisons[0].fields["displacement"].one_minus_r2[0] < 1e-3
-    for change in ({"seed": 36}, {"phases": "native"}):
+    for change in ({"seed": 36}, {"phases": "native"}, {"fixed": True}, {"flip": True}):
         with pytest.raises(InputError, match="mode by mode"):
             compare(engine="zeldovich", reference=tmp_path / "named.npz", **equal | change)
 

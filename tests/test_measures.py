@@ -30,8 +30,8 @@ from zeldo.sources import names_of
 from zeldo.statistics import overdensity
 from zeldo.statistics.halos import friends_of_friends, mass_function
 from zeldo.statistics.measurement import COLUMNS, Measurement, measurement
+from zeldo.statistics.modes import density_modes
 from zeldo.statistics.on_disk import OnDisk
-from zeldo.statistics.spectra import density_modes
 
 
 @pytest.fixture(scope="module")
@@ -584,7 +584,7 @@ def test_the_ratio_of_other_redshifts_is_in_its_panel():
     """The power of today is some ten times that at z = 3."""
     given = {"engine": "zeldovich", "n": 8, "box": 50.0, "power": "eisenstein-hu", "redshift": [3, 0]}
     early, late = (measurement(snapshot, "power") for snapshot in zeldo.run(**given))
-    panel = measured_figure([early, late], *PLOTS[0]).axes[1]
+    panel = measured_figure([early, late], PLOTS[0]).axes[1]
     ratio = panel.lines[1].get_ydata()
     assert np.median(ratio) > 5
     low, high = panel.get_ylim()
@@ -596,7 +596,7 @@ def test_masses_have_plain_numbers():
     mass = np.geomspace(1500, 15000, 10)
     table = {"mass": mass, "dn_dlnm": 1 / mass, "error": 0.1 / mass}
     one = Measurement("a", "pm", 0.0, 60.0, 32**3, 1.6, None, {}, {"mass_function": table})
-    ax = measured_figure([one], *PLOTS[-1]).axes[0]
+    ax = measured_figure([one], PLOTS[-1]).axes[0]
     FigureCanvasAgg(ax.figure).draw()
     assert [label.get_text() for label in ax.get_xticklabels(which="both") if label.get_text()] == [
         "3000",

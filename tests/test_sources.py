@@ -121,6 +121,6 @@ def test_the_memory_that_is_named_is_enough(size):
 
 def test_the_page_says_what_is_counted():
     page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
-    assert f"counts {sources.POINT_BYTES} bytes for each of its points" in page
-    assert f"{8 * sources.POINT_BYTES} bytes per particle\nfor a mesh of twice the lattice" in page
+    assert f"Each mesh point counts as {sources.POINT_BYTES} bytes" in page
+    assert f"{8 * sources.POINT_BYTES} bytes per particle for\nthe default mesh, twice as fine" in page
     assert f"`measure` and `halos` allow {sources.BYTES} bytes, and `show` {measures.PICTURE_BYTES}." in page

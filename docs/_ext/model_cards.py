@@ -28,7 +28,6 @@ def model_cards() -> str:
     for path in sorted(weights.glob("*.safetensors")):
         net = load(path)
         card = net.card
-        assert card is not None
         count = sum(parameter.numel() for parameter in net.parameters())
         options = ", ".join(f"{name} = {json.dumps(value)}" for name, value in card.options.items())
         rows = {

@@ -20,14 +20,12 @@ from zeldo.files.saved import saved
 from zeldo.files.sets import check_no_input
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.phases import Phases
-from zeldo.keywords import checked_keywords, scalar
+from zeldo.keywords import PathLike, checked_keywords, scalar
 from zeldo.measuring.memory import limited
 from zeldo.particles.snapshot import Snapshot
 from zeldo.planning import RunPlan, check_fits, plan_run
 from zeldo.store.universe import check_place, run_into
 from zeldo.universe import Universe
-
-PathLike = str | os.PathLike[str]
 
 
 @checked_keywords()

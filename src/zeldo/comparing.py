@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,8 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeldo.api import PathLike, initial_conditions
-from zeldo.cosmology.parameters import same_cosmology, same_parameter
+from zeldo.api import initial_conditions
 from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.engines.base import Engine
 from zeldo.engines.checks import redshift_list
@@ -22,9 +20,9 @@ from zeldo.engines.registry import names
 from zeldo.errors import InputError
 from zeldo.files.atomic import directory
 from zeldo.files.universe_zarr import UniverseZarr, is_universe
-from zeldo.initial.conditions import InitialConditions, Origin
+from zeldo.initial.conditions import InitialConditions, Origin, difference
 from zeldo.initial.phase_names import generator
-from zeldo.keywords import checked_keywords
+from zeldo.keywords import PathLike, checked_keywords
 from zeldo.measuring.cost import measured
 from zeldo.measuring.memory import available, check_room, limited
 from zeldo.particles.snapshot import DRAWN, Snapshot
@@ -122,7 +120,6 @@ def compare(
         [engine] if isinstance(engine, str) or not isinstance(engine, Iterable) else [*engine]
     )
     engines = _make_engines(requested, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
-    watch = watch or unwatched
     with limited(memory), nullcontext() if output is None else directory(output):
         ics, truth, name = _find_reference(reference, universe)
         if redshift is None:
@@ -132,22 +129,33 @@ def compare(
             candidate.check(redshifts)
         to_run = engines if isinstance(truth, dict) else [*engines, truth]
         folder = _folder(to_run, ics.n, redshifts, mesh, output)
-        runs, origin = _Runs(_maker(ics, universe, folder), folder), ics.origin
+        runs = _Runs(ics, universe, folder, mesh, watch or unwatched)
         del ics
         if not isinstance(truth, dict):
             truth.check(redshifts)
-            with watch(f"reference {truth.name}") as progress:
+            with runs.watch(f"reference {truth.name}") as progress:
                 truth = {at.redshift: at for at in runs.run(truth, redshifts, "reference", progress)}
         references = [_reference_at(truth, z) for z in redshifts]
-        return _run_and_compare(engines, runs, references, origin, name, mesh, output, command, watch)
+        return _run_and_compare(engines, runs, references, name, output, command)
 
 
-@dataclass
 class _Runs:
-    """Runs of engines, whose snapshots are in memory, or in universes in a folder."""
+    """Runs of engines, whose snapshots are in memory, or in universes in a folder, and are compared on one mesh."""
 
-    ics: Callable[[], InitialConditions]
-    folder: Path | None
+    def __init__(
+        self,
+        ics: InitialConditions,
+        universe: dict[str, Any],
+        folder: Path | None,
+        mesh: int | None,
+        watch: Callable[[str], Any],
+    ) -> None:
+        self.origin, self.folder, self.mesh, self.watch = ics.origin, folder, mesh, watch
+        # those of runs on disk are made anew, so that none waits in memory
+        anew = folder is not None and any(universe.values())
+        self.ics: Callable[[], InitialConditions] = (
+            partial(initial_conditions, **universe) if anew else lambda: ics
+        )
 
     def path(self, label: str) -> Path | None:
         return (
@@ -189,15 +197,6 @@ def _folder(
     return Path(output)
 
 
-def _maker(
-    ics: InitialConditions, universe: dict[str, Any], folder: Path | None
-) -> Callable[[], InitialConditions]:
-    """A function that returns the initial conditions; those of runs on disk are made anew, so that none waits in memory."""
-    if folder is not None and any(universe.values()):
-        return partial(initial_conditions, **universe)
-    return lambda: ics
-
-
 def _reference_at(truth: dict[float, Snapshot], redshift: float) -> Snapshot:
     """The reference snapshot nearest to a redshift, since the redshifts in file headers are rarely round numbers."""
     z = nearest_redshift(truth, redshift)
@@ -223,29 +222,26 @@ def _run_and_compare(
     engines: list[Engine],
     runs: _Runs,
     references: list[Snapshot],
-    origin: Origin,
     name: str,
-    mesh: int | None,
     output: PathLike | None,
     command: str,
-    watch: Callable[[str], Any],
 ) -> CompareResult:
     from zeldo.statistics.comparison import Reference
 
     redshifts = [snapshot.redshift for snapshot in references]
     for engine in engines:
-        warm_up(engine, origin, redshifts)
+        warm_up(engine, runs.origin, redshifts)
     result = CompareResult(references=references)
     made = []
     for number, engine in enumerate(engines, 1):
         label = f"{number}-{engine.name}"
         path = runs.path(label)
         earlier = path is not None and is_universe(path)
-        with watch(engine.name) as progress, measured() as cost:
+        with runs.watch(engine.name) as progress, measured() as cost:
             snapshots = runs.run(engine, redshifts, label, progress)
         made.append((snapshots, None if earlier else cost))
     for reference in references:
-        against = Reference(reference, name, mesh)
+        against = Reference(reference, name, runs.mesh)
         for snapshots, taken in made:
             prediction = next(s for s in snapshots if s.redshift == reference.redshift)
             result.snapshots.append(prediction)
@@ -259,7 +255,7 @@ def _run_and_compare(
             result.snapshots,
             result.references,
             output,
-            title=f"{origin.n}³ particles in {origin.box:g} Mpc/h",
+            title=f"{runs.origin.n}³ particles in {runs.origin.box:g} Mpc/h",
             command=command,
         )
     return result
@@ -348,18 +344,12 @@ def _find_reference(
 
 def _same_universe(snapshot: Snapshot, ics: InitialConditions) -> Snapshot:
     """The snapshot; `InputError` unless it is of the universe of the initial conditions."""
-    same: dict[str, Callable[[Any, Any], bool]] = {
-        "n": operator.eq,
-        "box": same_parameter,
-        "cosmology": same_cosmology,
-    }
-    for name, agree in same.items():
+    if name := difference(ics, snapshot):
         expected, value = getattr(ics, name), getattr(snapshot, name)
-        if not agree(expected, value):
-            raise InputError(
-                f"the reference has {name} = {value} and the initial conditions have {expected}: both must be one universe; "
-                "give the reference's own initial conditions by --ics, or its parameters and seed"
-            )
+        raise InputError(
+            f"the reference has {name} = {value} and the initial conditions have {expected}: both must be one universe; "
+            "give the reference's own initial conditions by --ics, or its parameters and seed"
+        )
     for name in ("seed", *DRAWN):
         expected, value = getattr(ics, name), getattr(snapshot, name)
         if name == "phases" and generator(expected) == generator(value):

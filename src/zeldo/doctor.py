@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from zeldo.measuring.machine import versions
 from zeldo.measuring.memory import available
 from zeldo.measuring.threads import THREADS
 from zeldo.version import __version__
@@ -87,18 +86,11 @@ def diagnose() -> list[Finding]:
 
 
 def _versions() -> list[Finding]:
-    def of(package: str) -> str | None:
-        try:
-            return version(package)
-        except PackageNotFoundError:
-            return None
-
-    needed = {package: of(package) for package in NEEDED}
-    missing = [package for package, number in needed.items() if number is None]
-    there = ", ".join(f"{package} {number}" for package, number in needed.items() if number)
-    optional = {package: of(package) for package in OPTIONAL}
-    have = ", ".join(f"{package} {number}" for package, number in optional.items() if number) or "none"
-    absent = ", ".join(package for package, number in optional.items() if number is None)
+    needed, optional = versions(NEEDED), versions(OPTIONAL)
+    missing = [package for package in NEEDED if package not in needed]
+    there = ", ".join(f"{package} {number}" for package, number in needed.items())
+    have = ", ".join(f"{package} {number}" for package, number in optional.items()) or "none"
+    absent = ", ".join(package for package in OPTIONAL if package not in optional)
     system = (
         f"{platform.system()} {platform.release()}, {platform.machine()}, Python {platform.python_version()}"
     )
@@ -247,4 +239,4 @@ def print_findings(findings: list[Finding]) -> None:
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
         mark = {OK: "ok    ", NOTE: "note  ", BROKEN: "BROKEN"}[finding.state]
-        print(f"{mark}  {finding.name:<{width}}  {finding.text}", file=sys.stdout)
+        print(f"{mark}  {finding.name:<{width}}  {finding.text}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -13,6 +14,7 @@ from zeldo.errors import InputError, nearest
 
 P = ParamSpec("P")
 T = TypeVar("T")
+PathLike = str | os.PathLike[str]
 
 AXES = {"x": 0, "y": 1, "z": 2, "0": 0, "1": 1, "2": 2}
 

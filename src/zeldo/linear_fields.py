@@ -19,7 +19,7 @@ from zeldo.files.white_noise import bare_field
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.recovery import recover_linear_field, shifted
 from zeldo.particles.linear_theory import expected_contrast
-from zeldo.particles.snapshot import DRAWN, Snapshot
+from zeldo.particles.snapshot import Snapshot, drawn
 
 LINEAR = "reference"  # the format of files that hold a linear field with its cosmology
 MODES = "linear-density"  # and of those without
@@ -146,5 +146,4 @@ def _behind(snapshot: Snapshot, order: int | None) -> InitialConditions:
     )
     # the lattice of some codes begins at half a cell: the field is wanted where ours has its points
     delta = shifted(recovered.delta_lin, snapshot.offset)
-    drawn = {name: getattr(snapshot, name) for name in DRAWN}
-    return InitialConditions(snapshot.box, snapshot.n, snapshot.cosmology, delta, snapshot.seed, **drawn)
+    return InitialConditions(snapshot.box, snapshot.n, snapshot.cosmology, delta, **drawn(snapshot))

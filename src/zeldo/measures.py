@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from zeldo.brief import brief
 from zeldo.errors import InputError
 from zeldo.files.sets import check_no_input
-from zeldo.keywords import axis_index, check_progress, number, scalar
+from zeldo.keywords import PathLike, axis_index, check_progress, number, scalar
 from zeldo.measuring.memory import check_room, limited
 from zeldo.sources import (
     BYTES,
     POINT_BYTES,
     Given,
-    PathLike,
     Source,
     check_memory,
     check_reading,

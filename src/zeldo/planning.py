@@ -20,14 +20,13 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine, Plan
-from zeldo.engines.plans import growth_of_costs
+from zeldo.engines.plans import PYTHON, STORE, growth_of_costs
 from zeldo.errors import InputError, ZeldoWarning
 from zeldo.files.atomic import free_space
 from zeldo.files.universe_zarr import tile_of
 from zeldo.measuring.memory import budget
 
 GB = 1e9
-PYTHON = 0.25  # GB of Python, NumPy, Numba and CAMB
 FIELD_STAGE = 9.5  # bytes per particle while the linear field is made
 START, POWER = 1.2, 1.3  # seconds: imports and compiled kernels, and CAMB
 FIELD, WRITE = 40.0, 55.0  # ns per particle: the linear field, and one file
@@ -42,7 +41,6 @@ LIBRARY_SECONDS = 2.5  # seconds to load torch and a network
 BYTES = {".npz": 24, ".zarr": 12, ".gadget": 16, ".gadget2": 16, ".bigfile": 32}
 PARTICLES = Path("particles.hdf5")  # of a universe of a suite
 STREAMED = ".zarr"  # outputs that particles can be written to a tile at a time
-STORE = 0.15  # GB: zarr, and the shard that is written
 GADGET_BYTES = 28  # of HDF5, with ids
 VELOCITY_BYTES = 12
 ROW_BYTES = 1000  # of a universe of a suite: its row, and its line of the manifest

@@ -15,6 +15,7 @@ from zeldo.errors import DamagedFileError, InputError, nearest
 from zeldo.files import check_reading_options, open_particles, read
 from zeldo.files.formats import options_of
 from zeldo.files.registry import formats
+from zeldo.keywords import PathLike
 from zeldo.measuring.memory import available, check_room, limited, resident, size_in_words
 from zeldo.particles.id_orders import NONE, order_named
 from zeldo.particles.lattice import header_of
@@ -25,7 +26,6 @@ from zeldo.particles.snapshot import Snapshot
 if TYPE_CHECKING:
     from zeldo.statistics.on_disk import OnDisk
 
-PathLike = str | os.PathLike[str]
 Source = PathLike | Snapshot | Particles
 Given = Cosmology | Mapping[str, float] | None
 BYTES = 400  # per particle that is measured in memory: its fields, positions, trees and meshes

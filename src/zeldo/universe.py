@@ -14,7 +14,7 @@ from zeldo.errors import InputError, ZeldoWarning, nearest
 from zeldo.files.white_noise import find_phases
 from zeldo.initial.conditions import InitialConditions, check_grid
 from zeldo.initial.phases import Phases, check_given
-from zeldo.keywords import scalar
+from zeldo.keywords import plain_scalars, scalar
 
 SMALL_BOX = 5.0  # Mpc/h
 
@@ -65,8 +65,7 @@ class Universe:
                 f"cosmology = {self.cosmology!r} is not allowed: give a `Cosmology`, "
                 "or use `Universe.of`, which takes names of presets and astropy's objects too"
             )
-        for name in ("box", "n", "seed", "fixed", "flip"):
-            object.__setattr__(self, name, scalar(getattr(self, name)))
+        plain_scalars(self, "box", "n", "seed", "fixed", "flip")
         box, n = check_grid(self.box, self.n)
         for name in ("fixed", "flip"):
             if not isinstance(getattr(self, name), bool | None):

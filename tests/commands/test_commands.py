@@ -190,6 +190,7 @@ def test_zeldovich_against_mp_gadget_by_two_codes(tmp_path, shared):
         (["models", "import", "a.pt", "-o", "x.txt"], ["x.txt", ".safetensors"]),
         (["models", "import", "."], [". is a directory"]),
         (["models", "import", "/"], ["/ is a directory"]),
+        (["models", "expect", "emulator", "--store", "."], ["emulator does not exist"]),
         (["run", "--redshift", "-0.5"], ["redshift", "-0.5"]),
         (["run", "--redshift", "30"], ["redshift", "30", "start at 16"]),
         (["run", "--engine", "colla"], ["colla", "did you mean 'cola'"]),

@@ -11,17 +11,46 @@ class AskedError(BaseException):
     pass
 
 
+READING = {
+    "ids": "k-major",
+    "length": "kpc/h",
+    "velocities": "peculiar",
+    "particle_type": 2,
+    "box": 30.0,
+    "redshift": 0.5,
+}
+UNIVERSE = {
+    "omega_m": 0.3,
+    "omega_b": 0.04,
+    "h": 0.7,
+    "n_s": 0.95,
+    "sigma_8": 0.8,
+    "w0": -0.9,
+    "wa": 0.1,
+    "box": 30.0,
+    "n": 12,
+    "seed": 3,
+    "fixed": True,
+    "flip": True,
+    "phases": "ngenic",
+    "power": "eisenstein-hu",
+}
+RUN = {"engine": "cola", "steps": 4, "mesh_factor": 2.0, "extrapolate": True, "memory": "3GB"}
 GIVEN = {
+    "run": ("zeldo.api", "run", {**RUN, **UNIVERSE}),
+    "plan": ("zeldo.api", "plan", {**RUN, **UNIVERSE}),
     "measure": (
         "zeldo.measures",
         "measure",
-        {"axis": "x", "mesh": 12, "linking_length": 0.3, "minimum": 9, "memory": "3GB"},
+        {"axis": "x", "mesh": 12, "linking_length": 0.3, "minimum": 9, "memory": "3GB"}
+        | {"subtract_shot_noise": True, **READING},
     ),
-    "halos": ("zeldo.measures", "halos", {"linking_length": 0.3, "minimum": 9, "memory": "3GB"}),
+    "halos": ("zeldo.measures", "halos", {"linking_length": 0.3, "minimum": 9, "memory": "3GB", **READING}),
     "show": (
         "zeldo.measures",
         "show",
-        {"start": 3.0, "thickness": 2.0, "axis": "x", "pixels": 32, "dpi": 99, "memory": "3GB"},
+        {"start": 3.0, "thickness": 2.0, "axis": "x", "pixels": 32, "dpi": 99, "memory": "3GB"}
+        | {"projection": True, **READING},
     ),
     "reconstruct": (
         "zeldo.gradients.reconstruct",
@@ -47,7 +76,7 @@ GIVEN = {
     "compare": (
         "zeldo.comparing",
         "compare",
-        {"steps": 4, "mesh_factor": 2.0, "mesh": 20, "memory": "3GB", "box": 30.0, "n": 12, "seed": 3},
+        {"steps": 4, "mesh_factor": 2.0, "extrapolate": True, "mesh": 20, "memory": "3GB", **UNIVERSE},
     ),
     "export-ics": (
         "zeldo.datasets.exporting",
@@ -58,6 +87,8 @@ GIVEN = {
 
 
 PLACES = {
+    "run": [],
+    "plan": [],
     "measure": ["file"],
     "halos": ["file"],
     "show": ["file"],
@@ -84,7 +115,11 @@ def test_every_option_reaches_the_function_behind_the_command(command, monkeypat
 
     monkeypatch.setattr(importlib.import_module(module), name, asked)
     monkeypatch.chdir(tmp_path)
-    words = [word for key, value in options.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+    words = [
+        word
+        for key, value in options.items()
+        for word in (f"--{key.replace('_', '-')}", *([] if value is True else [str(value)]))
+    ]
     usual = ["--power", "eisenstein-hu", "-n", "8"] if command == "export-ics" else []
     with pytest.raises(AskedError):
         main([command, *PLACES[command], *words, *usual])

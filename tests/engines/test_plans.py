@@ -1,12 +1,17 @@
 """What engines say beforehand of their cost, held against what a run takes. Time is not tested: machines differ."""
 
 import tracemalloc
+from functools import cache
 
 import pytest
 from waves import universe
 
 import zeldo
+from zeldo.engines import network_plans
 from zeldo.engines.registry import engine
+from zeldo.measuring import memory
+from zeldo.networks import weights
+from zeldo.planning import _memory, chosen_plan
 
 N = 40
 
@@ -83,3 +88,16 @@ def test_no_engine_refuses_to_say_what_an_emulator_asks_of_its_dynamics():
         assert engine(name).plan_streamed(N, [0.0], 8, 4) is None
     for name in ("cola", "pm"):
         assert engine(name).plan_streamed(N, [0.0], 8, 4) is not None
+
+
+@pytest.mark.parametrize("name", ["u.zarr", "u.hdf5"])
+def test_a_network_has_as_many_tiles_as_leave_room_for_the_rest(name, monkeypatch, tmp_path):
+    """For the fields and the libraries, loaded or not: what fits into some memory fits into more."""
+    monkeypatch.setattr(network_plans, "_rate", lambda *given: 1e11)
+    monkeypatch.setattr(weights, "load", cache(weights.load))
+    monkeypatch.setattr(memory, "resident", lambda: 0.1e9)
+    fast = engine("emulator", preset="fast")
+    for size in (0.9, 1.0, 1.2):
+        with memory.limited(size):
+            own, _ = chosen_plan(fast, 128, [0.0], tmp_path / name)
+            assert _memory(own, 128) <= size

@@ -171,6 +171,23 @@ def test_files_of_slabs_are_written_over(tmp_path):
     assert len(list((tmp_path / "slabs").glob("psi*"))) == 1
 
 
+def test_a_store_that_is_gone_on_with_writes_over_no_file_that_counts(tmp_path, monkeypatch):
+    def full(store, state):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    store = SlabStore(tmp_path / "slabs", "key")
+    for value in (1, 2):
+        store.put({"psi": np.full(3, value, np.float32)}, 0)
+    again = SlabStore(tmp_path / "slabs", "key")
+    again.put({"vel": np.ones(5, np.float32)}, 0)
+    monkeypatch.setattr(SlabStore, "_note", full)
+    with pytest.raises(ZeldoError, match="no space left"):
+        again.put({"psi": np.full(3, 3, np.float32)}, 0)
+    assert again.get("psi", 0).tolist() == [2, 2, 2]
+    monkeypatch.undo()
+    assert SlabStore(tmp_path / "slabs", "key").get("psi", 0).tolist() == [2, 2, 2]
+
+
 class Short(io.BytesIO):
     """It gives five bytes at a time, as systems give 2 GB of a larger slab."""
 

@@ -34,6 +34,14 @@ def test_the_list_of_a_set_names_it_as_its_files_do(tmp_path):
     assert any("taken as Mpc/h and velocities as peculiar" in note for note in answers[0]["notes"])
 
 
+def test_a_text_that_ends_early_is_told_by_the_list(tmp_path):
+    picola(tmp_path)
+    text = (tmp_path / "run_z0p500.1").read_text().splitlines(keepends=True)
+    (tmp_path / "run_z0p500.1").write_text("".join(text[:-1]))
+    line = "run_z0p500.1 has 12 lines, run_z0p500.info says 13"
+    assert line in refusal(lambda: zeldo.read(tmp_path / "run_z0p500"))
+
+
 def test_a_part_of_a_text_that_is_missing_is_told_without_a_list_too(tmp_path):
     picola(tmp_path)
     (tmp_path / "run_z0p500.info").unlink()

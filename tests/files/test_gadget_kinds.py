@@ -10,7 +10,7 @@ import zeldo
 from refusals import refusal
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.errors import DamagedFileError, ZeldoWarning
-from zeldo.files import create_particles, hdf5_set, open_particles, read, write
+from zeldo.files import create_particles, gadget_blocks, gadget_writing, hdf5_set, open_particles, read, write
 from zeldo.files.converting import convert
 from zeldo.files.describing import describe
 from zeldo.files.gadget_header import gadget2_dtype, gadget4_dtype
@@ -172,6 +172,20 @@ def test_records_beyond_4_gib_are_found_by_the_counts(tmp_path):
         assert particles.fields["ids"] == np.uint64
 
 
+@pytest.mark.parametrize("suffix", [".gadget", ".gadget2"])
+def test_lengths_of_records_wrap_where_they_are_written(universe, tmp_path, monkeypatch, suffix):
+    for module in (gadget_writing, gadget_blocks):
+        monkeypatch.setattr(module, "WRAP", 1000)  # in place of 4 GiB
+    path = write(universe, tmp_path / f"snap{suffix}")
+    content, length = path.read_bytes(), 12 * COUNT
+    start = 264 if suffix == ".gadget" else 16 + 264 + 16
+    first, last = (np.frombuffer(content, "<u4", 1, at)[0] for at in (start, start + 4 + length))
+    assert first == last == length % 1000
+    if suffix == ".gadget2":  # how far the next label is
+        assert np.frombuffer(content, "<u4", 1, start - 8)[0] == length % 1000 + 8
+    check(universe, read(path, QUIJOTE))
+
+
 def test_more_particles_than_a_file_can_count_need_several(tmp_path):
     many = Header(2**33, BOX, Z, QUIJOTE)
     kinds = {"positions": np.dtype("f4"), "velocities": np.dtype("f4"), "ids": np.dtype("u8")}
@@ -181,6 +195,19 @@ def test_more_particles_than_a_file_can_count_need_several(tmp_path):
             pass
 
     assert "4294967296 are to be in one: give files, 3 at least" in refusal(begin)
+
+
+def test_the_header_of_more_particles_than_a_word_counts_has_the_high_word(tmp_path, monkeypatch):
+    monkeypatch.setattr(gadget_writing, "row_bytes", lambda fields: 0)  # asks for no room
+    many = Header(2**33 + 5, BOX, Z, QUIJOTE)
+    kinds = {"positions": np.dtype("f4"), "velocities": np.dtype("f4"), "ids": np.dtype("u8")}
+
+    def begin():
+        with create_particles(tmp_path / "snap.gadget", many, kinds, files=3):
+            head = np.fromfile(next(tmp_path.glob(".*part")), gadget2_dtype("<"), 1, offset=4)[0]
+            assert (head["nall"][1], head["nall_high"][1]) == (5, 2)
+
+    assert "0 rows of positions were written" in refusal(begin)
 
 
 def test_gadget4s_own_header_of_any_number_of_types(universe, tmp_path):
@@ -298,12 +325,33 @@ def test_a_directory_of_several_snapshots_is_no_set(universe, tmp_path):
         )
 
 
-def test_parts_of_two_snapshots_are_no_set(universe, tmp_path):
+@pytest.mark.parametrize(
+    "other",
+    [{"Redshift": 1.0, "Time": 0.5}, {"BoxSize": 2 * BOX}, {"NumPart_Total": np.array([0, 600, 0, 0, 0, 0])}],
+)
+def test_parts_of_two_snapshots_are_no_set(universe, tmp_path, other):
     for number, rows in enumerate((slice(0, 200), slice(200, COUNT))):
         path = gadget_hdf5(tmp_path / f"snap.{number}.hdf5", universe, rows, 2)
     with h5py.File(path, "r+") as file:
-        file["Header"].attrs.update({"Redshift": 1.0, "Time": 0.5})
-    assert "snap.1.hdf5: Redshift is not that of snap.0.hdf5" in refusal(lambda: read(tmp_path, QUIJOTE))
+        file["Header"].attrs.update(other)
+    said = f"snap.1.hdf5: {next(iter(other))} is not that of snap.0.hdf5"
+    assert said in refusal(lambda: read(tmp_path, QUIJOTE))
+
+
+@pytest.mark.parametrize(
+    "entry, said",
+    [("box", "box"), ("mass", "mass"), ("redshift", "redshift"), ("h", "parameters"), ("nall", "nall")],
+)
+def test_binary_parts_of_two_snapshots_are_no_set(universe, tmp_path, entry, said):
+    for number, rows in enumerate((slice(0, 200), slice(200, COUNT))):
+        count = len(range(COUNT)[rows])
+        values = {"npart": (0, count, 0, 0, 0, 0), "nall": (0, COUNT, 0, 0, 0, 0), "files": 2}
+        head = np.frombuffer(header(**values), gadget2_dtype("<")).copy()
+        if number:
+            head[entry] *= 2
+        parts = (head.tobytes(), *blocks(universe, rows=rows).values())
+        (tmp_path / f"snap.{number}").write_bytes(b"".join(map(record, parts)))
+    assert f"snap.1: {said} in its header is not that of snap.0" in refusal(lambda: read(tmp_path, QUIJOTE))
 
 
 def test_equal_masses_may_be_compressed_to_nothing(universe, tmp_path, monkeypatch):
@@ -473,8 +521,9 @@ def test_a_box_in_another_unit_than_the_positions_may_be_corrected(universe, tmp
     assert f"box = {box:g} by option" in describe(path, QUIJOTE, box=box)["notes"]
 
 
-def test_ids_may_follow_positions_at_once(universe, tmp_path):
-    contents = blocks(universe)
+@pytest.mark.parametrize("ids", ["u4", "u8"])
+def test_ids_may_follow_positions_at_once(universe, tmp_path, ids):
+    contents = blocks(universe, ids=ids)
     parts = (header(), contents[b"POS "], contents[b"ID  "])
     (tmp_path / "s").write_bytes(b"".join(record(part) for part in parts))
     with open_particles(tmp_path / "s", QUIJOTE) as particles:
@@ -564,3 +613,76 @@ def test_a_parameter_file_with_a_table_of_power_says_no_n_s(universe, tmp_path):
     with open_particles(path) as particles:
         assert "n_s" not in particles.header.parameters
         assert particles.header.parameters["sigma_8"] == 0.834
+
+
+def units_of(path, **options):
+    """Lengths, velocities and masses in words, and what was assumed."""
+    with open_particles(path, QUIJOTE, **options) as particles:
+        stored = particles.header.stored
+        return [stored[name] for name in ("lengths", "velocities", "masses")], list(particles.header.notes)
+
+
+GADGETS = "peculiar / sqrt(a), Gadget's convention"
+OTHERS = "particles of type 1 alone are read, not 3 of type 0 (gas), 1 of type 4 (stars)"
+
+
+def taken_as(unit, omega_m):
+    return f"lengths are taken as {unit}, which the file does not say: its particles then make omega_m = {omega_m}"
+
+
+@pytest.mark.filterwarnings("ignore:.*other species")
+def test_what_is_assumed_of_hdf5_is_noted_in_order(with_gas, universe, tmp_path):
+    speed = f"velocities are taken as {GADGETS}: the file does not say"
+    words = ["kpc/h", GADGETS, "10^10 Msun/h"]
+    assert units_of(with_gas) == (words, [OTHERS, taken_as("kpc/h", 0.2685), speed])
+    given = {"box": 3e4, "length": "kpc", "velocities": "momentum"}
+    words = ["kpc (by option)", "a times peculiar (momentum) (by option)", "10^10 Msun/h"]
+    of_mass = "masses are taken as 10^10 Msun/h, which the file does not say"
+    assert units_of(with_gas, **given) == (words, [OTHERS, "box = 30000 by option", of_mass])
+    path = gadget_hdf5(tmp_path / "lacking.hdf5", universe, MassTable=np.array([0, MASS / QUIJOTE.h, 0]))
+    with h5py.File(path, "r+") as file:
+        del file["Header"].attrs["BoxSize"], file["Header"].attrs["Redshift"]
+        file.create_group("Parameters").attrs["BoxSize"] = BOX * 1e3 / QUIJOTE.h
+    notes = [
+        "the box is that of /Parameters: /Header does not say it",
+        "the redshift is 1 / Time - 1: Time is taken as the scale factor",
+        "masses are taken as 10^10 Msun, which the file does not say: its particles then make omega_m = 0.3175",
+        speed,
+    ]
+    assert units_of(path, length="kpc") == (["kpc (by option)", GADGETS, "0.6711 x 10^10 Msun/h"], notes)
+
+
+def test_units_that_hdf5_says_need_no_note(universe, tmp_path):
+    path = gadget_hdf5(tmp_path / "s.hdf5", universe, velocity={"a_scaling": 0.3, "h_scaling": -1.0})
+    with h5py.File(path, "r+") as file:
+        units = {"UnitLength_in_cm": 7e23, "UnitMass_in_g": 1.989e33, "UnitVelocity_in_cm_per_s": 2e5}
+        file["Header"].attrs.update(units)
+        file["PartType1/Coordinates"].attrs.update({"a_scaling": 0.5, "h_scaling": -2.0})
+    words = ["0.226855 Mpc h^-2 a^-0.5", "peculiar / a^0.3", "1e-10 x 10^10 Msun/h"]
+    assert units_of(path) == (words, [])
+    with open_particles(path, QUIJOTE) as particles:
+        factor = 7e23 / 3.0856775814913673e24 / QUIJOTE.h * (1 + Z) ** 0.5
+        assert particles.header.box == pytest.approx(BOX * 1e3 * factor, rel=1e-12)
+        assert particles.header.particle_mass == pytest.approx(1e-10 * MASS, rel=1e-12)
+        wanted = universe.velocities() * 2 / QUIJOTE.h * (1 + Z) ** -0.3
+        np.testing.assert_allclose(particles.velocities, wanted, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*other species")
+def test_what_is_assumed_of_binary_files_is_noted_in_order(universe, tmp_path):
+    contents = blocks(universe, before=7)
+    head = header(npart=(7, COUNT, 0, 0, 0, 0), mass=(1.0, MASS, 0, 0, 0, 0))
+    (tmp_path / "gas").write_bytes(b"".join(record(part) for part in (head, *contents.values())))
+    notes = [
+        "particles of type 1 alone are read, not 7 of type 0 (gas)",
+        "box = 50 by option",
+        taken_as("Mpc/h", 0.1626),
+        f"velocities are taken as {GADGETS.split(',')[0]}, the convention of this format, which has no entry for it",
+    ]
+    assert units_of(tmp_path / "gas", box=50.0) == (["Mpc/h", GADGETS, "10^10 Msun/h"], notes)
+    head = header(unit=1e3 / QUIJOTE.h, mass=(0, MASS / QUIJOTE.h, 0, 0, 0, 0))
+    contents = blocks(universe, unit=1e3 / QUIJOTE.h)
+    (tmp_path / "kpc").write_bytes(b"".join(record(part) for part in (head, *contents.values())))
+    words = ["kpc", "comoving, peculiar / a", "0.6711 x 10^10 Msun/h"]
+    of_mass = "masses are taken as 10^10 Msun, which the file does not say: its particles then make omega_m = 0.3175"
+    assert units_of(tmp_path / "kpc", length="kpc", velocities="comoving") == (words, [of_mass])

@@ -287,9 +287,10 @@ def test_a_number_of_particles_that_is_no_cube_is_read_as_particles(snapshot, pa
     np.testing.assert_array_equal(again.ids, np.arange(1, 501))
 
 
-def test_a_curved_universe_is_refused(path):
+@pytest.mark.parametrize("dark", [0.5, 0.9])
+def test_a_curved_universe_is_refused(path, dark):
     with h5py.File(path, "r+") as file:
         for group in ("Header", "Parameters"):
-            file[group].attrs["OmegaLambda"] = 0.5
+            file[group].attrs["OmegaLambda"] = dark
     with pytest.raises(InputError, match="no flat universe"):
         read(path)

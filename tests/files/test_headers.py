@@ -10,9 +10,10 @@ import pytest
 import zeldo
 from zeldo.cosmology.background import expansion, growth, omega_m_at
 from zeldo.cosmology.parameters import PRESETS, Cosmology
-from zeldo.files.bigfile import attributes, write_block
+from zeldo.files.bigfile import block_attributes, write_block
 from zeldo.files.gadget_header import gadget2_dtype
-from zeldo.files.hdf5_writing import age
+from zeldo.files.hdf5_set import counts_of
+from zeldo.files.hdf5_writing import age, counts_attributes
 from zeldo.particles.lattice import particles_of
 
 QUIJOTE = PRESETS["quijote"]
@@ -61,7 +62,7 @@ def test_the_age_of_an_empty_and_of_a_full_universe():
 
 def test_redshift_space_of_bigfiles_is_a_factor_of_velocities(snapshot, tmp_path):
     path = zeldo.write(snapshot, tmp_path / "z1.bigfile")
-    factor = float(np.ravel(attributes(path / "Header")["RSDFactor"])[0])
+    factor = float(np.ravel(block_attributes(path / "Header")["RSDFactor"])[0])
     assert factor * 100 * float(expansion(QUIJOTE, 0.5)) == pytest.approx(
         2.0
     )  # Mpc/h per km/s times H, in units of 1 + z
@@ -70,7 +71,9 @@ def test_redshift_space_of_bigfiles_is_a_factor_of_velocities(snapshot, tmp_path
 def bigfile_with(path, snapshot, leave_out=(), **changes):
     """A bigfile whose header has other entries than zeldo writes."""
     zeldo.write(snapshot, path)
-    values = {name: value for name, value in attributes(path / "Header").items() if name not in leave_out}
+    values = {
+        name: value for name, value in block_attributes(path / "Header").items() if name not in leave_out
+    }
     write_block(path / "Header", np.dtype("i8"), 0, [], values | changes)
     return path
 
@@ -93,7 +96,9 @@ def test_units_of_bigfiles_are_those_of_their_header(snapshot, tmp_path):
 
 def test_dark_energy_of_bigfiles_is_that_of_their_fluid(snapshot, tmp_path):
     own = [
-        name for name in attributes(zeldo.write(snapshot, tmp_path / "a.bigfile") / "Header") if "." in name
+        name
+        for name in block_attributes(zeldo.write(snapshot, tmp_path / "a.bigfile") / "Header")
+        if "." in name
     ]
     fluid = {"OmegaLambda": 0.0, "OmegaFld": 1 - QUIJOTE.omega_m, "W0_Fld": -0.9, "WA_Fld": 0.2}
     with zeldo.open_particles(bigfile_with(tmp_path / "b.bigfile", snapshot, own, **fluid)) as particles:
@@ -105,6 +110,23 @@ def test_the_high_words_of_small_counts_are_zero(snapshot, tmp_path):
     path = zeldo.write(snapshot, tmp_path / "z1.gadget")
     head = np.frombuffer(path.read_bytes()[4:260], gadget2_dtype("<"))[0]
     assert head["nall"].tolist() == [0, 512, 0, 0, 0, 0] and not head["nall_high"].any()
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+def test_the_header_says_the_precision(snapshot, tmp_path, precision):
+    path = zeldo.write(snapshot, tmp_path / "z1.gadget", precision=precision)
+    head = np.frombuffer(path.read_bytes()[4:260], gadget2_dtype("<"))[0]
+    assert head["flag_double"] == (precision == "double")
+
+
+def test_the_high_words_of_large_counts_are_those_of_all_files(tmp_path):
+    entries = counts_attributes([2**32 + 1, 2**32 + 4], 1)
+    assert (entries["NumPart_ThisFile"][1], entries["NumPart_Total"][1]) == (2**32 + 4, 2**33 + 5)
+    assert entries["NumPart_Total_HighWord"].tolist() == [0, 2, 0, 0, 0, 0]
+    # codes whose totals have 32 bits, and others that write all bits and the high word too
+    for total in (5, 2**33 + 5):
+        said = {"NumPart_Total": np.array([0, total]), "NumPart_Total_HighWord": np.array([0, 2])}
+        assert counts_of(said, "NumPart_Total", tmp_path) == [0, 2**33 + 5]
 
 
 @pytest.mark.parametrize(("unit", "per_mpc"), [("Mpc/h", 1), ("kpc/h", 1000)])
@@ -144,10 +166,68 @@ def test_units_and_exponents_of_swift_are_those_of_the_file(snapshot, tmp_path):
         velocities = file["PartType1/Velocities"].attrs
         velocities["a-scale exponent"] = 1.0
         velocities["Conversion factor to physical CGS (including cosmological corrections)"] /= 2
+        velocities["h-scale exponent"] = 1.0
     with zeldo.open_particles(path) as particles:
         assert particles.header.box == pytest.approx(2 * snapshot.box)
         np.testing.assert_allclose(particles.positions, 2 * snapshot.positions(), rtol=1e-6, atol=1e-9)
-        np.testing.assert_allclose(particles.velocities, 10 / 2 * snapshot.velocities(), rtol=1e-6)
+        physical = 10 / 2 * snapshot.cosmology.h * snapshot.velocities()
+        np.testing.assert_allclose(particles.velocities, physical, rtol=1e-6)
+
+
+def units_of(path, **options):
+    """Lengths, velocities and masses in words, and what was assumed."""
+    with zeldo.open_particles(path, QUIJOTE, **options) as particles:
+        stored = particles.header.stored
+        return [stored[name] for name in ("lengths", "velocities", "masses")], list(particles.header.notes)
+
+
+def test_what_is_assumed_of_bigfiles_is_noted_in_order(snapshot, tmp_path):
+    unsaid = ("UnitLength_in_cm", "UnitMass_in_g", "UsePeculiarVelocity")
+    path = bigfile_with(tmp_path / "a.bigfile", snapshot, unsaid)
+    notes = [
+        "box = 25 by option",
+        "lengths are taken as Mpc/h, which the file does not say: its particles then make omega_m = 0.1626",
+        "velocities are taken as peculiar: the file has no UsePeculiarVelocity",
+    ]
+    assert units_of(path, box=25.0) == (["Mpc/h", "peculiar", "10^10 Msun/h"], notes)
+    entries = {"UsePeculiarVelocity": np.int32(0), "UnitLength_in_cm": 7e23, "UnitMass_in_g": 1.989e42}
+    path = bigfile_with(tmp_path / "b.bigfile", snapshot, **entries)
+    words = ["0.226855 Mpc/h", "a times peculiar (momentum)", "0.10003 x 10^10 Msun/h"]
+    assert units_of(path) == (words, ["UsePeculiarVelocity is 0: a snapshot has a v"])
+    words = ["kpc (by option)", "comoving, peculiar / a (by option)", "0.10003 x 10^10 Msun/h"]
+    assert units_of(path, length="kpc", velocities="comoving") == (words, [])
+    path = bigfile_with(tmp_path / "c.bigfile", snapshot, ("RSDFactor",), UsePeculiarVelocity=np.int32(0))
+    words = ["Mpc/h", "peculiar / sqrt(a), Gadget's convention", "10^10 Msun/h"]
+    assert units_of(path) == (words, ["UsePeculiarVelocity is 0: initial conditions have v / sqrt(a)"])
+
+
+def test_what_is_assumed_of_swift_is_noted_in_order(snapshot, tmp_path):
+    path = zeldo.write(snapshot, tmp_path / "s.hdf5", "swift")
+    assert units_of(path) == (["Mpc", "peculiar", "10^10 Msun"], [])
+    with h5py.File(path, "r+") as file:
+        for group in (file["Header"], file["Cosmology"]):
+            for name in {"Redshift", "Scale-factor"} & set(group.attrs):
+                del group.attrs[name]
+        file["PartType0/Masses"] = np.ones(3)
+        file["PartType0/Coordinates"] = np.ones((3, 3))
+        for name in ("NumPart_ThisFile", "NumPart_Total"):
+            counts = file["Header"].attrs[name]
+            counts[0] = 3
+            file["Header"].attrs[name] = counts
+        velocities = file["PartType1/Velocities"].attrs
+        velocities["Conversion factor to physical CGS (including cosmological corrections)"] /= 2
+        file["PartType1/Masses"].attrs["h-scale exponent"] = -1.0
+    notes = [
+        "particles of type 1 alone are read, not 3 of type 0 (gas)",
+        "redshift = 1 by option",
+        "velocities have a-scale exponent 0 and factors to CGS of exponent 1: the factors count",
+        "box = 30 by option",
+    ]
+    words = ["Mpc", "comoving, peculiar / a", "10^10 Msun/h"]
+    assert units_of(path, box=30.0, redshift=1.0) == (words, notes)
+    words = ["kpc/h (by option)", "a times peculiar (momentum) (by option)", "10^10 Msun/h"]
+    given = {"length": "kpc/h", "velocities": "momentum", "redshift": 1.0}
+    assert units_of(path, **given) == (words, [notes[0], notes[1]])
 
 
 def write_grafic(folder, name, fields, offset=(0, 0, 0)):

@@ -169,6 +169,15 @@ def test_an_archive_that_python_cannot_open_is_damaged(snapshot, tmp_path):
             read(path)
 
 
+def test_arrays_whose_columns_lie_together_are_read_by_slices(tmp_path):
+    """As NumPy writes a transposed array."""
+    x = np.random.default_rng(2).uniform(0, 10, (3, 3000)).T
+    np.savez(tmp_path / "p.npz", pos=x, box=10.0, redshift=0.0)
+    with open_particles(tmp_path / "p.npz") as particles:
+        for start, stop in ((0, 100), (100, 1500), (1500, 3000), (7, 9)):
+            np.testing.assert_array_equal(particles.read("positions", start, stop), x[start:stop])
+
+
 def test_positions_along_the_other_axis_are_told(tmp_path):
     np.savez(tmp_path / "p.npz", pos=np.ones((3, 50)), box=10.0, redshift=0.0)
     with pytest.raises(InputError, match=r"pos has the shape \(3, 50\): give positions as \(N, 3\)"):

@@ -2,13 +2,14 @@
 
 import os
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 import zeldo
 from refusals import refusal
-from zeldo.files import open_particles, read, registry, write
+from zeldo.files import create_particles, open_particles, read, registry, write, zarr_particles
 from zeldo.files.converting import convert
 from zeldo.particles.lattice import particles_of
 from zeldo.particles.particles import Header, Particles
@@ -114,6 +115,31 @@ def test_convert_sorts_a_lattice_or_by_id(crowd, tmp_path, suffix):
     with open_particles(result.path) as again:
         np.testing.assert_array_equal(again.ids, crowd.ids[order])
         np.testing.assert_array_equal(again.positions, crowd.positions[order])
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".hdf5", ".bigfile", ".zarr"])
+def test_where_a_lattice_begins_and_a_long_seed_come_back(snapshot, tmp_path, suffix):
+    """Also where it is shifted along some axes only; a float would round the seed."""
+    shifted = replace(snapshot, offset=(0.5, 0.0, 0.25), seed=2**63 - 3)
+    again = read(write(shifted, tmp_path / f"a{suffix}"))
+    assert (again.offset, again.seed) == (shifted.offset, shifted.seed)
+    np.testing.assert_allclose(again.psi, shifted.psi, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("chunk", [7, 40, 1000])
+def test_chunks_of_zarr_need_not_be_the_slices(crowd, tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(zarr_particles, "CHUNK", chunk)
+    path, count = tmp_path / "a.zarr", 101
+    few = {field: crowd.read(field, 0, count) for field in ("positions", "ids")}
+    kinds = {field: values.dtype for field, values in few.items()}
+    with create_particles(path, replace(crowd.header, count=count), kinds) as sink:
+        for field in kinds:
+            for start, stop in pairwise([0, 3, 10, 11, 60, count]):
+                sink.write(field, start, few[field][start:stop])
+    with open_particles(path) as particles:
+        for start, stop in ((0, count), (5, 9), (6, 22), (41, 43), (count - 1, count), (4, 4)):
+            for field, values in few.items():
+                np.testing.assert_array_equal(particles.read(field, start, stop), values[start:stop])
 
 
 def test_parts_of_a_set_may_be_empty(crowd, tmp_path):

@@ -93,6 +93,13 @@ def test_a_file_that_a_second_run_replaced_is_not_read_for_the_first(tmp_path, n
     assert np.array_equal(second.psi, read(path).psi)
 
 
+def test_a_snapshot_that_another_process_gets_is_of_the_file_that_was_written(snapshot, tmp_path):
+    ours = saved(snapshot, write(snapshot, tmp_path / "out.npz"))
+    write(replace(snapshot, psi=-snapshot.psi), ours.path)
+    there = pickle.loads(pickle.dumps(ours))
+    assert "was written again since this run" in refusal(lambda: there.psi)
+
+
 def test_a_file_that_is_replaced_while_it_is_read_is_noticed(snapshot, tmp_path, monkeypatch):
     ours = saved(snapshot, write(snapshot, tmp_path / "out.npz"))
 

@@ -153,8 +153,17 @@ def test_other_files_are_refused_in_one_line(tmp_path):
     assert not (tmp_path / "a.npy").exists()
 
 
-def test_a_seed_beyond_grafics_32_bits_is_left_out(tmp_path):
-    phases = Native(2**40)
+def test_noise_of_a_file_is_fixed_or_flipped_as_asked(tmp_path):
+    path = write_white_noise(Native(3), tmp_path / "a.npy", 8)
+    plain, flipped = (read_white_noise(path, flip=flip).field(8) for flip in (False, True))
+    np.testing.assert_array_equal(flipped, -plain)
+    sizes = np.abs(np.fft.rfftn(read_white_noise(path, fixed=True).field(8)))[1:4, 1:4, 1:4]
+    np.testing.assert_allclose(sizes, sizes[0, 0, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [2**31, 2**40])
+def test_a_seed_beyond_grafics_32_bits_is_left_out(tmp_path, seed):
+    phases = Native(seed)
     path = write_white_noise(phases, tmp_path / "a.bin", 8)
     assert path.read_bytes()[:24] == np.array([16, 8, 8, 8, 0, 16], "<i4").tobytes()
     np.testing.assert_array_equal(read_white_noise(path).values, phases.field(8))

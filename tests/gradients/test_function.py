@@ -13,7 +13,7 @@ from refusals import refusal
 from zeldo.engines.pm import ParticleMesh
 from zeldo.gradients import statistics
 from zeldo.initial.phases import Native
-from zeldo.mesh.gravity import TorchGravity
+from zeldo.mesh.torch_gravity import TorchGravity
 from zeldo.networks.card import ModelCard
 from zeldo.networks.styled import StyledVNet
 from zeldo.networks.tasks.correction import Correction

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from zeldo.measuring import heap
-from zeldo.measuring.heap import freed_memory_kept, keep_freed_memory
+from zeldo.measuring.heap import freed_memory_kept, keep_freed_memory, return_freed_memory
 
 SIZE = 200_000_000  # bytes, far above what glibc keeps by itself
 CODE = f"""
@@ -107,3 +107,14 @@ def test_another_c_library_is_left_alone(told, monkeypatch):
     with freed_memory_kept(returned=True):
         assert not keep_freed_memory()
     assert told == {None: 0}
+
+
+def test_what_is_free_goes_back_unless_it_is_kept(told):
+    with freed_memory_kept():
+        return_freed_memory()
+    assert not told[None]
+    return_freed_memory()
+    assert told[None] == 1
+    keep_freed_memory()
+    return_freed_memory()
+    assert told[None] == 1

@@ -7,7 +7,7 @@ from torch.func import grad, hessian, jvp, vjp, vmap
 
 from zeldo.errors import InputError
 from zeldo.mesh import torch_kernels, torch_numba, torch_splines
-from zeldo.mesh.gravity import TorchGravity
+from zeldo.mesh.torch_gravity import TorchGravity
 
 BOX = 100.0
 

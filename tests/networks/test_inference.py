@@ -25,6 +25,11 @@ def styled(styles=1):
     return net
 
 
+def plain(net, x, periodic):
+    """Calls a network without style."""
+    return net(x, periodic=periodic)
+
+
 def box(n, seed=3):
     return np.random.default_rng(seed).normal(size=(3, n, n, n)).astype(np.float32)
 
@@ -105,22 +110,32 @@ def test_layers_in_bfloat16_stay_near_and_the_input_is_added_in_float32(make):
 def test_tiles_and_the_whole_box_agree(levels, n):
     net = inference.optimise(vnet(levels=levels), dtype=torch.float32)
     field = box(n)
-    (whole,) = inference.apply(net, field, tiles=1)
+    (whole,) = inference.apply(net, field, call=plain, tiles=1)
     with torch.no_grad():
         direct = net(torch.from_numpy(field)[None], periodic=True)[0]
     assert close(whole, direct.numpy())
     seen = []
-    (tiled,) = inference.apply(net, field, tiles=2, progress=lambda *at: seen.append(at))
+    (tiled,) = inference.apply(net, field, call=plain, tiles=2, progress=lambda *at: seen.append(at))
     assert seen == [(i, 8) for i in range(1, 9)]
     assert close(tiled, whole)
     assert tiled.dtype == whole.dtype == np.float32
 
 
+def test_large_tiles_leave_nothing_behind_for_the_next(monkeypatch):
+    returned = []
+    monkeypatch.setattr(inference, "return_freed_memory", lambda: returned.append(1))
+    net = inference.optimise(vnet(), dtype=torch.float32)
+    for free, expected in ((1e12, 0), (1e6, 8)):  # what is small beside the memory may stay
+        monkeypatch.setattr("zeldo.networks.tiling.free_memory", lambda device, free=free: free)
+        inference.apply(net, box(12), call=plain, tiles=2)
+        assert len(returned) == expected
+
+
 def test_a_translation_by_the_stride_is_a_translation_of_the_result():
     net = inference.optimise(vnet(), dtype=torch.float32)
     field = box(12)
-    (out,) = inference.apply(net, field, tiles=2)
-    (moved,) = inference.apply(net, np.roll(field, 4, axis=2), tiles=1)
+    (out,) = inference.apply(net, field, call=plain, tiles=2)
+    (moved,) = inference.apply(net, np.roll(field, 4, axis=2), call=plain, tiles=1)
     assert close(np.roll(moved, -4, axis=2), out)
 
 
@@ -164,7 +179,7 @@ def test_float32_keeps_all_its_digits_on_a_gpu():
 )
 def test_an_illegal_box_is_refused(shape, options, said):
     with pytest.raises(InputError, match=said):
-        inference.apply(vnet(), np.zeros(shape, np.float32), **options)
+        inference.apply(vnet(), np.zeros(shape, np.float32), call=plain, **options)
 
 
 @pytest.mark.parametrize(

@@ -145,3 +145,17 @@ def test_the_gradient_vanishes_at_the_truth_whatever_its_power():
             field = truth.clone().requires_grad_()
             sum(terms(field, truth)).backward()
             assert field.grad.abs().max() == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-6, 1e-4, 1e-3])
+def test_predictions_with_next_to_no_power_have_a_loss_and_a_gradient(share):
+    torch.manual_seed(3)
+    target = 0.3 * torch.randn(3, 16, 16, 16)
+    psi = (share * target).requires_grad_()
+    terms = [*by_scale(psi, target), *number_by_scale(psi, target), *by_density(psi, psi, target, target)]
+    for term in [*terms, *by_density(psi, psi, psi.detach(), 0 * target), *by_scale(psi, 0 * target)]:
+        psi.grad = None
+        term.backward(retain_graph=True)
+        assert term.isfinite() and psi.grad.isfinite().all()
+    if share == 1e-3:
+        assert terms[1].item() == pytest.approx((2 * math.log(share)) ** 2, rel=1e-4)

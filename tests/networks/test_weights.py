@@ -19,6 +19,7 @@ from safetensors import safe_open
 
 from zeldo.commands import main
 from zeldo.errors import DamagedFileError, InputError, ZeldoError
+from zeldo.networks import architectures
 from zeldo.networks.card import ModelCard
 from zeldo.networks.styled import StyledVNet
 from zeldo.networks.vnet import VNet
@@ -561,3 +562,19 @@ def test_the_package_gives_its_names_without_loading_torch():
         "assert all(getattr(n, name) for name in n.__all__)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_networks_that_share_weights_or_hold_tables_are_saved(tmp_path, monkeypatch):
+    class Sharing(VNet):
+        def __init__(self, **arguments):
+            super().__init__(**arguments)
+            self.conv_l0.skip.bias = self.conv_l0.convs[2].bias
+            self.register_buffer("table", torch.linspace(0, 1e6, 20).view(4, 5))
+
+    monkeypatch.setitem(architectures._classes, "sharing", Sharing)
+    arguments = {"channels": 2, "levels": 2, "in_channels": 3, "out_channels": 3}
+    net = Sharing(**arguments)
+    save(net, tmp_path / "net.safetensors", card(architecture="sharing", arguments=arguments))
+    read = load(tmp_path / "net.safetensors")
+    assert torch.equal(read.table, net.table)
+    assert torch.equal(read.conv_l0.skip.bias, net.conv_l0.convs[2].bias)

@@ -213,6 +213,28 @@ def test_masses_are_one_mass(snapshot):
     )
 
 
+def test_a_lattice_whose_beginning_is_known_keeps_its_mean_displacement(snapshot):
+    moved = replace(snapshot, psi=snapshot.psi + np.float32(1.3), offset=(0.5, 0.0, 0.25))
+    again = lattice.recognise(lattice.particles_of(moved))
+    assert again.offset == moved.offset
+    np.testing.assert_allclose(again.psi, moved.psi, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("share", "whole", "refused"),
+    [(1, True, False), (1 - 0.049 / 0.3175, True, False), (1 - 0.049, True, True), (0.3, True, True)]
+    + [(0.3, False, False), (1.2, False, True)],
+)
+def test_masses_add_up_to_the_matter_of_the_box(snapshot, share, whole, refused):
+    """Of all matter, or of the dark matter beside gas; one species of a file may have any part of it."""
+    header, fields = arrays(snapshot)
+    particles = Particles(replace(header, particle_mass=share * header.particle_mass, whole=whole), **fields)
+    if refused:
+        assert "a particle mass of" in refusal(lambda: lattice.find(particles))
+    else:
+        assert lattice.find(particles).order == "i-major"
+
+
 def test_a_lattice_of_strong_early_dark_energy_is_recognised():
     given = {"omega_m": 0.1, "omega_b": 0.02, "w0": -0.3, "wa": 0.2, "power": "eisenstein-hu"}
     (snapshot,) = zeldo.run(box=250, n=16, seed=2, engine="2lpt", redshift=49, **given)

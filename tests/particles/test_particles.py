@@ -5,7 +5,7 @@ import pytest
 
 import zeldo
 from refusals import refusal
-from zeldo.particles.particles import Header, Particles, Source
+from zeldo.particles.particles import Header, Particles, Source, into_box, wrapped_positions
 
 
 @pytest.fixture
@@ -88,6 +88,17 @@ def test_particles_in_memory_are_called_by_their_file():
 )
 def test_a_header_that_no_particles_have_is_refused(wrong, words):
     assert words in refusal(lambda: zeldo.Header(**({"count": 8, "box": 31.0, "redshift": 0.0} | wrong)))
+
+
+def test_the_end_of_the_box_is_its_beginning():
+    """Also where rounding reaches it, in either precision."""
+    rows = [[-1e-20, 10.0, 10.5], [0.0, -0.5, np.nextafter(10.0, 0)]]
+    expected = [[0.0, 0.0, 0.5], [0.0, 9.5, np.nextafter(10.0, 0)]]
+    assert into_box(np.array(rows), 10.0).tolist() == expected
+    assert wrapped_positions(np.array(rows), 10.0)[0].tolist() == expected
+    single, outside = wrapped_positions(np.array(rows, np.float32)[:, :2], 10.0)
+    assert outside == 3 and single.tolist() == [row[:2] for row in expected]
+    assert wrapped_positions(np.float32([[-1e-9, 0, 0]]), 10.0)[0].tolist() == [[0, 0, 0]]
 
 
 @pytest.mark.parametrize("suffix", [".hdf5", ".npz", ".bigfile", ".zarr"])

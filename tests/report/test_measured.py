@@ -32,7 +32,7 @@ def both():
 
 
 def plot(statistic, y):
-    return next(plot for plot in PLOTS if plot[0] == statistic and plot[2] == y)
+    return next(plot for plot in PLOTS if plot.statistic == statistic and plot.y == y)
 
 
 def test_each_row_of_a_csv_file_has_the_redshift_of_its_own_snapshot(both, tmp_path):
@@ -43,13 +43,13 @@ def test_each_row_of_a_csv_file_has_the_redshift_of_its_own_snapshot(both, tmp_p
 
 
 def test_the_lower_panel_shows_the_ratio_to_the_first(both):
-    panel = measured_figure(both, *plot("power", "power")).axes[1]
+    panel = measured_figure(both, plot("power", "power")).axes[1]
     np.testing.assert_allclose(panel.lines[0].get_ydata(), 1)
     np.testing.assert_allclose(panel.lines[1].get_ydata(), [10, 5, 4])
 
 
 def test_multipoles_that_change_their_sign_are_drawn_times_k(both):
-    lines = measured_figure(both, *plot("multipoles", "quadrupole")).axes[0].lines
+    lines = measured_figure(both, plot("multipoles", "quadrupole")).axes[0].lines
     for line, each in zip(lines, both, strict=False):
         np.testing.assert_allclose(line.get_ydata(), K * each.tables["multipoles"]["quadrupole"])
 

@@ -10,7 +10,7 @@ from zeldo.engines import registry
 from zeldo.engines.lpt import SecondOrder
 from zeldo.engines.parsing import parse_engine
 from zeldo.engines.trained import shipped_weights
-from zeldo.report.labels import MIDDLE, at_k, best, decorrelation_text, labels, seconds_text, waves, wrapped
+from zeldo.report.labels import MIDDLE, at_k, best, cost_text, decorrelation_text, in_lines, labels, waves
 from zeldo.report.table import columns_that_fit, print_table
 from zeldo.statistics.comparison import K_SHOWN
 
@@ -158,8 +158,8 @@ def test_small_numbers_stay_readable():
     assert decorrelation_text(3.21e-5) == "3.2e-05"
     assert decorrelation_text(-1e-8) == "< 1e-6"
     assert decorrelation_text(float("nan")) == "-"
-    assert [seconds_text(t) for t in (0.0123, 4.4, 123.4, None)] == ["0.012", "4.40", "123", "-"]
-    assert wrapped("cola (steps 10, mesh_factor 2)", 16) == "cola\n(steps 10,\nmesh_factor 2)"
+    assert [cost_text(t) for t in (0.0123, 4.4, 123.4, None)] == ["0.012", "4.40", "123", "-"]
+    assert in_lines("cola (steps 10, mesh_factor 2)", 16) == "cola\n(steps 10,\nmesh_factor 2)"
 
 
 def test_one_setting_that_tells_engines_apart_is_enough(comparisons):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -130,6 +131,16 @@ def test_without_codecarbon_energy_is_not_known(monkeypatch):
     assert "not installed" in meter.how
     with pytest.raises(InputError, match="'FR' is not known: give its three letters"):
         Meter("FR")
+
+
+def test_energy_is_in_wh_and_carbon_dioxide_in_g(monkeypatch):
+    """What codecarbon gives in kWh and kg."""
+    monkeypatch.setattr(energy.importlib.util, "find_spec", lambda name: None)
+    meter, told = Meter(), SimpleNamespace(energy_consumed=0.002, emissions=0.0005)
+    meter._tracker = SimpleNamespace(start_task=lambda: None, stop_task=lambda: told)
+    with meter.measured() as used:
+        pass
+    assert (used.energy, used.co2) == pytest.approx((2.0, 0.5))
 
 
 def test_energy_grows_with_time_and_carbon_with_the_country(capfd):

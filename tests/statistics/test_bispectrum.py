@@ -9,7 +9,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.bispectrum import bispectrum_of_shells, equilateral_bispectrum, squeezed_bispectrum
-from zeldo.statistics.spectra import density_modes, field_modes
+from zeldo.statistics.modes import density_modes, field_modes
 
 BOX = 100.0
 

@@ -6,10 +6,10 @@ import pytest
 import zeldo
 from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.statistics import compare_snapshots
+from zeldo.statistics.modes import density_modes
 from zeldo.statistics.on_disk import OnDisk
 from zeldo.statistics.overdensity import halos
 from zeldo.statistics.redshift_space import redshift_space_points
-from zeldo.statistics.spectra import density_modes
 from zeldo.statistics.streaming_overdensity import stream_halo_catalogue
 
 

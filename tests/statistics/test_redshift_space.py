@@ -11,7 +11,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.particles.lattice import particles_of
 from zeldo.particles.snapshot import Snapshot
-from zeldo.statistics import spectra
+from zeldo.statistics.modes import field_modes
 from zeldo.statistics.redshift_space import multipoles, redshift_space_multipoles, redshift_space_points
 from zeldo.statistics.spectra import power_spectrum
 
@@ -100,7 +100,7 @@ def test_shot_noise_enters_the_monopole_alone():
 
 
 def test_what_a_user_does_with_the_number_of_modes_changes_no_later_result():
-    modes = spectra.field_modes(np.random.default_rng(1).standard_normal((8, 8, 8)))
+    modes = field_modes(np.random.default_rng(1).standard_normal((8, 8, 8)))
     multipoles(modes, BOX).modes[:] = -1
     assert (multipoles(modes, BOX).modes > 0).all()
 
@@ -126,7 +126,7 @@ def test_bare_particles_have_the_multipoles_of_their_lattice(axis):
 
 def test_modes_in_redshift_space_are_made_on_the_device(monkeypatch):
     (snapshot,) = zeldo.run(box=32, n=8, engine="2lpt", power="eisenstein-hu")
-    monkeypatch.setattr(spectra, "check_device", lambda device: device)
+    monkeypatch.setattr("zeldo.statistics.modes.check_device", lambda device: device)
     places = []
     module = import_module("zeldo.statistics.redshift_space")  # a function hides it
     monkeypatch.setattr(module, "multipoles", lambda modes, *_, **__: places.append(modes.device.type))

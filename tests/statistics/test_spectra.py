@@ -13,15 +13,8 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics import spectra
-from zeldo.statistics.spectra import (
-    bins,
-    cloud_in_cell_modes,
-    cross_power,
-    density_modes,
-    field_modes,
-    power_spectrum,
-    spectrum,
-)
+from zeldo.statistics.modes import cloud_in_cell_modes, density_modes, field_modes
+from zeldo.statistics.spectra import bins, cross_power, power_spectrum, spectrum
 
 BOX = 100.0
 COSMOLOGY = Cosmology.preset("quijote")
@@ -168,26 +161,6 @@ def test_what_a_user_does_with_a_result_changes_no_later_one():
         values[:] = -1
     again = spectrum(modes, BOX)
     assert min(values.min() for values in (again.k, again.power, again.modes)) > 0
-
-
-def test_positions_and_displacements_have_the_same_modes():
-    psi = 3 * np.random.default_rng(4).standard_normal((3, 8, 8, 8))
-    snap = snapshot(psi)
-    a = density_modes(snap, 12)
-    b = density_modes(torch.from_numpy(snap.positions()), 12, BOX)
-    assert torch.allclose(a, b.to(a.dtype), atol=1e-5)
-
-
-def test_gradients_of_modes_are_those_of_finite_differences():
-    generator = torch.Generator().manual_seed(5)
-    psi = BOX * torch.rand(3, 4, 4, 4, dtype=torch.float64, generator=generator)
-    psi.requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: density_modes(x, 4, BOX).abs().square()[1, :, 1], psi)
-
-
-def test_the_mean_is_no_part_of_the_density_contrast():
-    modes = density_modes(poisson(100), 8, BOX)
-    assert modes[0, 0, 0] == 0 and modes.abs().max() > 0.01
 
 
 @pytest.mark.parametrize("mesh", [7, 2, 0, -4, 8.0])

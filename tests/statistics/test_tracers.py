@@ -8,7 +8,7 @@ import pytest
 import zeldo
 from zeldo.particles.lattice import header_of
 from zeldo.particles.particles import Particles
-from zeldo.statistics.spectra import density_modes
+from zeldo.statistics.modes import density_modes
 
 
 @pytest.fixture(scope="module")

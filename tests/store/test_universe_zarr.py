@@ -13,7 +13,7 @@ from refusals import refusal
 from zeldo.commands import main
 from zeldo.errors import DamagedFileError
 from zeldo.files.universe_zarr import UniverseZarr, tile_of
-from zeldo.store.universe import _alone, run_into
+from zeldo.store.universe import run_into
 
 SMALL = {"n": 32, "box": 64, "power": "eisenstein-hu"}
 COMMAND = ["run", "-n", "32", "--box", "64", "--power", "eisenstein-hu"]
@@ -411,14 +411,3 @@ def test_what_was_made_before_a_run_went_wrong_is_kept(tmp_path, monkeypatch):
     line = refusal(lambda: zeldo.run(engine="2lpt", redshift=[1, 0], output=out, **SMALL))
     assert "psi at z = 0 is not finite" in line
     assert UniverseZarr(out).complete() == {"1": ["psi", "vel"]}
-
-
-def test_the_claims_of_processes_that_wait_stay(tmp_path):
-    claims = tmp_path / "u.zarr" / ".zeldo" / "claims"
-    with _alone(tmp_path / "u.zarr", None):
-        (claims / "another.0").mkdir()
-    assert [path.name for path in claims.iterdir()] == ["another.0"]
-    (claims / "another.0").rmdir()
-    with _alone(tmp_path / "u.zarr", None):
-        pass
-    assert not claims.exists()

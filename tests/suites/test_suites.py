@@ -805,6 +805,13 @@ def test_what_is_swept_is_of_one_universe_alone(tmp_path):
     assert {path.name for path in (suite.path / "universes").glob(".*")} == {".s10.abc"}
     left = {"s10.npz", "s10.output0.npz", ".s10.npz.abc.part"}
     assert {path.name for path in (suite.path / "claims").iterdir()} == left
+    # others may be at work on universes that are not made
+    (suite.path / "universes" / ".s2.abc").mkdir()
+    (suite.path / "claims" / "s2.0").mkdir()
+    (suite.path / "claims" / "s10.0").mkdir()
+    suite.tidy()
+    assert {path.name for path in (suite.path / "universes").iterdir()} == {"s1", "s10", ".s2.abc"}
+    assert {path.name for path in (suite.path / "claims").iterdir()} == {"s2.0"}
 
 
 def test_an_interrupt_that_a_library_turned_into_an_error_is_no_failure(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from zeldo.engines.network import Network
 from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import engine
 from zeldo.engines.trained import card_of, shipped_weights
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoWarning
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import linear_displacement
 from zeldo.mesh.gravity import gravity
@@ -225,6 +225,24 @@ def test_runs_without_velocities_leave_their_error_unknown(trained, monkeypatch)
     errors = measure(outcome.weights, [config.data.store], part="validation")
     assert np.isfinite(errors["density power"]).all() and errors["velocity power"].shape[0] > 1
     np.testing.assert_array_equal(np.isfinite(errors["velocity power"][:, 0]).nonzero()[0], [0])
+
+
+def test_errors_are_measured_within_the_ranges_of_the_card(trained, tmp_path, monkeypatch):
+    config, outcome = trained
+    net = load(outcome.weights)
+    monkeypatch.setattr("zeldo.training.expected.errors_of", lambda _: {})
+    monkeypatch.setattr("zeldo.training.expected.fit", lambda measured, errors, runs: runs)
+
+    def measured(**ranges):
+        weights = tmp_path / "narrow.safetensors"
+        save(net, weights, replace(net.card, **ranges))
+        return measure(weights, [config.data.store], part="validation")
+
+    runs = len([row for row in RunStore(config.data.store).runs() if row["part"] == "validation"])
+    with pytest.warns(ZeldoWarning, match="snapshots are outside the ranges of the model card"):
+        assert measured(redshift=(0.0, 0.5)).endswith(f" {runs} snapshots")
+    with pytest.raises(InputError, match="within the ranges of the model card: give runs that are"):
+        measured(omega_m=(0.1, 0.2))
 
 
 def test_an_expected_error_changes_no_weight(trained, tmp_path):

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import count
 
@@ -20,11 +21,13 @@ from zeldo.cosmology.parameters import PRESETS
 from zeldo.engines.lpt import Zeldovich
 from zeldo.errors import ConvergenceError, DamagedFileError, InputError, ZeldoError
 from zeldo.files import write
+from zeldo.files.reference import reference_path
 from zeldo.initial.linear import initial_conditions
 from zeldo.measuring.energy import Used
 from zeldo.measuring.machine import device_name
 from zeldo.networks.tasks import make_task
 from zeldo.networks.weights import load as load_network
+from zeldo.store.claims import Claims
 from zeldo.store.runs import RunStore
 from zeldo.training.checkpoint import load_checkpoint, save_checkpoint
 from zeldo.training.config import DataConfig, TrainConfig
@@ -123,6 +126,13 @@ def test_weights_that_are_not_finite_are_neither_exported_nor_resumed_from(confi
     assert (config["output"] / "last.pt").read_bytes() == kept and not [
         *config["output"].rglob("*.safetensors")
     ]
+
+
+@pytest.mark.parametrize("name", ["last.pt", "best.pt", "vnet.safetensors"])
+def test_a_directory_in_the_place_of_a_file_is_told_before_the_training(config, name):
+    (config["output"] / name).mkdir(parents=True)
+    with pytest.raises(InputError, match=rf"{name} is a directory, where the training writes a file"):
+        train(config, resume=False)
 
 
 def test_a_signal_saves_and_says_where_it_stopped(config):
@@ -318,6 +328,25 @@ def test_tensorboard_gets_curves_and_pictures(config):
     assert "density: input, network, N-body" in tags["images"]
 
 
+def test_curves_go_on_over_a_resume_and_begin_anew_with_a_restart(config):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def steps():
+        events = EventAccumulator(str(config["output"] / "tensorboard"))
+        events.Reload()
+        return [[e.step for e in events.Scalars(f"{part}/loss")] for part in ("train", "validation")]
+
+    config |= {"tensorboard": True}
+    train(config, stop_after=3)
+    train(config)
+    assert steps() == [[*range(1, 9)], [4, 8]]
+    train(config | {"epochs": 3})  # from the end of an epoch
+    assert steps() == [[*range(1, 13)], [4, 8, 12]]
+    train(config, resume=False, stop_after=5)
+    assert steps() == [[*range(1, 6)], [4]]
+
+
 def test_snapshot_files_give_the_same_pairs_as_the_store(config, store, tmp_path):
     snap = store.snapshot("s100")
     write(snap, tmp_path / "s100.npz")
@@ -400,7 +429,11 @@ def test_devices_that_are_not_there_are_refused(config, monkeypatch, change, wor
     [
         ({"snapshots": [{"path": "nowhere.npz"}]}, "nowhere.npz does not exist"),
         (
-            {"snapshots": [{"path": __file__, "part": "validation", "linear": "gone.npz"}]},
+            {
+                "snapshots": [
+                    {"path": str(reference_path("small")), "part": "validation", "linear": "gone.npz"}
+                ]
+            },
             "gone.npz does not",
         ),
         ({"snapshots": [{"path": __file__}]}, "no format that zeldo knows"),
@@ -444,12 +477,34 @@ def test_a_broken_checkpoint_is_named_and_runs_no_code(config):
     assert train(config, resume=False, stop_after=1).steps == 1
 
 
+def test_the_best_weights_alone_are_no_checkpoint_to_resume_from(config):
+    result = train(config, stop_after=4)
+    train(config)
+    (config["output"] / "best.pt").rename(result.checkpoint)
+    with pytest.raises(InputError, match=r"last\.pt holds weights alone.*start_from"):
+        train(config)
+
+
 def test_a_restart_without_data_keeps_the_checkpoint(config, tmp_path):
     checkpoint = train(config, stop_after=1).checkpoint
     missing = config | {"data": config["data"] | {"store": tmp_path / "nosuch.zarr"}}
     with pytest.raises(InputError, match="no store of runs"):
         train(missing, resume=False)
     assert checkpoint.exists()
+
+
+def test_a_training_waits_for_the_one_that_writes_to_its_output(config):
+    claims = Claims(config["output"] / ".claims")
+    held, texts = ExitStack(), []
+    assert held.enter_context(claims.claim("run"))
+
+    def progress(done, total, text):
+        texts.append(text)
+        held.close()
+
+    train(config, stop_after=1, progress=progress)
+    assert texts[0] == "waiting for the process that makes it"
+    assert not claims.folder.exists()
 
 
 def test_a_restart_that_is_killed_before_its_first_checkpoint_leaves_no_older_one(config, monkeypatch):

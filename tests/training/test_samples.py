@@ -11,6 +11,7 @@ from zeldo.configuration import load
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import PRESETS
 from zeldo.engines.registry import engine
+from zeldo.errors import InputError
 from zeldo.files import write
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import linear_displacement
@@ -54,6 +55,9 @@ def test_inputs_are_made_where_the_particles_of_the_target_set_out(tmp_path):
     sample = Samples(load(given, DataConfig), TASK).get((str(path), 1.0))
     unit = 6 * growth(lcdm(0.31)).d1(0.5)
     np.testing.assert_allclose(unit * sample.inputs, sample.psi, atol=1e-4 * target.psi.std())
+    given["snapshots"][0]["linear"] = write(target, tmp_path / "linear.npz")
+    with pytest.raises(InputError, match=r"has its lattice at .* give `initial`"):
+        Samples(load(given, DataConfig), TASK).get((str(path), 1.0))
 
 
 def test_particles_at_the_start_of_a_run_are_initial_conditions_of_its_end(tmp_path):
@@ -63,6 +67,62 @@ def test_particles_at_the_start_of_a_run_are_initial_conditions_of_its_end(tmp_p
     sample = Samples(load({"snapshots": [paths]}, DataConfig), TASK).get((str(paths["path"]), 0.0))
     unit = 6 * growth(lcdm(0.31)).d1(1.0)
     np.testing.assert_allclose(unit * sample.inputs, end.psi, atol=1e-4 * end.psi.std())
+
+
+def test_files_that_lack_their_cosmology_and_directories_are_read(tmp_path):
+    ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, power="eisenstein-hu")
+    start, end = engine("zeldovich").run(ics, [49.0, 0.0])
+    write(start, tmp_path / "start", format="bigfile")  # says neither sigma_8 nor n_s
+    pair = {"path": write(end, tmp_path / "end", format="gadget-binary"), "initial": tmp_path / "start"}
+    pair["cosmology"] = PRESETS["quijote"].to_dict()
+    sample = Samples(load({"snapshots": [pair]}, DataConfig), TASK).get((str(pair["path"]), 0.0))
+    assert sample.setting.cosmology == PRESETS["quijote"]
+    with pytest.raises(InputError, match="pass the cosmology"):
+        Samples(load({"snapshots": [pair | {"cosmology": None}]}, DataConfig), TASK).get(
+            (str(pair["path"]), 0.0)
+        )
+    with pytest.raises(InputError, match="absent does not exist"):
+        Samples(load({"snapshots": [pair | {"initial": tmp_path / "absent"}]}, DataConfig), TASK)
+
+
+@pytest.mark.parametrize("kind", ["initial", "linear"])
+@pytest.mark.parametrize(
+    "change", [{"n": 8}, {"box": 128.0}, {"cosmology": replace(PRESETS["quijote"], sigma_8=0.5)}]
+)
+def test_a_linear_field_of_another_universe_with_the_same_phases_is_refused(tmp_path, kind, change):
+    universe = {"cosmology": PRESETS["quijote"], "box": 64.0, "n": 16, "seed": 3, "power": "eisenstein-hu"}
+    (end,) = engine("zeldovich").run(initial_conditions(**universe), [0.0])
+    (start,) = engine("zeldovich").run(initial_conditions(**universe | change), [49.0])
+    pair = {"path": write(end, tmp_path / "end.hdf5"), kind: write(start, tmp_path / "start.hdf5")}
+    samples = Samples(load({"snapshots": [pair]}, DataConfig), TASK)
+    with pytest.raises(
+        InputError, match=rf"start\.hdf5 has {next(iter(change))} = .*both must be one universe"
+    ):
+        samples.get((str(pair["path"]), 0.0))
+
+
+def test_a_target_of_other_phases_is_refused_where_its_largest_waves_are_alike(tmp_path):
+    ics, other = (
+        initial_conditions(PRESETS["quijote"], 64.0, 16, seed, power="eisenstein-hu") for seed in (3, 4)
+    )
+    (end,), (start,) = engine("zeldovich").run(ics, [0.0]), engine("zeldovich").run(other, [49.0])
+    modes, largest = np.fft.rfftn(start.psi, axes=(1, 2, 3)), np.fft.rfftn(end.psi, axes=(1, 2, 3))
+    for shift in ((0, 0), (0, 1), (1, 0), (-1, 0), (0, -1)):  # those of one or two waves across the box
+        modes[:, shift[0], shift[1], :2] = largest[:, shift[0], shift[1], :2] * growth(ics.cosmology).d1(0.02)
+    start = replace(start, psi=np.fft.irfftn(modes, s=3 * [16], axes=(1, 2, 3)).astype(np.float32))
+    assert np.corrcoef(start.psi.ravel(), end.psi.ravel())[0, 1] > 0.3
+    pair = {"path": write(end, tmp_path / "end.npz"), "linear": write(start, tmp_path / "start.npz")}
+    with pytest.raises(InputError, match="correlate by"):
+        Samples(load({"snapshots": [pair]}, DataConfig), TASK).get((str(pair["path"]), 0.0))
+
+
+def test_the_card_names_all_engines_that_made_the_runs(tmp_path):
+    ics = initial_conditions(PRESETS["quijote"], 64.0, 16, 3, power="eisenstein-hu")
+    store = RunStore(tmp_path / "runs.zarr")
+    for name in ("zeldovich", "2lpt"):
+        store.add(name, ics, list(engine(name).run(ics, [0.0])), regenerate={"power": "eisenstein-hu"})
+    samples = Samples(load({"store": store.path}, DataConfig), TASK)
+    assert samples.described(samples.keys("train"))["engine"] == "2lpt and zeldovich"
 
 
 @pytest.fixture

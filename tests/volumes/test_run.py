@@ -266,6 +266,8 @@ def test_what_cannot_be_made_in_pieces_is_refused(tmp_path, monkeypatch):
     out = tmp_path / "u.zarr"
     assert "cola" in refusal(lambda: run_in_pieces(output=out, engine="pm", **SMALL))
     assert "nbody_start" in refusal(lambda: run_in_pieces(output=out, engine="cola:nbody_start=49", **SMALL))
+    early = {"engine": "cola:start_redshift=9", "redshift": 20.0}
+    assert "redshift 20.0 is not allowed" in refusal(lambda: run_in_pieces(output=out, **SMALL | early))
     assert "divisor" in refusal(lambda: run_in_pieces(output=out, side=15, **SMALL))
     assert "buffer" in refusal(lambda: run_in_pieces(output=out, side=16, buffer=12, **SMALL))
     assert "planes" in refusal(lambda: run_in_pieces(output=out, **SMALL, **{**PIECES, "thickness": 5}))

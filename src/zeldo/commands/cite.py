@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
-from zeldo.commands.universe import Named
+from zeldo.commands.options import Flag, Named, print_json
 
 
-def cite(file: Named, /, *, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def cite(file: Named, /, *, json: Flag = False) -> None:
     """Print BibTeX entries for everything that made a file: engine, phases, linear power, cosmology, and zeldo itself.
 
     Parameters
@@ -19,13 +15,12 @@ def cite(file: Named, /, *, json: Annotated[bool, Parameter(negative="")] = Fals
     json:
         Print keys, roles and entries as JSON.
     """
-    import json as text
     from dataclasses import asdict
 
     from zeldo.report.citations import cite as run
 
     citations = run(file)
     if json:
-        print(text.dumps([asdict(citation) for citation in citations], indent=1))
+        print_json([asdict(citation) for citation in citations])
         return
     print("\n\n".join(f"% {citation.role}\n{citation.bibtex}" for citation in citations))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Named, Universe, Whole, some
+from zeldo.commands.options import Flag, Output, Redshifts, Whole, command_line, some
+from zeldo.commands.universe import Universe
 
 
 def compare(
@@ -17,12 +16,12 @@ def compare(
     universe: Universe | None = None,
     engine: Annotated[list[str], Parameter(negative="")],
     reference: Annotated[str | None, Parameter(converter=some)] = None,
-    redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None,
+    redshift: Redshifts = None,
     steps: Whole | None = None,
     mesh_factor: float | None = None,
-    extrapolate: Annotated[bool, Parameter(negative="")] = False,
+    extrapolate: Flag = False,
     mesh: Whole | None = None,
-    output: Annotated[Named | None, Parameter(name=["--output", "-o"])] = None,
+    output: Output = None,
     memory: str | None = None,
 ) -> None:
     """Compare engines with a reference on the same initial conditions: accuracy, time and memory.
@@ -65,7 +64,7 @@ def compare(
         mesh=mesh,
         output=output,
         memory=memory,
-        command=shlex.join(["zeldo", *sys.argv[1:]]),
+        command=command_line(),
         watch=Progress,
         **asdict(universe or Universe()),
     )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import Parameter
-
+from zeldo.commands.options import Flag, Named, Whole, print_json
 from zeldo.commands.reading import Reading
-from zeldo.commands.universe import Named, Whole
 
 
 def convert(
@@ -19,7 +17,7 @@ def convert(
     files: Whole | None = None,
     precision: Literal["single", "double"] | None = None,
     unit: Literal["Mpc/h", "kpc/h"] | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Flag = False,
 ) -> None:
     """Convert a file of particles to another format.
 
@@ -54,10 +52,9 @@ def convert(
             file, output, format=format, write_options=options, progress=progress, **arguments
         )
     if json:
-        import json as encoder
         from dataclasses import asdict
 
-        print(encoder.dumps({**asdict(result), "path": str(result.path)}, indent=1))
+        print_json({**asdict(result), "path": str(result.path)})
         return
     print(f"{result.path}: {result.count} particles, {result.order}")
     for note in result.notes:

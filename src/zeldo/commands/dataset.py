@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Named
+from zeldo.commands.options import Named
 
 
 def dataset(

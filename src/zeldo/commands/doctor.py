@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
+from zeldo.commands.options import Flag, print_json
 
 
-def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def doctor(*, json: Flag = False) -> None:
     """Check the installation: versions, threads, devices, caches, transforms, and a small run with a known answer.
 
     Parameters
@@ -15,7 +13,6 @@ def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     json:
         Print the findings as JSON.
     """
-    import json as text
     from dataclasses import asdict
 
     from zeldo.doctor import diagnose, healthy, print_findings
@@ -23,7 +20,7 @@ def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
 
     findings = diagnose()
     if json:
-        print(text.dumps({"healthy": healthy(findings), "findings": [asdict(f) for f in findings]}, indent=1))
+        print_json({"healthy": healthy(findings), "findings": [asdict(f) for f in findings]})
     else:
         print_findings(findings)
     if not healthy(findings):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Named, Whole
+from zeldo.commands.options import Flag, Output, Redshifts, Whole
 from zeldo.errors import InputError
 
 FILE = Path("zeldo.hdf5")  # where a universe is written by default
@@ -27,11 +26,11 @@ class Evolution:
     """Number of steps; the default depends on the engine."""
     mesh_factor: float | None = None
     """Mesh points per particle and dimension, a whole number except for p3m; the default depends on the engine."""
-    extrapolate: Annotated[bool, Parameter(negative="")] = False
+    extrapolate: Flag = False
     """Allow a network outside the ranges of its model card. The output records it."""
-    redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None
+    redshift: Redshifts = None
     """Redshift of the output (0). May be given several times."""
-    output: Annotated[Named | None, Parameter(name=["--output", "-o"])] = None
+    output: Output = None
     """The file to write (zeldo.hdf5): .hdf5 (Gadget-4), .npz, .bigfile, .gadget or .gadget2. With several redshifts, each
     file name gets _z1 and so on before the suffix. A directory that ends in .zarr holds all redshifts; after a kill, the
     same command continues there."""

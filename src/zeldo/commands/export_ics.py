@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import Parameter
-
-from zeldo.commands.universe import Named, Universe, Whole
+from zeldo.commands.options import Flag, Named, Redshifts, Whole, print_json
+from zeldo.commands.universe import Universe
 
 
 def export_ics(
@@ -18,10 +17,10 @@ def export_ics(
     code: Literal["gadget-4", "mp-gadget", "swift"] = "gadget-4",
     start_redshift: float = 49.0,
     order: Whole = 2,
-    redshift: Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")] = None,
+    redshift: Redshifts = None,
     mesh_factor: float = 2.0,
     softening: float = 1 / 40,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Flag = False,
 ) -> None:
     """Write initial conditions and parameter files for an N-body code. `zeldo dataset` can use the finished run.
 
@@ -44,8 +43,6 @@ def export_ics(
     json:
         Print what was written as JSON.
     """
-    import json as text
-
     from zeldo import api
     from zeldo.datasets.exporting import export_initial_conditions
 
@@ -60,9 +57,7 @@ def export_ics(
         softening=softening,
     )
     if json:
-        print(
-            text.dumps({"path": str(exported.path), "files": exported.files, "run": exported.run}, indent=1)
-        )
+        print_json({"path": str(exported.path), "files": exported.files, "run": exported.run})
         return
     print(f"{exported.path}: {', '.join(exported.files)}")
     print(f"run it there: {exported.run}")

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
-
+from zeldo.commands.options import Flag, Named, Output, Whole
 from zeldo.commands.reading import Reading
-from zeldo.commands.universe import Named, Whole
 
 
 def halos(
@@ -17,9 +13,9 @@ def halos(
     reading: Reading | None = None,
     linking_length: float = 0.2,
     minimum: Whole = 20,
-    output: Annotated[Named | None, Parameter(name=["--output", "-o"])] = None,
+    output: Output = None,
     memory: str | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Flag = False,
 ) -> None:
     """Find halos by friends-of-friends, with M200c, M200m and Mvir around their centres.
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
-
+from zeldo.commands.options import Flag, Named, print_json
 from zeldo.commands.reading import Reading
-from zeldo.commands.universe import Named
 
 USES = {
     "reference run": "--reference of zeldo compare, or --ics for its linear density",
@@ -16,9 +14,7 @@ USES = {
 }
 
 
-def info(
-    file: Named, *, reading: Reading | None = None, json: Annotated[bool, Parameter(negative="")] = False
-) -> None:
+def info(file: Named, *, reading: Reading | None = None, json: Flag = False) -> None:
     """Describe a file of particles, a reference run, a linear density, white noise, or a halo catalogue that zeldo wrote.
 
     The answer lists the code that made it, units, ids, lattice and cosmology, and what is missing or was assumed.
@@ -38,9 +34,7 @@ def info(
         warnings.simplefilter("ignore", UserWarning)  # the answer says it
         answer = describe(file, **(reading or Reading()).arguments())
     if json:
-        import json as encoder
-
-        print(encoder.dumps(answer, indent=1))
+        print_json(answer)
         return
     lines = _halos if "columns" in answer else _fields if "kind" in answer else _lines
     for name, text in lines(answer):
@@ -49,13 +43,9 @@ def info(
 
 def _halos(answer: dict[str, Any]) -> list[tuple[str, str]]:
     return [
-        ("file", answer["path"]),
-        ("format", answer["format"]),
-        ("made by", answer["made_by"]),
+        *_file(answer),
         ("halos", f"{answer['count']} of {answer['minimum']} particles or more"),
-        ("box", f"{answer['box']:.10g} Mpc/h"),
-        ("redshift", f"{answer['redshift']:.10g}"),
-        ("cosmology", _cosmology(answer)),
+        *_universe(answer),
         *_drawn(answer),
         ("columns", ", ".join(answer["columns"])),
         ("to read it", "zeldo.read_halos, whose tracers() are particles to measure"),
@@ -63,14 +53,7 @@ def _halos(answer: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _fields(answer: dict[str, Any]) -> list[tuple[str, str]]:
-    lines = [
-        ("file", answer["path"]),
-        ("format", answer["format"]),
-        ("made by", answer["made_by"]),
-        ("holds", f"{answer['kind']} on {answer['n']}^3 points"),
-    ]
-    if "box" in answer:
-        lines += [("box", f"{answer['box']:.10g} Mpc/h"), ("cosmology", _cosmology(answer))]
+    lines = [*_file(answer), ("holds", f"{answer['kind']} on {answer['n']}^3 points"), *_universe(answer)]
     if "redshifts" in answer:
         lines.append(("redshifts", ", ".join(f"{redshift:.10g}" for redshift in answer["redshifts"])))
     lines += _drawn(answer)
@@ -81,23 +64,34 @@ def _fields(answer: dict[str, Any]) -> list[tuple[str, str]]:
     return lines + [("note", note) for note in answer["notes"]]
 
 
-def _cosmology(answer: dict[str, Any]) -> str:
-    return ", ".join(f"{name} = {value:g}" for name, value in answer["cosmology"].items()) or "unknown"
-
-
-def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
-    lines = [
+def _file(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
         ("file", answer["path"]),
         ("format", answer["format"]),
         ("made by", answer["made_by"] or "unknown"),
-        (
-            "particles",
-            f"{answer['count']}: {', '.join(f'{name} {kind}' for name, kind in answer['fields'].items())}",
-        ),
-        ("box", f"{answer['box']:.10g} Mpc/h"),
-        ("redshift", f"{answer['redshift']:.10g}"),
-        ("cosmology", _cosmology(answer)),
-        *((name, text) for name, text in answer["units"].items()),
+    ]
+
+
+def _universe(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    """Box, redshift and cosmology, as far as the answer has them."""
+    lines = []
+    if "box" in answer:
+        lines.append(("box", f"{answer['box']:.10g} Mpc/h"))
+    if "redshift" in answer:
+        lines.append(("redshift", f"{answer['redshift']:.10g}"))
+    if "cosmology" in answer:
+        known = ", ".join(f"{name} = {value:g}" for name, value in answer["cosmology"].items())
+        lines.append(("cosmology", known or "unknown"))
+    return lines
+
+
+def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    fields = ", ".join(f"{name} {kind}" for name, kind in answer["fields"].items())
+    lines = [
+        *_file(answer),
+        ("particles", f"{answer['count']}: {fields}"),
+        *_universe(answer),
+        *answer["units"].items(),
     ]
     if answer["particle_mass"]:
         lines.append(("mass", f"{answer['particle_mass']:.7g} x 10^10 Msun/h each"))
@@ -105,22 +99,14 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
     if answer["ids"]:
         ids = answer["ids"]
         order = f", {ids['order']}" if "order" in ids else ""
-        lines.append(
-            (
-                "ids",
-                f"{ids['first']} to {ids['last']}{order}, rows {'' if ids['sorted'] else 'not '}sorted by id",
-            )
-        )
+        sorting = "" if ids["sorted"] else "not "
+        lines.append(("ids", f"{ids['first']} to {ids['last']}{order}, rows {sorting}sorted by id"))
     lattice = answer["lattice"]
     if lattice["n"]:
         offset = ", ".join(f"{value:g}" for value in lattice["offset"])
         begin = f", which begins at ({offset}) cells" if any(lattice["offset"]) else ""
-        lines.append(
-            (
-                "lattice",
-                f"{lattice['n']}^3{begin}; rms displacement {lattice['rms_displacement']:.4g} Mpc/h per axis",
-            )
-        )
+        rms = f"rms displacement {lattice['rms_displacement']:.4g} Mpc/h per axis"
+        lines.append(("lattice", f"{lattice['n']}^3{begin}; {rms}"))
     else:
         lines.append(("lattice", f"none: {lattice['why']}"))
     lines.append(("missing", ", ".join(answer["missing"]) or "nothing"))

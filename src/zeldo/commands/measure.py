@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from zeldo.commands.options import Axis, Flag, Named, Whole, command_line
 from zeldo.commands.reading import Reading
-from zeldo.commands.universe import Axis, Named, Whole
 
 
 def measure(
@@ -22,10 +20,10 @@ def measure(
     axis: Axis = "z",
     linking_length: float = 0.2,
     minimum: Whole = 20,
-    subtract_shot_noise: Annotated[bool, Parameter(negative="")] = False,
+    subtract_shot_noise: Flag = False,
     output: Annotated[list[Named] | None, Parameter(name=["--output", "-o"], negative="")] = None,
     memory: str | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Flag = False,
 ) -> None:
     """Measure snapshots: power spectrum, multipoles in redshift space, bispectra, and halo mass function.
 
@@ -70,7 +68,7 @@ def measure(
             minimum=minimum,
             subtract_shot_noise=subtract_shot_noise,
             output=output or (),
-            command=shlex.join(["zeldo", *sys.argv[1:]]),
+            command=command_line(),
             memory=memory,
             progress=progress,
             **(reading or Reading()).arguments(),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from zeldo.commands.universe import Named
+from zeldo.commands.options import Named, Output, print_json
 from zeldo.errors import InputError
 
 models = App(
@@ -19,7 +19,7 @@ models = App(
 def import_(
     file: Named,
     *,
-    output: Annotated[Named | None, Parameter(name=["--output", "-o"])] = None,
+    output: Output = None,
     quantity: Literal["displacement", "velocity", "displacement and velocity"] | None = None,
 ) -> None:
     """Convert a public checkpoint to zeldo's safetensors with a model card. No code in the file is run.
@@ -43,7 +43,6 @@ def import_(
     net = import_model(file, out, quantity=quantity)
     count = sum(parameter.numel() for parameter in net.parameters())
     card = net.card
-    assert card is not None
     print(f"{out}: {card.architecture}, {count} parameters, {card.quantity}")
     if quantity is None and card.quantity == "displacement":
         print(
@@ -61,13 +60,9 @@ def show(file: Named) -> None:
     file:
         A file of weights in any format that zeldo reads.
     """
-    import json
-
     from zeldo.networks.weights import load
 
-    card = load(file).card
-    assert card is not None
-    print(json.dumps(card.to_dict(), indent=1))
+    print_json(load(file).card.to_dict())
 
 
 @models.command
@@ -79,6 +74,8 @@ def expect(
 ) -> None:
     """Measure the expected error of an emulator, and write it to its model card. Give runs on which it was not trained.
 
+    Snapshots outside the ranges of the card are left out.
+
     Parameters
     ----------
     file:
@@ -88,9 +85,13 @@ def expect(
     part:
         The part of the data set.
     """
+    from zeldo.files.archive import existing_file
+    from zeldo.files.atomic import check_writable
     from zeldo.report.progress import Progress
     from zeldo.training.expected import measure, write
 
+    existing_file(file)  # not the name of an engine that ships
+    check_writable(file)
     with Progress(f"expect {file.name}") as progress:
         expected = measure(file, store, part=part, progress=progress)
     write(file, expected)

@@ -9,7 +9,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from zeldo.commands.evolution import FILE, Evolution, is_suite
-from zeldo.commands.universe import Named, Universe
+from zeldo.commands.options import Named
+from zeldo.commands.universe import Universe
 
 
 def plan(

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Known, Whole
+from zeldo.commands.options import Whole
+from zeldo.commands.universe import Known
 
 
 @Parameter(name="*")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Axis, Known, Named, Whole, some
+from zeldo.commands.options import Axis, Named, PerSide, Whole, command_line, some
+from zeldo.commands.universe import Known
 
 
 def reconstruct(
@@ -21,7 +20,7 @@ def reconstruct(
     cosmology: Known | None = None,
     power: str | None = None,
     box: float | None = None,
-    n: Annotated[Whole | None, Parameter(name=["--n", "-n"])] = None,
+    n: PerSide = None,
     redshift: Annotated[float | None, Parameter(name=["--redshift", "-z"])] = None,
     mesh: Whole | None = None,
     noise: float | None = None,
@@ -123,4 +122,4 @@ def reconstruct(
         print(line)
     print(f"initial conditions: {output}")
     if report is not None:
-        print(f"report: {page.write_page(result, known, report, shlex.join(['zeldo', *sys.argv[1:]]))}")
+        print(f"report: {page.write_page(result, known, report, command_line())}")

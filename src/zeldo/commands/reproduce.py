@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from zeldo.commands.universe import Named, Whole
+from zeldo.commands.options import Flag, Named, PerSide, Whole, command_line
 
 reproduce = App(name="reproduce", help="Reproduce published results with new runs.")
 
@@ -19,12 +18,12 @@ def deoliveira2020(
     *,
     engine: str = "vnet",
     nbody: str = "p3m",
-    n: Annotated[Whole | None, Parameter(name=["--n", "-n"])] = None,
+    n: PerSide = None,
     box: float | None = None,
     seeds: Annotated[list[Whole] | None, Parameter(negative="", consume_multiple=True)] = None,
     reference: Named | None = None,
     output: Annotated[Named, Parameter(name=["--output", "-o"])] = Path("deoliveira2020"),
-    quick: Annotated[bool, Parameter(negative="")] = False,
+    quick: Flag = False,
     table: bool = True,
     power: str | None = None,
     country: str | None = None,
@@ -77,7 +76,7 @@ def deoliveira2020(
         table=table,
         power=power,
         country=country,
-        command=shlex.join(["zeldo", *sys.argv[1:]]),
+        command=command_line(),
         watch=Progress,
         say=lambda line: print(line, file=sys.stderr),
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from zeldo.commands.evolution import FILE, Evolution, is_suite
-from zeldo.commands.universe import Named, Universe
+from zeldo.commands.options import Named
+from zeldo.commands.universe import Universe
 from zeldo.errors import ZeldoError
 
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from zeldo.commands.options import Axis, Flag, Named, Whole, print_json
 from zeldo.commands.reading import Reading
-from zeldo.commands.universe import Axis, Named, Whole
 
 
 def show(
@@ -16,7 +16,7 @@ def show(
     /,
     *,
     reading: Reading | None = None,
-    projection: Annotated[bool, Parameter(negative="")] = False,
+    projection: Flag = False,
     thickness: float | None = None,
     start: float | None = None,
     axis: Axis = "z",
@@ -24,7 +24,7 @@ def show(
     dpi: Whole = 160,
     output: Annotated[Named, Parameter(name=["--output", "-o"])] = Path("density.png"),
     memory: str | None = None,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    json: Flag = False,
 ) -> None:
     """Draw the density of snapshots: a slice, or a projection of the whole box.
 
@@ -52,7 +52,6 @@ def show(
     json:
         Print as JSON what the picture shows.
     """
-    import json as text
 
     from zeldo.measures import show as draw
     from zeldo.report.progress import on_terminal
@@ -73,6 +72,6 @@ def show(
         )
     if json:
         slabs = [{"file": str(file), **vars(slab)} for file, slab in zip(files, shown.slabs, strict=True)]
-        print(text.dumps({"picture": str(shown.path), "slabs": slabs}, indent=1))
+        print_json({"picture": str(shown.path), "slabs": slabs})
         return
     print(f"{shown.path}: density of {', '.join(file.name for file in files)}")

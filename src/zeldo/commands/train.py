@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.universe import Named
+from zeldo.commands.options import Named
 
 
 def train(

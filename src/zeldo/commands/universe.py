@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from cyclopts import CoercionError, Parameter, Token
+from cyclopts import Parameter
+
+from zeldo.commands.options import Flag, Named, PerSide, Whole
 
 if TYPE_CHECKING:
     from zeldo.cosmology.parameters import Cosmology
-
-
-def whole(kind: type, tokens: Sequence[Token]) -> int:
-    """The whole number in a text, such as 128 or 1e3. `ValueError` for a fraction, which would otherwise be cut off."""
-    text = tokens[0].value
-    try:
-        return int(text)
-    except ValueError:
-        number = float(text)
-    if not number.is_integer():
-        raise ValueError(f"{text} is not a whole number")
-    return int(number)
-
-
-def some(kind: type, tokens: Sequence[Token]) -> str:
-    """The text. `CoercionError` for an empty one, which as a path would be the directory of the command."""
-    if not tokens[0].value:
-        raise CoercionError(msg="an empty name is not allowed: give that of a file")
-    return tokens[0].value
-
-
-def named(kind: type, tokens: Sequence[Token]) -> Path:
-    """The path in a text; errors as of `some`."""
-    return Path(some(kind, tokens))
-
-
-Named = Annotated[Path, Parameter(converter=named)]
-Whole = Annotated[int, Parameter(converter=whole)]
-Axis = Literal["x", "y", "z", "0", "1", "2"]
 
 
 @Parameter(name="*")
@@ -90,13 +61,13 @@ class Universe(CosmologyOptions):
     """A preset, quijote (default) or planck2018. The parameters below replace those of the preset."""
     box: float | None = None
     """Side of the box in Mpc/h (250)."""
-    n: Annotated[Whole | None, Parameter(name=["--n", "-n"])] = None
+    n: PerSide = None
     """Particles per side, even (128)."""
     seed: Whole | None = None
     """Seed of the random phases (7)."""
-    fixed: Annotated[bool, Parameter(negative="")] = False
+    fixed: Flag = False
     """Set the amplitude of every mode to its expected value."""
-    flip: Annotated[bool, Parameter(negative="")] = False
+    flip: Flag = False
     """Change the sign of the linear field, for the paired simulation of the same seed."""
     phases: str | None = None
     """Source of the phases: native (default), ngenic, quijote:fiducial/17 (sets cosmology and box), or a file."""

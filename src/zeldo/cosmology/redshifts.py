@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -68,3 +69,10 @@ def distinct_redshifts(redshifts: Iterable[float]) -> list[float]:
         if same_redshift(above, below):
             raise InputError(f"redshifts {above!r} and {below!r} are the same redshift: leave out one")
     return falling
+
+
+def output_redshifts(redshifts: tuple[float, ...]) -> tuple[float, ...]:
+    """The redshifts of a configuration as `distinct_redshifts`; `ValueError` for one that no run comes to."""
+    if not all(0 <= z < math.inf for z in redshifts):
+        raise ValueError("redshifts must be numbers, 0 or more")
+    return tuple(distinct_redshifts(redshifts))

@@ -12,9 +12,8 @@ from zeldo.cosmology.tables import is_number
 from zeldo.errors import InputError
 
 ROWS = 20
-CLOSE = (
-    1.25  # largest over smallest ratio to the fit of Eisenstein & Hu that a table of the right columns has
-)
+# largest over smallest ratio to the fit of Eisenstein & Hu that a table of the right columns has
+CLOSE = 1.25
 DOUBTFUL = 1.45  # the same from which on other columns are thought of
 FAR = 3.0  # the same that no linear spectrum near cold dark matter has, massive neutrinos included
 STEP = 1.01  # least ratio of wavenumbers between the table and what continues it

@@ -5,7 +5,6 @@ Relative paths are taken from the directory the command runs in.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from zeldo.configuration import Section
 from zeldo.cosmology.parameters import RANGES, Cosmology
-from zeldo.cosmology.redshifts import distinct_redshifts
+from zeldo.cosmology.redshifts import output_redshifts
 from zeldo.errors import nearest
 from zeldo.store.runs import PSI_STEP, VEL_STEP
 
@@ -125,9 +124,4 @@ class DatasetConfig(Section):
             return Cosmology.preset(self.cosmology)
         return Cosmology.from_mapping(self.cosmology)
 
-    @field_validator("redshifts")
-    @classmethod
-    def _high_to_low(cls, redshifts: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 <= z < math.inf for z in redshifts):
-            raise ValueError("redshifts must be numbers, 0 or more")
-        return tuple(distinct_redshifts(redshifts))
+    _high_to_low = field_validator("redshifts")(output_redshifts)

@@ -27,6 +27,7 @@ from zeldo.files.atomic import raise_if_full
 from zeldo.interrupts import end_with_parent, interruptible, raise_if_asked
 from zeldo.measuring.threads import THREADS
 from zeldo.particles.snapshot import Snapshot
+from zeldo.spawning import check_guarded, leave_unguarded
 from zeldo.store.identity import power_identity
 from zeldo.store.queue import LEFT, MADE, in_turn
 from zeldo.store.runs import RunStore
@@ -215,6 +216,7 @@ def _counted(progress: Progress | None, result: DatasetResult, total: int) -> Pr
 def _in_parallel(
     config: DatasetConfig, left: list[Run], result: DatasetResult, progress: Progress | None, total: int
 ) -> None:
+    leave_unguarded()
     context = multiprocessing.get_context("spawn")
     threads = config.threads or max(1, (os.cpu_count() or 1) // config.workers)
     answers = context.Queue()
@@ -243,6 +245,7 @@ def _in_parallel(
     killed = [worker.exitcode for worker in workers if worker.exitcode]
     if ended:
         raise ended[0]
+    check_guarded(killed)
     if killed:
         raise ZeldoError(
             f"{len(killed)} of {count} workers died (status {killed[0]}; -9 is often too little memory): "

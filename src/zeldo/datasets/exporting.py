@@ -13,7 +13,6 @@ from zeldo.errors import InputError, nearest
 from zeldo.files import write
 from zeldo.files.atomic import write_text, writing_directory
 from zeldo.files.reference import write_initial_conditions
-from zeldo.files.registry import format_named
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.lpt import lpt_state
 from zeldo.keywords import number
@@ -115,12 +114,11 @@ def export_initial_conditions(
     if path.is_dir() and any(path.iterdir()):
         raise InputError(f"{path} is not empty: give a new directory, so that no finished run is lost")
     chosen = CODES[code]
-    kind = format_named(chosen.format)
     texts = chosen.write(Job(ics, start, redshifts, mesh, soft * ics.spacing))
     with writing_directory(path) as folder:
         psi, vel = lpt_state(ics, 1 / (1 + start), order)
         snapshot = Snapshot.of(ics, psi, vel, start, ENGINES[order], {"order": order})
-        write(snapshot, folder / chosen.particles, kind.name)
+        write(snapshot, folder / chosen.particles, chosen.format)
         write_initial_conditions(ics, folder / FIELD)
         for name, text in texts.items():
             write_text(folder / name, text)

@@ -19,7 +19,7 @@ from zeldo.files import open_particles, read
 from zeldo.files.reference import read_initial_conditions, read_origin
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.initial.lpt import linear_displacement
-from zeldo.particles.snapshot import DRAWN, Snapshot
+from zeldo.particles.snapshot import Snapshot, drawn
 from zeldo.store.runs import RunStore, is_run_name
 
 # of what MP-Gadget, Gadget-4 and SWIFT write with our parameter files
@@ -186,6 +186,5 @@ def _of_universe(
         raise InputError(
             f"{path} did not grow from {FIELD} beside it: their displacements correlate by {product:.2f} only"
         )
-    drawn: dict[str, Any] = {name: getattr(ics, name) for name in ("seed", *DRAWN)}
     vel = snapshot.vel if velocity else None
-    return replace(snapshot, psi=psi, vel=vel, box=ics.box, cosmology=ics.cosmology, **drawn)
+    return replace(snapshot, psi=psi, vel=vel, box=ics.box, cosmology=ics.cosmology, **drawn(ics))

@@ -142,12 +142,11 @@ def evolve(
             state = dynamics.step(
                 state, row, donate=True, report=partial(meter.report_share, timetable.work[i])
             )
-        due = [output for output in timetable.outputs if output.step == i]
+        due = timetable.after(i)
         if i > first or not resumed:
             meter.add(timetable.work[i], f"z = {1 / state.a - 1:.2f}")
             redshift = next((output.redshift for output in due if output.aside is None), None)
-            spare = i + 1 == len(rows) and all(output.aside is None for output in due)
-            yield View(i, state, redshift, False, dynamics, row, spare)
+            yield View(i, state, redshift, False, dynamics, row, spare=timetable.is_last(i))
         for output in due:
             if output.aside is not None:
                 aside = dynamics.step(state, output.aside)
@@ -160,7 +159,7 @@ class _Meter:
     """Reports the work done as a share of the total. `last_done` is the last step of an earlier run, or -1."""
 
     def __init__(self, progress: Progress, timetable: Timetable[Any], last_done: int):
-        asides = [output for output in timetable.outputs if output.aside is not None]
+        asides = timetable.asides
         self.progress, self.total = progress, sum(timetable.work) + timetable.aside * len(asides)
         self.done = sum(timetable.work[: last_done + 1])
         self.done += timetable.aside * sum(output.step < last_done for output in asides)

@@ -13,12 +13,10 @@ import numpy as np
 
 from zeldo.engines.base import BLOCK, Engine, Plan, Progress, silent
 from zeldo.engines.checks import check_choice, most_n
-from zeldo.engines.registry import engine as make_engine
-from zeldo.engines.registry import register
+from zeldo.engines.registry import dynamics_of, register
 from zeldo.engines.trained import Trained, run_dynamics, shipped_weights
 from zeldo.errors import InputError, ZeldoError, ZeldoWarning
 from zeldo.initial.conditions import InitialConditions, Origin
-from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -98,11 +96,6 @@ class Emulator(Trained):
             "dynamics_revision": dynamics.revision,
         }
 
-    @property
-    def weights_hash(self) -> str:
-        """sha256 of the network's weights."""
-        return weights_hash(self.path)
-
     def check_universe(self, cosmology: Cosmology, spacing: float, redshifts: Sequence[float]) -> None:
         super().check_universe(cosmology, spacing, redshifts)
         (card,) = self._cards
@@ -124,23 +117,20 @@ class Emulator(Trained):
     @property
     def _dynamics(self) -> Engine:
         """The engine that the network corrects."""
-        card = self._card
-        chosen = card.make_task().dynamics
-        if chosen is None:
+        dynamics = dynamics_of(self._card.make_task())
+        if dynamics is None:
             raise InputError(
-                f"{self.path} corrects no engine ({card.task}): give a network with the task correction"
+                f"{self.path} corrects no engine ({self._card.task}): give a network with the task correction"
             )
-        return make_engine(chosen[0], **chosen[1])
+        return dynamics
 
     def evolve(
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress
     ) -> Iterator[Snapshot]:
         from zeldo.networks.expected import measures
-        from zeldo.networks.field import predict
         from zeldo.networks.tasks.base import Fields
 
         (net,) = self._nets()
-        assert net.card is not None  # every loaded network has one
         dynamics = self._dynamics
         self.check_universe(ics.cosmology, ics.spacing, redshifts)
         weights = self.weights_hash
@@ -156,18 +146,8 @@ class Emulator(Trained):
                     else Fields(run.psi_lin)
                 )
             del run  # it may hold a field that no input needs
-            prediction = predict(
-                net,
-                fields.at(carried, force),
-                ics.cosmology,
-                z,
-                spacing=ics.spacing,
-                extrapolate=self.extrapolate,
-                tiles=self.tiles,
-                device=self.device,
-                precision=self.precision,
-                progress=_network_progress(progress, count, len(redshifts), z),
-            )
+            corrected = _network_progress(progress, count, len(redshifts), z)
+            prediction = self._predict(net, fields.at(carried, force), ics, z, corrected)
             assert prediction.psi is not None and prediction.vel is not None and carried.vel is not None
             shares = _added(prediction.psi, carried.psi), _added(prediction.vel, carried.vel)
             told = self.told(net.card, shares, measures(ics, fields.psi_lin, z), ics.origin, z)
@@ -189,7 +169,6 @@ class Emulator(Trained):
         from zeldo.engines.streamed_emulator import StreamedEmulator
 
         (net,) = self._nets()
-        assert net.card is not None  # every loaded network has one
         self.check_universe(ics[0].cosmology, ics[0].spacing, redshifts)
         dynamics: Any = self._dynamics
         key = self.key(ics[0], redshifts)

@@ -21,10 +21,15 @@ from zeldo.mesh.gravity import Gravity
 Frame = tuple[Array, ...]  # psi_lin and grad phi2 of 2LPT, or nothing
 
 
-def start(row: Row, gravity: Gravity, first: Array, second: Array) -> State:
-    """The particles on their 2LPT trajectories, from psi_lin and grad phi2. The first row leads there from rest."""
+def begin(row: Row, gravity: Gravity, first: Array, second: Array) -> tuple[Array, Array]:
+    """psi and v on 2LPT trajectories, from psi_lin and grad phi2. The first row leads there from rest."""
     psi = gravity.combine(None, (row.drift[1], first), (row.drift[2], second))
-    v = gravity.combine(None, (row.kick[2], first), (row.kick[3], second))
+    return psi, gravity.combine(None, (row.kick[2], first), (row.kick[3], second))
+
+
+def start(row: Row, gravity: Gravity, first: Array, second: Array) -> State:
+    """The state at the end of the first row, see `begin`."""
+    psi, v = begin(row, gravity, first, second)
     return State(row.a1, psi, v, take(gravity, psi, row))
 
 
@@ -36,8 +41,7 @@ def step(state: State, row: Row, gravity: Gravity, frame: Frame = (), *, donate:
 
 def take(gravity: Gravity, psi: Array, row: Row, out: Array | None = None) -> Array | None:
     """F at the end of a row, on a mesh as the row says; None where the row needs no force."""
-    none = row.offset != row.offset  # true for NaN, also where it is a tensor
-    return None if none else gravity.held(psi, row.offset, out, row.sharpening)
+    return gravity.held(psi, row.offset, out, row.sharpening) if row.forced else None
 
 
 def velocity(state: State, row: Row, gravity: Gravity, frame: Frame = (), *, donate: bool = False) -> Array:
@@ -76,6 +80,7 @@ class Leapfrog(Dynamics[Row]):
 
     @property
     def frame(self) -> Frame:
+        """What steps are relative to."""
         return self._moving_frame if self.moving else ()
 
     @cached_property

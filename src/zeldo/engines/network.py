@@ -13,7 +13,6 @@ from zeldo.engines.registry import register
 from zeldo.engines.trained import Trained, check_weights
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
-from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -54,11 +53,6 @@ class Network(Trained):
         return [self.path, *([Path(self.velocity)] if self.velocity is not None else [])]
 
     @property
-    def weights_hash(self) -> str:
-        """sha256 of the weights; of both files where a second network predicts velocities."""
-        return weights_hash(*self._files)
-
-    @property
     def settings(self) -> Mapping[str, object]:
         """The options that affect the results, with files by their names, without directories."""
         velocity = Path(self.velocity).name if self.velocity else None
@@ -67,27 +61,15 @@ class Network(Trained):
     def evolve(
         self, ics: InitialConditions, redshifts: Sequence[float], progress: Progress
     ) -> Iterator[Snapshot]:
-        from zeldo.networks.field import predict
-
         nets = self._nets()
         card = nets[0].card
-        assert card is not None  # every loaded network has one
         weights = self.weights_hash
         fields = card.make_task().fields(ics)
         total = len(nets) * len(redshifts)
         for count, z in enumerate(redshifts):
             predictions = [
-                predict(
-                    net,
-                    fields,
-                    ics.cosmology,
-                    z,
-                    spacing=ics.spacing,
-                    extrapolate=self.extrapolate,
-                    tiles=self.tiles,
-                    device=self.device,
-                    precision=self.precision,
-                    progress=_network_progress(progress, len(nets) * count + number, total, z),
+                self._predict(
+                    net, fields, ics, z, _network_progress(progress, len(nets) * count + number, total, z)
                 )
                 for number, net in enumerate(nets)
             ]
@@ -102,7 +84,6 @@ class Network(Trained):
 
         net = load(self.path)
         card = net.card
-        assert card is not None  # every loaded network has one
         if card.make_task().dynamics is not None:
             raise InputError(
                 f"{self.path} corrects an engine ({card.task}): give it as engine, not as weights of {self.name}"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zeldo.engines.base import Plan
-from zeldo.measuring.memory import available
+from zeldo.engines.plans import FIELD, PYTHON, STORE
+from zeldo.errors import InputError
+from zeldo.measuring.memory import budget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,26 +47,33 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     -------
     Plan
     """
-    from zeldo.engines.registry import engine as make_engine
+    from zeldo.engines.registry import dynamics_of
     from zeldo.networks import inference, integers, tiling
     from zeldo.networks.weights import load
     from zeldo.particles.tiles import tile_side
 
     net = load(engine.path)
-    assert net.card is not None  # every loaded network has one
     task = net.card.make_task()
     layout, dtype = net.layout, inference.layer_type(task.dtype, engine.device, engine.precision)
     cpu = engine.device.partition(":")[0] == "cpu"
-    free = available() if cpu else tiling.free_memory(engine.device)
-    tiles = engine.tiles or tiling.choose_tiles(
+    free = tiling.free_memory(engine.device)
+    # linear displacement, the dynamics' fields, the input, the output
+    channels = 3 + task.in_channels + task.out_channels + (WITH_DYNAMICS if task.dynamics else 0)
+    fields = 4 * channels * n**3
+    choose = partial(
+        tiling.choose_tiles,
         layout,
         n,
-        free,
         share=tiling.SHARE,
         item_bytes=dtype.itemsize,
         passes=task.passes,
         device=engine.device,
     )
+    tiles = engine.tiles
+    if tiles is None and cpu:
+        with suppress(InputError):  # where none fits beside the fields, the plan says what the run needs
+            tiles = choose(budget() - GB * (PYTHON + LIBRARY_GB) - fields)
+    tiles = tiles or choose(free)
     side = n if tiles == 1 else tiling.crop_side(layout, tile_side(n, tiles, layout.stride))
     forward = task.passes * tiling.memory_estimate(
         layout, side, periodic=tiles == 1, item_bytes=dtype.itemsize
@@ -73,22 +83,16 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
         rounded = task.density_channel is not None and engine.precision == "auto" and integers.supported()
         forward *= KEPT_OF_INTEGERS if rounded else KEPT
     flops = tiles**3 * task.passes * layout.flops(side, periodic=tiles == 1)
-    # linear displacement, the dynamics' fields, the input, the output
-    channels = 3 + task.in_channels + task.out_channels + (WITH_DYNAMICS if task.dynamics else 0)
-    fields = 4 * channels * n**3
     memory = (fields + forward * cpu) / GB + LIBRARY_GB
     seconds = None
     if cpu:
-        seconds = (
-            len(redshifts)
-            * flops
-            / _rate(Path(engine.path), engine.path.stat().st_mtime_ns, engine.precision)
-        )
+        seconds = len(redshifts) * flops / _rate(engine)
     vectors = len(task.predicts) + (getattr(engine, "velocity", None) is not None)  # of a second network
     plan = Plan(memory, seconds, tiles=tiles, vectors=vectors, network=seconds or 0.0)
-    if task.dynamics is None:
+    dynamics = dynamics_of(task)
+    if dynamics is None:
         return plan
-    plans = [make_engine(task.dynamics[0], **task.dynamics[1]).plan(n, [z]) for z in redshifts]
+    plans = [dynamics.plan(n, [z]) for z in redshifts]
     total = None
     if seconds is not None and all(p.seconds is not None for p in plans):
         total = seconds + sum(p.seconds or 0.0 for p in plans)
@@ -119,8 +123,7 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     -------
     Plan or None
     """
-    from zeldo.engines.plans import FIELD
-    from zeldo.engines.streamed_emulator import INPUT_SLABS, crop_memory, tile_side
+    from zeldo.engines.streamed_emulator import INPUT_SLABS
     from zeldo.files.universe_zarr import tile_of
     from zeldo.networks import inference, tiling
     from zeldo.networks.scales import DENSITY_MESH
@@ -132,18 +135,18 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     if any(plan is None for plan in planned):
         return None
     net = load(engine.path)
-    task: Any = net.card.make_task()  # type: ignore[union-attr]
+    task: Any = net.card.make_task()
     layout, block = net.layout, tile_of(n)
     if block % layout.stride:
         return None
-    outputs = 2 * FIELD * block * n**2
-    free = tiling.SHARE * (available() - outputs)
-    side = tile_side(layout, task, n, block, free, engine.tiles, engine.precision)
     item_bytes = inference.layer_type(task.dtype, "cpu", engine.precision).itemsize
+    # not what is free now: the libraries may not be loaded yet
+    free = budget() - GB * (PYTHON + STORE + LIBRARY_GB)
+    side = tiling.side_in_blocks(layout, n, block, item_bytes, engine.tiles, free=free)
     flops = (n / side) ** 3 * layout.flops(tiling.crop_side(layout, side))
-    network = flops / _rate(Path(engine.path), engine.path.stat().st_mtime_ns, engine.precision)
+    network = flops / _rate(engine)
     disk = 1e-9 * INPUTS * n**3
-    tiles = outputs + crop_memory(layout, task, side, item_bytes)
+    tiles = tiling.block_bytes(layout, n, block) + tiling.tile_bytes(layout, side, item_bytes)
     # the force, where the dynamics took none, is read off planes of a gradient that may be as large as the mesh
     forced = "force" in task.inputs and any(plan.forces == 0 for plan in planned)
     meshes = 2 if forced else "density" in task.inputs
@@ -159,9 +162,14 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     )
 
 
+def _rate(engine: Trained) -> float:
+    """Floating point operations per second of the network on the CPU, from a crop."""
+    return _measured_rate(engine.path, engine.path.stat().st_mtime_ns, engine.precision)
+
+
 @lru_cache(maxsize=4)
-def _rate(path: Path, modified: int, precision: str) -> float:
-    """Floating point operations per second of a network on the CPU, from a crop."""
+def _measured_rate(path: Path, modified: int, precision: str) -> float:
+    """The same of a file as it is since a time."""
     import torch
 
     from zeldo.cosmology.parameters import Cosmology
@@ -171,7 +179,6 @@ def _rate(path: Path, modified: int, precision: str) -> float:
     from zeldo.networks.weights import load
 
     net = load(path)
-    assert net.card is not None
     task = net.card.make_task()
     side = tiling.crop_side(net.layout, PROBE)
     setting = Setting(Cosmology.preset("quijote"), 0.0, 2.0)

@@ -15,6 +15,8 @@ from zeldo.engines.table import Row, Timetable
 
 FIELD = 3 * 4  # bytes per particle of a vector field
 GB = 1e9
+PYTHON = 0.25  # GB of Python, NumPy, Numba and CAMB
+STORE = 0.15  # GB: zarr, and the shard that is written
 
 # ns per particle, ns per mesh point
 DIFFERENCE = (10.0, 7.5)
@@ -24,10 +26,8 @@ LPT = 50.0  # ns per particle, with the first access to memory
 FIRST_ORDER, SECOND_ORDER = 14.0, 41.0
 # bytes per particle and per mesh point on a device of torch, within a factor of 1.6 of what runs and traces of it took
 TORCH_FIELDS, TORCH_MESH = 180.0, 20.0
-LARGE, CACHED = (
-    0.5,
-    128,
-)  # the share by which costs grow when a lattice doubles, beyond one of so many points a side
+LARGE = 0.5  # the share by which costs grow when a lattice doubles
+CACHED = 128  # points a side beyond which they do
 PAIRS = 170.0  # ns per particle and pair step
 CELLS = 4 + 12 + 4  # bytes per particle of the cell list: order, position, key
 PAIR_MESH = 4 + 4 + 0.5  # bytes per mesh point: density, modes, an octant of the Green's function
@@ -94,7 +94,7 @@ def mesh(
     Plan
     """
     particle, point = SPECTRAL if spectral else DIFFERENCE
-    asides = sum(output.aside is not None for output in timetable.outputs)
+    asides = len(timetable.asides)
     forces = len(timetable.rows) + asides - moving  # COLA takes none at its start
     if device != "cpu":
         arrays = (TORCH_FIELDS + TORCH_MESH * factor**3) * n**3 / GB
@@ -129,7 +129,7 @@ def streamed(
     -------
     Plan
     """
-    asides = sum(output.aside is not None for output in timetable.outputs)
+    asides = len(timetable.asides)
     forces = len(timetable.rows) + asides - moving
     slab = max(1, n // SLABS)
     # a slab in work, the next one, and the last one on its way to the disk; psi, v, force, and two slabs of 2LPT's orders
@@ -138,9 +138,8 @@ def streamed(
     lpt = 3 * MESH * (n + 2) / n + 2 * slab * FIELD / n
     # with a finer mesh the old slabs stay beside the new ones, in place of the potential
     beside = factor > 1
-    kept = (
-        (4 if beside else 2 * (1 + 1 / SLABS)) + 2 * (asides > 0) + 2
-    )  # 2LPT's orders, at least at the start
+    # the last two are 2LPT's orders, at least at the start
+    kept = (4 if beside else 2 * (1 + 1 / SLABS)) + 2 * (asides > 0) + 2
     particle, point = DIFFERENCE
     seconds = growth_of_costs(n) * (LPT + forces * (particle + point * factor**3))
     seconds += forces * (STREAMED + moving * STREAMED_MOVING)

@@ -11,12 +11,15 @@ import re
 import sys
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from zeldo.engines.base import Engine
 from zeldo.errors import InputError, nearest
 from zeldo.keywords import scalar
 from zeldo.networks.architectures import is_weights
+
+if TYPE_CHECKING:
+    from zeldo.networks.tasks.base import Task
 
 GROUP = "zeldo.engines"
 
@@ -164,6 +167,11 @@ def engine(name: str, **options: Any) -> Engine:
             known_options = f"it takes {', '.join(allowed)}" if allowed else "it takes no options"
             raise InputError(f"engine {name} has no option {key!r}: {known_options}{nearest(key, allowed)}")
     return cls(**values)
+
+
+def dynamics_of(task: Task) -> Engine | None:
+    """The engine that the networks of a task correct; None where they correct none."""
+    return None if task.dynamics is None else engine(task.dynamics[0], **task.dynamics[1])
 
 
 def _sources() -> dict[str, list[EntryPoint]]:

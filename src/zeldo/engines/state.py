@@ -41,11 +41,6 @@ class State:
 class Dynamics(ABC, Generic[R]):
     """The physics of a step: from a state and a row of coefficients to the next state, without changing either."""
 
-    @property
-    def frame(self) -> tuple[Array, ...]:
-        """psi_lin and grad phi2 of 2LPT today, Mpc/h, where steps are relative to it; nothing elsewhere."""
-        return ()
-
     @abstractmethod
     def start(self, row: R) -> State:
         """The particles at the beginning of a run, from the coefficients of the first row."""

@@ -9,10 +9,8 @@ A cosmology of tensors (`zeldo.cosmology.varied`) makes all of these tensors.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 
@@ -22,19 +20,24 @@ from zeldo.cosmology.scalars import Scalar, like, scalar, weighted_sum
 
 Kick = tuple[Scalar, Scalar]  # alpha, beta
 STILL: Kick = (1.0, 0.0)
+NODES, SHARES = np.polynomial.legendre.leggauss(24)
 
 
-class Stepper(Protocol):
-    """The three parts of a step from scale factor a0 to a1."""
+class Stepper(ABC):
+    """The three parts of a step from scale factor a0 to a1, from the growth of a cosmology."""
 
-    def __init__(self, cosmology: Cosmology) -> None: ...
+    def __init__(self, cosmology: Cosmology) -> None:
+        self.cosmology, self.growth = cosmology, growth(cosmology)
 
+    @abstractmethod
     def open(self, a0: float, a1: float) -> Kick:
         """The opening kick: from the velocity at a0 to the velocity inside the step."""
 
     def drift(self, a0: float, a1: float) -> Scalar:
-        """The change of psi over the step, divided by the velocity inside the step."""
+        """The change of psi over the step, divided by the velocity inside the step. By default, that of D."""
+        return scalar(self.growth.d1(a1) - self.growth.d1(a0))
 
+    @abstractmethod
     def close(self, a0: float, a1: float) -> Kick:
         """The closing kick: from the velocity inside the step to the velocity at a1."""
 
@@ -48,17 +51,11 @@ class FastPM(Stepper):
         It gives the growth.
     """
 
-    def __init__(self, cosmology: Cosmology):
-        self.cosmology, self.growth = cosmology, growth(cosmology)
-
     def open(self, a0: float, a1: float) -> Kick:
         return self._kick(a0, 0.5 * (a0 + a1), a0)
 
     def close(self, a0: float, a1: float) -> Kick:
         return self._kick(0.5 * (a0 + a1), a1, a1)
-
-    def drift(self, a0: float, a1: float) -> Scalar:
-        return scalar(self.growth.d1(a1) - self.growth.d1(a0))
 
     def _kick(self, start: float, end: float, force: float) -> Kick:
         w0, w1 = momentum_per_velocity(self.cosmology, self.growth, np.array([start, end]))
@@ -78,17 +75,11 @@ class BullFrog(Stepper):
         It gives the growth.
     """
 
-    def __init__(self, cosmology: Cosmology):
-        self.growth = growth(cosmology)
-
     def open(self, a0: float, a1: float) -> Kick:
         return self._kick(second_slope(self.growth, a0), self._slope_inside(a0, a1), a0)
 
     def close(self, a0: float, a1: float) -> Kick:
         return self._kick(self._slope_inside(a0, a1), second_slope(self.growth, a1), a1)
-
-    def drift(self, a0: float, a1: float) -> Scalar:
-        return scalar(self.growth.d1(a1) - self.growth.d1(a0))
 
     def _slope_inside(self, a0: float, a1: float) -> Scalar:
         return scalar((self.growth.d2(a1) - self.growth.d2(a0)) / (self.growth.d1(a1) - self.growth.d1(a0)))
@@ -100,16 +91,12 @@ class BullFrog(Stepper):
         return alpha, (1 - alpha) / d
 
 
-@dataclass(frozen=True)
-class Cola:
+class Cola(Stepper):
     """Residual momenta that change like a^exponent (Tassev et al. 2013, arXiv:1301.0322, appendix A.3; exponent -2.5)."""
 
-    cosmology: Cosmology
-    exponent: float = -2.5
-
-    @property
-    def growth(self) -> Growth:
-        return growth(self.cosmology)
+    def __init__(self, cosmology: Cosmology, exponent: float = -2.5) -> None:
+        super().__init__(cosmology)
+        self.exponent = exponent
 
     def open(self, a0: float, a1: float) -> Kick:
         return self._kick(a0, 0.5 * (a0 + a1), a0)
@@ -157,11 +144,5 @@ def second_slope(growth: Growth, a: float) -> Scalar:
 
 def _integral(function: Callable[[np.ndarray], np.ndarray], a0: float, a1: float) -> Scalar:
     """Gauss-Legendre quadrature with 24 points, which is exact to rounding for the smooth rates here."""
-    x, w = _gauss_legendre()
     half = 0.5 * (a1 - a0)
-    return scalar(half * weighted_sum(w, function(a0 + half * (x + 1))))
-
-
-@lru_cache
-def _gauss_legendre() -> tuple[np.ndarray, np.ndarray]:
-    return np.polynomial.legendre.leggauss(24)
+    return scalar(half * weighted_sum(SHARES, function(a0 + half * (NODES + 1))))

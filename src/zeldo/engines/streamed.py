@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 
+from zeldo.engines import leapfrog
 from zeldo.engines.base import PREPARING, Progress, needs_memory
 from zeldo.engines.blocks import Block, StreamedOutput
 from zeldo.engines.plans import SLABS
+from zeldo.engines.state import State
 from zeldo.engines.streamed_force import ASIDE, ForceOnDisk
 from zeldo.engines.table import Output, Row, Timetable
 from zeldo.errors import ZeldoError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.slabs import ORDERS, Planes, write_displacements
-from zeldo.mesh import numba_kernels as kernels
 from zeldo.mesh.held_force import Reach, Ring, reach_of
 from zeldo.mesh.numba_gravity import NumbaGravity
 from zeldo.particles.tiles import slabs
@@ -128,8 +129,7 @@ class StreamedRun:
     @cached_property
     def total(self) -> float:
         """Work of the run, in steps."""
-        asides = sum(output.aside is not None for output in self.timetable.outputs)
-        return LPT_WORK + len(self.timetable.rows) + asides
+        return LPT_WORK + len(self.timetable.rows) + len(self.timetable.asides)
 
     def run(self, delta: list[np.ndarray], written: Sequence[bool]) -> Iterator[StreamedOutput]:
         """Make what is still to be made.
@@ -153,7 +153,7 @@ class StreamedRun:
             rows = self.timetable.rows
             for i in range(self.store.state["row"], len(rows)):
                 self._advance(i, rows[i])
-                for output in (o for o in self.timetable.outputs if o.step == i):
+                for output in self.timetable.after(i):
                     number = self.timetable.outputs.index(output)
                     if number >= self.store.state["outputs"]:
                         yield from self._output(output, number, i)
@@ -192,8 +192,7 @@ class StreamedRun:
         orders = ORDERS if self.moving or at_rest else ()
         for slab, (kept, frame) in self._read(fields, orders, range(begin, len(self.pieces))):
             if at_rest:
-                psi = kernels.combine(None, *zip(row.drift[1:], frame, strict=True))
-                v = kernels.combine(None, *zip(row.kick[2:], frame, strict=True))
+                psi, v = leapfrog.begin(row, self.mesh, *frame)
             else:
                 psi, v = kept
                 force = None if ring is None else self.forces.force(ring, psi, slab)
@@ -203,11 +202,8 @@ class StreamedRun:
     def _output(self, output: Output[Row], number: int, i: int) -> Iterator[StreamedOutput]:
         """A snapshot at the end of row i, or between it and the next."""
         if output.aside is None:
-            last = i + 1 == len(self.timetable.rows) and all(
-                o.aside is None for o in self.timetable.outputs if o.step == i
-            )
             # where the old slabs are gone, there is space for the output
-            spare = last and not self.keep and not self.beside
+            spare = self.timetable.is_last(i) and not self.keep and not self.beside
             row, state = self.timetable.rows[i], self._main(i)
         else:
             spare, row, state = False, output.aside, ASIDE
@@ -251,8 +247,8 @@ class StreamedRun:
         kept = f"{state}psi", f"{state}v"
         for slab, ((psi, v), lpt) in self._read(kept, orders, range(begin, len(self.pieces))):
             here = None if ring is None else self.forces.force(ring, psi, slab)
-            moved = (v, here, *lpt) if self.moving else (v, here)
-            kernels.combine(v, *((w, x) for w, x in zip(row.close, moved, strict=False) if x is not None))
+            frame = tuple(lpt) if self.moving else ()
+            leapfrog.velocity(State(row.a1, psi, v, here), row, self.mesh, frame, donate=True)
             start, end = self.pieces[slab]
             at = start // self.block
             planes = slice(start - at * self.block, end - at * self.block)

@@ -20,10 +20,8 @@ from zeldo.engines.base import Progress
 from zeldo.engines.blocks import Block, StreamedOutput
 from zeldo.engines.stepping import Stepping
 from zeldo.engines.streamed import stream, thickness
-from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.measuring.heap import freed_memory_kept
-from zeldo.measuring.memory import available
 from zeldo.particles import tiles as geometry
 from zeldo.store.slabs import SlabStore
 
@@ -177,7 +175,10 @@ class StreamedEmulator:
         n, task = origin.n, self.net.card.make_task()
         setting = Setting(origin.cosmology, z, origin.box / n)
         style = style_of(task, setting)
-        side = inputs.state.get("side") or self._side(task, n)
+        item_bytes = inference.layer_type(task.dtype, "cpu", self.precision).itemsize
+        side = inputs.state.get("side") or tiling.side_in_blocks(
+            self.net.layout, n, self.block, item_bytes, self.tiles
+        )
         inputs.put({}, 0, side=side)
         made = [f"share{block}" in inputs.state for block in range(n // self.block)]
         begin = min(first, made.index(False) if not all(made) else len(made)) * self.block
@@ -196,8 +197,7 @@ class StreamedEmulator:
         net = optimise_by_crops(self.net, task, setting, n, peaks, crop, precision=self.precision)
 
         def read(tile: geometry.Tile) -> np.ndarray:
-            i, j, k = (a - layout.halo for a in tile.origin)
-            return reader.encoded(task, setting, (i, j, k), around)
+            return reader.encoded(task, setting, tiling.crop_origin(layout, tile), around)
 
         # the inputs of the next tile are read while the network works on this one
         with freed_memory_kept(returned=True), ThreadPoolExecutor(1) as disk:
@@ -235,53 +235,6 @@ class StreamedEmulator:
         linear = sum(state[f"linear{slab}"] for slab in range(inputs.slabs("linear"))) / (3 * n**3)
         measured = measures_of(origin, contrast, max(linear**0.5, np.finfo(np.float32).tiny), z)
         return self.told(squares.tolist(), measured, origin, z)
-
-    def _side(self, task: Any, n: int) -> int:
-        """The side of the tiles asked for, or of the largest ones that fit into memory and into a block."""
-        from zeldo.networks import tiling
-
-        blocks = 2 * 3 * 4 * self.block * n**2
-        free = tiling.SHARE * (available() - blocks)
-        return tile_side(self.net.layout, task, n, self.block, free, self.tiles, self.precision)
-
-
-def tile_side(
-    layout: Any,
-    task: Any,
-    n: int,
-    block: int,
-    free: float,
-    tiles: int | None = None,
-    precision: str = "auto",
-) -> int:
-    """The side of a network's tiles, a divisor of a block.
-
-    So many per side as are asked for, or else the largest ones whose forward pass takes no more than is free.
-    `InputError` where those asked for do not fill a block.
-    """
-    from zeldo.networks import inference
-
-    dtype = inference.layer_type(task.dtype, "cpu", precision)
-    sides = [d for d in range(layout.stride, block + 1, layout.stride) if block % d == 0]
-    if tiles is not None:
-        by_number = {n // side: side for side in reversed(sides)}
-        if tiles not in by_number:
-            raise InputError(
-                f"tiles = {tiles} is not possible with the particles of n = {n} on disk: leave tiles out, so that a number "
-                f"is chosen, or give one of {', '.join(map(str, by_number))}"
-            )
-        return by_number[tiles]
-    fitting = [side for side in sides if crop_memory(layout, task, side, dtype.itemsize) <= free]
-    return max(fitting) if fitting else sides[0]
-
-
-def crop_memory(layout: Any, task: Any, side: int, item_bytes: int) -> float:
-    """Bytes of a tile's inputs, and of the next one's as fields and encoded twice; of its forward pass and its outputs."""
-    from zeldo.networks import tiling
-
-    around = tiling.crop_side(layout, side)
-    fields = 4 * (4 * task.in_channels * around**3 + 3 * task.out_channels * side**3)
-    return fields + tiling.memory_estimate(layout, around, periodic=False, item_bytes=item_bytes)
 
 
 class _Crops:

@@ -51,7 +51,7 @@ class ForceOnDisk:
 
     def ring(self, state: str, i: int, row: Row, begin: int) -> Ring | None:
         """The force of a state at the end of a row, for the slabs from one on; None where the row has none."""
-        if row.offset != row.offset:
+        if not row.forced:
             return None
         self._solve(state, i, row)
         reaches: list[Reach] = [

@@ -50,6 +50,11 @@ class Row(NamedTuple):
     close: Any
     sharpening: Any = 0.0
 
+    @property
+    def forced(self) -> bool:
+        """Whether a force is computed at a1."""
+        return bool(self.offset == self.offset)  # false for NaN, also where it is a tensor
+
 
 @dataclass(frozen=True, eq=False)
 class Table(Sequence[Row]):
@@ -114,6 +119,19 @@ class Timetable(Generic[R]):
     outputs: Sequence[Output[R]]
     work: Sequence[float]
     aside: float = 1.0
+
+    @property
+    def asides(self) -> list[Output[R]]:
+        """The outputs off the main path."""
+        return [output for output in self.outputs if output.aside is not None]
+
+    def after(self, step: int) -> list[Output[R]]:
+        """The outputs that are made after a row, and before the next."""
+        return [output for output in self.outputs if output.step == step]
+
+    def is_last(self, step: int) -> bool:
+        """Whether no step follows from the state after a row, on the main path or off it."""
+        return step + 1 == len(self.rows) and all(output.aside is None for output in self.after(step))
 
 
 def _graded(first: float, last: float, times: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
@@ -17,11 +17,14 @@ from zeldo.engines.checks import check_choice, check_whole
 from zeldo.errors import InputError
 from zeldo.initial.conditions import MAX_N, InitialConditions
 from zeldo.keywords import check_flags
+from zeldo.particles.provenance import weights_hash
 from zeldo.particles.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from zeldo.cosmology.parameters import Cosmology
     from zeldo.networks.card import ModelCard
+    from zeldo.networks.field import Prediction
+    from zeldo.networks.tasks.base import Fields
     from zeldo.networks.vnet import LayeredNet
 
 PRECISIONS = ("auto", "float32")
@@ -76,6 +79,11 @@ class Trained(Engine):
         return max(8, load(self.path).stride)
 
     @property
+    def weights_hash(self) -> str:
+        """sha256 of the weights; of all files where the engine has several networks."""
+        return weights_hash(*self._files)
+
+    @property
     def _files(self) -> list[Path]:
         """Of all networks of the engine."""
         return [self.path]
@@ -100,6 +108,30 @@ class Trained(Engine):
 
         return [load(path) for path in self._files]
 
+    def _predict(
+        self,
+        net: LayeredNet,
+        fields: Fields,
+        ics: InitialConditions,
+        redshift: float,
+        progress: Callable[[int, int], None],
+    ) -> Prediction:
+        """What a network makes of fields, applied as the options say."""
+        from zeldo.networks.field import predict
+
+        return predict(
+            net,
+            fields,
+            ics.cosmology,
+            redshift,
+            spacing=ics.spacing,
+            extrapolate=self.extrapolate,
+            tiles=self.tiles,
+            device=self.device,
+            precision=self.precision,
+            progress=progress,
+        )
+
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
         """The cost with as many tiles as the free memory asks for; a crop is timed to know this machine's speed."""
         from zeldo.engines.network_plans import network
@@ -115,9 +147,7 @@ def card_of(path: Path) -> ModelCard:
     """The model card of a network, whose weights are only read where the card is not in the file."""
     from zeldo.networks.weights import load, read_card
 
-    card = read_card(path) or load(path).card
-    assert card is not None  # every loaded network has one
-    return card
+    return read_card(path) or load(path).card
 
 
 def check_weights(name: str, value: object) -> None:

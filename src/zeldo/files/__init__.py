@@ -78,7 +78,9 @@ def read(
             return particles.in_memory()
 
 
-def read_snapshot(path: str | os.PathLike, cosmology: Cosmology | None = None) -> Snapshot:
+def read_snapshot(
+    path: str | os.PathLike, cosmology: Cosmology | Mapping[str, float] | str | None = None
+) -> Snapshot:
     """Read particles that must be a lattice. `NoLatticeError` where they are none; see `read`."""
     from zeldo.particles.lattice import recognise
 
@@ -192,16 +194,12 @@ def _check_given(header: Header, given: Mapping[str, float], path: Path) -> None
     from zeldo.cosmology.parameters import same_parameter
     from zeldo.files.gadget import contradiction
 
-    zeldos = header.offset is not None and header.cosmology is not None
-    said = dict(header.parameters)
-    if (
-        zeldos and header.cosmology is not None
-    ):  # which may be the one given, where the file has not all of it
-        said = header.cosmology.to_dict() | said
+    zeldos = header.cosmology if header.offset is not None else None
+    # which may be the one given, where the file has not all of it
+    said = {**(zeldos.to_dict() if zeldos else {}), **header.parameters}
     for name, value in given.items():
-        if name not in said or not (zeldos or name in CERTAIN):
-            continue
-        if not same_parameter(said[name], value):
+        checked = name in said and (zeldos or name in CERTAIN)
+        if checked and not same_parameter(said[name], value):
             raise InputError(contradiction(path, name, said[name], value))
 
 

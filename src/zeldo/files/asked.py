@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.files.formats import Format
-from zeldo.files.sets import PartedSource
+from zeldo.files.parted import PartedSource
 from zeldo.particles.particles import Source
 
 
@@ -62,5 +62,8 @@ class AskingFormat(Format):
             yield source
 
     @abstractmethod
-    def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> PartedSource:
-        """The particles in the file at a path, with errors as those of `open`."""
+    def source(self, path: Path, fallback: Cosmology | None, asked: Asked) -> PartedSource:
+        """The particles in the file at a path, with errors as those of `open`.
+
+        `fallback` is the cosmology where the file does not say it.
+        """

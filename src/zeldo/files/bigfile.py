@@ -124,7 +124,7 @@ def block(path: Path) -> Block:
     return Block(path, dtype, width, sum(rows for _, rows, _ in files), files)
 
 
-def attributes(path: Path) -> dict[str, Any]:
+def block_attributes(path: Path) -> dict[str, Any]:
     """The attributes of a block: numbers, arrays and texts. {} where there are none."""
     file = path / "attr-v2"
     if not file.is_file():
@@ -192,5 +192,4 @@ def _attribute(name: str, value: Any) -> str:
         human = " ".join(f"{number:g}" for number in array)
     array = array.astype(array.dtype.newbyteorder("<"))
     kind = "S1" if array.dtype.kind == "S" else array.dtype.str[1:]
-    prefix = "<"
-    return f"{name} {prefix}{kind} {len(array)} {array.tobytes().hex().upper()} #HUMANE [ {human} ]\n"
+    return f"{name} <{kind} {len(array)} {array.tobytes().hex().upper()} #HUMANE [ {human} ]\n"

@@ -6,8 +6,8 @@ where RSDFactor tells which of the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,19 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError
-from zeldo.files.archive import (
+from zeldo.files.asked import Asked, AskingFormat
+from zeldo.files.bigfile import Block, block, block_attributes, is_block
+from zeldo.files.bigfile_writing import BLOCKS, OWN, writing_bigfile
+from zeldo.files.entries import (
     integer,
     number,
     own_dark_energy,
     own_offset,
+    own_origin,
     own_whole,
     positive,
-    read_origin,
     redshift_of,
 )
-from zeldo.files.asked import Asked, AskingFormat
-from zeldo.files.bigfile import Block, attributes, block, is_block
-from zeldo.files.bigfile_writing import BLOCKS, OWN, writing_bigfile
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import (
     choose_type,
@@ -37,20 +37,9 @@ from zeldo.files.gadget import (
     table_mass,
 )
 from zeldo.files.hdf5_set import side_of
+from zeldo.files.parted import Scaled
 from zeldo.files.registry import register_format
-from zeldo.files.sets import Scaled
-from zeldo.files.units import (
-    KM,
-    MASS,
-    MPC,
-    length_factor,
-    length_from_mass,
-    length_words,
-    mass_words,
-    rounded,
-    velocity_power,
-    velocity_words,
-)
+from zeldo.files.units import FileUnits, mass_words, velocity_power
 from zeldo.particles.particles import FIELDS, KINDS, Header
 
 
@@ -64,15 +53,69 @@ class BigFile(AskingFormat):
     def sniff(self, path: Path) -> bool:
         return is_block(path / "Header") and any(is_block(kind / "Position") for kind in path.glob("[0-9]"))
 
-    def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> Scaled:
-        return _open(path, cosmology, asked)
+    def source(self, path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
+        values = block_attributes(path / "Header")
+        for name in ("BoxSize", "TotNumPart", "Time"):
+            if name not in values:
+                raise DamagedFileError(f"{path} lacks {name} in Header; {AGAIN}")
+        counts = [int(count) for count in np.atleast_1d(values["TotNumPart"])]
+        if min(counts) < 0:
+            raise DamagedFileError(f"{path}: TotNumPart = {counts} is not a list of counts; {AGAIN}")
+        kind = choose_type(counts, asked.particle_type, path)
+        blocks = {}
+        for field, name in BLOCKS.items():
+            place = path / str(kind) / name
+            if place.is_dir():
+                blocks[field] = _checked(block(place), field, counts[kind])
+        if "positions" not in blocks:
+            raise DamagedFileError(f"{path} lacks {kind}/Position; {AGAIN}")
+        own = {name.removeprefix(OWN): value for name, value in values.items() if name.startswith(OWN)}
+        parameters = _parameters(values, path) | own_dark_energy(own, path)
+        cosmology = gadget_cosmology(own, parameters, values, fallback, path)
+        mass = table_mass(values, kind)
+        if mass:
+            blocks.pop("masses", None)
+        a = positive(values, "Time", path)
+        box = asked.box or positive({"BoxSize": side_of(values["BoxSize"], path)}, "BoxSize", path)
+        notes = [*others_note(counts, kind), *asked.box_note]
+        h = parameters.get("h", cosmology.h if cosmology else None)
+        units = FileUnits(values, {}, h, a, path)
+        in_mass, lengths = units.mass(), units.lengths(asked.length)
+        if lengths is None:
+            weight = mass or float(blocks["masses"].read(0, 1)[0]) if mass or "masses" in blocks else 0.0
+            lengths, note = units.inferred(weight * in_mass, counts[kind], box)
+            notes += note
+        power, note = _velocity_power(values, asked.velocities, path)
+        velocities = units.velocities(power, asked.velocities)
+        notes += note if "velocities" in blocks else []
+        many = len(blocks["positions"].files)
+        header = Header(
+            count=counts[kind],
+            box=box * lengths[0],
+            redshift=redshift_of({"Time": 1 / a - 1}, "Time", path),
+            cosmology=cosmology,
+            parameters=parameters,
+            particle_mass=mass * in_mass if mass else None,
+            whole=sum(1 for count in counts if count) == 1 and own_whole(own, path),
+            stored={
+                "format": "bigfile" + (f", {many} files a block" if many > 1 else ""),
+                "lengths": lengths[1],
+                "velocities": velocities[1],
+                "masses": mass_words(in_mass),
+            },
+            notes=tuple(notes),
+            offset=own_offset(own, path),
+            extra=values,
+            **(own_origin(own, path) if own else _origin(values, path)),
+        )
+        fields = {field: part.dtype for field, part in blocks.items()}
+        factors = {"positions": lengths[0], "velocities": velocities[0], "masses": in_mass}
+        return _Source(blocks, str(path), header, fields, [counts[kind]], factors)
 
-    @contextmanager
     def create(
         self, path: Path, header: Header, fields: Mapping[str, np.dtype], *, files: int = 1
-    ) -> Iterator[Sink]:
-        with writing_bigfile(path, header, fields, files) as sink:
-            yield sink
+    ) -> AbstractContextManager[Sink]:
+        return writing_bigfile(path, header, fields, files)
 
     def check_writable(self, path: Path) -> Path:
         from zeldo.files.atomic import check_directory_writable, holds_only
@@ -92,70 +135,6 @@ class _Source(Scaled):
 
     def stored(self, part: int, field: str, start: int, stop: int) -> np.ndarray:
         return self._blocks[field].read(start, stop)
-
-
-def _open(path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
-    values = attributes(path / "Header")
-    for name in ("BoxSize", "TotNumPart", "Time"):
-        if name not in values:
-            raise DamagedFileError(f"{path} lacks {name} in Header; {AGAIN}")
-    counts = [int(count) for count in np.atleast_1d(values["TotNumPart"])]
-    if min(counts) < 0:
-        raise DamagedFileError(f"{path}: TotNumPart = {counts} is not a list of counts; {AGAIN}")
-    kind = choose_type(counts, asked.particle_type, path)
-    blocks = {}
-    for field, name in BLOCKS.items():
-        place = path / str(kind) / name
-        if place.is_dir():
-            blocks[field] = _checked(block(place), field, counts[kind])
-    if "positions" not in blocks:
-        raise DamagedFileError(f"{path} lacks {kind}/Position; {AGAIN}")
-    own = {name.removeprefix(OWN): value for name, value in values.items() if name.startswith(OWN)}
-    parameters = _parameters(values, path) | own_dark_energy(own, path)
-    cosmology = gadget_cosmology(own, parameters, values, fallback, path)
-    mass = table_mass(values, kind)
-    if mass:
-        blocks.pop("masses", None)
-    a = positive(values, "Time", path)
-    box = asked.box or positive({"BoxSize": side_of(values["BoxSize"], path)}, "BoxSize", path)
-    notes = [*others_note(counts, kind), *asked.box_note]
-    in_mass = rounded(positive(values, "UnitMass_in_g", path) / MASS) if "UnitMass_in_g" in values else 1.0
-    h = parameters.get("h", cosmology.h if cosmology else None)
-    if asked.length is not None:
-        factor, words = length_factor(asked.length, h, path), f"{asked.length} (by option)"
-    elif "UnitLength_in_cm" in values:
-        factor = rounded(positive(values, "UnitLength_in_cm", path) / MPC)
-        words = length_words(factor)
-    else:
-        weight = mass or float(blocks["masses"].read(0, 1)[0]) if mass or "masses" in blocks else 0.0
-        words, inferred = length_from_mass(weight * in_mass, counts[kind], box, path)
-        factor = length_factor(words, None, path)
-        notes.append(inferred)
-    speed, speed_words, assumed = _speed(values, asked.velocities, a, path)
-    notes += assumed if "velocities" in blocks else []
-    many = len(blocks["positions"].files)
-    header = Header(
-        count=counts[kind],
-        box=box * factor,
-        redshift=redshift_of({"Time": 1 / a - 1}, "Time", path),
-        cosmology=cosmology,
-        parameters=parameters,
-        particle_mass=None if "masses" in blocks or not mass else mass * in_mass,
-        whole=sum(1 for count in counts if count) == 1 and own_whole(own, path),
-        stored={
-            "format": "bigfile" + (f", {many} files a block" if many > 1 else ""),
-            "lengths": words,
-            "velocities": speed_words,
-            "masses": mass_words(in_mass),
-        },
-        notes=tuple(notes),
-        offset=own_offset(own, path),
-        extra=values,
-        **(read_origin(own, path) if own else _origin(values, path)),
-    )
-    fields = {field: part.dtype for field, part in blocks.items()}
-    factors = {"positions": factor, "velocities": speed, "masses": in_mass}
-    return _Source(blocks, str(path), header, fields, [counts[kind]], factors)
 
 
 def _checked(part: Block, field: str, count: int) -> Block:
@@ -181,30 +160,18 @@ def _parameters(values: Mapping[str, Any], path: Path) -> dict[str, float]:
     return parameters
 
 
-def _speed(
-    values: Mapping[str, Any], given: str | None, a: float, path: Path
-) -> tuple[float, str, list[str]]:
-    """The factor of velocities, its words, and what was assumed."""
-    unit = (
-        rounded(positive(values, "UnitVelocity_in_cm_per_s", path) / KM)
-        if "UnitVelocity_in_cm_per_s" in values
-        else 1.0
-    )
-    notes: list[str] = []
+def _velocity_power(values: Mapping[str, Any], given: str | None, path: Path) -> tuple[float, list[str]]:
+    """The power of a that velocities are multiplied by, and what was assumed."""
     if given is not None:
-        power, words = velocity_power(given), " (by option)"
-    elif "UsePeculiarVelocity" not in values:
-        power, words = 0.0, ""
-        notes = ["velocities are taken as peculiar: the file has no UsePeculiarVelocity"]
-    elif integer(values, "UsePeculiarVelocity", path):
-        power, words = 0.0, ""
-    else:
-        # initial conditions have no RSDFactor; snapshots have a v, by the same flag
-        snapshot = "RSDFactor" in values
-        power, words = (-1.0, "") if snapshot else (0.5, "")
-        kind = "a snapshot has a v" if snapshot else "initial conditions have v / sqrt(a)"
-        notes = [f"UsePeculiarVelocity is 0: {kind}"]
-    return unit * a**power, velocity_words(power) + words, notes
+        return velocity_power(given), []
+    if "UsePeculiarVelocity" not in values:
+        return 0.0, ["velocities are taken as peculiar: the file has no UsePeculiarVelocity"]
+    if integer(values, "UsePeculiarVelocity", path):
+        return 0.0, []
+    # initial conditions have no RSDFactor; snapshots have a v, by the same flag
+    if "RSDFactor" in values:
+        return -1.0, ["UsePeculiarVelocity is 0: a snapshot has a v"]
+    return 0.5, ["UsePeculiarVelocity is 0: initial conditions have v / sqrt(a)"]
 
 
 def _origin(values: Mapping[str, Any], path: Path) -> dict[str, Any]:

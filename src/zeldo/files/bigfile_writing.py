@@ -9,14 +9,14 @@ from typing import IO
 
 import numpy as np
 
-from zeldo.files.archive import known_parameters, origin_attributes
 from zeldo.files.atomic import writing_directory
 from zeldo.files.bigfile import write_block
+from zeldo.files.entries import origin_attributes
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import GADGET_NAMES
-from zeldo.files.sets import check_files, split
+from zeldo.files.parted import PartedSink, split
 from zeldo.files.units import KM, MASS, MPC
-from zeldo.particles.particles import FIELDS, Header
+from zeldo.particles.particles import FIELDS, Header, known_parameters
 
 BLOCKS = {"positions": "Position", "velocities": "Velocity", "ids": "ID", "masses": "Mass"}
 OWN = "zeldo."  # before the names of attributes that MP-Gadget has not
@@ -27,60 +27,54 @@ def writing_bigfile(path: Path, header: Header, fields: Mapping[str, np.dtype], 
     """A sink to a directory of blocks, each in `files` files."""
     # MP-Gadget takes ids of 64 bits alone
     types = {name: np.dtype(np.uint64) if name == "ids" else dtype for name, dtype in fields.items()}
-    check_files(files)
+    counts = split(header.count, files)
     with writing_directory(path) as temporary:
-        with _Sink(temporary, header, types, files) as sink:
+        with _Sink(temporary, header, types, counts) as sink:
             yield sink
         write_block(temporary / "Header", np.dtype("i8"), 0, [], _attributes(header))
 
 
-class _Sink(Sink):
+class _Sink(PartedSink):
     """One data file is open at a time."""
 
-    def __init__(self, path: Path, header: Header, fields: Mapping[str, np.dtype], files: int) -> None:
-        super().__init__(header, fields)
+    def __init__(self, path: Path, header: Header, fields: Mapping[str, np.dtype], counts: list[int]) -> None:
+        super().__init__(header, fields, counts)
         self._path = path
-        self._lengths = split(header.count, files)
-        self._ends = np.cumsum(self._lengths)
-        self._sums: dict[str, list[int]] = {field: [0] * files for field in fields}
+        self._sums: dict[str, list[int]] = {field: [0] * len(counts) for field in fields}
         self._stream: tuple[str, int, IO[bytes]] | None = None
 
-    def __enter__(self) -> _Sink:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         if self._stream is not None:
             self._stream[2].close()
             self._stream = None
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         if error[0] is None:
             for field, dtype in self.fields.items():
-                parts = zip(self._lengths, self._sums[field], strict=True)
+                parts = zip(self.counts, self._sums[field], strict=True)
                 files = [(f"{part:06X}", rows, total) for part, (rows, total) in enumerate(parts)]
                 write_block(self._place(field), dtype, int(np.prod(FIELDS[field])), files, {})
 
     def _place(self, field: str) -> Path:
         return self._path / "1" / BLOCKS[field]
 
-    def put(self, field: str, start: int, values: np.ndarray) -> None:
+    def converted(self, field: str, values: np.ndarray) -> np.ndarray:
+        return values.astype(values.dtype.newbyteorder("<"), copy=False)
+
+    def store(self, part: int, field: str, start: int, values: np.ndarray) -> None:
         from zeldo.files.byte_sums import byte_sum
 
-        values = values.astype(values.dtype.newbyteorder("<"), copy=False)
-        while len(values):
-            part = int(np.searchsorted(self._ends, start, side="right"))
-            rows = min(len(values), int(self._ends[part]) - start)
-            content = np.ascontiguousarray(values[:rows]).reshape(-1).view(np.uint8)
-            self._open(field, part).write(content.data)
-            total = self._sums[field][part] + byte_sum(content)
-            self._sums[field][part] = total % 2**32
-            values, start = values[rows:], start + rows
+        content = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        self._open(field, part).write(content.data)
+        self._sums[field][part] = (self._sums[field][part] + byte_sum(content)) % 2**32
 
     def _open(self, field: str, part: int) -> IO[bytes]:
         if self._stream is None or self._stream[:2] != (field, part):
-            if self._stream is not None:
-                self._stream[2].close()
+            self.close()
             if not self._place(field).is_dir():
                 self._place(field).mkdir(parents=True)
-                for number in range(len(self._lengths)):  # empty ones too
+                for number in range(len(self.counts)):  # empty ones too
                     (self._place(field) / f"{number:06X}").touch()
             self._stream = field, part, open(self._place(field) / f"{part:06X}", "wb")  # noqa: SIM115
         return self._stream[2]

@@ -19,7 +19,7 @@ from zeldo.files.formats import check_options
 from zeldo.files.registry import format_to_write, locate
 from zeldo.files.sets import check_other_set
 from zeldo.particles.lattice import Lattice, NoLatticeError, displacement, find
-from zeldo.particles.particles import Header, Particles, Source, wrapped
+from zeldo.particles.particles import Header, Particles, Source, known_parameters, wrapped_positions
 
 if TYPE_CHECKING:
     from zeldo.engines.base import Progress
@@ -117,7 +117,7 @@ def convert(
 
 def _with_mass(header: Header, fields: Mapping[str, np.dtype]) -> Header:
     """The header with the mass of a particle that omega_m gives, where all matter is there and nothing says its mass."""
-    omega_m = header.cosmology.omega_m if header.cosmology is not None else header.parameters.get("omega_m")
+    omega_m = known_parameters(header).get("omega_m")
     if omega_m is None or "masses" in fields or header.particle_mass or not header.whole:
         return header
     mass = CRITICAL_DENSITY * omega_m * header.box**3 / header.count
@@ -163,6 +163,6 @@ class _Ordered(Source):
             values = self._field[1][self._rows[start:stop]]
         if field != "positions":
             return values
-        values, outside = wrapped(values, self.header.box)
+        values, outside = wrapped_positions(values, self.header.box)
         self.wrapped += outside
         return values

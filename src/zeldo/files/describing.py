@@ -15,7 +15,7 @@ from zeldo.files.halo_catalogue import describe_catalogue, is_halo_catalogue
 from zeldo.files.registry import format_of
 from zeldo.keywords import scalar
 from zeldo.particles.lattice import NoLatticeError, check_finite, displacement, find
-from zeldo.particles.particles import Header, Particles
+from zeldo.particles.particles import Header, Particles, known_parameters
 from zeldo.particles.snapshot import TOLD
 
 
@@ -57,7 +57,7 @@ def describe(
             return field
     with open_particles(path, cosmology, **options) as particles:
         header = particles.header
-        known = header.cosmology.to_dict() if header.cosmology is not None else dict(header.parameters)
+        known = known_parameters(header)
         absent = set() if "velocities" in particles.fields else {"velocities"}
         stored = {name: text for name, text in header.stored.items() if name not in absent}
         answer: dict[str, Any] = {

@@ -8,13 +8,14 @@ from typing import Any
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import DamagedFileError, InputError
-from zeldo.files.archive import known_cosmology, names_in, read_arrays
+from zeldo.files.archive import names_in, read_arrays
+from zeldo.files.entries import known_cosmology
 from zeldo.files.linear_density import LinearDensity, read_linear_density
 from zeldo.files.reference import Reference, is_reference, read_initial_conditions, read_reference
 from zeldo.files.registry import locate
 from zeldo.files.white_noise import GRAFIC, bare_field, read_white_noise
 from zeldo.initial.conditions import InitialConditions
-from zeldo.particles.snapshot import DRAWN
+from zeldo.particles.snapshot import drawn
 
 STAND_IN = Cosmology.preset("quijote")  # for parameters that a file does not say: fields are checked with it
 
@@ -66,7 +67,6 @@ def _bare(path: Path, said: dict[str, Any]) -> dict[str, Any]:
 def _linear(
     path: Path, format: str, made_by: str, ics: InitialConditions, known: dict[str, float]
 ) -> dict[str, Any]:
-    drawn = {name: getattr(ics, name) for name in ("seed", *DRAWN)}
     return {
         "path": str(path),
         "format": format,
@@ -76,7 +76,7 @@ def _linear(
         "box": ics.box,
         "cosmology": known,
         "missing": [name for name in Cosmology.required() if name not in known],
-        **{name: value for name, value in drawn.items() if value is not None},
+        **{name: value for name, value in drawn(ics).items() if value is not None},
         "notes": [],
     }
 

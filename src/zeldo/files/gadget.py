@@ -11,7 +11,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import cosmology_of, number
+from zeldo.files.entries import cosmology_of, number
 
 GADGET_NAMES = {
     "omega_m": "Omega0",

@@ -6,8 +6,8 @@ are peculiar over sqrt(a). Gadget-4 has a header of its own too, without a cosmo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, ClassVar
 
@@ -15,14 +15,15 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import positive, redshift_of
 from zeldo.files.asked import Asked, AskingFormat
+from zeldo.files.entries import positive, redshift_of
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import check_time, choose_type, gadget_cosmology, gadget_parameters, others_note
 from zeldo.files.gadget_blocks import Layout, byte_order, layout
 from zeldo.files.gadget_writing import writing_binary
+from zeldo.files.parted import Scaled
 from zeldo.files.registry import register_format
-from zeldo.files.sets import Scaled, member, name_of, parts
+from zeldo.files.sets import member, name_of, parts
 from zeldo.files.units import (
     length_factor,
     length_from_mass,
@@ -43,24 +44,19 @@ class GadgetBinary(AskingFormat):
     labelled: ClassVar[bool] = False
 
     def sniff(self, path: Path) -> bool:
-        file = member(path)
-        if file is None:
-            return False
-        with open(file, "rb") as stream:
-            return byte_order(stream.read(8)) is not None
+        return _version(path) is not None
 
     def files(self, path: Path) -> int:
         return layout(path).header.num_files
 
-    def source(self, path: Path, cosmology: Cosmology | None, asked: Asked) -> Scaled:
+    def source(self, path: Path, fallback: Cosmology | None, asked: Asked) -> Scaled:
         first = member(path)
         if first is None:
             raise InputError(f"{path} does not exist: check the path")
         files = parts(first, layout(first).header.num_files)
         layouts = [layout(file) for file in files]
-        return _Source(files, layouts, *_describe(files, layouts, cosmology, asked))
+        return _Source(files, layouts, *_describe(files, layouts, fallback, asked))
 
-    @contextmanager
     def create(
         self,
         path: Path,
@@ -70,9 +66,8 @@ class GadgetBinary(AskingFormat):
         files: int = 1,
         precision: str = "single",
         unit: str = "Mpc/h",
-    ) -> Iterator[Sink]:
-        with writing_binary(path, header, fields, files, self.labelled, precision, unit) as sink:
-            yield sink
+    ) -> AbstractContextManager[Sink]:
+        return writing_binary(path, header, fields, files, self.labelled, precision, unit)
 
 
 @register_format
@@ -85,12 +80,17 @@ class GadgetBinary2(GadgetBinary):
     labelled = True
 
     def sniff(self, path: Path) -> bool:
-        file = member(path)
-        if file is None:
-            return False
-        with open(file, "rb") as stream:
-            known = byte_order(stream.read(8))
-        return known is not None and known[1] == 2
+        return _version(path) == 2
+
+
+def _version(path: Path) -> int | None:
+    """The format, 1 or 2, of a file or a set; None where it is not Gadget's."""
+    file = member(path)
+    if file is None:
+        return None
+    with open(file, "rb") as stream:
+        known = byte_order(stream.read(8))
+    return None if known is None else known[1]
 
 
 class _Source(Scaled):

@@ -168,11 +168,8 @@ def _labelled(reader: _Reader, at: int, header: BinaryHeader) -> dict[str, Block
         start, at = reader.skip(at, LABEL)
         reader.stream.seek(start)
         field = LABELS.get(reader.stream.read(4).decode("latin-1"))
-        if field is None:
-            at = reader.skip(at, reader.length(at))[1]
-            continue
         number = massive if field == "masses" else count
-        if not number:
+        if field is None or not number:
             at = reader.skip(at, reader.length(at))[1]
             continue
         blocks[field], at = reader.block(at, field, number, count)

@@ -102,19 +102,17 @@ def parse(content: bytes, order: ByteOrder, path: Path) -> BinaryHeader:
             "OmegaLambda": float(values["omega_lambda"]),
             "HubbleParam": float(values["h"]),
         }
-        npart = tuple(int(count) for count in values["npart"])
-        # the high words are wrong in files of several codes: the counts of all files are compared with the low ones
-        nall = tuple(int(count) for count in values["nall"])
     else:
         types = gadget4_types(len(content))
         if types is None:
             raise DamagedFileError(f"{path}: a header of {len(content)} bytes is not Gadget's; {AGAIN}")
         values = np.frombuffer(content, gadget4_dtype(types, order))[0]
         parameters = {}
-        npart = tuple(int(count) for count in values["npart"])
-        nall = tuple(int(count) for count in values["nall"])
-        if min(*npart, *nall) < 0:
-            raise DamagedFileError(f"{path}: its header counts {npart} of {nall} particles; {AGAIN}")
+    npart = tuple(int(count) for count in values["npart"])
+    # the high words are wrong in files of several codes: the counts of all files are compared with the low ones
+    nall = tuple(int(count) for count in values["nall"])
+    if min(*npart, *nall) < 0:
+        raise DamagedFileError(f"{path}: its header counts {npart} of {nall} particles; {AGAIN}")
     return BinaryHeader(
         npart=npart,
         nall=nall,

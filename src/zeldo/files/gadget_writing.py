@@ -11,15 +11,15 @@ from typing import IO
 import numpy as np
 
 from zeldo.errors import InputError, ZeldoWarning
-from zeldo.files.archive import known_parameters
 from zeldo.files.formats import Sink
 from zeldo.files.gadget_blocks import LABELS, WRAP, layout
 from zeldo.files.gadget_header import PART, SIZE, gadget2_dtype
-from zeldo.files.sets import check_files, split, writing_parts
-from zeldo.particles.particles import FIELDS, Header
+from zeldo.files.parted import PartedSink, split
+from zeldo.files.sets import writing_parts
+from zeldo.particles.particles import Header, known_parameters, row_bytes
 
 LABEL_OF = {field: label.encode() for label, field in LABELS.items()}
-UNITS = {"Mpc/h": 1.0, "kpc/h": 1e3}
+PER_MPC = {"Mpc/h": 1.0, "kpc/h": 1e3}
 PRECISIONS = {"single": np.float32, "double": np.float64}
 
 
@@ -45,8 +45,8 @@ def writing_binary(
             raise InputError(
                 f"Gadget's binary files have {needed} and the particles have none: write another format"
             )
-    if unit not in UNITS:
-        raise InputError(f"unit = {unit!r} is not allowed: give one of {', '.join(UNITS)}")
+    if unit not in PER_MPC:
+        raise InputError(f"unit = {unit!r} is not allowed: give one of {', '.join(PER_MPC)}")
     if precision not in PRECISIONS:
         raise InputError(f"precision = {precision!r} is not allowed: give one of {', '.join(PRECISIONS)}")
     known = known_parameters(header)
@@ -60,19 +60,17 @@ def writing_binary(
     types = {"positions": real, "velocities": real, "ids": _ids(fields["ids"])}
     if "masses" in fields:
         types["masses"] = real
-    check_files(files)
     counts = split(header.count, files)
     if max(counts) >= WRAP:
         raise InputError(
             f"{path}: a file counts its particles in 32 bits, and {max(counts)} are to be in one: give files, "
             f"{-(-header.count // (WRAP - 1))} at least"
         )
-    width = sum(dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in types.items())
     ordered = {name: fields[name] for name in types}
-    sizes = [count * width + 1024 for count in counts]
+    sizes = [count * row_bytes(types) + 1024 for count in counts]
     with (
         writing_parts(path, sizes, lambda part: layout(part).header.num_files) as temporary,
-        _Sink(temporary, counts, header, ordered, types, UNITS[unit], labelled) as sink,
+        _Sink(temporary, counts, header, ordered, types, PER_MPC[unit], labelled) as sink,
     ):
         yield sink
 
@@ -81,7 +79,7 @@ def _ids(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.uint64 if dtype.itemsize == 8 else np.uint32)
 
 
-class _Sink(Sink):
+class _Sink(PartedSink):
     """One file is open at a time; each block is framed by its length, which wraps at 4 GiB."""
 
     def __init__(
@@ -94,25 +92,21 @@ class _Sink(Sink):
         factor: float,
         labelled: bool,
     ) -> None:
-        super().__init__(header, fields)
+        super().__init__(header, fields, counts)
         self._types, self._factor = types, factor
-        self._paths, self._labelled, self._counts = paths, labelled, counts
-        self._ends = np.cumsum(counts)
+        self._paths, self._labelled = paths, labelled
         self._root = header.scale_factor**0.5
         self._stream: tuple[int, IO[bytes]] | None = None
         for path, count in zip(paths, counts, strict=True):
             with open(path, "wb") as stream:
                 self._record(stream, b"HEAD", self._head(count))
 
-    def __enter__(self) -> _Sink:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         if self._stream is not None:
             self._stream[1].close()
             self._stream = None
 
-    def put(self, field: str, start: int, values: np.ndarray) -> None:
+    def converted(self, field: str, values: np.ndarray) -> np.ndarray:
         if field == "velocities":
             values = values / values.dtype.type(self._root)
         if field == "positions" and self._factor != 1:
@@ -121,21 +115,19 @@ class _Sink(Sink):
         values = values.astype(self._types[field].newbyteorder("<"), copy=False)
         if field == "positions" and values.dtype != given.dtype:
             values[(values >= values.dtype.type(box)) & (given < box)] = 0  # rounded to the end of the box
-        while len(values):
-            part = int(np.searchsorted(self._ends, start, side="right"))
-            end, count = int(self._ends[part]), self._counts[part]
-            rows = min(len(values), end - start)
-            stream = self._open(part)
-            length = self._length(field, count)
-            if start == end - count:
-                stream.write(self._label(LABEL_OF[field], length) + length)
-            stream.write(np.ascontiguousarray(values[:rows]).data)
-            if start + rows == end:
-                stream.write(length)
-            values, start = values[rows:], start + rows
+        return values
+
+    def store(self, part: int, field: str, start: int, values: np.ndarray) -> None:
+        stream, count = self._open(part), self.counts[part]
+        length = self._length(field, count)
+        if start == 0:
+            stream.write(self._label(LABEL_OF[field], length) + length)
+        stream.write(np.ascontiguousarray(values).data)
+        if start + len(values) == count:
+            stream.write(length)
 
     def _length(self, field: str, count: int) -> bytes:
-        size = count * self._types[field].itemsize * int(np.prod(FIELDS[field]))
+        size = count * row_bytes({field: self._types[field]})
         return np.array(size % WRAP, "<u4").tobytes()
 
     def _label(self, label: bytes, length: bytes) -> bytes:
@@ -151,7 +143,7 @@ class _Sink(Sink):
 
     def _open(self, part: int) -> IO[bytes]:
         if self._stream is None or self._stream[0] != part:
-            self.__exit__()
+            self.close()
             self._stream = part, open(self._paths[part], "ab")  # noqa: SIM115
         return self._stream[1]
 

@@ -12,7 +12,7 @@ import numpy as np
 from zeldo import keywords
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.files.archive import SIZES, number, positive, redshift_of
+from zeldo.files.entries import SIZES, number, positive, redshift_of
 from zeldo.files.units import length_factor, velocity_power, velocity_words
 from zeldo.particles.particles import Header, Source, usual_type
 

@@ -10,16 +10,9 @@ from typing import Any
 import numpy as np
 
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import (
-    existing_file,
-    integer,
-    known_cosmology,
-    number,
-    positive,
-    read_origin,
-    redshift_of,
-)
-from zeldo.files.hdf5_set import HALOS, header_of, is_hdf5, opened, plain, readable
+from zeldo.files.archive import existing_file
+from zeldo.files.entries import integer, known_cosmology, number, own_origin, positive, redshift_of
+from zeldo.files.hdf5_set import HALOS, decoded, header_of, is_hdf5, opened, readable
 from zeldo.particles.snapshot import DRAWN
 
 
@@ -86,9 +79,9 @@ def describe_catalogue(path: str | os.PathLike[str]) -> dict[str, Any]:
     path = existing_file(path)
     header, _ = read_catalogue(path, {})
     with opened(path) as file, readable(path):
-        units = {name: str(plain(data.attrs.get("units", "unknown"))) for name, data in file[HALOS].items()}
+        units = {name: str(decoded(data.attrs.get("units", "unknown"))) for name, data in file[HALOS].items()}
     made = [str(header[name]) for name in ("engine", "version") if header.get(name)]
-    origin = read_origin(header, path)
+    origin = own_origin(header, path)
     drawn = {name: origin.get(name) for name in ("seed", *DRAWN, "weights", "settings")}
     return {
         "path": str(path),

@@ -1,4 +1,4 @@
-"""Particles of one type in a set of HDF5 files: counts, data sets, and their exponents of a and h, whoever wrote them."""
+"""Particles of one type in a set of HDF5 files: counts and data sets, whoever wrote them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zeldo.errors import AGAIN, DamagedFileError, InputError, ZeldoError
-from zeldo.files.archive import number
+from zeldo.files.entries import number
 from zeldo.files.formats import DAMAGED
-from zeldo.files.sets import Scaled, member, name_of, parts
+from zeldo.files.parted import Scaled
+from zeldo.files.sets import member, name_of, parts
 from zeldo.particles.particles import FIELDS, KINDS, Header
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NAMES = {"positions": "Coordinates", "velocities": "Velocities", "ids": "ParticleIDs", "masses": "Masses"}
 OTHER_NAMES = {"positions": "Positions", "velocities": "Velocity", "ids": "IDs", "masses": "Mass"}
-EXPONENTS = {
-    "a": ("a_scaling", "aexp-scale-exponent", "a-scale exponent"),
-    "h": ("h_scaling", "h-scale-exponent", "h-scale exponent"),
-}
 SQUEEZED = 1000  # no filter makes positions or velocities so many times smaller: a larger count is a lie
 HALOS = "Halos"  # the group of a halo catalogue, which has no particles
 COUNTS = ("NumPart_ThisFile", "NumPart_Total")
@@ -70,7 +67,7 @@ def opened(path: Path) -> h5py.File:
             )  # this process has it open by h5py, whose choice of locks counts for all
 
 
-def plain(value: Any) -> Any:
+def decoded(value: Any) -> Any:
     """An attribute as a Python or NumPy value: arrays of one number become the number, bytes become text."""
     if isinstance(value, np.ndarray) and value.shape == (1,):
         value = value[0]
@@ -79,9 +76,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def attributes(file: h5py.File, group: str) -> dict[str, Any]:
+def group_attributes(file: h5py.File, group: str) -> dict[str, Any]:
     """The attributes of a group, {} where it is absent."""
-    return {name: plain(value) for name, value in file[group].attrs.items()} if group in file else {}
+    return {name: decoded(value) for name, value in file[group].attrs.items()} if group in file else {}
 
 
 def counts_of(header: Mapping[str, Any], name: str, path: Path) -> list[int]:
@@ -103,7 +100,7 @@ def header_of(file: h5py.File, path: Path, needed: Sequence[str]) -> dict[str, A
     """The entries of /Header. `DamagedFileError` where it is absent, or one of those needed; `InputError` for halos."""
     if "Header" not in file:
         raise DamagedFileError(f"{path} lacks /Header: zeldo reads Gadget's and SWIFT's layouts; {AGAIN}")
-    header = attributes(file, "Header")
+    header = group_attributes(file, "Header")
     for name in needed:
         if name not in header and HALOS in file:
             raise InputError(
@@ -170,15 +167,6 @@ def check_totals(path: Path, counts: list[list[int]], total: list[int]) -> None:
             raise DamagedFileError(
                 f"{path}: NumPart_Total says {total[kind]} particles of type {kind} but its files have {sum(here)}; {AGAIN}"
             )
-
-
-def exponent(data: Mapping[str, Any], of: str, default: float, where: str) -> float:
-    """The power of a or h of a data set by its attributes, in any code's spelling. They must agree."""
-    given = {name: float(np.asarray(data[name]).reshape(-1)[0]) for name in EXPONENTS[of] if name in data}
-    if len(set(given.values())) > 1:
-        both = " and ".join(f"{name} = {value:g}" for name, value in given.items())
-        raise DamagedFileError(f"{where}: {both} contradict each other; {AGAIN}, or say its units by option")
-    return next(iter(given.values()), default)
 
 
 @dataclass(frozen=True)
@@ -294,7 +282,7 @@ def fields_of(
                 here[field] = _checked(data, field, name, count, path)
                 names[field] = name
                 if field not in described:
-                    described[field] = {key: plain(value) for key, value in data.attrs.items()}
+                    described[field] = {key: decoded(value) for key, value in data.attrs.items()}
         if fields is not None and set(here) != set(fields):
             raise DamagedFileError(f"{path}: its data sets are not those of {files[0].name}; {AGAIN}")
         known = fields or here

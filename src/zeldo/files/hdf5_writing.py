@@ -7,27 +7,28 @@ fixed length, since those of variable length have none.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.files.archive import known_parameters, origin_attributes
+from zeldo.files.entries import origin_attributes
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import GADGET_NAMES
 from zeldo.files.hdf5_set import NAMES, files_of
-from zeldo.files.sets import check_files, split, writing_parts
+from zeldo.files.parted import PartedSink, split
+from zeldo.files.sets import writing_parts
 from zeldo.files.units import KM, MASS, MPC
-from zeldo.particles.particles import FIELDS, Header
+from zeldo.particles.particles import FIELDS, Header, known_parameters, row_bytes
 
 if TYPE_CHECKING:
     import h5py
 
 GROUP = "PartType1"
 CHUNK = 32768  # rows; a chunk of positions fits HDF5's cache of 1 MiB
-UNITS = {"UnitLength_in_cm": MPC, "UnitMass_in_g": MASS, "UnitVelocity_in_cm_per_s": KM}
+CGS_UNITS = {"UnitLength_in_cm": MPC, "UnitMass_in_g": MASS, "UnitVelocity_in_cm_per_s": KM}
 # how a field scales with a, h and length, mass and velocity, and its unit in CGS and as Gadget names it
 SCALING = {
     "positions": ({"a": 1.0, "h": -1.0, "length": 1.0}, MPC, "U_L"),
@@ -38,12 +39,12 @@ GYR = 3.15576e16  # s
 Layout = Callable[["h5py.File", Header, list[int], int], None]
 
 
-@contextmanager
-def writing_gadget(path: Path, header: Header, fields: Mapping[str, np.dtype], files: int) -> Iterator[Sink]:
+def writing_gadget(
+    path: Path, header: Header, fields: Mapping[str, np.dtype], files: int
+) -> AbstractContextManager[Sink]:
     """A sink to files in Gadget-4's layout."""
     velocities = header.scale_factor**-0.5
-    with writing_set(path, header, fields, files, _layout, {"velocities": velocities}, _scaling) as sink:
-        yield sink
+    return writing_set(path, header, fields, files, _layout, {"velocities": velocities}, _scaling)
 
 
 @contextmanager
@@ -69,24 +70,22 @@ def writing_set(
     describe : callable
         Field to the attributes of its data set.
     """
-    check_files(files)
     counts = split(header.count, files)
-    width = sum(dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items())
-    sizes = [count * width + 16384 for count in counts]
+    sizes = [count * row_bytes(fields) + 16384 for count in counts]
     with writing_parts(path, sizes, files_of) as temporary:
         for number, (name, count) in enumerate(zip(temporary, counts, strict=True)):
-            with _created(name) as file:
+            with _opened(name, "w") as file:
                 layout(file, header, counts, number)
                 _create_data(file, count, fields, describe)
         with _Sink(temporary, counts, header, fields, factors) as sink:
             yield sink
 
 
-def _created(path: Path) -> h5py.File:
+def _opened(path: Path, mode: str) -> h5py.File:
     import h5py
 
     # no locks: many file systems have none, and nobody else knows the temporary name
-    return h5py.File(path, "w", locking=False, libver=("v110", "v110"))
+    return h5py.File(path, mode, locking=False, libver=("v110", "v110"))
 
 
 def _create_data(
@@ -105,7 +104,7 @@ def _create_data(
         data.attrs.update(describe(field))
 
 
-class _Sink(Sink):
+class _Sink(PartedSink):
     """One file and one data set are open at a time, so that rows gather in HDF5's cache until a chunk is full."""
 
     def __init__(
@@ -116,42 +115,30 @@ class _Sink(Sink):
         fields: Mapping[str, np.dtype],
         factors: Mapping[str, float],
     ) -> None:
-        super().__init__(header, fields)
+        super().__init__(header, fields, counts)
         self._paths, self._factors = paths, factors
-        self._ends = np.cumsum(counts)
-        self._begins = self._ends - counts
         self._place: tuple[int, str] | None = None
         self._file: h5py.File | None = None
         self._data: Any = None
 
-    def __enter__(self) -> _Sink:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         self._data = None
         if self._file is not None:
             self._file.close()
             self._file = self._place = None
 
-    def put(self, field: str, start: int, values: np.ndarray) -> None:
+    def converted(self, field: str, values: np.ndarray) -> np.ndarray:
         factor = self._factors.get(field, 1.0)
-        if factor != 1.0:
-            values = values * values.dtype.type(factor)
-        stop = start + len(values)
-        part = int(np.searchsorted(self._ends, start, side="right"))
-        while start < stop:
-            begin, end = int(self._begins[part]), int(self._ends[part])
-            rows = min(stop, end) - start
-            self._dataset(part, field)[start - begin : start - begin + rows] = values[:rows]
-            values, start, part = values[rows:], start + rows, part + 1
+        return values if factor == 1.0 else values * values.dtype.type(factor)
+
+    def store(self, part: int, field: str, start: int, values: np.ndarray) -> None:
+        self._dataset(part, field)[start : start + len(values)] = values
 
     def _dataset(self, part: int, field: str) -> Any:
         if self._place != (part, field):
-            import h5py
-
             if self._place is None or self._place[0] != part:
-                self.__exit__()
-                self._file = h5py.File(self._paths[part], "r+", locking=False, libver=("v110", "v110"))
+                self.close()
+                self._file = _opened(self._paths[part], "r+")
             assert self._file is not None
             self._data, self._place = self._file[GROUP][NAMES[field]], (part, field)
         return self._data
@@ -218,17 +205,17 @@ def _layout(file: h5py.File, header: Header, counts: list[int], number: int) -> 
             "Time_GYR": age(cosmology, header.scale_factor) if cosmology is not None else 0.0,
             **flags,
             **densities,
-            **UNITS,
+            **CGS_UNITS,
         }
     )
     # Gadget-4 and its readers look here for what older versions had in the header
-    known: dict[str, object] = {**primordial, **densities, **UNITS}
+    known: dict[str, object] = {**primordial, **densities, **CGS_UNITS}
     entries = {"BoxSize": header.box, "Hubble": 100.0, "ComovingIntegrationOn": np.int32(1)}
     file.create_group("Parameters").attrs.update({**entries, **known})
     # yt takes lengths for kpc/h but in the layout of OWLS, which it knows by these two groups
     file.create_group("Units").attrs.update(
         {
-            **UNITS,
+            **CGS_UNITS,
             "UnitTime_in_s": MPC / KM,
             "UnitEnergy_in_cgs": MASS * KM**2,
             "UnitDensity_in_cgs": MASS / MPC**3,

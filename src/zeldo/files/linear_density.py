@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import integer, positive
-from zeldo.files.bigfile import attributes, block, is_block
+from zeldo.files.bigfile import block, block_attributes, is_block
+from zeldo.files.entries import integer, positive
 from zeldo.files.formats import Format
 from zeldo.files.registry import register_format
 from zeldo.initial.conditions import InitialConditions
@@ -31,12 +30,10 @@ class LinearDensity(Format):
     def sniff(self, path: Path) -> bool:
         return _block(path) is not None
 
-    @contextmanager
-    def open(self, path: Path, cosmology: Cosmology | None = None) -> Iterator[Source]:
+    def open(self, path: Path, cosmology: Cosmology | None = None) -> AbstractContextManager[Source]:
         raise InputError(
             f"{path} holds a linear density field, no particles: give it as initial conditions, by --ics"
         )
-        yield  # a context manager
 
 
 def _block(path: Path) -> Path | None:
@@ -68,7 +65,7 @@ def read_linear_density(path: str | os.PathLike[str], cosmology: Cosmology) -> I
     place = _block(Path(path))
     if place is None:
         raise InputError(f"{path} has no block {NAME}: give FastPM's linear density, or its directory")
-    table, values = block(place), attributes(place)
+    table, values = block(place), block_attributes(place)
     n = integer(values, "Nmesh", place)
     if n < 2 or table.width != 1 or table.dtype.kind != "c" or table.rows != n * n * (n // 2 + 1):
         raise DamagedFileError(

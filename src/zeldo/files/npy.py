@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tokenize
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.formats import DAMAGED, Format
+from zeldo.errors import InputError
+from zeldo.files.archive import read_npy
+from zeldo.files.formats import Format
 from zeldo.files.given import Given
 from zeldo.files.registry import register_format
 from zeldo.particles.particles import ArraySource, Header, Source
@@ -41,11 +41,7 @@ class Npy(Format):
         redshift: float | None = None,
         length: str | None = None,
     ) -> Iterator[Source]:
-        try:
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (*DAMAGED, SyntaxError, tokenize.TokenError) as error:
-            reason = " ".join(str(error).split())
-            raise DamagedFileError(f"{path} is not a readable npy file ({reason}); {AGAIN}") from error
+        values = read_npy(path, "r")
         given = Given(path, box, redshift, length, None, cosmology)
         lattice = values.ndim == 4 and values.shape == (3, *(values.shape[1],) * 3)
         if values.ndim == 3 and len(set(values.shape)) == 1:

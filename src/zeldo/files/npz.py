@@ -6,11 +6,10 @@ others need `pos` alone: box and redshift may come from options.
 
 from __future__ import annotations
 
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,28 +17,13 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import (
-    WHOLE,
-    existing_file,
-    integer,
-    known_cosmology,
-    known_parameters,
-    names_in,
-    number,
-    origin_attributes,
-    own_offset,
-    own_whole,
-    positive,
-    read_arrays,
-    read_origin,
-    redshift_of,
-    unreadable,
-)
+from zeldo.files.archive import existing_file, names_in, read_arrays, readable
 from zeldo.files.atomic import writing
-from zeldo.files.formats import DAMAGED, Format, Sink
+from zeldo.files.entries import WHOLE, integer, origin_attributes, own_header
+from zeldo.files.formats import Format, Sink
 from zeldo.files.given import Given, Rescaled, check_not_given
 from zeldo.files.registry import register_format
-from zeldo.particles.particles import FIELDS, KINDS, Header, Source
+from zeldo.particles.particles import FIELDS, KINDS, Header, Source, known_parameters, row_bytes
 from zeldo.particles.snapshot import DRAWN, MADE, TOLD
 
 NAMES = {"positions": "pos", "velocities": "vel", "ids": "ids", "masses": "mass"}
@@ -47,6 +31,12 @@ OTHER_NAMES = {"positions": "positions", "velocities": "velocities", "ids": "id"
 NEEDED = ("box", "redshift", "engine", "version", "settings", "particle_mass")
 OPTIONAL = ("seed", *DRAWN, *MADE, *TOLD, "offset", WHOLE)
 OTHERS = ("box", "redshift", *Cosmology.names())  # what is read of an archive that zeldo did not write
+STORED = {
+    "format": "npz of zeldo",
+    "lengths": "Mpc/h",
+    "velocities": "peculiar",
+    "masses": "10^10 Msun/h",
+}
 UNKNOWN = "unknown"  # the cosmological parameters that particles came without
 
 
@@ -112,10 +102,10 @@ class Npz(Format):
         values |= {"n": header.n} if header.n is not None else {"count": header.count}
         values |= {"box": header.box, "redshift": header.redshift}
         values |= {"particle_mass": header.particle_mass or 0.0, **origin_attributes(header)}
-        size = header.count * sum(
-            dtype.itemsize * int(np.prod(FIELDS[name])) for name, dtype in fields.items()
-        )
-        with writing(path, size) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with (
+            writing(path, header.count * row_bytes(fields)) as temporary,
+            zipfile.ZipFile(temporary, "w") as archive,
+        ):
             for name, value in values.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
                     np.lib.format.write_array(stream, np.asanyarray(value), allow_pickle=False)
@@ -130,29 +120,11 @@ def _own_header(path: Path, present: list[str]) -> Header:
     parameters = [name for name in Cosmology.names() if name not in unknown]
     optional = [name for name in OPTIONAL if name in present]
     values = read_arrays(path, [counted, *parameters, *NEEDED, *optional])
-    n = integer(values, "n", path) if counted == "n" else None
-    count = integer(values, "count", path) if n is None else n**3
+    count = integer(values, counted, path) ** (3 if counted == "n" else 1)
     if count < 0:
         raise DamagedFileError(f"{path}: {count} particles are not possible; {AGAIN}")
-    cosmology, known = known_cosmology(values, path)
-    return Header(
-        count=count,
-        box=positive(values, "box", path),
-        redshift=redshift_of(values, "redshift", path),
-        cosmology=cosmology,
-        parameters=known,
-        particle_mass=None if "mass" in present else number(values, "particle_mass", path) or None,
-        n=n,
-        offset=own_offset(values, path),
-        whole=own_whole(values, path),
-        stored={
-            "format": "npz of zeldo",
-            "lengths": "Mpc/h",
-            "velocities": "peculiar",
-            "masses": "10^10 Msun/h",
-        },
-        **read_origin(values, path),
-    )
+    header = own_header(values, path, count, STORED)
+    return replace(header, particle_mass=None) if "mass" in present else header
 
 
 class _Sink(Sink):
@@ -189,7 +161,7 @@ class _Member:
 
     def __init__(self, path: Path, name: str, field: str) -> None:
         self._path, self._name, self._row = path, name, 0
-        with _readable(path):
+        with readable(path):
             self._archive = zipfile.ZipFile(path)
             self._open()
         self.dtype = self._dtype
@@ -205,7 +177,7 @@ class _Member:
                 f"{self._path}: {subject} {self.dtype} of shape {self._shape}, not {wanted}; {AGAIN}"
             )
         size = self._archive.getinfo(f"{self._name}.npy").file_size
-        if size < count * int(np.prod(FIELDS[self._field])) * self.dtype.itemsize:
+        if size < count * row_bytes({self._field: self.dtype}):
             raise DamagedFileError(
                 f"{self._path}: {self._name} has {size} bytes, too few for its shape; {AGAIN}"
             )
@@ -228,7 +200,7 @@ class _Member:
         if self._fortran:  # as np.savez writes a transposed array
             return read_arrays(self._path, [self._name])[self._name][start:stop]
         width = self._dtype.itemsize * int(np.prod(self._shape[1:]))
-        with _readable(self._path):
+        with readable(self._path):
             if start != self._row:
                 if start < self._row:
                     self._open()
@@ -247,14 +219,3 @@ class _Source(Source):
 
     def rows(self, field: str, start: int, stop: int) -> np.ndarray:
         return self._members[field].rows(start, stop)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever the reading of an archive raises inside into a `DamagedFileError` of one line."""
-    try:
-        yield
-    except DamagedFileError:
-        raise
-    except (*DAMAGED, zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError, MemoryError) as error:
-        raise unreadable(path, error) from error

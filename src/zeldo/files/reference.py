@@ -19,16 +19,9 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError, nearest
-from zeldo.files.archive import (
-    cosmology_of,
-    existing_file,
-    integer,
-    names_in,
-    number,
-    read_arrays,
-    read_drawing,
-)
+from zeldo.files.archive import existing_file, names_in, read_arrays
 from zeldo.files.atomic import check_writable, writing
+from zeldo.files.entries import cosmology_of, integer, number, read_drawing
 from zeldo.files.formats import Format
 from zeldo.files.registry import register_format
 from zeldo.initial.conditions import InitialConditions, Origin
@@ -36,7 +29,7 @@ from zeldo.initial.linear import field_of_modes
 from zeldo.initial.noise import check_seed
 from zeldo.particles.linear_theory import variance_on_lattice
 from zeldo.particles.particles import Source
-from zeldo.particles.snapshot import DRAWN, Snapshot
+from zeldo.particles.snapshot import DRAWN, Snapshot, drawn
 from zeldo.version import __version__
 
 ENGINE = "mp-gadget"
@@ -230,8 +223,7 @@ def write_initial_conditions(ics: InitialConditions, path: str | os.PathLike) ->
     """
     path = check_initial_conditions_path(path)
     values = {name: getattr(ics.cosmology, name) for name in Cosmology.names()}
-    origin = {name: getattr(ics, name) for name in ("seed", *DRAWN)}
-    values |= {name: value for name, value in origin.items() if value is not None}
+    values |= {name: value for name, value in drawn(ics).items() if value is not None}
     with writing(path, ics.delta_lin.nbytes) as temporary, open(temporary, "wb") as stream:
         np.savez(
             stream,

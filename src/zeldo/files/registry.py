@@ -61,19 +61,19 @@ def suffixes() -> list[str]:
     return [suffix for kind in formats().values() for suffix in kind.suffixes]
 
 
-def format_named(name: str, written: bool = False) -> Format:
-    """The format of that name; `InputError` for an unknown one, or for one that is not `written`."""
-    known = {kind: one for kind, one in formats().items() if one.writes or not written}
-    if name not in known:
-        reason = "read and not written" if name in formats() else "not known"
-        raise InputError(f"format {name!r} is {reason}: give one of {', '.join(known)}{nearest(name, known)}")
-    return known[name]
-
-
 def format_to_write(path: str | os.PathLike, name: str | None = None) -> Format:
-    """The format of that name or, without a name, of the path's suffix. `InputError` for an unknown one."""
+    """The format of that name or, without a name, of the path's suffix.
+
+    `InputError` for an unknown one, and for a name of one that is only read.
+    """
     if name is not None:
-        return format_named(name, written=True)
+        written = {kind: one for kind, one in formats().items() if one.writes}
+        if name not in written:
+            reason = "read and not written" if name in formats() else "not known"
+            raise InputError(
+                f"format {name!r} is {reason}: give one of {', '.join(written)}{nearest(name, written)}"
+            )
+        return written[name]
     suffix = Path(path).suffix.lower()
     for kind in formats().values():
         if suffix in kind.suffixes:

@@ -1,26 +1,20 @@
-"""Snapshots in several files: the parts of a set, and a source that reads them one after another."""
+"""Snapshots in several files: which files are the parts of a set."""
 
 from __future__ import annotations
 
 import os
 import re
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from zeldo.errors import InputError
 from zeldo.files.atomic import resolved, writing
-from zeldo.keywords import scalar
-from zeldo.particles.particles import FIELDS, Header, Source
 
 NUMBERED = re.compile(r"(?P<stem>.+)\.(?P<number>\d+)(?P<suffix>\.hdf5|\.h5|\.bin|\.dat)?")
 SUFFIXES = (".hdf5", ".h5", "")
 LIST = ".info"  # of the list that L-PICOLA writes beside the files of a set
-MOST_FILES = 100_000
 
 
 def member(path: Path) -> Path | None:
@@ -68,13 +62,6 @@ def set_name(path: Path) -> Path:
 def name_of(files: Sequence[Path]) -> Path:
     """What messages call the files of a set: the set's name, or the only file."""
     return set_name(files[0]) if len(files) > 1 else files[0]
-
-
-def check_files(files: int) -> None:
-    """`InputError` for a number of files that is not allowed."""
-    files = scalar(files)
-    if not isinstance(files, int) or not 1 <= files <= MOST_FILES:
-        raise InputError(f"files = {files!r} is not allowed: give a whole number from 1 to {MOST_FILES}")
 
 
 def _part(path: Path, number: int) -> Path:
@@ -191,86 +178,3 @@ def _is_part(file: Path, number: int, files_of: Callable[[Path], int]) -> bool:
         return file.is_file() and files_of(file) > number
     except (InputError, OSError):
         return False
-
-
-def split(count: int, files: int) -> list[int]:
-    """Rows of each of several files, as even as can be."""
-    return [count // files + (number < count % files) for number in range(files)]
-
-
-class PartedSource(Source):
-    """Reads rows that are spread over parts. A format defines `stored`, and `converted` where numbers change.
-
-    Parameters
-    ----------
-    name, header, fields
-        As in `Source`.
-    counts : sequence of int
-        Rows in each part.
-    """
-
-    def __init__(
-        self, name: str, header: Header, fields: Mapping[str, np.dtype], counts: Sequence[int]
-    ) -> None:
-        super().__init__(name, header, fields)
-        self._begins = np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))])
-
-    def close(self) -> None:
-        """Close what is open."""
-        return
-
-    @abstractmethod
-    def stored(self, part: int, field: str, start: int, stop: int) -> np.ndarray:
-        """Rows start to stop of a part, as the file has them."""
-
-    def converted(self, field: str, values: np.ndarray) -> np.ndarray:
-        """Rows in zeldo's units, of the field's type."""
-        return values
-
-    def rows(self, field: str, start: int, stop: int) -> np.ndarray:
-        first = int(np.searchsorted(self._begins, start, side="right")) - 1
-        pieces = []
-        for part in range(first, len(self._begins) - 1):
-            begin, end = int(self._begins[part]), int(self._begins[part + 1])
-            if begin >= stop:
-                break
-            if end > max(start, begin):
-                pieces.append(self.stored(part, field, max(start, begin) - begin, min(stop, end) - begin))
-        if not pieces:
-            return np.empty((0, *FIELDS[field]), dtype=self.fields[field])
-        return self.converted(field, pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
-
-
-class Scaled(PartedSource):
-    """A source whose positions, velocities and masses are the stored numbers times a factor each.
-
-    Parameters
-    ----------
-    factors : mapping of str to float
-        By field; 1 where absent.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        header: Header,
-        fields: Mapping[str, np.dtype],
-        counts: Sequence[int],
-        factors: Mapping[str, float],
-    ) -> None:
-        # a product in float32 would round positions once more
-        wide = {
-            field: np.dtype(np.float64)
-            if field != "velocities" and factors.get(field, 1.0) != 1.0
-            else dtype.newbyteorder("=")
-            for field, dtype in fields.items()
-        }
-        super().__init__(name, header, wide, counts)
-        self.stored_fields = {field: dtype.newbyteorder("=") for field, dtype in fields.items()}
-        self._factors = factors
-
-    def converted(self, field: str, values: np.ndarray) -> np.ndarray:
-        factor = self._factors.get(field, 1.0)
-        if factor == 1.0:
-            return np.asarray(values, dtype=self.fields[field])
-        return np.multiply(values, self.fields[field].type(factor), dtype=self.fields[field])

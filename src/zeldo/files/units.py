@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from zeldo.cosmology.background import CRITICAL_DENSITY
-from zeldo.errors import InputError, nearest
+from zeldo.errors import AGAIN, DamagedFileError, InputError, nearest
+from zeldo.files.entries import positive
 
 MPC = 3.0856775814913673e24  # cm; Gadget and others write 3.085678e24
 MASS = 1.98841e43  # g, 10^10 Msun
@@ -23,6 +29,11 @@ VELOCITY_WORDS = {
     0.5: "peculiar / sqrt(a), Gadget's convention",
     -1.0: "a times peculiar (momentum)",
     1.0: "comoving, peculiar / a",
+}
+# the attributes with the power of a or h of a data set, in any code's spelling
+EXPONENTS = {
+    "a": ("a_scaling", "aexp-scale-exponent", "a-scale exponent"),
+    "h": ("h_scaling", "h-scale-exponent", "h-scale exponent"),
 }
 OMEGA_M = 0.01, 1.1  # what a box full of matter may have
 CLOSE = 0.01  # of omega_m, between what particles make and what it is
@@ -128,3 +139,80 @@ def length_words(factor: float, power_of_h: float = -1.0) -> str:
     """A unit of lengths in words: what they are in Mpc, and their power of h (-1: Mpc/h)."""
     unit = {1.0: "Mpc", 1e-3: "kpc"}.get(factor, f"{factor:g} Mpc")
     return unit + {-1.0: "/h", 0.0: ""}.get(power_of_h, f" h^{power_of_h:g}")
+
+
+@dataclass(frozen=True)
+class FileUnits:
+    """Factors from a file's numbers to zeldo's, with the words for them.
+
+    Parameters
+    ----------
+    values : dict
+        Gadget's entries UnitLength_in_cm, UnitMass_in_g and UnitVelocity_in_cm_per_s, as far as the file has them.
+    described : dict of str to dict
+        The attributes of the data of each field, which may have powers of a and h.
+    h : float, optional
+    a : float
+    path : Path
+        For errors.
+    """
+
+    values: Mapping[str, Any]
+    described: Mapping[str, Mapping[str, Any]]
+    h: float | None
+    a: float
+    path: Path
+
+    def _unit(self, name: str, cgs: float) -> float | None:
+        return rounded(positive(self.values, name, self.path) / cgs) if name in self.values else None
+
+    def exponents(self, field: str, of: str) -> dict[str, float]:
+        """The powers of a or h that stand beside the data of a field, by their attributes."""
+        data = self.described.get(field, {})
+        return {name: float(np.asarray(data[name]).reshape(-1)[0]) for name in EXPONENTS[of] if name in data}
+
+    def exponent(self, field: str, of: str, default: float) -> float:
+        """The power of a or h of a field. `DamagedFileError` where attributes contradict each other."""
+        given = self.exponents(field, of)
+        if len(set(given.values())) > 1:
+            both = " and ".join(f"{name} = {value:g}" for name, value in given.items())
+            raise DamagedFileError(
+                f"{self.path}, {field}: {both} contradict each other; {AGAIN}, or say its units by option"
+            )
+        return next(iter(given.values()), default)
+
+    def mass(self) -> float:
+        """The factor of masses."""
+        of_h = self.exponent("masses", "h", -1.0)
+        return (self._unit("UnitMass_in_g", MASS) or 1.0) * power_of_h(of_h, self.h, self.path)
+
+    def lengths(self, given: str | None) -> tuple[float, str] | None:
+        """The factor of lengths and its words, by option or by the file; None where neither says it."""
+        if given is not None:
+            return length_factor(given, self.h, self.path), f"{given} (by option)"
+        unit = self._unit("UnitLength_in_cm", MPC)
+        return None if unit is None else self._scaled(unit)
+
+    def _scaled(self, unit: float) -> tuple[float, str]:
+        """The factor and the words of a unit in Mpc, with the powers of h and a beside the positions."""
+        power, of_a = self.exponent("positions", "h", -1.0), self.exponent("positions", "a", 1.0)
+        words = length_words(unit, power) + ("" if of_a == 1 else f" a^{of_a - 1:g}")
+        return unit * power_of_h(power, self.h, self.path) * self.a ** (of_a - 1), words
+
+    def inferred(
+        self, mass: float, count: int, box: float, beside: float = 0.0
+    ) -> tuple[tuple[float, str], list[str]]:
+        """As `lengths`, by what makes a universe, or by a unit in cm beside the data where there is no mass."""
+        if beside and not mass:
+            return self._scaled(rounded(beside / MPC)), []
+        unit_name, note = length_from_mass(mass, count, box * self._scaled(1.0)[0], self.path)
+        unit = LENGTHS[unit_name][0]
+        agreed = beside and rounded(beside / MPC) == unit
+        return self._scaled(unit), [] if agreed else [note]
+
+    def velocities(self, power: float, given: str | None) -> tuple[float, str]:
+        """The factor of velocities for a power of a, and its words, which say whether it is by option."""
+        unit = self._unit("UnitVelocity_in_cm_per_s", KM) or 1.0
+        of_h = self.exponent("velocities", "h", 0.0)
+        words = velocity_words(power) + (" (by option)" if given else "")
+        return unit * self.a**power * power_of_h(of_h - 1, self.h, self.path), words

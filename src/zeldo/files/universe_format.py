@@ -31,9 +31,8 @@ class Universe(Format):
     ) -> Iterator[Source]:
         """The particles at a redshift, by default the lowest."""
         universe = UniverseZarr(path)
-        redshifts = universe.redshifts
-        source = SnapshotRows(universe.snapshot(None if redshift is None else universe.nearest(redshift)))
+        source = SnapshotRows(universe.snapshot(redshift))
         source.name = str(path)
-        kept = ", ".join(f"{z:g}" for z in redshifts)
+        kept = ", ".join(f"{z:g}" for z in universe.redshifts)
         source.header = replace(source.header, stored={"format": f"universe in zarr arrays, with z = {kept}"})
         yield source

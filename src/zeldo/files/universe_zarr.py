@@ -26,8 +26,8 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import DIGEST, attributes_digest
 from zeldo.files.atomic import not_written, write_text
+from zeldo.files.entries import DIGEST, attributes_digest
 from zeldo.particles.snapshot import DRAWN, MADE, TOLD, Snapshot
 from zeldo.particles.tiles import Tile, cover
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 FORMAT = "zeldo universe 1"
 LARGEST_TILE, LARGEST_CHUNK = 128, 16  # cells per side of a shard, and planes of a chunk
-UNITS = {"psi": "Mpc/h", "vel": "km/s"}
+FIELD_UNITS = {"psi": "Mpc/h", "vel": "km/s"}
 STATE = ".zeldo"
 KEPT = ("box", "engine", "seed", "settings", "version", *DRAWN, *MADE)
 _opening = Lock()
@@ -128,7 +128,7 @@ class UniverseZarr:
                 shards=(3, side, side, side),
                 compressors=Crc32cCodec(),
                 dimension_names=("component", "x", "y", "z"),
-                attributes={"units": UNITS[place.name]},
+                attributes={"units": FIELD_UNITS[place.name]},
             )
 
     def write_tile(self, redshift: float, field: str, tile: Tile, values: np.ndarray) -> None:

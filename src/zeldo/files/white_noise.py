@@ -7,14 +7,14 @@ n1 n2 numbers, with x varying fastest.
 from __future__ import annotations
 
 import os
-import tokenize
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import existing_file, names_in, read_arrays
+from zeldo.files.archive import existing_file, names_in, read_arrays, read_npy
 from zeldo.files.atomic import writing
 from zeldo.files.formats import DAMAGED
 from zeldo.files.hdf5_set import opened, readable
@@ -93,7 +93,7 @@ def read_white_noise(
     """
     path = existing_file(path)
     if path.suffix == ".npy":
-        values = _read_npy(path)
+        values = read_npy(path)
     elif path.suffix == ".npz":
         names = names_in(path)
         key = names[0] if len(names) == 1 else KEY
@@ -129,9 +129,10 @@ def bare_field(path: str | os.PathLike[str]) -> dict[str, Any]:
     if path.suffix not in (*SUFFIXES, *HDF5) or not path.is_file():
         return {}
     said: dict[str, Any] = {}
+    shape: Sequence[int]
     try:
         if path.suffix == ".npy":
-            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+            shape = read_npy(path, "r").shape
         elif path.suffix == ".npz":
             names = names_in(path)
             key = names[0] if len(names) == 1 else KEY
@@ -148,7 +149,7 @@ def bare_field(path: str | os.PathLike[str]) -> dict[str, Any]:
             *shape, seed = _grafic_numbers(np.fromfile(path, np.uint8, HEADER + 8), path)[1:]
             if seed > 0:
                 said["seed"] = seed
-    except (InputError, *DAMAGED, SyntaxError, tokenize.TokenError):
+    except (InputError, *DAMAGED):
         return {}  # whoever reads it says why
     return {"n": shape[0], **said} if len(shape) == 3 and len(set(shape)) == 1 else {}
 
@@ -189,14 +190,6 @@ def write_white_noise(phases: Phases, path: str | os.PathLike[str], n: int, sign
             for plane in values.T:  # [z, y, x]
                 _record(stream, np.ascontiguousarray(plane, "<f4"))
     return path
-
-
-def _read_npy(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (*DAMAGED, SyntaxError, tokenize.TokenError, MemoryError) as error:
-        reason = " ".join(str(error).split())
-        raise DamagedFileError(f"{path} is not a readable npy file ({reason}); {AGAIN}") from error
 
 
 def _generator(name: str) -> bool:

@@ -16,29 +16,17 @@ import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, ZeldoError
-from zeldo.files.archive import (
-    DIGEST,
-    attributes_digest,
-    integer,
-    known_cosmology,
-    known_parameters,
-    number,
-    origin_attributes,
-    own_offset,
-    own_whole,
-    positive,
-    read_origin,
-    redshift_of,
-)
 from zeldo.files.atomic import check_directory_writable, holds_only, writing_directory
+from zeldo.files.entries import DIGEST, attributes_digest, integer, origin_attributes, own_header
 from zeldo.files.formats import Format, Sink
 from zeldo.files.given import Given, Rescaled, check_not_given
 from zeldo.files.registry import register_format
-from zeldo.particles.particles import FIELDS, KINDS, Header, Source
+from zeldo.particles.particles import FIELDS, KINDS, Header, Source, known_parameters
 
 CHUNK = 2**18  # rows
 OTHER_NAMES = {"pos": "positions", "vel": "velocities", "id": "ids", "mass": "masses"}
-UNITS = {"positions": "Mpc/h", "velocities": "km/s", "masses": "1e10 Msun/h"}
+FIELD_UNITS = {"positions": "Mpc/h", "velocities": "km/s", "masses": "1e10 Msun/h"}
+STORED = {"format": "zarr of zeldo", "lengths": "Mpc/h", "velocities": "peculiar"}
 LARGEST_TEXT = 2**24  # bytes of zarr.json
 LIES = 1000  # no codec makes positions so many times smaller
 
@@ -96,7 +84,7 @@ class Zarr(Format):
                     chunks=(max(1, min(CHUNK, header.count)), *FIELDS[field]),
                     compressors=Crc32cCodec(),
                     dimension_names=("particle", "axis")[: len(shape)],
-                    attributes={"units": UNITS[field]} if field in UNITS else {},
+                    attributes={"units": FIELD_UNITS[field]} if field in FIELD_UNITS else {},
                     config={"write_empty_chunks": True},  # a missing chunk is damage, not zeros
                 )
             group.attrs.update(
@@ -244,19 +232,6 @@ def _check_arrays(path: Path, arrays: Mapping[str, Any], values: Mapping[str, An
 
 
 def _own_header(path: Path, count: int, values: Mapping[str, Any]) -> Header:
-    cosmology, known = known_cosmology(values, path)
     if integer(values, "count", path) != count:
         raise DamagedFileError(f"{path}: count = {values['count']} and there are {count} positions; {AGAIN}")
-    return Header(
-        count=count,
-        box=positive(values, "box", path),
-        redshift=redshift_of(values, "redshift", path),
-        cosmology=cosmology,
-        parameters=known,
-        particle_mass=number(values, "particle_mass", path) or None,
-        n=integer(values, "n", path) if "n" in values else None,
-        offset=own_offset(values, path),
-        whole=own_whole(values, path),
-        stored={"format": "zarr of zeldo", "lengths": "Mpc/h", "velocities": "peculiar"},
-        **read_origin(values, path),
-    )
+    return own_header(values, path, count, STORED)

@@ -11,7 +11,8 @@ from zeldo.errors import InputError
 from zeldo.gradients.reconstruction import Reconstruction
 from zeldo.initial.conditions import InitialConditions
 from zeldo.mesh import fft
-from zeldo.statistics.spectra import bins, cross_power, field_modes
+from zeldo.statistics.modes import field_modes
+from zeldo.statistics.spectra import bins, cross_power
 
 
 @dataclass(frozen=True, eq=False)

@@ -315,7 +315,7 @@ class _Mesh:
     def force(self, psi: Tensor) -> Tensor | None:
         """The force of the last step at the particles, Mpc/h; None where it took none, as at the start of COLA."""
         last: Row = self._usual[-1]
-        if np.isnan(last.offset):
+        if not last.forced:
             return None
         return self.gravity(psi, float(last.offset), sharpening=float(last.sharpening))
 
@@ -331,7 +331,4 @@ class _Mesh:
     @cached_property
     def _usual(self) -> Any:
         """The steps in the function's own cosmology."""
-        return kept(self._usual_steps)
-
-    def _usual_steps(self) -> Any:
-        return self.engine.steps_of(self.field.cosmology, [self.redshift]).rows
+        return kept(lambda: self.engine.steps_of(self.field.cosmology, [self.redshift]).rows)

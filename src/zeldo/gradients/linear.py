@@ -17,8 +17,8 @@ from zeldo.cosmology.varied import VariedCosmology
 from zeldo.gradients.shape import Ratio
 from zeldo.initial.lpt import DIAGONAL, MIXED
 from zeldo.mesh import fft
-from zeldo.mesh.modes import mode_factors
 from zeldo.mesh.torch_accelerated import kept
+from zeldo.mesh.torch_gravity import inverse_laplacian
 
 DIMENSIONS = (-3, -2, -1)
 
@@ -134,25 +134,17 @@ class _Constants:
 
     @classmethod
     def of(cls, field: LinearField) -> _Constants:
-        n, half, device = field.n, field.n // 2, field.device
+        n, device = field.n, field.device
         x, y, z = fft.wavenumbers(n)
         place = (x**2 + y**2 + z**2).astype(np.int64)
         fft.zero_nyquist(place)
         values = np.sqrt(np.arange(1, place.max() + 1)) * (2 * np.pi / field.box)
         real = np.float64 if field.dtype == torch.float64 else np.float32
-        k, window = mode_factors(n, field.box, 0, real)
-        axes = np.ix_(k, k, k[: half + 1])
-        square = axes[0] ** 2 + axes[1] ** 2 + axes[2] ** 2
-        square[0, 0, 0] = np.inf
-        green = -1 / square
-        for axis in np.ix_(window, window, window[: half + 1]):
-            green *= axis
         return cls(
             torch.from_numpy(place.reshape(-1)).to(device),
             torch.from_numpy(values).to(device),
             _ratios(field, values),
-            [torch.from_numpy(axis).to(device) for axis in axes],
-            torch.from_numpy(green).to(device),
+            *inverse_laplacian(n, field.box, 0, device, real),
         )
 
 

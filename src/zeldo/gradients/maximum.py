@@ -74,7 +74,7 @@ def maximise(
     plan: Sequence[Stage],
     *,
     first: tuple[int, int] = (0, 0),
-    watch: Watch | None = None,
+    watch: Watch = lambda *_: None,
 ) -> Tensor:
     """The white noise where the posterior is largest.
 
@@ -91,9 +91,7 @@ def maximise(
     """
     for number in range(first[0], len(plan)):
         before = first[1] if number == first[0] else 0
-        white_noise = _minimise(
-            posterior, white_noise, plan[number], before, partial(watch or _nobody, number)
-        )
+        white_noise = _minimise(posterior, white_noise, plan[number], before, partial(watch, number))
     return white_noise
 
 
@@ -122,12 +120,12 @@ def _minimise(
 
     if done >= stage.iterations:
         return white_noise
+    posterior = posterior.tempered(stage.scale, stage.noise)
     if white_noise.any():
-        probes = torch.Generator().manual_seed(0)
-        curvature = measured_curvature(posterior, white_noise, probes, stage.scale, stage.noise)
+        curvature = measured_curvature(posterior, white_noise, torch.Generator().manual_seed(0))
     else:  # all particles are on mesh points, where cloud-in-cell has its kinks
-        curvature = posterior.curvature(stage.scale, stage.noise)
-    target = Whitened(posterior, curvature, stage.scale, stage.noise)
+        curvature = posterior.curvature()
+    target = Whitened(posterior, curvature)
 
     def tensor(x: np.ndarray) -> Tensor:
         return torch.from_numpy(x.reshape(white_noise.shape)).to(white_noise)
@@ -145,7 +143,3 @@ def _minimise(
     options = {"maxiter": stage.iterations - done, "maxcor": HISTORY, "ftol": 1e-9}
     result = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", callback=after, options=options)
     return target.white_noise(tensor(result.x))
-
-
-def _nobody(stage: int, iteration: int, white_noise: Tensor) -> None:
-    """Watches nothing."""

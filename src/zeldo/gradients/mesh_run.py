@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeldo.engines.leapfrog import start, step, velocity
-from zeldo.engines.state import Array, State
+from zeldo.engines.leapfrog import begin, start, step, velocity
+from zeldo.engines.state import Array
 from zeldo.engines.table import Row, Table
 from zeldo.mesh.gravity import Gravity
 from zeldo.mesh.torch_accelerated import Tensors, accelerated
@@ -172,7 +172,7 @@ class _Backwards:
         self._add(by_v, row.close[0], by_vel)
         if self.varied:
             self.close[0] = self.plain.dot(by_vel, v)
-        if row.offset == row.offset:
+        if row.forced:
             force, slopes = self.gravity.pull_back(psi, row.offset, by_vel, row.sharpening)
             self._add(by_psi, row.close[1], slopes)
             if self.varied:
@@ -190,25 +190,24 @@ class _Backwards:
         self._take_off(psi, zip(row.drift, (v, *self.frame), strict=False))
 
     def _undo_kick(self, i: int, psi: Array, v: Array, by_psi: Array, by_v: Array) -> None:
-        row, offset = self.rows[i], self.rows[i - 1].offset
-        before: State | None = None
+        row, last = self.rows[i], self.rows[i - 1]
+        known: Array | None = None
         if i == 1:  # its velocity is known; elsewhere kicks are far from forgetting it
-            still = self.rows[0]._replace(offset=float("nan"))
-            before = start(still, self.gravity, *self.fields)
-            self._set(psi, before.psi)
-        if offset == offset:
-            force, slopes = self.gravity.pull_back(psi, offset, by_v, self.rows[i - 1].sharpening)
+            at_start, known = begin(last, self.gravity, *self.fields)
+            self._set(psi, at_start)
+        if last.forced:
+            force, slopes = self.gravity.pull_back(psi, last.offset, by_v, last.sharpening)
             self._add(by_psi, row.kick[1], slopes)
             if self.varied:
                 self.kick[i, 1] = self.plain.dot(by_v, force)
             if self.frame:
                 self._add_to_fields(row.kick[2:], by_v, self.kick[i, 2:])
-            if before is None:
+            if known is None:
                 self._take_off(v, zip(row.kick[1:], (force, *self.frame), strict=False))
                 self._scale(v, 1 / row.kick[0])
-        if before is not None:
-            self._set(v, before.v)
-        if offset == offset:
+        if known is not None:
+            self._set(v, known)
+        if last.forced:
             if self.varied:
                 self.kick[i, 0] = self.plain.dot(by_v, v)
             self._scale(by_v, row.kick[0])

@@ -12,7 +12,7 @@ from torch import Tensor
 from zeldo.engines.base import Engine
 from zeldo.engines.emulator import Emulator
 from zeldo.engines.network import Network
-from zeldo.engines.registry import engine as make_engine
+from zeldo.engines.registry import dynamics_of
 from zeldo.engines.trained import Trained
 from zeldo.errors import InputError
 from zeldo.gradients.linear import LinearField
@@ -35,7 +35,6 @@ def network_physics(
     if isinstance(engine, Network) and engine.velocity is not None:
         raise InputError("a second network for velocities is not differentiable: leave velocity out")
     net = load(engine.path)
-    assert net.card is not None  # every loaded network has one
     task = net.card.make_task()
     setting = Setting(field.cosmology, redshift, field.box / field.n)
     task.check(setting)
@@ -44,10 +43,8 @@ def network_physics(
             f"{engine.path} is for engine {task.engine_class}: give it as engine, not as weights"
         )
     engine.check_universe(field.cosmology, setting.spacing, [redshift])  # as a run does
-    dynamics = None
-    if task.dynamics is not None:
-        name, options = task.dynamics
-        dynamics = physics_of(make_engine(name, **options))
+    corrected = dynamics_of(task)
+    dynamics = None if corrected is None else physics_of(corrected)
     optimised: Any = inference.optimise(net, field.device, dtype=field.dtype)
     if field.dtype == torch.float64:
         optimised = optimised.double()
@@ -163,8 +160,4 @@ class _Pieces:
         if tiles == 1:
             yield None, None
             return
-        side = geometry.tile_side(n, tiles, layout.stride)
-        around = tiling.crop_side(layout, side)
-        for piece in geometry.cover(n, side):
-            i, j, k = (first - layout.halo for first in piece.origin)
-            yield piece, geometry.window((i, j, k), around, n)
+        yield from tiling.crops(layout, n, tiles)

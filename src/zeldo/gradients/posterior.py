@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import torch
@@ -86,10 +87,14 @@ class Posterior:
     function : Differentiable
         From white noise to the evolved universe.
     observation : Observation
+    scale : float
+        The residuals are smoothed by a Gaussian of this standard deviation, Mpc/h: above 0, large scales decide, and all
+        cells have the same error.
     """
 
     function: Differentiable
     observation: Observation
+    scale: float = field(default=0.0, kw_only=True)
 
     @property
     def mesh(self) -> int:
@@ -100,6 +105,10 @@ class Posterior:
     def cells(self) -> float:
         """Mesh cells per lattice cell."""
         return (self.mesh / self.function.n) ** 3
+
+    def tempered(self, scale: float, noise: float) -> Self:
+        """The posterior with smoothed residuals and another error of a cell, for a search that begins from afar."""
+        return replace(self, observation=replace(self.observation, noise=noise), scale=scale)
 
     def predicted(self, white_noise: Tensor) -> Tensor:
         """The density contrast that would be observed without error, (m, m, m)."""
@@ -115,29 +124,20 @@ class Posterior:
                 delta = delta + (seen.bias - 1) * statistics.density(psi, self.mesh, f.box)
         return self._smoothed(delta, seen.smoothing)
 
-    def energy(self, white_noise: Tensor, scale: float = 0.0, noise: float | None = None) -> Tensor:
-        """Half of chi^2 plus half of the sum of squares of white noise.
-
-        Parameters
-        ----------
-        white_noise : Tensor, (n, n, n)
-        scale : float
-            The residuals are smoothed by a Gaussian of this standard deviation, Mpc/h: large scales decide, and all
-            cells have the same error.
-        noise : float, optional
-            In place of the observation's.
-        """
-        residual = self._smoothed(self.predicted(white_noise) - self.observation.delta, scale)
-        if scale == 0 and self.observation.relative is not None:
-            residual = residual / self.observation.relative
-        chi2 = residual.square().sum(dtype=torch.float64) / (noise or self.observation.noise) ** 2
+    def energy(self, white_noise: Tensor) -> Tensor:
+        """Half of chi^2 plus half of the sum of squares of white noise (n, n, n)."""
+        seen = self.observation
+        residual = self._smoothed(self.predicted(white_noise) - seen.delta, self.scale)
+        if self.scale == 0 and seen.relative is not None:
+            residual = residual / seen.relative
+        chi2 = residual.square().sum(dtype=torch.float64) / seen.noise**2
         return 0.5 * (chi2 + self.prior(white_noise))
 
     def prior(self, white_noise: Tensor) -> Tensor:
         """The sum of squares of white noise."""
         return white_noise.square().sum(dtype=torch.float64)
 
-    def curvature(self, scale: float = 0.0, noise: float | None = None) -> Tensor:
+    def curvature(self) -> Tensor:
         """H(k) of linear theory with the distortion of Kaiser 1987, (n, n, n // 2 + 1), at least 1: the prior's."""
         f, seen = self.function, self.observation
         x, y, z = fft.wavenumbers(f.n, f.box)
@@ -148,8 +148,8 @@ class Posterior:
         if seen.axis is not None:
             mu2 = (x**2, y**2, z**2)[seen.axis] / np.where(square > 0, square, 1)
             response += float(grown.f1(a)) * mu2
-        response *= float(grown.d1(a)) * np.exp(-square * (scale**2 + seen.smoothing**2) / 2)
-        weight = self.cells / (noise or seen.noise) ** 2
+        response *= float(grown.d1(a)) * np.exp(-square * (self.scale**2 + seen.smoothing**2) / 2)
+        weight = self.cells / seen.noise**2
         linear = f.delta_amplitude * torch.from_numpy(response).to(f.delta_amplitude)
         return 1 + weight * linear.square()
 

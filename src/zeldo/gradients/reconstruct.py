@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from zeldo.cosmology.parameters import with_parameters
 from zeldo.engines.base import Engine, Progress, silent
@@ -157,7 +156,7 @@ def reconstruct(
         check_number("noise", noise, 1e-6, 1e6)
     noiseless = noise is None
     sigma = TOLERANCE * unit if noise is None else float(noise)
-    delta = _tensor(seen.delta, f.field.device)
+    delta = torch.from_numpy(np.ascontiguousarray(seen.delta)).to(f.field.device)
     relative = discreteness(delta) if noiseless else None
     posterior = Posterior(f, Observation(delta, sigma, smoothing, bias, axis, relative))
     task = getattr(f.physics, "task", None)  # of a network
@@ -191,7 +190,3 @@ def reconstruct(
     if kept is not None:
         kept.remove()
     return result
-
-
-def _tensor(values: np.ndarray, device: str) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(device)

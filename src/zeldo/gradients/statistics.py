@@ -1,7 +1,7 @@
 """Statistics of displaced lattices as differentiable functions of tensors: the twins of `zeldo.statistics`.
 
 Wavenumbers are arrays without gradients; what depends on the particles is a tensor. Densities of spectra are those of
-`zeldo.statistics.spectra`: cubic splines on two interlaced meshes, window divided out.
+`zeldo.statistics.modes`: cubic splines on two interlaced meshes, window divided out.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeldo.cosmology.background import expansion
 from zeldo.keywords import axis_index
 from zeldo.mesh import fft, torch_numba, torch_splines
 from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.torch_accelerated import kept
 from zeldo.statistics.bispectrum import Shell, closed_mesh, resized, shells
-from zeldo.statistics.spectra import CUBIC_SPLINE, bins, mode_numbers
+from zeldo.statistics.modes import CUBIC_SPLINE, mode_numbers
+from zeldo.statistics.redshift_space import shift_per_velocity
+from zeldo.statistics.spectra import bins
 
 Binned = tuple[np.ndarray, Tensor]
 
@@ -58,11 +59,9 @@ def redshift_space(
         The line of sight.
     """
     index = axis_index(axis)
-    per_velocity = (1 + redshift) / (100.0 * expansion(cosmology, 1 / (1 + redshift)))
-    factor = per_velocity if isinstance(per_velocity, Tensor) else float(per_velocity)
     along = torch.zeros(3, 1, 1, 1, dtype=psi.dtype, device=psi.device)
     along[index] = 1
-    return psi + along * (factor * vel[index])
+    return psi + along * (shift_per_velocity(cosmology, redshift) * vel[index])
 
 
 def density_modes(psi: Tensor, mesh: int, box: float) -> Tensor:

@@ -30,14 +30,10 @@ class Whitened:
     posterior : Posterior
     curvature : Tensor, (n, n, n // 2 + 1)
         H of each mode.
-    scale, noise
-        As in `Posterior.energy`.
     """
 
     posterior: Posterior
     curvature: Tensor
-    scale: float = 0.0
-    noise: float | None = None
 
     @cached_property
     def _root(self) -> Tensor:
@@ -54,18 +50,12 @@ class Whitened:
     def value_and_gradient(self, x: Tensor) -> tuple[float, Tensor]:
         """The energy, and its derivative with respect to x."""
         x = x.detach().requires_grad_()
-        energy = self.posterior.energy(self.white_noise(x), self.scale, self.noise)
+        energy = self.posterior.energy(self.white_noise(x))
         (gradient,) = torch.autograd.grad(energy, x)
         return float(energy.detach()), gradient
 
 
-def measured_curvature(
-    posterior: Posterior,
-    white_noise: Tensor,
-    generator: torch.Generator,
-    scale: float = 0.0,
-    noise: float | None = None,
-) -> Tensor:
+def measured_curvature(posterior: Posterior, white_noise: Tensor, generator: torch.Generator) -> Tensor:
     """The curvature of a posterior at some white noise, (n, n, n // 2 + 1), at least 1.
 
     Differences of gradients in random directions give the diagonal of the Hessian in Fourier space (Hutchinson 1990). Its
@@ -78,13 +68,11 @@ def measured_curvature(
         The place.
     generator : torch.Generator
         Of the directions.
-    scale, noise
-        As in `Posterior.energy`.
     """
 
     def gradient(white_noise: Tensor) -> Tensor:
         white_noise = white_noise.detach().requires_grad_()
-        return torch.autograd.grad(posterior.energy(white_noise, scale, noise), white_noise)[0]
+        return torch.autograd.grad(posterior.energy(white_noise), white_noise)[0]
 
     response = size = torch.zeros((), device="cpu")
     for _ in range(PROBES):
@@ -92,7 +80,7 @@ def measured_curvature(
         change = gradient(white_noise + PROBE * along) - gradient(white_noise - PROBE * along)
         modes, bent = (torch.fft.rfftn(x, dim=DIMENSIONS) for x in (along, change / (2 * PROBE)))
         response, size = response + (modes.conj() * bent).real, size + modes.abs().square()
-    linear = posterior.curvature(scale, noise)
+    linear = posterior.curvature()
     measured = shell_means(response) / shell_means(size)
     return (linear * measured.clamp(min=1) / shell_means(linear)).clamp(min=1)
 

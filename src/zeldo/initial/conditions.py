@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
 from zeldo.brief import brief
-from zeldo.cosmology.parameters import Cosmology, check_cosmology
+from zeldo.cosmology.parameters import Cosmology, check_cosmology, same_cosmology, same_parameter
 from zeldo.errors import InputError
 from zeldo.keywords import plain_scalars, real_array, scalar
 
@@ -24,6 +27,16 @@ def check_grid(box: float, n: int) -> tuple[float, int]:
     if isinstance(box, bool) or not isinstance(box, Real) or not 0.1 <= box <= 1e5:
         raise InputError(f"box = {box!r} is not allowed: give the side in Mpc/h, 0.1 to 100000")
     return float(box), int(n)
+
+
+def difference(first: Any, second: Any) -> str:
+    """Which of n, box and cosmology is not that of both; "" where all are. Of initial conditions, snapshots or origins."""
+    agree: dict[str, Callable[[Any, Any], bool]] = {
+        "n": operator.eq,
+        "box": same_parameter,
+        "cosmology": same_cosmology,
+    }
+    return next((name for name in agree if not agree[name](getattr(first, name), getattr(second, name))), "")
 
 
 @dataclass(frozen=True)

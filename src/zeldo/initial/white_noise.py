@@ -94,8 +94,7 @@ def noise_of(ics: InitialConditions, power: Callable[[np.ndarray], np.ndarray]) 
     size[0, 0, 0] = 1
     modes = fft.zero_nyquist(fft.forward(ics.delta_lin)) / size
     values = fft.inverse(modes, ics.n, scratch=True) * np.float32(ics.n**1.5)
-    if (
-        ics.fixed or ics.flip
-    ):  # its amplitudes and its sign are in the noise: the seed would make another field
+    if ics.fixed or ics.flip:
+        # its amplitudes and its sign are in the noise: the seed would make another field
         return WhiteNoise(values)
     return WhiteNoise(values, name=ics.phases or "array", seed=ics.seed)

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from zeldo.errors import InputError
 
-UNITS = {"": 1e9, "B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
-UNITS |= {"KIB": 2.0**10, "MIB": 2.0**20, "GIB": 2.0**30, "TIB": 2.0**40}
+BYTES_IN = {"": 1e9, "B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+BYTES_IN |= {"KIB": 2.0**10, "MIB": 2.0**20, "GIB": 2.0**30, "TIB": 2.0**40}
 GROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 VERSION_1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
 VERSION_2 = "memory.max", "memory.current", "inactive_file"
@@ -29,7 +29,7 @@ def size_in_bytes(text: str | float) -> float:
     """
     match = re.fullmatch(r"\s*([0-9.eE+-]+)\s*([A-Za-z]*)\s*", str(text))
     try:
-        size = float(match[1]) * UNITS[match[2].upper()] if match else 0.0
+        size = float(match[1]) * BYTES_IN[match[2].upper()] if match else 0.0
     except (ValueError, KeyError):
         size = 0.0
     if not 0 < size < float("inf"):
@@ -79,8 +79,8 @@ def check_room(what: str, needed: float, advice: str) -> None:
 
 def size_in_words(size: float) -> str:
     """Bytes as `size_in_bytes` reads them, such as "8GB", to three digits."""
-    unit = next((name for name in ("TB", "GB", "MB", "KB") if size >= UNITS[name]), "B")
-    return f"{size / UNITS[unit]:.3g}{unit}"
+    unit = next((name for name in ("TB", "GB", "MB", "KB") if size >= BYTES_IN[name]), "B")
+    return f"{size / BYTES_IN[unit]:.3g}{unit}"
 
 
 def resident() -> float:

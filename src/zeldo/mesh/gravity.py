@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from zeldo.errors import InputError
-from zeldo.mesh.modes import mode_factors, window_factors
 
 Array = Any  # a NumPy array or a torch tensor, (3, n, n, n) float32
 
@@ -117,6 +116,8 @@ def gravity(
         from zeldo.mesh.numba_gravity import NumbaGravity
 
         return NumbaGravity(box, m, gradient, deconvolution)
+    from zeldo.mesh.torch_gravity import TorchGravity
+
     return TorchGravity(box, m, gradient, deconvolution, torch_device(device))
 
 
@@ -142,111 +143,3 @@ def _usable() -> str:
     import torch
 
     return "cpu or a device such as cuda" if torch.cuda.is_available() else "cpu"
-
-
-class TorchArithmetic:
-    """Linear combinations of tensors; factors may be tensors too. A force is a whole field at once."""
-
-    def held(
-        self, psi: Array, offset: float = 0.0, out: Array | None = None, sharpening: float = 0.0
-    ) -> Array:
-        return self(psi, offset, out, sharpening)  # type: ignore[operator]
-
-    def whole(self, force: Array) -> Array:
-        return force
-
-    def combine(self, out: Array | None, *terms: tuple[float, Array]) -> Array:
-        (factor, field), *others = terms
-        total = factor * field
-        for factor, field in others:
-            total = total + factor * field
-        return total if out is None else out.copy_(total)
-
-    def advance(
-        self,
-        psi: Array,
-        v: Array,
-        force: Array | None,
-        kick: Sequence[float],
-        drift: Sequence[float],
-        frame: Sequence[Array] = (),
-        *,
-        donate: bool = False,
-    ) -> tuple[Array, Array]:
-        if force is not None:
-            v = self.combine(v if donate else None, *zip(kick, (v, force, *frame), strict=False))
-        elif not donate:
-            v = v.clone()
-        moved = zip(drift, (v, *frame), strict=False)
-        return self.combine(psi if donate else None, (1.0, psi), *moved), v
-
-
-class TorchGravity(TorchArithmetic):
-    """Any torch device's: the same steps, nothing kept but the Green's function."""
-
-    def __init__(
-        self,
-        box: float,
-        m: int,
-        gradient: str,
-        deconvolution: float,
-        device: str,
-        dtype: type = np.float32,
-    ):
-        import torch
-
-        from zeldo.mesh import torch_kernels
-
-        self.torch, self.kernels = torch, torch_kernels
-        self.box, self.m, self.device, self.spectral = box, m, device, gradient == "spectral"
-        self.dtype = torch.float64 if dtype is np.float64 else torch.float32
-        k, window = mode_factors(m, box, deconvolution, dtype)
-        half = m // 2 + 1
-        self.k = [torch.from_numpy(axis).to(device) for axis in np.ix_(k, k, k[:half])]
-        square = self.k[0] ** 2 + self.k[1] ** 2 + self.k[2] ** 2
-        square[0, 0, 0] = torch.inf
-        self.green = -1 / square
-        for axis in np.ix_(window, window, window[:half]):
-            self.green *= torch.from_numpy(axis).to(device)
-
-    def __call__(
-        self, psi: Array, offset: float = 0.0, out: Array | None = None, sharpening: float = 0.0
-    ) -> Array:
-        if offset:
-            psi = psi + offset * self.box / self.m
-        modes, shape = self._solve(psi), 3 * (self.m,)
-        if sharpening:
-            window = window_factors(self.m, sharpening, np.float64)
-            for axis in np.ix_(window, window, window[: self.m // 2 + 1]):
-                modes = modes * self.torch.from_numpy(axis).to(self.green)
-        if not self.spectral:
-            phi = self.torch.fft.irfftn(modes, s=shape)
-            del modes
-            return self.kernels.read_gradient(phi, psi, self.box)
-        components = (self.torch.fft.irfftn(-1j * k * modes, s=shape) for k in self.k)
-        return self.torch.stack([self.kernels.read(component, psi, self.box) for component in components])
-
-    def density(self, psi: Array) -> Array:
-        return self.kernels.paint(psi, self.m, self.box)
-
-    def potential(self, psi: Array) -> Array:
-        return self.torch.fft.irfftn(self._solve(psi), s=3 * (self.m,))
-
-    def pull_back(
-        self, psi: Array, offset: float, cotangent: Array, sharpening: float = 0.0
-    ) -> tuple[Array, Array]:
-        with self.torch.enable_grad():
-            at = psi.detach().requires_grad_()
-            force = self(at, offset, None, sharpening)
-            (back,) = self.torch.autograd.grad(force, at, cotangent)
-        return force.detach(), back
-
-    def _solve(self, psi: Array) -> Array:
-        """The potential's modes."""
-        return self.torch.fft.rfftn(self.kernels.paint(psi, self.m, self.box)) * self.green
-
-    def array(self, field: np.ndarray) -> Array:
-        return self.torch.as_tensor(field, dtype=self.dtype, device=self.device)
-
-    def numpy(self, field: Array) -> np.ndarray:
-        return field if isinstance(field, np.ndarray) else field.detach().cpu().numpy()

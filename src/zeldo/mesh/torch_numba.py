@@ -14,9 +14,9 @@ from torch import Tensor
 
 from zeldo.mesh import numba_kernels, torch_kernels
 from zeldo.mesh.checks import MAX_MESH, check_box, check_mesh
-from zeldo.mesh.gravity import TorchArithmetic, TorchGravity
 from zeldo.mesh.numba_gravity import NumbaGravity
 from zeldo.mesh.torch_accelerated import Tensors, accelerated, kept
+from zeldo.mesh.torch_gravity import TorchArithmetic, TorchGravity
 
 
 def takes(device: str | torch.device, dtype: torch.dtype) -> bool:

@@ -73,7 +73,8 @@ def architecture(name: str) -> Callable[..., Any]:
     if name not in _classes:
         if name not in MODULES:
             raise InputError(
-                f"architecture {name!r} is not known: choose one of {', '.join(names())}{nearest(str(name), names())}"
+                f"architecture {name!r} is not known: choose one of {', '.join(names())}{nearest(str(name), names())}, "
+                "or import the module that registers it"
             )
         module, cls = MODULES[name]
         _classes[name] = getattr(import_module(module), cls)

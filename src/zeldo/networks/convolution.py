@@ -64,9 +64,8 @@ class Paired(nn.Module):
             single = slice(self.outputs)
             return functional.conv3d(x, self.weight[single, ..., :3], self.bias[single])
         pairs = functional.conv3d(x, self.weight, self.bias, stride=(1, 1, 2)).permute(0, 2, 3, 4, 1)
-        cells = pairs.reshape(
-            *pairs.shape[:3], 2 * pairs.shape[3], self.outputs
-        )  # no copy where channels are last
+        # no copy where channels are last
+        cells = pairs.reshape(*pairs.shape[:3], 2 * pairs.shape[3], self.outputs)
         return cells.permute(0, 4, 1, 2, 3)
 
     @classmethod

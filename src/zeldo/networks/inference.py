@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zeldo.errors import InputError
-from zeldo.measuring.heap import freed_memory_kept
+from zeldo.measuring.heap import freed_memory_kept, return_freed_memory
 from zeldo.networks import integers, tiling
 from zeldo.networks.convolution import Paired
 from zeldo.networks.vnet import LayeredNet
@@ -124,16 +124,11 @@ def own_types() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def plain(net: LayeredNet, x: Tensor, periodic: bool) -> Tensor:
-    """Call a network without style."""
-    return net(x, periodic=periodic)
-
-
 def apply(
     net: LayeredNet,
     field: np.ndarray,
     *,
-    call: Call = plain,
+    call: Call,
     passes: int = 1,
     tiles: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -194,9 +189,12 @@ def apply(
         needed = passes * tiling.memory_estimate(
             layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes
         )
-        small = parameter.device.type == "cpu" and needed < tiling.SMALL * free
+        cpu = parameter.device.type == "cpu"
+        small = cpu and needed < tiling.SMALL * free
         with torch.no_grad(), own_types(), freed_memory_kept() if small else nullcontext():
             outputs = call(net, x, periodic)
+        if cpu and not small:
+            return_freed_memory()
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return [output[0].float().contiguous().cpu().numpy() for output in outputs]
 
@@ -205,15 +203,12 @@ def apply(
         if progress is not None:
             progress(1, 1)
         return tuple(whole)
-    side = geometry.tile_side(n, tiles, layout.stride)
-    around = tiling.crop_side(layout, side)
     results: list[np.ndarray] = []
-    pieces = list(geometry.cover(n, side))
-    for done, tile in enumerate(pieces, 1):
+    pieces = list(tiling.crops(layout, n, tiles))
+    for done, (tile, window) in enumerate(pieces, 1):
         outputs = kept.load(tile.origin) if kept is not None else None
         if outputs is None:
-            i, j, k = (first - layout.halo for first in tile.origin)
-            outputs = run(geometry.take(field, geometry.window((i, j, k), around, n)), tile.origin)
+            outputs = run(geometry.take(field, window), tile.origin)
             outputs = [np.ascontiguousarray(output[:, *tile.valid]) for output in outputs]
             if kept is not None:
                 kept.save(tile.origin, outputs)

@@ -13,7 +13,8 @@ from torch import Tensor
 from zeldo.mesh.torch_numba import paint, read
 
 DENSITY_MESH = 2  # mesh cells per lattice spacing of densities that are compared by scale
-TINY = torch.finfo(torch.float32).tiny
+EPSILON = torch.finfo(torch.float32).eps
+SMALLEST = EPSILON**2  # power in a shell below which fields of order one are rounding
 ROUNDING = 1e-5  # share of the error's power below which 1 - r^2 is rounding
 EXACT = 1e-24  # of 1 - r^2 where there is no error at all: its inverse over a small power is still a float32
 # in units of the mean: ends of the intervals, from filaments to the cores of halos
@@ -56,7 +57,7 @@ def by_scale(field: Tensor, truth: Tensor) -> Scales:
     return _scales(_modes(field), true, _Shells.of(n, n // 2, 1, str(field.device)))
 
 
-def number_by_scale(psi: Tensor, target: Tensor, finer: int = DENSITY_MESH, wedges: int = 1) -> Scales:
+def number_by_scale(psi: Tensor, target: Tensor, *, wedges: int = 1) -> Scales:
     """The scales of the density of particles, up to the Nyquist wavenumber of their lattice.
 
     The windows of both fields are equal and cancel in the ratios. A mesh finer than the lattice keeps what the painting
@@ -66,8 +67,6 @@ def number_by_scale(psi: Tensor, target: Tensor, finer: int = DENSITY_MESH, wedg
     ----------
     psi, target : Tensor, (3, n, n, n)
         Predicted and true displacement of a whole periodic box, in lattice spacings.
-    finer : int
-        Mesh cells per lattice spacing.
     wedges : int
         Intervals of the cosine between a mode and the third axis, each with a spectrum of its own.
 
@@ -77,7 +76,7 @@ def number_by_scale(psi: Tensor, target: Tensor, finer: int = DENSITY_MESH, wedg
         Both scalars.
     """
     n = psi.shape[-1]
-    m = finer * n
+    m = DENSITY_MESH * n
     with torch.no_grad():
         truth = _modes(paint(target, m, float(n))[None])
     field = _modes(paint(psi, m, float(n))[None])
@@ -99,9 +98,7 @@ class Crowding(NamedTuple):
     energy: Tensor
 
 
-def by_density(
-    psi: Tensor, vel: Tensor, target: Tensor, target_vel: Tensor, finer: int = DENSITY_MESH
-) -> Crowding:
+def by_density(psi: Tensor, vel: Tensor, target: Tensor, target_vel: Tensor) -> Crowding:
     """The particles of voids, filaments and halos, and how fast they move.
 
     A network that answers with the mean of possible halos makes them smooth, too massive and too cold. Neither spectra nor
@@ -113,8 +110,6 @@ def by_density(
         Predicted displacement of a whole periodic box, in lattice spacings, and velocity, in any unit.
     target, target_vel : Tensor, (3, n, n, n)
         The true ones.
-    finer : int
-        Mesh cells per lattice spacing.
 
     Returns
     -------
@@ -122,18 +117,18 @@ def by_density(
         Both scalars.
     """
     with torch.no_grad():
-        true_count, true_energy = _counted(target, target_vel, finer)
-        typical = FEW * target_vel.square().sum(0).mean()
-    count, energy = _counted(psi, vel, finer)
+        true_count, true_energy = _counted(target, target_vel)
+        typical = FEW * target_vel.square().sum(0).mean() + SMALLEST
+    count, energy = _counted(psi, vel)
     numbers = (count + FEW) / (true_count + FEW)
     means = (energy + typical) / (true_energy + typical) / numbers
     return Crowding(numbers.log().square().mean(), means.log().square().mean())
 
 
-def _counted(psi: Tensor, vel: Tensor, finer: int) -> tuple[Tensor, Tensor]:
+def _counted(psi: Tensor, vel: Tensor) -> tuple[Tensor, Tensor]:
     """Per interval of the density, the number of particles and the sum of their squared velocities."""
     n = psi.shape[-1]
-    density = read(paint(psi, finer * n, float(n)), psi, float(n)).reshape(-1)
+    density = read(paint(psi, DENSITY_MESH * n, float(n)), psi, float(n)).reshape(-1)
     square = vel.square().sum(0).reshape(-1)
     shares = [((power := (density / edge).square().square()) / (1 + power)) for edge in DENSITIES]
     inside = torch.stack([first - second for first, second in pairwise(shares)] + shares[-1:])
@@ -146,13 +141,14 @@ def _modes(field: Tensor) -> Tensor:
 
 def _scales(field: Tensor, truth: Tensor, shells: _Shells) -> Scales:
     with torch.no_grad():
-        true = shells.sum(truth, truth) + TINY
+        true = shells.sum(truth, truth) + SMALLEST
     error = field - truth
     # of small errors, 1 - r^2 is exact only from the error itself
     wrong, shared = shells.sum(error, error), shells.sum(error, truth)
-    power = true + 2 * shared + wrong + TINY
+    # not from the three others: where a prediction has next to no power, their sum is rounding and may be negative
+    power = shells.sum(field, field) + SMALLEST
     floor = ROUNDING * wrong / true
-    lost = (wrong - shared * (shared / true)) / power
+    lost = (wrong - shared * (shared / true)) / (power + EPSILON * true)
     log_lost = (lost.clamp(min=0) + floor + EXACT).log()
     ratio = (power / true).log().square()
     return Scales(log_lost[shells.weights > 0].mean(), (ratio * shells.weights).sum())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 
 from zeldo.errors import InputError
@@ -73,6 +75,75 @@ def free_memory(device: torch.device | str) -> float:
 def crop_side(layout: Layout, out_side: int) -> int:
     """The side of the smallest legal crop whose output has at least out_side cells."""
     return geometry.aligned_side(out_side + 2 * layout.halo, layout.smallest, layout.stride)
+
+
+def crops(layout: Layout, n: int, tiles: int) -> Iterator[tuple[geometry.Tile, geometry.Indices]]:
+    """The tiles of a box of n cells a side, so many per side, each with the indices of the crop that gives it."""
+    side = geometry.tile_side(n, tiles, layout.stride)
+    around = crop_side(layout, side)
+    for tile in geometry.cover(n, side):
+        yield tile, geometry.window(crop_origin(layout, tile), around, n)
+
+
+def crop_origin(layout: Layout, tile: geometry.Tile) -> tuple[int, int, int]:
+    """The first cell of the crop that gives a tile, which may be outside the box."""
+    i, j, k = (first - layout.halo for first in tile.origin)
+    return i, j, k
+
+
+def block_bytes(layout: Layout, n: int, block: int) -> float:
+    """Bytes of the outputs of a network on a block of planes of a lattice of n^3 points."""
+    return 4 * layout.layers[-1].outputs * block * n**2
+
+
+def tile_bytes(layout: Layout, side: int, item_bytes: int) -> float:
+    """Bytes of a tile's inputs, and of the next one's as fields and encoded twice; of its forward pass and its outputs."""
+    around = crop_side(layout, side)
+    fields = 4 * (4 * layout.layers[0].inputs * around**3 + 3 * layout.layers[-1].outputs * side**3)
+    return fields + memory_estimate(layout, around, periodic=False, item_bytes=item_bytes)
+
+
+def side_in_blocks(
+    layout: Layout,
+    n: int,
+    block: int,
+    item_bytes: int,
+    tiles: int | None = None,
+    free: float | None = None,
+) -> int:
+    """The side of tiles that fill blocks of planes, of which it is a divisor.
+
+    Parameters
+    ----------
+    layout : Layout
+    n : int
+        Cells per side of the box.
+    block : int
+        Planes of a block.
+    item_bytes : int
+        Bytes of a number.
+    tiles : int, optional
+        Pieces per side of the box; by default the largest ones whose forward pass fits in memory beside the outputs.
+    free : float, optional
+        Bytes for both; by default those that are free now.
+
+    Raises
+    ------
+    InputError
+        Where so many tiles do not fill a block.
+    """
+    sides = [d for d in range(layout.stride, block + 1, layout.stride) if block % d == 0]
+    if tiles is not None:
+        by_number = {n // side: side for side in reversed(sides)}
+        if tiles not in by_number:
+            raise InputError(
+                f"tiles = {tiles} is not possible with the particles of n = {n} on disk: leave tiles out, so that a number "
+                f"is chosen, or give one of {', '.join(map(str, by_number))}"
+            )
+        return by_number[tiles]
+    left = SHARE * ((available() if free is None else free) - block_bytes(layout, n, block))
+    fitting = [side for side in sides if tile_bytes(layout, side, item_bytes) <= left]
+    return max(fitting) if fitting else sides[0]
 
 
 def choose_tiles(

@@ -118,7 +118,7 @@ class LayeredNet(nn.Module):
     layout : Layout
     """
 
-    card: ModelCard | None = None
+    card: ModelCard = None  # type: ignore[assignment] # every one that `load` gives has a card
     compute_dtype: torch.dtype | None = None  # of the layers; None: that of the input
 
     def __init__(self, layout: Layout) -> None:

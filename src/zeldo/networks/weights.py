@@ -110,7 +110,7 @@ def save(net: LayeredNet, path: str | Path, card: ModelCard, *, half: bool = Tru
     path : path
     card : ModelCard
     half : bool
-        Store kernels in half precision (relative rounding 5e-4). Biases and normalisations stay in float32.
+        Store kernels in half precision (relative rounding 5e-4). Biases, normalisations and buffers stay in float32.
 
     Raises
     ------
@@ -118,14 +118,16 @@ def save(net: LayeredNet, path: str | Path, card: ModelCard, *, half: bool = Tru
         Where the card describes another network, and where a weight is not finite or too large.
     """
     path = Path(path)
-    state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    # copies, since the format holds no values that modules share
+    state = {name: value.detach().cpu().contiguous().clone() for name, value in net.state_dict().items()}
+    kernels = {name for name, value in net.named_parameters(remove_duplicate=False) if value.ndim > 1}
     with torch.device("meta"):
         described = _construct(card, path).state_dict()
     if {k: v.shape for k, v in described.items()} != {k: v.shape for k, v in state.items()}:
         raise InputError(f"the model card describes another network ({card.architecture}, {card.arguments})")
     for name, value in state.items():
         if value.is_floating_point():
-            stored = value.to(torch.float16 if half and value.ndim > 1 else torch.float32)
+            stored = value.to(torch.float16 if half and name in kernels else torch.float32)
             if not bool(torch.isfinite(stored).all()):
                 raise InputError(
                     f"{name} is not finite as {stored.dtype}: train again, or save with half=False"
@@ -168,7 +170,6 @@ def import_model(
             f"{path} would be written over: give the output another name, as -o OTHER.safetensors"
         )
     net = load(path, quantity=quantity)
-    assert net.card is not None  # every loaded network has one
     if out is not None:
         save(net, out, net.card, half=False)
     return net

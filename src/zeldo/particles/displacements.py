@@ -17,7 +17,7 @@ from zeldo.particles.lattice_points import (
     vector,
 )
 from zeldo.particles.linear_theory import expected_displacement
-from zeldo.particles.particles import Header, Particles
+from zeldo.particles.particles import Header, Particles, known_parameters
 
 LARGEST = 3.0  # times the rms displacement of linear theory, which a box of few modes may leave
 # half the mean square difference of neighbours over the variance, 1 for random points: some times that of linear theory;
@@ -93,8 +93,7 @@ def _check_universe(particles: Particles, lattice: Lattice, psi: np.ndarray, rms
     header, n = particles.header, psi.shape[1]
     if lattice.sure or n < SMALL or not rms:
         return
-    parameters = header.cosmology.to_dict() if header.cosmology is not None else header.parameters
-    expected, smooth = expected_displacement(parameters, header.box, n, header.redshift)
+    expected, smooth = expected_displacement(known_parameters(header), header.box, n, header.redshift)
     planes = psi[:, :: n // min(MOST_PLANES, max(2, POINTS // n**2))]
     steps = [np.diff(planes, axis=axis) for axis in (2, 3)]
     differences = float(np.mean([np.vdot(step, step) / step.size for step in steps]))

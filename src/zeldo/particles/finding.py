@@ -21,7 +21,7 @@ from zeldo.particles.lattice_points import (
     unknown_order,
     vector,
 )
-from zeldo.particles.particles import Header, Particles
+from zeldo.particles.particles import Header, Particles, known_parameters
 
 MASS_TOLERANCE = 2e-3  # the values of G in codes differ by 3e-4
 AXES_IN_ORDER = "i-major"
@@ -107,11 +107,10 @@ def _counted(ids: np.ndarray, whole: bool, where: str | Path) -> tuple[np.ndarra
     first = low
     # ids that begin elsewhere follow those of another species
     if high - low + 1 != count or (low > 1 and whole and low < count):
-        inside = [int(np.count_nonzero((ids >= start) & (ids < start + count))) for start in (1, 0)]
-        first = inside.index(max(inside)) == 0
-        if max(inside) < count / 2:
+        inside = {start: int(np.count_nonzero((ids >= start) & (ids < start + count))) for start in (1, 0)}
+        first = max(inside, key=inside.__getitem__)
+        if inside[first] < count / 2:
             raise NoLatticeError(f"{where}: ids from {low} to {high} of {count} particles count no lattice")
-    first = int(first)
     last = first + count - 1
     outside = (ids < first) | (ids > last)
     if outside.any():
@@ -175,9 +174,7 @@ def check_mass(mass: float, omega_m: float, header: Header, where: str | Path) -
     """
     expected = CRITICAL_DENSITY * omega_m * header.box**3 / header.count
     ratio = mass / expected
-    baryons = (
-        header.cosmology.omega_b if header.cosmology is not None else header.parameters.get("omega_b", 0.0)
-    )
+    baryons = known_parameters(header).get("omega_b", 0.0)
     shares = (1.0, 1.0 - baryons / omega_m)
     agrees = any(abs(ratio - share) < MASS_TOLERANCE for share in shares)
     if not (agrees or (not header.whole and 0 < ratio < 1)):
@@ -205,7 +202,6 @@ def _check_masses(particles: Particles) -> None:
                     f"{where}: particles have different masses: zeldo reads lattices of equal ones; read them without a "
                     f"lattice by --ids {NONE}"
                 )
-    omega_m = header.parameters.get("omega_m")
-    omega_m = header.cosmology.omega_m if header.cosmology is not None else omega_m
+    omega_m = known_parameters(header).get("omega_m")
     if mass is not None and omega_m is not None:
         check_mass(mass, omega_m, header, where)

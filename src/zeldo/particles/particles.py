@@ -6,7 +6,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, prod
 
 import numpy as np
 
@@ -111,6 +111,18 @@ class Header:
     def scale_factor(self) -> float:
         """a = 1 / (1 + z), 1 today."""
         return 1.0 / (1.0 + self.redshift)
+
+
+def known_parameters(header: Header) -> dict[str, float]:
+    """The cosmological parameters of particles, by their own names, as far as they are known."""
+    if header.cosmology is not None:
+        return header.cosmology.to_dict()
+    return {name: float(value) for name, value in header.parameters.items()}
+
+
+def row_bytes(fields: Mapping[str, np.dtype]) -> int:
+    """Bytes of a particle that has these fields."""
+    return sum(dtype.itemsize * prod(FIELDS[name]) for name, dtype in fields.items())
 
 
 def usual_type(dtype: np.dtype) -> np.dtype:
@@ -263,7 +275,7 @@ class Particles:
         """
         fields = {name: self.read(name) for name in self.fields}
         check_box(fields["positions"], self.header.box, self.name)
-        fields["positions"], outside = wrapped(fields["positions"], self.header.box)
+        fields["positions"], outside = wrapped_positions(fields["positions"], self.header.box)
         if outside:
             warnings.warn(
                 f"{self.name}: {outside} coordinates lie outside the box of {self.header.box:g} Mpc/h and are wrapped",
@@ -306,7 +318,7 @@ def into_box(x: np.ndarray, box: float) -> np.ndarray:
     return x
 
 
-def wrapped(x: np.ndarray, box: float) -> tuple[np.ndarray, int]:
+def wrapped_positions(x: np.ndarray, box: float) -> tuple[np.ndarray, int]:
     """Positions in [0, box) and how many coordinates were outside; the same array where none was."""
     outside = (x < 0) | (x >= box)
     if outside.any():

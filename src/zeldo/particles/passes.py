@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from zeldo.mesh.fft import threads
-from zeldo.particles.particles import Particles
+from zeldo.particles.particles import Particles, usual_type
 
 MOST = 4  # threads: reading takes a third of the time at least
 Result = TypeVar("Result")
@@ -28,7 +28,7 @@ def over_slices(particles: Particles, field: str, work: Callable[[int, np.ndarra
     field : str
         One that exists.
     work : callable
-        Takes the number of the first row and the rows, which are as `plain` gives them. The slices are disjoint.
+        Takes the number of the first row and the rows, which are as `for_kernels` gives them. The slices are disjoint.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def over_slices(particles: Particles, field: str, work: Callable[[int, np.ndarra
                     number, (start, stop) = next(waiting, (-1, (0, 0)))
                     if number < 0:
                         return
-                    rows = plain(particles.read(field, start, stop))
+                    rows = for_kernels(particles.read(field, start, stop))
                 results[number] = work(start, rows)
             except BaseException as error:
                 failures[number] = error
@@ -77,9 +77,6 @@ def over_slices(particles: Particles, field: str, work: Callable[[int, np.ndarra
     return results  # type: ignore[return-value]
 
 
-def plain(rows: np.ndarray) -> np.ndarray:
+def for_kernels(rows: np.ndarray) -> np.ndarray:
     """Numbers as kernels take them: in C order, of this machine's byte order, floats of 4 or 8 bytes."""
-    dtype = rows.dtype.newbyteorder("=")
-    if dtype.kind == "f" and dtype.itemsize not in (4, 8):
-        dtype = np.dtype(np.float32 if dtype.itemsize < 4 else np.float64)
-    return np.ascontiguousarray(rows, dtype)
+    return np.ascontiguousarray(rows, usual_type(rows.dtype.newbyteorder("=")))

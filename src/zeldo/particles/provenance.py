@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from hashlib import file_digest
 from pathlib import Path
@@ -36,6 +37,11 @@ class Provenance:
         """The provenance of what an engine makes with this version of zeldo."""
         return cls(__version__, getattr(engine, "revision", 1), getattr(engine, "weights_hash", None))
 
+    @classmethod
+    def in_row(cls, values: Mapping[str, Any]) -> Provenance:
+        """The provenance among the entries of a record. An older one may lack some."""
+        return cls(values["version"], values.get("revision"), values.get("weights"))
+
     @property
     def key(self) -> str:
         """Equal for results that may be mixed or resumed."""
@@ -63,6 +69,9 @@ class Provenance:
             if ours is not None and theirs is not None and ours != theirs:
                 return f"{quantity} {theirs} there, {ours} here"
         return None
+
+
+PROVENANCE = tuple(field.name for field in fields(Provenance))
 
 
 def minor_version(version: str) -> str | None:

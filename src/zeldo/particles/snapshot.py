@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,11 @@ MADE = ("revision", "weights")  # of what made the particles, beside its version
 TOLD = ("expected_error", "correction")  # by an emulator, of its own work
 DRAWN = ("fixed", "flip", "power", "phases")  # how a field was drawn, beside its seed
 PLANES = 16  # of the lattice that are looked at together
+
+
+def drawn(source: Any) -> dict[str, Any]:
+    """The seed and how the field was drawn that initial conditions, a snapshot or particles come from."""
+    return {name: getattr(source, name) for name in ("seed", *DRAWN)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,9 +124,8 @@ class Snapshot:
         -------
         Snapshot
         """
-        snapshot = cls(psi, vel, ics.box, ics.cosmology, redshift, engine, ics.seed, settings or {})
-        drawn = {name: getattr(ics, name) for name in DRAWN}
-        return replace(snapshot, **drawn, revision=revision, weights=weights)
+        more = {"settings": settings or {}, "revision": revision, "weights": weights, **drawn(ics)}
+        return cls(psi, vel, ics.box, ics.cosmology, redshift, engine, **more)
 
     @property
     def provenance(self) -> Provenance:

@@ -18,7 +18,7 @@ Indices = tuple[np.ndarray, np.ndarray, np.ndarray]
 Slices = tuple[slice, slice, slice]
 
 
-def wrapped(start: int, count: int, n: int) -> np.ndarray:
+def wrapped_cells(start: int, count: int, n: int) -> np.ndarray:
     """The cells start, ..., start + count - 1 of one axis, wrapped to [0, n).
 
     Returns
@@ -42,7 +42,7 @@ def window(origin: tuple[int, int, int], side: int, n: int, halo: int = 0) -> In
     -------
     Three arrays of side + 2 halo integers in [0, n).
     """
-    i, j, k = (wrapped(start - halo, side + 2 * halo, n) for start in origin)
+    i, j, k = (wrapped_cells(start - halo, side + 2 * halo, n) for start in origin)
     return i, j, k
 
 

@@ -12,7 +12,7 @@ from zeldo.errors import InputError
 from zeldo.keywords import axis_index, number
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
-from zeldo.report.labels import wrapped
+from zeldo.report.labels import in_lines
 from zeldo.report.pictures import style
 from zeldo.report.slices import cyclic, densest_slab, draw_slice, finer, projected_density
 from zeldo.statistics.matter import Matter, matter_of
@@ -159,7 +159,7 @@ def density_figure(
                 if whole
                 else f"{slab.start:.4g} to {slab.start + slab.thickness:.4g} Mpc/h along {AXES[slab.axis]}"
             )
-            ax.set_title(f"{wrapped(title, int(LETTERS * side))}\n{depth}", fontsize=10.5)
+            ax.set_title(f"{in_lines(title, int(LETTERS * side))}\n{depth}", fontsize=10.5)
         bar = figure.colorbar(image, ax=axes, shrink=0.85, aspect=32, pad=0.015, extend="both")
         bar.set_label(r"$\log_{10}(1 + \delta)$, mean along the line of sight")
         bar.outline.set_visible(False)  # type: ignore[operator]

@@ -7,31 +7,28 @@ import io
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory, write_text
-from zeldo.measuring.machine import processor
-from zeldo.particles.snapshot import DRAWN, Snapshot
+from zeldo.measuring.machine import processor, versions
+from zeldo.particles.snapshot import DRAWN, Snapshot, drawn
 from zeldo.report.files import write_json
 from zeldo.report.labels import (
+    ACCURACY,
     MIDDLE,
     at_k,
     best,
     by_redshift,
-    decorrelation_text,
+    cost_text,
     fields_of,
     labels,
-    memory_text,
-    seconds_text,
     settings_text,
     show,
-    transfer_text,
     waves,
 )
 from zeldo.statistics.comparison import Comparison
@@ -116,8 +113,7 @@ def _at_redshift(references: Sequence[Snapshot], redshift: float) -> Snapshot:
 
 def universe_of(reference: Snapshot) -> dict[str, Any]:
     """The cosmology, and how the linear field was drawn, as plain values; None where it is not known."""
-    drawn = {name: getattr(reference, name) for name in ("seed", *DRAWN)}
-    return {"cosmology": reference.cosmology.to_dict(), **drawn}
+    return {"cosmology": reference.cosmology.to_dict(), **drawn(reference)}
 
 
 def run_facts(comparisons: Sequence[Comparison], references: Sequence[Snapshot]) -> list[tuple[str, str]]:
@@ -190,7 +186,10 @@ def _section(
     }
 
 
-def _column(values: Sequence[float | None], texts: Sequence[str], target: float) -> list[dict[str, Any]]:
+def _column(
+    values: Sequence[float | None], write: Callable[[Any], str], target: float = 0.0
+) -> list[dict[str, Any]]:
+    texts = [write(value) for value in values]
     marks = best(values, texts, target)
     return [{"text": text.replace("-", "−"), "best": mark} for text, mark in zip(texts, marks, strict=True)]
 
@@ -199,28 +198,23 @@ def accuracy_rows(
     group: Sequence[Comparison], names: Sequence[str], field: str, quantity: str, shown_k: Sequence[float]
 ) -> list[dict[str, Any]]:
     """Rows of a table: T ("transfer") or 1 - r^2 ("one_minus_r2") of a field at some k, the best ones marked."""
-    write, target = (transfer_text, 1.0) if quantity == "transfer" else (decorrelation_text, 0.0)
-    columns = []
-    for k in shown_k:
-        values = [at_k(comparison, field, quantity, k) for comparison in group]
-        columns.append(_column(values, [write(value) for value in values], target))
+    columns = [
+        _column([at_k(comparison, field, quantity, k) for comparison in group], *ACCURACY[quantity])
+        for k in shown_k
+    ]
     return [
         {"name": name, "cells": cells} for name, cells in zip(names, zip(*columns, strict=True), strict=True)
     ]
 
 
 def _overview(group: Sequence[Comparison], k: float) -> list[dict[str, Any]]:
-    times, memories = (
-        [comparison.wall_seconds for comparison in group],
-        [comparison.peak_memory for comparison in group],
-    )
     columns = [
-        _column(times, [seconds_text(value) for value in times], 0.0),
-        _column(memories, [memory_text(value) for value in memories], 0.0),
+        _column([comparison.wall_seconds for comparison in group], cost_text),
+        _column([comparison.peak_memory for comparison in group], cost_text),
     ]
     for field in HEADLINE:
         values = [at_k(comparison, field, "one_minus_r2", k) for comparison in group]
-        columns.append(_column(values, [decorrelation_text(value) for value in values], 0.0))
+        columns.append(_column(values, *ACCURACY["one_minus_r2"]))
     settings = [settings_text(comparison.settings) for comparison in group]
     return [
         {"name": comparison.engine, "settings": text, "cells": cells}
@@ -232,11 +226,7 @@ def machine_line() -> str:
     """Processor, system and the versions that decide a run's speed and bits, in one line."""
     parts = [f"zeldo {__version__}", f"{processor()}, {os.cpu_count()} cores", platform.system()]
     parts.append(f"Python {platform.python_version()}")
-    for package in ("numpy", "numba", "torch"):
-        try:
-            parts.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            continue
+    parts += [f"{package} {number}" for package, number in versions(("numpy", "numba", "torch")).items()]
     return " · ".join([*parts, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")])
 
 

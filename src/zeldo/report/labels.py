@@ -16,8 +16,6 @@ from zeldo.engines.registry import names as engine_names
 from zeldo.errors import InputError
 from zeldo.statistics.comparison import K_SHOWN, Comparison, FieldComparison
 
-__all__ = ["FIELDS", "MIDDLE", "NOT_KNOWN", "at_k", "best", "by_redshift", "fields_of", "labels", "waves"]
-
 FIELDS = ("density", "displacement", "velocity")
 NOT_KNOWN = "-"
 MIDDLE = 3  # the place among the k of a table of the one that stands for all
@@ -80,7 +78,7 @@ def _defaults(name: str) -> Sequence[Mapping[str, object]]:
         return []
 
 
-def wrapped(name: str, width: int) -> str:
+def in_lines(name: str, width: int) -> str:
     """The name, where it is longer than `width`, in lines of that length: what stands in brackets begins a new one."""
     if len(name) <= width:
         return name
@@ -150,17 +148,12 @@ def decorrelation_text(value: float) -> str:
     return f"{value:.5f}" if value >= 1e-4 else f"{value:.1e}"
 
 
-def seconds_text(value: float | None) -> str:
-    """Wall time, three digits: 0.012, 4.56, 123."""
-    return _three_digits(value)
+# how the accuracy of a field is written, and which value is perfect
+ACCURACY = {"transfer": (transfer_text, 1.0), "one_minus_r2": (decorrelation_text, 0.0)}
 
 
-def memory_text(value: float | None) -> str:
-    """Peak memory, GB."""
-    return _three_digits(value)
-
-
-def _three_digits(value: float | None) -> str:
+def cost_text(value: float | None) -> str:
+    """Seconds, GB, Wh or g in three digits: 0.012, 4.56, 123."""
     if value is None or not math.isfinite(value):
         return NOT_KNOWN
     if value <= 0:

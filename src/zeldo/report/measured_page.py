@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from zeldo.report.html import machine_line, svg_uri, template
-from zeldo.report.labels import settings_text, wrapped
+from zeldo.report.labels import in_lines, settings_text
 from zeldo.report.pictures import COLOURS, DASHES, LEGEND, legend_columns, legend_entries, plain_x, style
 from zeldo.statistics.measurement import Measurement
 from zeldo.version import __version__
@@ -20,15 +20,29 @@ if TYPE_CHECKING:
 WIDEST = 60  # characters of a name in one line of a legend
 MANY = 6  # snapshots in one plot
 HIGHEST = 3.0  # a ratio that a plot shows, where most are lower
-# of each plot: the statistic, the columns of x and y, title, axis of y, and whether y is logarithmic
-PLOTS: tuple[tuple[str, str, str, str, str, bool], ...] = (
-    ("power", "k", "power", "matter power spectrum", r"$P(k)$ [$({\rm Mpc}/h)^3$]", True),
-    ("multipoles", "k", "monopole", "monopole", r"$P_0(k)$ [$({\rm Mpc}/h)^3$]", True),
-    ("multipoles", "k", "quadrupole", "quadrupole", r"$k P_2(k)$ [$({\rm Mpc}/h)^2$]", False),
-    ("multipoles", "k", "hexadecapole", "hexadecapole", r"$k P_4(k)$ [$({\rm Mpc}/h)^2$]", False),
-    ("equilateral_bispectrum", "k", "reduced", "equilateral bispectrum", r"$Q(k)$", False),
-    ("squeezed_bispectrum", "k", "reduced", "squeezed bispectrum", r"$Q(k)$", False),
-    ("mass_function", "mass", "dn_dlnm", "halo mass function", r"$dn/d\ln M$ [$({\rm Mpc}/h)^{-3}$]", True),
+
+
+class Plot(NamedTuple):
+    """One column of a statistic against another: its title, what stands at y, and whether y is logarithmic."""
+
+    statistic: str
+    x: str
+    y: str
+    title: str
+    label: str
+    log: bool
+
+
+PLOTS = (
+    Plot("power", "k", "power", "matter power spectrum", r"$P(k)$ [$({\rm Mpc}/h)^3$]", True),
+    Plot("multipoles", "k", "monopole", "monopole", r"$P_0(k)$ [$({\rm Mpc}/h)^3$]", True),
+    Plot("multipoles", "k", "quadrupole", "quadrupole", r"$k P_2(k)$ [$({\rm Mpc}/h)^2$]", False),
+    Plot("multipoles", "k", "hexadecapole", "hexadecapole", r"$k P_4(k)$ [$({\rm Mpc}/h)^2$]", False),
+    Plot("equilateral_bispectrum", "k", "reduced", "equilateral bispectrum", r"$Q(k)$", False),
+    Plot("squeezed_bispectrum", "k", "reduced", "squeezed bispectrum", r"$Q(k)$", False),
+    Plot(
+        "mass_function", "mass", "dn_dlnm", "halo mass function", r"$dn/d\ln M$ [$({\rm Mpc}/h)^{-3}$]", True
+    ),
 )
 MEANINGS = {
     "power": "The matter power spectrum in real space, in bins of the fundamental mode. The "
@@ -60,13 +74,12 @@ def page(measurements: Sequence[Measurement], command: str = "") -> str:
     shown = list(measurements[:MANY])
     sections = []
     for statistic, meaning in MEANINGS.items():
-        plots = [plot for plot in PLOTS if plot[0] == statistic]
         if not any(statistic in m.tables for m in shown):
             continue
         figures = [
-            measured_figure(shown, *plot)
-            for plot in plots
-            if any(drawable(m, plot[0], plot[2], plot[5]) for m in shown)
+            measured_figure(shown, plot)
+            for plot in PLOTS
+            if plot.statistic == statistic and any(drawable(m, plot) for m in shown)
         ]
         if statistic == "power":
             meaning = f"{meaning} {_shot_noise(shown)}"
@@ -99,20 +112,20 @@ def _row(m: Measurement) -> dict[str, str]:
     }
 
 
-def drawable(m: Measurement, statistic: str, y: str, log: bool) -> bool:
+def drawable(m: Measurement, plot: Plot) -> bool:
     """Whether a column has a value to draw. On a logarithmic axis it must be above 0."""
-    if statistic not in m.tables:
-        return False
-    values = m.tables[statistic][y]
-    return bool((np.isfinite(values) & ((values > 0) | (not log))).any())
+    return plot.statistic in m.tables and bool(_kept(m.tables[plot.statistic][plot.y], plot).any())
 
 
-def measured_figure(
-    measurements: Sequence[Measurement], statistic: str, x: str, y: str, title: str, label: str, log: bool
-) -> Figure:
+def _kept(values: np.ndarray, plot: Plot) -> np.ndarray:
+    """Which values can be drawn."""
+    return np.isfinite(values) & ((values > 0) | (not plot.log))
+
+
+def measured_figure(measurements: Sequence[Measurement], plot: Plot) -> Figure:
     """One column of a statistic of every snapshot; below it, of several, their ratio to the first one."""
-    having = [(i, m) for i, m in enumerate(measurements) if drawable(m, statistic, y, log)]
-    compared = len(having) > 1 and log
+    having = [(i, m) for i, m in enumerate(measurements) if drawable(m, plot)]
+    compared = len(having) > 1 and plot.log
     with style():
         from matplotlib.figure import Figure
 
@@ -124,68 +137,48 @@ def measured_figure(
             ax = figure.subplots()
         for i, m in having:
             look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
-            table = m.tables[statistic]
-            values = table[y] if log or x != "k" or y == "reduced" else table[y] * table["k"]
-            _draw(ax, m, table, table[x], values, y, look, log)
+            _draw(ax, m, plot, look)
             if ratio is not None:
-                _draw_ratio(ratio, table, having[0][1].tables[statistic], x, y, look)
-        _axes(ax, ratio, having, statistic, label, title, log)
+                _draw_ratio(ratio, m, having[0][1], plot, look)
+        _axes(ax, ratio, [m for _, m in having], plot)
         handles, names = legend_entries([ax])
         columns = min(len(names), legend_columns(names)) or 1
-        names = [wrapped(name, WIDEST) for name in names]
+        names = [in_lines(name, WIDEST) for name in names]
         figure.legend(handles, names, loc="outside lower center", ncols=columns, **LEGEND)
     return figure
 
 
-def _draw(
-    ax: Axes,
-    m: Measurement,
-    table: dict[str, np.ndarray],
-    x: np.ndarray,
-    values: np.ndarray,
-    y: str,
-    look: dict[str, Any],
-    log: bool,
-) -> None:
-    keep = np.isfinite(values) & ((values > 0) | (not log))
+def _draw(ax: Axes, m: Measurement, plot: Plot, look: dict[str, Any]) -> None:
+    table = m.tables[plot.statistic]
+    x, values = table[plot.x], table[plot.y]
+    if not plot.log and plot.x == "k" and plot.y != "reduced":
+        values = values * x
+    keep = _kept(values, plot)
     name = f"{m.name}, z = {m.redshift:.3g}"
     if "error" not in table:
         ax.plot(x[keep], values[keep], label=name, **look)
         return
     with np.errstate(invalid="ignore", divide="ignore"):
-        error = table["error"] * (table["reduced"] / table["bispectrum"] if y == "reduced" else 1.0)
+        error = table["error"] * (table["reduced"] / table["bispectrum"] if plot.y == "reduced" else 1.0)
     bars = {"marker": "o", "markersize": 4, "capsize": 2.5, "elinewidth": 1.0}
     ax.errorbar(x[keep], values[keep], np.abs(error[keep]), label=name, **look, **bars)  # type: ignore[arg-type]
 
 
-def _draw_ratio(
-    ax: Axes,
-    table: dict[str, np.ndarray],
-    first: dict[str, np.ndarray],
-    x: str,
-    y: str,
-    look: dict[str, Any],
-) -> None:
-    """The ratio to the first table, at whose x the values are interpolated."""
+def _draw_ratio(ax: Axes, m: Measurement, reference: Measurement, plot: Plot, look: dict[str, Any]) -> None:
+    """The ratio to a reference, at whose x the values are interpolated."""
+    table, first = m.tables[plot.statistic], reference.tables[plot.statistic]
+    x, y = plot.x, plot.y
     with np.errstate(invalid="ignore", divide="ignore"):
         values = np.interp(np.log(first[x]), np.log(table[x]), table[y], left=np.nan, right=np.nan) / first[y]
     keep = np.isfinite(values) & (values > 0)
     ax.plot(first[x][keep], values[keep], **look)
 
 
-def _axes(
-    ax: Axes,
-    ratio: Axes | None,
-    having: Sequence[tuple[int, Measurement]],
-    statistic: str,
-    label: str,
-    title: str,
-    log: bool,
-) -> None:
+def _axes(ax: Axes, ratio: Axes | None, having: Sequence[Measurement], plot: Plot) -> None:
     ax.set_xscale("log")
-    ax.set_title(title)
-    ax.set_ylabel(label)
-    if log:
+    ax.set_title(plot.title)
+    ax.set_ylabel(plot.label)
+    if plot.log:
         ax.set_yscale("log")
     else:
         ax.axhline(0, color="0.6", lw=0.8, zorder=0)
@@ -198,12 +191,12 @@ def _axes(
         ratio.set_ylabel("ratio")
         low, high = ratio.get_ylim()
         ratio.set_ylim(max(low, 0.0), min(high, max(HIGHEST, 1.5 * usual)))
-    if statistic == "mass_function":
+    if plot.statistic == "mass_function":
         lowest.set_xlabel(r"$M$ [$10^{10}\,M_\odot/h$]")
         plain_x(lowest)
         return
     for panel in filter(None, (ax, ratio)):
-        for nyquist in {round(m.nyquist, 6) for _, m in having}:
+        for nyquist in {round(m.nyquist, 6) for m in having}:
             panel.axvline(nyquist, color="0.6", lw=0.8, ls=":", zorder=0)
     lowest.set_xlabel(r"$k$ [$h$/Mpc]")
     plain_x(lowest)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zeldo.report.labels import at_k, labels, memory_text, wrapped
+from zeldo.report.labels import at_k, cost_text, in_lines, labels
 from zeldo.statistics.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ LEGEND: dict[str, Any] = {
     "columnspacing": 1.4,
     "borderaxespad": 0.2,
 }
-UNITS = {
+POWER_UNITS = {
     "density": r"$({\rm Mpc}/h)^3$",
     "displacement": r"$({\rm Mpc}/h)^5$",
     "velocity": r"$({\rm km/s})^2\,({\rm Mpc}/h)^3$",
@@ -181,7 +181,7 @@ def _fit(figure: Figure, ax: Axes, left: float = 0.85) -> None:
 def _power_axis(ax: Axes, field: str) -> None:
     ax.set_yscale("log")
     ax.set_title(f"{field}: power spectrum")
-    ax.set_ylabel(rf"$P(k)$ [{UNITS[field]}]" if field in UNITS else "$P(k)$")
+    ax.set_ylabel(rf"$P(k)$ [{POWER_UNITS[field]}]" if field in POWER_UNITS else "$P(k)$")
 
 
 def _transfer_axis(ax: Axes, field: str) -> None:
@@ -224,17 +224,14 @@ def plain_x(ax: Axes) -> None:
 
 
 def cost_figure(
-    comparisons: Sequence[Comparison],
-    k: float = 0.5,
-    field: str = "density",
-    names: Sequence[str] | None = None,
+    comparisons: Sequence[Comparison], k: float = 0.5, names: Sequence[str] | None = None
 ) -> Figure | None:
-    """Wall time against 1 - r^2 of a field at k (h/Mpc). None where fewer than one engine has both."""
+    """Wall time against 1 - r^2 of the density at k (h/Mpc). None where no engine has both."""
     names = names or labels(comparisons)
     points = [
-        (i, comparison.wall_seconds, max(at_k(comparison, field, "one_minus_r2", k), 1e-6))
+        (i, comparison.wall_seconds, max(lost, 1e-6))
         for i, comparison in enumerate(comparisons)
-        if comparison.wall_seconds and np.isfinite(at_k(comparison, field, "one_minus_r2", k))
+        if comparison.wall_seconds and np.isfinite(lost := at_k(comparison, "density", "one_minus_r2", k))
     ]
     if not points:
         return None
@@ -253,7 +250,7 @@ def cost_figure(
         for axis, values in ((ax.set_xlim, [p[1] for p in points]), (ax.set_ylim, [p[2] for p in points])):
             axis(min(values) / 3, max(values) * 3)
         ax.set_xlabel("wall time [s]")
-        ax.set_ylabel(rf"{field} $1 - r^2$, $k = {k:g}$ $h$/Mpc")
+        ax.set_ylabel(rf"density $1 - r^2$, $k = {k:g}$ $h$/Mpc")
         ax.set_title("time and accuracy")
         ax.grid(color="0.9", lw=0.6)
         ax.set_axisbelow(True)
@@ -272,7 +269,7 @@ def memory_figure(comparisons: Sequence[Comparison], names: Sequence[str] | None
     with style():
         from matplotlib.figure import Figure
 
-        written = [wrapped(names[i], 22) for i, _ in bars]
+        written = [in_lines(names[i], 22) for i, _ in bars]
         lines = max(text.count("\n") + 1 for text in written)
         height = max(HEIGHT, len(bars) * max(0.45, 0.19 * lines) + 0.9)
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
@@ -281,7 +278,7 @@ def memory_figure(comparisons: Sequence[Comparison], names: Sequence[str] | None
         drawn = ax.barh(
             where, [gb for _, gb in bars], height=0.6, color=[COLOURS[i % len(COLOURS)] for i, _ in bars]
         )
-        ax.bar_label(drawn, [memory_text(gb) for _, gb in bars], padding=4)
+        ax.bar_label(drawn, [cost_text(gb) for _, gb in bars], padding=4)
         ax.set_yticks(where, written, fontsize=9.5)
         ax.tick_params(axis="y", length=0)
         ax.set_xlim(0, 1.15 * max(gb for _, gb in bars))

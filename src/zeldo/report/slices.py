@@ -10,7 +10,7 @@ import numpy as np
 
 from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
-from zeldo.report.labels import wrapped
+from zeldo.report.labels import in_lines
 from zeldo.report.pictures import style
 
 if TYPE_CHECKING:
@@ -65,16 +65,10 @@ def slice_figure(
     from matplotlib.figure import Figure
 
     box = snapshots[0].box
-    thickness = min(thickness, box)
-    start = densest_slab(snapshots[0], thickness)
-    maps = [
-        projected_density(snapshot, mesh or min(2 * snapshot.n, 512), start, thickness)
-        for snapshot in snapshots
-    ]
-    norm = colours(maps[0])
+    maps, norm, depth = same_slab(snapshots, thickness, mesh)
     columns = 2 if len(maps) in (2, 4) else min(len(maps), 3)
     rows = -(-len(maps) // columns)
-    titles = [wrapped(name, 36) for name in names]
+    titles = [in_lines(name, 36) for name in names]
     title_lines = max(title.count("\n") for title in titles)
     with style():
         size = (3.3 * columns + 0.9, (3.25 + 0.18 * title_lines) * rows + 0.55)
@@ -92,8 +86,25 @@ def slice_figure(
             if i % columns == 0:
                 ax.set_ylabel(r"$y$ [Mpc/$h$]")
         bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=15 * rows + 10, pad=0.02, extend="both")
-        bar.set_label(rf"$\log_{{10}}(1 + \delta)$, {thickness:.3g} Mpc/$h$ deep")
+        bar.set_label(depth)
     return figure
+
+
+def same_slab(
+    snapshots: Sequence[Snapshot], thickness: float = SLAB, mesh: int | None = None
+) -> tuple[list[np.ndarray], Normalize, str]:
+    """Maps of one slab of every snapshot, the colours that the first one sets, and what the colours are, in words.
+
+    The parameters are those of `slice_figure`.
+    """
+    first = snapshots[0]
+    thickness = min(thickness, first.box)
+    start = densest_slab(first, thickness)
+    maps = [
+        projected_density(snapshot, mesh or min(2 * snapshot.n, 512), start, thickness)
+        for snapshot in snapshots
+    ]
+    return maps, colours(maps[0]), rf"$\log_{{10}}(1 + \delta)$, {thickness:.3g} Mpc/$h$ deep"
 
 
 def colours(density: np.ndarray) -> Normalize:

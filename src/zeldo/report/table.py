@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -11,16 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from zeldo.report.labels import (
+    ACCURACY,
     NOT_KNOWN,
     at_k,
     best,
     by_redshift,
-    decorrelation_text,
+    cost_text,
     fields_of,
     labels,
-    memory_text,
-    seconds_text,
-    transfer_text,
     waves,
 )
 from zeldo.statistics.comparison import Comparison
@@ -95,15 +94,12 @@ def _table(group: Sequence[Comparison], width: int) -> Table:
     else:
         costs = [()] * len(group)
     for field in fields_of(group):
-        for heading, quantity, write, target in (
-            ("T", "transfer", transfer_text, 1.0),
-            ("1 - r^2", "one_minus_r2", decorrelation_text, 0.0),
-        ):
+        for heading, quantity in (("T", "transfer"), ("1 - r^2", "one_minus_r2")):
             table.add_row(Text(f"{field}, {heading}", style="bold cyan"))
-            columns = []
-            for k in wanted:
-                values = [at_k(comparison, field, quantity, k) for comparison in group]
-                columns.append(_marked(values, [write(value) for value in values], target))
+            columns = [
+                _marked([at_k(comparison, field, quantity, k) for comparison in group], *ACCURACY[quantity])
+                for k in wanted
+            ]
             for row, name in enumerate(names):
                 table.add_row(Text(f"  {name}"), *(column[row] for column in columns), *costs[row])
             costs = [()] * len(group)  # time and memory stand once, beside the first block
@@ -112,16 +108,13 @@ def _table(group: Sequence[Comparison], width: int) -> Table:
 
 
 def _costs(group: Sequence[Comparison]) -> list[tuple[Text, ...]]:
-    times = [comparison.wall_seconds for comparison in group]
-    memories = [comparison.peak_memory for comparison in group]
-    columns = (
-        _marked(times, [seconds_text(value) for value in times], 0.0),
-        _marked(memories, [memory_text(value) for value in memories], 0.0),
-    )
-    return list(zip(*columns, strict=True))
+    times = _marked([comparison.wall_seconds for comparison in group], cost_text)
+    memories = _marked([comparison.peak_memory for comparison in group], cost_text)
+    return list(zip(times, memories, strict=True))
 
 
-def _marked(values: Sequence[float | None], texts: Sequence[str], target: float) -> list[Text]:
+def _marked(values: Sequence[float | None], write: Callable[[Any], str], target: float = 0.0) -> list[Text]:
+    texts = [write(value) for value in values]
     marks = best(values, texts, target)
     pairs = zip(marks, texts, strict=True)
     styles = ["bold green" if mark else "dim" if text == NOT_KNOWN else "" for mark, text in pairs]

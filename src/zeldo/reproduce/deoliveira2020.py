@@ -22,7 +22,7 @@ from zeldo.engines.base import Engine
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files.atomic import make_directory
-from zeldo.initial.conditions import InitialConditions, check_grid
+from zeldo.initial.conditions import InitialConditions, Origin, check_grid
 from zeldo.initial.noise import check_seed
 from zeldo.measuring.cost import measured
 from zeldo.measuring.energy import Meter
@@ -135,7 +135,7 @@ def reproduce(
     watch = watch or unwatched
     # an unsuitable network is refused here, with a few particles, and not after the N-body runs
     for candidate in (network, *ours, cola, zeldovich):
-        warm_up(candidate, _trial_conditions(box / n, FIDUCIAL))
+        warm_up(candidate, Origin(box, n, FIDUCIAL))
     folder = make_directory(output)
     kept = NBody(truth, nbody, make_directory(folder / "nbody"), say)
 
@@ -188,10 +188,6 @@ def _check_seeds(seeds: Sequence[int]) -> None:
         check_seed(seed)
     if len(set(seeds)) != len(seeds):
         raise InputError(f"seeds {', '.join(map(str, seeds))}: one is given twice: give each once")
-
-
-def _trial_conditions(spacing: float, cosmology: Cosmology) -> InitialConditions:
-    return InitialConditions(4 * spacing, 4, cosmology, np.zeros((4, 4, 4), np.float32))
 
 
 def _with_extrapolation(engine: Engine) -> Engine:

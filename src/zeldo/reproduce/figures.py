@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from zeldo.files.atomic import writing
 from zeldo.particles.snapshot import Snapshot
-from zeldo.report.labels import wrapped
+from zeldo.report.labels import in_lines
 from zeldo.report.pictures import LEGEND, QUANTITIES, draw_spectrum, legend_entries, style
-from zeldo.report.slices import SLAB, colours, densest_slab, draw_slice, projected_density
+from zeldo.report.slices import draw_slice, same_slab
 from zeldo.statistics.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -50,20 +50,16 @@ def figure1(slices: Sequence[tuple[str, Snapshot]], comparisons: Sequence[Compar
 
 
 def _slices(figure: Figure, grid, slices: Sequence[tuple[str, Snapshot]]) -> None:  # type: ignore[no-untyped-def]
-    first = slices[0][1]
-    thickness = min(SLAB, first.box)
-    start = densest_slab(first, thickness)
-    maps = [projected_density(snapshot, min(2 * snapshot.n, 512), start, thickness) for _, snapshot in slices]
-    norm = colours(maps[0])
+    maps, norm, depth = same_slab([snapshot for _, snapshot in slices])
     axes = []
-    for row, ((name, _), density) in enumerate(zip(slices, maps, strict=True)):
+    for row, ((name, snapshot), density) in enumerate(zip(slices, maps, strict=True)):
         axes.append(figure.add_subplot(grid[row]))
-        image = draw_slice(axes[-1], density, first.box, norm)
-        axes[-1].set_title(wrapped(name, 40))
+        image = draw_slice(axes[-1], density, snapshot.box, norm)
+        axes[-1].set_title(in_lines(name, 40))
         axes[-1].set_ylabel(r"$y$ [Mpc/$h$]")
         axes[-1].set_xlabel(r"$x$ [Mpc/$h$]")
     bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.9, aspect=32, pad=0.02, extend="both")
-    bar.set_label(rf"$\log_{{10}}(1 + \delta)$, {thickness:.3g} Mpc/$h$ deep")
+    bar.set_label(depth)
 
 
 def figure2(groups: Sequence[tuple[str, Sequence[Comparison]]], field: str = "density") -> Figure:

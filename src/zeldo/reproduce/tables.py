@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zeldo.cosmology.parameters import Cosmology
-from zeldo.report.labels import labels, memory_text, seconds_text
+from zeldo.report.labels import ACCURACY, cost_text, labels
 from zeldo.reproduce.timing import TimingTable
 from zeldo.statistics.comparison import Comparison
 
@@ -37,11 +37,11 @@ def timing_rows(table: TimingTable) -> list[tuple[str, list[str]]]:
         (
             f"{timing.what} ({timing.engine})" if timing.engine not in timing.what else timing.what,
             [
-                seconds_text(timing.seconds),
+                cost_text(timing.seconds),
                 f"{table.ratio(timing.what, last):.3g}",
-                seconds_text(timing.energy),
-                seconds_text(timing.co2),
-                memory_text(timing.peak_memory),
+                cost_text(timing.energy),
+                cost_text(timing.co2),
+                cost_text(timing.peak_memory),
             ],
         )
         for timing in table.timings
@@ -62,7 +62,7 @@ def conditions(table: TimingTable) -> list[str]:
     for timing in table.timings:
         if len(timing.runs) > 1:
             lines.append(
-                f"{timing.what}: median of {', '.join(seconds_text(s) for s in timing.runs)} s, in turns, warm"
+                f"{timing.what}: median of {', '.join(cost_text(s) for s in timing.runs)} s, in turns, warm"
             )
     if table.load_before is not None and table.load_before > 0.3 * (m["cores"] or 1):
         lines.append(
@@ -84,7 +84,7 @@ def share_better(comparison: Comparison, other: Comparison, quantity: str) -> tu
     for name, ours in comparison.fields.items():
         theirs = other.fields[name]
         inside = (ours.k > 0) & (ours.k <= SMALLEST)
-        target = 1.0 if quantity == "transfer" else 0.0
+        _, target = ACCURACY[quantity]
         nearer = np.abs(getattr(ours, quantity) - target) < np.abs(getattr(theirs, quantity) - target)
         better, total = better + int(nearer[inside].sum()), total + int(inside.sum())
     return better, total

@@ -10,7 +10,6 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from zeldo.files.atomic import write_text
 from zeldo.initial.conditions import InitialConditions
 from zeldo.measuring.cost import measured
 from zeldo.measuring.energy import Meter
-from zeldo.measuring.machine import processor
+from zeldo.measuring.machine import processor, versions
 from zeldo.particles.snapshot import Snapshot
 from zeldo.version import __version__
 
@@ -219,13 +218,8 @@ def machine() -> dict[str, Any]:
     facts: dict[str, Any] = {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()}
     facts["threads"] = {"numba": numba.get_num_threads(), "torch": torch.get_num_threads()}
     facts["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    versions = {"python": platform.python_version(), "zeldo": __version__}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return {**facts, "versions": versions}
+    own = {"python": platform.python_version(), "zeldo": __version__}
+    return {**facts, "versions": own | versions(PACKAGES)}
 
 
 def _load() -> float | None:

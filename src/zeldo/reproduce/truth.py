@@ -113,7 +113,8 @@ class ReferenceFile:
 
 def reference_files(directory: Path) -> list[ReferenceFile]:
     """The reference runs in a directory. `InputError` where there is no directory, or no run in it."""
-    from zeldo.files.archive import cosmology_of, integer, number, read_arrays
+    from zeldo.files.archive import read_arrays
+    from zeldo.files.entries import cosmology_of, integer, number
     from zeldo.files.reference import COSMOLOGY, is_reference
 
     if not directory.is_dir():

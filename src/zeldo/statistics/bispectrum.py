@@ -2,7 +2,7 @@
 
 A shell's modes alone, transformed back, make a field; the mean over the mesh of a product of three such
 fields sums all triangles at once (Scoccimarro 2000, astro-ph/0004086). B = V^2 <delta delta delta>,
-(Mpc/h)^6, delta_k as in spectra.
+(Mpc/h)^6, delta_k as in modes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zeldo.mesh.checks import check_mesh
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
-from zeldo.statistics.spectra import density_modes, mode_numbers
+from zeldo.statistics.modes import density_modes, mode_numbers
 
 _GOOD = (1, 3, 5, 9, 15)  # sizes that FFTs like: these times powers of two
 

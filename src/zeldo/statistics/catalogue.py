@@ -10,20 +10,19 @@ from typing import Any
 import numpy as np
 
 from zeldo.errors import AGAIN, DamagedFileError, InputError
-from zeldo.files.archive import (
+from zeldo.files.atomic import check_writable, writing
+from zeldo.files.entries import (
     integer,
     known_cosmology,
-    known_parameters,
     number,
     origin_attributes,
     redshift_of,
 )
-from zeldo.files.atomic import check_writable, writing
 from zeldo.files.halo_catalogue import read_catalogue
 from zeldo.files.units import KM, MPC
 from zeldo.files.units import MASS as MASS_CGS
 from zeldo.particles.lattice import header_of
-from zeldo.particles.particles import Particles
+from zeldo.particles.particles import Particles, known_parameters
 from zeldo.particles.snapshot import TOLD, Snapshot
 from zeldo.statistics.halos import Halos
 from zeldo.statistics.matter import matter_of

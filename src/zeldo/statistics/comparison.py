@@ -17,15 +17,9 @@ from zeldo.mesh.checks import check_mesh
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import lattice_of, matter_of
+from zeldo.statistics.modes import as_tensor, cloud_in_cell_modes, field_modes, placed
 from zeldo.statistics.on_disk import OnDisk, check_comparable
-from zeldo.statistics.spectra import (
-    as_tensor,
-    bins,
-    cloud_in_cell_modes,
-    field_modes,
-    mean_product,
-    placed,
-)
+from zeldo.statistics.spectra import bins, mean_product
 from zeldo.store.universe import StoredSnapshot
 
 PARTICLE_BYTES, POINT_BYTES = 130, 12  # of a comparison in memory
@@ -131,13 +125,13 @@ class Comparison:
         return {
             "engine": self.engine,
             **asdict(self.provenance),
-            "settings": {name: _plain(value) for name, value in self.settings.items()},
+            "settings": {name: json_value(value) for name, value in self.settings.items()},
             "reference": self.reference,
             "redshift": self.redshift,
             "box": self.box,
             "n": self.n,
             "fields": {
-                label: {name: [_plain(float(x)) for x in getattr(field, name)] for name in names}
+                label: {name: [json_value(float(x)) for x in getattr(field, name)] for name in names}
                 for label, field in self.fields.items()
             },
             "wall_seconds": self.wall_seconds,
@@ -340,7 +334,8 @@ def _fields(snapshot: Snapshot) -> tuple[str, ...]:
     return ("density", "displacement") + (("velocity",) if snapshot.has_velocities else ())
 
 
-def _plain(value: object) -> object:
+def json_value(value: object) -> object:
+    """Plain numbers, lists and text for JSON; None for what is not finite."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
@@ -348,7 +343,7 @@ def _plain(value: object) -> object:
     if value is None or isinstance(value, str | int | bool):
         return value
     if isinstance(value, Mapping):
-        return {str(name): _plain(x) for name, x in value.items()}
+        return {str(name): json_value(x) for name, x in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(x) for x in value]
+        return [json_value(x) for x in value]
     return str(value)

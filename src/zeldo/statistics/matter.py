@@ -12,7 +12,7 @@ from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import PRESETS, Cosmology
 from zeldo.errors import InputError
 from zeldo.particles.particles import Header, Particles, into_box, warn_of_species
-from zeldo.particles.passes import plain
+from zeldo.particles.passes import for_kernels
 from zeldo.particles.snapshot import Snapshot
 
 TRACED = 64  # particles a side whose mesh a sparse species is measured on
@@ -137,7 +137,7 @@ class Matter:
         if isinstance(self.source, Snapshot):
             return self._finite(self.source.psi, "psi")
         _check_masses(self.source)
-        return self._finite(plain(self.source.positions), "positions")
+        return self._finite(for_kernels(self.source.positions), "positions")
 
     @property
     def velocities(self) -> np.ndarray:
@@ -148,7 +148,7 @@ class Matter:
         if not self.has_velocities:
             raise InputError(f"{self.name} holds no velocities: redshift space needs them")
         assert isinstance(self.source, Particles)
-        return self._finite(plain(self.source.velocities), "velocities")
+        return self._finite(for_kernels(self.source.velocities), "velocities")
 
     @property
     def has_velocities(self) -> bool:

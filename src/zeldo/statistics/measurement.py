@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +19,13 @@ from zeldo.mesh.checks import check_mesh
 from zeldo.particles.particles import Particles, check_box, warn_of_box
 from zeldo.particles.snapshot import DRAWN, MADE, Snapshot
 from zeldo.statistics.bispectrum import Bispectrum, bispectrum_of_shells, equilateral, squeezed
+from zeldo.statistics.comparison import json_value
 from zeldo.statistics.halos import friends_of_friends, mass_function
 from zeldo.statistics.matter import Matter, matter_of
+from zeldo.statistics.modes import as_tensor, density_modes
 from zeldo.statistics.on_disk import OnDisk
 from zeldo.statistics.redshift_space import multipoles, redshift_space_points
-from zeldo.statistics.spectra import as_tensor, density_modes, spectrum
+from zeldo.statistics.spectra import spectrum
 from zeldo.statistics.streaming_halos import stream_halos
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ class Measurement:
             "settings": dict(self.settings),
             "made": dict(self.made),
             **{
-                statistic: {column: [_plain(x) for x in values.tolist()] for column, values in table.items()}
+                statistic: {
+                    column: [json_value(x) for x in values.tolist()] for column, values in table.items()
+                }
                 for statistic, table in self.tables.items()
             },
         }
@@ -322,7 +325,3 @@ def _mass_function(source: _InMemory | OnDisk, linking_length: float, minimum: i
         "error": result.error,
         "count": result.count,
     }
-
-
-def _plain(value: float) -> float | int | None:
-    return value if math.isfinite(value) else None

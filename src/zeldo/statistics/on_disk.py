@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,25 +11,20 @@ from typing import Self
 import numpy as np
 import torch
 
-from zeldo.cosmology.background import expansion
 from zeldo.errors import InputError
 from zeldo.files.universe_zarr import UniverseZarr
+from zeldo.keywords import PathLike
 from zeldo.measuring.memory import check_room
 from zeldo.mesh import fft, splines
 from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.painting import add_planes
 from zeldo.particles.particles import into_box
 from zeldo.statistics.matter import Matter
-from zeldo.statistics.spectra import (
-    CLOUD_IN_CELL,
-    CUBIC_SPLINE,
-    TOGETHER,
-    interlaced,
-    without_window,
-)
+from zeldo.statistics.modes import CLOUD_IN_CELL, CUBIC_SPLINE, interlaced, without_window
+from zeldo.statistics.redshift_space import shift_per_velocity
+from zeldo.statistics.spectra import TOGETHER
 from zeldo.store.universe import StoredSnapshot, stored
 
-PathLike = str | os.PathLike[str]
 MESH_BYTES = 30  # of a point, while modes are made
 COMPARED_BYTES = 11  # of a point: the modes of two fields, and the bin of each mode
 BINNED_BYTES = 16  # of a point whose modes are binned now
@@ -107,7 +101,7 @@ class OnDisk:
         if axis is not None:
             if not self.has_velocities:
                 raise InputError(f"{self.path} holds no velocities: redshift space needs them")
-            per = (1.0 + z) / (100.0 * float(expansion(self.matter.cosmology, 1 / (1 + z))))
+            per = shift_per_velocity(self.matter.cosmology, z)
         for first, psi in self.universe.slabs(z):
             if axis is not None:
                 vel = self.universe.planes(z, "vel", first, first + psi.shape[1])

@@ -185,17 +185,11 @@ def spherical_overdensity(snapshot: Snapshot | Particles, friends: Halos) -> Sph
     from scipy.spatial import cKDTree
 
     positions = matter.positions()
-    centre = centres(positions, friends)
-    tree, inside = cKDTree(positions, boxsize=matter.box), unit_spheres(matter)
-    count = _edges(tree, centre, friends.count, inside)
-    mass = count * matter.particle_mass
-    return SphericalOverdensity(centre, *mass, *np.cbrt(count / inside[:, None]))
-
-
-def unit_spheres(matter: Matter) -> np.ndarray:
-    """(3,): particles in a sphere of 1 Mpc/h at each of the thresholds."""
-    thresholds = overdensities(matter.cosmology, matter.scale_factor)
-    return np.array(thresholds) * 4 / 3 * np.pi / matter.spacing**3
+    spheres = Spheres(matter, centres(positions, friends), friends.count)
+    tree, waiting = cKDTree(positions, boxsize=matter.box), np.arange(friends.count.size)
+    while waiting.size:
+        waiting = spheres.grow(tree, waiting)
+    return spheres.found()
 
 
 def overdensities(cosmology: Cosmology, a: float) -> tuple[float, float, float]:
@@ -227,9 +221,8 @@ def centres(positions: np.ndarray, friends: Halos) -> np.ndarray:
         radius *= _SHRINK
         inside = ((away - centre[halo]) ** 2).sum(1) <= radius[halo] ** 2
         count = np.bincount(halo[inside], minlength=number)
-        shrinks = (count >= fewest) & (
-            radius > _SMALLEST * box
-        )  # particles at one place stay in every sphere
+        # particles at one place stay in every sphere
+        shrinks = (count >= fewest) & (radius > _SMALLEST * box)
         inside &= shrinks[halo]
         halo, away = halo[inside], away[inside]
         left = np.flatnonzero(shrinks)
@@ -239,42 +232,52 @@ def centres(positions: np.ndarray, friends: Halos) -> np.ndarray:
     return into_box(friends.centre_of_mass + centre, box)
 
 
-def _edges(tree, centre: np.ndarray, members: np.ndarray, inside: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
-    """(3, H): particles inside each halo's edge; inside: those in 1 Mpc/h at each threshold."""
-    count = np.zeros((inside.size, len(centre)))
-    radius = first_radius(members, inside)
-    waiting = np.arange(len(centre))
-    while waiting.size:
-        waiting = edges_within(tree, centre, members, inside, radius, waiting, count)
-        radius[waiting] *= GROWTH
-    return count
+class Spheres:
+    """Spheres around the centres of H halos, which grow until they hold the halo's edge.
 
+    Parameters
+    ----------
+    matter : Matter
+        In which the halos are.
+    centre : ndarray, (H, 3)
+        Mpc/h.
+    members : ndarray, (H,)
+        Particles of each halo.
 
-def first_radius(members: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """(H,) radii that are looked at first, Mpc/h; inside: particles in 1 Mpc/h at each threshold."""
-    return 1.2 * np.cbrt(np.maximum(members, CORE) / inside.min())
+    Attributes
+    ----------
+    radius : ndarray, (H,)
+        Mpc/h.
+    """
 
+    def __init__(self, matter: Matter, centre: np.ndarray, members: np.ndarray) -> None:
+        self._matter, self._centre, self._members = matter, centre, members
+        thresholds = np.array(overdensities(matter.cosmology, matter.scale_factor))
+        self._per_volume = thresholds * 4 / 3 * np.pi / matter.spacing**3  # particles in a sphere of 1 Mpc/h
+        self._count = np.zeros((thresholds.size, len(centre)))
+        self.radius = 1.2 * np.cbrt(np.maximum(members, CORE) / self._per_volume.min())
 
-def edges_within(  # type: ignore[no-untyped-def]
-    tree,
-    centre: np.ndarray,
-    members: np.ndarray,
-    inside: np.ndarray,
-    radius: np.ndarray,
-    waiting: np.ndarray,
-    count: np.ndarray,
-) -> np.ndarray:
-    """Fill the count, (3, H), of the halos that wait, and return those whose edge is not certain inside the radius."""
-    again = []
-    for part in _parts(waiting, members):
-        halo, distance = _sorted_pairs(tree, centre[part], radius[part])
-        ended = np.ones(part.size, dtype=bool)
-        for row, per in enumerate(inside):
-            particles, reached = _edge(halo, distance, radius[part], per)
-            count[row, part] = particles
-            ended &= reached
-        again.append(part[~ended])
-    return np.concatenate(again)
+    def grow(self, tree: Any, waiting: np.ndarray) -> np.ndarray:
+        """Count the particles inside the edges of the halos that wait; return those that wait on, with larger spheres."""
+        again = []
+        for part in _parts(waiting, self._members):
+            radius = self.radius[part]
+            halo, distance = _sorted_pairs(tree, self._centre[part], radius)
+            ended = np.ones(part.size, dtype=bool)
+            for row, per in enumerate(self._per_volume):
+                particles, reached = _edge(halo, distance, radius, per)
+                self._count[row, part] = particles
+                ended &= reached
+            again.append(part[~ended])
+        left = np.concatenate(again)
+        self.radius[left] *= GROWTH
+        return left
+
+    def found(self) -> SphericalOverdensity:
+        """The masses and radii, when no halo waits."""
+        mass = self._count * self._matter.particle_mass
+        radius = np.cbrt(self._count / self._per_volume[:, None])
+        return SphericalOverdensity(self._centre, *mass, *radius)
 
 
 def _parts(halos: np.ndarray, members: np.ndarray) -> Iterator[np.ndarray]:

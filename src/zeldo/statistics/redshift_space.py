@@ -12,17 +12,15 @@ import torch
 
 from zeldo.brief import brief
 from zeldo.cosmology.background import expansion
+from zeldo.cosmology.parameters import Cosmology
+from zeldo.cosmology.scalars import Scalar, scalar
 from zeldo.keywords import axis_index
 from zeldo.mesh.checks import check_mesh
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
-from zeldo.statistics.spectra import (
-    as_tensor,
-    bins,
-    density_modes,
-    mode_numbers,
-)
+from zeldo.statistics.modes import as_tensor, density_modes, mode_numbers
+from zeldo.statistics.spectra import bins
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +48,11 @@ class Multipoles:
     __repr__ = brief
 
 
+def shift_per_velocity(cosmology: Cosmology, redshift: float) -> Scalar:
+    """(1 + z) / H, Mpc/h per km/s: how far along the line of sight velocities move particles. A tensor where E(a) is one."""
+    return scalar((1 + redshift) / (100.0 * expansion(cosmology, 1 / (1 + redshift))))
+
+
 def redshift_space_points(snapshot: Snapshot | Particles, axis: int | str = "z") -> np.ndarray:
     """Where a distant observer sees the particles in redshift space.
 
@@ -72,11 +75,10 @@ def redshift_space_points(snapshot: Snapshot | Particles, axis: int | str = "z")
     """
     matter = matter_of(snapshot, "redshift_space_multipoles")
     velocities = matter.velocities
-    hubble = 100.0 * float(expansion(matter.cosmology, matter.scale_factor))  # km/s per Mpc/h
     points = matter.points.copy()
     index = axis_index(axis)
     along = index if points.ndim == 4 else np.s_[:, index]
-    points[along] += velocities[along] * np.float32((1.0 + matter.redshift) / hubble)
+    points[along] += velocities[along] * np.float32(shift_per_velocity(matter.cosmology, matter.redshift))
     return points
 
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from zeldo.cosmology.parameters import same_parameter
 from zeldo.errors import InputError
+from zeldo.keywords import PathLike
 from zeldo.mesh.checks import check_mesh
-from zeldo.statistics.on_disk import OnDisk, PathLike
+from zeldo.statistics.on_disk import OnDisk
 from zeldo.statistics.spectra import Spectrum, cross_power, spectrum
 
 

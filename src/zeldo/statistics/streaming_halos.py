@@ -19,10 +19,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from zeldo.errors import InputError
+from zeldo.keywords import PathLike
 from zeldo.measuring.memory import available, check_room
 from zeldo.particles.particles import into_box
 from zeldo.statistics.halos import Halos, check_linking, groups
-from zeldo.statistics.on_disk import OnDisk, PathLike
+from zeldo.statistics.on_disk import OnDisk
 
 if TYPE_CHECKING:
     from zeldo.engines.base import Progress

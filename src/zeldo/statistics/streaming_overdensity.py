@@ -14,17 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zeldo.keywords import PathLike
 from zeldo.measuring.memory import available
-from zeldo.statistics.on_disk import OnDisk, PathLike
-from zeldo.statistics.overdensity import (
-    GROWTH,
-    HaloCatalogue,
-    SphericalOverdensity,
-    centres,
-    edges_within,
-    first_radius,
-    unit_spheres,
-)
+from zeldo.statistics.on_disk import OnDisk
+from zeldo.statistics.overdensity import HaloCatalogue, Spheres, SphericalOverdensity, centres
 from zeldo.statistics.streaming_halos import PASSES, RECORD, SortedHalos, sorted_halos
 
 if TYPE_CHECKING:
@@ -66,25 +59,20 @@ def stream_halo_catalogue(
 def _spheres(here: OnDisk, made: SortedHalos, progress: Progress | None) -> SphericalOverdensity:
     from scipy.spatial import cKDTree
 
-    matter, friends = here.matter, made.friends
-    centre = _centres(here, made)
-    inside = unit_spheres(matter)
-    count, radius = np.zeros((inside.size, len(centre))), first_radius(friends.count, inside)
-    slab = np.minimum((centre[:, 0] * (len(made.slabs) / here.box)).astype(np.int64), len(made.slabs) - 1)
-    slabs = len(made.slabs)
+    centre, slabs = _centres(here, made), len(made.slabs)
+    spheres = Spheres(here.matter, centre, made.friends.count)
+    slab = np.minimum((centre[:, 0] * (slabs / here.box)).astype(np.int64), slabs - 1)
     for number in range(slabs):
         if progress is not None:
             progress(slabs + number, PASSES * slabs, f"spheres in slab {number + 1} of {slabs}")
         waiting = np.flatnonzero(slab == number)
         while waiting.size:
-            margin = float(radius[waiting].max())
+            margin = float(spheres.radius[waiting].max())
             tree = cKDTree(_around(made.slabs, here.box, number, margin), boxsize=here.box)
             # all that wait are looked at; those whose spheres outgrow the margin come again
-            while waiting.size and radius[waiting].max() <= margin:
-                waiting = edges_within(tree, centre, friends.count, inside, radius, waiting, count)
-                radius[waiting] *= GROWTH
-    mass = count * matter.particle_mass
-    return SphericalOverdensity(centre, *mass, *np.cbrt(count / inside[:, None]))
+            while waiting.size and spheres.radius[waiting].max() <= margin:
+                waiting = spheres.grow(tree, waiting)
+    return spheres.found()
 
 
 def _around(files: list[Path], box: float, number: int, margin: float) -> np.ndarray:

@@ -55,7 +55,7 @@ def get(group: zarr.Group, name: str) -> np.ndarray:
     return data.astype(np.float32) * np.float32(step) if step else data
 
 
-def attributes(directory: Path) -> dict[str, Any]:
+def zarr_attributes(directory: Path) -> dict[str, Any]:
     try:
         return json.loads((directory / "zarr.json").read_text())["attributes"]
     except (OSError, ValueError, KeyError) as error:

@@ -10,9 +10,7 @@ from typing import Any
 
 from zeldo.cosmology.power import MODELS
 from zeldo.errors import InputError
-from zeldo.particles.provenance import Provenance, file_hash
-
-PROVENANCE = ("version", "revision", "weights")
+from zeldo.particles.provenance import PROVENANCE, Provenance, file_hash
 
 
 def check_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
@@ -26,8 +24,7 @@ def check_same(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) ->
         The arguments of then and now, as JSON gives them back, with version, revision and weights. A mapping among
         them, such as settings, is compared by its entries.
     """
-    old, new = (Provenance(*(values[name] for name in PROVENANCE)) for values in (there, here))
-    clash = new.clash(old)
+    clash = Provenance.in_row(here).clash(Provenance.in_row(there))
     if clash:
         raise InputError(
             f"{path} was begun with other software or weights ({clash}): go on with those, or choose a new name"

@@ -10,7 +10,7 @@ from typing import Any
 from zeldo.errors import InputError, nearest
 from zeldo.files.atomic import write_text
 from zeldo.particles.provenance import Provenance
-from zeldo.store.fields import attributes
+from zeldo.store.fields import zarr_attributes
 from zeldo.store.run_fields import redshift_name
 
 FORMAT = "zeldo runs 1"
@@ -41,7 +41,7 @@ class Manifest:
             if not create:
                 raise InputError(f"no store of runs at {self.path}: make one by `zeldo dataset`")
             self._create()
-        kind = attributes(self.path).get("format")
+        kind = zarr_attributes(self.path).get("format")
         if kind != FORMAT:
             raise InputError(f"{self.path} is not a store of runs ({FORMAT}) but {kind!r}")
 
@@ -103,7 +103,7 @@ class Manifest:
             raise InputError(
                 f"{self.path} holds no run {run_id!r}, only {len(ids)} others{nearest(run_id, ids)}"
             )
-        return attributes(self.path / run_id)
+        return zarr_attributes(self.path / run_id)
 
     def check_provenance(self, engine: str, made: Provenance) -> None:
         """`InputError` where the store holds runs of this engine that no others of this provenance may join.
@@ -118,7 +118,7 @@ class Manifest:
         for row in self.runs():
             if engine not in (row["engine"], row.get("teacher")):
                 continue
-            clash = made.clash(Provenance(row["version"], row.get("revision"), row.get("weights")))
+            clash = made.clash(Provenance.in_row(row))
             if clash:
                 raise InputError(
                     f"{self.path} holds runs of {engine} that others may not join ({clash}): go on with the version "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 from zeldo.store.claims import Claims
@@ -13,6 +15,32 @@ MADE, LEFT, FAILED = "made", "left to others", "failed"
 WAIT = 0.5  # seconds between looks at what others are making
 
 Task = TypeVar("Task")
+
+
+@contextmanager
+def alone(folder: Path, progress: Callable[[float, float, str], None] | None = None) -> Iterator[None]:
+    """Inside, no other process is in such a block for the same folder. It waits for one that is.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the claim; it is removed at the end.
+    progress : callable, optional
+        `progress(0, 1, text)` while this process waits.
+    """
+    claims = Claims(folder)
+    try:
+        while True:
+            with claims.claim("run") as is_ours:
+                if is_ours:
+                    yield
+                    return
+            if progress is not None:
+                progress(0, 1, "waiting for the process that makes it")
+            time.sleep(WAIT)
+    finally:
+        with suppress(OSError):  # where others wait
+            claims.folder.rmdir()
 
 
 def in_turn(

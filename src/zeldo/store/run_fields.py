@@ -15,6 +15,7 @@ from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.errors import DamagedFileError, InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
+from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import MADE, Snapshot
 from zeldo.store.fields import LARGEST, fingerprint, get, put
 from zeldo.version import __version__
@@ -114,9 +115,7 @@ def read_snapshot(
         engine=row["engine"],
         seed=row["seed"],
         settings=row["settings"],
-        version=row["version"],
-        revision=row.get("revision"),
-        weights=row.get("weights"),
+        **vars(Provenance.in_row(row)),
         **_drawn(row),
     )
 

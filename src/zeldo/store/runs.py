@@ -23,7 +23,7 @@ import numpy as np
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.particles.provenance import Provenance
-from zeldo.particles.snapshot import MADE, Snapshot
+from zeldo.particles.snapshot import Snapshot
 from zeldo.store.claims import Claims
 from zeldo.store.manifest import Manifest
 from zeldo.store.run_fields import read_initial, read_snapshot, write_run
@@ -151,7 +151,7 @@ class RunStore(Manifest):
             group = zarr.open_group(partial, mode="w")
             steps = {"psi": self.psi_step, "vel": self.vel_step}
             row = write_run(group, ics, snapshots, regenerate, steps)
-            self.check_provenance(row["engine"], Provenance(*(row[name] for name in ("version", *MADE))))
+            self.check_provenance(row["engine"], Provenance.in_row(row))
             size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file())
             row |= {
                 "run_id": run_id,

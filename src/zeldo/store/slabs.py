@@ -16,8 +16,8 @@ import os
 import shutil
 import sys
 import zlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,40 +89,37 @@ class SlabStore:
 
     def get(self, name: str, slab: int, out: np.ndarray | None = None) -> np.ndarray:
         """A slab as float32, in `out` where that is given; complex numbers are pairs of its last axis."""
-        label = f"{name}-{slab}"
-        try:
+        with self._readable(name):
+            path = self._path(f"{name}-{slab}")
             if out is None:
-                return np.fromfile(self._path(label), np.float32).reshape(self._files[label][2])
-            with open(self._path(label), "rb", buffering=0) as file:
+                return np.fromfile(path, np.float32).reshape(self.shape(name, slab))
+            with open(path, "rb", buffering=0) as file:
                 _fill(file, out)
-            return out
-        except (OSError, KeyError, ValueError) as error:
-            raise DamagedFileError(
-                f"{name} in {self.folder} cannot be read ({error}): run its command again"
-            ) from error
+        return out
 
     def shared(self, name: str, slab: int, out: np.ndarray) -> np.ndarray:
         """A slab that is only read, while nobody writes it: in the system's own pages, without a copy, or else in `out`."""
         if sys.platform != "linux":  # elsewhere a file that is in use may not be removed
             return self.get(name, slab, out)
-        label = f"{name}-{slab}"
-        try:
-            with open(self._path(label), "rb") as file:
+        with self._readable(name):
+            with open(self._path(f"{name}-{slab}"), "rb") as file:
                 pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
             with suppress(OSError):  # older kernels read a page when it is used
                 pages.madvise(POPULATE_READ)
-            return np.frombuffer(pages, np.float32).reshape(self._files[label][2])
-        except (OSError, KeyError, ValueError) as error:
-            raise DamagedFileError(
-                f"{name} in {self.folder} cannot be read ({error}): run its command again"
-            ) from error
+            return np.frombuffer(pages, np.float32).reshape(self.shape(name, slab))
 
     def mapped(self, name: str, slab: int) -> np.ndarray:
         """A slab as a read-only map of its file, whose pages are in memory only as far as they are used."""
-        label = f"{name}-{slab}"
+        with self._readable(name):
+            return np.memmap(
+                self._path(f"{name}-{slab}"), np.float32, "r", shape=tuple(self.shape(name, slab))
+            )
+
+    @contextmanager
+    def _readable(self, name: str) -> Iterator[None]:
+        """`DamagedFileError` where a slab is not there, or its file is gone or too short."""
         try:
-            shape = tuple(self._files[label][2])
-            return np.memmap(self._path(label), np.float32, "r", shape=shape)
+            yield
         except (OSError, KeyError, ValueError) as error:
             raise DamagedFileError(
                 f"{name} in {self.folder} cannot be read ({error}): run its command again"

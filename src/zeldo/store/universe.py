@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,10 @@ from zeldo.files.saved import SavedSnapshot, written_again
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import Provenance
-from zeldo.particles.snapshot import DRAWN, TOLD, Snapshot
+from zeldo.particles.snapshot import TOLD, Snapshot, drawn
 from zeldo.particles.tiles import Tile
-from zeldo.store.claims import Claims
-from zeldo.store.identity import PROVENANCE, check_same
-from zeldo.store.queue import WAIT
+from zeldo.store.identity import check_same
+from zeldo.store.queue import alone
 from zeldo.store.resume import Resume, resuming
 
 
@@ -85,7 +83,10 @@ def run_into(
     header["linear field"] = sha256(ics.delta_lin.data).hexdigest()[:16]
     if is_universe(path):
         check_same(path, UniverseZarr(path).header, header)
-    with _alone(path, progress), _kept_if_begun(path):
+    with _making(path):
+        (path / STATE).mkdir(parents=True, exist_ok=True)
+    # two would write over each other's checkpoints and slabs
+    with alone(path / STATE / "claims", progress), _kept_if_begun(path):
         universe = _joined(path, header)
         written = [_is_whole(universe, z) for z in redshifts]
         resume = Resume(
@@ -109,26 +110,6 @@ def run_into(
             for _ in map(universe_writer(universe), outputs):
                 pass
         return _finished(universe, resume, redshifts)
-
-
-@contextmanager
-def _alone(path: Path, progress: Callable[[float, float, str], None] | None) -> Iterator[None]:
-    """Inside, no other process makes this universe: two would write over each other's checkpoints and slabs."""
-    with _making(path):
-        (path / STATE).mkdir(parents=True, exist_ok=True)
-    claims = Claims(path / STATE / "claims")
-    try:
-        while True:
-            with claims.claim("run") as is_ours:
-                if is_ours:
-                    yield
-                    return
-            if progress is not None:
-                progress(0, 1, "waiting for the process that makes it")
-            time.sleep(WAIT)
-    finally:
-        with suppress(OSError):  # where others wait
-            claims.folder.rmdir()
 
 
 @contextmanager
@@ -227,21 +208,20 @@ def _is_whole(universe: UniverseZarr, redshift: float) -> bool:
 
 def header_of(engine: Any, origin: Origin, redshifts: Sequence[float]) -> dict[str, Any]:
     """What a universe on disk says of itself, as JSON gives it back."""
-    made = Provenance.of(engine)
     header = {
         "engine": engine.name,
-        "settings": {name: plain(value) for name, value in engine.settings.items()},
-        **{name: getattr(made, name) for name in PROVENANCE},
+        "settings": {name: _for_json(value) for name, value in engine.settings.items()},
+        **vars(Provenance.of(engine)),
         "redshifts": list(redshifts),
         "box": origin.box,
         "n": origin.n,
         "cosmology": origin.cosmology.to_dict(),
-        **{name: getattr(origin, name) for name in ("seed", *DRAWN)},
+        **drawn(origin),
     }
     return json.loads(json.dumps(header))
 
 
-def plain(value: object) -> object:
+def _for_json(value: object) -> object:
     """What JSON can say of an option."""
     return value if isinstance(value, bool | int | float | str | None) else str(value)
 

@@ -17,9 +17,12 @@ from zeldo.files.archive import read_arrays
 if TYPE_CHECKING:
     from zeldo.suites.suite import Suite
 
-# what is measured of each universe, by what a suite keeps; particles are not measured
-STATISTICS = {"measure": ("power",), "multipoles": ("power", "multipoles")}
-KEEP = ("particles", *STATISTICS)
+# what is measured of each universe, by what a suite keeps
+STATISTICS: dict[str, tuple[str, ...]] = {
+    "particles": (),
+    "measure": ("power",),
+    "multipoles": ("power", "multipoles"),
+}
 NO_VELOCITIES = "engine {} makes no velocities, which multipoles need: give keep = measure, or another engine"
 MULTIPOLES = ("monopole", "quadrupole", "hexadecapole")
 
@@ -69,7 +72,8 @@ def arrays_of(suite: Suite, parameters: Sequence[str] | None = None) -> SuiteArr
     """What `Suite.arrays` returns."""
     rows = suite.rows()
     chosen = _varied(rows) if parameters is None else _checked(parameters)
-    if suite.arguments["keep"] not in STATISTICS:
+    statistics = STATISTICS[suite.arguments["keep"]]
+    if not statistics:
         raise InputError(
             f"{suite.path} keeps particles and has no spectra: make a suite with --keep measure, or give its files to "
             "zeldo.measure"
@@ -80,7 +84,7 @@ def arrays_of(suite: Suite, parameters: Sequence[str] | None = None) -> SuiteArr
             f"{suite.path}: none of its {len(rows)} universes is finished: give the command of the suite again"
         )
     redshifts = suite.arguments["redshifts"]
-    columns = ("power", *(MULTIPOLES if "multipoles" in STATISTICS[suite.arguments["keep"]] else ()))
+    columns = ("power", *(MULTIPOLES if "multipoles" in statistics else ()))
     tables = [_tables(suite.path, row, redshifts, columns) for row in done]
     k = tables[0][0]["k"]
     for row, table in zip(done, tables, strict=True):

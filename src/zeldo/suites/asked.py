@@ -15,11 +15,12 @@ from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files.registry import suffixes
+from zeldo.keywords import PathLike
 from zeldo.particles.provenance import Provenance
-from zeldo.store.identity import PROVENANCE, power_identity
-from zeldo.suites.arrays import KEEP, NO_VELOCITIES, STATISTICS
+from zeldo.store.identity import power_identity
+from zeldo.suites.arrays import NO_VELOCITIES, STATISTICS
 from zeldo.suites.suite import FORMAT
-from zeldo.suites.tasks import PathLike, Task, make_tasks, parse_seeds, read_cosmologies
+from zeldo.suites.tasks import Task, make_tasks, parse_seeds, read_cosmologies
 from zeldo.suites.worker import described
 from zeldo.universe import Universe
 
@@ -35,7 +36,7 @@ class Asked:
         With the arguments that all universes share.
     redshifts : list of float
     keep : str
-        One of `KEEP`.
+        One of `STATISTICS`.
     seeds : list of int
     cosmologies : list of Cosmology
         Empty where all universes have that of `base`.
@@ -75,8 +76,8 @@ class Asked:
             raise InputError(
                 f"output {output} has the name of a file: a suite is a directory, give a name such as suite"
             )
-        if keep not in KEEP:
-            raise InputError(f"keep = {keep!r} is not allowed: choose {' or '.join(KEEP)}")
+        if keep not in tuple(STATISTICS):
+            raise InputError(f"keep = {keep!r} is not allowed: choose {' or '.join(STATISTICS)}")
         parsed_engine = parse_engine(
             engine, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None
         )
@@ -101,9 +102,14 @@ class Asked:
         check_table(chosen[0] if chosen else base.cosmology, base.power)
         asked = cls(parsed_engine, base, redshifts, keep, drawn, chosen, pairs)
         asked._check_universes()
-        if "multipoles" in STATISTICS.get(keep, ()) and parsed_engine.plan(base.n, redshifts).vectors < 2:
+        if "multipoles" in asked.statistics and parsed_engine.plan(base.n, redshifts).vectors < 2:
             raise InputError(NO_VELOCITIES.format(parsed_engine.name))
         return asked
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """What is measured of each universe, and kept in place of its particles."""
+        return STATISTICS[self.keep]
 
     @property
     def tasks(self) -> list[Task]:
@@ -127,7 +133,7 @@ class Asked:
             "settings": {name: _text(value) for name, value in self.engine.settings.items()},
             "redshifts": self.redshifts,
             "keep": self.keep,
-            **{name: getattr(Provenance.of(self.engine), name) for name in PROVENANCE},
+            **vars(Provenance.of(self.engine)),
         }
 
     def _check_universes(self) -> None:

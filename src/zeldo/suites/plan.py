@@ -8,12 +8,10 @@ from typing import Any
 from zeldo.api import initial_conditions
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine
-from zeldo.keywords import checked_keywords
+from zeldo.keywords import PathLike, checked_keywords
 from zeldo.measuring.memory import limited
 from zeldo.planning import RunPlan, plan_universes
-from zeldo.suites.arrays import STATISTICS
 from zeldo.suites.asked import Asked
-from zeldo.suites.tasks import PathLike
 
 
 @checked_keywords(initial_conditions)
@@ -67,5 +65,5 @@ def plan_suite(
             asked.base.n,
             asked.redshifts,
             [asked.cosmology(task) for task in asked.tasks],
-            statistics=len(STATISTICS.get(keep, ())),
+            statistics=len(asked.statistics),
         )

@@ -14,16 +14,15 @@ from zeldo.api import check_output, initial_conditions
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.base import Engine, Progress
 from zeldo.errors import ZeldoWarning
-from zeldo.keywords import checked_keywords
+from zeldo.keywords import PathLike, checked_keywords
 from zeldo.measuring.memory import limited
 from zeldo.planning import check_fits, warn_of_space
 from zeldo.store.claims import LEASE, check_lease
 from zeldo.store.queue import FAILED, in_turn
-from zeldo.suites.arrays import STATISTICS
 from zeldo.suites.asked import Asked
 from zeldo.suites.cluster import attempt, by_workers, connected
 from zeldo.suites.suite import Suite
-from zeldo.suites.tasks import PathLike, Task
+from zeldo.suites.tasks import Task
 from zeldo.suites.worker import Worker
 
 MANIFEST_EVERY = 30.0  # seconds
@@ -102,7 +101,7 @@ def run_suite(
         extrapolate=extrapolate,
     )
     with limited(memory):
-        statistics = len(STATISTICS.get(keep, ()))
+        statistics = len(asked.statistics)
         check_fits(asked.engine, asked.base.n, asked.redshifts, may_stream=False, statistics=statistics)
         # where no scheduler answers, no directory is begun
         with nullcontext() if scheduler is None else connected(scheduler) as client:

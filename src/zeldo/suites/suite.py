@@ -126,16 +126,15 @@ class Suite:
 
     def done(self) -> set[str]:
         """Names of the universes that are made."""
-        return {name[: -len(".json")] for name in _files(self.path / "rows") if name.endswith(".json")}
+        return _noted(self.path / "rows")
 
     def is_done(self, name: str) -> bool:
         """Whether a universe is made."""
-        return (self.path / "rows" / f"{name}.json").exists()
+        return self._row_path(name).exists()
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each universe, in the order of the tasks; `status` is done, failed or waiting."""
-        failed = {name[: -len(".json")] for name in _files(self.path / "failed")}
-        done = self.done()
+        failed, done = _noted(self.path / "failed"), self.done()
         shared = {name: value for name, value in self.arguments.items() if name in COLUMNS}
         shared["redshifts"] = " ".join(f"{z:g}" for z in self.arguments["redshifts"])
         rows = []
@@ -179,9 +178,15 @@ class Suite:
 
         return arrays_of(self, parameters)
 
+    def _row_path(self, name: str) -> Path:
+        return self.path / "rows" / f"{name}.json"
+
+    def _failure_path(self, name: str) -> Path:
+        return self.path / "failed" / f"{name}.json"
+
     def _row(self, name: str) -> dict[str, Any]:
         if name not in self._rows:
-            path = self.path / "rows" / f"{name}.json"
+            path = self._row_path(name)
             try:
                 row = json.loads(path.read_text())
                 _check_has(row, ("name", "status"))
@@ -194,30 +199,28 @@ class Suite:
 
     def _failure(self, name: str) -> dict[str, Any]:
         try:
-            return json.loads((self.path / "failed" / f"{name}.json").read_text())
+            return json.loads(self._failure_path(name).read_text())
         except (OSError, ValueError):  # it is being made now, or the disk was full
             return {}
 
     def add(self, name: str, row: Mapping[str, Any]) -> bool:
         """Record that a universe is made; False where another process was first."""
-        first = publish(json.dumps(row), self.path / "rows" / f"{name}.json")
-        with suppress(FileNotFoundError):
-            (self.path / "failed" / f"{name}.json").unlink()
+        first = publish(json.dumps(row), self._row_path(name))
+        self._failure_path(name).unlink(missing_ok=True)
         return first
 
     def fail(self, name: str, error: str) -> None:
         """Record that a universe failed."""
-        write_text(self.path / "failed" / f"{name}.json", json.dumps({"error": error}))
+        write_text(self._failure_path(name), json.dumps({"error": error}))
 
     def failure_times(self) -> dict[str, int | None]:
         """`failure_time` of all universes that have failed."""
-        names = [name[: -len(".json")] for name in _files(self.path / "failed")]
-        return {name: self.failure_time(name) for name in names}
+        return {name: self.failure_time(name) for name in _noted(self.path / "failed")}
 
     def failure_time(self, name: str) -> int | None:
         """When a universe failed last, in nanoseconds by the clock of the disk; None where it has not."""
         try:
-            return (self.path / "failed" / f"{name}.json").stat().st_mtime_ns
+            return self._failure_path(name).stat().st_mtime_ns
         except FileNotFoundError:
             return None
 
@@ -336,5 +339,10 @@ def _keep_others(former: Path, new: Path) -> None:
                 item.rename(new / item.name)
 
 
-def _files(folder: Path) -> Sequence[str]:
-    return [name for name in os.listdir(folder) if not name.startswith(".")]
+def _noted(folder: Path) -> set[str]:
+    """Names of the universes that have a file in a folder."""
+    return {
+        name.removesuffix(".json")
+        for name in os.listdir(folder)
+        if name.endswith(".json") and not name.startswith(".")
+    }

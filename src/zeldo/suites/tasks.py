@@ -13,10 +13,9 @@ from zeldo.cosmology.tables import from_row, read_rows
 from zeldo.errors import InputError
 from zeldo.initial.noise import check_seed
 from zeldo.initial.phases import SEED
-from zeldo.keywords import scalar
+from zeldo.keywords import PathLike, scalar
 
 MOST = 10_000_000
-PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)

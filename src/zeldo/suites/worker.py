@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,9 @@ from zeldo.files import write
 from zeldo.files.atomic import raise_if_full
 from zeldo.interrupts import raise_if_asked
 from zeldo.measuring.energy import Meter
-from zeldo.particles.provenance import file_hash
+from zeldo.particles.provenance import PROVENANCE, file_hash
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.claims import LEASE, Claims
-from zeldo.store.identity import PROVENANCE
 from zeldo.store.queue import FAILED, LEFT, MADE
 from zeldo.suites.arrays import NO_VELOCITIES, STATISTICS
 from zeldo.suites.suite import Suite
@@ -111,32 +111,28 @@ class Worker:
         universe = replace(self.base, seed=task.seed, cosmology=task.cosmology or self.base.cosmology)
         if self._meter is None:
             self._meter = Meter()
-        where: list[str] = []
-        hashes: list[str] = []
+        paths: list[Path] = []
         engine = self.engine
         if self._takes_long:
             engine = replace(engine, checkpoint=suite.checkpoint(task.name))  # type: ignore[call-arg]
         measures: dict[str, np.ndarray] = {}
-        redshifts = suite.arguments["redshifts"]
+        redshifts, statistics = suite.arguments["redshifts"], STATISTICS[suite.arguments["keep"]]
         with self._meter.measured() as used, suite.outputs(task.name) as folder:
             start = time.perf_counter()
             seconds = 0.0
             for snapshot in engine.run(universe.initial_conditions(), redshifts):
                 seconds += time.perf_counter() - start
-                if suite.arguments["keep"] in STATISTICS:
-                    measures |= _measured(snapshot, STATISTICS[suite.arguments["keep"]])
+                if statistics:
+                    measures |= _measured(snapshot, statistics)
                 else:
-                    paths = output_paths(folder / "particles.hdf5", redshifts)
-                    path = write(snapshot, paths[snapshot.redshift])
-                    where.append(f"universes/{task.name}/{path.name}")
-                    hashes.append(file_hash(path))
+                    outputs = output_paths(folder / "particles.hdf5", redshifts)
+                    paths.append(write(snapshot, outputs[snapshot.redshift]))
                 del snapshot
                 start = time.perf_counter()
             if measures:
-                path = folder / "measures.npz"
-                np.savez(path, **measures)  # type: ignore[arg-type]
-                where.append(f"universes/{task.name}/{path.name}")
-                hashes.append(file_hash(path))
+                paths.append(folder / "measures.npz")
+                np.savez(paths[0], **measures)  # type: ignore[arg-type]
+            hashes = [file_hash(path) for path in paths]
         suite.remove_checkpoint(task.name)
         return {
             "name": task.name,
@@ -150,7 +146,7 @@ class Worker:
             **{name: suite.arguments[name] for name in PROVENANCE},
             "seconds": round(seconds, 4),
             "energy_wh": None if used.energy is None else round(used.energy, 6),
-            "where": " ".join(where),
+            "where": " ".join(f"universes/{task.name}/{path.name}" for path in paths),
             "sha256": " ".join(hashes),
         }
 

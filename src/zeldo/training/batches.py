@@ -13,7 +13,6 @@ from zeldo.networks.tasks.base import Batch
 from zeldo.training.config import TrainConfig
 from zeldo.training.sample import collate
 from zeldo.training.samples import Key, Samples
-from zeldo.training.schedule import epoch_order
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -67,3 +66,27 @@ class Batches:
             rng = np.random.default_rng([self.config.seed, self.epoch, position])
             drawn.append(self.samples.draw(self.keys[self.order[position]], rng, self.halo, fabric.device))
         return collate(drawn, fabric.device, periodic=not self.config.data.crop, memory_format=self.format)
+
+
+def epoch_order(pairs: int, samples: int, seed: int, epoch: int) -> np.ndarray:
+    """The pair of each sample of an epoch: shuffled, and each pair as often as any other.
+
+    Where an epoch is shorter than the number of pairs, the next one continues where it ended.
+
+    Parameters
+    ----------
+    pairs : int
+        Number of pairs of input and target.
+    samples : int
+        Number of samples in the epoch.
+    seed, epoch : int
+
+    Returns
+    -------
+    ndarray of int, (samples,)
+    """
+    first = epoch * samples
+    rounds = range(first // pairs, (first + samples - 1) // pairs + 1)
+    shuffled = np.concatenate([np.random.default_rng([seed, 0x0DE5, r]).permutation(pairs) for r in rounds])
+    start = first - rounds[0] * pairs
+    return shuffled[start : start + samples]

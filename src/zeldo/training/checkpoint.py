@@ -60,6 +60,11 @@ def last_checkpoint(config: TrainConfig) -> Path:
     return config.output / "last.pt"
 
 
+def best_checkpoint(config: TrainConfig) -> Path:
+    """The file of the weights with the lowest validation loss."""
+    return config.output / "best.pt"
+
+
 def conditions_of_resuming(config: TrainConfig, task: Task) -> dict[str, Any]:
     """The settings that must not change when a training is resumed."""
     return {
@@ -78,6 +83,10 @@ def load_fitting_checkpoint(config: TrainConfig, task: Task) -> dict[str, Any]:
     """The state of the last checkpoint. `InputError` where it is of another network, or of data of another kind."""
     path = last_checkpoint(config)
     kept = load_checkpoint(path)
+    if "fixed" not in kept:
+        raise InputError(
+            f"{path} holds weights alone, as best.pt does: remove it, and begin with the file of weights by start_from"
+        )
     for name, value in conditions_of_resuming(config, task).items():
         if kept["fixed"].get(name, value) != value:
             raise InputError(

@@ -5,7 +5,6 @@ Relative paths are relative to the directory in which the command runs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 
 from zeldo.configuration import Section
 from zeldo.cosmology.parameters import RANGES
-from zeldo.cosmology.redshifts import distinct_redshifts
+from zeldo.cosmology.redshifts import output_redshifts
 
 if TYPE_CHECKING:
     from zeldo.networks.tasks.base import Task
@@ -69,6 +68,8 @@ class SnapshotPair(Section):
     """Initial conditions, which give the linear displacement: a linear field, or particles of any code."""
     linear: Path | None = None
     """A snapshot whose displacement is linear (Zel'dovich), at any redshift."""
+    cosmology: str | dict[str, float] | None = None
+    """The cosmology of files that do not say it: the name of a preset, or the parameters that they lack."""
     part: Literal["train", "validation"] = "train"
     """Whether to train or to validate on it."""
 
@@ -115,12 +116,7 @@ class DataConfig(Section):
         values = dict(values)
         return values | {"redshifts": (values.pop("redshift"),)}
 
-    @field_validator("redshifts")
-    @classmethod
-    def _high_to_low(cls, redshifts: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(0 <= z < math.inf for z in redshifts):
-            raise ValueError("redshifts must be numbers, 0 or more")
-        return tuple(distinct_redshifts(redshifts))
+    _high_to_low = field_validator("redshifts")(output_redshifts)
 
     @model_validator(mode="after")
     def _some_source(self) -> DataConfig:
@@ -147,7 +143,7 @@ class OptimizerConfig(Section):
     factor: float = Field(default=0.5, gt=0, lt=1)
     """plateau: what the rate is multiplied by."""
     patience: int = Field(default=3, ge=0)
-    """plateau: epochs without improvement before the rate falls."""
+    """plateau: epochs without improvement that leave the rate as it is. It falls after one more."""
     warmup: float = Field(default=0.05, ge=0, le=0.9)
     """cosine: the share of all steps in which the rate rises; 0.3 is the one-cycle schedule."""
     final: float = Field(default=0.01, ge=0, le=1)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.registry import engine
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoWarning
 from zeldo.initial.lpt import linear_displacement
 from zeldo.networks.arrays import read_arrays
 from zeldo.networks.expected import FIGURES, NODES, ExpectedError, fit, in_bins, measures
@@ -28,6 +31,8 @@ def measure(
     progress: Callable[[int, int, str], None] | None = None,
 ) -> ExpectedError:
     """Run an emulator on the initial conditions of stored runs, and fit its errors.
+
+    Snapshots outside the ranges of its card are left out, as the network is not used there.
 
     Parameters
     ----------
@@ -47,7 +52,7 @@ def measure(
     Raises
     ------
     InputError
-        For a network of another task, and where there are no such runs.
+        For a network of another task, and where there are no such runs, or none within the ranges of the card.
     """
     emulator = engine(str(weights))
     if emulator.name != Correction.engine_class:
@@ -62,12 +67,12 @@ def measure(
         measured.append(measures(ics, linear, compared.redshift))
         errors.append(errors_of(compared))
         names.append(name)
-    seeds = list(dict.fromkeys(names))
-    runs = f"{len(seeds)} {part} runs, {seeds[0]} to {seeds[-1]}, {len(measured)} snapshots"
+    runs = list(dict.fromkeys(names))
+    about = f"{len(runs)} {part} runs, {runs[0]} to {runs[-1]}, {len(measured)} snapshots"
     unknown = np.full(len(NODES), np.nan)  # of velocities, in runs without them
     labels = dict.fromkeys(label for made in errors for label in made)
     by_label = {label: np.array([made.get(label, unknown) for made in errors]) for label in labels}
-    return fit(np.array(measured), by_label, runs)
+    return fit(np.array(measured), by_label, about)
 
 
 def comparisons(
@@ -76,7 +81,7 @@ def comparisons(
     part: str = "test",
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Iterator[tuple[Any, Comparison, str]]:
-    """An engine against every stored run at every redshift: initial conditions, comparison, name of the run."""
+    """An engine against every stored run where it may be used: initial conditions, comparison, name of the run."""
     jobs = [
         (store, row)
         for store in (RunStore(path, create=False) for path in stores)
@@ -87,14 +92,37 @@ def comparisons(
         raise InputError(
             f"there are no runs of the part {part} in {', '.join(map(str, stores))}: make them by `zeldo dataset`"
         )
-    for done, (store, row) in enumerate(jobs):
+    allowed = [(store, row, within) for store, row in jobs if (within := _allowed(emulator, row))]
+    if not allowed:
+        raise InputError(
+            f"no run of the part {part} in {', '.join(map(str, stores))} is within the ranges of the model card: "
+            "give runs that are, or train with wider ones by range_omega_m and the like"
+        )
+    count, used = sum(len(row["redshifts"]) for _, row in jobs), sum(len(within) for *_, within in allowed)
+    if used < count:
+        warnings.warn(
+            f"{count - used} of {count} snapshots are outside the ranges of the model card, and are left out",
+            ZeldoWarning,
+            stacklevel=3,
+        )
+    for done, (store, row, redshifts) in enumerate(allowed):
         name = row["run_id"]
         if progress is not None:
-            progress(done, len(jobs), name)
+            progress(done, len(allowed), name)
         ics = store.initial(name)
-        for z in row["redshifts"]:
+        for z in redshifts:
             (made,) = emulator.run(ics, [z])
             yield ics, compare_snapshots(made, store.snapshot(name, z)), name
+
+
+def _allowed(emulator: Any, row: Mapping[str, Any]) -> list[float]:
+    """The redshifts of a stored run that the engine takes: one run just outside its ranges must not end all the work."""
+    cosmology, redshifts = Cosmology.from_mapping(row["cosmology"]), []
+    for z in row["redshifts"]:
+        with suppress(InputError):
+            emulator.check_universe(cosmology, row["box"] / row["n"], [z])
+            redshifts.append(z)
+    return redshifts
 
 
 def errors_of(compared: Comparison) -> dict[str, np.ndarray]:
@@ -111,7 +139,6 @@ def errors_of(compared: Comparison) -> dict[str, np.ndarray]:
 def write(weights: str | Path, expected: ExpectedError) -> None:
     """Put the expected error on the card of a file of weights, which keep their precision."""
     net = load(weights)
-    assert net.card is not None
     accuracy = {**net.card.accuracy, "expected": expected.to_dict()}
     arrays, _ = read_arrays(Path(weights))
     half = any(array.dtype == np.float16 for array in arrays.values())

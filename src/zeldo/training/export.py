@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from zeldo.engines.registry import engine
+from zeldo.engines.registry import dynamics_of
 from zeldo.files.atomic import writing
 from zeldo.networks.card import DARK_ENERGY, OPTIONAL, ModelCard
 from zeldo.networks.tasks.base import Task
@@ -41,7 +41,12 @@ def export(net: LayeredNet, config: TrainConfig, task: Task, facts_of_run: dict[
         The file of weights.
     """
     path = weights_path(config)
-    facts = {**facts_of_run, **_recipe(config, task), "version": __version__, "date": _today()}
+    facts = {
+        **facts_of_run,
+        **_recipe(config, task),
+        "version": __version__,
+        "date": str(datetime.now(UTC).date()),
+    }
     save(net, path, model_card(config, task, facts))
     with writing(path.with_suffix(".json")) as partial:
         partial.write_text(json.dumps(facts, indent=1, default=str) + "\n")
@@ -50,7 +55,7 @@ def export(net: LayeredNet, config: TrainConfig, task: Task, facts_of_run: dict[
 
 def model_card(config: TrainConfig, task: Task, facts: dict[str, Any]) -> ModelCard:
     """What the network is, and where it may be used: by default in the ranges of its training."""
-    data = facts["data"]
+    data, dynamics = facts["data"], dynamics_of(task)
     return ModelCard(
         architecture=config.network.name,
         arguments=network_arguments(config.network, task),
@@ -62,9 +67,7 @@ def model_card(config: TrainConfig, task: Task, facts: dict[str, Any]) -> ModelC
         training=_note(config, facts),
         accuracy=facts.get("validation") or {},
         **_optional_ranges(config, data["cosmology"]),
-        dynamics_revision=None
-        if task.dynamics is None
-        else engine(task.dynamics[0], **task.dynamics[1]).revision,
+        dynamics_revision=None if dynamics is None else dynamics.revision,
     )
 
 
@@ -134,7 +137,3 @@ def _ranges(seeds: Sequence[int | None]) -> str:
 
 def _listed(values: Sequence[float]) -> str:
     return " and ".join(f"{value:g}" for value in values)
-
-
-def _today() -> str:
-    return datetime.now(UTC).date().isoformat()

@@ -19,11 +19,13 @@ from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.datasets.config import DatasetConfig
 from zeldo.datasets.dataset import check_dataset, make_dataset
 from zeldo.engines.base import Progress
-from zeldo.engines.registry import engine
+from zeldo.engines.registry import dynamics_of
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import directory, resolved
 from zeldo.interrupts import end_with_parent, interruptible, raise_if_asked
 from zeldo.particles.tiles import aligned_side
+from zeldo.spawning import check_guarded, leave_unguarded
+from zeldo.store.queue import alone
 from zeldo.store.runs import RunStore
 from zeldo.training.config import TrainConfig
 from zeldo.training.export import weights_path
@@ -83,7 +85,7 @@ def train(
 ) -> TrainResult:
     """Train a network as a configuration says, and resume from the last checkpoint in its output directory.
 
-    Ctrl-C and SIGTERM save a checkpoint and return.
+    Ctrl-C and SIGTERM save a checkpoint and return. Where another process trains with this output, it waits for its end.
 
     Parameters
     ----------
@@ -115,9 +117,12 @@ def train(
         from lightning_fabric import Fabric
     except ImportError:
         raise InputError("training needs lightning-fabric: pip install 'zeldo[train]'") from None
+    from torch.multiprocessing import ProcessExitedException
+
     from zeldo.networks.inference import native_bfloat16
     from zeldo.networks.tasks import task_class
 
+    leave_unguarded()  # or it would wait for the training that started this process
     config = load(config, TrainConfig, override)
     task = config.task.make() if task is None else task
     task_class(task.name)  # a card must name it, or the first epoch ends without weights
@@ -126,7 +131,12 @@ def train(
     if config.precision == "auto":
         precision = "bf16-mixed" if native_bfloat16(kind) else "32-true"
         config = config.model_copy(update={"precision": precision})
-    with directory(config.output), _with_data(config, progress) as config:
+    with (
+        directory(config.output),
+        # two would write over each other's checkpoints and weights
+        alone(config.output / ".claims", progress),
+        _with_data(config, progress) as config,
+    ):
         fabric = Fabric(
             accelerator=config.accelerator,
             devices=count,
@@ -136,7 +146,11 @@ def train(
         if count > 1:
             # in a partial: Lightning looks into the arguments of `launch`, and refuses tasks, as frozen dataclasses
             run = partial(_train_on_device, config=config, task=task, resume=resume, stop_after=stop_after)
-            return fabric.launch(run)  # type: ignore[arg-type]
+            try:
+                return fabric.launch(run)  # type: ignore[arg-type]
+            except ProcessExitedException as error:
+                check_guarded([error.exit_code])
+                raise
         return _train_on_device(fabric, config, task, resume, stop_after, progress)
 
 
@@ -184,14 +198,17 @@ def _train_on_device(
 def _check(config: TrainConfig, task: Task, resume: bool) -> None:
     """`InputError` for what cannot be trained, before any data are made for it."""
     from zeldo.training.beginning import begin_with
-    from zeldo.training.checkpoint import last_checkpoint, load_fitting_checkpoint
+    from zeldo.training.checkpoint import best_checkpoint, last_checkpoint, load_fitting_checkpoint
     from zeldo.training.players import make_network
     from zeldo.training.trainer import JUDGED
 
+    for path in (last_checkpoint(config), best_checkpoint(config), weights_path(config)):
+        if path.is_dir():
+            raise InputError(f"{path} is a directory, where the training writes a file: give another output")
     task.check_training(crop=bool(config.data.crop))
-    if task.dynamics is not None:
-        name, options = task.dynamics
-        engine(name, **options).check(config.data.redshifts)
+    dynamics = dynamics_of(task)
+    if dynamics is not None:
+        dynamics.check(config.data.redshifts)
     net = make_network(config.network, task)
     resumed = resume and last_checkpoint(config).exists()
     if config.start_from is not None and not resumed:
@@ -290,6 +307,7 @@ def _wait_for_runs(design: DatasetConfig, start_with: int, queue: Any, progress:
         if all(counts[part] >= count for part, count in wanted.items()):
             return
         if not alive:
+            check_guarded([queue.exitcode])
             raise ZeldoError(
                 f"the data set ended with {counts} runs, {wanted} are needed: run `zeldo dataset` to see why"
             )

@@ -20,11 +20,11 @@ class Monitor:
     ----------
     directory : Path
     wanted : bool
-    purge_step : int, optional
-        Events from this step on are discarded, when a training is resumed.
+    purge_step : int
+        Events from this step on, of earlier calls, are discarded: 0 for all.
     """
 
-    def __init__(self, directory: Path, wanted: bool, purge_step: int | None = None) -> None:
+    def __init__(self, directory: Path, wanted: bool, purge_step: int = 0) -> None:
         self._directory, self._wanted, self._purge_step = directory, wanted, purge_step
 
     @cached_property

@@ -7,22 +7,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from zeldo.cosmology.background import growth
 from zeldo.cosmology.power import MODELS
 from zeldo.cosmology.redshifts import nearest_redshift, same_redshift
 from zeldo.errors import InputError
-from zeldo.files.archive import existing_file
-from zeldo.initial.conditions import InitialConditions
+from zeldo.files.registry import locate
+from zeldo.initial.conditions import InitialConditions, difference
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.recovery import shifted
 from zeldo.networks.tasks.base import Fields, Task
+from zeldo.networks.tasks.units import growth_factor
 from zeldo.particles.snapshot import Snapshot
 from zeldo.store.runs import RunStore
 from zeldo.training.config import DataConfig, SnapshotPair
@@ -57,7 +56,7 @@ class Samples:
         self._store = None if config.store is None else RunStore(config.store, create=False)
         for file in config.snapshots:  # report it now, not at the end of the first epoch
             for path in filter(None, (file.path, file.initial, file.linear)):
-                existing_file(path)
+                locate(path)
         self._dynamics = None if task.dynamics is None else Dynamics(task, directory)
         self._kept: OrderedDict[Key, tuple[Sample, Snapshot]] = OrderedDict()
         self._lock = threading.Lock()
@@ -109,7 +108,7 @@ class Samples:
         return {
             "runs": len(truths),
             "seeds": [t["seed"] for t in truths],
-            "engine": truths[0]["engine"],
+            "engine": " and ".join(dict.fromkeys(t["engine"] for t in truths)),
             "settings": truths[0]["settings"],
             "box": sorted({t["box"] for t in truths}),
             "n": sorted({t["n"] for t in truths}),
@@ -176,7 +175,7 @@ class Samples:
         from zeldo.files import read_snapshot
 
         file = next(file for file in self.config.snapshots if str(file.path) == name)
-        truth = read_snapshot(file.path)
+        truth = read_snapshot(file.path, file.cosmology)
         if not same_redshift(truth.redshift, redshift):
             raise InputError(
                 f"{name} is at redshift {truth.redshift:g}, the configuration says {redshift:g}: "
@@ -184,6 +183,8 @@ class Samples:
             )
         if file.linear is None:
             ics = _conditions(file, truth)
+            if file.initial is not None:
+                _check_same_universe(file.initial, ics, truth, name)
             # inputs are wanted where the target's particles set out, which need not be our lattice points
             i, j, k = truth.offset
             return truth, replace(ics, delta_lin=shifted(ics.delta_lin, (-i, -j, -k))), None
@@ -192,15 +193,21 @@ class Samples:
                 f"{name}: the task {self.task.name} runs an engine, which needs initial conditions: give `initial`, "
                 "not `linear`"
             )
-        linear = read_snapshot(file.linear)
-        return truth, None, Fields((linear.psi / _d1(linear)).astype(np.float32))
+        linear = read_snapshot(file.linear, file.cosmology)
+        _check_same_universe(file.linear, linear, truth, name)
+        if not np.allclose(linear.offset, truth.offset, atol=1e-3):
+            raise InputError(
+                f"{file.linear} has its lattice at {linear.offset}, its target {name} at {truth.offset}: give `initial`"
+            )
+        grown = growth_factor(linear.cosmology, linear.redshift)
+        return truth, None, Fields((linear.psi / grown).astype(np.float32))
 
     def _redshift(self, file: SnapshotPair) -> float:
         if len(self.config.redshifts) == 1:
             return self.config.redshifts[0]
         from zeldo.files import read_snapshot
 
-        redshift = read_snapshot(file.path).redshift
+        redshift = read_snapshot(file.path, file.cosmology).redshift
         nearest = nearest_redshift(self.config.redshifts, redshift)
         if nearest is None:
             listed = ", ".join(f"{z:g}" for z in self.config.redshifts)
@@ -222,11 +229,12 @@ class Samples:
                 f"{name} has a lattice spacing of {spacing:g} Mpc/h, {first} {wanted:g}: a network for "
                 f"{self.task.name} learns one spacing only"
             )
-        x, y = fields.psi_lin.reshape(-1), truth.psi.reshape(-1)
+        # not the displacements themselves: their few largest waves are alike by chance in small boxes
+        x, y = _divergence(fields.psi_lin), _divergence(truth.psi)
         r = float(x @ y) / max(float(np.sqrt((x @ x) * (y @ y))), 1e-30)
         if not r > 0.3:
             raise InputError(
-                f"{name}: target and linear displacement correlate by {r:.2f} only: are they of one "
+                f"{name}: the divergences of target and linear displacement correlate by {r:.2f} only: are they of one "
                 "seed, and the particles in Lagrangian order?"
             )
 
@@ -236,11 +244,11 @@ def prefetch(
 ) -> Generator[Any, None, None]:
     """make(first), ..., make(end - 1) in order, computed in threads while the caller works."""
     with ThreadPoolExecutor(workers, thread_name_prefix="samples") as pool:
-        waiting = [pool.submit(partial(make, i)) for i in range(first, min(first + ahead, end))]
+        waiting = [pool.submit(make, i) for i in range(first, min(first + ahead, end))]
         try:
             for i in range(first, end):
                 if i + ahead < end:
-                    waiting.append(pool.submit(partial(make, i + ahead)))
+                    waiting.append(pool.submit(make, i + ahead))
                 yield waiting.pop(0).result()
         finally:
             for future in waiting:
@@ -251,7 +259,7 @@ def _conditions(file: SnapshotPair, truth: Snapshot) -> InitialConditions:
     if file.initial is not None:
         from zeldo.linear_fields import initial_conditions_of
 
-        return initial_conditions_of(file.initial)
+        return initial_conditions_of(file.initial, file.cosmology)
     if truth.seed is None:
         raise InputError(
             f"{file.path} names no seed: give its initial conditions by `initial`, or a snapshot of its "
@@ -268,5 +276,17 @@ def _conditions(file: SnapshotPair, truth: Snapshot) -> InitialConditions:
     )
 
 
-def _d1(snapshot: Snapshot) -> float:
-    return float(growth(snapshot.cosmology).d1(snapshot.scale_factor))
+def _check_same_universe(
+    path: Path, source: InitialConditions | Snapshot, truth: Snapshot, name: str
+) -> None:
+    """`InputError` for another box, cosmology or lattice: with equal phases the fields correlate all the same."""
+    if what := difference(source, truth):
+        raise InputError(
+            f"{path} has {what} = {getattr(source, what)}, its target {name} has {getattr(truth, what)}: "
+            "both must be one universe; give the target's own initial conditions"
+        )
+
+
+def _divergence(psi: np.ndarray) -> np.ndarray:
+    """That of a field on a periodic lattice, as a list and up to a factor."""
+    return sum(np.roll(psi[i], -1, i) - np.roll(psi[i], 1, i) for i in range(3)).reshape(-1)

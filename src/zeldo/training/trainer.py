@@ -24,6 +24,7 @@ from zeldo.particles.provenance import weights_hash
 from zeldo.training.batches import Batches
 from zeldo.training.beginning import begin_with
 from zeldo.training.checkpoint import (
+    best_checkpoint,
     conditions_of_resuming,
     last_checkpoint,
     load_fitting_checkpoint,
@@ -32,10 +33,9 @@ from zeldo.training.checkpoint import (
     save_checkpoint,
 )
 from zeldo.training.config import TrainConfig
-from zeldo.training.devices import memory_format
 from zeldo.training.export import export
 from zeldo.training.monitor import Monitor
-from zeldo.training.players import Player, averaged, make_network
+from zeldo.training.players import Player, averaged, make_network, memory_format
 from zeldo.training.samples import Samples, prefetch
 from zeldo.training.signals import stop_signals
 from zeldo.training.state import State
@@ -60,7 +60,7 @@ class Trainer:
         resume: bool = False,
     ) -> None:
         self.fabric, self.config, self.task, self.progress = fabric, config, task, progress
-        self.last, self.best = last_checkpoint(config), config.output / "best.pt"
+        self.last, self.best = last_checkpoint(config), best_checkpoint(config)
         self.resumed = resume and self.last.exists()
         self.state = State()
         self.samples = Samples(config.data, task, config.output / "dynamics")
@@ -94,7 +94,7 @@ class Trainer:
         self.monitor = Monitor(
             self.config.output / "tensorboard",
             self.config.tensorboard and self.fabric.is_global_zero,
-            self.state.steps or None,
+            self.state.steps + 1 if self.state.steps else 0,
         )
         if self.config.energy and self.fabric.is_global_zero:
             self._start_meter()

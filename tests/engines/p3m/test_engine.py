@@ -11,10 +11,10 @@ import numba
 import numpy as np
 import pytest
 
+from benchmarks.p3m_energy import energies
 from zeldo.cosmology.background import growth
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.engines.p3m.dynamics import PairDynamics
-from zeldo.engines.p3m.energy import energies
 from zeldo.engines.p3m.engine import P3M
 from zeldo.engines.p3m.steps import Weights, longest_step, pair_length, schedule
 from zeldo.engines.registry import engine

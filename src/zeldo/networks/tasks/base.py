@@ -20,7 +20,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.lpt import linear_displacement
-from zeldo.networks.losses import Loss
+from zeldo.networks.losses import LAMBDA, Loss, log_square_error, paper_loss
 from zeldo.particles.snapshot import Snapshot
 
 QUANTITIES = {("psi",): "displacement", ("vel",): "velocity", ("psi", "vel"): "displacement and velocity"}
@@ -264,6 +264,16 @@ class Task(ABC):
     def options(self) -> dict[str, Any]:
         """The options, with which `make_task` makes the same task again."""
         return asdict(self)
+
+
+def published_loss(evolved: Evolved, batch: Batch, weight: float = LAMBDA) -> Loss:
+    """The loss of de Oliveira et al. 2020 for displacements, with its lambda; ln of the mean square error for velocities."""
+    if evolved.psi is None:
+        assert evolved.vel is not None and batch.vel is not None
+        return log_square_error(evolved.vel, batch.vel, "l_vel")
+    assert batch.psi is not None
+    spacings = [setting.spacing for setting in batch.settings]
+    return paper_loss(evolved.psi, batch.psi, spacings, weight=weight, periodic=batch.periodic)
 
 
 def scaled(output: Tensor, units: Sequence[float]) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from zeldo.cosmology.scalars import single
-from zeldo.networks.losses import LAMBDA, Loss, log_square_error, paper_loss
+from zeldo.networks.losses import LAMBDA, Loss
 from zeldo.networks.tasks import register
 from zeldo.networks.tasks.base import (
     Batch,
@@ -20,6 +20,7 @@ from zeldo.networks.tasks.base import (
     Task,
     check_quantity,
     check_weight,
+    published_loss,
     scaled,
 )
 from zeldo.networks.tasks.units import REFERENCE, UNIT, growth_factor, velocity_factor
@@ -67,13 +68,7 @@ class DeOliveira2020(Task):
         return Evolved(field, None) if self.quantity == "displacement" else Evolved(None, field)
 
     def loss(self, output: Tensor, batch: Batch) -> Loss:
-        psi, vel = self.decode(output.float(), batch.settings)
-        if vel is not None:
-            assert batch.vel is not None
-            return log_square_error(vel, batch.vel, "l_vel")
-        assert psi is not None and batch.psi is not None
-        spacings = [setting.spacing for setting in batch.settings]
-        return paper_loss(psi, batch.psi, spacings, weight=self.loss_weight, periodic=batch.periodic)
+        return published_loss(self.decode(output.float(), batch.settings), batch, self.loss_weight)
 
     def describe_loss(self) -> str:
         return "ln(L_vel)" if self.quantity == "velocity" else f"ln(L_delta L_psi^{self.loss_weight:g})"

@@ -13,10 +13,19 @@ from torch import Tensor, nn
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.cosmology.scalars import single
 from zeldo.errors import InputError
-from zeldo.networks.losses import Loss, log_square_error, paper_loss
+from zeldo.networks.losses import Loss
 from zeldo.networks.styled import StyledVNet, displacement_and_rate
 from zeldo.networks.tasks import register
-from zeldo.networks.tasks.base import Batch, Evolved, Fields, Setting, Task, check_quantity, scaled
+from zeldo.networks.tasks.base import (
+    Batch,
+    Evolved,
+    Fields,
+    Setting,
+    Task,
+    check_quantity,
+    published_loss,
+    scaled,
+)
 from zeldo.networks.tasks.units import (
     REFERENCE,
     UNIT,
@@ -77,7 +86,7 @@ class Jamieson2022(Task):
         return Evolved(output * UNIT, None)
 
     def loss(self, output: Tensor, batch: Batch) -> Loss:
-        return _loss(self.decode(output.float(), batch.settings), batch)
+        return published_loss(self.decode(output.float(), batch.settings), batch)
 
 
 @register
@@ -157,12 +166,4 @@ class Jamieson2024(Task):
         return Evolved(psi, scaled(output[:, 3:], units))
 
     def loss(self, output: Tensor, batch: Batch) -> Loss:
-        return _loss(self.decode(output.float(), batch.settings), batch)
-
-
-def _loss(evolved: Evolved, batch: Batch) -> Loss:
-    if evolved.psi is None:
-        assert evolved.vel is not None and batch.vel is not None
-        return log_square_error(evolved.vel, batch.vel, "l_vel")
-    assert batch.psi is not None
-    return paper_loss(evolved.psi, batch.psi, [s.spacing for s in batch.settings], periodic=batch.periodic)
+        return published_loss(self.decode(output.float(), batch.settings), batch)

@@ -6,16 +6,13 @@ the particle's mass; lengths in Mpc/h.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numba import prange
 
+from zeldo.engines.p3m.dynamics import PairDynamics
+from zeldo.engines.p3m.mesh_kernels import paint_cells
+from zeldo.engines.state import State
 from zeldo.mesh.compile import kernel
-
-if TYPE_CHECKING:
-    from zeldo.engines.p3m.dynamics import PairDynamics
-    from zeldo.engines.state import State
 
 TABLE = 20_000
 
@@ -30,8 +27,6 @@ def energies(dynamics: PairDynamics, state: State) -> tuple[float, float]:
 
 def mean_potential(dynamics: PairDynamics, state: State) -> float:
     """The mean over particles of lap^-1 delta, (Mpc/h)^2, up to a constant."""
-    from zeldo.engines.p3m.mesh_kernels import paint_cells
-
     mesh, cells, split = dynamics.mesh, dynamics.cells, dynamics.pairs.split
     phi = dynamics.potential(state)
     # reading is the adjoint of painting: the sum over particles is one over mesh points
