@@ -243,6 +243,8 @@ def test_errors_are_measured_within_the_ranges_of_the_card(trained, tmp_path, mo
         assert measured(redshift=(0.0, 0.5)).endswith(f" {runs} snapshots")
     with pytest.raises(InputError, match="within the ranges of the model card: give runs that are"):
         measured(omega_m=(0.1, 0.2))
+    with pytest.raises(InputError, match="learned to correct revision 99"):
+        measured(dynamics_revision=99)
 
 
 def test_an_expected_error_changes_no_weight(trained, tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from zeldo.engines.registry import engine
 from zeldo.errors import InputError, ZeldoWarning
 from zeldo.initial.lpt import linear_displacement
 from zeldo.networks.arrays import read_arrays
+from zeldo.networks.card import ModelCard
 from zeldo.networks.expected import FIGURES, NODES, ExpectedError, fit, in_bins, measures
 from zeldo.networks.tasks.correction import Correction
 from zeldo.networks.weights import load, save
@@ -62,7 +62,7 @@ def measure(
     measured: list[tuple[float, float, float]] = []
     errors: list[dict[str, np.ndarray]] = []
     names = []
-    for ics, compared, name in comparisons(emulator, stores, part, progress):
+    for ics, compared, name in comparisons(emulator, stores, part, progress, load(weights).card):
         linear = linear_displacement(ics, emulator.amplitudes(ics.spacing))
         measured.append(measures(ics, linear, compared.redshift))
         errors.append(errors_of(compared))
@@ -80,8 +80,9 @@ def comparisons(
     stores: Sequence[str | Path],
     part: str = "test",
     progress: Callable[[int, int, str], None] | None = None,
+    card: ModelCard | None = None,
 ) -> Iterator[tuple[Any, Comparison, str]]:
-    """An engine against every stored run where it may be used: initial conditions, comparison, name of the run."""
+    """An engine against every stored run, within the ranges of a card: initial conditions, comparison, name of the run."""
     jobs = [
         (store, row)
         for store in (RunStore(path, create=False) for path in stores)
@@ -92,7 +93,7 @@ def comparisons(
         raise InputError(
             f"there are no runs of the part {part} in {', '.join(map(str, stores))}: make them by `zeldo dataset`"
         )
-    allowed = [(store, row, within) for store, row in jobs if (within := _allowed(emulator, row))]
+    allowed = [(store, row, within) for store, row in jobs if (within := _covered(card, row))]
     if not allowed:
         raise InputError(
             f"no run of the part {part} in {', '.join(map(str, stores))} is within the ranges of the model card: "
@@ -115,14 +116,12 @@ def comparisons(
             yield ics, compare_snapshots(made, store.snapshot(name, z)), name
 
 
-def _allowed(emulator: Any, row: Mapping[str, Any]) -> list[float]:
-    """The redshifts of a stored run that the engine takes: one run just outside its ranges must not end all the work."""
-    cosmology, redshifts = Cosmology.from_mapping(row["cosmology"]), []
-    for z in row["redshifts"]:
-        with suppress(InputError):
-            emulator.check_universe(cosmology, row["box"] / row["n"], [z])
-            redshifts.append(z)
-    return redshifts
+def _covered(card: ModelCard | None, row: Mapping[str, Any]) -> list[float]:
+    """The redshifts of a stored run that are within the ranges of a card; all of them without one."""
+    cosmology, spacing = Cosmology.from_mapping(row["cosmology"]), row["box"] / row["n"]
+    return [
+        z for z in row["redshifts"] if card is None or card.covers(cosmology, redshift=z, spacing=spacing)
+    ]
 
 
 def errors_of(compared: Comparison) -> dict[str, np.ndarray]:
