@@ -173,7 +173,7 @@ def test_with_its_particles_on_disk_it_has_the_tiles_asked_for(tmp_path, monkeyp
     engine = Emulator(preset="fast", tiles=4)
     assert engine.plan_streamed(16).tiles == 4
     run_into(tmp_path / "u.zarr", engine, small, [0.0], streamed=True)
-    assert read.count(4 + 2 * 8) == 64  # with the halo; the others are where ranges of integers are found
+    assert read == 64 * [4 + 2 * 8]  # with the halo
     for tiles in (1, 3, 16):
         with pytest.raises(InputError, match=f"tiles = {tiles} .* leave tiles out, .* give one of 2, 4, 8$"):
             Emulator(tiles=tiles).plan_streamed(16)

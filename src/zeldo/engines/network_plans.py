@@ -25,7 +25,6 @@ GB = 1e9
 LIBRARY_GB = 0.3  # GB of torch and its libraries, beside Python
 WITH_DYNAMICS = 8  # channels more in memory, measured: fields of the dynamics and copies of the output
 KEPT = 1.7  # how much more a forward pass takes where what it frees stays with the process, in odd sizes: measured
-KEPT_OF_INTEGERS = 1.4  # the same where inner layers are given bytes
 KEPT_BETWEEN = 1.15  # how much more a run to several redshifts takes there, for the same reason: measured
 INPUTS = 60.0  # ns per particle: inputs to and from the disk, and the density
 PROBE = 48  # cells per side of the output of the crop that is timed
@@ -48,7 +47,7 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     Plan
     """
     from zeldo.engines.registry import dynamics_of
-    from zeldo.networks import inference, integers, tiling
+    from zeldo.networks import inference, tiling
     from zeldo.networks.weights import load
     from zeldo.particles.tiles import tile_side
 
@@ -80,8 +79,7 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     )
     kept = cpu and forward < tiling.SMALL * free
     if kept:
-        rounded = task.density_channel is not None and engine.precision == "auto" and integers.supported()
-        forward *= KEPT_OF_INTEGERS if rounded else KEPT
+        forward *= KEPT
     flops = tiles**3 * task.passes * layout.flops(side, periodic=tiles == 1)
     memory = (fields + forward * cpu) / GB + LIBRARY_GB
     seconds = None
@@ -183,7 +181,7 @@ def _measured_rate(path: Path, modified: int, precision: str) -> float:
     side = tiling.crop_side(net.layout, PROBE)
     setting = Setting(Cosmology.preset("quijote"), 0.0, 2.0)
     inputs = np.random.default_rng(0).standard_normal((task.in_channels, side, side, side), np.float32)
-    optimised: Any = optimise(net, task, setting, inputs, precision=precision)
+    optimised: Any = optimise(net, task, setting, precision=precision)
     style = style_of(task, setting)
     x = torch.from_numpy(inputs)[None]
     batch = Batch(x, style, (setting,), periodic=False)

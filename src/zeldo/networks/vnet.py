@@ -186,13 +186,16 @@ class LayeredNet(nn.Module):
                 del y  # otherwise the fields of the finest level stay in memory beside their copy
                 if getattr(module, "takes_parts", False):
                     y = module(parts, periodic, *args)
-                    continue
-                if periodic:
-                    y = wrap(parts, *layout.wraps[layer.name], last=last)
                 else:
-                    y = torch.cat(parts, dim=1) if layer.join else parts[0]
-                del parts
-            y = module(y, *args)
+                    if periodic:
+                        joined = wrap(parts, *layout.wraps[layer.name], last=last)
+                    else:
+                        joined = torch.cat(parts, dim=1) if layer.join else parts[0]
+                    del parts
+                    y = module(joined, *args)
+                    del joined
+            else:
+                y = module(y, *args)
             if layer.keep:
                 kept.append(y)
         # the sum has the precision of the input, which may be higher than that of the layers, and its order in memory:
