@@ -176,7 +176,14 @@ def apply(
     free = tiling.free_memory(parameter.device)
     if tiles is None:
         tiles = tiling.choose_tiles(
-            layout, n, free, share=tiling.SHARE, item_bytes=item_bytes, passes=passes, device=parameter.device
+            layout,
+            n,
+            free,
+            share=tiling.SHARE,
+            item_bytes=item_bytes,
+            passes=passes,
+            device=parameter.device,
+            wrapped=net.wrapped,
         )
     resume = active()
     kept = resume.tiles() if resume is not None else None
@@ -188,7 +195,7 @@ def apply(
     def run(piece: np.ndarray, periodic: bool) -> list[np.ndarray]:
         x = torch.from_numpy(piece)[None].to(parameter.device)
         needed = passes * tiling.memory_estimate(
-            layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes
+            layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes, wrapped=net.wrapped
         )
         cpu = parameter.device.type == "cpu"
         small = cpu and needed < tiling.SMALL * free

@@ -145,6 +145,12 @@ class LayeredNet(nn.Module):
         """Origins of crops must differ by multiples of this many cells."""
         return self.layout.stride
 
+    @property
+    def wrapped(self) -> bool:
+        """Whether some block is given a copy of its fields, which has a margin, and does not continue them itself."""
+        blocks = [layer.name for layer in self.layout.layers if layer.kind == "block"]
+        return not all(getattr(self.get_submodule(name), "takes_parts", False) for name in blocks)
+
     def last_convolutions(self) -> list[nn.Module]:
         """The convolutions whose sum is the output. Where they are zero, the network returns its input."""
         raise InputError("this network cannot begin as its input: set network.start_linear to false")
