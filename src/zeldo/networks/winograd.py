@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from zeldo.networks.convolution import usual
 from zeldo.networks.layout import MARGIN
 from zeldo.networks.modulated import ModulatedBlock
-from zeldo.networks.vnet import SLOPE, LayeredNet
+from zeldo.networks.vnet import SLOPE, Block, LayeredNet
 from zeldo.networks.winograd_kernels import FEW, MANY, convolve
 from zeldo.networks.wrap import crop
 
@@ -40,15 +40,24 @@ def replace(net: LayeredNet) -> None:
     net : LayeredNet
         For a single style. Layers that are not of float32 stay as they are.
     """
-    for name, wrap in net.layout.wraps.items():
+    for name, margins in net.layout.wraps.items():
         block = net.get_submodule(name)
-        known = type(block) is ModulatedBlock and not block.modulations  # others compute something else
-        if known and wrap == (MARGIN, MARGIN) and _fits(block.first) and _fits(block.second):
-            net.add_module(name, WinogradBlock(block))
+        convolutions = [layer for layer in _convolutions(block) if _fits(layer)]
+        if len(convolutions) == 2:
+            net.add_module(name, WinogradBlock(block, convolutions[0], convolutions[1], margins))
     for stage in [*net.modules()]:
         for name, layer in stage.named_children():
             if _fits(layer):
                 setattr(stage, name, WinogradConv(layer))
+
+
+def _convolutions(block: Any) -> list[Any]:
+    """Both convolutions of a block that does nothing else but activate between them, and join a third one."""
+    if type(block) is ModulatedBlock and not block.modulations:
+        return [block.first, block.second]
+    if type(block) is Block and not any(isinstance(layer, nn.BatchNorm3d) for layer in block.convs):
+        return [layer for layer in block.convs if isinstance(layer, nn.Conv3d)]
+    return []  # somebody's own
 
 
 def _fits(layer: Any) -> TypeGuard[nn.Conv3d]:
@@ -72,14 +81,14 @@ class WinogradConv(nn.Module):
         self.transformed = transformed(layer.weight.detach().numpy())
         self.slope = np.float32(slope)
 
-    def forward(self, *parts: Tensor, margin: int = 0) -> Tensor:
-        """Of one field, or of the channels of two, continued periodically by a margin of cells on each side."""
+    def forward(self, *parts: Tensor, margins: tuple[int, int] = (0, 0)) -> Tensor:
+        """Of one field, or of the channels of two, continued periodically by cells before and after each axis."""
         fields = [_dense(part) for part in parts]
         channels = [field.shape[1] for field in fields]
         if len(fields) == 1:
             fields, channels = 2 * fields, [*channels, 0]
         batch, _, *sides = fields[0].shape
-        shape = (batch, len(self.weight), *(side + 2 * margin - 2 for side in sides))
+        shape = (batch, len(self.weight), *(side + sum(margins) - 2 for side in sides))
         out = torch.empty(shape, dtype=torch.float32, device="cpu", memory_format=_LAST)
         steps = np.array([[field.stride(axis) for axis in (0, 2, 3, 4, 1)] for field in fields])
         convolve(
@@ -87,7 +96,7 @@ class WinogradConv(nn.Module):
             steps,
             np.array(channels),
             np.array(sides),
-            margin,
+            margins[0],
             self.transformed,
             self.bias.detach().numpy(),
             self.slope,
@@ -98,28 +107,39 @@ class WinogradConv(nn.Module):
 
 
 class WinogradBlock(nn.Module):
-    """A `ModulatedBlock` whose first convolution joins and continues its fields, and so spares a copy of them.
+    """A block whose first convolution joins and continues its fields, and so spares a copy of them.
 
     Parameters
     ----------
-    block : ModulatedBlock
-        One for a single style, which has no modulations left.
+    block : Block or ModulatedBlock
+        One without normalisation, and for a single style.
+    first, second : Conv3d
+        Its convolutions.
+    margins : (int, int)
+        Cells by which a periodic box is continued before and after each axis.
     """
 
-    takes_parts = True  # and continues them by its margin itself
+    takes_parts = True  # and continues them by its margins itself
 
-    def __init__(self, block: Any) -> None:
+    def __init__(self, block: Any, first: nn.Conv3d, second: nn.Conv3d, margins: tuple[int, int]) -> None:
         super().__init__()
-        self.first, self.second = WinogradConv(block.first, SLOPE), WinogradConv(block.second)
-        self.skip, self.end = block.skip, block.end
-        self.second.bias = nn.Parameter(block.second.bias + block.skip.bias, requires_grad=False)
+        self.first, self.second = WinogradConv(first, SLOPE), WinogradConv(second)
+        self.skip, self.end, self.margins = block.skip, block.end, margins
+        self.second.bias = nn.Parameter(self.second.bias + block.skip.bias, requires_grad=False)
 
-    def forward(self, parts: Sequence[Tensor], periodic: bool, style: Tensor | None) -> Tensor:
-        y = self.second(self.first(*parts, margin=MARGIN if periodic else 0))
+    def forward(self, parts: Sequence[Tensor], periodic: bool, style: Tensor | None = None) -> Tensor:
+        y = self.second(self.first(*parts, margins=self.margins if periodic else (0, 0)))
         kernels = self.skip.weight.flatten(1).split([part.shape[1] for part in parts], dim=1)
         for part, kernel in zip(parts, kernels, strict=True):
-            _rows(y).addmm_(_rows(part if periodic else crop(part, MARGIN)), kernel.t())
+            _cells(y).addmm_(_cells(self._inside(part, periodic)), kernel.t())
         return self.end(y)
+
+    def _inside(self, part: Tensor, periodic: bool) -> Tensor:
+        """The cells of a field that those of the result stand for."""
+        if not periodic:
+            return crop(part, MARGIN)
+        shift = self.margins[0] - MARGIN
+        return part.roll((shift, shift, shift), (2, 3, 4)) if shift else part
 
 
 def _dense(x: Tensor) -> Tensor:
@@ -128,7 +148,7 @@ def _dense(x: Tensor) -> Tensor:
     return x if whole else x.contiguous(memory_format=_LAST)
 
 
-def _rows(x: Tensor) -> Tensor:
+def _cells(x: Tensor) -> Tensor:
     """The channels of all cells, (cells, channels)."""
     return x.permute(0, 2, 3, 4, 1).reshape(-1, x.shape[1])
 

@@ -158,7 +158,7 @@ def convolve(fields, steps, channels, sides, margin, weights, bias, slope, out, 
     sides : ndarray, (3,) int64
         Cells of both.
     margin : int
-        Cells by which they are continued periodically on each side.
+        Cells by which they are continued periodically before their first ones.
     weights : ndarray, (36, groups, channels, 3, `MANY` or `FEW`) float32
         As `winograd.transformed` makes them.
     bias : ndarray, (outputs,) float32
