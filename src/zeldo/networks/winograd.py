@@ -168,7 +168,8 @@ def transformed(weight: np.ndarray) -> np.ndarray:
     outputs, inputs = weight.shape[:2]
     at_once = FEW if outputs % MANY else MANY
     groups = -(-outputs // at_once)
-    points = np.zeros((6, 6, groups * at_once, inputs, 3))
-    points[:, :, :outputs] = np.einsum("pi,qj,ocijk->pqock", _KERNELS, _KERNELS, weight.astype(float))
+    along_z = weight.astype(float).reshape(outputs, inputs, 9, 3)
+    points = np.zeros((36, groups * at_once, inputs, 3))
+    points[:, :outputs] = np.tensordot(np.kron(_KERNELS, _KERNELS), along_z, (1, 2))
     grouped = points.reshape(36, groups, at_once, inputs, 3).transpose(0, 1, 3, 4, 2)
     return np.ascontiguousarray(grouped, dtype=np.float32)

@@ -12,6 +12,7 @@ SIDE = 4  # cells that are made at once along x and along y
 READ = SIDE + 2
 LONGEST = 96  # cells along z that are made at once, at most
 MANY, FEW = 6, 4  # channels that a product makes at once
+PAD = 8  # numbers more in a row: rows that lie a power of two apart push each other out of the cache
 
 _many, _few = multiplier(MANY), multiplier(FEW)
 TWO, FOUR, FIVE, EIGHT = (np.float32(value) for value in (2, 4, 5, 8))
@@ -61,13 +62,13 @@ def _turn(x, first, step, c_step, cells, channels, out, first_out, out_step):  #
 
 
 @kernel()
-def _gather(field, base, z_step, c_step, channels, side, first, rows):  # type: ignore[no-untyped-def]
-    """The channels of a row of cells as rows along z, which begin with cell `first` and go on periodically."""
-    done, length = 0, rows.shape[1]
-    while done < length:
+def _gather(field, base, z_step, c_step, channels, side, first, cells, rows):  # type: ignore[no-untyped-def]
+    """The channels of cells as rows along z, which begin with cell `first` and go on periodically."""
+    done, to = 0, rows.reshape(-1)
+    while done < cells:
         z = (first + done) % side
-        count = min(length - done, side - z)
-        _turn(field, base + z * z_step, z_step, c_step, count, channels, rows.reshape(-1), done, length)
+        count = min(cells - done, side - z)
+        _turn(field, base + z * z_step, z_step, c_step, count, channels, to, done, rows.shape[1])
         done += count
 
 
@@ -84,7 +85,8 @@ def _read(fields, steps, channels, sides, margin, b, x0, y0, z0, v):  # type: ig
                 if count:
                     base = b * step[0] + x * step[1] + y * step[2]
                     rows = v[READ * i + j, to:]
-                    _gather(fields[part], base, step[3], step[4], count, sides[2], z0 - margin, rows)
+                    first, cells = z0 - margin, v.shape[2] - PAD + 2
+                    _gather(fields[part], base, step[3], step[4], count, sides[2], first, cells, rows)
                     to += count
     for c in range(v.shape[1]):
         for j in range(READ):
@@ -97,19 +99,19 @@ def _read(fields, steps, channels, sides, margin, b, x0, y0, z0, v):  # type: ig
 def _multiply(v, weights, m):  # type: ignore[no-untyped-def]
     """The products of a tile and their sums over channels."""
     points, channels, read = v.shape
-    outputs, length = m.shape[1:]
+    outputs, row = m.shape[1:]
     groups, at_once = weights.shape[1], weights.shape[4]
     v_row, m_row, w_row = v.reshape(-1), m.reshape(-1), weights.reshape(-1)
     for point in range(points):
         for group in range(groups):
             first_weight = (point * groups + group) * channels * 3 * at_once
-            for z in range(0, length, WIDTH):
+            for z in range(0, row - PAD, WIDTH):
                 first = point * channels * read + z
-                first_out = (point * outputs + group * at_once) * length + z
+                first_out = (point * outputs + group * at_once) * row + z
                 if at_once == MANY:
-                    _many(v_row, first, read, channels, w_row, first_weight, m_row, first_out, length)
+                    _many(v_row, first, read, channels, w_row, first_weight, m_row, first_out, row)
                 else:
-                    _few(v_row, first, read, channels, w_row, first_weight, m_row, first_out, length)
+                    _few(v_row, first, read, channels, w_row, first_weight, m_row, first_out, row)
 
 
 @kernel()
@@ -128,19 +130,18 @@ def _finish(d0, d1, d2, d3, d4, d5, bias, slope):  # type: ignore[no-untyped-def
 def _write(m, bias, slope, out, b, x, y, z):  # type: ignore[no-untyped-def]
     """The part of the result that begins with cell (x, y, z), from its products."""
     _, x_side, y_side, z_side, outputs = out.shape
-    x_cells, y_cells, cells = min(SIDE, x_side - x), min(SIDE, y_side - y), min(m.shape[2], z_side - z)
+    x_cells, y_cells, cells = min(SIDE, x_side - x), min(SIDE, y_side - y), min(m.shape[2] - PAD, z_side - z)
     for o in range(outputs):
         for j in range(READ):
             _transform_back(m[j, o], m[6 + j, o], m[12 + j, o], m[18 + j, o], m[24 + j, o], m[30 + j, o])
         for i in range(0, READ * SIDE, READ):
             _finish(m[i, o], m[i + 1, o], m[i + 2, o], m[i + 3, o], m[i + 4, o], m[i + 5, o], bias[o], slope)
     products, made = m.reshape(-1), out.reshape(-1)
-    length = m.shape[2]
     for i in range(x_cells):
         for j in range(y_cells):
-            first = (READ * i + j) * m.shape[1] * length
+            first = (READ * i + j) * m.shape[1] * m.shape[2]
             to = (((b * x_side + x + i) * y_side + y + j) * z_side + z) * outputs
-            _turn(products, first, length, 1, outputs, cells, made, to, outputs)
+            _turn(products, first, m.shape[2], 1, outputs, cells, made, to, outputs)
 
 
 @kernel(parallel=True)
@@ -176,8 +177,8 @@ def convolve(fields, steps, channels, sides, margin, weights, bias, slope, out, 
     length = ((z_side + pieces - 1) // pieces + WIDTH - 1) // WIDTH * WIDTH
     points = READ * READ
     for share in prange(shares):
-        v = np.zeros((points, weights.shape[2], length + 2), np.float32)
-        m = np.zeros((points, weights.shape[1] * weights.shape[4], length), np.float32)
+        v = np.zeros((points, weights.shape[2], length + PAD), np.float32)
+        m = np.zeros((points, weights.shape[1] * weights.shape[4], length + PAD), np.float32)
         for number in range(share * batch * tiles // shares, (share + 1) * batch * tiles // shares):
             b, tile = divmod(np.int64(number), tiles)
             x, y = SIDE * (tile // y_tiles), SIDE * (tile % y_tiles)
