@@ -120,6 +120,10 @@ def test_long_waves_are_left_alone(start, engine_start):
 
 def test_a_run_that_starts_as_early_as_the_n_body_run_in_its_forces_changes_nothing():
     assert np.allclose(amplitudes(49.0, 49.0, lattice_response()), 1)
+    # an engine that starts when its mesh holds waves back no more has those of a fluid
+    assert np.allclose(
+        amplitudes(49.0, 1.0, mesh_response(1, "difference", 1.0), 0.25), amplitudes(49.0, 1.0)
+    )
     assert engine("pm").amplitudes(2.0) is None and engine("cola").amplitudes(2.0) is None
 
 
