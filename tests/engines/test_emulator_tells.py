@@ -61,6 +61,14 @@ def test_dynamics_that_have_changed_since_the_training_are_refused(ics, monkeypa
         list(Emulator().run(ics, [0.0]))
     (snapshot,) = Emulator(extrapolate=True).run(ics, [0.0])
     assert snapshot.expected_error is None and snapshot.correction is not None
+    assert snapshot.settings["dynamics_revision"] == 2
+
+
+def test_progress_never_falls_and_ends_at_its_total():
+    small, told = zeldo.initial_conditions(box=31.25, n=16, power="eisenstein-hu"), []
+    list(Emulator(preset="fast").run(small, [1.0, 0.0], lambda done, total, text: told.append(done / total)))
+    assert told == sorted(told) and told[0] == 0 and told[-1] == 1
+    assert told.count(0.25) == 1 == told.count(0.75)  # where the dynamics end
 
 
 def test_nothing_of_a_redshift_is_kept_while_the_dynamics_run_to_the_next(ics, monkeypatch):

@@ -6,6 +6,7 @@ from waves import universe
 
 from refusals import refusal
 from zeldo.engines.checks import check_redshifts, check_whole
+from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import engine, engine_class, names
 from zeldo.engines.trained import shipped_weights
 
@@ -112,6 +113,8 @@ def test_numbers_of_numpy_are_options_too():
     made = engine("cola", steps=np.int64(3), start_redshift=np.float32(9))
     assert made == engine("cola", steps=3, start_redshift=9.0)
     assert type(made.steps) is int and type(made.start_redshift) is float
+    whole = parse_engine("cola", steps=3.0, start_redshift=9.0)
+    assert whole == made and type(whole.steps) is int
 
 
 def test_a_file_of_weights_is_one_whatever_the_case_of_its_suffix():
