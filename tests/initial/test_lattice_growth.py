@@ -170,11 +170,12 @@ def test_numbers_of_numpy_count():
 
 
 @pytest.mark.parametrize(
-    ("name", "factor", "deconvolution", "until"), [("pm", 2, 0.0, 1 / 6), ("cola", 1, 1.0, 0.25)]
+    ("name", "factor", "deconvolution", "until"),
+    [("pm", 2, 0.0, 1 / 6), ("cola", 1, 1.0, 0.25), ("cola", 2, None, 0.25)],  # the last one as a fluid's
 )
 def test_amplitudes_are_those_of_the_start_that_was_asked_for(name, factor, deconvolution, until):
-    made = engine(name, nbody_start=99.0, start_redshift=19.0).amplitudes(2.0)
-    response = mesh_response(factor, "difference", deconvolution)
+    made = engine(name, mesh_factor=factor, nbody_start=99.0, start_redshift=19.0).amplitudes(2.0)
+    response = None if deconvolution is None else mesh_response(factor, "difference", deconvolution)
     np.testing.assert_array_equal(made, amplitudes(99.0, 19.0, response, until))
 
 
