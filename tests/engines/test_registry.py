@@ -117,6 +117,27 @@ def test_numbers_of_numpy_are_options_too():
     assert whole == made and type(whole.steps) is int
 
 
+@pytest.mark.parametrize("name", ["cola", "pm", "p3m"])
+def test_every_option_of_a_method_changes_what_comes_out(name):
+    quick = {"start_redshift": 9.0, **({"mesh_step": 0.5, "pair_accuracy": 50.0} if name == "p3m" else {})}
+    changes = {
+        **{"steps": 4, "mesh_factor": 3, "sharpening": 1.0, "spacing": "graded", "stepper": "fastpm"},
+        **{"start_redshift": 19.0, "exponent": -2.0, "nbody_start": 49.0, "reach": 2.5, "shape": 2},
+        **{"softening": 0.1, "mesh_step": 0.3, "crossing": 0.1, "pair_accuracy": 0.1},
+    }
+    if name == "p3m":
+        changes["mesh_factor"] = 2.5
+
+    def psi(**options):
+        (snapshot,) = engine(name, **quick | options).run(universe(8, 16.0), [0.0])
+        return snapshot.psi
+
+    usual = psi()
+    np.testing.assert_array_equal(usual, psi())
+    for option in set(engine_class(name).options()) - {"device", "checkpoint", "checkpoint_minutes"}:
+        assert not np.array_equal(usual, psi(**{option: changes[option]})), option
+
+
 def test_a_file_of_weights_is_one_whatever_the_case_of_its_suffix():
     assert engine("net.PT").weights == "net.PT"
     assert "weights = 'b.pt' cannot be given too" in refusal(lambda: engine("a.pt", weights="b.pt"))
