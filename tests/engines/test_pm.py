@@ -97,10 +97,11 @@ def test_momentum_is_kept(name, mesh_factor):
 
 
 @MESHES
-def test_outputs_do_not_depend_on_each_other(name):
+@pytest.mark.parametrize("device", ["cpu", "torch"])
+def test_outputs_do_not_depend_on_each_other(name, device):
     """The same bits whether others were asked for or not, on the steps and between them."""
     ics = universe()
-    chosen = engine(name, steps=6, start_redshift=9.0)
+    chosen = engine(name, steps=6, start_redshift=9.0, device=device)
     on_a_step = 1 / 0.55 - 1  # from a = 0.1 to 1 in six steps
     all_of_them = {s.redshift: s for s in chosen.run(ics, [0.0, 0.3, on_a_step, 2.0, 8.5])}
     assert list(all_of_them) == [8.5, 2.0, on_a_step, 0.3, 0.0]
