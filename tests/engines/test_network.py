@@ -55,7 +55,7 @@ def test_a_network_changes_the_displacement_and_leaves_its_input(ics, tmp_path):
 
 def test_outside_the_range_of_the_card_is_refused_unless_extrapolated_and_recorded(ics, tmp_path):
     path = weights(tmp_path / "net.safetensors")
-    with pytest.raises(InputError, match="redshift"):
+    with pytest.raises(InputError, match=r"redshift.*or :extrapolate=true behind the engine's name"):
         list(engine(path).run(ics, [1.0]))
     (out,) = engine(path, extrapolate=True).run(ics, [1.0])
     assert out.settings["extrapolate"] is True
