@@ -19,6 +19,7 @@ from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import names
 from zeldo.errors import InputError
 from zeldo.files.atomic import directory
+from zeldo.files.stored import stored
 from zeldo.files.universe_zarr import UniverseZarr, is_universe
 from zeldo.initial.conditions import InitialConditions, Origin, difference
 from zeldo.initial.phase_names import generator
@@ -27,7 +28,7 @@ from zeldo.measuring.cost import measured
 from zeldo.measuring.memory import available, check_room, limited
 from zeldo.particles.snapshot import DRAWN, Snapshot
 from zeldo.planning import check_fits, chosen_plan
-from zeldo.store.universe import check_place, run_into, stored
+from zeldo.store.universe import check_place, run_into
 
 if TYPE_CHECKING:
     from zeldo.statistics.comparison import Comparison

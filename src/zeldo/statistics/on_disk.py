@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from zeldo.errors import InputError
+from zeldo.files.stored import StoredSnapshot, stored
 from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.keywords import PathLike
 from zeldo.measuring.memory import check_room
@@ -23,7 +24,6 @@ from zeldo.statistics.matter import Matter
 from zeldo.statistics.modes import CLOUD_IN_CELL, CUBIC_SPLINE, interlaced, without_window
 from zeldo.statistics.redshift_space import shift_per_velocity
 from zeldo.statistics.spectra import TOGETHER
-from zeldo.store.universe import StoredSnapshot, stored
 
 MESH_BYTES = 30  # of a point, while modes are made
 COMPARED_BYTES = 11  # of a point: the modes of two fields, and the bin of each mode
