@@ -28,6 +28,7 @@ from zeldo.measuring.cost import measured
 from zeldo.measuring.memory import available, check_room, limited
 from zeldo.particles.snapshot import DRAWN, Snapshot
 from zeldo.planning import check_fits, chosen_plan
+from zeldo.sources import LIBRARY_BYTES
 from zeldo.store.universe import check_place, run_into
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def _folder(
         check_room("the snapshots and their comparison need", needed, advice)
     if output is None or needed <= available():
         return None
-    check_comparable(n, mesh)
+    check_comparable(n, mesh, LIBRARY_BYTES)  # which the runs load: a refusal after them would come late
     for engine in engines:
         check_fits(engine, n, redshifts, Path(output) / "universe.zarr")
     return Path(output)
