@@ -169,6 +169,17 @@ def test_without_a_place_for_what_does_not_fit_it_is_refused(tmp_path, monkeypat
     assert not any(tmp_path.iterdir())
 
 
+def test_a_file_that_does_not_fit_is_no_reference(tmp_path, monkeypatch):
+    (made,) = zeldo.run(engine="2lpt", **TINY)
+    path = zeldo.write(made, tmp_path / "truth.npz")
+    monkeypatch.setattr(memory, "resident", lambda: 0.3e9)
+    monkeypatch.setattr(zeldo.Particles, "read", lambda *rows: pytest.fail("particles were read"))
+    with pytest.raises(InputError, match=r"truth\.npz: 4096 particles need .* or a universe in \.zarr"):
+        compare(engine="zeldovich", reference=path, memory="300.09MB", **TINY)
+    with pytest.raises(pytest.fail.Exception, match="particles were read"):
+        compare(engine="zeldovich", reference=path, memory="300.1MB", **TINY)
+
+
 def test_libraries_that_the_runs_load_are_counted_before_them(tmp_path, monkeypatch, no_room):
     for module in (memory, on_disk):
         monkeypatch.setattr(module, "resident", lambda: 0.3e9)

@@ -339,6 +339,8 @@ def _find_reference(
         return ics, stored_ones, f"{there.header['engine']} ({Path(name).name})"
     with open_particles(name) as source:
         whole = source.header.cosmology is not None
+        needed, advice = SNAPSHOT_BYTES * len(source), "give more memory, or a universe in .zarr"
+        check_room(f"{name}: {len(source)} particles need", needed, advice)
     # what its header does not say is that of the initial conditions
     snapshot = read_snapshot(name, None if whole else ics.cosmology)
     return ics, {snapshot.redshift: _same_universe(snapshot, ics)}, f"{snapshot.engine} ({Path(name).name})"
