@@ -41,9 +41,8 @@ def displacement(particles: Particles, lattice: Lattice) -> tuple[np.ndarray, La
     box, count = header.box, len(particles)
     n = lattice_side(count, where)
     cell = box / n
-    field = np.empty(
-        (3, n, n, n), dtype=np.float32
-    )  # no view of rows: whoever holds some planes holds this array
+    # made as a field: numpy would keep the base of a reshaped array for whoever holds some planes
+    field = np.empty((3, n, n, n), dtype=np.float32)
     psi = field.reshape(3, count)
     begin = np.array(lattice.offset) * cell
 
