@@ -23,7 +23,7 @@ ORDER = (
     "gradients",
     "vnet",
     "emulator",
-    "precision",
+    "convolutions",
     "choice",
     "resolution",
     "p3m",

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from benchmarks.bench_convolutions import NETWORKS
 from benchmarks.bench_emulator import DYNAMICS, LOOKED_AT, TEACHER
-from benchmarks.bench_precision import FILE, WAVENUMBERS
 from benchmarks.record import Row, Rows, label
 from benchmarks.tables_engines import FIDUCIAL, PEERS
 from zeldo.statistics import K_SHOWN
@@ -129,20 +129,17 @@ def _waves(ks: tuple[float, ...] | list[float]) -> list[str]:
     return [f"k = {k:g}" if i == 0 else f"{k:g}" for i, k in enumerate(ks)]
 
 
-def precision(rows: Rows) -> Table:
-    """What the fastest layers cost in accuracy and save in time, over float32."""
-    selected = {p: rows.where(benchmark="precision", ics=FILE, engine=p) for p in PRESETS}
-    table = [["", *[f"`{preset}`" for preset in PRESETS]]]
-    table.append(["time", *[f"{r.value('wall_over_float32_median'):.2f}" for r in selected.values()]])
-    for z in (0, 1):
-        for field in ("density", "velocity"):
-            cells = []
-            for r in selected.values():
-                ratios = [
-                    r.value("one_minus_r2_over_float32", field=field, k=k, z=z) for k in WAVENUMBERS[1:]
-                ]
-                cells.append(f"{min(ratios):.3f} to {max(ratios):.3f}")
-            table.append([f"z = {z}, {field}, 1 − r²", *cells])
+def convolutions(rows: Rows) -> Table:
+    """The time that networks need with convolutions by Winograd's transform, and over that with torch's."""
+    selected = {name: rows.where(benchmark="convolutions", engine=name) for name in NETWORKS}
+    table = [["", *[f"`{name}`" for name in NETWORKS]]]
+    table.append(["seconds", *[f"{r.value('wall_median'):.2f}" for r in selected.values()]])
+    table.append(
+        [
+            "over the time with torch's",
+            *[f"{r.value('wall_over_torch_median'):.2f}" for r in selected.values()],
+        ]
+    )
     return table
 
 
@@ -157,5 +154,5 @@ TABLES: dict[str, Callable[[Rows], Table]] = {
     "steps of cola": partial(steps, dynamics="cola:sharpening=1.5"),
     "amplitudes of pm": partial(steps, dynamics="pm:sharpening=2", quantity="T_mean"),
     "amplitudes of cola": partial(steps, dynamics="cola:sharpening=1.5", quantity="T_mean"),
-    "precision": precision,
+    "convolutions": convolutions,
 }

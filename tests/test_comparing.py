@@ -20,6 +20,7 @@ from zeldo.measuring import memory
 from zeldo.networks.card import ModelCard
 from zeldo.networks.vnet import VNet
 from zeldo.networks.weights import save
+from zeldo.statistics import on_disk
 
 TINY = {"n": 16, "box": 31.25, "power": "eisenstein-hu"}
 
@@ -166,6 +167,25 @@ def test_without_a_place_for_what_does_not_fit_it_is_refused(tmp_path, monkeypat
     with pytest.raises(InputError, match="a mesh of 32 points a side needs"):
         compare(engine="zeldovich", reference="2lpt", output=tmp_path / "report", **TINY)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_file_that_does_not_fit_is_no_reference(tmp_path, monkeypatch):
+    (made,) = zeldo.run(engine="2lpt", **TINY)
+    path = zeldo.write(made, tmp_path / "truth.npz")
+    monkeypatch.setattr(memory, "resident", lambda: 0.3e9)
+    monkeypatch.setattr(zeldo.Particles, "read", lambda *rows: pytest.fail("particles were read"))
+    with pytest.raises(InputError, match=r"truth\.npz: 4096 particles need .* or a universe in \.zarr"):
+        compare(engine="zeldovich", reference=path, memory="300.09MB", **TINY)
+    with pytest.raises(pytest.fail.Exception, match="particles were read"):
+        compare(engine="zeldovich", reference=path, memory="300.1MB", **TINY)
+
+
+def test_libraries_that_the_runs_load_are_counted_before_them(tmp_path, monkeypatch, no_room):
+    for module in (memory, on_disk):
+        monkeypatch.setattr(module, "resident", lambda: 0.3e9)
+    monkeypatch.setattr(comparing, "run_into", lambda *given, **named: pytest.fail("a run was begun"))
+    with pytest.raises(InputError, match="a mesh of 32 points a side needs about 50"):
+        compare(engine="zeldovich", reference="2lpt", output=tmp_path / "report", memory="450MB", **TINY)
 
 
 def test_a_universe_is_a_reference_at_all_its_redshifts(tmp_path, monkeypatch):

@@ -1,10 +1,13 @@
 """What is said of a name that is not known."""
 
+from dataclasses import fields
+
 import pytest
 
 import zeldo
 from zeldo.commands import main
-from zeldo.errors import nearest
+from zeldo.engines.registry import BUILT_IN
+from zeldo.errors import NOTHING, nearest
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,7 @@ from zeldo.errors import nearest
         ("omega_cdm", "did you mean 'omega_m' (all matter, and divided by h^2)"),
         ("Mnu", "neutrinos are massless: leave it out"),
         ("sigma8", "did you mean 'sigma_8'"),
+        ("stepper", "options of an engine follow its name, as in cola:steps=20"),
     ],
 )
 def test_names_of_other_codes_are_known(name, words):
@@ -35,6 +39,7 @@ def test_names_of_other_codes_are_known(name, words):
         (["run", "--As", "2e-9"], "Did you mean --sigma-8 (in place of A_s)? See zeldo run --help"),
         (["measure", "x.hdf5", "--H0=70"], "Did you mean --h (H0 / 100)? See zeldo measure --help"),
         (["run", "--mnu", "0.1"], "--mnu: neutrinos are massless: leave it out; see zeldo run --help"),
+        (["reconstruct", "x.npy", "--extrapolate"], "--extrapolate: options of an engine follow its name"),
         (["run", "--hbox", "3"], "Did you mean --box? See zeldo run --help"),
         (["cite", "--As", "1"], "Unknown option: --As. Did you mean --json? See zeldo cite --help"),
     ],
@@ -42,6 +47,18 @@ def test_names_of_other_codes_are_known(name, words):
 def test_options_of_other_codes_are_known(capsys, given, words):
     assert main(given) == 2
     assert words in capsys.readouterr().err
+
+
+def test_the_nearest_name_is_found_without_regard_to_case():
+    """A factor of 1000 lies between the two names that differ from mpc/h by one letter."""
+    assert nearest("mpc/h", ["kpc/h", "Mpc/h"]) == "; did you mean 'Mpc/h'?"
+    assert nearest("COLA", ["cola", "pm"]) == "; did you mean 'cola'?"
+
+
+def test_what_is_called_an_option_of_an_engine_is_one():
+    hinted = {name for name, words in NOTHING.items() if "options of an engine" in words}
+    options = {field.name for entry in BUILT_IN for field in fields(entry.load())}
+    assert hinted <= {name.replace("_", "") for name in options}
 
 
 def test_only_names_that_are_allowed_are_offered():

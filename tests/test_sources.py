@@ -57,6 +57,20 @@ def test_a_universe_that_stays_on_disk_needs_memory_for_its_mesh(places):
     assert "planes at a time need" in line and "mesh" not in line
 
 
+@pytest.mark.parametrize(("mesh", "finest"), [(16, 24), (None, 32)])
+def test_the_mesh_on_which_triangles_close_counts_too(places, mesh, finest):
+    """Half as fine again as the lattice. With enough memory, these particles are too few."""
+
+    def words(share):
+        enough = sources.LIBRARY_BYTES + 1000 * 16**2 + sources.POINT_BYTES * finest**3
+        return refusal(
+            lambda: zeldo.measure(places["universe"], "bispectrum", mesh=mesh, memory=share * enough / 1e9)
+        )
+
+    assert "planes at a time and a mesh need" in words(1 - 1e-6)
+    assert "too few for bispectra" in words(1 + 1e-6)
+
+
 @pytest.mark.parametrize("kind", ["file", "set"])
 def test_the_particles_that_the_header_counts_are_held_against_the_memory(places, kind, monkeypatch):
     """Before any of them is read. The millionth part of a limit decides."""

@@ -19,6 +19,7 @@ from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import names
 from zeldo.errors import InputError
 from zeldo.files.atomic import directory
+from zeldo.files.stored import stored
 from zeldo.files.universe_zarr import UniverseZarr, is_universe
 from zeldo.initial.conditions import InitialConditions, Origin, difference
 from zeldo.initial.phase_names import generator
@@ -27,7 +28,8 @@ from zeldo.measuring.cost import measured
 from zeldo.measuring.memory import available, check_room, limited
 from zeldo.particles.snapshot import DRAWN, Snapshot
 from zeldo.planning import check_fits, chosen_plan
-from zeldo.store.universe import check_place, run_into, stored
+from zeldo.sources import LIBRARY_BYTES
+from zeldo.store.universe import check_place, run_into
 
 if TYPE_CHECKING:
     from zeldo.statistics.comparison import Comparison
@@ -191,7 +193,7 @@ def _folder(
         check_room("the snapshots and their comparison need", needed, advice)
     if output is None or needed <= available():
         return None
-    check_comparable(n, mesh)
+    check_comparable(n, mesh, LIBRARY_BYTES)  # which the runs load: a refusal after them would come late
     for engine in engines:
         check_fits(engine, n, redshifts, Path(output) / "universe.zarr")
     return Path(output)
@@ -337,6 +339,8 @@ def _find_reference(
         return ics, stored_ones, f"{there.header['engine']} ({Path(name).name})"
     with open_particles(name) as source:
         whole = source.header.cosmology is not None
+        needed, advice = SNAPSHOT_BYTES * len(source), "give more memory, or a universe in .zarr"
+        check_room(f"{name}: {len(source)} particles need", needed, advice)
     # what its header does not say is that of the initial conditions
     snapshot = read_snapshot(name, None if whole else ics.cosmology)
     return ics, {snapshot.redshift: _same_universe(snapshot, ics)}, f"{snapshot.engine} ({Path(name).name})"

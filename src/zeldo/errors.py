@@ -28,7 +28,7 @@ class ZeldoWarning(UserWarning):
     """What a user should know although the work goes on."""
 
 
-# names of other codes, without case and underscores: ours, and what to say of it
+# names of other codes, and of options elsewhere, without case and underscores: ours, and what to say of it
 ELSEWHERE = {
     **dict.fromkeys(("om", "om0", "omegam0", "omegamatter"), ("omega_m", "")),
     **dict.fromkeys(("ob", "ob0", "omegab0", "omegabaryon"), ("omega_b", "")),
@@ -48,6 +48,22 @@ NOTHING = {
     ),
     **dict.fromkeys(("omegak", "ok0"), "the universe is flat: leave it out"),
     **dict.fromkeys(("mnu", "mnue", "sumnu"), "neutrinos are massless: leave it out"),
+    **dict.fromkeys(
+        (
+            *(
+                "steps",
+                "meshfactor",
+                "stepper",
+                "startredshift",
+                "sharpening",
+                "softening",
+                "exponent",
+                "device",
+            ),
+            *("checkpoint", "checkpointminutes", "extrapolate", "precision", "preset", "tiles", "weights"),
+        ),
+        "options of an engine follow its name, as in cola:steps=20",
+    ),
 }
 
 
@@ -70,5 +86,6 @@ def nearest(name: object, allowed: Iterable[str]) -> str:
         return f"; did you mean {ours!r}{f' ({words})' if words else ''}?"
     if words:
         return f"; {words}"
-    close = difflib.get_close_matches(str(name), names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    bare = {allowed.lower(): allowed for allowed in map(str, names)}  # mpc/h is Mpc/h, and not kpc/h
+    close = difflib.get_close_matches(str(name).lower(), bare, n=1)
+    return f"; did you mean {bare[close[0]]!r}?" if close else ""

@@ -118,7 +118,7 @@ def _compared(ics: InitialConditions, source: object) -> InitialConditions:
     if ics.n >= FEW and not 1 / UNLIKELY < ratio < UNLIKELY:
         warnings.warn(
             f"{source}: the linear field's rms is {ratio:.2g} times what sigma_8 = {ics.cosmology.sigma_8:g} has on this "
-            "lattice: check that the field is for z = 0, and the cosmology",
+            f"lattice: check that the field is for z = 0 and the box {ics.box:g} Mpc/h, and the cosmology",
             ZeldoWarning,
             stacklevel=3,
         )

@@ -135,7 +135,8 @@ def measure(
         check_no_input(outputs, {"source": each})
     mesh = None if mesh is None else check_mesh(mesh)
     points = 0 if chosen == ("mass-function",) else mesh
-    check_memory(memory, sources, BYTES, cosmology, mesh=points, **reading)
+    triangles = "bispectrum" in chosen
+    check_memory(memory, sources, BYTES, cosmology, mesh=points, triangles=triangles, **reading)
     results = []
     with limited(memory):
         # what is on disk checks its own mesh, which takes less

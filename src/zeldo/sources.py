@@ -40,6 +40,7 @@ def check_memory(
     cosmology: Given = None,
     *,
     mesh: int | None = 0,
+    triangles: bool = False,
     beside: float = 0.0,
     ids: str | None = None,
     **options: Any,
@@ -56,6 +57,8 @@ def check_memory(
         Bytes that a particle takes.
     mesh : int, optional
         Points per side of the density: 0 for none, None for twice the lattice, which `per_particle` counts.
+    triangles : bool
+        Whether there are bispectra, which need a mesh of their own.
     beside : float
         Bytes of the pixels that are drawn.
     cosmology, ids, **options
@@ -70,6 +73,9 @@ def check_memory(
             with open_particles(source, cosmology, **options) as particles:
                 count = len(particles)
             points = 8 * count if mesh is None else mesh**3
+            if triangles:
+                n = round(math.cbrt(count))
+                points = max(points, _closed(min(n, mesh or n)))
             needed = per_particle * count + POINT_BYTES * max(0, points - 8 * count)
             what, counted = f"{count} particles", bool(mesh)
             streamed = _streamed(Path(source), count, points)
@@ -91,6 +97,13 @@ def _streamed(path: Path, count: int, points: int) -> float:
     from zeldo.statistics.on_disk import PLANES_BYTES
 
     return PLANES_BYTES * count ** (2 / 3) + POINT_BYTES * points if is_universe(path) else math.inf
+
+
+def _closed(n: int) -> int:
+    """Points of the mesh for triangles of waves up to the Nyquist wavenumber of n points per side."""
+    from zeldo.statistics.bispectrum import closed_mesh
+
+    return closed_mesh([(0.0, n / 2)] * 3) ** 3
 
 
 def _enough(size: float) -> str:

@@ -12,7 +12,7 @@ from zeldo.cosmology.tables import from_row, read_rows
 from zeldo.errors import ZeldoWarning
 from zeldo.initial.quijote import latin_hypercube
 
-BASE = PRESETS["quijote"]
+BASE = PRESETS["planck2018"]
 
 
 def read(path, text):
@@ -37,6 +37,7 @@ def test_the_file_of_quijotes_latin_hypercube_is_read(tmp_path):
         "# my cosmologies\n# sigma_8\tOMEGA_M\n0.8\t0.3\n0.9\t0.25\n",
         "# columns: sigma_8 omega_m\n0.8 0.3\n0.9 0.25\n",
         "# sigma_8, omega_m\n# in usual units\n# [-] [-]\n0.8 0.3\n0.9 0.25\n",
+        "# omega_m sigma_8\n# sigma_8 omega_m\n0.8 0.3\n0.9 0.25\n",
         "# fixed h\n# These are the columns: sigma_8,omega_m\n# of h\n0.8,0.3\n0.9,0.25\n",
         '{"omega_m": 0.3, "sigma_8": 0.8}\n{"omega_m": 0.25, "sigma_8": 0.9}\n',
         json.dumps([{"omega_m": 0.3, "sigma_8": 0.8}, {"omega_m": 0.25, "sigma_8": 0.9}], indent=1),
@@ -48,6 +49,7 @@ def test_the_file_of_quijotes_latin_hypercube_is_read(tmp_path):
         "tabs",
         "columns",
         "units",
+        "the nearer of two lines",
         "prose",
         "json lines",
         "json list",

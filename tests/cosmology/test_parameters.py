@@ -1,12 +1,14 @@
 """Cosmologies: what is allowed, what is refused and how, presets, astropy's objects."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy import cosmology as astropy_cosmology
 from astropy import units
 
 from refusals import refusal
-from zeldo.cosmology.parameters import RANGES, Cosmology, with_parameters
+from zeldo.cosmology.parameters import RANGES, Cosmology, same_cosmology, with_parameters
 from zeldo.errors import ZeldoWarning
 
 FIDUCIAL = {"omega_m": 0.3175, "omega_b": 0.049, "h": 0.6711, "n_s": 0.9624, "sigma_8": 0.834}
@@ -63,6 +65,7 @@ def test_parameters_by_name_replace_those_of_what_is_given():
     assert with_parameters(model, n_s=0.9, sigma_8=0.834) == changed
     assert with_parameters({"h": 0.7, "n_s": 1}, n_s=0.9) == {"h": 0.7, "n_s": 0.9}
     assert with_parameters(None, n_s=0.9) == {"n_s": 0.9} and with_parameters(None) == {}
+    assert with_parameters(Cosmology(**FIDUCIAL, wa=0.1), wa=0) == fiducial
 
 
 def test_numbers_of_any_kind_become_floats():
@@ -129,6 +132,7 @@ def test_what_astropy_does_not_say_is_asked_for():
     ("model", "words"),
     [
         (astropy_cosmology.LambdaCDM(H0=70, Om0=0.3, Ode0=0.6, Ob0=0.05), "curved"),
+        (astropy_cosmology.LambdaCDM(H0=70, Om0=0.3, Ode0=0.8, Ob0=0.05), "curved"),
         (astropy_cosmology.wpwaCDM(H0=70, Om0=0.3, Ode0=0.7, Ob0=0.05), "the cosmology is a wpwaCDM: give"),
         (astropy_cosmology.FlatLambdaCDM, "FlatLambdaCDM is a class: give an object of it"),
     ],
@@ -142,6 +146,15 @@ def test_a_cosmology_goes_to_a_mapping_and_back():
     assert Cosmology.from_mapping(ours.to_dict()) == ours
     assert tuple(ours.to_dict()) == Cosmology.names() == (*Cosmology.required(), "w0", "wa") == tuple(RANGES)
     assert Cosmology.from_mapping(FIDUCIAL) == Cosmology.preset("quijote")
+
+
+@pytest.mark.parametrize("name", list(RANGES))
+def test_the_same_cosmology_may_be_written_in_single_precision_but_not_with_three_digits(name):
+    """Dark energy's wa may be zero, where no error is small by comparison."""
+    ours = Cosmology(**FIDUCIAL)
+    value = getattr(ours, name)
+    assert same_cosmology(ours, replace(ours, **{name: value * (1 + 1e-7) + 1e-8}))
+    assert not same_cosmology(ours, replace(ours, **{name: value * 1.001 + 1e-5}))
 
 
 def test_a_mapping_with_another_name_or_too_few_is_refused():

@@ -171,6 +171,15 @@ def test_ends_are_power_laws_and_k_of_zero_has_no_power():
             power(np.array([0.1, bad]))
 
 
+def test_the_arrays_of_a_table_stay_the_callers():
+    k = np.geomspace(1e-3, 10, 50)
+    p = 1 / k
+    power = LinearPower(k, p, "mine")
+    before = power(0.1)
+    p *= 2
+    assert power.p[0] == pytest.approx(1e3) and power(0.1) == before
+
+
 def test_the_same_cosmology_is_computed_once():
     assert linear_power(QUIJOTE) is linear_power(replace(QUIJOTE))
 

@@ -59,6 +59,26 @@ def test_a_view_shows_what_the_snapshot_holds(name):
 
 
 @STEPPING
+@pytest.mark.parametrize("device", ["cpu", "torch"])
+def test_what_a_view_gives_stays(name, device):
+    """Observers may keep the arrays themselves; on so fine a lattice some forces are fields of the run."""
+    if device != "cpu" and name == "p3m":
+        pytest.skip("p3m has no device")
+    fields, given = ("psi", "force", "velocity", "density", "potential"), []
+
+    def keep(view):
+        for name in fields:
+            if (field := getattr(view, name)) is not None:
+                given.append((field, np.array(field)))
+
+    options = {} if device == "cpu" else {"device": device}
+    list(made(name, **options).run(universe(8, 16.0), [1.3, 0.0], observers=[keep]))
+    assert len(given) > 20
+    for field, then in given:
+        np.testing.assert_array_equal(field, then)
+
+
+@STEPPING
 def test_fields_of_the_mesh_are_those_of_linear_theory_early_on(name):
     """At the start: delta = D delta_lin on the large scales, lap phi = delta, and F = psi to first order."""
     ics, seen = universe(16, 100.0), Kept("psi", "density", "potential", "force")

@@ -16,6 +16,7 @@ from zeldo.errors import InputError
 from zeldo.files.reference import read_reference, reference_path
 from zeldo.initial.linear import initial_conditions
 from zeldo.initial.lpt import linear_displacement
+from zeldo.networks import field
 from zeldo.networks.card import ModelCard
 from zeldo.networks.vnet import VNet
 from zeldo.networks.weights import load, save
@@ -54,7 +55,7 @@ def test_a_network_changes_the_displacement_and_leaves_its_input(ics, tmp_path):
 
 def test_outside_the_range_of_the_card_is_refused_unless_extrapolated_and_recorded(ics, tmp_path):
     path = weights(tmp_path / "net.safetensors")
-    with pytest.raises(InputError, match="redshift"):
+    with pytest.raises(InputError, match=r"redshift.*or :extrapolate=true behind the engine's name"):
         list(engine(path).run(ics, [1.0]))
     (out,) = engine(path, extrapolate=True).run(ics, [1.0])
     assert out.settings["extrapolate"] is True
@@ -75,6 +76,17 @@ def test_velocities_come_from_a_network_of_their_own(ics, tmp_path):
     assert engine(of_psi).plan(ics.n).vectors == 1 and chosen.plan(ics.n).vectors == 2
 
 
+def test_the_hash_of_weights_is_one_of_both_networks(tmp_path):
+    """Settings name files without their directories, so the hash alone tells these apart."""
+    of_psi, hashes = weights(tmp_path / "d.safetensors"), set()
+    for zero in (True, False):
+        folder = tmp_path / str(zero)
+        folder.mkdir()
+        of_vel = weights(folder / "v.safetensors", zero, options={"quantity": "velocity"})
+        hashes.add(engine(of_psi, velocity=of_vel).weights_hash)
+    assert len(hashes | {engine(of_psi).weights_hash}) == 3
+
+
 def test_networks_of_the_wrong_quantity_are_refused(ics, tmp_path):
     of_psi = weights(tmp_path / "d.safetensors")
     of_vel = weights(tmp_path / "v.safetensors", options={"quantity": "velocity"})
@@ -82,6 +94,22 @@ def test_networks_of_the_wrong_quantity_are_refused(ics, tmp_path):
         list(engine(of_vel).run(ics, [0.0]))
     with pytest.raises(InputError, match="displacement by its model card, not velocity"):
         list(engine(of_psi, velocity=of_psi).run(ics, [0.0]))
+
+
+def test_how_it_is_applied_is_as_asked_for(ics, tmp_path, monkeypatch):
+    asked, calls, predict = [], [], field.predict
+
+    def spy(*inputs, **options):
+        asked.append(options)
+        return predict(*inputs, **options)
+
+    monkeypatch.setattr(field, "predict", spy)
+    chosen = engine(weights(tmp_path / "net.safetensors"), tiles=2, precision="float32", extrapolate=True)
+    list(chosen.run(ics, [0.0], lambda done, total, text: calls.append((done, total))))
+    assert calls == [(tile / 8, 1) for tile in range(1, 9)]
+    (options,) = asked
+    assert options["precision"] == "float32" and options["extrapolate"] and options["device"] == "cpu"
+    assert chosen.for_trial() == replace(chosen, tiles=None)  # a few particles may not be so many pieces
 
 
 @pytest.mark.parametrize(

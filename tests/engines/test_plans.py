@@ -83,6 +83,13 @@ def test_a_plan_grows_with_the_work():
     assert isinstance(engine("vnet").plan(32), zeldo.Plan)
 
 
+def test_the_dynamics_and_the_network_run_to_each_redshift(monkeypatch):
+    monkeypatch.setattr(network_plans, "_rate", lambda *given: 1e11)
+    both, first, last = (engine("emulator").plan(32, zs) for zs in ([1.0, 0.0], [1.0], [0.0]))
+    for name in ("seconds", "forces", "network"):
+        assert getattr(both, name) == pytest.approx(getattr(first, name) + getattr(last, name))
+
+
 def test_no_engine_refuses_to_say_what_an_emulator_asks_of_its_dynamics():
     for name in ("2lpt", "zeldovich", "p3m"):
         assert engine(name).plan_streamed(N, [0.0], 8, 4) is None

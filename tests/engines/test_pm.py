@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from waves import QUIJOTE, difference, plane_wave, rms, smooth, universe
+from waves import DARK, QUIJOTE, difference, plane_wave, rms, smooth, universe
 
 from zeldo.cosmology.background import expansion
 from zeldo.engines.registry import engine
@@ -17,10 +17,10 @@ def last(name, ics, z=0.0, **options):
 
 
 @pytest.mark.parametrize("stepper", ["bullfrog", "fastpm"])
-@pytest.mark.parametrize(("amplitude", "axis"), [(0.3, 0), (0.7, 2)])
-def test_a_plane_wave_before_shell_crossing_moves_as_zeldovich_says(stepper, amplitude, axis):
+@pytest.mark.parametrize(("amplitude", "axis", "cosmology"), [(0.3, 0, QUIJOTE), (0.7, 2, DARK)])
+def test_a_plane_wave_before_shell_crossing_moves_as_zeldovich_says(stepper, amplitude, axis, cosmology):
     """The exact solution; the mesh is half a lattice spacing wide, the wave sixteen spacings long."""
-    ics = plane_wave(amplitude, axis=axis)
+    ics = plane_wave(amplitude, axis=axis, cosmology=cosmology)
     ours, exact = last("pm", ics, stepper=stepper), last("zeldovich", ics)
     assert difference(ours.psi, exact.psi) < 0.01
     assert difference(ours.vel, exact.vel) < 0.02
@@ -97,10 +97,11 @@ def test_momentum_is_kept(name, mesh_factor):
 
 
 @MESHES
-def test_outputs_do_not_depend_on_each_other(name):
+@pytest.mark.parametrize("device", ["cpu", "torch"])
+def test_outputs_do_not_depend_on_each_other(name, device):
     """The same bits whether others were asked for or not, on the steps and between them."""
     ics = universe()
-    chosen = engine(name, steps=6, start_redshift=9.0)
+    chosen = engine(name, steps=6, start_redshift=9.0, device=device)
     on_a_step = 1 / 0.55 - 1  # from a = 0.1 to 1 in six steps
     all_of_them = {s.redshift: s for s in chosen.run(ics, [0.0, 0.3, on_a_step, 2.0, 8.5])}
     assert list(all_of_them) == [8.5, 2.0, on_a_step, 0.3, 0.0]

@@ -6,6 +6,7 @@ from waves import universe
 
 from refusals import refusal
 from zeldo.engines.checks import check_redshifts, check_whole
+from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import engine, engine_class, names
 from zeldo.engines.trained import shipped_weights
 
@@ -112,6 +113,29 @@ def test_numbers_of_numpy_are_options_too():
     made = engine("cola", steps=np.int64(3), start_redshift=np.float32(9))
     assert made == engine("cola", steps=3, start_redshift=9.0)
     assert type(made.steps) is int and type(made.start_redshift) is float
+    whole = parse_engine("cola", steps=3.0, start_redshift=9.0)
+    assert whole == made and type(whole.steps) is int
+
+
+@pytest.mark.parametrize("name", ["cola", "pm", "p3m"])
+def test_every_option_of_a_method_changes_what_comes_out(name):
+    quick = {"start_redshift": 9.0, **({"mesh_step": 0.5, "pair_accuracy": 50.0} if name == "p3m" else {})}
+    changes = {
+        **{"steps": 4, "mesh_factor": 3, "sharpening": 1.0, "spacing": "graded", "stepper": "fastpm"},
+        **{"start_redshift": 19.0, "exponent": -2.0, "nbody_start": 49.0, "reach": 2.5, "shape": 2},
+        **{"softening": 0.1, "mesh_step": 0.3, "crossing": 0.1, "pair_accuracy": 0.1},
+    }
+    if name == "p3m":
+        changes["mesh_factor"] = 2.5
+
+    def psi(**options):
+        (snapshot,) = engine(name, **quick | options).run(universe(8, 16.0), [0.0])
+        return snapshot.psi
+
+    usual = psi()
+    np.testing.assert_array_equal(usual, psi())
+    for option in set(engine_class(name).options()) - {"device", "checkpoint", "checkpoint_minutes"}:
+        assert not np.array_equal(usual, psi(**{option: changes[option]})), option
 
 
 def test_a_file_of_weights_is_one_whatever_the_case_of_its_suffix():

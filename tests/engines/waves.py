@@ -1,5 +1,7 @@
 """Initial conditions that the tests of engines share."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from zeldo.cosmology.parameters import PRESETS
@@ -7,6 +9,7 @@ from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.linear import initial_conditions
 
 QUIJOTE = PRESETS["quijote"]
+DARK = replace(QUIJOTE, omega_m=0.2, w0=-0.8)  # growth is another
 BOX = 100.0
 
 

@@ -207,5 +207,5 @@ def test_a_linear_field_of_another_redshift_or_amplitude_is_noticed(ics, tmp_pat
     with pytest.raises(InputError, match="holds a linear field at z = 49: divide it by D1"):
         initial_conditions_of(path)
     np.savez(path, delta_lin=ics.delta_lin / 39, box=ics.box, **parameters)
-    with pytest.warns(ZeldoWarning, match=r"rms is 0\.\d+ times what sigma_8 = "):
+    with pytest.warns(ZeldoWarning, match=r"rms is 0\.\d+ times what sigma_8 = .* and the box \d+ Mpc/h"):
         initial_conditions_of(path)

@@ -112,3 +112,19 @@ def test_a_file_that_is_replaced_while_it_is_read_is_noticed(snapshot, tmp_path,
     monkeypatch.setattr("zeldo.files.saved.open_particles", replaced)
     with pytest.raises(InputError, match="was written again"):
         _ = ours.psi
+
+
+def test_writing_what_is_in_a_file_reads_each_field_once_for_all_slices(tmp_path, monkeypatch):
+    ours = zeldo.run(**UNIVERSE, output=tmp_path / "out.npz")[0]
+    opened = []
+
+    def counted(*given, **named):
+        opened.append(given)
+        return open_particles(*given, **named)
+
+    monkeypatch.setattr("zeldo.files.saved.open_particles", counted)
+    monkeypatch.setattr("zeldo.files.WRITTEN", UNIVERSE["n"] ** 2)
+    again = read(write(ours, tmp_path / "again.npz"))
+    assert len(opened) <= 4  # to check and to write each of two
+    np.testing.assert_array_equal(again.psi, ours.psi)
+    np.testing.assert_array_equal(again.vel, ours.vel)

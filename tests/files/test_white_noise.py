@@ -53,6 +53,11 @@ def test_grafic_is_written_as_others_write_it(tmp_path):
     assert write_white_noise(PHASES, tmp_path / "b.bin", 8).read_bytes() == theirs.read_bytes()
 
 
+def test_an_array_of_noise_is_refused_in_one_line():
+    line = refusal(lambda: zeldo.initial_conditions(phases=np.zeros((8, 8, 8)), n=8))
+    assert "phases are a ndarray" in line and "numpy.save" in line
+
+
 def test_a_file_of_noise_makes_a_universe(tmp_path):
     tiny = {"box": 20, "power": "eisenstein-hu"}
     path = write_white_noise(PHASES, tmp_path / "a.npy", 16, -1)

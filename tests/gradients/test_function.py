@@ -346,6 +346,11 @@ def test_a_task_whose_inputs_are_no_tensors_is_refused(monkeypatch):
         (lambda: zeldo.differentiable("pm:checkpoint=a.npz", box=BOX, n=N), "only runs keep checkpoints"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, dtype=torch.float16), "float32 or"),
         (lambda: zeldo.differentiable("pm", box=BOX, n=N, redshift=20), "redshift"),
+        (
+            lambda: zeldo.differentiable("pm", box=BOX, n=N, redshift=[0, 1]),
+            r"\[0, 1\] is not allowed: give a number",
+        ),
+        (lambda: zeldo.differentiable("pm", box=BOX, n=N, steps=5), "options of an engine follow its name"),
         (lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(8, 8, 8)), "white noise has shape"),
         (lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(N, N, N), omega=0.3), "no parameter"),
         (lambda: zeldo.differentiable("2lpt", box=BOX, n=N)(torch.zeros(N, N, N), omega_m=3), "omega_m"),

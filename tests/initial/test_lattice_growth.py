@@ -120,6 +120,10 @@ def test_long_waves_are_left_alone(start, engine_start):
 
 def test_a_run_that_starts_as_early_as_the_n_body_run_in_its_forces_changes_nothing():
     assert np.allclose(amplitudes(49.0, 49.0, lattice_response()), 1)
+    # an engine that starts when its mesh holds waves back no more has those of a fluid
+    assert np.allclose(
+        amplitudes(49.0, 1.0, mesh_response(1, "difference", 1.0), 0.25), amplitudes(49.0, 1.0)
+    )
     assert engine("pm").amplitudes(2.0) is None and engine("cola").amplitudes(2.0) is None
 
 
@@ -166,11 +170,12 @@ def test_numbers_of_numpy_count():
 
 
 @pytest.mark.parametrize(
-    ("name", "factor", "deconvolution", "until"), [("pm", 2, 0.0, 1 / 6), ("cola", 1, 1.0, 0.25)]
+    ("name", "factor", "deconvolution", "until"),
+    [("pm", 2, 0.0, 1 / 6), ("cola", 1, 1.0, 0.25), ("cola", 2, None, 0.25)],  # the last one as a fluid's
 )
 def test_amplitudes_are_those_of_the_start_that_was_asked_for(name, factor, deconvolution, until):
-    made = engine(name, nbody_start=99.0, start_redshift=19.0).amplitudes(2.0)
-    response = mesh_response(factor, "difference", deconvolution)
+    made = engine(name, mesh_factor=factor, nbody_start=99.0, start_redshift=19.0).amplitudes(2.0)
+    response = None if deconvolution is None else mesh_response(factor, "difference", deconvolution)
     np.testing.assert_array_equal(made, amplitudes(99.0, 19.0, response, until))
 
 

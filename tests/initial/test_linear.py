@@ -37,8 +37,9 @@ def filled(n):
     return where
 
 
-def test_fixed_amplitudes_follow_the_input_power_exactly():
-    ics = make(fixed=True)
+@pytest.mark.parametrize("n", [32, 130])  # planes are scaled one by one, or two at a time
+def test_fixed_amplitudes_follow_the_input_power_exactly(n):
+    ics = make(n, fixed=True)
     delta, k = modes_of(ics)
     where = filled(ics.n)
     power = np.abs(delta[where]) ** 2 * ics.box**3
@@ -161,6 +162,8 @@ def test_bad_input_is_refused_in_one_line(change, words):
         (np.zeros((8, 8, 7)), r"shape \(8, 8, 7\).*\(8, 8, 8\)"),
         (np.full((8, 8, 8), np.nan), "not finite"),
         (np.full((8, 8, 8), np.inf), "not finite"),
+        (np.full((8, 8, 8), 2e4), "delta_lin reaches 2e.04"),
+        (np.full((8, 8, 8), -2e4), "delta_lin reaches 2e.04"),
     ],
 )
 def test_fields_from_outside_are_checked(field, words):

@@ -37,6 +37,16 @@ def test_pieces_are_the_whole_force_to_the_last_bit(thin, factor, rms, offset):
     assert ring is not mesh._work
 
 
+@pytest.mark.parametrize(("box", "cells"), [(62.5, -7), (62.5, -3), (123.4, 2), (31.7, 5)])
+def test_particles_that_rounding_puts_into_the_cell_below_are_reached(thin, box, cells):
+    """On mesh points in double precision, by which planes are chosen, and just below them in single."""
+    n, psi = 32, displaced(32, 1.0)
+    psi[0] = cells * box / n
+    held = gravity(box, n).held(psi)
+    whole = read_gradient(np.ascontiguousarray(held.potential[:, :, :n]), psi, box)
+    np.testing.assert_array_equal(held.array(), whole)
+
+
 def test_a_held_force_survives_another_density_on_the_mesh():
     psi, other = displaced(16, 2.0), displaced(16, 2.0, seed=2)
     mesh = gravity(BOX, 16)

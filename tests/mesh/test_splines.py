@@ -43,6 +43,18 @@ def test_a_particle_is_the_cubic_spline_around_it(m):
             assert mesh.mean(dtype=float) == pytest.approx(1, rel=1e-6)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_particle_that_rounding_puts_on_the_edge_of_the_box_stays(axis):
+    """The lowest point of its cloud is at the edge of the box, or below by less than rounding."""
+    m = 16
+    position = np.full((1, 3), 5.5)
+    position[0, axis] = 1.0
+    expected = splines.paint(position, m, float(m))
+    position[0, axis] = np.nextafter(1.0, 0.0)
+    made = splines.paint(position, m, float(m))
+    assert np.abs(made - expected).max() < 1e-6 * expected.max()
+
+
 @pytest.mark.parametrize("offset", [0.5, -1.25])
 def test_an_offset_moves_the_particles_by_a_part_of_a_cell(offset):
     psi, m = displacements(), 16

@@ -81,8 +81,9 @@ def test_only_a_convolution_to_few_channels_goes_in_pairs_and_only_where_registe
         made = optimise(net, **options)
         return [name for name, layer in made.named_modules() if isinstance(layer, convolution.Paired)]
 
-    for dtype in (torch.bfloat16, torch.float32):
+    for options in ({"dtype": torch.bfloat16}, {"dtype": torch.float32, "derivatives": True}):
         monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: True)
-        assert paired(dtype=dtype) == ["conv_r0.second"]
+        assert paired(**options) == ["conv_r0.second"]
+        assert paired(dtype=torch.float32) == []  # which is transformed
         monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: False)
-        assert paired(dtype=dtype) == []
+        assert paired(**options) == []

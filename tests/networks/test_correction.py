@@ -92,9 +92,9 @@ def test_where_cola_takes_no_force_every_run_has_the_same_one_for_the_network(tm
     save(ModulatedVNet(**arguments), path, card, half=False)
     emulator = parse_engine(path)
     ics = zeldo.initial_conditions(n=16, box=32.0, seed=5, power="eisenstein-hu")
-    for z in (Z, 5.0):
-        (whole,) = emulator.run(ics, [z])
-        (made,) = run_into(tmp_path / f"{z}.zarr", emulator, ics, [z], streamed=True)
+    redshifts = sorted([Z, 5.0], reverse=True)
+    on_disk = run_into(tmp_path / "u.zarr", emulator, ics, redshifts, streamed=True)
+    for z, whole, made in zip(redshifts, emulator.run(ics, redshifts), on_disk, strict=True):
         f = zeldo.differentiable(emulator, box=ics.box, n=ics.n, redshift=z, power="eisenstein-hu")
         for psi in (made.psi, f.evolve(torch.from_numpy(ics.delta_lin))[0].numpy()):
             np.testing.assert_allclose(psi, whole.psi, atol=2e-5 * np.abs(whole.psi).max())

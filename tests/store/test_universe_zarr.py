@@ -12,6 +12,7 @@ import zeldo
 from refusals import refusal
 from zeldo.commands import main
 from zeldo.errors import DamagedFileError
+from zeldo.files import open_particles
 from zeldo.files.universe_zarr import UniverseZarr, tile_of
 from zeldo.store.universe import run_into
 
@@ -240,6 +241,24 @@ def test_it_is_read_as_any_file_is(tmp_path):
     made = zeldo.read(out)
     np.testing.assert_allclose(made.psi, plain.psi, atol=1e-5)
     assert made.redshift == 0 and made.seed == plain.seed
+
+
+def test_its_particles_are_read_some_planes_at_a_time(tmp_path, monkeypatch):
+    path = tmp_path / "u.zarr"
+    zeldo.run(engine="2lpt", output=path, **SMALL)
+    whole, calls, planes = UniverseZarr(path).snapshot(), [], UniverseZarr.planes
+
+    def counted(universe, redshift, field, first, end):
+        calls.append((field, first, end))
+        return planes(universe, redshift, field, first, end)
+
+    monkeypatch.setattr(UniverseZarr, "planes", counted)
+    with open_particles(path) as particles:
+        assert len(particles) == 32**3 and not calls
+        for field in ("positions", "velocities"):
+            rows = [particles.read(field, *slice) for slice in particles.slices()]
+            np.testing.assert_array_equal(np.concatenate(rows), getattr(whole, field)())
+    assert calls == [(field, first, first + 16) for field in ("psi", "vel") for first in (0, 16)]
 
 
 def test_a_run_that_is_refused_leaves_the_name_free(tmp_path, capsys):

@@ -60,6 +60,11 @@ def test_the_manifest_says_with_which_options_the_engine_ran(tmp_path):
     assert parse_engine(f"{line['engine']}:{options}") == parse_engine("cola:steps=3")
 
 
+def test_what_reads_particles_says_where_a_suite_has_them(tmp_path):
+    zeldo.run_suite(output=tmp_path / "s", seeds=[1], **TINY)
+    assert f"give a file of {tmp_path / 's' / 'universes'}" in refusal(lambda: zeldo.read(tmp_path / "s"))
+
+
 def test_a_directory_with_folders_of_the_same_names_is_no_suite(tmp_path):
     mine = tmp_path / "mine" / "universes" / "s0" / "a.txt"
     mine.parent.mkdir(parents=True)

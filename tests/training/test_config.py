@@ -110,7 +110,7 @@ def test_a_value_is_no_table_to_reach_into(dotted):
         (TrainConfig, {"epochs": True}, "epochs = true is not allowed: give a whole number"),
         (DatasetConfig, {"box": [64.0, "125"]}, "box = \\[64.0, '125'\\] is not allowed: give a number"),
         (TrainConfig, {"precision": "half"}, "choose '32-true', 'bf16-mixed' or 'auto'"),
-        (DatasetConfig, {"redshifts": [-1.0]}, "redshifts must be numbers, 0 or more"),
+        (DatasetConfig, {"redshifts": [-0.5]}, "redshifts must be numbers, 0 or more"),
         (DatasetConfig, {"redshifts": [float("nan")]}, "redshifts must be numbers, 0 or more"),
         (DatasetConfig, {"redshifts": [1.0001, 1.0]}, "1.0001 and 1.0 are the same redshift"),
         (DatasetConfig, {"workers": 0}, "workers = 0"),

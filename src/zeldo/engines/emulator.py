@@ -97,13 +97,15 @@ class Emulator(Trained):
         }
 
     def check_universe(self, cosmology: Cosmology, spacing: float, redshifts: Sequence[float]) -> None:
+        from zeldo.networks.card import EXTRAPOLATE
+
         super().check_universe(cosmology, spacing, redshifts)
         (card,) = self._cards
         dynamics = self._dynamics
         if card.dynamics_revision not in (None, dynamics.revision) and not self.extrapolate:
             raise InputError(
                 f"{self.path} learned to correct revision {card.dynamics_revision} of {dynamics.name}, which has revision "
-                f"{dynamics.revision} now: train it again, or set extrapolate=True (--extrapolate)"
+                f"{dynamics.revision} now: train it again, or set {EXTRAPOLATE}"
             )
 
     def check_lattice(self, n: int) -> None:

@@ -25,7 +25,7 @@ GB = 1e9
 LIBRARY_GB = 0.3  # GB of torch and its libraries, beside Python
 WITH_DYNAMICS = 8  # channels more in memory, measured: fields of the dynamics and copies of the output
 KEPT = 1.7  # how much more a forward pass takes where what it frees stays with the process, in odd sizes: measured
-KEPT_OF_INTEGERS = 1.4  # the same where inner layers are given bytes
+KEPT_LEAN = 1.1  # the same where blocks copy no fields
 KEPT_BETWEEN = 1.15  # how much more a run to several redshifts takes there, for the same reason: measured
 INPUTS = 60.0  # ns per particle: inputs to and from the disk, and the density
 PROBE = 48  # cells per side of the output of the crop that is timed
@@ -48,7 +48,7 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     Plan
     """
     from zeldo.engines.registry import dynamics_of
-    from zeldo.networks import inference, integers, tiling
+    from zeldo.networks import inference, tiling
     from zeldo.networks.weights import load
     from zeldo.particles.tiles import tile_side
 
@@ -56,6 +56,7 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     task = net.card.make_task()
     layout, dtype = net.layout, inference.layer_type(task.dtype, engine.device, engine.precision)
     cpu = engine.device.partition(":")[0] == "cpu"
+    wrapped = not cpu or _optimised(engine).wrapped
     free = tiling.free_memory(engine.device)
     # linear displacement, the dynamics' fields, the input, the output
     channels = 3 + task.in_channels + task.out_channels + (WITH_DYNAMICS if task.dynamics else 0)
@@ -68,6 +69,7 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
         item_bytes=dtype.itemsize,
         passes=task.passes,
         device=engine.device,
+        wrapped=wrapped,
     )
     tiles = engine.tiles
     if tiles is None and cpu:
@@ -76,12 +78,11 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     tiles = tiles or choose(free)
     side = n if tiles == 1 else tiling.crop_side(layout, tile_side(n, tiles, layout.stride))
     forward = task.passes * tiling.memory_estimate(
-        layout, side, periodic=tiles == 1, item_bytes=dtype.itemsize
+        layout, side, periodic=tiles == 1, item_bytes=dtype.itemsize, wrapped=wrapped
     )
     kept = cpu and forward < tiling.SMALL * free
     if kept:
-        rounded = task.density_channel is not None and engine.precision == "auto" and integers.supported()
-        forward *= KEPT_OF_INTEGERS if rounded else KEPT
+        forward *= KEPT if wrapped else KEPT_LEAN
     flops = tiles**3 * task.passes * layout.flops(side, periodic=tiles == 1)
     memory = (fields + forward * cpu) / GB + LIBRARY_GB
     seconds = None
@@ -162,33 +163,45 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     )
 
 
+def _optimised(engine: Trained) -> Any:
+    """The network as it is applied on the CPU."""
+    return _prepared(engine.path, engine.path.stat().st_mtime_ns, engine.precision)[0]
+
+
 def _rate(engine: Trained) -> float:
     """Floating point operations per second of the network on the CPU, from a crop."""
     return _measured_rate(engine.path, engine.path.stat().st_mtime_ns, engine.precision)
 
 
 @lru_cache(maxsize=4)
-def _measured_rate(path: Path, modified: int, precision: str) -> float:
-    """The same of a file as it is since a time."""
-    import torch
-
+def _prepared(path: Path, modified: int, precision: str) -> tuple[Any, Any, Any]:
+    """The network of a file as it is since a time, its task, and a setting."""
     from zeldo.cosmology.parameters import Cosmology
-    from zeldo.networks import tiling
-    from zeldo.networks.field import optimise, style_of
-    from zeldo.networks.tasks.base import Batch, Setting
+    from zeldo.networks.field import optimise
+    from zeldo.networks.tasks.base import Setting
     from zeldo.networks.weights import load
 
     net = load(path)
     task = net.card.make_task()
-    side = tiling.crop_side(net.layout, PROBE)
     setting = Setting(Cosmology.preset("quijote"), 0.0, 2.0)
-    inputs = np.random.default_rng(0).standard_normal((task.in_channels, side, side, side), np.float32)
-    optimised: Any = optimise(net, task, setting, inputs, precision=precision)
-    style = style_of(task, setting)
-    x = torch.from_numpy(inputs)[None]
-    batch = Batch(x, style, (setting,), periodic=False)
+    return optimise(net, task, setting, precision=precision), task, setting
+
+
+@lru_cache(maxsize=4)
+def _measured_rate(path: Path, modified: int, precision: str) -> float:
+    """The rate of the network of a file as it is since a time."""
+    import torch
+
+    from zeldo.networks import tiling
+    from zeldo.networks.field import style_of
+    from zeldo.networks.tasks.base import Batch
+
+    net, task, setting = _prepared(path, modified, precision)
+    side = tiling.crop_side(net.layout, PROBE)
+    inputs = np.random.default_rng(0).standard_normal((1, task.in_channels, side, side, side), np.float32)
+    batch = Batch(torch.from_numpy(inputs), style_of(task, setting), (setting,), periodic=False)
     with torch.no_grad():
-        task.run(optimised, batch)  # the first one prepares kernels
+        task.run(net, batch)  # the first one prepares kernels
         start = time.perf_counter()
-        task.run(optimised, batch)
+        task.run(net, batch)
     return task.passes * net.layout.flops(side) / (time.perf_counter() - start)

@@ -146,10 +146,9 @@ class StreamedEmulator:
             inputs.put({"force": ring.force(here, piece, np.empty_like(here), held=piece[0])}, slab)
 
     def _density(self, inputs: SlabStore, n: int, box: float, pieces: Sequence[tuple[int, int]]) -> None:
-        """ln of the density at the particles, and its peaks."""
+        """ln of the density at the particles."""
         from zeldo.mesh import numba_kernels as kernels
         from zeldo.mesh.painting import add_planes, clear
-        from zeldo.networks import integers
         from zeldo.networks.scales import DENSITY_MESH
 
         mesh = np.empty(3 * (DENSITY_MESH * n,), np.float32)
@@ -158,9 +157,7 @@ class StreamedEmulator:
             add_planes(mesh, inputs.get("psi", slab), first, box, 0.0)
         for slab, (first, _) in enumerate(pieces):
             density = kernels.read(mesh, inputs.get("psi", slab), box, first=first)
-            logarithm = np.log(density, out=density)
-            highest = {f"peaks{slab}": [tuple(peak) for peak in integers.peaks(logarithm, first)]}
-            inputs.put({"density": logarithm[None]}, slab, **highest)
+            inputs.put({"density": np.log(density, out=density)[None]}, slab)
 
     def _blocks(
         self, inputs: SlabStore, origin: Origin, z: float, number: int, total: int, first: int
@@ -168,8 +165,8 @@ class StreamedEmulator:
         """The output, from a block on, or from the first one whose share is not known."""
         import torch
 
-        from zeldo.networks import inference, integers, tiling
-        from zeldo.networks.field import optimise_by_crops, style_of
+        from zeldo.networks import inference, tiling
+        from zeldo.networks.field import optimise, style_of
         from zeldo.networks.tasks.base import Batch, Setting
 
         n, task = origin.n, self.net.card.make_task()
@@ -188,13 +185,7 @@ class StreamedEmulator:
         layout = self.net.layout
         around = tiling.crop_side(layout, side)
         reader = _Crops(inputs, n)
-        peaks = [
-            integers.Peak(density, tuple(at))
-            for slab in range(inputs.slabs("density"))
-            for density, at in inputs.state.get(f"peaks{slab}", ())
-        ]
-        crop = partial(reader.encoded, task, setting)
-        net = optimise_by_crops(self.net, task, setting, n, peaks, crop, precision=self.precision)
+        net = optimise(self.net, task, setting, precision=self.precision)
 
         def read(tile: geometry.Tile) -> np.ndarray:
             return reader.encoded(task, setting, tiling.crop_origin(layout, tile), around)
@@ -206,7 +197,6 @@ class StreamedEmulator:
                 x = torch.from_numpy(following.pop().result())[None]
                 if place < len(tiles):
                     following.append(disk.submit(read, tiles[place]))
-                integers.place(net, tile.origin)
                 with torch.no_grad(), inference.own_types():
                     output = task.run(net, Batch(x, style, (setting,), False)).float()
                     output = output[..., *tile.valid]

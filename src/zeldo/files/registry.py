@@ -123,6 +123,10 @@ def locate(path: str | os.PathLike) -> tuple[Format, Path]:
     kind = _sniffed(check_readable(path))
     if kind is not None:
         return kind, path
+    if (path / "suite.json").exists():
+        raise InputError(
+            f"{path} is a suite of universes: give a file of {path / 'universes'}, or read it by zeldo.Suite.open"
+        )
     if path.is_dir():
         inside = _snapshots_in(path)
         if len(inside) == 1:

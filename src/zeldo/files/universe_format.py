@@ -10,6 +10,7 @@ from pathlib import Path
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.files.formats import Format
 from zeldo.files.registry import register_format
+from zeldo.files.stored import stored
 from zeldo.files.universe_zarr import UniverseZarr, is_universe
 from zeldo.particles.lattice import SnapshotRows
 from zeldo.particles.particles import Source
@@ -31,7 +32,9 @@ class Universe(Format):
     ) -> Iterator[Source]:
         """The particles at a redshift, by default the lowest."""
         universe = UniverseZarr(path)
-        source = SnapshotRows(universe.snapshot(redshift))
+        z = min(universe.redshifts) if redshift is None else redshift
+        universe.check_complete(z)
+        source = SnapshotRows(stored(universe, z))
         source.name = str(path)
         kept = ", ".join(f"{z:g}" for z in universe.redshifts)
         source.header = replace(source.header, stored={"format": f"universe in zarr arrays, with z = {kept}"})

@@ -57,7 +57,7 @@ def find_phases(
         return source
     if source is not None and not isinstance(source, str | os.PathLike):
         raise InputError(
-            f"phases {source!r} are not allowed: give {', '.join(NAMES)}, or a file of white noise"
+            f"phases are a {type(source).__name__}: give {', '.join(NAMES)}, or a file of white noise, as numpy.save writes"
         )
     name = "native" if source is None else os.fspath(source)
     path, _, rest = name.partition(":sign=")

@@ -148,9 +148,8 @@ def check_parameters(names: Iterable[str]) -> None:
     allowed = Cosmology.names()
     for name in names:
         if name not in allowed:
-            raise InputError(
-                f"the cosmology has no parameter {name!r}{nearest(name, allowed)}: give any of {', '.join(allowed)}"
-            )
+            hint = nearest(name, allowed) or f": give any of {', '.join(allowed)}"
+            raise InputError(f"the cosmology has no parameter {name!r}{hint}")
 
 
 def _number(name: str, value: Any) -> float | None:
@@ -242,7 +241,7 @@ def differentiable(
         raise InputError(f"gradient = {gradient!r} is not allowed: give adjoint or autograd")
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"dtype = {dtype} is not allowed: give torch.float32 or torch.float64")
-    (redshift,) = parsed.check([redshift])
+    (redshift,) = parsed.check([number(redshift, "redshift")])
     parsed.check_lattice(universe.n)
     if getattr(parsed, "checkpoint", None) is not None:
         raise InputError(f"only runs keep checkpoints: leave checkpoint out of engine {parsed.name}")

@@ -45,7 +45,7 @@ def network_physics(
     engine.check_universe(field.cosmology, setting.spacing, [redshift])  # as a run does
     corrected = dynamics_of(task)
     dynamics = None if corrected is None else physics_of(corrected)
-    optimised: Any = inference.optimise(net, field.device, dtype=field.dtype)
+    optimised: Any = inference.optimise(net, field.device, dtype=field.dtype, derivatives=True)
     if field.dtype == torch.float64:
         optimised = optimised.double()
     return _NetworkPhysics(task, optimised, dynamics, field, redshift, engine.tiles)

@@ -22,7 +22,8 @@ PUBLIC_TASKS = ("deoliveira2020", "jamieson2022", "jamieson2024")
 NORMALISATIONS = dict(zip(("growth", "style", "style and growth"), PUBLIC_TASKS, strict=True))
 DARK_ENERGY = {"w0": -1.0, "wa": 0.0}  # a cosmological constant
 OPTIONAL = ("sigma_8", "omega_b", "h", "n_s", *DARK_ENERGY)  # ranges that a card need not have
-_REMEDY = "choose a value inside, an engine without a network such as cola or pm, or extrapolate=True (--extrapolate)"
+EXTRAPOLATE = "extrapolate=True (--extrapolate, or :extrapolate=true behind the engine's name)"
+_REMEDY = f"choose a value inside, an engine without a network such as cola or pm, or {EXTRAPOLATE}"
 
 
 @dataclass(frozen=True)

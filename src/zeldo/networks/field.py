@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,9 @@ from torch import Tensor
 
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
-from zeldo.networks import inference, integers
+from zeldo.networks import inference
 from zeldo.networks.tasks.base import Batch, Fields, Setting, Task
 from zeldo.networks.vnet import LayeredNet
-from zeldo.particles import tiles as geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,43 +88,8 @@ def predict(
     if not np.isfinite(fields.psi_lin).all():
         raise InputError("psi_lin holds values that are not finite: check the initial conditions")
     inputs = task.encode(fields, setting)
-    optimised = optimise(net, task, setting, inputs, device, precision)
+    optimised = optimise(net, task, setting, device, precision)
     return evolve(optimised, task, inputs, setting, tiles=tiles, progress=progress)
-
-
-def optimise(
-    net: LayeredNet,
-    task: Task,
-    setting: Setting,
-    inputs: np.ndarray,
-    device: torch.device | str = "cpu",
-    precision: str = "auto",
-) -> LayeredNet:
-    """The fastest form of a network for one box on a device.
-
-    Parameters
-    ----------
-    net : LayeredNet
-        A network from `load`.
-    task : Task
-    setting : Setting
-    inputs : ndarray, (channels, n, n, n)
-        Of the whole box, in the network's units.
-    device : torch.device or str
-    precision : {"auto", "float32"}
-        As of `predict`.
-
-    Returns
-    -------
-    LayeredNet
-    """
-    n, channel = inputs.shape[-1], task.density_channel
-
-    def crop(origin: tuple[int, int, int], side: int) -> np.ndarray:
-        return geometry.take(inputs, geometry.window(origin, side, n))
-
-    peaks = () if channel is None else integers.peaks(inputs[channel])
-    return optimise_by_crops(net, task, setting, n, peaks, crop, device, precision)
 
 
 def style_of(task: Task, setting: Setting) -> Tensor:
@@ -134,32 +98,32 @@ def style_of(task: Task, setting: Setting) -> Tensor:
 
 
 @inference.own_types()
-def optimise_by_crops(
+def optimise(
     net: LayeredNet,
     task: Task,
     setting: Setting,
-    n: int,
-    peaks: Iterable[integers.Peak],
-    crop: integers.Crop,
     device: torch.device | str = "cpu",
     precision: str = "auto",
 ) -> LayeredNet:
-    """As `optimise`, of a box whose inputs are not in memory.
+    """The fastest form of a network for one setting on a device.
 
-    `peaks` and `crop` are those of `integers.rounded`. Without peaks all layers keep their floats.
+    Parameters
+    ----------
+    net : LayeredNet
+        A network from `load`.
+    task : Task
+    setting : Setting
+    device : torch.device or str
+    precision : {"auto", "float32"}
+        As of `predict`.
+
+    Returns
+    -------
+    LayeredNet
     """
-    style = style_of(task, setting)
-    settled = net.settled(style[0])
-    optimised = inference.optimise(settled, device, dtype=inference.layer_type(task.dtype, device, precision))
-    peaks = list(peaks)
-    on_cpu = torch.device(device).type == "cpu"
-    if not peaks or not on_cpu or precision != "auto" or not integers.supported():
-        return optimised
-
-    def run(net: LayeredNet, x: Tensor) -> Tensor:
-        return task.run(net, Batch(x, style, (setting,) * len(x), periodic=False))
-
-    return integers.rounded(optimised, peaks, n, crop, run)
+    settled = net.settled(style_of(task, setting)[0])
+    dtype = inference.layer_type(task.dtype, device, precision)
+    return inference.optimise(settled, device, dtype=dtype, derivatives=task.passes > 1)
 
 
 def evolve(

@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zeldo.errors import InputError
 from zeldo.measuring.heap import freed_memory_kept, return_freed_memory
-from zeldo.networks import integers, tiling
+from zeldo.networks import tiling, winograd
 from zeldo.networks.convolution import Paired
 from zeldo.networks.vnet import LayeredNet
 from zeldo.particles import tiles as geometry
@@ -28,19 +28,13 @@ Call = Callable[[LayeredNet, Tensor, bool], "Tensor | tuple[Tensor, ...]"]
 def native_bfloat16(device: torch.device | str = "cpu") -> bool:
     """Whether the device multiplies bfloat16 faster than float32.
 
-    Emulation is far slower. Intel's processors without tile registers (AMX) multiply as many bfloat16 as float32 in a
-    cycle, and lose time by rounding.
+    Emulation is far slower. Processors without tile registers (AMX) gain less by bfloat16 than by Winograd's transform of
+    float32, and those by Intel lose time.
     """
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu":
-        return False
-    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
-        return True
-    described: Any = getattr(torch.cpu, "get_capabilities", dict)()
-    intel = str(described.get("cpu_name", "")).startswith("Intel")
-    return getattr(torch.cpu, "_is_avx512_bf16_supported", bool)() and not intel
+    return device.type == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", bool)()
 
 
 def layer_type(
@@ -66,7 +60,11 @@ def layer_type(
 
 
 def optimise(
-    net: LayeredNet, device: torch.device | str = "cpu", *, dtype: torch.dtype | None = None
+    net: LayeredNet,
+    device: torch.device | str = "cpu",
+    *,
+    dtype: torch.dtype | None = None,
+    derivatives: bool = False,
 ) -> LayeredNet:
     """Copy a network for inference on a device, with batch norm folded into the convolutions and channels last.
 
@@ -77,6 +75,8 @@ def optimise(
     dtype : torch.dtype, optional
         Type of the layers; by default bfloat16 where the hardware has it (`native_bfloat16`), and float32 elsewhere. The
         input is added to the output in float32.
+    derivatives : bool
+        Whether derivatives of the network will be asked for, which the fastest convolutions do not have.
 
     Returns
     -------
@@ -97,10 +97,13 @@ def optimise(
     for layer in folded.modules():  # styled kernels are made in float32 and rounded when used
         if isinstance(layer, nn.Conv3d | nn.ConvTranspose3d):
             layer.to(dtype)
-    if torch.device(device).type == "cpu" and getattr(torch.cpu, "_is_avx512_supported", bool)():
-        for stage in [*folded.modules()]:
-            for name, layer in stage.named_children():
-                setattr(stage, name, Paired.faster(layer))
+    if torch.device(device).type == "cpu":
+        if not derivatives:
+            winograd.replace(folded)
+        if getattr(torch.cpu, "_is_avx512_supported", bool)():
+            for stage in [*folded.modules()]:
+                for name, layer in stage.named_children():
+                    setattr(stage, name, Paired.faster(layer))
     folded.compute_dtype = dtype
     folded = folded.requires_grad_(False).to(device)
     return folded.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -173,7 +176,14 @@ def apply(
     free = tiling.free_memory(parameter.device)
     if tiles is None:
         tiles = tiling.choose_tiles(
-            layout, n, free, share=tiling.SHARE, item_bytes=item_bytes, passes=passes, device=parameter.device
+            layout,
+            n,
+            free,
+            share=tiling.SHARE,
+            item_bytes=item_bytes,
+            passes=passes,
+            device=parameter.device,
+            wrapped=net.wrapped,
         )
     resume = active()
     kept = resume.tiles() if resume is not None else None
@@ -182,12 +192,10 @@ def apply(
     layout.check_box(n, tiles)
     field = np.ascontiguousarray(field, dtype=np.float32)
 
-    def run(piece: np.ndarray, origin: tuple[int, int, int] | None = None) -> list[np.ndarray]:
-        periodic = origin is None
-        integers.place(net, origin or (0, 0, 0))
+    def run(piece: np.ndarray, periodic: bool) -> list[np.ndarray]:
         x = torch.from_numpy(piece)[None].to(parameter.device)
         needed = passes * tiling.memory_estimate(
-            layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes
+            layout, piece.shape[-1], periodic=periodic, item_bytes=item_bytes, wrapped=net.wrapped
         )
         cpu = parameter.device.type == "cpu"
         small = cpu and needed < tiling.SMALL * free
@@ -199,7 +207,7 @@ def apply(
         return [output[0].float().contiguous().cpu().numpy() for output in outputs]
 
     if tiles == 1:
-        whole = run(field)
+        whole = run(field, True)
         if progress is not None:
             progress(1, 1)
         return tuple(whole)
@@ -208,7 +216,7 @@ def apply(
     for done, (tile, window) in enumerate(pieces, 1):
         outputs = kept.load(tile.origin) if kept is not None else None
         if outputs is None:
-            outputs = run(geometry.take(field, window), tile.origin)
+            outputs = run(geometry.take(field, window), False)
             outputs = [np.ascontiguousarray(output[:, *tile.valid]) for output in outputs]
             if kept is not None:
                 kept.save(tile.origin, outputs)

@@ -7,12 +7,9 @@ lattice spacings. Modulation feature by feature: Perez et al. 2018 (arXiv:1709.0
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from zeldo.errors import InputError
 from zeldo.networks.convolution import convolution
@@ -69,32 +66,6 @@ class ModulatedBlock(nn.Module):
             assert convolutions[0].bias is not None
             convolutions[0].bias.add_(shift)
         self.modulations = nn.ModuleList()
-
-
-class JoinedBlock(nn.Module):
-    """A block that joins two fields, whose first convolution takes them apart, and so spares a copy of both.
-
-    Parameters
-    ----------
-    block : ModulatedBlock
-        One for a single style, which has no modulations left; its first convolution is an `IntegerConv`.
-    """
-
-    takes_parts = True  # and continues them by its margin itself
-
-    def __init__(self, block: Any) -> None:
-        super().__init__()
-        self.first, self.second, self.skip = block.first, block.second, block.skip
-        self.activate, self.end = block.activate, block.end
-
-    def forward(self, parts: Sequence[Tensor], periodic: bool, style: Tensor | None) -> Tensor:
-        parts = [part.contiguous(memory_format=torch.channels_last_3d) for part in parts]
-        y = self.second(self.activate(self.first(*parts, margin=MARGIN if periodic else 0)))
-        kernels = self.skip.weight.split([part.shape[1] for part in parts], dim=1)
-        for i, (part, kernel) in enumerate(zip(parts, kernels, strict=True)):
-            skipped = functional.conv3d(part, kernel, None if i else self.skip.bias)
-            y.add_(skipped if periodic else crop(skipped, MARGIN))
-        return self.end(y)
 
 
 class ModulatedResampling(nn.Module):

@@ -16,7 +16,9 @@ COUNTED = 2**31  # numbers of a field on a GPU: not all versions of cuDNN have i
 SMALL = 0.1  # of the free memory: a pass that takes less may keep what it frees
 
 
-def memory_estimate(layout: Layout, side: int, *, periodic: bool, item_bytes: int = 4) -> float:
+def memory_estimate(
+    layout: Layout, side: int, *, periodic: bool, item_bytes: int = 4, wrapped: bool = True
+) -> float:
     """Peak memory of the fields of one forward pass.
 
     Parameters
@@ -28,6 +30,8 @@ def memory_estimate(layout: Layout, side: int, *, periodic: bool, item_bytes: in
         Whether the input is a whole periodic box.
     item_bytes : int
         Bytes of a number.
+    wrapped : bool
+        Whether blocks are given copies of their fields, as `LayeredNet.wrapped` says.
 
     Returns
     -------
@@ -38,11 +42,14 @@ def memory_estimate(layout: Layout, side: int, *, periodic: bool, item_bytes: in
     for layer, after in zip(layout.layers, layout.sides(side, periodic=periodic), strict=True):
         incoming, outgoing = layer.inputs * before**3, layer.outputs * after**3
         if layer.kind == "block":
-            wrapped = layer.inputs * (after + 2 * MARGIN) ** 3
             between = layer.middle * (after + MARGIN) ** 3
             if layer.join:
                 kept.pop()  # it is counted in the incoming channels
-            peak = max(peak, sum(kept) + wrapped + max(incoming, between + 2 * outgoing))
+            if wrapped:
+                copies = layer.inputs * (after + 2 * MARGIN) ** 3
+                peak = max(peak, sum(kept) + copies + max(incoming, between + 2 * outgoing))
+            else:
+                peak = max(peak, sum(kept) + incoming + between + outgoing)
             if layer.keep:
                 kept.append(outgoing)
         else:
@@ -155,6 +162,7 @@ def choose_tiles(
     item_bytes: int = 4,
     passes: int = 1,
     device: torch.device | str = "cpu",
+    wrapped: bool = True,
 ) -> int:
     """Choose the number of tiles per side for a box.
 
@@ -173,6 +181,8 @@ def choose_tiles(
         Fields that pass through the network together: 2 with a forward derivative.
     device : torch.device or str
         Whose memory it is.
+    wrapped : bool
+        As of `memory_estimate`.
 
     Returns
     -------
@@ -187,7 +197,7 @@ def choose_tiles(
     elsewhere = torch.device(device).type != "cpu"
 
     def bytes_of(side: int, periodic: bool) -> float:
-        needed = memory_estimate(layout, side, periodic=periodic, item_bytes=item_bytes)
+        needed = memory_estimate(layout, side, periodic=periodic, item_bytes=item_bytes, wrapped=wrapped)
         if elsewhere:  # the input and the output are there in float32 too
             needed += 4 * (layout.layers[0].inputs + 2 * layout.layers[-1].outputs) * side**3
         return passes * needed

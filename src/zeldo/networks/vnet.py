@@ -145,6 +145,12 @@ class LayeredNet(nn.Module):
         """Origins of crops must differ by multiples of this many cells."""
         return self.layout.stride
 
+    @property
+    def wrapped(self) -> bool:
+        """Whether some block is given a copy of its fields, which has a margin, and does not continue them itself."""
+        blocks = [layer.name for layer in self.layout.layers if layer.kind == "block"]
+        return not all(getattr(self.get_submodule(name), "takes_parts", False) for name in blocks)
+
     def last_convolutions(self) -> list[nn.Module]:
         """The convolutions whose sum is the output. Where they are zero, the network returns its input."""
         raise InputError("this network cannot begin as its input: set network.start_linear to false")
@@ -186,13 +192,16 @@ class LayeredNet(nn.Module):
                 del y  # otherwise the fields of the finest level stay in memory beside their copy
                 if getattr(module, "takes_parts", False):
                     y = module(parts, periodic, *args)
-                    continue
-                if periodic:
-                    y = wrap(parts, *layout.wraps[layer.name], last=last)
                 else:
-                    y = torch.cat(parts, dim=1) if layer.join else parts[0]
-                del parts
-            y = module(y, *args)
+                    if periodic:
+                        joined = wrap(parts, *layout.wraps[layer.name], last=last)
+                    else:
+                        joined = torch.cat(parts, dim=1) if layer.join else parts[0]
+                    del parts
+                    y = module(joined, *args)
+                    del joined
+            else:
+                y = module(y, *args)
             if layer.keep:
                 kept.append(y)
         # the sum has the precision of the input, which may be higher than that of the layers, and its order in memory:

@@ -41,7 +41,9 @@ def displacement(particles: Particles, lattice: Lattice) -> tuple[np.ndarray, La
     box, count = header.box, len(particles)
     n = lattice_side(count, where)
     cell = box / n
-    psi = np.empty((3, count), dtype=np.float32)
+    # made as a field: numpy would keep the base of a reshaped array for whoever holds some planes
+    field = np.empty((3, n, n, n), dtype=np.float32)
+    psi = field.reshape(3, count)
     begin = np.array(lattice.offset) * cell
 
     def put(start: int, rows: np.ndarray) -> np.ndarray:
@@ -65,7 +67,6 @@ def displacement(particles: Particles, lattice: Lattice) -> tuple[np.ndarray, La
     for along, correction in zip(psi, shift * cell, strict=True):
         if correction:
             along -= np.float32(correction)
-    field = psi.reshape(3, n, n, n)
     _check_universe(particles, lattice, field, float(np.sqrt(variance.mean())))
     return field, lattice
 
@@ -113,12 +114,13 @@ def velocity(particles: Particles, lattice: Lattice) -> np.ndarray | None:
 
     if "velocities" not in particles.fields:
         return None
-    vel = np.empty((3, len(particles)), dtype=np.float32)
+    n = lattice_side(len(particles), particles.name)
+    field = np.empty((3, n, n, n), dtype=np.float32)
+    vel = field.reshape(3, -1)
 
     def put(start: int, rows: np.ndarray) -> None:
         if not placing.turn(rows, start, lattice.points, vel):
             check_finite(rows, "velocities", particles.name, start)
 
     over_slices(particles, "velocities", put)
-    n = lattice_side(len(particles), particles.name)
-    return vel.reshape(3, n, n, n)
+    return field

@@ -10,7 +10,7 @@ from zeldo.particles.finding import find
 from zeldo.particles.id_orders import NONE
 from zeldo.particles.lattice_points import Lattice, NoLatticeError, Vector, check_finite, lattice_side
 from zeldo.particles.particles import Header, Particles, Source, warn_of_species
-from zeldo.particles.snapshot import DRAWN, MADE, TOLD, Snapshot
+from zeldo.particles.snapshot import DRAWN, MADE, PLANES, TOLD, Snapshot, positions_of
 
 __all__ = [
     "Lattice",
@@ -50,21 +50,39 @@ def header_of(snapshot: Snapshot) -> Header:
 
 
 class SnapshotRows(Source):
+    """Holds the planes that it made rows of, since those of a snapshot on disk are read together."""
+
     def __init__(self, snapshot: Snapshot) -> None:
         fields: dict[str, np.dtype] = {"positions": np.dtype(np.float64)}
-        if snapshot.vel is not None:
+        if snapshot.has_velocities:
             fields["velocities"] = np.dtype(np.float32)
         fields["ids"] = np.dtype(np.uint64 if snapshot.n**3 >= 2**32 else np.uint32)
         super().__init__(f"the snapshot at z = {snapshot.redshift:g}", header_of(snapshot), fields)
         self._snapshot = snapshot
+        self._held: tuple[str, int, np.ndarray] = "", 0, np.empty((3, 0))
 
     def rows(self, field: str, start: int, stop: int) -> np.ndarray:
         if field == "ids":
             return np.arange(start + 1, stop + 1, dtype=self.fields[field])
-        plane = self._snapshot.n**2
+        snapshot, plane = self._snapshot, self._snapshot.n**2
         first, end = start // plane, -(-stop // plane)
-        make = self._snapshot.positions if field == "positions" else self._snapshot.velocities
-        return make(first, end)[start - first * plane : stop - first * plane]
+        if field == "positions":
+            psi = self._planes("psi", first, end)
+            rows = positions_of(psi, slice(first, end), snapshot.box, snapshot.offset)
+        else:
+            rows = np.ascontiguousarray(self._planes("vel", first, end).reshape(3, -1).T)
+        return rows[start - first * plane : stop - first * plane]
+
+    def _planes(self, field: str, first: int, end: int) -> np.ndarray:
+        held, begin, values = self._held
+        if held != field or not begin <= first <= end <= begin + values.shape[1]:
+            begin = first // PLANES * PLANES
+            if held != field:
+                del values
+                self._held = "", 0, np.empty((3, 0))
+            values = self._snapshot.planes(field, begin, min(self._snapshot.n, max(end, begin + PLANES)))
+            self._held = field, begin, values
+        return values[:, first - begin : end - begin]
 
 
 def recognise(particles: Particles, ids: str | None = None) -> Snapshot:

@@ -188,6 +188,22 @@ class Snapshot:
         for first, end in slabs(self.n, PLANES):
             yield first, values[:, first:end]
 
+    def planes(self, field: str, first: int = 0, end: int | None = None) -> np.ndarray:
+        """A field on the lattice planes first to end.
+
+        Parameters
+        ----------
+        field : {"psi", "vel"}
+        first, end : int
+            Range of planes along the first axis; all by default.
+
+        Returns
+        -------
+        ndarray, (3, planes, n, n)
+        """
+        values: np.ndarray = getattr(self, field)
+        return values[:, first:end]
+
     def positions(self, first: int = 0, end: int | None = None) -> np.ndarray:
         """Comoving positions of the particles in the lattice planes first to end; of all by default.
 
@@ -201,13 +217,7 @@ class Snapshot:
         ndarray, (planes n^2, 3)
             float64, in [0, box), Mpc/h; row ((i - first) n + j) n + k.
         """
-        psi = self.psi[:, first:end]
-        x_axis, y_axis, z_axis = ((np.arange(self.n) + shift) * (self.box / self.n) for shift in self.offset)
-        x = np.empty((*psi.shape[1:], 3))
-        x[..., 0] = x_axis[first:end, None, None] + psi[0]
-        x[..., 1] = y_axis[None, :, None] + psi[1]
-        x[..., 2] = z_axis[None, None, :] + psi[2]
-        return into_box(x, self.box).reshape(-1, 3)
+        return positions_of(self.planes("psi", first, end), slice(first, end), self.box, self.offset)
 
     def velocities(self, first: int = 0, end: int | None = None) -> np.ndarray:
         """Peculiar velocities of the particles in the lattice planes first to end, in the order of `positions`.
@@ -227,7 +237,17 @@ class Snapshot:
         InputError
             Where the snapshot has no velocities.
         """
-        vel = self.vel
-        if vel is None:
+        if not self.has_velocities:
             raise InputError(f"this snapshot ({self.engine}, z = {self.redshift:g}) holds no velocities")
-        return np.ascontiguousarray(vel[:, first:end].reshape(3, -1).T)
+        return np.ascontiguousarray(self.planes("vel", first, end).reshape(3, -1).T)
+
+
+def positions_of(psi: np.ndarray, planes: slice, box: float, offset: Sequence[float]) -> np.ndarray:
+    """`Snapshot.positions` of the displacements (3, planes, n, n) on some planes of the lattice."""
+    n = psi.shape[2]
+    x_axis, y_axis, z_axis = ((np.arange(n) + shift) * (box / n) for shift in offset)
+    x = np.empty((*psi.shape[1:], 3))
+    x[..., 0] = x_axis[planes, None, None] + psi[0]
+    x[..., 1] = y_axis[None, :, None] + psi[1]
+    x[..., 2] = z_axis[None, None, :] + psi[2]
+    return into_box(x, box).reshape(-1, 3)

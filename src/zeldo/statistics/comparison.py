@@ -13,6 +13,7 @@ from zeldo.brief import brief
 from zeldo.cosmology.parameters import same_parameter
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import InputError
+from zeldo.files.stored import StoredSnapshot
 from zeldo.mesh.checks import check_mesh
 from zeldo.particles.provenance import Provenance
 from zeldo.particles.snapshot import Snapshot
@@ -20,7 +21,6 @@ from zeldo.statistics.matter import lattice_of, matter_of
 from zeldo.statistics.modes import as_tensor, cloud_in_cell_modes, field_modes, placed
 from zeldo.statistics.on_disk import OnDisk, check_comparable
 from zeldo.statistics.spectra import bins, mean_product
-from zeldo.store.universe import StoredSnapshot
 
 PARTICLE_BYTES, POINT_BYTES = 130, 12  # of a comparison in memory
 PARTS = {"density": 1, "displacement": 3, "velocity": 3}  # components of each field

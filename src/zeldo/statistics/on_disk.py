@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from zeldo.errors import InputError
+from zeldo.files.stored import StoredSnapshot, stored
 from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.keywords import PathLike
-from zeldo.measuring.memory import check_room
+from zeldo.measuring.memory import check_room, resident
 from zeldo.mesh import fft, splines
 from zeldo.mesh.checks import check_mesh
 from zeldo.mesh.painting import add_planes
@@ -23,7 +24,6 @@ from zeldo.statistics.matter import Matter
 from zeldo.statistics.modes import CLOUD_IN_CELL, CUBIC_SPLINE, interlaced, without_window
 from zeldo.statistics.redshift_space import shift_per_velocity
 from zeldo.statistics.spectra import TOGETHER
-from zeldo.store.universe import StoredSnapshot, stored
 
 MESH_BYTES = 30  # of a point, while modes are made
 COMPARED_BYTES = 11  # of a point: the modes of two fields, and the bin of each mode
@@ -169,7 +169,7 @@ class OnDisk:
         return _transformed(modes)
 
 
-def check_comparable(n: int, mesh: int) -> None:
+def check_comparable(n: int, mesh: int, held: float = 0.0) -> None:
     """`InputError` where two snapshots on disk cannot be compared in the memory that may be taken.
 
     Parameters
@@ -178,9 +178,12 @@ def check_comparable(n: int, mesh: int) -> None:
         Particles per side.
     mesh : int
         Points per side of the density.
+    held : float
+        Bytes that the process holds by then, where it holds fewer now.
     """
     points = max(n, mesh) ** 3
-    _check_mesh(mesh, COMPARED_BYTES * points + BINNED_BYTES * min(points, TOGETHER) + PLANES_BYTES * n**2)
+    needed = COMPARED_BYTES * points + BINNED_BYTES * min(points, TOGETHER) + PLANES_BYTES * n**2
+    _check_mesh(mesh, needed + max(0.0, held - resident()))
 
 
 def _check_mesh(mesh: int, needed: float) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from zeldo.errors import InputError, ZeldoError
 from zeldo.files.atomic import FULL, check_parent, resolved
-from zeldo.files.saved import SavedSnapshot, written_again
+from zeldo.files.stored import stored
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.particles.provenance import Provenance
@@ -224,45 +224,3 @@ def header_of(engine: Any, origin: Origin, redshifts: Sequence[float]) -> dict[s
 def _for_json(value: object) -> object:
     """What JSON can say of an option."""
     return value if isinstance(value, bool | int | float | str | None) else str(value)
-
-
-class StoredSnapshot(SavedSnapshot):
-    """A snapshot whose `psi` and `vel` are read from a universe on disk when they are asked for."""
-
-    _header: dict[str, Any]
-
-    @property
-    def universe(self) -> UniverseZarr:
-        """Where its fields are. `InputError` where a universe of other arguments is there by now."""
-        universe = UniverseZarr(self.path)
-        if universe.header != self._header:
-            raise written_again(self.path)
-        return universe
-
-    @property
-    def psi(self) -> np.ndarray:
-        """(3, n, n, n) float32, Mpc/h, from the disk."""
-        return self.universe.whole(self.redshift, "psi")
-
-    @property
-    def vel(self) -> np.ndarray | None:
-        """(3, n, n, n) float32, km/s, from the disk; None where it has none."""
-        return self.universe.whole(self.redshift, "vel") if self.has_velocities else None
-
-    @property
-    def has_velocities(self) -> bool:
-        return self.universe.has(self.redshift, "vel")
-
-    def slabs(self, field: str = "psi") -> Iterator[tuple[int, np.ndarray]]:
-        return self.universe.slabs(self.redshift, field)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return stored, (self.universe, self.redshift)
-
-
-def stored(universe: UniverseZarr, redshift: float) -> StoredSnapshot:
-    """The snapshot of a universe at one of its redshifts, without its fields in memory."""
-    snapshot: StoredSnapshot = object.__new__(StoredSnapshot)
-    own = {"path": universe.path.absolute(), "_header": universe.header, "_n": universe.n, "_alive": {}}
-    vars(snapshot).update(universe.about(redshift), **own)
-    return snapshot

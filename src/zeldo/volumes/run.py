@@ -26,6 +26,7 @@ from zeldo.engines.cola import Cola
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files.atomic import raise_if_full, resolved
+from zeldo.files.stored import stored
 from zeldo.files.universe_zarr import STATE, UniverseZarr, is_universe, largest_divisor, tile_of
 from zeldo.initial.conditions import Origin
 from zeldo.keywords import PathLike, checked_keywords, scalar
@@ -34,7 +35,7 @@ from zeldo.particles.tiles import Indices, Tile
 from zeldo.store.claims import LEASE, Claims, check_lease
 from zeldo.store.identity import check_same, power_identity
 from zeldo.store.queue import LEFT, MADE, WAIT, in_turn
-from zeldo.store.universe import check_place, header_of, stored
+from zeldo.store.universe import check_place, header_of
 from zeldo.suites.cluster import by_workers, connected
 from zeldo.universe import Universe
 from zeldo.volumes.pieces import Fields, check_piece, evolve_piece

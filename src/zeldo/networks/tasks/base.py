@@ -184,11 +184,6 @@ class Task(ABC):
         """The engine that makes the input, by name and options; None where linear theory does."""
         return None
 
-    @property
-    def density_channel(self) -> int | None:
-        """The channel of the input that rises with the density at the particle; None where there is none."""
-        return None
-
     def fields(self, ics: InitialConditions, amplitudes: np.ndarray | None = None) -> Fields:
         """The fields that inputs need, from initial conditions; they serve any redshift.
 

@@ -202,12 +202,6 @@ class Correction(Task):
         return 4
 
     @property
-    def density_channel(self) -> int | None:
-        if "density" not in self.inputs:
-            return None
-        return sum(1 if name in SCALARS else 3 for name in self.inputs[: self.inputs.index("density")])
-
-    @property
     def dynamics(self) -> tuple[str, Mapping[str, Any]]:
         return self.engine, self.engine_options
 
