@@ -56,8 +56,9 @@ def find_phases(
         check_given(source, {"seed": seed, "fixed": fixed or None, "flip": flip or None})
         return source
     if source is not None and not isinstance(source, str | os.PathLike):
+        what = f"an array of shape {source.shape}" if isinstance(source, np.ndarray) else repr(source)
         raise InputError(
-            f"phases are a {type(source).__name__}: give {', '.join(NAMES)}, or a file of white noise, as numpy.save writes"
+            f"phases {what} are not allowed: give {', '.join(NAMES)}, or a file of white noise, as numpy.save writes"
         )
     name = "native" if source is None else os.fspath(source)
     path, _, rest = name.partition(":sign=")
