@@ -33,7 +33,8 @@ ENGINES = (
 )
 REDSHIFTS = {"vnet": [0.0]}  # the shipped weights know no other
 # Halos are chaotic: another processor rounds otherwise, and velocities in p3m's move by more than the limits. Stated
-# are runs from linear fields that differ in their last digit; limits begin at the lowest and the highest.
+# are runs from linear fields that differ in their last digit; limits begin at the lowest and the highest. The table has
+# those of two processors (AVX-512, AVX2): put what is printed for another beside them, or in their place.
 RUNS = {"p3m": 6}
 TRANSFER = 0.003
 DECORRELATION = 1.15
