@@ -49,19 +49,8 @@ NOTHING = {
     **dict.fromkeys(("omegak", "ok0"), "the universe is flat: leave it out"),
     **dict.fromkeys(("mnu", "mnue", "sumnu"), "neutrinos are massless: leave it out"),
     **dict.fromkeys(
-        (
-            *(
-                "steps",
-                "meshfactor",
-                "stepper",
-                "startredshift",
-                "sharpening",
-                "softening",
-                "exponent",
-                "device",
-            ),
-            *("checkpoint", "checkpointminutes", "extrapolate", "precision", "preset", "tiles", "weights"),
-        ),
+        ("steps", "stepper", "exponent", "meshfactor", "sharpening", "softening", "startredshift", "device")
+        + ("checkpoint", "checkpointminutes", "extrapolate", "precision", "preset", "tiles", "weights"),
         "options of an engine follow its name, as in cola:steps=20",
     ),
 }

@@ -28,8 +28,8 @@ Call = Callable[[LayeredNet, Tensor, bool], "Tensor | tuple[Tensor, ...]"]
 def native_bfloat16(device: torch.device | str = "cpu") -> bool:
     """Whether the device multiplies bfloat16 faster than float32.
 
-    Emulation is far slower. Processors without tile registers (AMX) gain less by bfloat16 than by Winograd's transform of
-    float32, and those by Intel lose time.
+    Emulation is far slower, and Intel's processors without tile registers (AMX) lose time by rounding. Without AMX,
+    convolutions are of float32 by Winograd's transform.
     """
     device = torch.device(device)
     if device.type == "cuda":
