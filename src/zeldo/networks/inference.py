@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zeldo.errors import InputError
 from zeldo.measuring.heap import freed_memory_kept, return_freed_memory
-from zeldo.networks import tiling, winograd
+from zeldo.networks import planar, tiling
 from zeldo.networks.convolution import Paired
 from zeldo.networks.vnet import LayeredNet
 from zeldo.particles import tiles as geometry
@@ -99,7 +99,7 @@ def optimise(
             layer.to(dtype)
     if torch.device(device).type == "cpu":
         if not derivatives:
-            winograd.replace(folded)
+            planar.replace(folded)
         if getattr(torch.cpu, "_is_avx512_supported", bool)():
             for stage in [*folded.modules()]:
                 for name, layer in stage.named_children():
