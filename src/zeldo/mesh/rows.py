@@ -28,12 +28,12 @@ def index_like(points: int) -> np.ndarray:
 AHEAD = 16  # particles whose mesh points are asked for before it is their turn: caches cannot guess them
 
 
-def ask_for(builder: Any, place: Any) -> None:
+def ask_for(builder: Any, place: Any, *, to_write: bool = False) -> None:
     """Writes down that the cache line of a place in memory is asked for; no place is wrong."""
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     form = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     call = cgutils.get_or_insert_function(builder.module, form, "llvm.prefetch.p0i8")
-    builder.call(call, [builder.bitcast(place, byte), number(0), number(3), number(1)])  # to read, keep, data
+    builder.call(call, [builder.bitcast(place, byte), number(int(to_write)), number(3), number(1)])  # keep, data
 
 
 @intrinsic

@@ -163,27 +163,32 @@ def _transform(context: Any, builder: Any, signature: Any, arguments: Any) -> An
 
 
 @intrinsic
-def transform_back(typing, x, first, step, beside, first_beside, beside_step, slope, out, rows, first_out):  # type: ignore[no-untyped-def]
+def transform_back(
+    typing, x, first, step, beside, first_beside, beside_step, slope, out, rows, first_out, ahead
+):  # type: ignore[no-untyped-def]
     """A^T m A of `LANES` squares of products, summed with what is beside them, and a leaky ReLU of the sum.
 
     Square p of x begins with number p step + first. Row q of what is beside begins with q beside_step + first_beside, and
-    row q of out with rows[q] + first_out.
+    row q of out with rows[q] + first_out. The places that lie `ahead` are asked for.
     """
     number = types.intp
     return (
-        types.void(x, number, number, beside, number, number, types.float32, out, rows, number),
+        types.void(x, number, number, beside, number, number, types.float32, out, rows, number, number),
         _transform_back,
     )
 
 
 def _transform_back(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     writer = _Writer(context, builder, signature, arguments)
-    first, step, first_beside, beside_step, slope, first_out = (arguments[i] for i in (1, 2, 4, 5, 6, 9))
+    first, step, first_beside, beside_step, slope, first_out, ahead = (
+        arguments[i] for i in (1, 2, 4, 5, 6, 9, 10)
+    )
     products = [writer.load(writer.at(0, first, writer.times(step, p))) for p in range(READ * READ)]
     slopes = writer.many(slope)
     for q, made in enumerate(_both_axes(products, _back)):
         beside = writer.load(writer.at(3, first_beside, writer.times(beside_step, q)))
         writer.store((made + beside).leaky(slopes), writer.at(7, writer.row(8, q), first_out))
+        ask_for(builder, writer.at(7, writer.row(8, q), first_out, ahead), to_write=True)
     return context.get_dummy_value()
 
 

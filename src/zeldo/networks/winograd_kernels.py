@@ -21,7 +21,7 @@ from zeldo.networks.vectors import (
     transform_back,
 )
 
-LONGEST = 64  # cells along z that are made at once, at most
+LONGEST = 128  # cells along z that are made at once, at most
 POINTS, CELLS = READ * READ, MADE * MADE  # of a square before and after the products
 LINE = 16  # numbers that the cache takes at once
 
@@ -128,16 +128,18 @@ def _write(m, first, s, first_beside, slope, out, b, o, x, y, z, rows, taken):  
     """One channel of a part of the result."""
     _, outputs, x_side, y_side, z_side = out.shape
     x_cells, y_cells = min(MADE, x_side - x), min(MADE, y_side - y)
-    made = out.reshape(-1)
+    made, channel = out.reshape(-1), x_side * y_side * z_side
     for q in range(CELLS):
         rows[q] = (((b * outputs + o) * x_side + x + q // MADE) * y_side + y + q % MADE) * z_side
     for k in range(0, min(m.row, z_side - z), LANES):
         at, beside = first + k, first_beside + k
         if x_cells == y_cells == MADE and z + k + LANES <= z_side:
-            transform_back(m.numbers, at, m.step, s.numbers, beside, s.step, slope, made, rows, z + k)  # type: ignore[call-arg]
+            transform_back(
+                m.numbers, at, m.step, s.numbers, beside, s.step, slope, made, rows, z + k, channel
+            )  # type: ignore[call-arg]
             continue
         places = LANES * np.arange(CELLS)
-        transform_back(m.numbers, at, m.step, s.numbers, beside, s.step, slope, taken, places, 0)  # type: ignore[call-arg]
+        transform_back(m.numbers, at, m.step, s.numbers, beside, s.step, slope, taken, places, 0, 0)  # type: ignore[call-arg]
         for i in range(x_cells):
             for j in range(y_cells):
                 q = MADE * i + j
