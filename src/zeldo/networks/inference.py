@@ -65,6 +65,7 @@ def optimise(
     *,
     dtype: torch.dtype | None = None,
     derivatives: bool = False,
+    donate: bool = False,
 ) -> LayeredNet:
     """Copy a network for inference on a device, with batch norm folded into the convolutions and channels last.
 
@@ -77,13 +78,15 @@ def optimise(
         input is added to the output in float32.
     derivatives : bool
         Whether derivatives of the network will be asked for, which the fastest convolutions do not have.
+    donate : bool
+        Whether the network itself may be changed in place of a copy.
 
     Returns
     -------
     LayeredNet
     """
     dtype = layer_type(dtype, device)
-    folded = copy.deepcopy(net).eval().requires_grad_(False)
+    folded = (net if donate else copy.deepcopy(net)).eval().requires_grad_(False)
     for stage in folded.modules():
         if not isinstance(stage, nn.Sequential):
             continue
