@@ -161,9 +161,7 @@ def _share(numbers, shapes, margin, weights, shift, kernels, bias, slope, out, s
     y_squares = (y_side + MADE - 1) // MADE
     squares = (x_side + MADE - 1) // MADE * y_squares
     length = min(LONGEST, (z_side + WIDTH - 1) // WIDTH * WIDTH)
-    lead = (
-        LANES if margin else 0
-    )  # cells that are read before z: whole registers, for rows that begin at multiples of them
+    lead = LANES if margin else 0  # cells that are read before z, as registers of sides like 64 hold them
     v = _squares(inputs, length + 2 * LANES, POINTS)
     m = _squares(at_once, length, POINTS)
     s = _squares(groups * at_once, length, CELLS)
