@@ -100,7 +100,7 @@ def test_its_errors_are_a_few_times_those_of_a_sum(inputs, outputs):
     layer, x = convolution(inputs, outputs), drawn(1, inputs, 18, 18, 18)
     wanted = exact(layer, x, 0, 0)
     ours, theirs = (float((made(x) - wanted).std()) for made in (WinogradConv(layer), layer))
-    assert ours < 3 * theirs and ours < 1e-5 * float(wanted.std())
+    assert ours < 6 * theirs and ours < 1e-5 * float(wanted.std())
 
 
 def test_any_number_of_threads_gives_the_same_bits():
