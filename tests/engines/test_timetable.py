@@ -1,12 +1,14 @@
 """The table of a run's coefficients: rows applied to numbers in float64, without particles or a mesh."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from waves import QUIJOTE
 
 from zeldo.cosmology.background import expansion, growth
+from zeldo.engines.parsing import parse_engine
 from zeldo.engines.steppers import BullFrog, Cola, FastPM, second_slope
 from zeldo.engines.table import Table, timetable
 
@@ -99,3 +101,14 @@ def test_a_table_is_a_sequence_of_its_rows():
     assert len(rows[1:]) == 4 and isinstance(rows[1:], Table)
     for name in rows.columns._fields:
         np.testing.assert_array_equal(getattr(rows.columns, name), getattr(again.columns, name))
+
+
+def test_steps_are_computed_once_for_a_cosmology():
+    first = parse_engine("pm:steps=3").steps_of(QUIJOTE, [0.0])
+    assert parse_engine("pm:steps=3").steps_of(QUIJOTE, (0.0,)) is first
+    engine, other = parse_engine("pm:steps=3"), replace(QUIJOTE, omega_m=0.3)
+    rows = [engine.steps_of(cosmology, [0.0]).rows for cosmology in (other, QUIJOTE)]
+    assert not np.array_equal(rows[0][-1].close, rows[1][-1].close)
+    for name in ("pm:steps=4", "cola:steps=3", "pm:steps=3,spacing=graded", "pm:steps=3,sharpening=1"):
+        assert parse_engine(name).steps_of(QUIJOTE, [0.0]) is not first
+    assert engine.steps_of(QUIJOTE, [1.0]) is not first

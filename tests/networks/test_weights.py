@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,13 +18,15 @@ import torch
 from plain_networks import draw, getter_c, nested_c, plain_a, plain_styled, shapes_a, shapes_b
 from safetensors import safe_open
 
+import zeldo
 from zeldo.commands import main
+from zeldo.engines.parsing import parse_engine
 from zeldo.errors import DamagedFileError, InputError, ZeldoError
 from zeldo.networks import architectures
 from zeldo.networks.card import ModelCard
 from zeldo.networks.styled import StyledVNet
 from zeldo.networks.vnet import VNet
-from zeldo.networks.weights import import_model, load, save
+from zeldo.networks.weights import import_model, load, save, shared
 from zeldo.training.checkpoint import save_checkpoint
 
 
@@ -578,3 +581,31 @@ def test_networks_that_share_weights_or_hold_tables_are_saved(tmp_path, monkeypa
     read = load(tmp_path / "net.safetensors")
     assert torch.equal(read.table, net.table)
     assert torch.equal(read.conv_l0.skip.bias, net.conv_l0.convs[2].bias)
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path):
+    path = tmp_path / "net.safetensors"
+    for scale in (1.0, 2.0):
+        net = VNet(2)
+        with torch.no_grad():
+            net.conv_c.skip.bias.fill_(scale)
+        save(net, path, card(), half=False)
+        first, again = shared(path), shared(path)
+        assert first is again and first is not load(path)
+        assert torch.equal(first.conv_c.skip.bias, net.conv_c.skip.bias)
+    with pytest.raises(InputError, match="cannot be read"):
+        shared(tmp_path / "missing.safetensors")
+
+
+@pytest.mark.parametrize("name", ["emulator", "vnet"])
+def test_runs_leave_a_shared_network_as_it_is(name):
+    engine = parse_engine(name)
+    (net,) = engine._nets()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    modules = [type(module) for module in net.modules()]
+    for omega_m in (0.2, 0.4):
+        universe = zeldo.initial_conditions(n=24, box=48.0, seed=1, power="eisenstein-hu", omega_m=omega_m)
+        list(replace(engine, extrapolate=True).run(universe, [0.0]))
+    (after,) = engine._nets()
+    assert after is net and modules == [type(module) for module in net.modules()]
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())

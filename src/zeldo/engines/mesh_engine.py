@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -74,16 +75,8 @@ class MeshEngine(Stepping):
 
     def steps_of(self, cosmology: Cosmology, redshifts: Sequence[float]) -> Timetable[Row]:
         """The steps in a cosmology, which decides nothing but their coefficients."""
-        return timetable(
-            cosmology,
-            self.stepper_in(cosmology),
-            steps=self.steps,
-            start_redshift=self.start_redshift,
-            redshifts=redshifts,
-            moving=self.moving,
-            sharpening=self.sharpening,
-            spacing=self.spacing,
-        )
+        usual = isinstance(cosmology, Cosmology)  # one of tensors has derivatives
+        return _kept_steps(self, cosmology, tuple(redshifts)) if usual else _steps(self, cosmology, redshifts)
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
         steps = self.steps_of(plans.USUAL, self.check(redshifts))
@@ -103,3 +96,21 @@ class MeshEngine(Stepping):
             return None
         steps = self.steps_of(plans.USUAL, self.check(redshifts))
         return plans.streamed(n, self.mesh_factor, steps, moving=self.moving, block=block, fields=fields)
+
+
+def _steps(engine: MeshEngine, cosmology: Cosmology, redshifts: Sequence[float]) -> Timetable[Row]:
+    return timetable(
+        cosmology,
+        engine.stepper_in(cosmology),
+        steps=engine.steps,
+        start_redshift=engine.start_redshift,
+        redshifts=redshifts,
+        moving=engine.moving,
+        sharpening=engine.sharpening,
+        spacing=engine.spacing,
+    )
+
+
+_kept_steps = lru_cache(maxsize=32)(
+    _steps
+)  # for many universes of one cosmology: they take as long as a small network

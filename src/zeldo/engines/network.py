@@ -80,9 +80,9 @@ class Network(Trained):
             yield replace(self.snapshot(ics, psi, vel, z), weights=weights, settings=settings)
 
     def _nets(self) -> list[LayeredNet]:
-        from zeldo.networks.weights import load
+        from zeldo.networks.weights import shared
 
-        net = load(self.path)
+        net = shared(self.path)
         card = net.card
         if card.make_task().dynamics is not None:
             raise InputError(
@@ -96,7 +96,7 @@ class Network(Trained):
             return [net]
         if card.quantity != "displacement":
             raise InputError(f"{self.path} predicts velocities too: leave velocity = {self.velocity} out")
-        return [net, load(Path(self.velocity), quantity="velocity")]
+        return [net, shared(Path(self.velocity), quantity="velocity")]
 
 
 def _network_progress(progress: Progress, count: int, total: int, z: float) -> Callable[[float, float], None]:

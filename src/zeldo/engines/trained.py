@@ -104,9 +104,9 @@ class Trained(Engine):
 
     def _nets(self) -> list[LayeredNet]:
         """All networks of the engine; `InputError` for weights that it cannot use."""
-        from zeldo.networks.weights import load
+        from zeldo.networks.weights import shared
 
-        return [load(path) for path in self._files]
+        return [shared(path) for path in self._files]
 
     def _predict(
         self,

@@ -6,6 +6,8 @@ the mesh, which cannot be vector code, then read nothing but these.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -26,17 +28,23 @@ def index_like(points: int) -> np.ndarray:
 AHEAD = 16  # particles whose mesh points are asked for before it is their turn: caches cannot guess them
 
 
+def ask_for(builder: Any, place: Any, *, to_write: bool = False) -> None:
+    """Writes down that the cache line of a place in memory is asked for; no place is wrong."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    form = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    call = cgutils.get_or_insert_function(builder.module, form, "llvm.prefetch.p0i8")
+    builder.call(
+        call, [builder.bitcast(place, byte), number(int(to_write)), number(3), number(1)]
+    )  # keep, data
+
+
 @intrinsic
-def _prefetch(_, array, index):  # type: ignore[no-untyped-def]
+def prefetch_line(_, array, index):  # type: ignore[no-untyped-def]
     """Asks for the cache line of array[index]; no index is wrong."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        form = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        call = cgutils.get_or_insert_function(builder.module, form, "llvm.prefetch.p0i8")
-        place = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
-        builder.call(call, [place, number(0), number(3), number(1)])  # to read, keep, data
+        ask_for(builder, builder.gep(data, [arguments[1]]))
         return context.get_dummy_value()
 
     return types.void(array, index), generate
@@ -51,7 +59,7 @@ def prefetch(mesh, at, k, width):  # type: ignore[no-untyped-def]
     k = min(k, at.shape[1] - 1)
     r = np.int64(at[0, k])
     for index in (r, r + at[2, k], r + at[1, k], r + at[1, k] + at[2, k]):
-        _prefetch(mesh, width * index)  # type: ignore
+        prefetch_line(mesh, width * index)  # type: ignore
 
 
 @inlined

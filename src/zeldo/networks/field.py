@@ -123,7 +123,8 @@ def optimise(
     """
     settled = net.settled(style_of(task, setting)[0])
     dtype = inference.layer_type(task.dtype, device, precision)
-    return inference.optimise(settled, device, dtype=dtype, derivatives=task.passes > 1)
+    own = settled is not net
+    return inference.optimise(settled, device, dtype=dtype, derivatives=task.passes > 1, donate=own)
 
 
 def evolve(

@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zeldo.errors import InputError
 from zeldo.measuring.heap import freed_memory_kept, return_freed_memory
-from zeldo.networks import tiling, winograd
+from zeldo.networks import planar, tiling
 from zeldo.networks.convolution import Paired
 from zeldo.networks.vnet import LayeredNet
 from zeldo.particles import tiles as geometry
@@ -65,6 +65,7 @@ def optimise(
     *,
     dtype: torch.dtype | None = None,
     derivatives: bool = False,
+    donate: bool = False,
 ) -> LayeredNet:
     """Copy a network for inference on a device, with batch norm folded into the convolutions and channels last.
 
@@ -77,13 +78,15 @@ def optimise(
         input is added to the output in float32.
     derivatives : bool
         Whether derivatives of the network will be asked for, which the fastest convolutions do not have.
+    donate : bool
+        Whether the network itself may be changed in place of a copy.
 
     Returns
     -------
     LayeredNet
     """
     dtype = layer_type(dtype, device)
-    folded = copy.deepcopy(net).eval().requires_grad_(False)
+    folded = (net if donate else copy.deepcopy(net)).eval().requires_grad_(False)
     for stage in folded.modules():
         if not isinstance(stage, nn.Sequential):
             continue
@@ -99,7 +102,7 @@ def optimise(
             layer.to(dtype)
     if torch.device(device).type == "cpu":
         if not derivatives:
-            winograd.replace(folded)
+            planar.replace(folded)
         if getattr(torch.cpu, "_is_avx512_supported", bool)():
             for stage in [*folded.modules()]:
                 for name, layer in stage.named_children():

@@ -42,7 +42,7 @@ def memory_estimate(
     for layer, after in zip(layout.layers, layout.sides(side, periodic=periodic), strict=True):
         incoming, outgoing = layer.inputs * before**3, layer.outputs * after**3
         if layer.kind == "block":
-            between = layer.middle * (after + MARGIN) ** 3
+            between = layer.middle * (after + MARGIN * (wrapped or not periodic)) ** 3
             if layer.join:
                 kept.pop()  # it is counted in the incoming channels
             if wrapped:

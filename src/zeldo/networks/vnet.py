@@ -178,7 +178,9 @@ class LayeredNet(nn.Module):
         layout.check(x.shape, self.in_channels, periodic=periodic)
         kept: list[Tensor] = []
         y, last = x, self.compute_dtype is not None  # as `inference.optimise` sets it, with channels last
-        if last and periodic and layout.layers[0].kind == "block":
+        first = layout.layers[0]
+        planar = getattr(self.get_submodule(first.name), "planar", False)
+        if last and (planar or (periodic and first.kind == "block")):
             y = x.to(self.compute_dtype)  # the margin is put around it in the same copy
         elif last:
             y = channels_last(x, self.compute_dtype)

@@ -1,77 +1,57 @@
 """3^3 convolutions of float32 on the CPU with a quarter of the products, by Winograd's transform along x and y.
 
 4^2 rows of cells are made from 6^2 by 36 products in place of 144 (F(4, 3) of Lavin & Gray 2016, arXiv:1509.09308).
-Rounding errors are about four times those of the usual sum.
+Rounding errors are three to five times those of torch's convolutions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zeldo.networks.convolution import usual
 from zeldo.networks.layout import MARGIN
-from zeldo.networks.modulated import ModulatedBlock
-from zeldo.networks.vnet import SLOPE, Block, LayeredNet
-from zeldo.networks.winograd_kernels import FEW, MANY, convolve
-from zeldo.networks.wrap import crop
+from zeldo.networks.rows import as_row, grouped, whole_rows
+from zeldo.networks.vectors import FAR, FEW, NEAR
+from zeldo.networks.vnet import SLOPE
+from zeldo.networks.winograd_kernels import convolve
 
-_LAST = torch.channels_last_3d
-_KERNELS = np.array([
-    [1 / 4, 0, 0],
-    [-1 / 6, -1 / 6, -1 / 6],
-    [-1 / 6, 1 / 6, -1 / 6],
-    [1 / 24, 1 / 12, 1 / 6],
-    [1 / 24, -1 / 12, 1 / 6],
-    [0, 0, 1],
-])  # fmt: skip
+POINTS = (0.0, NEAR, -NEAR, FAR, -FAR)
+_KERNELS = np.array(
+    [np.power(p, [0, 1, 2]) / np.prod([p - q for q in POINTS if q != p]) for p in POINTS] + [[0, 0, 1]]
+)
 
 
-def replace(net: LayeredNet) -> None:
-    """Put these convolutions into a network on the CPU in place of torch's. They have no derivatives.
+class Beside(NamedTuple):
+    """A 1^3 convolution that is added to another one.
 
     Parameters
     ----------
-    net : LayeredNet
-        For a single style. Layers that are not of float32 stay as they are.
+    parts : sequence of Tensor
+        One field, or two whose channels are joined.
+    kernels : ndarray, (groups, channels, `MANY` or `FEW`)
+        As `grouped` makes them, in groups like those of the other convolution.
+    shift : int
+        The cell that belongs to the first one of the result, along each axis; periodic.
     """
-    for name, margins in net.layout.wraps.items():
-        block = net.get_submodule(name)
-        convolutions = [layer for layer in _convolutions(block) if _fits(layer)]
-        if len(convolutions) == 2:
-            net.add_module(name, WinogradBlock(block, convolutions[0], convolutions[1], margins))
-    for stage in [*net.modules()]:
-        for name, layer in stage.named_children():
-            if _fits(layer):
-                setattr(stage, name, WinogradConv(layer))
 
-
-def _convolutions(block: Any) -> list[Any]:
-    """Both convolutions of a block that does nothing else but activate between them, and join a third one."""
-    if type(block) is ModulatedBlock and not block.modulations:
-        return [block.first, block.second]
-    if type(block) is Block and not any(isinstance(layer, nn.BatchNorm3d) for layer in block.convs):
-        return [layer for layer in block.convs if isinstance(layer, nn.Conv3d)]
-    return []  # somebody's own
-
-
-def _fits(layer: Any) -> TypeGuard[nn.Conv3d]:
-    return type(layer) is nn.Conv3d and usual(layer) and layer.weight.dtype == torch.float32
+    parts: Sequence[Tensor]
+    kernels: np.ndarray
+    shift: int
 
 
 class WinogradConv(nn.Module):
-    """A 3^3 convolution.
+    """A 3^3 convolution and a leaky ReLU. It has no derivatives.
 
     Parameters
     ----------
     layer : Conv3d
     slope : float
-        Of a leaky ReLU that follows, for negative numbers; 1 for none.
+        Of the leaky ReLU, for negative numbers; 1 for none.
     """
 
     def __init__(self, layer: nn.Conv3d, slope: float = 1.0) -> None:
@@ -81,28 +61,17 @@ class WinogradConv(nn.Module):
         self.transformed = transformed(layer.weight.detach().numpy())
         self.slope = np.float32(slope)
 
-    def forward(self, *parts: Tensor, margins: tuple[int, int] = (0, 0)) -> Tensor:
+    def forward(
+        self, *parts: Tensor, margins: tuple[int, int] = (0, 0), beside: Beside | None = None
+    ) -> Tensor:
         """Of one field, or of the channels of two, continued periodically by cells before and after each axis."""
-        fields = [_dense(part) for part in parts]
-        channels = [field.shape[1] for field in fields]
-        if len(fields) == 1:
-            fields, channels = 2 * fields, [*channels, 0]
-        batch, _, *sides = fields[0].shape
-        shape = (batch, len(self.weight), *(side + sum(margins) - 2 for side in sides))
-        out = torch.empty(shape, dtype=torch.float32, device="cpu", memory_format=_LAST)
-        steps = np.array([[field.stride(axis) for axis in (0, 2, 3, 4, 1)] for field in fields])
-        convolve(
-            tuple(field.as_strided((field.numel(),), (1,)).numpy() for field in fields),
-            steps,
-            np.array(channels),
-            np.array(sides),
-            margins[0],
-            self.transformed,
-            self.bias.detach().numpy(),
-            self.slope,
-            out.permute(0, 2, 3, 4, 1).numpy(),
-            numba.get_num_threads(),
-        )
+        others, kernels, shift = beside or Beside((), np.zeros((0, 0, FEW), np.float32), 0)
+        numbers, shapes = _described(parts, others)
+        sides = (side + sum(margins) - 2 for side in parts[0].shape[2:])
+        out = torch.empty((len(parts[0]), len(self.weight), *sides), dtype=torch.float32, device="cpu")
+        bias, threads = self.bias.detach().numpy(), numba.get_num_threads()
+        weights, slope = self.transformed, self.slope
+        convolve(numbers, shapes, margins[0], weights, shift, kernels, bias, slope, out.numpy(), threads)
         return out
 
 
@@ -111,46 +80,43 @@ class WinogradBlock(nn.Module):
 
     Parameters
     ----------
-    block : Block or ModulatedBlock
-        One without normalisation, and for a single style.
-    first, second : Conv3d
+    first, second, skip : Conv3d
         Its convolutions.
+    slope : float
+        Of the leaky ReLU of their sum, for negative numbers; 1 for none.
     margins : (int, int)
         Cells by which a periodic box is continued before and after each axis.
     """
 
     takes_parts = True  # and continues them by its margins itself
+    planar = True
 
-    def __init__(self, block: Any, first: nn.Conv3d, second: nn.Conv3d, margins: tuple[int, int]) -> None:
+    def __init__(
+        self, first: nn.Conv3d, second: nn.Conv3d, skip: nn.Conv3d, slope: float, margins: tuple[int, int]
+    ) -> None:
         super().__init__()
-        self.first, self.second = WinogradConv(first, SLOPE), WinogradConv(second)
-        self.skip, self.end, self.margins = block.skip, block.end, margins
-        self.second.bias = nn.Parameter(self.second.bias + block.skip.bias, requires_grad=False)
+        assert second.bias is not None and skip.bias is not None
+        self.first = WinogradConv(first, SLOPE)
+        self.second = WinogradConv(second, slope)
+        self.second.bias = nn.Parameter(second.bias + skip.bias, requires_grad=False)
+        self.kernels = grouped(skip.weight.detach().numpy()[..., 0, 0, 0])
+        self.margins = margins
 
     def forward(self, parts: Sequence[Tensor], periodic: bool, style: Tensor | None = None) -> Tensor:
-        y = self.second(self.first(*parts, margins=self.margins if periodic else (0, 0)))
-        kernels = self.skip.weight.flatten(1).split([part.shape[1] for part in parts], dim=1)
-        for part, kernel in zip(parts, kernels, strict=True):
-            _cells(y).addmm_(_cells(self._inside(part, periodic)), kernel.t())
-        return self.end(y)
-
-    def _inside(self, part: Tensor, periodic: bool) -> Tensor:
-        """The cells of a field that those of the result stand for."""
+        parts = [whole_rows(part) for part in parts]
         if not periodic:
-            return crop(part, MARGIN)
-        shift = self.margins[0] - MARGIN
-        return part.roll((shift, shift, shift), (2, 3, 4)) if shift else part
+            return self.second(self.first(*parts), beside=Beside(parts, self.kernels, MARGIN))
+        before, after = self.margins
+        y = self.first(*parts, margins=(before - 1, after - 1))  # as many cells as the box has
+        return self.second(y, margins=(1, 1), beside=Beside(parts, self.kernels, MARGIN - before))
 
 
-def _dense(x: Tensor) -> Tensor:
-    """The field, or a copy of one with gaps in memory."""
-    whole = x.is_contiguous() or x.is_contiguous(memory_format=_LAST)
-    return x if whole else x.contiguous(memory_format=_LAST)
-
-
-def _cells(x: Tensor) -> Tensor:
-    """The channels of all cells, (cells, channels)."""
-    return x.permute(0, 2, 3, 4, 1).reshape(-1, x.shape[1])
+def _described(*pairs: Sequence[Tensor]) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Pairs of fields as `convolve` takes them, of which some are not there."""
+    nothing = torch.empty((0, 0, 1, 1, 1), dtype=torch.float32, device="cpu")
+    fields = [whole_rows(field) for pair in pairs for field in [*pair, nothing, nothing][:2]]
+    shapes = np.array([(field.stride(), field.shape) for field in fields])
+    return tuple(as_row(field) for field in fields), shapes
 
 
 def transformed(weight: np.ndarray) -> np.ndarray:
@@ -166,10 +132,6 @@ def transformed(weight: np.ndarray) -> np.ndarray:
         G w G^T along x and y, in groups of outputs, of which the last is filled up by zeros.
     """
     outputs, inputs = weight.shape[:2]
-    at_once = FEW if outputs % MANY else MANY
-    groups = -(-outputs // at_once)
     along_z = weight.astype(float).reshape(outputs, inputs, 9, 3)
-    points = np.zeros((36, groups * at_once, inputs, 3))
-    points[:, :outputs] = np.tensordot(np.kron(_KERNELS, _KERNELS), along_z, (1, 2))
-    grouped = points.reshape(36, groups, at_once, inputs, 3).transpose(0, 1, 3, 4, 2)
-    return np.ascontiguousarray(grouped, dtype=np.float32)
+    points = np.tensordot(along_z, np.kron(_KERNELS, _KERNELS), (2, 1))  # (outputs, inputs, 3, 36)
+    return np.ascontiguousarray(np.moveaxis(grouped(points), 3, 0))
