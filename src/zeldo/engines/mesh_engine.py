@@ -111,6 +111,5 @@ def _steps(engine: MeshEngine, cosmology: Cosmology, redshifts: Sequence[float])
     )
 
 
-_kept_steps = lru_cache(maxsize=32)(
-    _steps
-)  # for many universes of one cosmology: they take as long as a small network
+# for many universes of one cosmology: steps take as long to plan as a small network takes to run
+_kept_steps = lru_cache(maxsize=32)(_steps)

@@ -49,10 +49,10 @@ def network(engine: Trained, n: int, redshifts: Sequence[float]) -> Plan:
     """
     from zeldo.engines.registry import dynamics_of
     from zeldo.networks import inference, tiling
-    from zeldo.networks.weights import load
+    from zeldo.networks.weights import shared
     from zeldo.particles.tiles import tile_side
 
-    net = load(engine.path)
+    net = shared(engine.path)
     task = net.card.make_task()
     layout, dtype = net.layout, inference.layer_type(task.dtype, engine.device, engine.precision)
     cpu = engine.device.partition(":")[0] == "cpu"
@@ -128,14 +128,14 @@ def streamed(engine: Trained, dynamics: Any, n: int, redshifts: Sequence[float])
     from zeldo.files.universe_zarr import tile_of
     from zeldo.networks import inference, tiling
     from zeldo.networks.scales import DENSITY_MESH
-    from zeldo.networks.weights import load
+    from zeldo.networks.weights import shared
 
     if engine.device != "cpu":
         return None
     planned = [dynamics.plan_streamed(n, [z], max(1, n // INPUT_SLABS), 4) for z in redshifts]
     if any(plan is None for plan in planned):
         return None
-    net = load(engine.path)
+    net = shared(engine.path)
     task: Any = net.card.make_task()
     layout, block = net.layout, tile_of(n)
     if block % layout.stride:
@@ -179,9 +179,9 @@ def _prepared(path: Path, modified: int, precision: str) -> tuple[Any, Any, Any]
     from zeldo.cosmology.parameters import Cosmology
     from zeldo.networks.field import optimise
     from zeldo.networks.tasks.base import Setting
-    from zeldo.networks.weights import load
+    from zeldo.networks.weights import shared
 
-    net = load(path)
+    net = shared(path)
     task = net.card.make_task()
     setting = Setting(Cosmology.preset("quijote"), 0.0, 2.0)
     return optimise(net, task, setting, precision=precision), task, setting

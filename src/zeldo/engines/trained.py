@@ -74,9 +74,9 @@ class Trained(Engine):
     @property
     def least_n(self) -> int:
         """The smallest number of particles per side that the network takes."""
-        from zeldo.networks.weights import load
+        from zeldo.networks.weights import shared
 
-        return max(8, load(self.path).stride)
+        return max(8, shared(self.path).stride)
 
     @property
     def weights_hash(self) -> str:

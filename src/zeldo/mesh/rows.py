@@ -33,9 +33,8 @@ def ask_for(builder: Any, place: Any, *, to_write: bool = False) -> None:
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     form = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     call = cgutils.get_or_insert_function(builder.module, form, "llvm.prefetch.p0i8")
-    builder.call(
-        call, [builder.bitcast(place, byte), number(int(to_write)), number(3), number(1)]
-    )  # keep, data
+    keep, data = number(3), number(1)
+    builder.call(call, [builder.bitcast(place, byte), number(int(to_write)), keep, data])
 
 
 @intrinsic

@@ -67,7 +67,7 @@ def optimise(
     derivatives: bool = False,
     donate: bool = False,
 ) -> LayeredNet:
-    """Copy a network for inference on a device, with batch norm folded into the convolutions and channels last.
+    """Copy a network for inference on a device, with batch norm folded into convolutions and the fastest layers for it.
 
     Parameters
     ----------

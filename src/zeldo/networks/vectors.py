@@ -16,7 +16,7 @@ from zeldo.mesh.rows import ask_for
 LANES = 16 if get_host_cpu_features().get("avx512f") else 8  # numbers in a register
 WIDTH = 2 * LANES  # cells of each sum that `multiplier` keeps
 READ, MADE = 6, 4  # cells along an axis that the transform reads and makes
-# of the transform, beside 0 and infinity: ±1 and ±2 would give twice the rounding errors, and four times the largest ones
+# of the transform, beside 0 and infinity: the usual ±1 and ±2 give larger rounding errors
 NEAR, FAR = 3 / 4, 3 / 2
 MANY, FEW = 6, 4  # channels that `multiplier` makes at once
 

@@ -1,7 +1,7 @@
 """3^3 convolutions of float32 on the CPU with a quarter of the products, by Winograd's transform along x and y.
 
 4^2 rows of cells are made from 6^2 by 36 products in place of 144 (F(4, 3) of Lavin & Gray 2016, arXiv:1509.09308).
-Rounding errors are three to five times those of torch's convolutions.
+Rounding errors are a few times those of torch's convolutions.
 """
 
 from __future__ import annotations
