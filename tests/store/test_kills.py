@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
         ("pm:steps=10,mesh_factor=1,checkpoint_minutes=0", 32, 2, "memory"),
         ("p3m:checkpoint_minutes=0,mesh_step=0.5", 8, 2, "memory"),
         ("emulator:tiles=2", 32, 2, "memory"),  # networks alone go on in the same way
-        ("cola:steps=10", 32, 1, "disk"),
-        ("pm:steps=5,mesh_factor=1", 32, 1, "disk"),
+        ("cola:steps=10", 16, 1, "disk"),
+        ("pm:steps=5,mesh_factor=1", 16, 1, "disk"),
         ("emulator:fast", 16, 1, "disk"),
     ],
 )
