@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
         ("cola:steps=40,checkpoint_minutes=0", 32, 2, "memory"),
         ("pm:steps=10,mesh_factor=1,checkpoint_minutes=0", 32, 2, "memory"),
         ("p3m:checkpoint_minutes=0,mesh_step=0.5", 8, 2, "memory"),
-        ("emulator:tiles=2", 32, 2, "memory"),  # networks alone go on in the same way
+        ("emulator:tiles=2", 16, 2, "memory"),  # networks alone go on in the same way
         ("cola:steps=10", 16, 1, "disk"),
         ("pm:steps=5,mesh_factor=1", 16, 1, "disk"),
         ("emulator:fast", 16, 1, "disk"),
