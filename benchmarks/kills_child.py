@@ -53,9 +53,6 @@ def main(engine: str, n: int, kills: int, place: str = "memory") -> None:
         whole, out = Path(folder) / "whole.zarr", Path(folder) / "out.zarr"
         if place == ON_DISK:
             universe_zarr.LARGEST_TILE = max(n // BLOCKS, SMALLEST_BLOCK)
-        seed_table(
-            2, 1
-        )  # a kernel without threads: its first call sets Numba up, which each run would do again
         finish(engine, n, whole, place)  # machine code is compiled, and the disk's cache is warm
         shutil.rmtree(whole)
         start = time.perf_counter()
