@@ -315,7 +315,7 @@ def test_an_interrupted_run_ends_with_130_and_leaves_no_file(tmp_path):
         "--engine",
         "cola",
         "--steps",
-        "5000",
+        "500",
     ]
     # shells start what runs in the background with interrupts ignored, and children inherit that
     running = subprocess.Popen(

@@ -180,8 +180,8 @@ def test_transforms_of_torch_func_work(gradient):
 
 @pytest.mark.parametrize("engine", ["emulator", "emulator:fast"])
 def test_emulators_have_jacobians_and_hessians(engine):
-    f = zeldo.differentiable(engine, box=2 * N, n=N, power="eisenstein-hu", dtype=torch.float64)
-    x, omega = noise(), torch.tensor(0.3, dtype=torch.float64)
+    f = zeldo.differentiable(engine, box=16, n=8, power="eisenstein-hu", dtype=torch.float64)
+    x, omega = noise(n=8), torch.tensor(0.3, dtype=torch.float64)
 
     def loss(o):
         return f(x, omega_m=o)[1].square().mean()
