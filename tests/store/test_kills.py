@@ -1,4 +1,4 @@
-"""Engines of every kind, killed without warning in the middle of a run and near its end, finish with the bits of the unbroken run."""
+"""Engines of every kind, killed in the middle of a run and near its end, finish with the bits of the unbroken run."""
 
 import json
 import os
