@@ -205,7 +205,7 @@ class Case(NamedTuple):
 def cases_of(store: str, preset: str, dynamics: str) -> list[Case]:
     """Every redshift of every test run of a store."""
     emulator: Any = parse_engine(preset)
-    expected = ExpectedError.from_dict(emulator._card().accuracy["expected"])
+    expected = ExpectedError.from_dict(emulator._card.accuracy["expected"])
     cases = []
     pairs = zip(*(comparisons(e, [store]) for e in (emulator, parse_engine(dynamics))), strict=True)
     for (ics, emulated, _), (_, own, _) in pairs:
