@@ -252,7 +252,7 @@ def held_out(record: Record, store: str) -> None:
                 found, expected = (
                     typical([getattr(c, kind)[label] for c in cases], label) for kind in ("made", "told")
                 )
-                factor = np.maximum(found / expected, expected / found).max()
+                factor = np.nanmax(np.maximum(found / expected, expected / found))
                 bar(record, "error_from_expected_most", float(factor), EXPECTED, field=label, **about)
 
 
