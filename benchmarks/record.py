@@ -77,7 +77,7 @@ def label(row: Row) -> str:
 
 def figure(row: Row) -> str:
     """The field, the quantity and the wavenumber of a row in words."""
-    field = row.field.replace(" one_minus_r2", f", {WORDS['one_minus_r2']}").replace(" power", ", P(k)")
+    field = row.field.replace(" one_minus_r2", f", {WORDS['one_minus_r2']}")
     words = _in_words(row.quantity.removesuffix("_to_k"))
     if row.k is not None:
         words += f" {'for k <=' if row.quantity.endswith('_to_k') else 'at k ='} {row.k:g}"
@@ -96,7 +96,8 @@ WORDS = {
     "l-picola:mesh_factor=1": "L-PICOLA with a mesh of N",
     "l-picola:mesh_factor=2": "L-PICOLA with a mesh of 2N",
     "error_over_dynamics_most": "over that of its dynamics, largest",
-    "error_from_expected_most": "factor between the error and the expected one, largest",
+    "power_from_expected_most": "factor between the error of P(k) and the expected one, largest",
+    "one_minus_r2_from_expected_most": "factor between 1 - r^2 and the expected one, largest",
     "share_of_cases_with_P_off_by_2_percent": "share of cases with P(k) wrong by more than 2 %",
     "off_most": "largest relative difference",
     "damaged_crash_hang_or_memory": "damaged files that crash, hang or fill the memory",
