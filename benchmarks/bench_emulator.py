@@ -19,7 +19,7 @@ from zeldo.engines.parsing import parse_engine
 from zeldo.files.reference import read_reference
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.lpt import linear_displacement
-from zeldo.networks.expected import NODES, ExpectedError, measures
+from zeldo.networks.expected import FIGURES, NODES, ExpectedError, measures
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics import K_SHOWN, Comparison, Reference
 from zeldo.training.expected import comparisons, errors_of
@@ -52,6 +52,7 @@ STRUCTURES = {
     "pairwise dispersion of halos": (0.03, 0.02),
 }
 TIME = {"emulator": (1.5, 1.0), "emulator:fast": (2.0, 1.5)}  # over that of `PACE`
+EXPECTED = 1.5  # a factor between the error found and the one on the card, of every field and at every k
 SPACINGS = (1.0, 1.5, 2.5, 4.01)  # Mpc/h, intervals of the lattice spacing
 OTHERS = {"transfer": "T", "one_minus_r2": "one_minus_r2"}  # figures of another code, by our names
 PAIRED = 31  # neighbours on shared machines disturb single runs
@@ -204,7 +205,7 @@ class Case(NamedTuple):
 def cases_of(store: str, preset: str, dynamics: str) -> list[Case]:
     """Every redshift of every test run of a store."""
     emulator: Any = parse_engine(preset)
-    expected = ExpectedError.from_dict(emulator._card().accuracy["expected"])
+    expected = ExpectedError.from_dict(emulator._card.accuracy["expected"])
     cases = []
     pairs = zip(*(comparisons(e, [store]) for e in (emulator, parse_engine(dynamics))), strict=True)
     for (ics, emulated, _), (_, own, _) in pairs:
@@ -226,12 +227,7 @@ def held_out(record: Record, store: str) -> None:
         for z in redshifts:
             for label in ("density one_minus_r2", "velocity one_minus_r2", "density power"):
                 made, own, told = (
-                    np.exp(
-                        np.nanmean(
-                            [np.log(np.maximum(getattr(c, kind)[label], 1e-9)) for c in cases if c.z == z],
-                            axis=0,
-                        )
-                    )
+                    typical([getattr(c, kind)[label] for c in cases if c.z == z], label)
                     for kind in ("made", "own", "told")
                 )
                 rows.append(
@@ -251,6 +247,23 @@ def held_out(record: Record, store: str) -> None:
         for label in ("density one_minus_r2", "displacement one_minus_r2", "velocity one_minus_r2"):
             most = np.nanmax([case.made[label] / case.own[label] for case in cases])
             bar(record, "error_over_dynamics_most", float(most), 1.0, field=label, **about)
+        for figure in FIGURES:
+            ratios = [
+                typical([c.made[label] for c in cases], label)
+                / typical([c.told[label] for c in cases], label)
+                for label in cases[0].told
+                if label.endswith(figure)
+            ]
+            factor = float(np.exp(np.nanmax(abs(np.log(ratios)))))
+            bar(record, f"{figure}_from_expected_most", factor, EXPECTED, **about)
+
+
+def typical(errors: Sequence[Any], label: str) -> np.ndarray:
+    """At every node, what the card expects: the rms over universes of errors of P(k), the geometric mean of 1 - r^2."""
+    values = np.array(errors, float)
+    if label.endswith("power"):
+        return np.sqrt(np.nanmean(values**2, axis=0))
+    return np.exp(np.nanmean(np.log(np.maximum(values, 1e-9)), axis=0))
 
 
 def by_spacing(record: Record, store: str) -> None:

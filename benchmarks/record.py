@@ -96,6 +96,8 @@ WORDS = {
     "l-picola:mesh_factor=1": "L-PICOLA with a mesh of N",
     "l-picola:mesh_factor=2": "L-PICOLA with a mesh of 2N",
     "error_over_dynamics_most": "over that of its dynamics, largest",
+    "power_from_expected_most": "factor between the error of P(k) and the expected one, largest",
+    "one_minus_r2_from_expected_most": "factor between 1 - r^2 and the expected one, largest",
     "share_of_cases_with_P_off_by_2_percent": "share of cases with P(k) wrong by more than 2 %",
     "off_most": "largest relative difference",
     "damaged_crash_hang_or_memory": "damaged files that crash, hang or fill the memory",

@@ -10,7 +10,7 @@ from zeldo.cosmology.background import growth
 from zeldo.errors import InputError
 from zeldo.initial.lpt import linear_displacement
 from zeldo.networks.card import ModelCard
-from zeldo.networks.expected import FIGURES, NODES, ExpectedError, fit, in_bins, measures
+from zeldo.networks.expected import FIGURES, NODES, TERMS, ExpectedError, fit, in_bins, measures
 
 NAMES = [f"density {figure}" for figure in FIGURES]
 
@@ -18,7 +18,7 @@ NAMES = [f"density {figure}" for figure in FIGURES]
 def law(measured, node):
     """An error that the fit can represent."""
     s, u, f = np.asarray(measured).T
-    return np.exp(-8 + 5 * NODES[node] + 2 * s - 0.3 * s * s + u - 2 * f)
+    return np.exp(-8 + 5 * NODES[node] + 2 * s - 0.3 * s * s + 0.1 * s**3 + u - 2 * f + 0.2 * u * f)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_the_fit_finds_the_law_and_the_rms_of_errors_of_either_sign(fitted):
 
 def test_fewer_snapshots_than_coefficients_are_refused(fitted):
     measured = fitted[0][:4]
-    with pytest.raises(InputError, match=r"4 snapshots have a density at 0\.06 .* needs 10 or more"):
+    with pytest.raises(InputError, match=r"4 snapshots have a density at 0\.06 .* needs 26 or more"):
         fit(measured, {NAMES[1]: np.ones((4, len(NODES)))}, "four runs")
     gap = np.ones((60, len(NODES)))
     gap[:57, 2] = np.nan  # boxes too small for such long waves
@@ -50,16 +50,17 @@ def test_fewer_snapshots_than_coefficients_are_refused(fitted):
         fit(fitted[0], {NAMES[1]: gap}, "small boxes")
 
 
-def test_snapshots_that_are_too_alike_are_refused(fitted):
+@pytest.mark.parametrize("scatter", [1e-3, 0.0])
+def test_snapshots_that_are_too_alike_are_refused(fitted, scatter):
     """One universe at two redshifts: s and the growth rate say the same."""
     late = np.arange(60) % 2
-    measured = fitted[0] * [1e-3, 1e-3, 0] + np.stack([late, 0 * late, -0.5 * late], axis=1)
+    measured = fitted[0] * [scatter, scatter, 0] + np.stack([late, 0 * late, -0.5 * late], axis=1)
     with pytest.raises(InputError, match="too alike"):
         fit(measured, {NAMES[1]: np.ones((60, len(NODES)))}, "one universe")
 
 
 def damaged(change):
-    content = {"coefficients": {name: [[0.0] * 5] * len(NODES) for name in NAMES}, "ranges": [[0, 1]] * 3}
+    content = {"coefficients": {name: [[0.0] * TERMS] * len(NODES) for name in NAMES}, "ranges": [[0, 1]] * 3}
     return {**content, "runs": "", **change}
 
 
@@ -69,9 +70,9 @@ def damaged(change):
         "abc",
         [1],
         {},
-        damaged({"coefficients": {NAMES[0]: [[0.0] * 5] * len(NODES)}}),
-        damaged({"coefficients": {name: [[0.0] * 5] * 3 for name in NAMES}}),
-        damaged({"coefficients": {name: [[np.nan] * 5] * len(NODES) for name in NAMES}}),
+        damaged({"coefficients": {NAMES[0]: [[0.0] * TERMS] * len(NODES)}}),
+        damaged({"coefficients": {name: [[0.0] * TERMS] * 3 for name in NAMES}}),
+        damaged({"coefficients": {name: [[np.nan] * TERMS] * len(NODES) for name in NAMES}}),
         damaged({"ranges": [[0, 1]] * 2}),
         damaged({"ranges": [[1, 0]] * 3}),
     ],

@@ -1,13 +1,14 @@
 """The error to expect of an emulator, by scale and field.
 
 In units of the lattice, cosmology, redshift and spacing act on a network's error through few numbers. For each field, and
-each k over the lattice's Nyquist wavenumber, ln(error) is linear in
+each k over the lattice's Nyquist wavenumber, ln(error) is a polynomial of
 
-    1, s, s^2      s = ln of the rms linear density contrast on the lattice at that redshift
-    u              ln of the rms linear displacement in spacings, over that contrast: how much power is on large scales
-    ln f           the growth rate
+    s    ln of the rms linear density contrast on the lattice at that redshift
+    u    ln of the rms linear displacement in spacings, over that contrast: how much power is on large scales
+    f    ln of the growth rate
 
-fitted to runs that no network was trained on.
+with all terms of second order and those of third order in which s is squared, fitted to runs that no network was trained
+on. At low contrast errors stop falling, which second order alone does not describe.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from zeldo.initial.conditions import InitialConditions, Origin
 NODES = (0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 FIGURES = ("power", "one_minus_r2")
 DENSITY = tuple(f"density {figure}" for figure in FIGURES)  # which every expected error has
-TERMS = 5  # of the basis
+TERMS = 13  # of the polynomial
 ALIKE = 100.0  # condition number of the basis about the mean; one cosmology at two redshifts has 180, and 16 have below 10
 BEYOND = 0.5  # how far a measure, a logarithm, may lie beyond the measured range
+SMALLEST = 1e-9  # error that counts
+ITERATIONS, LONGEST = 100, 3.0  # of the fit of mean squares
 TINY = 1e-30  # of a universe without structure
 
 
@@ -65,7 +68,8 @@ def rms(field: np.ndarray) -> float:
 
 
 def _basis(s: np.ndarray, u: np.ndarray, f: np.ndarray) -> np.ndarray:
-    return np.stack([np.ones_like(s), s, s * s, u, f], axis=-1)
+    terms = [np.ones_like(s), s, u, f, s * s, s * u, s * f, u * u, u * f, f * f]
+    return np.stack([*terms, s**3, s * s * u, s * s * f], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,7 @@ def in_bins(k: np.ndarray, values: np.ndarray, nyquist: float, figure: str) -> n
 
 
 def fit(measured: np.ndarray, errors: Mapping[str, np.ndarray], runs: str) -> ExpectedError:
-    """Fit the coefficients by least squares.
+    """Fit the coefficients.
 
     Parameters
     ----------
@@ -201,7 +205,7 @@ def fit(measured: np.ndarray, errors: Mapping[str, np.ndarray], runs: str) -> Ex
                     f"needs {least} or more, so give stores with more runs, redshifts or particles a side"
                 )
     spread = _basis(*(measured - measured.mean(axis=0)).T)
-    if np.linalg.cond(spread / np.linalg.norm(spread, axis=0)) > ALIKE:
+    if np.linalg.cond(spread / np.maximum(np.linalg.norm(spread, axis=0), TINY)) > ALIKE:
         raise InputError(
             "the snapshots are too alike to tell how the error depends on the universe: give stores with more cosmologies, "
             "lattice spacings or redshifts"
@@ -209,12 +213,28 @@ def fit(measured: np.ndarray, errors: Mapping[str, np.ndarray], runs: str) -> Ex
     coefficients = {}
     for name, values in errors.items():
         rows = []
-        for column in np.log(np.maximum(values, 1e-9)).T:
+        for column in values.T:
             known = np.isfinite(column)
-            row, *_ = np.linalg.lstsq(basis[known], column[known], rcond=None)
-            if name.endswith("power"):  # its rms is wanted, not the mean of its logarithm
-                row[0] += np.log(np.mean(np.exp(2 * (column[known] - basis[known] @ row)))) / 2
-            rows.append(row.tolist())
+            # of P(k) the rms is wanted, and of 1 - r^2 the mean of its logarithm
+            fitted = _mean_square if name.endswith("power") else _mean_logarithm
+            rows.append(fitted(basis[known], np.maximum(column[known], SMALLEST)).tolist())
         coefficients[name] = rows
     ranges = list(zip(measured.min(0).tolist(), measured.max(0).tolist(), strict=True))
     return ExpectedError(coefficients, ranges, runs)
+
+
+def _mean_logarithm(basis: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    return np.linalg.lstsq(basis, np.log(errors), rcond=None)[0]
+
+
+def _mean_square(basis: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Coefficients of the logarithm of the rms, by the likelihood of squares with a gamma distribution.
+
+    Iterated least squares, which for this distribution and a logarithm have equal weights (McCullagh & Nelder 1989).
+    """
+    coefficients = _mean_logarithm(basis, errors)
+    for _ in range(ITERATIONS):
+        ratio = (errors / np.exp(basis @ coefficients)) ** 2
+        # long steps, from a start too low, would go astray
+        coefficients += np.linalg.lstsq(basis, np.minimum(ratio - 1, LONGEST) / 2, rcond=None)[0]
+    return coefficients
