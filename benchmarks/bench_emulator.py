@@ -19,7 +19,7 @@ from zeldo.engines.parsing import parse_engine
 from zeldo.files.reference import read_reference
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.lpt import linear_displacement
-from zeldo.networks.expected import FIGURES, NODES, ExpectedError, measures
+from zeldo.networks.expected import FIGURES, NODES, SMALLEST, ExpectedError, measures
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics import K_SHOWN, Comparison, Reference
 from zeldo.training.expected import comparisons, errors_of
@@ -263,7 +263,7 @@ def typical(errors: Sequence[Any], label: str) -> np.ndarray:
     values = np.array(errors, float)
     if label.endswith("power"):
         return np.sqrt(np.nanmean(values**2, axis=0))
-    return np.exp(np.nanmean(np.log(np.maximum(values, 1e-9)), axis=0))
+    return np.exp(np.nanmean(np.log(np.maximum(values, SMALLEST)), axis=0))
 
 
 def by_spacing(record: Record, store: str) -> None:

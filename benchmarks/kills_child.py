@@ -1,4 +1,4 @@
-"""Runs of an engine that are killed at random moments and begun again: how many end with the bits of the unbroken run.
+"""Runs of an engine that are killed somewhere and begun again: how many end with the bits of the unbroken run.
 
 Each run is forked from a process that has imported what runs need, so that a kill falls into the run and not into imports.
 """

@@ -19,9 +19,8 @@ def test_the_dynamics_of_the_benchmark_are_those_of_the_card(preset):
     assert parse_engine(DYNAMICS[preset]).settings == of_the_card.settings
 
 
-@pytest.mark.filterwarnings(
-    "ignore:Mean of empty slice"
-)  # some wavenumbers have no shell on so small a lattice
+# some wavenumbers have no shell on so small a lattice
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
 def test_a_store_of_held_out_runs_fills_the_record(tmp_path):
     """With 2LPT for the truth, which is not what the card was measured on."""
     store = RunStore(tmp_path / "runs.zarr")

@@ -40,6 +40,21 @@ def test_the_fit_finds_the_law_and_the_rms_of_errors_of_either_sign(fitted):
     assert np.log(np.array(made[NAMES[0]]) / truth).mean() == pytest.approx(0, abs=0.25)
 
 
+def test_outliers_of_some_universes_raise_no_other_rms():
+    """Errors of P(k) scatter widely at high contrast alone."""
+    rng = np.random.default_rng(2)
+    measured = rng.normal(size=(2000, 3)) * [0.8, 0.2, 0.2]
+    scatter = np.where(measured[:, :1] > 0, 1.0, 0.2)
+    clean = np.stack([law(measured, node) for node in range(len(NODES))], axis=1)
+    noisy = clean * np.exp(
+        scatter * rng.normal(size=clean.shape) - scatter**2
+    )  # whose rms is that of the law
+    calm = [-0.8, 0.0, 0.0]
+    made = fit(measured, {NAMES[0]: noisy}, "some runs").at(calm, 1.6)
+    off = np.log(np.array(made[NAMES[0]]) / [law([calm], node)[0] for node in range(len(NODES))])
+    assert abs(off.mean()) < 0.1
+
+
 def test_fewer_snapshots_than_coefficients_are_refused(fitted):
     measured = fitted[0][:4]
     with pytest.raises(InputError, match=r"4 snapshots have a density at 0\.06 .* needs 26 or more"):

@@ -1,4 +1,4 @@
-"""Engines of every kind, killed in the middle of a run and near its end, finish with the bits of the unbroken run."""
+"""Engines of every kind, killed in the middle of a run or near its end, finish with the bits of the unbroken run."""
 
 import json
 import os
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
         ("emulator:fast", 16, 1, "disk"),
     ],
 )
-def test_killed_at_random_it_ends_with_the_same_bits(engine, n, kills, place):
+def test_killed_in_the_middle_it_ends_with_the_same_bits(engine, n, kills, place):
     command = [sys.executable, "-m", "benchmarks.kills_child", engine, str(n), str(kills), place]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
