@@ -413,10 +413,11 @@ def test_a_page_without_halos_says_so(tmp_path):
     assert "Nothing is drawn: no value is above 0" in text and "<img" not in text
 
 
-def test_multipoles_that_are_left_out_are_told(bare):
+@pytest.mark.parametrize("statistics", [("power", "multipoles"), ("multipoles", "power")])
+def test_multipoles_that_are_left_out_are_told(bare, statistics):
     still = Particles(bare.header, bare.positions)
     with pytest.warns(ZeldoWarning, match="has no velocities, so multipoles in redshift space are"):
-        (result,) = zeldo.measure(still)
+        (result,) = zeldo.measure(still, statistics)
     assert list(result.tables) == ["power"]
 
 

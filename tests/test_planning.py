@@ -24,13 +24,13 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 @pytest.mark.parametrize(
-    ("engine", "redshifts"),
-    [("cola", [0.0]), ("2lpt", [0.0]), ("emulator", [0.0]), ("emulator:fast", [1.0, 0.0])],
+    ("engine", "n", "redshifts"),
+    [("cola", 128, [0.0]), ("2lpt", 128, [0.0]), ("emulator", 96, [0.0]), ("emulator:fast", 96, [1.0, 0.0])],
 )
-def test_memory_and_disk_are_those_of_a_run(engine, redshifts, tmp_path):
-    run = ["--engine", engine, "-n", "128", "--box", "250", "-o", str(tmp_path / "out.hdf5")]
+def test_memory_and_disk_are_those_of_a_run(engine, n, redshifts, tmp_path):
+    run = ["--engine", engine, f"-n={n}", f"--box={2 * n}", "-o", str(tmp_path / "out.hdf5")]
     run += [f"-z={z}" for z in redshifts]
-    plan = zeldo.plan(engine=engine, n=128, box=250, redshift=redshifts, output=tmp_path / "out.hdf5")
+    plan = zeldo.plan(engine=engine, n=n, box=2 * n, redshift=redshifts, output=tmp_path / "out.hdf5")
     command = [sys.executable, "-c", MEASURE, sys.executable, "-m", "zeldo", "run", *run]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert plan.memory_gb == pytest.approx(1024e-9 * int(done.stdout), rel=0.3)

@@ -14,6 +14,7 @@ from zeldo.engines.emulator import Emulator
 from zeldo.engines.parsing import parse_engine
 from zeldo.engines.pm import ParticleMesh
 from zeldo.engines.streamed_emulator import StreamedEmulator, _Crops
+from zeldo.engines.trained import shipped_weights
 from zeldo.errors import InputError
 from zeldo.files import universe_zarr
 from zeldo.files.universe_zarr import UniverseZarr
@@ -224,12 +225,24 @@ def test_a_universe_without_structure_is_no_reason_to_warn(recwarn):
     assert snapshot.expected_error is None and not recwarn.list
 
 
-def test_every_redshift_must_be_in_the_range_of_the_card():
+def test_every_redshift_must_be_in_the_range_of_the_card(monkeypatch):
     engine = zeldo.engine("emulator")
     (card,) = engine._cards
-    vars(engine)["_cards"] = [replace(card, redshift=(1.0, 3.0))]
+    late = [replace(card, redshift=(1.0, 3.0))]
+    monkeypatch.setattr(type(engine), "_cards", property(lambda _: late))
     spacing = sum(card.spacing) / 2
     engine.check_universe(PRESETS["quijote"], spacing, [3.0, 1.0])
     for redshifts in ([3.5, 2.0], [2.0, 0.5]):
         with pytest.raises(InputError, match="redshift"):
             engine.check_universe(PRESETS["quijote"], spacing, redshifts)
+
+
+def test_a_file_that_is_replaced_brings_its_own_dynamics(tmp_path):
+    net, path = load(shipped_weights("emulator")), tmp_path / "own.safetensors"
+    options = net.card.options["engine_options"]
+    fewer = replace(net.card, options={**net.card.options, "engine_options": {**options, "steps": 5}})
+    save(net, path, fewer)
+    engine = zeldo.engine(str(path))
+    assert "steps=5" in engine.settings["dynamics"]
+    save(net, path, net.card)
+    assert "steps=13" in engine.settings["dynamics"]

@@ -356,3 +356,31 @@ def test_floats_of_other_widths_are_written_as_usual_ones(tmp_path, suffix, give
     with open_particles(tmp_path / f"out{suffix}") as particles:
         assert particles.fields["positions"] == again.fields["positions"] == kept
         np.testing.assert_allclose(particles.positions, x.astype(kept), rtol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".hdf5", ".npz", ".zarr", ".bigfile"])
+def test_a_lattice_that_nobody_has_looked_for_is_found_in_the_copy(suffix, tmp_path):
+    """It begins at half a cell; a copy without that was read as one that begins at the corner."""
+    (made,) = zeldo.run(engine="2lpt", n=8, box=16.0, power="eisenstein-hu", redshift=9)
+    foreign = write(replace(made, offset=(0.5, 0.5, 0.5)), tmp_path / "foreign.gadget2")
+    with open_particles(foreign, made.cosmology) as particles:
+        copy = write(particles, tmp_path / f"copy{suffix}")
+    again = read(copy)
+    assert again.offset == (0.5, 0.5, 0.5)
+    np.testing.assert_allclose(again.psi, made.psi, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".hdf5", ".npz", ".zarr", ".bigfile"])
+def test_a_lattice_without_ids_comes_back(suffix, tmp_path):
+    (made,) = zeldo.run(engine="2lpt", n=8, box=16.0, power="eisenstein-hu", redshift=9)
+    with open_particles(write(made, tmp_path / "first.npz")) as particles:
+        assert "ids" not in particles.fields
+        copy = write(particles, tmp_path / f"copy{suffix}")
+    np.testing.assert_allclose(read(copy).psi, made.psi, atol=1e-6)
+
+
+@EVERY
+def test_no_particles_at_all_are_not_written(crowd, tmp_path, name, suffix, options, positions, velocities):
+    nothing = Particles(replace(crowd.header, count=0), np.zeros((0, 3)))
+    line = refusal(lambda: write(nothing, tmp_path / f"out{suffix}", name, **options))
+    assert "there are no particles" in line and not any(tmp_path.iterdir())

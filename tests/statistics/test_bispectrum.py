@@ -8,7 +8,12 @@ import pytest
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.particles.snapshot import Snapshot
-from zeldo.statistics.bispectrum import bispectrum_of_shells, equilateral_bispectrum, squeezed_bispectrum
+from zeldo.statistics.bispectrum import (
+    bispectrum_of_shells,
+    equilateral,
+    equilateral_bispectrum,
+    squeezed_bispectrum,
+)
 from zeldo.statistics.modes import density_modes, field_modes
 
 BOX = 100.0
@@ -125,3 +130,9 @@ def test_shells_that_hold_nothing_are_refused():
         squeezed_bispectrum(snapshot, long=7)
     with pytest.raises(InputError, match="shell"):
         bispectrum_of_shells(field_modes(np.zeros((8, 8, 8))), BOX, [3 * ((3.0, 5.0),)])
+
+
+@pytest.mark.parametrize(("mesh", "width"), [(30, 0.07), (112, 0.55), (112, 2.2)])
+def test_shells_end_at_the_nyquist_wavenumber_in_spite_of_rounding(mesh, width):
+    *_, last = equilateral(mesh / 2, width)[-1]
+    assert mesh / 2 - width < last[1] <= mesh / 2

@@ -8,6 +8,7 @@ from in_memory import in_pieces
 import zeldo
 from refusals import refusal
 from zeldo.engines.registry import engine
+from zeldo.mesh.numba_gravity import NumbaGravity
 from zeldo.statistics import compare_snapshots
 from zeldo.volumes.pieces import check_piece
 
@@ -69,3 +70,11 @@ def test_pieces_move_with_the_whole_volume():
     for field in ("psi", "vel"):
         mine, true = (getattr(x, field).reshape(3, 4, 8, 4, 8, 4, 8).mean((2, 4, 6)) for x in (pieces, whole))
         assert (mine - true).std() < 0.05 * true.std()
+
+
+def test_the_steps_of_a_piece_share_one_mesh(monkeypatch):
+    made_meshes = []
+    allocate = NumbaGravity._allocate
+    monkeypatch.setattr(NumbaGravity, "_allocate", lambda mesh: (made_meshes.append(mesh), allocate(mesh))[1])
+    made(universe(32), 16, 8)
+    assert len(made_meshes) == len(set(map(id, made_meshes))) == 8

@@ -28,7 +28,7 @@ from zeldo.universe import Universe
 from zeldo.volumes.run import Volume, read_window, run_in_pieces
 
 SMALL = {"n": 32, "box": 64.0, "seed": 4, "power": "eisenstein-hu"}
-PIECES = {"side": 16, "buffer": 4, "thickness": 8}
+PIECES = {"side": 16, "buffer": 4, "thickness": 16}
 SCRIPT = f"from zeldo.volumes.run import run_in_pieces; run_in_pieces(output=%r, **{SMALL | PIECES})"
 
 

@@ -29,7 +29,7 @@ TORCH_FIELDS, TORCH_MESH = 180.0, 20.0
 LARGE = 0.5  # the share by which costs grow when a lattice doubles
 CACHED = 128  # points a side beyond which they do
 PAIRS = 170.0  # ns per particle and pair step
-CELLS = 4 + 12 + 4  # bytes per particle of the cell list: order, position, key
+POSITION = 12  # bytes per particle of the cell list, besides places in it and keys
 PAIR_MESH = 4 + 4 + 0.5  # bytes per mesh point: density, modes, an octant of the Green's function
 
 USUAL = Cosmology.preset("quijote")
@@ -163,7 +163,9 @@ def _planes(n: int, factor: int, together: int) -> float:
     return 4 * 4 * min(n, together + reach) * factor * (factor * n) ** 2 / n**3
 
 
-def pairs(n: int, factor: float, pair_steps: float, mesh_steps: int, work: float) -> Plan:
+def pairs(
+    n: int, factor: float, cells: int, threads: int, pair_steps: float, mesh_steps: int, work: float
+) -> Plan:
     """The cost of P3M: displacement, momentum, two forces, and a snapshot.
 
     Parameters
@@ -172,6 +174,10 @@ def pairs(n: int, factor: float, pair_steps: float, mesh_steps: int, work: float
         Particles per side.
     factor : float
         Mesh points per particle and dimension.
+    cells : int
+        Of the cell list, per side.
+    threads : int
+        That sort particles into cells, each with counts of its own.
     pair_steps : float
         Number of pair steps.
     mesh_steps : int
@@ -183,6 +189,8 @@ def pairs(n: int, factor: float, pair_steps: float, mesh_steps: int, work: float
     -------
     Plan
     """
-    memory = (6 * FIELD + CELLS + PAIR_MESH * factor**3) * n**3 / GB
+    place = 4 if n < 1290 else 8  # bytes of a particle's number
+    listed = (place + POSITION + 4) * n**3 + (8 + threads * place) * cells**3
+    memory = ((6 * FIELD + PAIR_MESH * factor**3) * n**3 + listed) / GB
     seconds = 1e-9 * n**3 * PAIRS * (pair_steps + work * mesh_steps)
     return Plan(memory, seconds, round(pair_steps))

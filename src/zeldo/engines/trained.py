@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import lru_cache
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
@@ -88,7 +88,7 @@ class Trained(Engine):
         """Of all networks of the engine."""
         return [self.path]
 
-    @cached_property
+    @property
     def _cards(self) -> list[ModelCard]:
         return [card_of(path) for path in self._files]
 
@@ -144,7 +144,17 @@ class Trained(Engine):
 
 
 def card_of(path: Path) -> ModelCard:
-    """The model card of a network, whose weights are only read where the card is not in the file."""
+    """The model card of a network, read once as long as the file stays the same."""
+    from zeldo.networks.weights import load
+
+    return (
+        _card_of(path, weights_hash(path)) if path.is_file() else load(path).card
+    )  # which says what is wrong
+
+
+@lru_cache(maxsize=16)
+def _card_of(path: Path, content: str) -> ModelCard:
+    """Weights are only read where the card is not in the file."""
     from zeldo.networks.weights import load, read_card
 
     return read_card(path) or load(path).card

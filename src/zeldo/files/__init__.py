@@ -194,7 +194,7 @@ def _check_given(header: Header, given: Mapping[str, float], path: Path) -> None
     from zeldo.cosmology.parameters import same_parameter
     from zeldo.files.gadget import contradiction
 
-    zeldos = header.cosmology if header.offset is not None else None
+    zeldos = header.cosmology if header.own else None
     # which may be the one given, where the file has not all of it
     said = {**(zeldos.to_dict() if zeldos else {}), **header.parameters}
     for name, value in given.items():
@@ -323,6 +323,8 @@ def create_particles(
     kind = format_to_write(path, format)
     check_options(kind, options)
     kind.check_writable(Path(path))
+    if not header.count:
+        raise InputError(f"{path} is not written, since there are no particles: give one or more")
     with kind.create(Path(path), header, fields, **options) as sink:
         yield sink
         sink.check_complete()

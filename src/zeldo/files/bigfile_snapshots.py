@@ -20,6 +20,7 @@ from zeldo.files.bigfile import Block, block, block_attributes, is_block
 from zeldo.files.bigfile_writing import BLOCKS, OWN, writing_bigfile
 from zeldo.files.entries import (
     integer,
+    is_own,
     number,
     own_dark_energy,
     own_offset,
@@ -105,6 +106,7 @@ class BigFile(AskingFormat):
             },
             notes=tuple(notes),
             offset=own_offset(own, path),
+            own=is_own(own),
             extra=values,
             **(own_origin(own, path) if own else _origin(values, path)),
         )

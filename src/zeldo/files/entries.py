@@ -18,6 +18,9 @@ from zeldo.particles.snapshot import DRAWN, MADE, TOLD
 
 DIGEST = "sha256"  # the attribute with the checksum of the others
 WHOLE = "all_matter"  # False in a file of one species of several
+OFFSET_KNOWN = (
+    "offset_known"  # False where nobody has looked for a lattice; a known offset of zero has no entry
+)
 SIZES = 1e-30, 1e50  # of boxes and units, whose products have a cube that is a number
 ROUNDING = 1e-12  # of a redshift
 
@@ -97,7 +100,9 @@ def origin_attributes(header: Header) -> dict[str, Any]:
         if getattr(header, name) is not None
     }
     part: dict[str, Any] = {} if header.whole else {WHOLE: False}
-    if header.offset is not None and any(header.offset):
+    if header.offset is None:
+        part[OFFSET_KNOWN] = False
+    elif any(header.offset):
         part["offset"] = list(header.offset)
     return attributes | {name: value for name, value in known.items() if value is not None} | told | part
 
@@ -148,10 +153,16 @@ def own_header(values: Mapping[str, Any], where: Path, count: int, stored: Mappi
         particle_mass=number(values, "particle_mass", where) or None,
         n=integer(values, "n", where) if "n" in values else None,
         offset=own_offset(values, where),
+        own=is_own(values),
         whole=own_whole(values, where),
         stored=stored,
         **own_origin(values, where),
     )
+
+
+def is_own(values: Mapping[str, Any]) -> bool:
+    """Whether entries are of a file that zeldo wrote."""
+    return "settings" in values or "format" in values
 
 
 def own_whole(values: Mapping[str, Any], where: str | Path) -> bool:
@@ -160,8 +171,10 @@ def own_whole(values: Mapping[str, Any], where: str | Path) -> bool:
 
 
 def own_offset(values: Mapping[str, Any], where: str | Path) -> tuple[float, float, float] | None:
-    """Where the lattice of a file of zeldo's begins, in cells; None for a file of another code."""
-    if "settings" not in values and "format" not in values:
+    """Where the lattice of a file of zeldo's begins, in cells; None where it is unknown, and for a file of another code."""
+    if not is_own(values):
+        return None
+    if OFFSET_KNOWN in values and not integer(values, OFFSET_KNOWN, where):
         return None
     offset = np.asarray(values.get("offset", (0.0, 0.0, 0.0)), dtype=float)
     if offset.shape != (3,) or not np.isfinite(offset).all():

@@ -17,6 +17,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.asked import Asked, AskingFormat
 from zeldo.files.entries import (
+    is_own,
     number,
     own_dark_energy,
     own_offset,
@@ -142,6 +143,7 @@ class GadgetHDF5(AskingFormat):
                 "masses": mass_words(in_mass),
             },
             offset=own_offset(zeldo_attributes, first),
+            own=is_own(zeldo_attributes),
             notes=tuple(notes),
             extra=header,
             **own_origin(zeldo_attributes, first, made),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,8 @@ def writing_set(
     describe : callable
         Field to the attributes of its data set.
     """
+    if "ids" not in fields:
+        header = replace(header, n=None)  # readers of a lattice ask for its ids
     counts = split(header.count, files)
     sizes = [count * row_bytes(fields) + 16384 for count in counts]
     with writing_parts(path, sizes, files_of) as temporary:

@@ -19,7 +19,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.archive import existing_file, names_in, read_arrays, readable
 from zeldo.files.atomic import writing
-from zeldo.files.entries import WHOLE, integer, origin_attributes, own_header
+from zeldo.files.entries import OFFSET_KNOWN, WHOLE, integer, origin_attributes, own_header
 from zeldo.files.formats import Format, Sink
 from zeldo.files.given import Given, Rescaled, check_not_given
 from zeldo.files.registry import register_format
@@ -29,7 +29,7 @@ from zeldo.particles.snapshot import DRAWN, MADE, TOLD
 NAMES = {"positions": "pos", "velocities": "vel", "ids": "ids", "masses": "mass"}
 OTHER_NAMES = {"positions": "positions", "velocities": "velocities", "ids": "id", "masses": "masses"}
 NEEDED = ("box", "redshift", "engine", "version", "settings", "particle_mass")
-OPTIONAL = ("seed", *DRAWN, *MADE, *TOLD, "offset", WHOLE)
+OPTIONAL = ("seed", *DRAWN, *MADE, *TOLD, "offset", OFFSET_KNOWN, WHOLE)
 OTHERS = ("box", "redshift", *Cosmology.names())  # what is read of an archive that zeldo did not write
 STORED = {
     "format": "npz of zeldo",

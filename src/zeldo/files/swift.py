@@ -16,7 +16,7 @@ from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.redshifts import same_redshift
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.asked import Asked, AskingFormat
-from zeldo.files.entries import number, own_offset, own_origin, own_whole, positive, redshift_of
+from zeldo.files.entries import is_own, number, own_offset, own_origin, own_whole, positive, redshift_of
 from zeldo.files.formats import Sink
 from zeldo.files.gadget import choose_type, gadget_cosmology, others_note, table_mass
 from zeldo.files.hdf5_set import (
@@ -146,6 +146,7 @@ class SwiftHDF5(AskingFormat):
             particle_mass=mass * in_mass or None,
             whole=species.alone and own_whole(zeldo_attributes, first),
             offset=own_offset(zeldo_attributes, first),
+            own=is_own(zeldo_attributes),
             stored={
                 "format": "SWIFT HDF5" + many,
                 "lengths": words,

@@ -62,6 +62,8 @@ class Header:
         Whether the particles are all the matter of the box. False where a file has other species too, and for tracers:
         halos, or galaxies of your own. Few tracers have power far below their mean distance, so spectra of them take a
         mesh of 128 points a side at least. Where masses are asked for, they stand for all the matter of the box.
+    own : bool
+        Whether a file that zeldo wrote says this, so that its cosmology is that of the particles.
     stored : mapping of str to str
         How the file stores what it holds: "lengths", "velocities", "format" and so on, in words.
     notes : tuple of str
@@ -91,6 +93,7 @@ class Header:
     correction: Mapping[str, float] | None = None
     offset: tuple[float, float, float] | None = None
     whole: bool = True
+    own: bool = False
     stored: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     extra: Mapping[str, object] = field(default_factory=dict)

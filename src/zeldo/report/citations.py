@@ -29,7 +29,7 @@ ENGINES: dict[str, tuple[tuple[str, str], ...]] = {
     "p3m": (
         ("hockney1988", "P3M"),
         ("efstathiou1985", "P3M in cosmology"),
-        ("springel2005gadget", "the split of the force"),
+        ("springel2005gadget", "the softening and the time steps"),
         ("bouchet1995", "the start by 2LPT"),
     ),
     "vnet": (("zeldovich1970", "the network's input"),),

@@ -190,7 +190,8 @@ def shells(start: float, top: float, width: float) -> list[Shell]:
             f"no shell of width {width:g} fits between {start:g} and {top:g} fundamentals: "
             "give a smaller width, a higher k_max, or a finer mesh"
         )
-    return [(start + i * width, start + (i + 1) * width) for i in range(count)]
+    # rounding must not take the last one past `top`
+    return [(start + i * width, min(start + (i + 1) * width, top)) for i in range(count)]
 
 
 def _triangle(modes: torch.Tensor, triangle: Triangle) -> tuple[list[float], list[float], float, float]:

@@ -12,6 +12,7 @@ import numpy as np
 from zeldo.errors import AGAIN, DamagedFileError, InputError
 from zeldo.files.atomic import check_writable, writing
 from zeldo.files.entries import (
+    OFFSET_KNOWN,
     integer,
     known_cosmology,
     number,
@@ -136,7 +137,7 @@ def write_halos(
             origin = header_of(origin) if isinstance(origin, Snapshot) else origin
             # the error to expect of a density is not that of its halos
             made = origin_attributes(origin)
-            header.update({name: value for name, value in made.items() if name not in TOLD})
+            header.update({name: value for name, value in made.items() if name not in (*TOLD, OFFSET_KNOWN)})
             header.update(known_parameters(origin))
         group = file.create_group("Halos", track_order=True)
         for name, values in table.items():

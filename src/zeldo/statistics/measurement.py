@@ -170,7 +170,7 @@ def measurement(
     Returns
     -------
     Measurement
-        Without multipoles where the particles have no velocities and were not asked for by themselves.
+        With the default statistics, without multipoles where the particles have no velocities.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def measurement(
     if "power" in statistics and modes is not None:
         power = spectrum(modes, matter.box, shot_noise=noise)
         tables["power"] = {"k": power.k, "power": power.power, "modes": power.modes}
-    if tuple(statistics) == DEFAULT and not source.has_velocities:
+    if set(statistics) == set(DEFAULT) and not source.has_velocities:
         warnings.warn(
             f"{name or 'the snapshot'} has no velocities, so multipoles in redshift space are left out",
             ZeldoWarning,

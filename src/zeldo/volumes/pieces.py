@@ -23,6 +23,7 @@ from zeldo.errors import InputError
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.initial.lpt import lpt_factors
 from zeldo.mesh import fft
+from zeldo.mesh.held_force import HeldForce
 from zeldo.particles.tiles import Tile, window
 
 LEAST_WIDTH = 4  # cells of a lattice that can be evolved
@@ -79,6 +80,8 @@ class PieceLeapfrog(Leapfrog):
             terms = zip(row.kick, (v, state.force, *self.frame), strict=True)
             v = gravity.combine(v, *terms)
         psi = gravity.combine(psi, (1.0, psi), *zip(row.drift, (v, *self.whole), strict=True))
+        if donate and isinstance(state.force, HeldForce):
+            state.force.spent = True  # the next one may take its mesh
         return State(row.a1, psi, v, take(gravity, psi, row))
 
     def velocity(self, state: State, row: Row, *, donate: bool = False) -> Array:

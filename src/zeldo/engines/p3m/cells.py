@@ -59,7 +59,7 @@ class CellList:
         self.start = np.zeros(self.count**3 + 1, np.int64)
         self.order = np.empty(n**3, np.int32 if n < 1290 else np.int64)
         self.position = np.zeros((3, n**3 + 8), np.float32)
-        self._key = np.empty(n**3, np.int32)
+        self._key = np.empty(n**3, np.int32 if self.count**3 < 2**31 else np.int64)
         self._counts = np.empty((0, 0), self.order.dtype)  # from counts to places in the order
 
     def sort(self, psi: np.ndarray) -> None:

@@ -122,9 +122,12 @@ class P3M(Stepping):
 
     def plan(self, n: int, redshifts: Sequence[float] = (0.0,)) -> Plan:
         """The cost at a lattice spacing of 2 Mpc/h, in the Quijote cosmology."""
+        from numba import get_num_threads
+
         rms = plans.USUAL_RMS / plans.USUAL_SPACING
         longest = longest_at(plans.USUAL, rms, self.mesh_step, self.crossing)
         steps = self._mesh_steps(self.check(redshifts), longest)
         finer = (P3M.pair_accuracy / self.pair_accuracy) ** 0.5
         inner = sum(max(2.0, finer * expected_pair_steps(step)) for step in steps)
-        return plans.pairs(n, self.mesh_factor, inner, len(steps), MESH_WORK)
+        cells, threads = int(n / self.reach), get_num_threads()
+        return plans.pairs(n, self.mesh_factor, cells, threads, inner, len(steps), MESH_WORK)
