@@ -180,6 +180,7 @@ def run(
         parsed_engine.check_universe(chosen[0].cosmology, chosen[0].spacing, redshifts)
         parsed_engine.check_lattice(chosen[0].n)
         place = Path(output) if output is not None and not observers else None
+        _check_velocities(parsed_engine, chosen[0].n, redshifts, paths)
         on_disk = check_fits(parsed_engine, chosen[0].n, redshifts, place)
 
         def make() -> InitialConditions:
@@ -290,6 +291,17 @@ def _places(output: PathLike | None, redshifts: Sequence[float]) -> tuple[Path |
     for path in paths.values():
         check_writable(path)
     return None, paths
+
+
+def _check_velocities(
+    engine: Engine, n: int, redshifts: Sequence[float], paths: Mapping[float, Path]
+) -> None:
+    """`InputError` where files would need velocities that the engine does not make."""
+    for path in paths.values():
+        if format_to_write(path).needs_velocities and engine.plan(n, redshifts).vectors < 2:
+            raise InputError(
+                f"{path.name} needs velocities, and engine {engine.name} makes none: give another suffix, such as .hdf5"
+            )
 
 
 def _write_and_release(paths: Mapping[float, Path], snapshot: Snapshot) -> Snapshot:

@@ -123,7 +123,7 @@ def measure(
     ):
         if given and user not in chosen:
             raise InputError(
-                f"{' and '.join(chosen)} with {name} is not allowed: only {user} has it, so ask for that too, "
+                f"{name} is not allowed with {' and '.join(chosen)} alone: only {user} has it, so ask for that too, "
                 "or leave it out"
             )
     device = torch_device(device)

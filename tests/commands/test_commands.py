@@ -206,6 +206,12 @@ def test_zeldovich_against_mp_gadget_by_two_codes(tmp_path, shared):
         (["run", "-o", "out.fits"], [".fits", ".hdf5"]),
         (["fly"], ["fly"]),
         (["run", "-z", "0", "1"], ["['1']; see"]),
+        (["run", "extra"], ["extra is more than zeldo run takes; see zeldo run --help"]),
+        (["halos", "a.hdf5", "b.hdf5"], ["b.hdf5 is more than zeldo halos takes", "run it for each file"]),
+        (
+            ["run", "--engine", "vnet:extrapolate=true", *TINY, "-o", "v.gadget"],
+            ["v.gadget needs velocities, and engine vnet"],
+        ),
         (["compare", "--reference", "small"], ["engine"]),
         (["compare", "--reference", "smal", "--engine", "2lpt"], ["smal"]),
         (["compare", "--reference", "small", "--engine", "2lpt", "--redshift", "2"], ["redshift 2"]),
@@ -408,6 +414,19 @@ def test_a_name_that_the_terminal_cannot_show_is_shown_with_escapes(tmp_path, mo
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(taken, encoding="ascii", errors=errors))
     assert main(["run", *TINY, "--engine", "zeldovich", "-o", str(path)]) == 0
     assert b"\\xe9\xff.npz: 16^3 particles" in taken.getvalue()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_under_the_output_is_told(tmp_path):
+    path = str(tmp_path / "out.npz")
+    assert main(["run", *TINY, "--engine", "zeldovich", "-o", path]) == 0
+    with open("/dev/full", "w") as full:
+        script = [sys.executable, "-m", "zeldo", "info", path]
+        done = subprocess.run(script, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert (
+        done.stderr == "zeldo: the output could not be written (No space left on device): free some space\n"
+    )
 
 
 def test_without_standard_output_a_table_goes_nowhere(tmp_path, monkeypatch):

@@ -250,3 +250,9 @@ def test_growth_with_early_dark_energy_is_that_from_a_start_before_it(omega_m, w
 def test_what_is_no_cosmology_is_refused(ask, wrong):
     with pytest.raises(InputError, match=r"cosmology = .* is not allowed: give a `Cosmology`"):
         ask(wrong)
+
+
+@pytest.mark.parametrize("a", [0.0, -1.0, np.nan, [1.0, 0.0]])
+def test_expansion_at_no_time_is_refused(a):
+    with pytest.raises(InputError, match=r"scale factor .* is not allowed"):
+        expansion(QUIJOTE, a)

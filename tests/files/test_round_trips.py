@@ -384,3 +384,16 @@ def test_no_particles_at_all_are_not_written(crowd, tmp_path, name, suffix, opti
     nothing = Particles(replace(crowd.header, count=0), np.zeros((0, 3)))
     line = refusal(lambda: write(nothing, tmp_path / f"out{suffix}", name, **options))
     assert "there are no particles" in line and not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_ids_that_skip_numbers_count_no_lattice(step, tmp_path):
+    """Of 512 particles, as of a galaxy catalogue or a random subsample; in place of a lattice, `info` says why."""
+    rng = np.random.default_rng(3)
+    header = Header(512, BOX, 0.25, zeldo.Cosmology.preset("quijote"))
+    ids = step * np.arange(512, dtype=np.uint64)
+    path = write(Particles(header, rng.uniform(0, BOX, (512, 3)), ids=ids), tmp_path / "out.hdf5")
+    answer = zeldo.describe(path)
+    assert answer["lattice"]["n"] is None and "count no lattice" in answer["lattice"]["why"]
+    if step == 2:
+        assert zeldo.files.read(path).header.count == 512

@@ -5,6 +5,7 @@ import pytest
 
 import zeldo
 from refusals import refusal
+from zeldo.files import atomic
 from zeldo.measuring import memory
 from zeldo.statistics import friends_of_friends, streaming_halos, streaming_overdensity
 from zeldo.statistics.overdensity import halos
@@ -56,3 +57,31 @@ def test_memory_for_no_slab_is_said_as_memory(universe, monkeypatch):
         monkeypatch.setattr(module, "available", lambda: 1e3)
     line = refusal(lambda: stream_halos(universe))
     assert "of memory" in line and "give more memory" in line and "not allowed" not in line
+
+
+def test_a_universe_that_is_only_read_has_its_files_elsewhere(universe, monkeypatch):
+    expected = stream_halos(universe, slabs=2)
+    made_in = []
+    writable = atomic._is_writable
+    monkeypatch.setattr(atomic, "_is_writable", lambda place: place != universe.parent and writable(place))
+    sort = streaming_halos._sort
+    monkeypatch.setattr(streaming_halos, "_sort", lambda *given: (made_in.append(given[1][0]), sort(*given)))
+    np.testing.assert_array_equal(stream_halos(universe, slabs=2).mass, expected.mass)
+    assert universe.parent not in made_in[0].parents and not made_in[0].parent.exists()
+
+
+def test_too_little_space_is_told_before_the_work(universe, monkeypatch):
+    monkeypatch.setattr(atomic, "free_space", lambda place: 1e6)
+    monkeypatch.setattr(streaming_halos, "_sort", lambda *given: pytest.fail("it sorts"))
+    with pytest.raises(zeldo.ZeldoError, match=r"temporary files of 1\.18 MB, and .* has 1 MB free"):
+        stream_halos(universe)
+
+
+def test_a_disk_that_fills_up_is_told_and_left_clean(universe, monkeypatch):
+    def full(*given):
+        raise OSError("260989 requested and 253942 written")  # NumPy's
+
+    monkeypatch.setattr(streaming_halos, "_sort", full)
+    with pytest.raises(zeldo.ZeldoError, match=r"no space left in .* for the temporary files of"):
+        stream_halos(universe)
+    assert [path.name for path in universe.parent.iterdir()] == ["u.zarr"]

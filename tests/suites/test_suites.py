@@ -446,6 +446,10 @@ def test_files_that_are_gone_are_told(tmp_path):
     shutil.rmtree(suite.path / "universes" / "s2")
     with pytest.warns(ZeldoWarning, match=r"files of 1 universes are gone, of s2 first"):
         zeldo.run_suite(output=tmp_path / "s", seeds=[1, 2], **TINY)
+    for file in (suite.path / "universes" / "s1").iterdir():
+        file.unlink()
+    with pytest.warns(ZeldoWarning, match=r"files of 2 universes are gone, of s1 first"):
+        zeldo.run_suite(output=tmp_path / "s", seeds=[1, 2], **TINY)
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,8 @@ def _failed(error: Exception) -> int:
         if error.command_chain and unused and numbers:
             advice = ", and give an option again for each of its values, as in -z 1 -z 0"
         text = _named_elsewhere(error) or text
+        if error.command_chain and unused and not numbers:
+            text, advice = f"{', '.join(unused)} is more than {command} takes", ", or run it for each file"
         begin = (
             f"{text} See"
             if text.endswith("?")
@@ -174,6 +176,8 @@ def _failed(error: Exception) -> int:
         return _say(f"{begin} {command} --help{advice}", 2)
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return _say(f"{error.filename} cannot be used as a path ({error.strerror}): give another name", 2)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+        return _say(f"the output could not be written ({error.strerror}): free some space", 1)
     if isinstance(error, ZeldoError | OSError):
         return _say(error, 1)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU

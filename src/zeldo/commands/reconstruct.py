@@ -93,12 +93,13 @@ def reconstruct(
 
     check_initial_conditions_path(output)
     check_no_input([output], {"source": source, "truth": truth, "checkpoint": checkpoint})
-    known = None if truth is None else initial_conditions_of(truth)
+    parameters = None if cosmology is None else cosmology.parameters()
+    known = None if truth is None else initial_conditions_of(truth, parameters)
     with nullcontext() if report is None else directory(report), Progress("reconstruct") as progress:
         result = search(
             source,
             engine=engine,
-            cosmology=None if cosmology is None else cosmology.parameters(),
+            cosmology=parameters,
             power=power,
             box=box,
             n=n,

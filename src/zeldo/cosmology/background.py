@@ -54,6 +54,8 @@ def expansion(cosmology: Cosmology, a: ArrayLike) -> np.ndarray:
         return cosmology.expansion(a)
     check_plain(a, "the scale factor")
     a = np.asarray(a, dtype=float)
+    if not np.all(a > 0):
+        raise InputError(f"scale factor {a} is not allowed: give more than 0")
     return np.sqrt(cosmology.omega_m * a**-3 + cosmology.omega_de * _dark_energy(cosmology, a))
 
 

@@ -14,6 +14,7 @@ from zeldo.errors import InputError, ZeldoError
 from zeldo.measuring.memory import size_in_words
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+SHORT_WRITE = "requested and"  # in NumPy's words
 
 
 def disk_is_full(error: BaseException | None) -> bool:
@@ -33,7 +34,7 @@ def raise_if_full(error: BaseException, path: str | os.PathLike) -> None:
 
 def not_written(error: BaseException, path: str | os.PathLike) -> ZeldoError:
     """The error to raise where a part of some work in `path` could not be written. What is there already stays."""
-    if disk_is_full(error) or "requested and" in str(error):  # NumPy's words for a short write
+    if disk_is_full(error) or SHORT_WRITE in str(error):
         return ZeldoError(f"no space left for {path} ({error}): free some, then the same command resumes")
     return ZeldoError(f"{path} could not be written ({error}): check the disk")
 
@@ -125,6 +126,58 @@ def writing(path: str | os.PathLike, size: int = 0) -> Iterator[Path]:
         # also after KeyboardInterrupt; after a success the name is gone already
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def scratch(path: str | os.PathLike, size: int) -> Iterator[Path]:
+    """A directory for temporary files, which are removed at the end.
+
+    Parameters
+    ----------
+    path : path
+        The directory is made beside it, or where the system keeps temporary files if that is not writable or has no room.
+    size : int
+        Bytes that the block will write.
+
+    Yields
+    ------
+    Path
+
+    Raises
+    ------
+    ZeldoError
+        Where there is not enough space, before the work or in it.
+    """
+    path = resolved(path)
+    places = [path.parent, Path(tempfile.gettempdir())]
+    rooms = {place: free_space(place) for place in places if _is_writable(place)}
+    place = next((place for place in rooms if rooms[place] >= size), None)
+    if place is None:
+        free = ", ".join(
+            f"{place} has {rooms.get(place, 0) / 1e6:.3g} MB free" for place in dict.fromkeys(places)
+        )
+        raise ZeldoError(
+            f"{path} needs temporary files of {size / 1e6:.3g} MB, and {free}: free some, or set TMPDIR to another directory"
+        )
+    try:
+        with tempfile.TemporaryDirectory(
+            dir=place, prefix=_hidden(path), ignore_cleanup_errors=True
+        ) as directory:
+            yield Path(directory)
+    except OSError as error:
+        if disk_is_full(error) or SHORT_WRITE in str(error):
+            raise ZeldoError(
+                f"no space left in {place} for the temporary files of {path} ({error}): free some"
+            ) from error
+        raise
+
+
+def _is_writable(directory: Path) -> bool:
+    try:
+        check_parent(directory / "file")
+    except InputError:
+        return False
+    return True
 
 
 def write_text(path: str | os.PathLike, text: str) -> Path:

@@ -15,6 +15,7 @@ from zeldo.files.halo_catalogue import describe_catalogue, is_halo_catalogue
 from zeldo.files.registry import format_of
 from zeldo.keywords import scalar
 from zeldo.particles.lattice import NoLatticeError, check_finite, displacement, find
+from zeldo.particles.lattice_points import UnknownOrderError
 from zeldo.particles.particles import Header, Particles, known_parameters
 from zeldo.particles.snapshot import TOLD
 
@@ -127,7 +128,7 @@ def _lattice(particles: Particles, ids: str | None) -> tuple[dict[str, Any] | No
         }
     try:
         lattice = find(particles, ids)
-    except NoLatticeError as error:
+    except (NoLatticeError, UnknownOrderError) as error:
         return counted, {"n": None, "why": str(error)}
     psi, lattice = displacement(particles, lattice)
     if counted is not None:

@@ -123,12 +123,15 @@ class Format(ABC):
         Names of more general formats, whose `sniff` accepts files of this format too. This one takes precedence.
     snapshot_ids : bool
         Whether ids of a `Snapshot`, which only count its rows, are written.
+    needs_velocities : bool
+        Whether it cannot hold particles without velocities.
     """
 
     name: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]] = ()
     narrows: ClassVar[tuple[str, ...]] = ()
     snapshot_ids: ClassVar[bool] = True
+    needs_velocities: ClassVar[bool] = False
 
     @property
     def writes(self) -> bool:

@@ -41,6 +41,7 @@ class GadgetBinary(AskingFormat):
 
     name = "gadget-binary"
     suffixes = (".gadget",)
+    needs_velocities = True
     labelled: ClassVar[bool] = False
 
     def sniff(self, path: Path) -> bool:

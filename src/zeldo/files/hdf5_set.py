@@ -306,7 +306,7 @@ def _checked(data: h5py.Dataset, field: str, name: str, count: int, path: Path) 
             f"{path}: NumPart_ThisFile says {count} particles but there are {data.shape[0]} {name}; {AGAIN}"
         )
     if data.shape != wanted or data.dtype.kind not in KINDS[field]:
-        said = f"whole numbers, ({count},)" if field == "ids" else wanted
+        said = f"whole numbers, ({count},)" if field == "ids" else f"floating-point numbers, {wanted}"
         raise DamagedFileError(f"{path}: {name} are {data.dtype} {data.shape}, not {said}; {AGAIN}")
     if data.is_virtual:
         _check_sources(data, name, path)

@@ -270,7 +270,7 @@ def _initial_conditions(values: Mapping[str, np.ndarray], path: Path) -> Initial
     n = origin.n
     if delta.shape != (n, n, n):
         raise DamagedFileError(
-            f"{path}: delta_lin has shape {delta.shape} but n = {n} asks for {(n, n, n)}; {AGAIN}"
+            f"{path}: delta_lin has shape {delta.shape}, where a linear field has (n, n, n); {AGAIN}"
         )
     if "delta_step" in values:
         delta = _scaled(delta, values, "delta_step", path)

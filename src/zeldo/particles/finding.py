@@ -25,6 +25,7 @@ from zeldo.particles.particles import Header, Particles, known_parameters
 
 MASS_TOLERANCE = 2e-3  # the values of G in codes differ by 3e-4
 AXES_IN_ORDER = "i-major"
+MOST = 0.9  # of the ids of a lattice, where some are damaged: where more are wrong, they count no lattice
 SAMPLE = 16, 64  # number of samples, and rows in each, to choose among orders of ids
 
 
@@ -109,7 +110,7 @@ def _counted(ids: np.ndarray, whole: bool, where: str | Path) -> tuple[np.ndarra
     if high - low + 1 != count or (low > 1 and whole and low < count):
         inside = {start: int(np.count_nonzero((ids >= start) & (ids < start + count))) for start in (1, 0)}
         first = max(inside, key=inside.__getitem__)
-        if inside[first] < count / 2:
+        if inside[first] < MOST * count:
             raise NoLatticeError(f"{where}: ids from {low} to {high} of {count} particles count no lattice")
     last = first + count - 1
     outside = (ids < first) | (ids > last)

@@ -45,6 +45,7 @@ def header_of(snapshot: Snapshot) -> Header:
         particle_mass=snapshot.particle_mass,
         n=snapshot.n,
         offset=snapshot.offset,
+        own=True,
         **{name: getattr(snapshot, name) for name in SHARED},
     )
 

@@ -55,9 +55,13 @@ def lattice_side(count: int, where: str | Path) -> int:
     return n
 
 
-def unknown_order(particles: Particles, tried: list[IdOrder], what: str) -> DamagedFileError:
+class UnknownOrderError(DamagedFileError):
+    """Particles whose ids count no lattice in any order that is known."""
+
+
+def unknown_order(particles: Particles, tried: list[IdOrder], what: str) -> UnknownOrderError:
     names = ", ".join(order.name for order in tried)
-    return DamagedFileError(
+    return UnknownOrderError(
         f"{particles.name}: particles are {what}: their ids count no lattice in the orders tried ({names}); give the "
         f"right one by --ids, or read them without a lattice by --ids {NONE}"
     )

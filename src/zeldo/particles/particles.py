@@ -63,7 +63,7 @@ class Header:
         halos, or galaxies of your own. Few tracers have power far below their mean distance, so spectra of them take a
         mesh of 128 points a side at least. Where masses are asked for, they stand for all the matter of the box.
     own : bool
-        Whether a file that zeldo wrote says this, so that its cosmology is that of the particles.
+        Whether zeldo says this, also in a file that it wrote, so that the cosmology is that of the particles.
     stored : mapping of str to str
         How the file stores what it holds: "lengths", "velocities", "format" and so on, in words.
     notes : tuple of str

@@ -60,6 +60,7 @@ FORMATS = {
 }
 LINEAR_MODES = "linear-density"  # the format of FastPM's modes
 IN_PIECES = " in pieces"  # the end of the engine's name where a universe was made so
+PIECES = (("tassev2015", "COLA in pieces"), ("leclercq2020", "COLA in pieces"))
 POWER = {
     "camb": (("lewis2000", "CAMB"), ("howlett2012", "CAMB")),
     "eisenstein-hu": (("eisenstein1998", "linear power"),),
@@ -120,10 +121,10 @@ def cite(source: str | os.PathLike[str] | Snapshot) -> list[Citation]:
         with open_particles(source) as particles:
             made = particles.header
         engine = made.engine
-    engine = engine.removesuffix(IN_PIECES)
+    in_pieces, engine = engine.endswith(IN_PIECES), engine.removesuffix(IN_PIECES)
     entries: dict[str, Citation] = {}
     others = [] if made is None else [*_of_field(made), *_of_cosmology(made.cosmology)]
-    for key, role in [*_of_engine(engine, made), *others]:
+    for key, role in [*_of_engine(engine, made), *(PIECES if in_pieces else ()), *others]:
         entries.setdefault(key, Citation(key, role, references()[key]))
     version = getattr(made, "version", "") or __version__
     software = SOFTWARE.format(version=version if engine in ENGINES else __version__)

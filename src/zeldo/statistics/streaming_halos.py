@@ -7,7 +7,6 @@ bit.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from zeldo.errors import InputError
+from zeldo.files.atomic import scratch
 from zeldo.keywords import PathLike
 from zeldo.measuring.memory import available, check_room
 from zeldo.particles.particles import into_box
@@ -32,6 +32,8 @@ BYTES = 400  # per particle of a slab: positions, trees, pairs and labels
 PASSES = 2  # over the slabs: for groups, and for spheres
 NOBODY = -1
 RECORD = np.dtype([("id", "<i8"), ("x", "<f8", 3)])
+LABEL = np.dtype(np.int32)
+ROWS = 1 << 24  # labels at a time
 
 
 def stream_halos(
@@ -54,8 +56,8 @@ def stream_halos(
     linking_length, minimum, backend
         As in `friends_of_friends`.
     slabs : int, optional
-        Of space, one of which is in memory; by default as few as fit. Particles are kept meanwhile beside the universe,
-        36 bytes each.
+        Of space, one of which is in memory; by default as few as fit. Particles are kept meanwhile beside the universe, or
+        among temporary files where that is not possible, 36 bytes each.
 
     Returns
     -------
@@ -108,14 +110,22 @@ def sorted_halos(
         slabs = min(most, int(np.ceil(BYTES * n**3 / max(available(), 1.0))))
     if not 1 <= slabs <= most:
         raise InputError(f"slabs = {slabs} is not allowed: give 1 to {most}")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        files = [Path(folder) / f"{slab}" for slab in range(slabs)]
+    with scratch(path, (RECORD.itemsize + LABEL.itemsize) * n**3) as folder:
+        files = [folder / f"{slab}" for slab in range(slabs)]
         if progress is not None:
             progress(0, PASSES * slabs, "sorting particles")
         _sort(here, files, link * box / n)
-        labels = np.memmap(Path(folder) / "labels", np.int32, "w+", shape=(n**3,))
+        labels = _nobodys(folder / "labels", n**3)
         size, first = _label(files, box, link * box / n, least, labels, backend, progress)
         yield SortedHalos(_catalogue(here, labels, size, first, least), labels, files)
+
+
+def _nobodys(path: Path, count: int) -> np.ndarray:
+    """Labels on disk, all `NOBODY`. They are written first: on a full disk, to write to a map would kill the process."""
+    with open(path, "wb") as file:
+        for start in range(0, count, ROWS):
+            np.full(min(ROWS, count - start), NOBODY, LABEL).tofile(file)
+    return np.memmap(path, LABEL, "r+", shape=(count,))
 
 
 def _sort(here: OnDisk, files: list[Path], link: float) -> None:
@@ -151,7 +161,6 @@ def _label(
     is there.
     """
     sizes, firsts, seen, count = [], [], [], 0
-    labels[:] = NOBODY
     for done, file in enumerate(files):
         if progress is not None:
             progress(done, PASSES * len(files), f"groups in slab {done + 1} of {len(files)}")
@@ -182,8 +191,8 @@ def _label(
     total, earliest = np.zeros(joined, np.int64), np.full(joined, np.iinfo(np.int64).max)
     np.add.at(total, whole, size)
     np.minimum.at(earliest, whole, first)
-    for start in range(0, len(labels), 1 << 24):
-        part = labels[start : start + (1 << 24)]
+    for start in range(0, len(labels), ROWS):
+        part = labels[start : start + ROWS]
         part[part >= 0] = whole[part[part >= 0]]
     return total, earliest
 

@@ -122,7 +122,10 @@ def run_suite(
 
 def _warn_of_missing(suite: Suite) -> None:
     """Warn of universes that are made, and whose files somebody has removed."""
-    missing = sorted(suite.done() - {path.name for path in (suite.path / "universes").iterdir()})
+    there = {
+        path.name for path in (suite.path / "universes").iterdir() if path.is_dir() and any(path.iterdir())
+    }
+    missing = sorted(suite.done() - there)
     if missing:
         warnings.warn(
             f"{suite.path}: the files of {len(missing)} universes are gone, of {missing[0]} first: remove "

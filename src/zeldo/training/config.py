@@ -78,7 +78,7 @@ class DataConfig(Section):
     store: Path | None = None
     """A store of runs."""
     dataset: Path | None = None
-    """The configuration of a data set; runs that its store lacks are made."""
+    """The configuration of a data set. Runs that its store lacks are made, and all that it has are used."""
     background: bool = False
     """Make missing runs while training, once `start_with` of them exist."""
     start_with: int = Field(default=4, ge=1)
