@@ -551,7 +551,7 @@ def with_gas(universe, tmp_path):
 
 def test_one_species_among_several(universe, with_gas):
     path = with_gas
-    with pytest.warns(ZeldoWarning, match="other species are left out"):
+    with pytest.warns(ZeldoWarning, match="not all the matter of the box"):
         check(universe, read(path, QUIJOTE))
     gas = read(path, QUIJOTE, particle_type=0)
     assert isinstance(gas, Particles) and len(gas) == 3
@@ -570,10 +570,10 @@ def test_one_species_stays_one_when_it_is_converted(universe, with_gas, tmp_path
 
 
 def test_one_species_stands_for_all_matter_with_or_without_a_whole_cosmology(with_gas, tmp_path):
-    with pytest.warns(ZeldoWarning, match="other species are left out"):
+    with pytest.warns(ZeldoWarning, match="not all the matter of the box"):
         masses = [zeldo.halos(with_gas, 0.5, 8, cosmology=c).friends.particle_mass for c in (QUIJOTE, None)]
     np.testing.assert_allclose(masses, MASS, rtol=1e-6)
-    with pytest.warns(ZeldoWarning, match="other species are left out"):
+    with pytest.warns(ZeldoWarning, match="not all the matter of the box"):
         zeldo.halos(with_gas, 0.5, 8, output=tmp_path / "c.hdf5")
     with h5py.File(tmp_path / "c.hdf5") as file:
         assert file["Header"].attrs["omega_m"] == QUIJOTE.omega_m

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from zeldo.cosmology.parameters import Cosmology
     from zeldo.engines.blocks import StreamedOutput
     from zeldo.networks.card import ModelCard
+    from zeldo.networks.expected import Measures
 
 PRESETS = {"accurate": "emulator", "fast": "emulator_fast"}  # files of weights that ship
 TINY = 1e-36  # of a universe without structure
@@ -184,7 +185,7 @@ class Emulator(Trained):
         self,
         card: ModelCard,
         shares: Sequence[tuple[float, float]],
-        measured: tuple[float, float, float],
+        measured: Measures,
         origin: Origin,
         redshift: float,
     ) -> dict[str, Any]:
@@ -196,7 +197,7 @@ class Emulator(Trained):
             Of the network.
         shares : sequence of (float, float)
             Of displacement and velocity, the mean square of what the network added, and that of the result, in any unit.
-        measured : (float, float, float)
+        measured : Measures
             As from `zeldo.networks.expected.measures`.
         origin : Origin
             Of the universe.

@@ -6,9 +6,11 @@ each k over the lattice's Nyquist wavenumber, ln(error) is a polynomial of
     s    ln of the rms linear density contrast on the lattice at that redshift
     u    ln of the rms linear displacement in spacings, over that contrast: how much power is on large scales
     f    ln of the growth rate
+    l    ln of the lattice spacing in Mpc/h
 
-with all terms of second order and those of third order in which s is squared, fitted to runs that no network was trained
-on. At low contrast errors stop falling, which second order alone does not describe.
+with all terms of second order in s, u and f, those of third order in which s is squared, l and its square, fitted to runs
+that no network was trained on. At low contrast errors stop falling, which second order alone does not describe. The
+spacing counts because networks learn more about some spacings than about others.
 """
 
 from __future__ import annotations
@@ -27,15 +29,20 @@ from zeldo.initial.conditions import InitialConditions, Origin
 NODES = (0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 FIGURES = ("power", "one_minus_r2")
 DENSITY = tuple(f"density {figure}" for figure in FIGURES)  # which every expected error has
-TERMS = 13  # of the polynomial
+TERMS, OF_SPACING = 15, 2  # of the polynomial, and those of the spacing
 ALIKE = 100.0  # condition number of the basis about the mean; one cosmology at two redshifts has 180, and 16 have below 10
 BEYOND = 0.5  # how far a measure, a logarithm, may lie beyond the measured range
 SMALLEST = 1e-9  # error that counts
 ITERATIONS, LONGEST = 100, 3.0  # of the fit of mean squares
+SINGULAR = (
+    1e-3  # singular values of the basis below this share count as none; a data set of many spacings has 1e-2
+)
 TINY = 1e-30  # of a universe without structure
 
+Measures = tuple[float, float, float, float]  # s, u, f and l
 
-def measures(ics: InitialConditions, psi_lin: np.ndarray, redshift: float) -> tuple[float, float, float]:
+
+def measures(ics: InitialConditions, psi_lin: np.ndarray, redshift: float) -> Measures:
     """What errors depend on.
 
     Parameters
@@ -47,19 +54,19 @@ def measures(ics: InitialConditions, psi_lin: np.ndarray, redshift: float) -> tu
 
     Returns
     -------
-    (float, float, float)
-        s, u and ln f.
+    Measures
+        s, u, f and l.
     """
     return measures_of(ics.origin, rms(ics.delta_lin), rms(psi_lin), redshift)
 
 
-def measures_of(
-    origin: Origin, contrast: float, displacement: float, redshift: float
-) -> tuple[float, float, float]:
+def measures_of(origin: Origin, contrast: float, displacement: float, redshift: float) -> Measures:
     """The same from the rms linear density contrast, and the rms linear displacement in Mpc/h, both today."""
-    grown, a = growth(origin.cosmology), 1 / (1 + redshift)
-    per = displacement / (origin.box / origin.n) / contrast
-    return tuple(float(np.log(x)) for x in (grown.d1(a) * contrast, per, grown.f1(a)))  # type: ignore[return-value]
+    grown, a, spacing = growth(origin.cosmology), 1 / (1 + redshift), origin.box / origin.n
+    return tuple(  # type: ignore[return-value]
+        float(np.log(x))
+        for x in (grown.d1(a) * contrast, displacement / spacing / contrast, grown.f1(a), spacing)
+    )
 
 
 def rms(field: np.ndarray) -> float:
@@ -67,9 +74,10 @@ def rms(field: np.ndarray) -> float:
     return max(float(np.sqrt(np.vdot(field, field) / field.size)), TINY)
 
 
-def _basis(s: np.ndarray, u: np.ndarray, f: np.ndarray) -> np.ndarray:
+def _basis(s: np.ndarray, u: np.ndarray, f: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """The terms, with those of the spacing last."""
     terms = [np.ones_like(s), s, u, f, s * s, s * u, s * f, u * u, u * f, f * f]
-    return np.stack([*terms, s**3, s * s * u, s * s * f], axis=-1)
+    return np.stack([*terms, s**3, s * s * u, s * s * f, spacing, spacing**2], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ class ExpectedError:
     coefficients : mapping of str to sequence of sequence of float
         For "density power", "density one_minus_r2" and so on: at each of `NODES`, the coefficients of ln(error).
     ranges : sequence of (float, float)
-        The ranges of s, u and ln f that were measured. Beyond an end by up to `BEYOND`, the error at that end is given.
+        The ranges of s, u, f and l that were measured. Beyond an end by up to `BEYOND`, the error at that end is given.
     runs : str
         What it was measured on.
     """
@@ -95,7 +103,7 @@ class ExpectedError:
 
         Parameters
         ----------
-        measures : (float, float, float)
+        measures : Measures
             As from `measures`.
         nyquist : float
             The lattice's Nyquist wavenumber, h/Mpc.
@@ -136,7 +144,7 @@ class ExpectedError:
             coefficients, ranges, runs = {}, np.empty(0), ""
         shapes = {rows.shape for rows in coefficients.values()}
         finite = all(np.isfinite(values).all() for values in (ranges, *coefficients.values()))
-        ordered = ranges.shape == (3, 2) and bool((ranges[:, 0] <= ranges[:, 1]).all())
+        ordered = ranges.shape == (4, 2) and bool((ranges[:, 0] <= ranges[:, 1]).all())
         if shapes != {(len(NODES), TERMS)} or not {*DENSITY} <= {*coefficients} or not finite or not ordered:
             raise InputError(
                 "the expected error on the model card is damaged: get the file again, or leave the entry out"
@@ -179,7 +187,7 @@ def fit(measured: np.ndarray, errors: Mapping[str, np.ndarray], runs: str) -> Ex
 
     Parameters
     ----------
-    measured : ndarray, (cases, 3)
+    measured : ndarray, (cases, 4)
         As from `measures`.
     errors : mapping of str to ndarray, (cases, nodes)
         As from `in_bins`, by "field figure".
@@ -204,7 +212,8 @@ def fit(measured: np.ndarray, errors: Mapping[str, np.ndarray], runs: str) -> Ex
                     f"{cases} snapshots have a {name.split()[0]} at {node:g} of the Nyquist wavenumber: the expected error "
                     f"needs {least} or more, so give stores with more runs, redshifts or particles a side"
                 )
-    spread = _basis(*(measured - measured.mean(axis=0)).T)
+    # runs of one spacing, or of two, leave the last terms open, and need none of them in their range
+    spread = _basis(*(measured - measured.mean(axis=0)).T)[:, :-OF_SPACING]
     if np.linalg.cond(spread / np.maximum(np.linalg.norm(spread, axis=0), TINY)) > ALIKE:
         raise InputError(
             "the snapshots are too alike to tell how the error depends on the universe: give stores with more cosmologies, "
@@ -224,7 +233,7 @@ def fit(measured: np.ndarray, errors: Mapping[str, np.ndarray], runs: str) -> Ex
 
 
 def _mean_logarithm(basis: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    return np.linalg.lstsq(basis, np.log(errors), rcond=None)[0]
+    return np.linalg.lstsq(basis, np.log(errors), rcond=SINGULAR)[0]
 
 
 def _mean_square(basis: np.ndarray, errors: np.ndarray) -> np.ndarray:
@@ -236,5 +245,5 @@ def _mean_square(basis: np.ndarray, errors: np.ndarray) -> np.ndarray:
     for _ in range(ITERATIONS):
         ratio = (errors / np.exp(basis @ coefficients)) ** 2
         # long steps, from a start too low, would go astray
-        coefficients += np.linalg.lstsq(basis, np.minimum(ratio - 1, LONGEST) / 2, rcond=None)[0]
+        coefficients += np.linalg.lstsq(basis, np.minimum(ratio - 1, LONGEST) / 2, rcond=SINGULAR)[0]
     return coefficients

@@ -364,7 +364,7 @@ def warn_of_box(particles: Particles) -> None:
 def warn_of_species(particles: Particles) -> None:
     """Warn that particles are one species of several, and stand for all the matter of the box."""
     warnings.warn(
-        f"{particles.name}: other species are left out; the particles read stand for all matter, with its mass",
+        f"{particles.name}: these particles are not all the matter of the box; here they stand for it, with its mass",
         ZeldoWarning,
         stacklevel=3,
     )

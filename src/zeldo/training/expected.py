@@ -16,7 +16,7 @@ from zeldo.errors import InputError, ZeldoWarning
 from zeldo.initial.lpt import linear_displacement
 from zeldo.networks.arrays import read_arrays
 from zeldo.networks.card import ModelCard
-from zeldo.networks.expected import FIGURES, NODES, ExpectedError, fit, in_bins, measures
+from zeldo.networks.expected import FIGURES, NODES, ExpectedError, Measures, fit, in_bins, measures
 from zeldo.networks.tasks.correction import Correction
 from zeldo.networks.weights import load, save
 from zeldo.statistics.comparison import Comparison, compare_snapshots
@@ -59,7 +59,7 @@ def measure(
         raise InputError(
             f"{weights} corrects no engine: errors are expected of networks for the task {Correction.name} alone"
         )
-    measured: list[tuple[float, float, float]] = []
+    measured: list[Measures] = []
     errors: list[dict[str, np.ndarray]] = []
     names = []
     for ics, compared, name in comparisons(emulator, stores, part, progress, load(weights).card):
