@@ -115,7 +115,7 @@ def test_masses_may_differ_by_rounding_alone(field):
 def test_one_species_of_several_stands_for_all_matter():
     header = {"cosmology": PRESETS["quijote"], "whole": False, "particle_mass": 0.01}
     whole = matter_of(particles_with(cosmology=PRESETS["quijote"])).particle_mass
-    with pytest.warns(ZeldoWarning, match="stand for all matter"):
+    with pytest.warns(ZeldoWarning, match="stand for it, with its mass"):
         assert matter_of(particles_with(**header)).particle_mass == pytest.approx(whole)
     assert matter_of(particles_with(**header | {"whole": True})).particle_mass == 0.01
 

@@ -166,7 +166,7 @@ def _failed(error: Exception) -> int:
         if error.command_chain and unused and numbers:
             advice = ", and give an option again for each of its values, as in -z 1 -z 0"
         text = _named_elsewhere(error) or text
-        if error.command_chain and unused and not numbers:
+        if type(error).__name__ == "UnusedCliTokensError" and error.command_chain and not numbers:
             text, advice = f"{', '.join(unused)} is more than {command} takes", ", or run it for each file"
         begin = (
             f"{text} See"

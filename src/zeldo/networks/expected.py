@@ -8,9 +8,9 @@ each k over the lattice's Nyquist wavenumber, ln(error) is a polynomial of
     f    ln of the growth rate
     l    ln of the lattice spacing in Mpc/h
 
-with all terms of second order in s, u and f, those of third order in which s is squared, l and its square, fitted to runs
-that no network was trained on. At low contrast errors stop falling, which second order alone does not describe. The
-spacing counts because networks learn more about some spacings than about others.
+with all terms of second order in s, u and f, those of third order in which s is squared, l and its square. It is fitted
+to runs that no network was trained on. At low contrast errors stop falling, which second order alone does not describe.
+The spacing counts because networks learn more about some spacings than about others.
 """
 
 from __future__ import annotations
