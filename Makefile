@@ -3,8 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-# without compiling what is never imported, which took most of the time
-INSTALL := $(PIP) install --no-compile -c constraints.txt
 REFERENCE ?= ../shared/reference
 ENGINES := zeldovich 2lpt cola cola:mesh_factor=2 pm emulator:fast emulator vnet p3m
 
@@ -14,16 +12,16 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zeldo needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
 	@echo "installing zeldo into $(VENV), some minutes the first time"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(INSTALL) -e .
+	@$(PIP) install -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.developer: $(VENV)/.runtime
-	@$(INSTALL) -e '.[test,train]'
-	@$(INSTALL) -e '.[halos]' 2>/dev/null || echo "kdcount did not build (no C compiler?): halos by SciPy"
+	@$(PIP) install -c constraints.txt -e '.[test,train]'
+	@$(PIP) install -c constraints.txt -e '.[halos]' 2>/dev/null || echo "kdcount did not build (no C compiler?): halos by SciPy"
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.developer
-	@$(INSTALL) -e '.[docs]'
+	@$(PIP) install -c constraints.txt -e '.[docs]'
 	@touch $@
 
 demo: $(VENV)/.runtime
@@ -49,7 +47,7 @@ format: $(VENV)/.developer
 	@$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.developer
-	@$(INSTALL) -e '.[bench]' || echo "PySCo did not install: its comparison is left out"
+	@$(PIP) install -c constraints.txt -e '.[bench]' || echo "PySCo did not install: its comparison is left out"
 	@ZELDO_REFERENCE=$(REFERENCE) $(BIN)/python -m benchmarks
 
 tables: $(VENV)/.developer
@@ -60,7 +58,7 @@ docs: $(VENV)/.docs
 	@echo "open build/docs/html/index.html in a browser"
 
 browse: docs
-	@$(INSTALL) -e '.[browser]' || echo "playwright did not install: the site is not opened"
+	@$(PIP) install -c constraints.txt -e '.[browser]' || echo "playwright did not install: the site is not opened"
 	@$(BIN)/python -m pytest tests/test_site.py || test $$? -eq 5  # nothing to run without playwright
 
 linkcheck: $(VENV)/.docs
