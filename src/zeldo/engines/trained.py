@@ -147,9 +147,9 @@ def card_of(path: Path) -> ModelCard:
     """The model card of a network, read once as long as the file stays the same."""
     from zeldo.networks.weights import load
 
-    return (
-        _card_of(path, weights_hash(path)) if path.is_file() else load(path).card
-    )  # which says what is wrong
+    if not path.is_file():
+        return load(path).card  # which says what is wrong
+    return _card_of(path, weights_hash(path))
 
 
 @lru_cache(maxsize=16)

@@ -20,7 +20,7 @@ SHORT_WRITE = "requested and"  # in NumPy's words
 def disk_is_full(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that the disk is full."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in FULL:
+        if isinstance(error, OSError) and (error.errno in FULL or SHORT_WRITE in str(error)):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -34,7 +34,7 @@ def raise_if_full(error: BaseException, path: str | os.PathLike) -> None:
 
 def not_written(error: BaseException, path: str | os.PathLike) -> ZeldoError:
     """The error to raise where a part of some work in `path` could not be written. What is there already stays."""
-    if disk_is_full(error) or SHORT_WRITE in str(error):
+    if disk_is_full(error):
         return ZeldoError(f"no space left for {path} ({error}): free some, then the same command resumes")
     return ZeldoError(f"{path} could not be written ({error}): check the disk")
 
@@ -165,7 +165,7 @@ def scratch(path: str | os.PathLike, size: int) -> Iterator[Path]:
         ) as directory:
             yield Path(directory)
     except OSError as error:
-        if disk_is_full(error) or SHORT_WRITE in str(error):
+        if disk_is_full(error):
             raise ZeldoError(
                 f"no space left in {place} for the temporary files of {path} ({error}): free some"
             ) from error

@@ -18,9 +18,8 @@ from zeldo.particles.snapshot import DRAWN, MADE, TOLD
 
 DIGEST = "sha256"  # the attribute with the checksum of the others
 WHOLE = "all_matter"  # False in a file of one species of several
-OFFSET_KNOWN = (
-    "offset_known"  # False where nobody has looked for a lattice; a known offset of zero has no entry
-)
+# False where nobody has looked for a lattice; a known offset of zero has no entry
+OFFSET_KNOWN = "offset_known"
 SIZES = 1e-30, 1e50  # of boxes and units, whose products have a cube that is a number
 ROUNDING = 1e-12  # of a redshift
 

@@ -34,9 +34,8 @@ ALIKE = 100.0  # condition number of the basis about the mean; one cosmology at 
 BEYOND = 0.5  # how far a measure, a logarithm, may lie beyond the measured range
 SMALLEST = 1e-9  # error that counts
 ITERATIONS, LONGEST = 100, 3.0  # of the fit of mean squares
-SINGULAR = (
-    1e-3  # singular values of the basis below this share count as none; a data set of many spacings has 1e-2
-)
+# singular values of the basis below this share count as none; a data set of many spacings has 1e-2
+SINGULAR = 1e-3
 TINY = 1e-30  # of a universe without structure
 
 Measures = tuple[float, float, float, float]  # s, u, f and l
