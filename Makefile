@@ -54,7 +54,8 @@ tables: $(VENV)/.developer
 	@$(BIN)/python -m benchmarks.tables
 
 docs: $(VENV)/.docs
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sphinx-build -q -W --keep-going --jobs=2 -b html docs build/docs/html
+	@PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 \
+	  $(BIN)/sphinx-build -q -W --keep-going --jobs=2 -b html docs build/docs/html
 	@echo "open build/docs/html/index.html in a browser"
 
 browse: docs
