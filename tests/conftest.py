@@ -7,6 +7,12 @@ from pathlib import Path
 import numba
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile(
+    "zeldo", deadline=None
+)  # kernels compile at their first use, and machines are shared
+settings.load_profile("zeldo")
 
 
 @pytest.fixture(scope="session", autouse=True)

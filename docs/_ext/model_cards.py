@@ -6,7 +6,7 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
-OTHERS = {"sigma_8": "σ_8", "omega_b": "Ω_b", "h": "h", "n_s": "n_s", "w0": "w0", "wa": "wa"}
+OTHERS = {"sigma_8": "σ₈", "omega_b": "Ω_b", "h": "h", "n_s": "n_s", "w0": "w0", "wa": "wa"}
 
 
 def span(limits: tuple[float, float] | None) -> str:

@@ -261,6 +261,11 @@ def test_an_empty_name_is_no_place_for_results_either(command, capsys, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("command", ["run", "compare --reference small --engine 2lpt", "export-ics ics"])
+def test_several_redshifts_in_one_option_are_refused(command, capsys):
+    fails(capsys, [*command.split(), "-z", "0.5, 1"], "'0.5, 1' is not one number: give -z 0.5 -z 1")
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
 def test_phases_and_power_of_the_reference_must_be_those_of_the_comparison(tmp_path, capsys, suffix):
     reference = tmp_path / f"reference{suffix}"

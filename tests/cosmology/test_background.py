@@ -162,7 +162,7 @@ def test_second_order_growth_is_near_its_known_fit():
     np.testing.assert_allclose(grow.f2(a), 2 * omega ** (6 / 11), rtol=5e-3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cosmology=st.sampled_from([EDS, *DARK]), lna=st.floats(np.log(1e-6), np.log(A_LATE)))
 def test_the_scale_factor_comes_back_from_the_growth_factor(cosmology, lna):
     grow, a = growth(cosmology), min(float(np.exp(lna)), A_LATE)

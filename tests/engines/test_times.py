@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from waves import QUIJOTE
 
@@ -33,7 +33,6 @@ def test_uniform_steps_are_equal_in_the_scale_factor(end):
     np.testing.assert_allclose(np.diff(times), np.diff(times)[0], rtol=1e-10)
 
 
-@settings(deadline=None)
 @given(st.floats(0, 3), st.floats(6, 40), st.integers(1, 60))
 def test_graded_steps_lead_exactly_from_start_to_end(end, start, steps):
     times = _times("graded", end, steps, start)

@@ -18,7 +18,7 @@ def low(modes, n):
     return modes[np.ix_(index, index, np.arange(half))]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2**31 - 1),
     half=st.integers(2, 6),

@@ -18,7 +18,7 @@ def low(modes, n):
     return modes[np.ix_(index, index, np.arange(half))]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**63 - 1), half=st.integers(2, 6), more=st.integers(1, 6), fixed=st.booleans())
 def test_a_larger_lattice_adds_modes_and_changes_none(seed, half, more, fixed):
     small, large = (white_noise(2 * h, seed, fixed=fixed) for h in (half, half + more))

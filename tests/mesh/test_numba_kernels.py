@@ -108,7 +108,7 @@ def test_gradient_of_a_plane_wave_has_the_factor_of_fourth_order_differences(axi
     assert factor == pytest.approx(k, rel=(k * h) ** 4 / 25)  # the error of fourth order is (kh)^4 / 30
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**31),
     half=st.integers(2, 6),

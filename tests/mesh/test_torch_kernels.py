@@ -111,7 +111,7 @@ def test_gradients_of_paint_and_read_are_those_of_finite_differences():
     assert torch.autograd.gradgradcheck(lambda f, p: (read(f, p, BOX) * some).sum(), (field, psi))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**31),
     m=st.integers(3, 11),

@@ -11,7 +11,7 @@ from torch import nn
 from zeldo.networks.resampling import Resampled
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     channels=st.tuples(st.integers(1, 14), st.integers(1, 13)),
     sides=st.tuples(*3 * [st.integers(1, 19)]),

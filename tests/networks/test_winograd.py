@@ -48,7 +48,7 @@ def exact(layer, x, before, after):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     channels=st.tuples(st.integers(1, 18), st.integers(0, 9), st.integers(1, 13)),
     sides=st.tuples(*3 * [st.integers(3, 11)]),
@@ -68,7 +68,7 @@ def test_it_is_the_convolution_to_rounding(channels, sides, margin, order, slope
     assert (made - wanted).abs().max() < 1e-4 * (1 + wanted.abs().max())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     channels=st.tuples(st.integers(1, 9), st.integers(1, 7), st.integers(0, 5), st.integers(1, 13)),
     sides=st.tuples(*3 * [st.integers(3, 21)]),

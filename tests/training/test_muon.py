@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from zeldo.networks.vnet import VNet
@@ -11,7 +11,6 @@ from zeldo.training.muon import MOMENTUM, RMS, Muon, orthogonalised, split
 from zeldo.training.players import make_optimizers
 
 
-@settings(deadline=None)  # no timed tests
 @given(
     rows=st.integers(1, 24), columns=st.integers(1, 24), scale=st.floats(1e-8, 1e8), seed=st.integers(0, 99)
 )

@@ -31,6 +31,18 @@ def some(kind: type, tokens: Sequence[Token]) -> str:
     return tokens[0].value
 
 
+def one_number(kind: type, tokens: Sequence[Token]) -> float:
+    """The number in a text. `CoercionError` for several, of which each needs an option of its own."""
+    text = tokens[0].value
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > 1:
+        keyword = tokens[0].keyword or "-z"
+        raise CoercionError(
+            msg=f"{text!r} is not one number: give {' '.join(f'{keyword} {x}' for x in parts if x)}"
+        )
+    return float(text)
+
+
 def named(kind: type, tokens: Sequence[Token]) -> Path:
     """The path in a text; errors as of `some`."""
     return Path(some(kind, tokens))
@@ -41,7 +53,8 @@ Whole = Annotated[int, Parameter(converter=whole)]
 Axis = Literal["x", "y", "z", "0", "1", "2"]
 Flag = Annotated[bool, Parameter(negative="")]
 PerSide = Annotated[Whole | None, Parameter(name=["--n", "-n"])]
-Redshifts = Annotated[list[float] | None, Parameter(name=["--redshift", "-z"], negative="")]
+OneOfSeveral = Annotated[float, Parameter(converter=one_number)]
+Redshifts = Annotated[list[OneOfSeveral] | None, Parameter(name=["--redshift", "-z"], negative="")]
 Output = Annotated[Named | None, Parameter(name=["--output", "-o"])]
 
 

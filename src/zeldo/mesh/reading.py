@@ -27,6 +27,7 @@ def read_scalar(field, psi, first, scale, offset, index, out):  # type: ignore[n
         for j in range(n):
             locate_kept(psi, i, first + i, j, scale, offset, m, length, whole, kept, part, at)
             for k in range(n):
+                prefetch(f, at, k + AHEAD, np.int64(1))
                 fx, fy, fz = part[0, k], part[1, k], part[2, k]
                 gx, gy = one - fx, one - fy
                 w00, w01, w10, w11 = gx * gy, gx * fy, fx * gy, fx * fy

@@ -6,11 +6,10 @@ from typing import Any
 
 import numba
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from zeldo.networks.resampling_kernels import resample
-from zeldo.networks.rows import as_row, grouped, whole_rows
+from zeldo.networks.rows import as_row, empty, grouped, whole_rows
 
 
 class Resampled(nn.Module):
@@ -39,7 +38,7 @@ class Resampled(nn.Module):
         x = whole_rows(x)
         sides = np.array(x.shape[2:]) if self.finer else np.array(x.shape[2:]) // 2
         shape = (len(x), len(self.bias), *(2 * sides if self.finer else sides).tolist())
-        out = torch.empty(shape, dtype=torch.float32, device="cpu")
+        out = empty(shape)
         resample(
             as_row(x),
             np.array(x.stride()),

@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 from zeldo.mesh.rows import ask_for
 
 LANES = 16 if get_host_cpu_features().get("avx512f") else 8  # numbers in a register
+LINE = 16  # numbers that the cache takes at once
 WIDTH = 2 * LANES  # cells of each sum that `multiplier` keeps
 READ, MADE = 6, 4  # cells along an axis that the transform reads and makes
 # of the transform, beside 0 and infinity: the usual ±1 and ±2 give larger rounding errors

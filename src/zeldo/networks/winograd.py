@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from zeldo.networks.layout import MARGIN
-from zeldo.networks.rows import as_row, grouped, whole_rows
+from zeldo.networks.rows import as_row, empty, grouped, whole_rows
 from zeldo.networks.vectors import FAR, FEW, NEAR
 from zeldo.networks.vnet import SLOPE
 from zeldo.networks.winograd_kernels import convolve
@@ -68,7 +68,7 @@ class WinogradConv(nn.Module):
         others, kernels, shift = beside or Beside((), np.zeros((0, 0, FEW), np.float32), 0)
         numbers, shapes = _described(parts, others)
         sides = (side + sum(margins) - 2 for side in parts[0].shape[2:])
-        out = torch.empty((len(parts[0]), len(self.weight), *sides), dtype=torch.float32, device="cpu")
+        out = empty((len(parts[0]), len(self.weight), *sides))
         bias, threads = self.bias.detach().numpy(), numba.get_num_threads()
         weights, slope = self.transformed, self.slope
         convolve(numbers, shapes, margins[0], weights, shift, kernels, bias, slope, out.numpy(), threads)

@@ -12,6 +12,7 @@ from zeldo.mesh.rows import prefetch_line
 from zeldo.networks.vectors import (
     FEW,
     LANES,
+    LINE,
     MADE,
     MANY,
     READ,
@@ -23,7 +24,6 @@ from zeldo.networks.vectors import (
 
 LONGEST = 128  # cells along z that are made at once, at most
 POINTS, CELLS = READ * READ, MADE * MADE  # of a square before and after the products
-LINE = 16  # numbers that the cache takes at once
 
 _many, _few = multiplier(MANY, 3), multiplier(FEW, 3)
 _add_many, _add_few = multiplier(MANY, 1, add=True), multiplier(FEW, 1, add=True)

@@ -121,7 +121,7 @@ def run_facts(comparisons: Sequence[Comparison], references: Sequence[Snapshot])
     reference, first = references[0], comparisons[0]
     c = reference.cosmology
     cosmology = f"Ω_m = {c.omega_m:g}, Ω_b = {c.omega_b:g}, h = {c.h:g}"
-    cosmology += f", n_s = {c.n_s:g}, σ_8 = {c.sigma_8:g}"
+    cosmology += f", n_s = {c.n_s:g}, σ₈ = {c.sigma_8:g}"
     if (c.w0, c.wa) != (-1.0, 0.0):
         cosmology += f", w_0 = {c.w0:g}, w_a = {c.wa:g}"
     return [

@@ -27,7 +27,7 @@ def title_of(cosmology: Cosmology, *, split: bool = False) -> str:
             "\n"
             rf"$n_s={c.n_s:g}$, $\sigma_8={c.sigma_8:g}$"
         )
-    return f"Ω_m = {c.omega_m:g}, Ω_b = {c.omega_b:g}, h = {c.h:g}, n_s = {c.n_s:g}, σ_8 = {c.sigma_8:g}"
+    return f"Ω_m = {c.omega_m:g}, Ω_b = {c.omega_b:g}, h = {c.h:g}, n_s = {c.n_s:g}, σ₈ = {c.sigma_8:g}"
 
 
 def timing_rows(table: TimingTable) -> list[tuple[str, list[str]]]:

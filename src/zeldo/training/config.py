@@ -207,7 +207,7 @@ class TrainConfig(Section):
     range_omega_m: tuple[float, float] | None = None
     """Range of Ω_m on the card; by default that of the training runs."""
     range_sigma_8: tuple[float, float] | None = None
-    """Range of σ_8 on the card; by default that of the training runs."""
+    """Range of σ₈ on the card; by default that of the training runs."""
     range_omega_b: tuple[float, float] | None = None
     """Range of Ω_b on the card; by default that of the training runs if they vary it, or else any."""
     range_h: tuple[float, float] | None = None
