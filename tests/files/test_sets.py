@@ -80,3 +80,33 @@ def test_a_snapshot_whose_name_ends_in_a_number_is_no_part_of_a_set(tmp_path):
             )
         )
         assert "would take the place of files that are read" in line
+
+
+@pytest.mark.parametrize("name", ["run_z0.0.hdf5", "run_z0.1.hdf5"])
+def test_no_snapshot_whose_name_ends_in_a_number_is_replaced_by_a_part(tmp_path, name):
+    zeldo.run(output=tmp_path / "one.hdf5", **TINY)
+    before = (tmp_path / "one.hdf5").read_bytes()
+    (tmp_path / name).write_bytes(before)
+    text = refusal(
+        lambda: convert(tmp_path / "one.hdf5", tmp_path / "run_z0.hdf5", write_options={"files": 2})
+    )
+    assert f"{name} is no file of a set" in text
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"one.hdf5": before, name: before}
+
+
+def test_a_halo_catalogue_of_the_name_of_a_set_stays(tmp_path):
+    zeldo.run(output=tmp_path / "one.hdf5", **TINY)
+    halos(tmp_path / "one.hdf5", output=tmp_path / "h.hdf5", minimum=2, linking_length=0.9)
+    before = (tmp_path / "h.hdf5").read_bytes()
+    convert(tmp_path / "one.hdf5", tmp_path / "h.hdf5", write_options={"files": 2})
+    assert (tmp_path / "h.hdf5").read_bytes() == before
+
+
+def test_white_noise_is_an_input_with_its_sign_too(tmp_path):
+    path = tmp_path / "noise.npy"
+    np.save(path, np.random.default_rng(1).standard_normal((8, 8, 8)))
+    before = path.read_bytes()
+    for phases in (f"{path}", f"{path}:sign=-1"):
+        with pytest.raises(InputError, match="output and phases are the same file"):
+            check_no_input([path], {"phases": phases})
+    assert path.read_bytes() == before

@@ -125,7 +125,7 @@ def side_of(box: Any, path: Path) -> Any:
 def files_of(path: Path) -> int:
     """The number of files in the set that a file belongs to, by its header."""
     with opened(path) as file, readable(path):
-        return _many(header_of(file, path, ()), path)
+        return _many(header_of(file, path, COUNTS), path)
 
 
 def _many(header: Mapping[str, Any], path: Path) -> int:

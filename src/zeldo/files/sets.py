@@ -14,6 +14,7 @@ from zeldo.files.atomic import resolved, writing
 
 NUMBERED = re.compile(r"(?P<stem>.+)\.(?P<number>\d+)(?P<suffix>\.hdf5|\.h5|\.bin|\.dat)?")
 SUFFIXES = (".hdf5", ".h5", "")
+SIGN = ":sign="  # what may follow the path of white noise
 LIST = ".info"  # of the list that L-PICOLA writes beside the files of a set
 
 
@@ -84,8 +85,17 @@ def writing_parts(path: Path, sizes: Sequence[int], files_of: Callable[[Path], i
         Bytes of each file.
     files_of : callable
         A file to the number of files in its set, by its header. What it cannot read stays, as do files of other formats.
+
+    Raises
+    ------
+    InputError
+        Where a part would take the place of a file that is in no set, such as a snapshot whose name ends in a number.
     """
     names = [path] if len(sizes) == 1 else [_part(path, number) for number in range(len(sizes))]
+    for number, name in enumerate(names if len(names) > 1 else ()):
+        own = name.resolve() == path.resolve()  # a link to the file that the set replaces
+        if name.is_file() and not own and not _is_part(name, max(number, 1), files_of):
+            raise InputError(f"{name} is no file of a set, and would be replaced: give the set another name")
     with ExitStack() as stack:
         # the first part is renamed last: a set without it is no set
         yield [stack.enter_context(writing(name, size)) for name, size in zip(names, sizes, strict=True)]
@@ -115,7 +125,7 @@ def check_no_input(outputs: Iterable[str | os.PathLike], inputs: Mapping[str, An
         if not isinstance(value, str | os.PathLike):
             continue
         try:
-            here = resolved(value)
+            here = resolved(value.partition(SIGN)[0] if isinstance(value, str) else value)
         except InputError:  # no path, or one that is refused where it is read
             continue
         if here in written:

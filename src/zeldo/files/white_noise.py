@@ -18,6 +18,7 @@ from zeldo.files.archive import existing_file, names_in, read_arrays, read_npy
 from zeldo.files.atomic import writing
 from zeldo.files.formats import DAMAGED
 from zeldo.files.hdf5_set import opened, readable
+from zeldo.files.sets import SIGN
 from zeldo.initial.ngenic import check_sign
 from zeldo.initial.phase_names import NAMES, named, options_of
 from zeldo.initial.phases import Phases, check_given
@@ -61,7 +62,7 @@ def find_phases(
             f"phases {what} are not allowed: give {', '.join(NAMES)}, or a file of white noise, as numpy.save writes"
         )
     name = "native" if source is None else os.fspath(source)
-    path, _, rest = name.partition(":sign=")
+    path, _, rest = name.partition(SIGN)
     # the name of a generator comes before a file that is called like it
     if Path(path).suffix not in (*SUFFIXES, *HDF5) and (_generator(path) or not os.path.exists(path)):
         return named(name, seed=seed, fixed=fixed, flip=flip)
