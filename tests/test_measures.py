@@ -220,6 +220,9 @@ def test_a_universe_of_several_redshifts_is_read_at_any_of_them(tmp_path, capsys
     assert main(["info", str(path), "-z", "1"]) == 0
     text = capsys.readouterr().out
     assert "universe in zarr arrays, with z = 1, 0" in text and str(path) in text
+    assert "the lowest" not in text
+    assert main(["convert", str(path), str(tmp_path / "today.npz")]) == 0
+    assert "  of z = 1, 0, the lowest: --redshift chooses another\n" in capsys.readouterr().out
 
 
 def test_an_order_of_ids_that_no_lattice_has_is_refused(snapshot, tmp_path):

@@ -54,6 +54,13 @@ def test_a_reference_may_be_a_directory(tmp_path, suffix):
     assert result.comparisons[0].fields["displacement"].one_minus_r2.max() < 1e-6
 
 
+def test_a_reference_may_be_the_beginning_of_the_names_of_a_set(tmp_path):
+    (truth,) = zeldo.run(engine="2lpt", **TINY)
+    zeldo.write(truth, tmp_path / "snap.hdf5", files=2)
+    (compared,) = compare(engine="2lpt", reference=tmp_path / "snap", **TINY).comparisons
+    assert compared.fields["displacement"].one_minus_r2.max() < 1e-6
+
+
 def test_a_simulation_of_quijote_is_that_of_its_seed(tmp_path):
     named = {"n": 8, "power": "eisenstein-hu", "phases": "quijote:h_p/3"}
     equal = {**named, "phases": "ngenic", "seed": 35, "box": 1000.0, "h": 0.6911}

@@ -15,6 +15,7 @@ from zeldo.files import read
 from zeldo.files.linear_density import read_linear_density
 from zeldo.files.reference import read_initial_conditions
 from zeldo.files.registry import locate
+from zeldo.files.universe_zarr import UniverseZarr
 from zeldo.files.white_noise import bare_field
 from zeldo.initial.conditions import InitialConditions
 from zeldo.initial.recovery import recover_linear_field, shifted
@@ -23,6 +24,7 @@ from zeldo.particles.snapshot import Snapshot, drawn
 
 LINEAR = "reference"  # the format of files that hold a linear field with its cosmology
 MODES = "linear-density"  # and of those without
+UNIVERSE = "universe"  # of zarr arrays, perhaps at several redshifts
 FEW = 8  # points per side, below which chance alone may do so
 WITHOUT_BOX = ("npy",)  # and of arrays alone
 UNLIKELY = 1.3  # rms of a field over the expected one: more than chance and the error of the power make
@@ -40,7 +42,7 @@ def initial_conditions_of(
     ----------
     source : path, Snapshot or InitialConditions
         A reference run, a file of `delta_lin`, or particles displaced by first or second order Lagrangian perturbation
-        theory, in any format that zeldo reads.
+        theory, in any format that zeldo reads. Of a universe in .zarr, the highest redshift is taken.
     cosmology : Cosmology, str or mapping of str to float, optional
         The cosmology of the run, the name of a preset, or those of its parameters that the file does not give.
     order : {1, 2}, optional
@@ -96,7 +98,11 @@ def initial_conditions_of(
             f"{source} has no box and no redshift: convert it first, as in zeldo convert {source} ics.npz --box 200 "
             "--redshift 49, and give ics.npz"
         )
-    particles = read(source, cosmology)
+    # of several redshifts the highest, which is nearest to linear theory
+    earliest: dict[str, Any] = (
+        {"redshift": max(UniverseZarr(place).redshifts)} if kind.name == UNIVERSE else {}
+    )
+    particles = read(source, cosmology, **earliest)
     if not isinstance(particles, Snapshot):
         raise InputError(
             f"{source} holds particles without a lattice: initial conditions need whole lattices of an even number "

@@ -12,6 +12,7 @@ from zeldo.engines.base import Engine
 from zeldo.engines.parsing import parse_engine
 from zeldo.engines.registry import names
 from zeldo.errors import InputError
+from zeldo.files.sets import member
 from zeldo.files.stored import stored
 from zeldo.files.universe_zarr import UniverseZarr, is_universe
 from zeldo.initial.conditions import InitialConditions, difference
@@ -48,7 +49,8 @@ def find_reference(
         return initial_conditions(**universe), parse_engine(name), name
     if name in SHIPPED and not Path(name).exists():
         name = str(reference_path(name))
-    if not Path(name).exists():  # a snapshot may be a directory
+    # a snapshot may be a directory, or a set whose names begin so
+    if not Path(name).exists() and member(Path(name)) is None:
         raise InputError(
             f"reference {name!r} is neither a file nor an engine nor {', '.join(SHIPPED)}: engines are {', '.join(names())}"
         )

@@ -40,7 +40,7 @@ def test_the_file_of_quijotes_latin_hypercube_is_read(tmp_path):
         "# omega_m sigma_8\n# sigma_8 omega_m\n0.8 0.3\n0.9 0.25\n",
         "# fixed h\n# These are the columns: sigma_8,omega_m\n# of h\n0.8,0.3\n0.9,0.25\n",
         '{"omega_m": 0.3, "sigma_8": 0.8}\n{"omega_m": 0.25, "sigma_8": 0.9}\n',
-        json.dumps([{"omega_m": 0.3, "sigma_8": 0.8}, {"omega_m": 0.25, "sigma_8": 0.9}], indent=1),
+        json.dumps([{"Omega_m": 0.3, "sigma_8": 0.8}, {"omega_m": 0.25, "SIGMA_8": 0.9}], indent=1),
     ],
     ids=[
         "csv",
@@ -104,6 +104,7 @@ def test_columns_without_names_are_the_parameters_in_their_order(tmp_path):
         ("omega_m\n0.3x\n", "cosmology 1 has omega_m = '0.3x': give a number"),
         ("omega_m,h\n0.3,\n", "cosmology 1 has h = '': give a number"),
         ('[{"omega_m": 0.3}', "not JSON"),
+        ('{"h": 0.7, "H": 0.6}', "cosmology 1 of .* has h and H: keep one"),
         ("[[0.3, 0.05]]", r"cosmology 1 of .* is \[0.3, 0.05\]: give parameters by name"),
     ],
 )

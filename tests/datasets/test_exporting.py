@@ -200,14 +200,27 @@ def test_finished_runs_that_do_not_belong_are_refused(finished):
     line = refused(train={**both, "finished": [str(finished / "my one")]})
     assert "my one has a name that no run can have: rename the directory" in line
     (finished / "my one").rename(finished / "one")
-    assert "no snapshot at z = 3" in refused(redshifts=[3.0])
     assert "n = 32" in refused(n=32)
     assert "the configuration n = 16 and box = 20 or 50" in refused(box=[20.0, 50.0])
-    swapped = finished / "one" / "output" / "snapshot_001.hdf5"
-    swapped.write_bytes((finished / "two" / "output" / "snapshot_001.hdf5").read_bytes())
-    assert "did not grow from" in refused()
     (finished / "one" / "initial_conditions.npz").unlink()
     assert "export-ics" in refused()
+
+
+def test_a_finished_run_that_cannot_be_taken_stops_no_other(finished):
+    swapped, last = (finished / name / "output" / "snapshot_001.hdf5" for name in ("one", "two"))
+    whole, other = swapped.read_bytes(), last.read_bytes()
+    swapped.write_bytes(other)
+    last.unlink()
+    result = make_dataset(config(finished))
+    assert result.made == ["s00000090"]
+    assert "did not grow from" in result.failed["f-one"]
+    assert "no snapshot at z = 0, only 1.01: wait for the run" in result.failed["f-two"]
+    swapped.write_bytes(whole[: len(whole) // 2])
+    last.write_bytes(other)
+    again = make_dataset(config(finished))
+    assert (again.existing, again.made, list(again.failed)) == (1, ["f-two"], ["f-one"])
+    swapped.write_bytes(whole)
+    assert make_dataset(config(finished)).made == ["f-one"]
 
 
 @pytest.mark.parametrize(

@@ -323,9 +323,11 @@ def test_a_directory_of_something_else_is_not_replaced(tmp_path, suffix):
     (mine / "thesis.tex").write_text("years of work")
     for place in (universe, mine):
         with pytest.raises(InputError, match="directory of something else"):
-            zeldo.convert(universe, place)
-        with pytest.raises(InputError, match="directory of something else"):
             zeldo.write(zeldo.read(universe), place)
+    with pytest.raises(InputError, match="directory of something else"):
+        zeldo.convert(universe, mine)
+    with pytest.raises(InputError, match="files that are read: give the output another name"):
+        zeldo.convert(universe, universe)
     assert (universe / "z1").is_dir() and (mine / "thesis.tex").exists()
     new = tmp_path / f"new{suffix}"
     for _ in range(2):

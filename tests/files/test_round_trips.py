@@ -220,17 +220,51 @@ def test_a_part_that_is_written_through_a_link_stays(crowd, tmp_path):
         ("set/s.1.hdf5", "set/s.hdf5", 2),
         ("set", "set/s.hdf5", 2),
         ("set", "set/s.0.hdf5", 1),
+        ("lattice.zarr", "lattice.zarr", 1),
     ],
 )
 def test_files_that_are_read_are_not_written_over(crowd, tmp_path, source, output, files):
     (tmp_path / "set").mkdir()
+    zeldo.run(engine="zeldovich", n=8, box=50, power="eisenstein-hu", output=tmp_path / "lattice.zarr")
     write(crowd, tmp_path / "one.hdf5")
     write(crowd, tmp_path / "set" / "s.hdf5", files=4)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.hdf5")}
-    options = {"files": files}
+    options = {"files": files} if files > 1 else {}
     words = refusal(lambda: convert(tmp_path / source, tmp_path / output, write_options=options))
     assert "would take the place of files that are read" in words
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.hdf5")} == before
+
+
+def few(**kinds):
+    """Few particles, whose masses differ though their header gives one."""
+    rng = np.random.default_rng(2)
+    cosmology = zeldo.Cosmology.preset("quijote")
+    mass = 27.7536627 * cosmology.omega_m * BOX**3 / 20
+    header = Header(20, BOX, 0.25, cosmology, particle_mass=mass)
+    velocities = rng.normal(0, 300, (20, 3))
+    given = {"ids": np.arange(20), "masses": mass * rng.uniform(0.5, 1.5, 20), **kinds}
+    return Particles(header, rng.uniform(0, BOX, (20, 3)), velocities, **given)
+
+
+@EVERY
+def test_masses_that_differ_come_back(tmp_path, name, suffix, options, positions, velocities):
+    varied = few()
+    path = write(varied, tmp_path / f"out{suffix}", name, **options)
+    again = zeldo.read(path, ids="none")
+    assert again.header.particle_mass is None
+    np.testing.assert_allclose(again.masses, varied.masses, rtol=1e-6)
+
+
+@EVERY
+def test_ids_below_0_are_kept_or_refused(tmp_path, name, suffix, options, positions, velocities):
+    negative = few(ids=np.arange(20) - 5)
+    path = tmp_path / f"out{suffix}"
+    if name in ("gadget-binary", "gadget-binary-2", "bigfile"):
+        assert "ids from row 0 on include -5" in refusal(lambda: write(negative, path, name, **options))
+        assert not list(tmp_path.iterdir())
+    else:
+        write(negative, path, name, **options)
+        np.testing.assert_array_equal(zeldo.read(path, ids="none").ids, negative.ids)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".hdf5", ".bigfile", ".zarr"])

@@ -18,6 +18,7 @@ from zeldo.networks.card import ModelCard
 from zeldo.networks.styled import StyledVNet
 from zeldo.networks.tasks.correction import Correction
 from zeldo.networks.weights import save
+from zeldo.statistics.spectra import bins
 
 N, BOX = 16, 60.0
 ENGINES = [
@@ -386,3 +387,13 @@ def test_an_emulator_that_is_differentiated_is_the_emulator_of_runs():
         evolved = f(torch.from_numpy(Native(3).field(16)))
     for mine, true in zip(evolved, (snapshot.psi, snapshot.vel), strict=True):
         assert (mine.numpy() - true).std() < 1e-4 * true.std()
+
+
+def test_a_spectrum_in_inference_mode_leaves_later_derivatives_alone():
+    """Both keep the same bins of a mesh."""
+    bins.cache_clear()
+    with torch.inference_mode():
+        bins(8)
+    psi = torch.full((3, 4, 4, 4), 0.1, requires_grad=True)
+    statistics.power_spectrum(psi, 10.0)[1].sum().backward()
+    assert torch.isfinite(psi.grad).all()

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import zeldo
+from refusals import refusal
 from zeldo.gradients import langevin
 from zeldo.gradients.assess import Agreement, Whiteness, assess
 from zeldo.gradients.maximum import maximise, stages
@@ -450,6 +451,20 @@ def test_a_snapshot_is_seen_on_the_lattice_and_along_the_line_of_sight_asked_for
     assert (seen.n, seen.box, seen.redshift, len(seen.delta)) == (8, 62.5, snapshot.redshift, 2 * N)
     np.testing.assert_array_equal(seen.delta, observed(moved, n=8, axis=None, **given).delta)
     assert np.abs(seen.delta - observed(snapshot, n=8, axis=None, **given).delta).max() > 1
+
+
+def test_of_a_universe_at_several_redshifts_the_one_asked_for_is_seen(tmp_path):
+    path = tmp_path / "u.zarr"
+    small = {"engine": "2lpt", "box": 40, "n": 16, "power": "eisenstein-hu"}
+    snapshots = zeldo.run(**small, redshift=[3, 1, 0], output=path)
+    given = {**dict.fromkeys(("box", "n", "cosmology", "mesh", "axis")), **PLAIN}
+    for z, expected in zip((3.0, 1.0, None), snapshots, strict=True):
+        seen = observed(path, redshift=z, **given)
+        assert seen.redshift == expected.redshift
+        np.testing.assert_array_equal(seen.delta, observed(expected, redshift=None, **given).delta)
+    assert "choose one of 3, 1, 0" in refusal(lambda: observed(path, redshift=2.0, **given))
+    zeldo.write(snapshots[0], tmp_path / "one.npz")
+    assert "leave it out" in refusal(lambda: observed(tmp_path / "one.npz", redshift=3.0, **given))
 
 
 def test_a_density_has_the_redshift_and_the_lattice_that_are_given():

@@ -166,6 +166,13 @@ def test_run_goes_on_from_a_snapshot_of_initial_conditions(field, tmp_path, suff
         assert (evolved.seed, evolved.power) == (11, "eisenstein-hu")
 
 
+def test_of_a_universe_at_several_redshifts_the_highest_is_its_initial_conditions(field, tmp_path):
+    zeldo.run(ics=field, engine="2lpt", redshift=[49, 9, 0], output=tmp_path / "u.zarr")
+    zeldo.run(ics=field, engine="2lpt", redshift=49, output=tmp_path / "one.zarr")
+    from_all, from_one = (zeldo.initial_conditions(ics=tmp_path / name) for name in ("u.zarr", "one.zarr"))
+    np.testing.assert_array_equal(from_all.delta_lin, from_one.delta_lin)
+
+
 def test_what_is_no_initial_conditions_is_answered_with_what_to_give(field, tmp_path):
     snapshots = zeldo.run(ics=field, engine="2lpt", redshift=[49, 9])
     assert "snapshots[0]" in refusal(lambda: zeldo.run(ics=snapshots))

@@ -17,8 +17,10 @@ from zeldo.networks.modulated import ModulatedResNet, ModulatedVNet
 from zeldo.networks.resampling import Resampled
 from zeldo.networks.rows import grouped
 from zeldo.networks.tasks import make_task
+from zeldo.networks.vectors import READ
 from zeldo.networks.vnet import VNet
 from zeldo.networks.winograd import Beside, WinogradBlock, WinogradConv
+from zeldo.networks.winograd_kernels import CACHE
 from zeldo.networks.wrap import wrap
 from zeldo.store.universe import run_into
 
@@ -92,6 +94,13 @@ def test_a_small_convolution_of_other_fields_is_added(channels, sides, shift, or
 @pytest.mark.parametrize("side", [62, 64, 101])
 def test_long_rows_are_made_in_pieces(side):
     layer, x = convolution(9, 7), drawn(1, 9, 4, 6, side)
+    assert (WinogradConv(layer)(x, margins=(1, 1)) - exact(layer, x, 1, 1)).abs().max() < 5e-5
+
+
+@pytest.mark.parametrize("outputs", [8, 18])
+def test_fields_that_fit_in_no_cache_are_convolved_alike(outputs):
+    layer, x = convolution(60, outputs), drawn(1, 60, 4, 6, 64)
+    assert 4 * 60 * 64 * READ**2 > CACHE
     assert (WinogradConv(layer)(x, margins=(1, 1)) - exact(layer, x, 1, 1)).abs().max() < 5e-5
 
 

@@ -9,7 +9,7 @@ import zeldo
 from refusals import refusal
 from zeldo.cosmology.background import expansion
 from zeldo.cosmology.parameters import PRESETS
-from zeldo.errors import ZeldoWarning
+from zeldo.errors import InputError, ZeldoWarning
 from zeldo.particles.lattice import find, particles_of
 from zeldo.statistics.matter import matter_of
 from zeldo.statistics.redshift_space import redshift_space_points
@@ -117,9 +117,26 @@ def test_one_species_of_several_stands_for_all_matter():
     whole = matter_of(particles_with(cosmology=PRESETS["quijote"])).particle_mass
     with pytest.warns(ZeldoWarning, match="stand for it, with its mass"):
         assert matter_of(particles_with(**header)).particle_mass == pytest.approx(whole)
-    assert matter_of(particles_with(**header | {"whole": True})).particle_mass == 0.01
+    said = {"whole": True, "particle_mass": 1.005 * whole}
+    assert matter_of(particles_with(**header | said)).particle_mass == 1.005 * whole
 
 
 def test_little_matter_leaves_room_for_what_is_assumed_of_baryons():
     matter = matter_of(particles_with(parameters={"omega_m": 0.04}))
     assert matter.cosmology.omega_m == 0.04 and matter.particle_mass > 0
+
+
+def test_masses_that_contradict_omega_m_are_said_or_refused():
+    """Thresholds of spherical overdensities count particles, and halos have their masses."""
+    known = {"parameters": {"omega_m": 0.3175}}
+    share = matter_of(particles_with(**known)).particle_mass
+
+    def mass(factor):
+        return matter_of(particles_with(**known, particle_mass=factor * share)).particle_mass
+
+    assert mass(1.005) == pytest.approx(1.005 * share)
+    with pytest.warns(ZeldoWarning, match=r"make omega_m = 0\.2667, not 0\.3175"):
+        assert mass(0.84) == pytest.approx(0.84 * share)
+    for factor in (1e10, 1e-3):
+        with pytest.raises(InputError, match="give masses in 10\\^10 Msun/h"):
+            mass(factor)

@@ -163,7 +163,7 @@ def test_what_a_user_does_with_a_result_changes_no_later_one():
     assert min(values.min() for values in (again.k, again.power, again.modes)) > 0
 
 
-@pytest.mark.parametrize("mesh", [7, 2, 0, -4, 8.0])
+@pytest.mark.parametrize("mesh", [7, 2, 0, -4, 8.0, 20_000])
 def test_an_odd_or_absurd_mesh_is_refused(mesh):
     with pytest.raises(InputError, match="mesh"):
         power_spectrum(snapshot(np.zeros((3, 4, 4, 4))), mesh=mesh)

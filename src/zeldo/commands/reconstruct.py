@@ -55,7 +55,7 @@ def reconstruct(
     n:
         Particles per side. By default, as many as in the snapshot, or half the mesh points of the density.
     redshift:
-        Redshift of a density (0).
+        Redshift of a density (0). Of a universe in .zarr, the one to take; by default the lowest.
     mesh:
         Mesh points per side for the density of a snapshot. By default, twice those of its lattice.
     noise:

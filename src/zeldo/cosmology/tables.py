@@ -143,7 +143,10 @@ def _json(text: str, path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise InputError(f"cosmology {number} of {path} is {row!r}: give parameters by name")
-    return rows
+        twice = [name for name in row if sum(name.lower() == other.lower() for other in row) > 1]
+        if twice:
+            raise InputError(f"cosmology {number} of {path} has {' and '.join(twice)}: keep one")
+    return [{name.lower(): value for name, value in row.items()} for row in rows]
 
 
 def _split(lines: Sequence[str]) -> list[list[str]]:

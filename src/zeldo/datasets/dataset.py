@@ -79,7 +79,7 @@ def make_dataset(
     config = load(config, DatasetConfig, override)
     store, left, apart, total = check_dataset(config)
     result = DatasetResult(store, existing=total - len(left) - len(apart))
-    result.made += _take_back(config, store, apart)
+    _take_back(config, store, apart, result)
     if config.workers == 1 and config.threads is None:
         for run_id, problem in work(config, left, progress=_counted(progress, result, total)):
             _note(result, run_id, problem)
@@ -88,17 +88,23 @@ def make_dataset(
     return result
 
 
-def _take_back(config: DatasetConfig, store: RunStore, apart: list[Finished]) -> list[str]:
-    """Store the finished runs that no other process is storing; the ids of those that were stored here."""
+def _take_back(config: DatasetConfig, store: RunStore, apart: list[Finished], result: DatasetResult) -> None:
+    """Store the finished runs that no other process is storing; `result` notes those that were attempted here."""
+    problems: dict[str, str] = {}
 
     def attempt(done: Finished) -> str:
         with store.claim(done.run_id) as is_ours:
             if not is_ours:
                 return THERE if done.run_id in store else LEFT
-            take_back(config, store, done)
+            try:
+                take_back(config, store, done)
+            except InputError as error:  # another code may still be running there
+                problems[done.run_id] = str(error)
         return MADE
 
-    return [done.run_id for done, outcome in in_turn(apart, attempt, store.claims) if outcome == MADE]
+    for done, outcome in in_turn(apart, attempt, store.claims):
+        if outcome == MADE:
+            _note(result, done.run_id, problems.get(done.run_id))
 
 
 def check_dataset(config: DatasetConfig) -> tuple[RunStore, list[Run], list[Finished], int]:

@@ -317,6 +317,8 @@ def create_particles(
     ZeldoError
         For a full disk.
     """
+    from dataclasses import replace
+
     from zeldo.files.formats import check_options
     from zeldo.files.registry import format_to_write
 
@@ -325,6 +327,8 @@ def create_particles(
     kind.check_writable(Path(path))
     if not header.count:
         raise InputError(f"{path} is not written, since there are no particles: give one or more")
+    if "masses" in fields and header.particle_mass:  # formats would write one mass for all of them
+        header = replace(header, particle_mass=None)
     with kind.create(Path(path), header, fields, **options) as sink:
         yield sink
         sink.check_complete()

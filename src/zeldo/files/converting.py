@@ -93,10 +93,10 @@ def convert(
     """
     kind, further = format_to_write(output, format), dict(write_options or {})
     check_options(kind, further)
-    check_writable(output, format)
     read_as, place = locate(source)
     alone = place.is_file() and read_as.files(place) == 1
     check_other_set(Path(source), Path(output), further.get("files", 1), alone)
+    check_writable(output, format)
     with open_particles(source, cosmology, **options) as particles:
         if not len(particles):
             raise InputError(f"{source} has no particles: give a file that has some")

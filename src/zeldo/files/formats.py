@@ -86,7 +86,8 @@ class Sink(ABC):
         Raises
         ------
         InputError
-            For a field or rows out of order, an array of another shape, and values that are not finite.
+            For a field or rows out of order, an array of another shape, values that are not finite, and ids below 0 where
+            the format has no sign for them.
         """
         turn = next((name for name, rows in self._rows.items() if rows < self.header.count), None)
         if field != turn or start != self._rows[field]:
@@ -98,6 +99,11 @@ class Sink(ABC):
             )
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise InputError(f"{field} from row {start} on are not all finite: no reader would take them")
+        if values.dtype.kind == "i" and self.fields[field].kind == "u" and values.min(initial=0) < 0:
+            raise InputError(
+                f"{field} from row {start} on include {values.min()}, and this format has no sign for them: give {field} "
+                "from 0, or write .hdf5, .npz or .zarr"
+            )
         self.put(field, start, np.ascontiguousarray(values, self.fields[field]))
         self._rows[field] += len(values)
 

@@ -66,7 +66,7 @@ def writing_binary(
             f"{path}: a file counts its particles in 32 bits, and {max(counts)} are to be in one: give files, "
             f"{-(-header.count // (WRAP - 1))} at least"
         )
-    ordered = {name: fields[name] for name in types}
+    ordered = {name: fields[name] for name in types} | {"ids": types["ids"]}
     sizes = [count * row_bytes(types) + 1024 for count in counts]
     with (
         writing_parts(path, sizes, lambda part: layout(part).header.num_files) as temporary,

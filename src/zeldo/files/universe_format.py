@@ -37,5 +37,9 @@ class Universe(Format):
         source = SnapshotRows(stored(universe, z))
         source.name = str(path)
         kept = ", ".join(f"{z:g}" for z in universe.redshifts)
-        source.header = replace(source.header, stored={"format": f"universe in zarr arrays, with z = {kept}"})
+        stored_as = {"format": f"universe in zarr arrays, with z = {kept}"}
+        source.header = replace(source.header, stored=stored_as)
+        if redshift is None and len(universe.redshifts) > 1:
+            note = f"of z = {kept}, the lowest: --redshift chooses another"
+            source.header = replace(source.header, notes=(note,))
         yield source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zeldo.brief import brief
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.varied import VariedCosmology
 from zeldo.engines.base import Engine
@@ -61,7 +63,9 @@ class Differentiable:
     engine: Engine
     field: LinearField
     redshift: float
-    physics: Physics
+    physics: Physics = dataclasses.field(repr=False)
+
+    __repr__ = brief
 
     @property
     def box(self) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.errors import InputError
 from zeldo.files import read
+from zeldo.files.universe_zarr import is_universe
 from zeldo.keywords import check_plain
 from zeldo.mesh.checks import MAX_MESH, check_mesh
 from zeldo.mesh.numba_kernels import paint
@@ -49,11 +50,11 @@ def observed(
 ) -> Observed:
     """The density contrast of a source; arguments as of `zeldo.reconstruct`."""
     if isinstance(source, str | os.PathLike):
-        source = (
-            _density_file(Path(source))
-            if Path(source).suffix == ".npy"
-            else _snapshot_file(source, cosmology)
-        )
+        place = Path(source)
+        is_density = place.suffix == ".npy"
+        source = _density_file(place) if is_density else _snapshot_file(place, cosmology, redshift)
+        if is_universe(place):  # which the redshift has chosen from
+            redshift = None
     if isinstance(source, Snapshot):
         given = {"box": box, "redshift": redshift}
         clash = [name for name, value in given.items() if value is not None]
@@ -107,11 +108,12 @@ def _of_snapshot(
     return Observed(delta, universe.box, universe.n, snapshot.redshift, universe.cosmology)
 
 
-def _snapshot_file(path: str | os.PathLike[str], cosmology: Any) -> Snapshot:
+def _snapshot_file(path: Path, cosmology: Any, redshift: float | None) -> Snapshot:
     given = (
         cosmology if cosmology is None or isinstance(cosmology, Mapping) else Universe.of(cosmology).cosmology
     )
-    particles = read(path, given)
+    several = redshift is not None and is_universe(path)
+    particles = read(path, given, redshift=redshift) if several else read(path, given)
     if isinstance(particles, Snapshot):
         return particles
     raise InputError(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zeldo.brief import brief
 from zeldo.cosmology.background import growth
 from zeldo.gradients import statistics
 from zeldo.gradients.function import Differentiable
@@ -46,6 +47,8 @@ class Observation:
     bias: float = 1.0
     axis: int | None = None
     relative: Tensor | None = None
+
+    __repr__ = brief
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """A draw of the error of all cells, (m, m, m)."""
@@ -95,6 +98,8 @@ class Posterior:
     function: Differentiable
     observation: Observation
     scale: float = field(default=0.0, kw_only=True)
+
+    __repr__ = brief
 
     @property
     def mesh(self) -> int:

@@ -71,7 +71,7 @@ def reconstruct(
     n : int, optional
         Particles per side: those of the snapshot, or half of a density's mesh, where absent.
     redshift : float, optional
-        Redshift of a density; 0 where absent.
+        Redshift of a density; 0 where absent. Of a universe in .zarr, the one to take; the lowest where absent.
     power : str or path, optional
         As in `zeldo.linear_power`; "camb" where absent.
     mesh : int, optional

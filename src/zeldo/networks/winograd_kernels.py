@@ -23,6 +23,8 @@ from zeldo.networks.vectors import (
 )
 
 LONGEST = 128  # cells along z that are made at once, at most
+# bytes: the products of larger squares are made for all groups at once, or each group would read them from afar again
+CACHE = 1 << 19
 POINTS, CELLS = READ * READ, MADE * MADE  # of a square before and after the products
 
 _many, _few = multiplier(MANY, 3), multiplier(FEW, 3)
@@ -81,18 +83,20 @@ def _read(part, rows, z, end, taken, v, first):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _multiply(v, lead, weights, group, cells, m):  # type: ignore[no-untyped-def]
-    """The products of squares and their sums over channels, for a group of the channels that are made."""
+def _multiply(v, lead, weights, group, last, cells, m):  # type: ignore[no-untyped-def]
+    """The products of squares and their sums over channels, for some groups of the channels that are made."""
     groups, channels, at_once = weights.shape[1], weights.shape[2], weights.shape[4]
     w = weights.reshape(-1)
     for point in range(POINTS):
-        kernels = (point * groups + group) * channels * 3 * at_once
-        for z in range(0, cells, WIDTH):
-            at, to = point * v.step + lead + z, point * m.step + z
-            if at_once == MANY:
-                _many(v.numbers, at, v.row, channels, w, kernels, m.numbers, to, m.row)
-            else:
-                _few(v.numbers, at, v.row, channels, w, kernels, m.numbers, to, m.row)
+        for here in range(group, last):
+            kernels = (point * groups + here) * channels * 3 * at_once
+            made = point * m.step + (here - group) * at_once * m.row
+            for z in range(0, cells, WIDTH):
+                at, to = point * v.step + lead + z, made + z
+                if at_once == MANY:
+                    _many(v.numbers, at, v.row, channels, w, kernels, m.numbers, to, m.row)
+                else:
+                    _few(v.numbers, at, v.row, channels, w, kernels, m.numbers, to, m.row)
 
 
 @kernel()
@@ -163,7 +167,8 @@ def _share(numbers, shapes, margin, weights, shift, kernels, bias, slope, out, s
     length = min(LONGEST, (z_side + WIDTH - 1) // WIDTH * WIDTH)
     lead = LANES if margin else 0  # cells that are read before z, as registers of sides like 64 hold them
     v = _squares(inputs, length + 2 * LANES, POINTS)
-    m = _squares(at_once, length, POINTS)
+    together = groups if 4 * v.numbers.size > CACHE else 1
+    m = _squares(together * at_once, length, POINTS)
     s = _squares(groups * at_once, length, CELLS)
     rows, cell_rows = np.zeros(POINTS, np.int64), np.zeros(CELLS, np.int64)
     taken = np.zeros(max(POINTS * LANES, length * kernels.shape[1]), np.float32)
@@ -189,9 +194,10 @@ def _share(numbers, shapes, margin, weights, shift, kernels, bias, slope, out, s
                     _find(part, b, x + shift, y + shift, MADE, cell_rows)
                     _add(part, cell_rows, z + shift, cells, taken, kernels, channel, s)
                     channel += part.channels
-            for group in range(groups):
-                _multiply(v, lead - margin, weights, group, cells, m)
-                for o in range(group * at_once, min((group + 1) * at_once, outputs)):
+            for group in range(0, groups, together):
+                last = min(group + together, groups)
+                _multiply(v, lead - margin, weights, group, last, cells, m)
+                for o in range(group * at_once, min(last * at_once, outputs)):
                     first = (o - group * at_once) * m.row
                     _write(m, first, s, o * s.row, slope, out, b, o, x, y, z, cell_rows, taken)
 

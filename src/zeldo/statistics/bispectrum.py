@@ -16,7 +16,7 @@ import torch
 from zeldo.brief import brief
 from zeldo.errors import InputError
 from zeldo.keywords import number, real_array
-from zeldo.mesh.checks import check_mesh
+from zeldo.mesh.checks import MAX_MESH, check_mesh
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
@@ -171,7 +171,7 @@ def _density(
     snapshot: Snapshot | Particles, mesh: int | None, k_max: float | None, device: str | torch.device
 ) -> tuple[torch.Tensor, float]:
     matter = matter_of(snapshot, "the bispectrum")
-    mesh = check_mesh(2 * matter.n if mesh is None else mesh)
+    mesh = check_mesh(2 * matter.n if mesh is None else mesh, MAX_MESH)
     top = min(matter.n, mesh) / 2
     if k_max is not None:
         largest = number(k_max, "k_max")

@@ -180,7 +180,7 @@ def compare_snapshots(
     Raises
     ------
     InputError
-        If the two snapshots are not of the same universe.
+        If the two snapshots differ in box, lattice or redshift. Their cosmologies and seeds are not compared.
     """
     against = Reference(reference, name=reference_name, mesh=mesh, device=device)
     return against.compare(prediction, wall_seconds=wall_seconds, peak_memory=peak_memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,13 +11,15 @@ import numpy as np
 
 from zeldo.cosmology.background import CRITICAL_DENSITY
 from zeldo.cosmology.parameters import PRESETS, Cosmology
-from zeldo.errors import InputError
+from zeldo.errors import InputError, ZeldoWarning
 from zeldo.particles.particles import Header, Particles, into_box, warn_of_species
 from zeldo.particles.passes import for_kernels
 from zeldo.particles.snapshot import Snapshot
 
 TRACED = 64  # particles a side whose mesh a sparse species is measured on
 EQUAL = 1e-5  # relative spread of masses that are rounded copies of one
+UNEVEN = 0.01  # relative difference of a mass from an equal share of all matter, which is said
+UNLIKELY = 3.0  # the ratio of both, which only another unit makes
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +124,27 @@ class Matter:
         if not header.whole and said:
             warn_of_species(self.source)
             return self._share
-        if header.particle_mass:
-            return header.particle_mass
+        mass = header.particle_mass
         if "masses" in self.source.fields:
-            return float(self.source.read("masses", 0, 1)[0])
-        return self._share
+            mass = float(self.source.read("masses", 0, 1)[0])
+        if not mass:
+            return self._share
+        if header.whole and said:
+            self._check_share(mass)
+        return mass
+
+    def _check_share(self, mass: float) -> None:
+        """Warn of particles that do not add up to omega_m, and refuse those that are in another unit of mass."""
+        omega_m, ratio = self.cosmology.omega_m, mass / self._share
+        made = f"{self.name}: particles of {mass:.4g} x 10^10 Msun/h make omega_m = {ratio * omega_m:.4g}, not {omega_m:g}"
+        if not 1 / UNLIKELY < ratio < UNLIKELY:
+            raise InputError(f"{made}: give masses in 10^10 Msun/h")
+        if abs(ratio - 1) > UNEVEN:
+            warnings.warn(
+                f"{made}: halos have the masses of particles, and thresholds of overdensity are of all matter",
+                ZeldoWarning,
+                stacklevel=3,
+            )
 
     @property
     def _share(self) -> float:

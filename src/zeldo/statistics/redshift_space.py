@@ -15,7 +15,7 @@ from zeldo.cosmology.background import expansion
 from zeldo.cosmology.parameters import Cosmology
 from zeldo.cosmology.scalars import Scalar, scalar
 from zeldo.keywords import axis_index
-from zeldo.mesh.checks import check_mesh
+from zeldo.mesh.checks import MAX_MESH, check_mesh
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.statistics.matter import matter_of
@@ -116,7 +116,7 @@ def redshift_space_multipoles(
     """
     index = axis_index(axis)
     matter = matter_of(snapshot, "redshift_space_multipoles")
-    mesh = check_mesh(2 * matter.n if mesh is None else mesh)
+    mesh = check_mesh(2 * matter.n if mesh is None else mesh, MAX_MESH)
     points = as_tensor(redshift_space_points(snapshot, index), device)
     modes = density_modes(points, mesh, matter.box, device=device)
     return multipoles(modes, matter.box, index, shot_noise=matter.count if subtract_shot_noise else None)

@@ -15,7 +15,7 @@ import torch
 
 from zeldo.brief import brief
 from zeldo.errors import InputError
-from zeldo.mesh.checks import check_mesh
+from zeldo.mesh.checks import MAX_MESH, check_mesh
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.particles.tiles import slabs
@@ -83,6 +83,11 @@ class Bins:
 def bins(m: int, device: str | torch.device = "cpu") -> Bins:
     """The `Bins` of an m^3 mesh, kept for the last few meshes."""
     m = check_mesh(m)
+    with torch.inference_mode(False):  # a derivative may need the kept tensors later
+        return _bins(m, device)
+
+
+def _bins(m: int, device: str | torch.device) -> Bins:
     i, kz = mode_numbers(m, device)
 
     def size(planes: slice) -> torch.Tensor:
@@ -170,7 +175,7 @@ def power_spectrum(
         For a mesh that is odd or too small, and for anything but one snapshot.
     """
     matter = matter_of(snapshot, "power_spectrum")
-    mesh = check_mesh(2 * matter.n if mesh is None else mesh)
+    mesh = check_mesh(2 * matter.n if mesh is None else mesh, MAX_MESH)
     modes = density_modes(snapshot, mesh, device=device)
     return spectrum(modes, matter.box, shot_noise=matter.count if subtract_shot_noise else None)
 
@@ -208,7 +213,7 @@ def cross_power_spectrum(
         raise InputError(
             f"boxes of {a.box:g} and {b.box:g} Mpc/h have no waves in common: give particles of one box"
         )
-    mesh = check_mesh(2 * max(a.n, b.n) if mesh is None else mesh)
+    mesh = check_mesh(2 * max(a.n, b.n) if mesh is None else mesh, MAX_MESH)
     modes, others = (density_modes(each, mesh, device=device) for each in (first, second))
     return spectrum(modes, a.box, others=others)
 
