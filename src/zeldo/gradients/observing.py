@@ -51,10 +51,11 @@ def observed(
     """The density contrast of a source; arguments as of `zeldo.reconstruct`."""
     if isinstance(source, str | os.PathLike):
         place = Path(source)
+        chosen = {}
+        if is_universe(place):
+            chosen, redshift = {"redshift": redshift}, None
         is_density = place.suffix == ".npy"
-        source = _density_file(place) if is_density else _snapshot_file(place, cosmology, redshift)
-        if is_universe(place):  # which the redshift has chosen from
-            redshift = None
+        source = _density_file(place) if is_density else _snapshot_file(place, cosmology, **chosen)
     if isinstance(source, Snapshot):
         given = {"box": box, "redshift": redshift}
         clash = [name for name, value in given.items() if value is not None]
@@ -108,12 +109,11 @@ def _of_snapshot(
     return Observed(delta, universe.box, universe.n, snapshot.redshift, universe.cosmology)
 
 
-def _snapshot_file(path: Path, cosmology: Any, redshift: float | None) -> Snapshot:
+def _snapshot_file(path: Path, cosmology: Any, **options: Any) -> Snapshot:
     given = (
         cosmology if cosmology is None or isinstance(cosmology, Mapping) else Universe.of(cosmology).cosmology
     )
-    several = redshift is not None and is_universe(path)
-    particles = read(path, given, redshift=redshift) if several else read(path, given)
+    particles = read(path, given, **options)
     if isinstance(particles, Snapshot):
         return particles
     raise InputError(

@@ -15,7 +15,6 @@ from torch import Tensor
 from zeldo.keywords import axis_index
 from zeldo.mesh import fft, torch_numba, torch_splines
 from zeldo.mesh.checks import check_mesh
-from zeldo.mesh.torch_accelerated import kept
 from zeldo.statistics.bispectrum import Shell, closed_mesh, resized, shells
 from zeldo.statistics.modes import CUBIC_SPLINE, mode_numbers
 from zeldo.statistics.redshift_space import shift_per_velocity
@@ -166,13 +165,13 @@ def _equilateral(modes: Tensor, box: float, shell: Shell) -> tuple[float, Tensor
 
 
 def _wavenumbers(mesh: int, box: float) -> np.ndarray:
-    return kept(lambda: bins(mesh)).k * (2 * np.pi / box)
+    return bins(mesh).k * (2 * np.pi / box)
 
 
 def _means(values: Tensor) -> Tensor:
     """Means over bins of the fundamental mode, (m / 2 - 1,) float64, of values on an rfft's modes."""
     m = values.shape[0]
-    group = kept(lambda: bins(m, str(values.device)))
+    group = bins(m, str(values.device))
     weighted = (values * group.weight.to(values.dtype)).reshape(-1).double()
     size = int(np.sqrt(3) * m / 2) + 2
     sums = torch.zeros(size, dtype=torch.float64, device=values.device).index_add(

@@ -56,7 +56,8 @@ def accelerated(operation: Operation, *inputs: Tensor) -> Any:
 def kept(make: Callable[[], T]) -> T:
     """What a function makes, fit to be kept for later calls.
 
-    Tensors made inside of a transform of `torch.func` die with it. A thread of its own is outside of all transforms.
+    Tensors made inside of a transform of `torch.func` die with it, and no derivative can be taken with those of torch's
+    inference mode. A thread of its own is outside of both.
     """
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(make).result()

@@ -16,6 +16,7 @@ import torch
 from zeldo.brief import brief
 from zeldo.errors import InputError
 from zeldo.mesh.checks import MAX_MESH, check_mesh
+from zeldo.mesh.torch_accelerated import kept
 from zeldo.particles.particles import Particles
 from zeldo.particles.snapshot import Snapshot
 from zeldo.particles.tiles import slabs
@@ -83,8 +84,7 @@ class Bins:
 def bins(m: int, device: str | torch.device = "cpu") -> Bins:
     """The `Bins` of an m^3 mesh, kept for the last few meshes."""
     m = check_mesh(m)
-    with torch.inference_mode(False):  # a derivative may need the kept tensors later
-        return _bins(m, device)
+    return kept(lambda: _bins(m, device))
 
 
 def _bins(m: int, device: str | torch.device) -> Bins:
