@@ -139,3 +139,74 @@ def test_a_universe_is_a_reference_at_all_its_redshifts(tmp_path, monkeypatch):
         same_numbers(comparing.CompareResult([one]), comparing.CompareResult([expected]))
     with pytest.raises(InputError, match="the reference has seed = 7"):
         compare(engine="zeldovich", reference=path, **TINY, seed=8)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> dict[str, str]:
+    """Files of two engines' runs at two redshifts, and of another seed."""
+    folder = tmp_path_factory.mktemp("finished")
+    for name, seed in (("zeldovich", 3), ("2lpt", 3), ("other", 4)):
+        engine = name if name != "other" else "2lpt"
+        zeldo.run(engine=engine, seed=seed, redshift=(1, 0), output=folder / f"{name}.hdf5", **TINY)
+    return {path.stem: str(path) for path in sorted(folder.iterdir())}
+
+
+def test_finished_snapshots_are_compared_as_in_memory(finished, tmp_path):
+    first, second = finished["zeldovich_z0"], finished["2lpt_z0"]
+    result = compare(first, reference=second, output=tmp_path / "report")
+    expected = zeldo.compare_snapshots(zeldo.read(first), zeldo.read(second))
+    (made,) = result.comparisons
+    assert (made.engine, made.reference) == ("zeldovich_z0.hdf5", "2lpt (2lpt_z0.hdf5)")
+    assert made.fields.keys() == {"density", "displacement", "velocity"}
+    for name, field in made.fields.items():
+        assert np.array_equal(field.one_minus_r2, expected.fields[name].one_minus_r2)
+    assert "zeldovich_z0.hdf5" in result.page.read_text()
+    in_memory = compare(zeldo.read(first), reference=zeldo.read(second))
+    assert np.array_equal(
+        in_memory.comparisons[0].fields["density"].transfer, made.fields["density"].transfer
+    )
+
+
+def test_finished_snapshots_stand_beside_engines(finished):
+    result = compare([finished["zeldovich_z0"]], engine="zeldovich", reference=finished["2lpt_z0"])
+    told, run = result.comparisons
+    assert (told.engine, run.engine) == ("zeldovich_z0.hdf5", "zeldovich")
+    assert told.wall_seconds is None and run.wall_seconds is not None
+    assert np.allclose(told.fields["density"].transfer, run.fields["density"].transfer, rtol=1e-5)
+
+
+def test_a_reference_of_zeldo_tells_its_universe(finished):
+    """The defaults of box, lattice and seed are others."""
+    for reference in (finished["2lpt_z0"], zeldo.read(finished["2lpt_z0"])):
+        (made,) = compare(engine="2lpt", reference=reference).comparisons
+        assert np.nanmax(made.fields["displacement"].one_minus_r2) < 1e-5
+
+
+def test_universes_are_compared_at_their_redshifts(finished, tmp_path):
+    zeldo.run(engine="2lpt", seed=3, redshift=(2, 1), output=tmp_path / "u.zarr", **TINY)
+    (made,) = compare(tmp_path / "u.zarr", reference=finished["zeldovich_z1"]).comparisons
+    assert made.redshift == 1
+    with pytest.raises(InputError, match=r"u.zarr has no redshift 0: choose among 2, 1"):
+        compare(tmp_path / "u.zarr", reference=finished["zeldovich_z0"])
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "options", "message"),
+    [
+        ((), {}, "nothing to compare was given: name an engine"),
+        ("2lpt_z0", {}, "give its file or a snapshot as the reference"),
+        ("2lpt_z0", {"reference": "p3m"}, "reference 'p3m' is not a file: an engine runs only by --engine"),
+        ("2lpt_z0", {"reference": "other_z0"}, "2lpt_z0.hdf5 has seed = 3 and the reference has 4"),
+        ("2lpt_z0", {"reference": "2lpt_z1"}, "2lpt_z0.hdf5 has no redshift 1: choose among 0"),
+        ("2lpt_z0", {"reference": "zeldovich_z0", "box": 50}, "box is for runs of engines"),
+        ("2lpt_z0", {"reference": "zeldovich_z0", "steps": 5}, "steps is an option of engines"),
+        (3, {"reference": "zeldovich_z0"}, "snapshot is a int: give a file"),
+    ],
+)
+def test_finished_snapshots_that_cannot_be_compared(finished, snapshot, options, message):
+    paths = {
+        name: finished.get(value, value) if name == "reference" else value for name, value in options.items()
+    }
+    given = finished.get(snapshot, snapshot) if isinstance(snapshot, str) else snapshot
+    with pytest.raises(InputError, match=message):
+        compare(given, **paths)

@@ -281,9 +281,30 @@ def test_show_writes_a_picture(files, tmp_path):
     whole = zeldo.show(files[0], tmp_path / "p.png", projection=True, pixels=128, dpi=50)
     assert whole.slabs[0].thickness == 125 and whole.maps[0].mean() == pytest.approx(1, abs=1e-3)
     assert "leave out" in refusal(lambda: zeldo.show(files[0], tmp_path / "p.png", projection=True, start=3))
-    assert ".png" in refusal(lambda: zeldo.show(files[0], tmp_path / "p.pdf"))
+    assert "ends in .png or .pdf" in refusal(lambda: zeldo.show(files[0], tmp_path / "p.jpg"))
     assert "thickness" in refusal(lambda: zeldo.show(files[0], tmp_path / "p.png", thickness=999))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.png", "p.png"]
+    zeldo.show(files[0], tmp_path / "d.pdf", pixels=64)
+    assert (tmp_path / "d.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_measure_names_the_files_that_it_wrote(files, tmp_path, capsys):
+    outputs = [str(tmp_path / name) for name in ("m.csv", "m.hdf5")]
+    assert main(["measure", str(files[0]), "--mesh", "32", "-o", outputs[0], "-o", outputs[1]]) == 0
+    told = [
+        line.split(": ")[1] for line in capsys.readouterr().out.splitlines() if line.startswith("written")
+    ]
+    names = ", ".join(told).split(", ")
+    assert sorted(names) == sorted(str(path) for path in tmp_path.iterdir()) and len(names) == 3
+    # who takes it for a snapshot is told what it is
+    assert main(["info", outputs[1]]) == 2
+    assert "holds what zeldo measure found, no particles" in capsys.readouterr().err
+
+
+def test_a_redshift_that_the_file_gives_is_not_asked_for(files):
+    assert "give their own redshift: leave redshift out" in refusal(
+        lambda: zeldo.measure(files[0], redshift=0)
+    )
 
 
 def test_measurements_say_how_their_snapshot_was_made(files, tmp_path):

@@ -1,16 +1,18 @@
-"""Compare engines with a reference on the same initial conditions: accuracy, time and memory of each."""
+"""Compare engines and snapshots with a reference of the same initial conditions: accuracy, time and memory of each."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zeldo.api import initial_conditions
+from zeldo.cosmology.parameters import Cosmology, with_parameters
+from zeldo.cosmology.redshifts import nearest_redshift
 from zeldo.engines.base import Engine
 from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
@@ -19,16 +21,23 @@ from zeldo.files.atomic import directory
 from zeldo.files.universe_zarr import is_universe
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.keywords import PathLike, checked_keywords
-from zeldo.measuring.cost import measured
+from zeldo.measuring.cost import Cost, measured
 from zeldo.measuring.memory import available, check_room, limited
 from zeldo.particles.snapshot import Snapshot
 from zeldo.planning import check_fits, chosen_plan
-from zeldo.references import SNAPSHOT_BYTES, default_redshift, find_reference, reference_at
-from zeldo.sources import LIBRARY_BYTES
+from zeldo.references import (
+    SNAPSHOT_BYTES,
+    check_drawn,
+    default_redshift,
+    find_reference,
+    snapshot_at,
+    snapshots_of,
+)
+from zeldo.sources import LIBRARY_BYTES, Given, names_of
 from zeldo.store.universe import check_place, run_into
 
 if TYPE_CHECKING:
-    from zeldo.statistics.comparison import Comparison
+    from zeldo.statistics.comparison import Comparison, Reference
 
 
 @dataclass
@@ -38,11 +47,11 @@ class CompareResult:
     Parameters
     ----------
     comparisons : list of Comparison
-        One for each redshift and engine, all engines of the first redshift first.
+        One for each redshift and snapshot or engine, all of the first redshift first.
     snapshots : list of Snapshot
-        The engines' predictions, in the order of `comparisons`.
+        The snapshots given and the engines' predictions, in the order of `comparisons`.
     references : list of Snapshot
-        The snapshots that the engines are compared with, one for each redshift.
+        What they are compared with, one for each redshift.
     page : Path or None
         The report, `index.html`; None where no output directory was given.
     """
@@ -52,11 +61,21 @@ class CompareResult:
     references: list[Snapshot] = field(default_factory=list)
     page: Path | None = None
 
+    def add(
+        self, against: Reference, prediction: Snapshot, name: str | None = None, cost: Cost | None = None
+    ) -> None:
+        """Compare one more snapshot, which is called by its engine where it has no name."""
+        seconds, memory = (cost.seconds, cost.peak_memory) if cost else (None, None)
+        compared = against.compare(prediction, wall_seconds=seconds, peak_memory=memory)
+        self.comparisons.append(compared if name is None else replace(compared, engine=name))
+        self.snapshots.append(prediction)
+
 
 @checked_keywords(initial_conditions)
 def compare(
+    snapshot: PathLike | Snapshot | Sequence[PathLike | Snapshot] = (),
     *,
-    engine: PathLike | Engine | Sequence[PathLike | Engine],
+    engine: PathLike | Engine | Sequence[PathLike | Engine] = (),
     reference: PathLike | Engine | Snapshot | None = None,
     redshift: float | Sequence[float] | None = None,
     steps: int | None = None,
@@ -69,10 +88,14 @@ def compare(
     watch: Callable[[str], Any] | None = None,
     **universe: Any,
 ) -> CompareResult:
-    """Compare engines with a reference on the same initial conditions: accuracy, time and memory of each.
+    """Compare snapshots and engines with a reference of the same initial conditions: accuracy, time and memory of each.
 
     Parameters
     ----------
+    snapshot : path, Snapshot, or a sequence of them, optional
+        Finished runs: files of snapshots, universes in .zarr, or snapshots in memory. They need a `reference` that is not
+        an engine. Without an engine no initial conditions are made, and of `**universe` only the cosmology is allowed, for
+        files that do not say theirs.
     engine : str, path, Engine, or a sequence of them
         Names of engines, with options as in "cola:mesh_factor=2", files of weights, or `Engine` objects.
     reference : path, str, Engine or Snapshot, optional
@@ -112,11 +135,15 @@ def compare(
     """
     if watch is not None and not callable(watch):
         raise InputError(f"watch = {watch!r} is not allowed: give a function of a run's title")
-    requested: list[Any] = (
-        [engine] if isinstance(engine, str) or not isinstance(engine, Iterable) else [*engine]
-    )
+    requested, given = _listed(engine), _listed(snapshot)
+    if not requested and not given:
+        raise InputError(
+            "nothing to compare was given: name an engine, such as cola, or a file of a snapshot"
+        )
     engines = _make_engines(requested, steps=steps, mesh_factor=mesh_factor, extrapolate=extrapolate or None)
     with limited(memory), nullcontext() if output is None else directory(output):
+        if not requested:
+            return _compare_finished(given, reference, redshift, mesh, output, command, universe)
         ics, truth, name = find_reference(reference, universe)
         if redshift is None:
             redshift = default_redshift(truth) if isinstance(truth, dict) else 0.0
@@ -131,8 +158,9 @@ def compare(
             truth.check(redshifts)
             with runs.watch(f"reference {truth.name}") as progress:
                 truth = {at.redshift: at for at in runs.run(truth, redshifts, "reference", progress)}
-        references = [reference_at(truth, z) for z in redshifts]
-        return _run_and_compare(engines, runs, references, name, output, command)
+        references = [snapshot_at(truth, z, "the reference") for z in redshifts]
+        finished = _finished(given, runs.origin.cosmology)
+        return _run_and_compare(finished, engines, runs, references, name, output, command)
 
 
 class _Runs:
@@ -193,19 +221,83 @@ def _folder(
     return Path(output)
 
 
+def _listed(given: Any) -> list[Any]:
+    """What is given once or several times, as a list."""
+    alone = isinstance(given, str | Snapshot) or not isinstance(given, Iterable)
+    return [given] if alone else [*given]
+
+
 def _make_engines(requested: Sequence[PathLike | Engine], **options: Any) -> list[Engine]:
     """The engines, each with those of the options that it has. An option that none of them has is refused."""
-    if not requested:
-        raise InputError("no engine was given: name at least one, such as cola")
     engines = [parse_engine(spec, optional=True, **options) for spec in requested]
     from_names = [engine for engine, spec in zip(engines, requested, strict=True) if engine is not spec]
     for key, value in options.items():
         if value is not None and not any(key in engine.options() for engine in from_names):
+            if not requested:
+                raise InputError(f"{key} is an option of engines, and none was given: leave it out")
             parse_engine(requested[0], **{key: value})
     return engines
 
 
+@dataclass(frozen=True)
+class _Finished:
+    """A finished run: what it is called, and its snapshots by redshift."""
+
+    name: str
+    snapshots: dict[float, Snapshot]
+
+    def at(self, reference: Snapshot) -> Snapshot:
+        """The one at the redshift of a reference; `InputError` where there is none, or its phases are others."""
+        snapshot = snapshot_at(self.snapshots, reference.redshift, self.name)
+        check_drawn(snapshot, reference, (f"{self.name} has", "the reference has"))
+        return snapshot
+
+
+def _finished(given: Sequence[PathLike | Snapshot], cosmology: Given) -> list[_Finished]:
+    pairs = zip(names_of(given), given, strict=True)
+    return [_Finished(name, snapshots_of(each, cosmology, "snapshot")[0]) for name, each in pairs]
+
+
+def _compare_finished(
+    given: Sequence[PathLike | Snapshot],
+    reference: PathLike | Engine | Snapshot | None,
+    redshift: float | Sequence[float] | None,
+    mesh: int | None,
+    output: PathLike | None,
+    command: str,
+    universe: dict[str, Any],
+) -> CompareResult:
+    """Compare finished runs alone, for which no initial conditions are needed."""
+    from zeldo.statistics.comparison import Reference
+
+    if reference is None or isinstance(reference, Engine):
+        raise InputError(
+            "snapshots are compared with another one: give its file or a snapshot as the reference"
+        )
+    known = ("cosmology", *Cosmology.names())
+    for name, value in universe.items():
+        if value not in (None, False) and name not in known:
+            raise InputError(
+                f"{name} is for runs of engines, and none was given: leave it out, or name an engine"
+            )
+    parameters = {name: universe.get(name) for name in Cosmology.names()}
+    cosmology = with_parameters(universe.get("cosmology"), **parameters) or None
+    truth, name = snapshots_of(reference, cosmology, "reference")
+    finished = _finished(given, cosmology)
+    if redshift is None:
+        shared = [z for z in truth if all(nearest_redshift(one.snapshots, z) is not None for one in finished)]
+        redshift = min(shared, default=default_redshift(truth))
+    references = [snapshot_at(truth, z, "the reference") for z in redshift_list(redshift)]
+    result = CompareResult(references=references)
+    for at in references:
+        against = Reference(at, name, mesh)
+        for one in finished:
+            result.add(against, one.at(at), one.name)
+    return _reported(result, output, command)
+
+
 def _run_and_compare(
+    finished: list[_Finished],
     engines: list[Engine],
     runs: _Runs,
     references: list[Snapshot],
@@ -216,6 +308,7 @@ def _run_and_compare(
     from zeldo.statistics.comparison import Reference
 
     redshifts = [snapshot.redshift for snapshot in references]
+    there = [[(one.at(reference), one.name) for one in finished] for reference in references]
     for engine in engines:
         warm_up(engine, runs.origin, redshifts)
     result = CompareResult(references=references)
@@ -227,22 +320,28 @@ def _run_and_compare(
         with runs.watch(engine.name) as progress, measured() as cost:
             snapshots = runs.run(engine, redshifts, label, progress)
         made.append((snapshots, None if earlier else cost))
-    for reference in references:
+    for reference, those in zip(references, there, strict=True):
         against = Reference(reference, name, runs.mesh)
+        for snapshot, called in those:
+            result.add(against, snapshot, called)
         for snapshots, taken in made:
             prediction = next(s for s in snapshots if s.redshift == reference.redshift)
-            result.snapshots.append(prediction)
-            costs = {"wall_seconds": taken.seconds, "peak_memory": taken.peak_memory} if taken else {}
-            result.comparisons.append(against.compare(prediction, **costs))
+            result.add(against, prediction, cost=taken)
+    return _reported(result, output, command)
+
+
+def _reported(result: CompareResult, output: PathLike | None, command: str) -> CompareResult:
+    """The result, with its report where there is a place for one."""
     if output is not None:
         from zeldo.report.html import write_report
 
+        first = result.references[0]
         result.page = write_report(
             result.comparisons,
             result.snapshots,
             result.references,
             output,
-            title=f"{runs.origin.n}³ particles in {runs.origin.box:g} Mpc/h",
+            title=f"{first.n}³ particles in {first.box:g} Mpc/h",
             command=command,
         )
     return result

@@ -38,6 +38,7 @@ LINKING_LENGTH, MINIMUM = 0.2, 20  # of friends-of-friends
 SLICE = 15.0  # Mpc/h, thickness
 PICTURE_BYTES = 120  # per particle that is drawn from memory
 PIXEL_BYTES = 60  # of a map that is drawn
+PICTURES = (".png", ".pdf")
 
 
 def measure(
@@ -283,7 +284,7 @@ def show(
     source : path, Snapshot, Particles, or a sequence of them
         What to draw, side by side on one colour scale.
     output : path
-        The picture, .png.
+        The picture, .png or .pdf.
     projection : bool
         Show the whole box instead of a slice.
     thickness : float, optional
@@ -323,8 +324,9 @@ def show(
     check_progress(progress)
     if not isinstance(output, str | os.PathLike):
         raise InputError(f"output = {output!r} is not allowed: give the name of a picture, such as slice.png")
-    if Path(output).suffix.lower() != ".png":
-        raise InputError(f"{output}: pictures are written as PNG: give a name that ends in .png")
+    kind = Path(output).suffix.lower()
+    if kind not in PICTURES:
+        raise InputError(f"{output} is no name of a picture: give one that ends in {' or '.join(PICTURES)}")
     path = check_writable(output)
     if projection and (thickness is not None or start is not None):
         raise InputError("a projection shows the whole box: leave out thickness and start")
@@ -358,7 +360,7 @@ def show(
             titles.append(f"{name}, z = {matter.redshift:.3g}")
     figure = density_figure(maps, slabs, boxes, titles)
     with writing(path) as temporary, style():
-        figure.savefig(temporary, format="png", dpi=dpi)
+        figure.savefig(temporary, format=kind[1:], dpi=dpi)
     return Shown(path, slabs, maps)
 
 

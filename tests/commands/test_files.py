@@ -143,7 +143,7 @@ def test_convert_tells_the_rows_that_are_written(binary, tmp_path, monkeypatch):
 
 def test_ids_may_be_given_or_ignored(binary, tmp_path, capsys):
     assert main(["convert", str(binary), str(tmp_path / "out.npz"), "--ids", "i-major"]) == 2
-    assert "in the orders tried (i-major); give the right one by --ids" in capsys.readouterr().err
+    assert "in the orders tried (i-major); give the right one by ids (--ids)" in capsys.readouterr().err
     assert main(["convert", str(binary), str(tmp_path / "out.npz"), "--ids", "none"]) == 0
     assert "by id" in capsys.readouterr().out
     with np.load(tmp_path / "out.npz") as file:

@@ -7,14 +7,16 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zeldo.commands.options import Flag, Output, Redshifts, Whole, command_line, some
+from zeldo.commands.options import Flag, Named, Output, Redshifts, Whole, command_line, some
 from zeldo.commands.universe import Universe
 
 
 def compare(
+    files: Annotated[list[Named] | None, Parameter(negative="")] = None,
+    /,
     *,
     universe: Universe | None = None,
-    engine: Annotated[list[str], Parameter(negative="")],
+    engine: Annotated[list[str] | None, Parameter(negative="")] = None,
     reference: Annotated[str | None, Parameter(converter=some)] = None,
     redshift: Redshifts = None,
     steps: Whole | None = None,
@@ -24,16 +26,18 @@ def compare(
     output: Output = None,
     memory: str | None = None,
 ) -> None:
-    """Compare engines with a reference on the same initial conditions: accuracy, time and memory.
+    """Compare engines, or finished snapshots, with a reference of the same initial conditions: accuracy, time and memory.
 
     Parameters
     ----------
+    files:
+        Finished snapshots, or universes in .zarr, to compare with a file given by --reference.
     engine:
         zeldovich, 2lpt, cola, pm, emulator, p3m, vnet, or a file of a network's weights. Repeat it for each engine.
         Options of the engine follow a colon, as in cola:mesh_factor=2,steps=20.
     reference:
         A reference run, a snapshot, a universe in .zarr, or an engine. By default, the particles in the file of --ics if
-        it has any, else p3m.
+        it has any, else p3m. A snapshot that zeldo made sets the box, the lattice, the cosmology and the seed of the runs.
     redshift:
         Redshift to compare at (0). May be given several times.
     steps:
@@ -55,7 +59,8 @@ def compare(
     from zeldo.report.table import print_table
 
     result = comparing.compare(
-        engine=engine,
+        files or (),
+        engine=engine or (),
         reference=reference,
         redshift=redshift,
         steps=steps,

@@ -33,7 +33,7 @@ class Evolution:
     output: Output = None
     """The file to write (zeldo.hdf5): .hdf5 (Gadget-4), .npz, .bigfile, .gadget or .gadget2. With several redshifts, each
     file name gets _z1 and so on before the suffix. A directory that ends in .zarr holds all redshifts; after a kill, the
-    same command continues there."""
+    same command continues there. A file of the same name is replaced."""
     memory: str | None = None
     """The most memory that the run may take, such as 8GB. By default, what the machine has free."""
 

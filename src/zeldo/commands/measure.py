@@ -46,7 +46,8 @@ def measure(
         Subtract the box's volume over the number of particles from P(k) and from the monopole. It is for halos, galaxies
         and other tracers: particles that start from a lattice have no shot noise at first.
     output:
-        A file to write: .csv, .json, .hdf5, or .html for a page with plots. May be given several times.
+        A file to write: .csv, .json, .hdf5, or .html for a page with plots. May be given several times. With several
+        statistics there is a CSV file for each, whose name gets _power and so on.
     memory:
         The most memory that may be taken, such as 8GB. A universe in .zarr that does not fit is read some planes at a
         time. Another file that does not fit is refused.
@@ -54,7 +55,7 @@ def measure(
         Print the results as JSON.
     """
     from zeldo.measures import measure as run
-    from zeldo.report.measured import to_json
+    from zeldo.report.measured import files_of, to_json
     from zeldo.report.measured_table import print_measurements
     from zeldo.report.progress import on_terminal
 
@@ -77,3 +78,5 @@ def measure(
         print(to_json(results), end="")
         return
     print_measurements(results)
+    for path in output or ():
+        print(f"written: {', '.join(str(name) for name in files_of(results, path))}")

@@ -22,7 +22,7 @@ def plan(
     keep: str = "particles",
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
-    """Say how much memory, disk and time `zeldo run` takes with the same arguments.
+    """Say how much memory, disk and time `zeldo run` takes with the same arguments, from the start of Python to the files.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ def show(
     dpi:
         Dots per inch of the picture.
     output:
-        The picture to write (.png).
+        The picture to write: .png or .pdf.
     memory:
         The most memory that may be taken, such as 8GB. A universe in .zarr that does not fit is read some planes at a
         time. Another file that does not fit is refused.

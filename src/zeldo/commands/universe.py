@@ -74,5 +74,5 @@ class Universe(CosmologyOptions):
     power: str | None = None
     """Linear power spectrum: camb (default), eisenstein-hu, or a file with columns k and P."""
     ics: Named | None = None
-    """Initial conditions: a reference run, a linear field, or particles of any code. They replace all options above,
-    except for parameters of the cosmology that the file lacks."""
+    """Initial conditions: a reference run, a linear field, or particles of any code at an early time. They replace all
+    options above, except for parameters of the cosmology that the file lacks."""

@@ -246,6 +246,10 @@ def check_options(kind: Format, options: Iterable[str], reading: bool = False) -
     known = options_of(kind, reading)
     for option in options:
         if option not in known:
+            if reading and option in ("box", "redshift"):
+                raise InputError(
+                    f"files of the format {kind.name} give their own {option}: leave {option} out"
+                )
             # `open_particles` takes the parameters of the cosmology for every format
             allowed = [*known, *Cosmology.names()] if reading else known
             advice = f"give one of {', '.join(allowed)}" if allowed else "it has none"

@@ -99,6 +99,10 @@ def counts_of(header: Mapping[str, Any], name: str, path: Path) -> list[int]:
 def header_of(file: h5py.File, path: Path, needed: Sequence[str]) -> dict[str, Any]:
     """The entries of /Header. `DamagedFileError` where it is absent, or one of those needed; `InputError` for halos."""
     if "Header" not in file:
+        if "zeldo_version" in file.attrs and "0" in file:
+            raise InputError(
+                f"{path} holds what zeldo measure found, no particles: h5py reads it, as in file['0/power/k'][:]"
+            )
         raise DamagedFileError(f"{path} lacks /Header: zeldo reads Gadget's and SWIFT's layouts; {AGAIN}")
     header = group_attributes(file, "Header")
     for name in needed:

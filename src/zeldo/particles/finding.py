@@ -201,7 +201,7 @@ def _check_masses(particles: Particles) -> None:
             if not np.allclose(particles.read("masses", start, stop), mass, rtol=1e-5, atol=0):
                 raise InputError(
                     f"{where}: particles have different masses: zeldo reads lattices of equal ones; read them without a "
-                    f"lattice by --ids {NONE}"
+                    f"lattice by ids={NONE!r} (--ids {NONE})"
                 )
     omega_m = known_parameters(header).get("omega_m")
     if mass is not None and omega_m is not None:

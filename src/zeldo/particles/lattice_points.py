@@ -63,7 +63,7 @@ def unknown_order(particles: Particles, tried: list[IdOrder], what: str) -> Unkn
     names = ", ".join(order.name for order in tried)
     return UnknownOrderError(
         f"{particles.name}: particles are {what}: their ids count no lattice in the orders tried ({names}); give the "
-        f"right one by --ids, or read them without a lattice by --ids {NONE}"
+        f"right one by ids (--ids), or read them without a lattice by ids={NONE!r} (--ids {NONE})"
     )
 
 

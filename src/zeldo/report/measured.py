@@ -84,10 +84,17 @@ def statistics_of(measurements: Sequence[Measurement]) -> list[str]:
     return list(dict.fromkeys(name for each in measurements for name in each.tables))
 
 
-def _write_csv(measurements: Sequence[Measurement], path: Path) -> list[Path]:
+def files_of(measurements: Sequence[Measurement], path: Path) -> list[Path]:
+    """The files that `write_measurements` writes for a path: of CSV, one for each statistic."""
     statistics = statistics_of(measurements)
-    paths = []
-    for statistic in statistics:
+    if path.suffix.lower() != ".csv" or len(statistics) == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}_{statistic}{path.suffix}") for statistic in statistics]
+
+
+def _write_csv(measurements: Sequence[Measurement], path: Path) -> list[Path]:
+    paths = files_of(measurements, path)
+    for statistic, name in zip(statistics_of(measurements), paths, strict=True):
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         having = [each for each in measurements if statistic in each.tables]
@@ -96,8 +103,7 @@ def _write_csv(measurements: Sequence[Measurement], path: Path) -> list[Path]:
         for each in having:
             for row in zip(*(each.tables[statistic][column].tolist() for column in columns), strict=True):
                 writer.writerow([each.name, each.redshift, *row])
-        name = path if len(statistics) == 1 else path.with_name(f"{path.stem}_{statistic}{path.suffix}")
-        paths.append(write_text(name, text.getvalue()))
+        write_text(name, text.getvalue())
     return paths
 
 
