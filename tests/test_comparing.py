@@ -199,6 +199,7 @@ def test_universes_are_compared_at_their_redshifts(finished, tmp_path):
         ("2lpt_z0", {"reference": "other_z0"}, "2lpt_z0.hdf5 has seed = 3 and the reference has 4"),
         ("2lpt_z0", {"reference": "2lpt_z1"}, "2lpt_z0.hdf5 has no redshift 1: choose among 0"),
         ("2lpt_z0", {"reference": "zeldovich_z0", "box": 50}, "box is for runs of engines"),
+        ("2lpt_z0", {"reference": "zeldovich_z0", "seed": 0}, "seed is for runs of engines"),
         ("2lpt_z0", {"reference": "zeldovich_z0", "steps": 5}, "steps is an option of engines"),
         (3, {"reference": "zeldovich_z0"}, "snapshot is a int: give a file"),
     ],
@@ -210,3 +211,10 @@ def test_finished_snapshots_that_cannot_be_compared(finished, snapshot, options,
     given = finished.get(snapshot, snapshot) if isinstance(snapshot, str) else snapshot
     with pytest.raises(InputError, match=message):
         compare(given, **paths)
+
+
+def test_finished_snapshots_that_do_not_fit_are_refused(finished, monkeypatch, no_room):
+    first, second = (zeldo.read(finished[name]) for name in ("zeldovich_z0", "2lpt_z0"))
+    monkeypatch.setattr(memory, "available", lambda: 1e3)
+    with pytest.raises(InputError, match=r"the comparison needs about .* give universes in .zarr"):
+        compare(first, reference=second)

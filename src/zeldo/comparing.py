@@ -18,6 +18,7 @@ from zeldo.engines.checks import redshift_list
 from zeldo.engines.parsing import parse_engine
 from zeldo.errors import InputError
 from zeldo.files.atomic import directory
+from zeldo.files.stored import StoredSnapshot
 from zeldo.files.universe_zarr import is_universe
 from zeldo.initial.conditions import InitialConditions, Origin
 from zeldo.keywords import PathLike, checked_keywords
@@ -30,6 +31,7 @@ from zeldo.references import (
     check_drawn,
     default_redshift,
     find_reference,
+    is_asked,
     snapshot_at,
     snapshots_of,
 )
@@ -268,7 +270,7 @@ def _compare_finished(
     universe: dict[str, Any],
 ) -> CompareResult:
     """Compare finished runs alone, for which no initial conditions are needed."""
-    from zeldo.statistics.comparison import Reference
+    from zeldo.statistics.comparison import PARTICLE_BYTES, POINT_BYTES, Reference
 
     if reference is None or isinstance(reference, Engine):
         raise InputError(
@@ -276,7 +278,7 @@ def _compare_finished(
         )
     known = ("cosmology", *Cosmology.names())
     for name, value in universe.items():
-        if value not in (None, False) and name not in known:
+        if is_asked(value) and name not in known:
             raise InputError(
                 f"{name} is for runs of engines, and none was given: leave it out, or name an engine"
             )
@@ -290,6 +292,11 @@ def _compare_finished(
     references = [snapshot_at(truth, z, "the reference") for z in redshift_list(redshift)]
     result = CompareResult(references=references)
     for at in references:
+        if not isinstance(at, StoredSnapshot):
+            needed = PARTICLE_BYTES * at.n**3 + POINT_BYTES * (mesh or 2 * at.n) ** 3
+            check_room(
+                "the comparison needs", needed, "give universes in .zarr, a smaller mesh, or more memory"
+            )
         against = Reference(at, name, mesh)
         for one in finished:
             result.add(against, one.at(at), one.name)

@@ -38,8 +38,7 @@ def find_reference(
     if reference is None and isinstance(ics_file, str | os.PathLike):
         archive = Path(ics_file).suffix == ".npz"  # other formats hold no runs
         reference = ics_file if archive and is_reference(ics_file) else None
-    # a seed of 0 is one, though it equals False
-    asked = any(value is not None and value is not False for value in universe.values())
+    asked = any(map(is_asked, universe.values()))
     if isinstance(reference, Snapshot):
         ics = initial_conditions(**(universe if asked else _arguments(reference)))
         return ics, {reference.redshift: _same_universe(reference, ics)}, reference.engine
@@ -70,6 +69,11 @@ def find_reference(
     snapshots, label = _in_file(name, PRESETS["quijote"] if chosen is None else chosen.cosmology)
     ics = chosen or initial_conditions(**_arguments(next(iter(snapshots.values()))))
     return ics, {z: _same_universe(snapshot, ics) for z, snapshot in snapshots.items()}, label
+
+
+def is_asked(value: object) -> bool:
+    """Whether an argument of a universe was given. A seed of 0 is one, though it equals False."""
+    return value is not None and value is not False
 
 
 def snapshots_of(
