@@ -66,7 +66,7 @@ RUNS = [
 
 
 def test_the_commands_are_there():
-    assert len(commands(README, "zeldo")) == 7 and len(RUNS) == 12
+    assert len(commands(README, "zeldo")) == 8 and len(RUNS) == 13
 
 
 @pytest.mark.parametrize("command", RUNS)
@@ -74,6 +74,9 @@ def test_a_command_does_what_it_is_said_to(command, folder, capsys):
     if command.startswith("zeldo measure"):  # what an earlier line has made
         (earlier,) = (line for line in RUNS if line.endswith(" -o mock.hdf5"))
         assert main(small(earlier)) == 0
+    if command.startswith("zeldo compare mine"):
+        for name in ("mine.hdf5", "truth.npz"):
+            assert main(["run", "--ics", "my_field.npz", "--engine", "2lpt", "-o", name]) == 0
     given = {path.name for path in folder.iterdir()}
     assert main(small(command)) == 0
     made = [path.name for path in folder.iterdir() if path.name not in given]
