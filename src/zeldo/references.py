@@ -32,7 +32,7 @@ def find_reference(
     reference: PathLike | Engine | Snapshot | None, universe: dict[str, Any]
 ) -> tuple[InitialConditions, dict[float, Snapshot] | Engine, str]:
     """The initial conditions; the reference, as snapshots by redshift or as an engine; and the reference's name."""
-    from zeldo.files.reference import SHIPPED, is_reference, read_reference, reference_path
+    from zeldo.files.reference import SHIPPED, is_reference, read_reference
 
     ics_file = universe.get("ics")
     if reference is None and isinstance(ics_file, str | os.PathLike):
@@ -51,10 +51,8 @@ def find_reference(
     name = "p3m" if reference is None else os.fspath(reference)
     if name.partition(":")[0] in names() and not Path(name).is_file():
         return initial_conditions(**universe), parse_engine(name), name
-    if name in SHIPPED and not Path(name).exists():
-        name = str(reference_path(name))
-    # a snapshot may be a directory, or a set whose names begin so
-    if not Path(name).exists() and member(Path(name)) is None:
+    name, there = _located(name)
+    if not there:
         raise InputError(
             f"reference {name!r} is neither a file nor an engine nor {', '.join(SHIPPED)}: engines are {', '.join(names())}"
         )
@@ -90,7 +88,7 @@ def snapshots_of(
     option : str
         What the source was given as, for messages.
     """
-    from zeldo.files.reference import SHIPPED, is_reference, read_reference, reference_path
+    from zeldo.files.reference import is_reference, read_reference
 
     if isinstance(source, Snapshot):
         return {source.redshift: source}, source.engine
@@ -98,16 +96,24 @@ def snapshots_of(
         raise InputError(
             f"{option} is a {type(source).__name__}: give a file, or a snapshot such as snapshots[0]"
         )
-    name = os.fspath(source)
-    if name in SHIPPED and not Path(name).exists():
-        name = str(reference_path(name))
-    if not Path(name).exists() and member(Path(name)) is None:
+    name, there = _located(os.fspath(source))
+    if not there:
         engines = "an engine runs only by --engine; " if name.partition(":")[0] in names() else ""
         raise InputError(f"{option} {name!r} is not a file: {engines}check the path")
     if Path(name).suffix == ".npz" and is_reference(name):
         _, snapshots = read_reference(name)
         return snapshots, next(iter(snapshots.values())).engine
     return _in_file(name, cosmology)
+
+
+def _located(name: str) -> tuple[str, bool]:
+    """A name, in place of which the path of a run that ships may stand, and whether there is such a file."""
+    from zeldo.files.reference import SHIPPED, reference_path
+
+    if name in SHIPPED and not Path(name).exists():
+        name = str(reference_path(name))
+    # a snapshot may be a directory, or a set whose names begin so
+    return name, Path(name).exists() or member(Path(name)) is not None
 
 
 def _in_file(name: str, cosmology: Given) -> tuple[dict[float, Snapshot], str]:
